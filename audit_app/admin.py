@@ -1,4 +1,4 @@
-"""Read-only pages of the logs for staff. The portal's administration registers these classes."""
+"""Read-only pages of the logs for staff. The product registers these classes in its administration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CappedPaginator(Paginator):
 
 
 class SealedAdmin(admin.ModelAdmin):
-    """Rows that all staff may read. Nobody may add, change or delete them here, not even a superuser.
+    """A page of rows that all staff can read. Nobody can add, change or delete rows here, not even a superuser.
 
     Django's own permissions are not used.
     """
@@ -64,7 +64,7 @@ class SealedAdmin(admin.ModelAdmin):
 
 
 class AuditEntryAdmin(SealedAdmin):
-    """One entry: its canonical bytes, and whether the stored hash belongs to these bytes."""
+    """One entry: its canonical bytes, and whether they fit the stored hash."""
 
     list_display: tuple[Any, ...] = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
     fields = (
@@ -76,7 +76,7 @@ class AuditEntryAdmin(SealedAdmin):
 
     @admin.display(description=_("Canonical record"))
     def record(self, entry: AuditEntry) -> str:
-        """Return the canonical bytes laid out for people. Bytes that are not JSON are shown as they are."""
+        """Return the entry's canonical bytes, indented for people. Bytes that are not JSON are shown unchanged."""
         raw = bytes(entry.canonical)
         try:
             return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)

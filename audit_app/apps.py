@@ -1,4 +1,4 @@
-"""Names the application to Django."""
+"""Registers the application with Django."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

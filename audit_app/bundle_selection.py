@@ -1,4 +1,4 @@
-"""Chooses the entries of a tenant's log for an evidence bundle, and the signed trees that contain them."""
+"""Chooses what an evidence bundle contains: entries of a tenant's log, and the signed trees that prove them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RemovedMeanwhile(LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceScope:
-    """The entries that the evidence is about: all of them, a period (`until` is not in it), or one access request."""
+    """What the evidence is about: the whole log, a period (which ends before `until`), or one access request."""
 
     tenant_id: UUID
     tenant_name: str
@@ -55,8 +55,9 @@ class BundledShard:
     """The entries of one shard that are in the bundle, and the signed tree that contains them.
 
     `start` and `end` are indexes in that tree. `requested` counts the requested entries. The log's entries about itself
-    are always added: from them, a reader with an old key learns of the new key, and a shard after a damaged one begins
-    with its tombstone. `pruning` is the number of the entry about a removal, if this shard has that entry.
+    are always added. A reader who has only an old key learns the new key from them. A shard that follows a damaged one
+    begins with a tombstone, which is such an entry too. `pruning` is the number of the entry about a removal, if it is
+    in this shard.
     """
 
     tenant_id: UUID
@@ -85,9 +86,9 @@ class BundledShard:
 
     @property
     def neighbours(self) -> list[int]:
-        """Return the indexes just before and just after the period.
+        """The indexes just before and just after the requested entries.
 
-        Their entries prove that nothing of the period is missing.
+        With these two neighbours, the bundle proves that no entry of a period is missing.
         """
         if not self.is_contiguous:
             return []
@@ -98,15 +99,15 @@ class BundledShard:
         return self.count > _BIG
 
     def sources(self) -> list[QuerySet[AuditEntry]]:
-        """Return the rows as queries that do not overlap.
+        """Return queries that together return each row of the bundle once.
 
-        Each query has an index. One query for all rows would have none.
+        Each query can use an index. A single query for all rows could not.
         """
         rows = self._rows(self.start, self.end)
         return [rows] if self.is_contiguous else [rows.filter(correlation_id=self.access_request), *self._of_the_log()]
 
     def batches(self) -> Iterator[list[AuditEntry]]:
-        """Yield the entries in batches. Raises RemovedMeanwhile if retention removed entries before they were read.
+        """Yield the entries in batches. Raise RemovedMeanwhile if retention removed some of them before they were read.
 
         Entries that are missing for another reason are skipped. The verifier then reports the damage.
         """
@@ -118,7 +119,7 @@ class BundledShard:
             raise RemovedMeanwhile(f"entries of shard {self.shard} were removed while they were read")
 
     def beside(self) -> list[AuditEntry]:
-        """Return the log's few entries about itself that are not between `start` and `end`, in order."""
+        """Return the log's few entries about itself that are outside `start` and `end`, in order."""
         first, end = self.first_seq + self.start, self.first_seq + self.end
         rows = [entry for found in self._of_the_log() for entry in found if not first <= entry.seq < end]
         return sorted(rows, key=lambda entry: entry.seq) if self.is_contiguous else []
@@ -153,7 +154,7 @@ class BundledShard:
 
 @dataclass(frozen=True, kw_only=True)
 class UnsignedShard:
-    """A shard that was closed before any part of it was signed. The bundle has its name and none of its entries."""
+    """A shard that was closed before anything in it was signed. The bundle names it, and has no entry of it."""
 
     shard: int
     origin: str
@@ -169,7 +170,7 @@ class UnsignedShard:
 def _paged(rows: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
     """Yield the rows page by page, with one query for each page.
 
-    So no transaction stays open while the reader downloads.
+    Otherwise a transaction would stay open for as long as the reader downloads.
     """
     next_seq = 0
     while page := list(rows.filter(seq__gte=next_seq)[:BATCH]):
@@ -190,7 +191,10 @@ class _Shard:
 
 @dataclass(frozen=True)
 class BundleSelection:
-    """The content of a bundle. `waiting` more entries belong to it, but no checkpoint covers them yet."""
+    """What a bundle contains.
+
+    `waiting` counts requested entries that are not in it, because no checkpoint covers them yet.
+    """
 
     parts: tuple[BundledShard, ...]
     waiting: int
@@ -198,10 +202,10 @@ class BundleSelection:
 
 
 def choose(wanted: EvidenceScope) -> BundleSelection:
-    """Choose the content of a bundle. Raises NotProven with one of three codes.
+    """Choose what a bundle contains. Raise NotProven with one of three codes if the wanted entries can't be proven.
 
-    `unsigned`: no checkpoint covers the entries yet, or the entry about a removal. `absent`: the log never had the
-    entries, or has them no longer. `damaged`: the tree has lost hashes that a proof needs.
+    `unsigned`: no checkpoint covers the entries yet, or none covers the entry about a removal. `absent`: the log never
+    had the entries, or no longer has them. `damaged`: the tree has lost hashes that a proof needs.
     """
     head = ChainHead.objects.filter(pk=wanted.tenant_id).first() or ChainHead(tenant_id=wanted.tenant_id)
     closed = ClosedShard.objects.filter(tenant_id=wanted.tenant_id).order_by("shard")
@@ -232,8 +236,8 @@ def choose(wanted: EvidenceScope) -> BundleSelection:
 def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
     """Return the shards that prove which entries a period has, and that it has no others.
 
-    The first one is the last shard with an entry from before the period, and the last one is the first shard with an
-    entry from after it. No entry is older than an entry of an earlier shard.
+    They begin with the last shard that has an entry from before the period, and end with the first shard that has an
+    entry from after it. This is enough, because entries are in the order of time over all shards.
     """
     first = max((place for place, part in enumerate(found) if part.start > 0), default=0)
     end = next((place for place in range(first, len(found)) if found[place].end < found[place].size), len(found))
@@ -243,9 +247,9 @@ def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
 def _unsigned(
     wanted: EvidenceScope, shards: list[_Shard], found: list[BundledShard], parts: list[BundledShard]
 ) -> Iterator[UnsignedShard]:
-    """Yield the unsigned shards between the shards of the bundle.
+    """Yield the shards that were never signed and lie between the shards of the bundle.
 
-    If the first shard of a period has an older entry, unsigned shards before it are left out.
+    If the bundle's first shard has an entry from before the period, unsigned shards before it are left out.
     """
     signed, last = {part.shard for part in found}, parts[-1].shard
     first = 0 if wanted.kind == LOG or parts[0].start == 0 else parts[0].shard
@@ -267,11 +271,11 @@ def _closed(row: ClosedShard) -> _Shard:
 
 
 def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledShard) -> bool:
-    """Return whether a shard that was not requested is needed to verify the others.
+    """Return whether a shard that was not requested is needed to verify the requested ones.
 
-    Such a shard has the entry about a new key, or the entry about a removal. The newest tree is always included,
-    because it was dated within the last hour, unlike a closed shard. The entry about the key that signed it may be in
-    any earlier shard.
+    It is needed if it has an entry about a new key, or the entry about a removal. The newest shard is always needed:
+    its checkpoint is at most an hour old, while that of a closed shard can be old. Any earlier shard may have the entry
+    about the key that signed the newest checkpoint.
     """
     of_keys = AuditEntry.objects.filter(
         tenant_id=part.tenant_id,
@@ -285,9 +289,9 @@ def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledSh
 
 
 def _is_sound(part: BundledShard) -> bool:
-    """Return whether everything that the bundle has of this shard leads to its root.
+    """Return whether all entries and older checkpoints of this shard in the bundle fit its newest signed root.
 
-    A damaged shard must not make the others unusable.
+    A damaged shard is left out if it was not requested, because it would make the whole bundle fail.
     """
     tiles, root = Tiles(part.tenant_id, part.shard), bytes(part.checkpoint.root)
     entries = part.beside() if part.is_contiguous else [entry for batch in part.batches() for entry in batch]
@@ -305,7 +309,7 @@ def _is_sound(part: BundledShard) -> bool:
 
 
 def _part(wanted: EvidenceScope, shard: _Shard, head: ChainHead, pruning: AuditEntry | None) -> BundledShard | None:
-    """Return the part of the shard that belongs to the scope, or None if nothing of the shard was ever signed."""
+    """Return what the bundle needs of a shard, or None if no part of the shard was ever signed."""
     checkpoint = newest(wanted.tenant_id, shard.number)
     if checkpoint is None:
         return None
@@ -339,9 +343,9 @@ def _part(wanted: EvidenceScope, shard: _Shard, head: ChainHead, pruning: AuditE
 
 
 def _between(wanted: EvidenceScope, part: BundledShard) -> tuple[int, int]:
-    """Return the indexes of the period's first entry, and of the entry after its last one.
+    """Return the index of the period's first entry, and the index after its last entry.
 
-    Within a shard, the entries are in order of time.
+    Within a shard, the entries are in the order of time.
     """
     [rows] = part.sources()
     otherwise = part.first_seq + part.end
@@ -366,7 +370,7 @@ def _matching(wanted: EvidenceScope, first: int, end: int) -> QuerySet[AuditEntr
 
 
 def _require_proofs(part: BundledShard) -> None:
-    """Raise NotProven, before any byte is sent, if the tree can't prove the first and the last entry."""
+    """Raise NotProven if the tree can't prove the first and the last entry. Call it before the first byte is sent."""
     try:
         tiles = Tiles(part.tenant_id, part.shard)
         ends = {part.start, max(part.end - 1, part.start)} if part.count else set()

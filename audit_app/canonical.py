@@ -17,16 +17,16 @@ _SAFE = 2**53 - 1
 
 
 def instant(at: datetime) -> str:
-    """Return the time in UTC (RFC 3339), always with six digits, so that equal times have equal bytes."""
+    """Return the time in UTC (RFC 3339), always with six decimal digits, so that equal times have equal bytes."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Return the canonical bytes (RFC 8785) of the record.
+    """Return the canonical bytes (RFC 8785) of the record. Raise an error for a value that they can't express.
 
-    For the values in the product's records, Python's own encoder in C writes the same bytes ten times as fast: names in
-    ASCII have the same order by code point and by UTF-16, and short escapes and integers look the same. All other
-    values are given to the library, which raises an error for a value that it can't write.
+    The product's own records are encoded by Python's encoder in C, which is ten times as fast and writes the same bytes
+    for them: ASCII names have the same order by code point and by UTF-16, and short escapes and integers look the same.
+    Records with any other value are given to the library.
     """
     if not _is_plain(record):
         return rfc8785.dumps(record)
@@ -53,5 +53,8 @@ def leaf_hash(entry: bytes) -> bytes:
 
 
 def digest(record: dict[str, Any]) -> bytes:
-    """Return the SHA-256 hash of the canonical bytes. It is for digests that people see, not for leaves."""
+    """Return the SHA-256 hash of the canonical bytes.
+
+    Use it for digests that people see, and not for leaves of the tree.
+    """
     return hashlib.sha256(encode(record)).digest()

@@ -1,4 +1,4 @@
-"""Returns the newest checkpoint of a shard and a selection of older ones, each with its cosignatures."""
+"""Selects older checkpoints of a shard, with their cosignatures, so that every reader can follow the log."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ def _signed(checkpoint: Checkpoint, lines: list[tuple[str, str]]) -> Signed:
 
 
 def is_known(tenant_id: UUID, size: int) -> bool:
-    """Return whether a checkpoint of this size was ever signed, in any shard of the log."""
+    """Return whether a checkpoint of this size was ever signed in any shard of the log."""
     return Checkpoint.objects.filter(tenant_id=tenant_id, size=size).exists()
 
 
 def older(checkpoint: Checkpoint, *, previous_size: int | None = None) -> Iterator[list[Signed]]:
-    """Yield at most MOST of the shard's checkpoints before this one, the oldest first, in batches.
+    """Yield up to MOST checkpoints of the shard that are older than this one, in batches, the oldest first.
 
-    The checkpoint of `previous_size` is among them, if it exists. So is each checkpoint that is the first one to cover
-    an entry about a new key: the old key also signed it, so a reader who has only the old key can continue from there.
+    The checkpoint of `previous_size` is included if it exists. For each entry about a new key, the first checkpoint
+    that covers the entry is included. The old key also signed that checkpoint, so a reader who has only the old key can
+    continue from there.
     """
     chosen = _chosen(checkpoint, previous_size)
     for at in range(0, len(chosen), _BATCH):
@@ -68,7 +69,7 @@ def _chosen(checkpoint: Checkpoint, previous_size: int | None) -> list[int]:
 
 
 def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int | None) -> Iterator[tuple[int, int]]:
-    """Yield the size and the id of each checkpoint that some reader needs to follow the log."""
+    """Yield (size, id) of each checkpoint without which some reader could not follow the log."""
     rows = before.order_by("size").values_list("size", "pk")
     if previous_size is not None:
         yield from rows.filter(size=previous_size)
@@ -82,7 +83,7 @@ def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int
 
 
 def _every(rows: QuerySet[Checkpoint], step: int) -> list[tuple[int, int]]:
-    """Return the first row by size, and every `step`-th row after it.
+    """Return (size, id) of the first row by size, and of every `step`-th row after it.
 
     The database numbers the rows, because there may be a million of them.
     """

@@ -1,9 +1,9 @@
 """Signs a log's next checkpoint, or records why it can't be signed.
 
-A head is signed only if it continues the head that is stored outside the database (heads.py), and only if two
-computations give the same root: one in memory, from the stored frontier and the bytes of the entries, and one from the
-tiles, as the database returns them. The signed head is compared with the tiles once more before it is stored. Any
-difference is a Refusal: it is recorded as an alarm, and nothing is signed.
+A head is signed only if two conditions hold. It must continue the head that is stored outside the database (heads.py).
+And two computations must give the same root: one in memory, from the stored frontier and the bytes of the entries, and
+one from the tiles, as the database returns them. Before the signed head is stored, it is compared with the tiles once
+more. Any difference raises Refusal: an alarm is recorded, and nothing is signed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "em
 
 
 class Refusal(Exception):
-    """The log differs from what was signed, or can't be compared. `code` is stable; `detail` is for people."""
+    """The log differs from what was signed, or can't be compared. `code` is stable; `detail` explains the case."""
 
     def __init__(self, code: str, **detail: Any) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """The result of one round. Logs in `failed` could not be read or written, and are tried again in the next round."""
+    """What one round did. `failed` has the logs that could not be read or written. The next round tries them again."""
 
     signed: int = 0
     dated: int = 0
@@ -60,7 +60,7 @@ class Work:
 
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
-    """Return the first line of this shard's checkpoints. No other shard or log has the same line."""
+    """Return the first line of the checkpoints of this shard. It is different for every shard and log."""
     return log_name.origin(log_name.of_log(tenant_id), tenant_id, shard)
 
 
@@ -68,9 +68,9 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 
 
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
-    """Sign at most `limit` logs that have new entries, then date those that had no new checkpoint for an hour.
+    """Sign up to `limit` logs with new entries. Then sign again, with a new time, each checkpoint that is an hour old.
 
-    Raises NoKey if this machine has no key (another machine signs), WrongName if LOG_ORIGIN differs from the signed
+    Raise NoKey if this machine has no key (another machine signs), WrongName if LOG_ORIGIN differs from the signed
     name, and HeadsUnavailable if no head can be stored. A log that is refused, or that can't be read or written, does
     not delay the others. If another process of this machine is signing, nothing is done.
     """
@@ -142,10 +142,9 @@ def _alarmed(at: dt.datetime) -> list[UUID]:
 
 
 def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
-    """Sign a log's newest entries and date its checkpoint. Returns None for an empty log, or if another signer signs
-    it.
+    """Sign a log's newest entries, or sign its last checkpoint again with a new time. Success removes its alarm.
 
-    Raises Refusal, after it was recorded as an alarm, and NoKey. A successful signature removes the alarm.
+    Return None for an empty log, or if another signer signs it now. Raise NoKey, or Refusal after it is recorded.
     """
     have = have or keys.load()
     log_name.require()
@@ -173,7 +172,7 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
 
 @dataclass
 class _Reading:
-    """What was read for one signature."""
+    """The state of a log as it was read for one signature."""
 
     tenant_id: UUID
     shard: int
@@ -194,7 +193,7 @@ class _Reading:
 
 
 def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, bool] | None:
-    """Sign one checkpoint. Return it, and whether more entries wait; None if there is nothing to sign."""
+    """Sign one checkpoint. Return it, and whether more entries wait. Return None if there is nothing to sign."""
     reading = _read(tenant_id)
     if reading is None:
         return None
@@ -256,9 +255,9 @@ def _read(tenant_id: UUID) -> _Reading | None:
 
 
 def _require_tombstone(head: ChainHead) -> None:
-    """Raise Refusal unless a new shard begins with a tombstone whose number is above everything that was ever signed.
+    """Raise Refusal unless the current shard begins with a tombstone, above all numbers that were ever signed.
 
-    Otherwise a log that was cut or rewritten would be signed without an alarm, under the name of the next shard.
+    Without this check, a log that was cut or rewritten would be signed without an alarm, as the next shard.
     """
     if why := log_events.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
         raise Refusal("no_tombstone", seq=head.first_seq, why=why)
@@ -268,7 +267,7 @@ def _require_tombstone(head: ChainHead) -> None:
 
 
 def _signed_before(head: ChainHead) -> int:
-    """Return how many entries the earlier shards had at least, by the heads outside of the database."""
+    """Return how many entries of the earlier shards were signed, as far as the heads outside the database show it."""
     known = heads.get_many([origin_of(head.pk, shard) for shard in range(head.shard)])
     return sum(each.head.size for each in known.values())
 
@@ -276,8 +275,8 @@ def _signed_before(head: ChainHead) -> int:
 def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
     """Return the leaf hashes of the entries from `start` to `size` twice: computed from the bytes, and as stored.
 
-    The two lists are equal. Each list is used for one of the two computations of the root, so that a fault in one of
-    them is detected.
+    The two lists are equal; if not, Refusal is raised. Each of the two computations of the root uses its own list, so
+    that a fault in one of the lists is detected.
     """
     first = expected = reading.first_seq + start
     rows = AuditEntry.objects.filter(
@@ -298,7 +297,7 @@ def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list
 
 
 def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
-    """Raise Refusal unless both computations lead to one root, through the last signed root. Reads the tiles again."""
+    """Read the tiles again. Raise Refusal unless they contain the last signed root and lead to the new frontier."""
     tiles.forget()
     if reading.last and tiles.frontier(reading.last.head.size).root() != reading.last.head.root:
         raise Refusal("different", signed=reading.last.head.size, checkpoint=reading.last.note)
@@ -307,15 +306,15 @@ def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
 
 
 def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
-    """Compute the head once more, from tiles that are read from the database again."""
+    """Compute the head a second time, from tiles that are read from the database again."""
     return Head(origin_of(tenant_id, shard), size, Tiles(tenant_id, shard).frontier(size).root())
 
 
 def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | None, again: Callable[[], Head]) -> Note:
-    """Return the checkpoint, signed with every key, after checking its text as an independent reader would.
+    """Sign a head with every key, check the result as an independent reader would, and return it.
 
-    `last` is the head that was signed last. If it is the same head, the signatures of retired keys are added. `again`
-    computes the head a second time, after the signatures were made. Without this, a bit that flips in memory after all
+    `last` is the head that was signed last. If it is the same head, the signatures of retired keys are added from it.
+    `again` computes the head a second time, after signing. Otherwise a bit that flips in memory after all other
     comparisons would be signed, and a signature can't be taken back.
     """
     signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
@@ -333,7 +332,7 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | N
 
 
 def _of_retired(head: Head, have: Keys, stored: StoredHead | None) -> list[Signature]:
-    """Return retired keys' signatures on this head. They lead a reader who has only an old key to the new key."""
+    """Return the signatures of retired keys on this head. A reader who has only an old key needs them."""
     if stored is None or stored.head != head:
         return []
     current_keys = [keys.log_key(head.origin, public) for public in have.publics]
@@ -370,7 +369,7 @@ def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: Signed
 
 
 def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
-    """Update since when entries have waited. Runs outside the signer's transaction, which must not wait for the log."""
+    """Store since when entries wait. Call it outside the signer's transaction, which must not wait for the log."""
     row = ChainHead.objects.filter(pk=reading.tenant_id, unsigned_since__isnull=False)
     end = reading.first_seq + size
     if not row.filter(size=end, shard=reading.shard).update(unsigned_since=None):
@@ -378,7 +377,7 @@ def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
 
 
 def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
-    """Record a new key in the log before it signs. An old key that is still present signs that tree as well."""
+    """Record a new key in the log before the key signs. An old key that is still present signs this entry too."""
     new = have.publics[0]
     last_key = bytes(SignedHead.objects.filter(pk=tenant_id).values_list("key", flat=True).first() or b"")
     if last_key in (b"", new):
@@ -402,7 +401,7 @@ def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
 
 
 def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
-    """Record why this log is not signed."""
+    """Store in the database why this log is not signed, as an alarm."""
     row, is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
     if is_new or row.code != refusal.code:
         logger.error("log_signing_refused", tenant=str(tenant_id), code=refusal.code)
@@ -414,7 +413,7 @@ def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
 
 
 def _look_back(reading: _Reading, at: dt.datetime) -> None:
-    """Compare the next few signed tiles with the bytes of their entries, and each tile with the tile above it."""
+    """Compare some signed tiles with the bytes of their entries, and each full tile with the tile above it."""
     _require_pruning_logged(reading)
     part = rechecks.due(reading.signed, at, least=LOOK_BACK)
     tiles = Tiles(reading.tenant_id, reading.shard)
@@ -435,7 +434,7 @@ def _require_pruning_logged(reading: _Reading) -> None:
 
 
 def _was_pruned(reading: _Reading) -> bool:
-    """Return whether retention removed entries after the head was read and before the entries were read."""
+    """Return whether retention has removed entries since the head was read. If so, update the reading."""
     before, reading.pruned_to = reading.pruned_to, ChainHead.objects.get(pk=reading.tenant_id).pruned_to
     return reading.pruned_to != before
 
@@ -461,7 +460,7 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None
 
 
 def look_above(tiles: Tiles, number: int) -> None:
-    """Raise Refusal unless a full tile's root is its hash one level up, and so on while that tile is full too."""
+    """Raise Refusal unless a full tile's root is in the tile above it. Repeat this for that tile if it is full."""
     level, last = 0, WIDTH - 1
     while last == WIDTH - 1:
         if tiles.root(level, number) != tiles.subtree((level + 1) * BITS, number):
@@ -477,7 +476,7 @@ def newest(tenant_id: UUID, shard: int) -> Checkpoint | None:
 
 
 def publics() -> list[bytes]:
-    """Return the public keys that ever signed here, the oldest first."""
+    """Return the public keys that have ever signed here, the oldest first."""
     return [bytes(public) for public in LogKey.objects.order_by("first_used_at", "pk").values_list("pk", flat=True)]
 
 
@@ -509,7 +508,7 @@ class LogState:
 
     @property
     def unsigned(self) -> int:
-        """How many entries wait for a checkpoint."""
+        """How many entries no checkpoint covers yet."""
         return max(0, self.size - self.first_seq - (self.checkpoint.size if self.checkpoint else 0))
 
     def index(self, seq: int) -> int:
@@ -536,10 +535,10 @@ def state(tenant_id: UUID) -> LogState:
 
 
 def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
-    """Close the shard that can't be signed any more, open the next one, and return the tombstone's detail.
+    """Close a shard that can't be signed any more, and open the next one. Return the detail for the tombstone.
 
-    It runs inside the caller's transaction, which has the log's lock and writes the tombstone as the next entry. The
-    new shard begins above everything that was ever signed, so that no number is used for two entries.
+    Call it in a transaction that has the log's lock and that then writes the tombstone as the next entry. The new shard
+    begins above all numbers that were ever signed, so that no number is used twice.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     origin, found = origin_of(tenant_id, head.shard), head.size - head.first_seq
@@ -584,10 +583,10 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def adopt(tenant_id: UUID) -> Head:
-    """Store the database's newest checkpoint outside again, after that file was lost. Raises Refusal.
+    """Store the database's newest checkpoint in the file outside, after that file was lost. Raise Refusal.
 
-    The person who does this guarantees that the database was not restored meanwhile. A witness or a saved checkpoint
-    can show whether it was.
+    The caller must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show
+    whether it was.
     """
     current = state(tenant_id)
     if current.checkpoint is None:

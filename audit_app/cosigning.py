@@ -1,4 +1,4 @@
-"""Asks the witnesses of tenants to cosign the newest checkpoint of their logs (C2SP tlog-witness, add-checkpoint)."""
+"""Asks the tenants' witnesses to cosign the newest checkpoints of their logs (C2SP tlog-witness, add-checkpoint)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Round:
 
 @dataclass
 class _Ask:
-    """One request to a witness: the checkpoint, and the size that the witness has seen."""
+    """One call to a witness: the checkpoint, and the size of the log that the witness has seen."""
 
     witness: Witness
     checkpoint: Checkpoint
@@ -86,10 +86,11 @@ class _Ask:
 def collect(
     now: Callable[[], dt.datetime], post: Post, *, is_over: Callable[[], bool] = lambda: False, at_once: int = AT_ONCE
 ) -> Round:
-    """Ask every witness that is due, until all were asked or the time is over.
+    """Ask every witness that is due, until all were asked or `is_over` returns True.
 
     The threads only call `post`. This thread reads and writes the database, and no transaction is open while it waits
-    for an answer. Witnesses that answered last time are asked first, so that those that never answer can't delay them.
+    for an answer. Witnesses that answered last time are asked first, so that witnesses that never answer
+    can't delay them.
     """
     done = Round()
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="witness") as pool:
@@ -123,7 +124,7 @@ def collect(
 
 
 def request(checkpoint: Checkpoint, old_size: int) -> bytes:
-    """Return the body of add-checkpoint: the witness's size, the proof from this size, and the log's signed note."""
+    """Return the body of an add-checkpoint call: the old size, the proof from that size, and the signed checkpoint."""
     try:
         path = _proof(checkpoint, old_size)
     except NotProven as error:
@@ -146,7 +147,7 @@ def _url(witness: Witness) -> str:
 
 
 def _due(at: dt.datetime) -> QuerySet[Witness]:
-    """Return the witnesses that are due, and those without a problem that have not cosigned the newest checkpoint."""
+    """Return the witnesses that are due, and the healthy witnesses that have not cosigned the newest checkpoint."""
     newest = Checkpoint.objects.filter(tenant_id=OuterRef("tenant_id")).order_by("-shard", "-size").values("pk")[:1]
     signed = Cosignature.objects.filter(
         tenant_id=OuterRef("tenant_id"), checkpoint_id=OuterRef("newest"), vkey=OuterRef("vkey")
@@ -157,9 +158,10 @@ def _due(at: dt.datetime) -> QuerySet[Witness]:
 
 
 def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
-    """Claim the due witnesses one by one. Each is marked as failed, so that no other process asks it too.
+    """Yield the due witnesses one by one. Each is first marked as failed, so that no other process asks it too.
 
-    A success resets this. If a process is killed during a request, the mark stays, and the witness is asked less often.
+    A success removes the mark. If a process is killed during a call, the mark stays, and the witness is asked less
+    often.
     """
     passed: set[UUID] = set()
     while True:
@@ -183,9 +185,9 @@ def _shard(row: Witness) -> int:
 
 
 def _wait(failures: int) -> dt.timedelta:
-    """Return the wait after this many failures.
+    """Return how long to wait after this number of failures. The time doubles with each failure.
 
-    It doubles with each failure. A random part of up to a half is subtracted, so that retries are spread out.
+    Up to half of the time is subtracted at random, so that the retries of many witnesses are spread.
     """
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1)  # noqa: S311  # spreads load, hides nothing
@@ -195,7 +197,10 @@ def _wait(failures: int) -> dt.timedelta:
 
 
 def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None:
-    """Store the cosignature, or return the next request. Raises WitnessProblem."""
+    """Store the cosignature in the answer. If the witness has another size, return the next call.
+
+    Raise WitnessProblem.
+    """
     try:
         answer = future.result()
     except OSError as error:
@@ -226,7 +231,7 @@ def _refusal(status: int) -> WitnessProblem:
 
 
 def _other_size(ask: _Ask, answer: Answer) -> _Ask:
-    """Return a second request, from the size that the witness reports. Raises WitnessProblem."""
+    """Return a second call, with a proof that starts at the size that the witness reports. Raise WitnessProblem."""
     kind = answer.content_type.partition(";")[0].strip().lower()
     held_size = _SIZE.match(answer.body.decode(errors="replace"))
     if kind != SIZE_TYPE or not held_size:
@@ -245,9 +250,9 @@ def _other_size(ask: _Ask, answer: Answer) -> _Ask:
 
 
 def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
-    """Store the cosignature in place of an older one under the same checkpoint.
+    """Store the cosignature. It replaces an older cosignature of the same witness under the same checkpoint.
 
-    Nothing is stored if the witness was removed meanwhile.
+    If the witness was removed meanwhile, nothing is stored.
     """
     with transaction.atomic():
         witness = Witness.objects.filter(pk=ask.witness.pk)
@@ -266,9 +271,10 @@ def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
 
 
 def _failed(witness: Witness, problem: WitnessProblem, at: dt.datetime) -> None:
-    """Record the problem in the row and in the operator's log, and postpone the next attempt.
+    """Record the problem in the witness's row and in the operator's log, and postpone the next attempt.
 
-    If a witness has seen another log, this problem stays until it cosigns again, even if it does not answer meanwhile.
+    If the witness has seen another log, this problem stays until the witness cosigns again. A missing answer does not
+    replace it.
     """
     row = Witness.objects.filter(pk=witness.pk)
     if not row.update(failures=witness.failures, due_at=at + _wait(witness.failures)):

@@ -1,6 +1,6 @@
-"""Reads the fields about the signature from a decision's entry, for people and other systems.
+"""Reads the signature of a decision from its log entry, for people and for other systems.
 
-Nothing is verified here. The verifier checks exactly the bytes that are read here.
+Nothing is verified here. The verifier checks the same bytes that are read here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _FLAGS, _BACKUP_ELIGIBLE = 32, 0x08  # W3C Web Authentication, Level 3, section 
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionSignature:
-    """The key with which a decision was signed. All fields are empty if the decision was not signed.
+    """The key with which a decision was signed. If the decision was not signed, all fields are empty.
 
-    `digest` is the SHA-256 hash of the signed text, and `key` is that of the public key (SubjectPublicKeyInfo), both in
-    hexadecimal. `is_device_bound` can be unknown (None).
+    `digest` is the SHA-256 hash of the signed text, and `key` is the SHA-256 hash of the public key
+    (SubjectPublicKeyInfo), both in hexadecimal. `is_device_bound` can be unknown (None).
     """
 
     is_signed: bool
@@ -48,9 +48,9 @@ class DecisionSignature:
 
 
 def of(detail: Mapping[str, Any]) -> DecisionSignature | None:
-    """Return the signature that the detail describes.
+    """Return the signature that an entry's detail describes.
 
-    Return None if the entry is not a decision, or is from before signatures were recorded.
+    Return None for an entry that is not a decision, or that was written before signatures were recorded.
     """
     is_signed, signature = detail.get("signed"), detail.get("signature")
     if not isinstance(is_signed, bool):

@@ -1,4 +1,4 @@
-"""Finds what is wrong with one stored entry: its number, hash, bytes, columns or time."""
+"""Finds what is wrong with one stored entry: its number, its hash, its bytes, its columns or its time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The evidence bundle: entries, their signed checkpoints and the proofs between them, as a streamed ZIP.
+"""Streams an evidence bundle as a ZIP: entries, their signed checkpoints, and the proofs between them.
 
-A bundle ends at the checkpoint that was the newest one when the bundle was begun. Only one batch of entries is in
-memory, so a million entries need no more memory than a thousand.
+The bundle ends at the checkpoint that was the newest when the bundle was begun. Only one batch of entries is in memory,
+so a million entries need no more memory than a thousand.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Extra = tuple[str, Iterable[bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A bundle before its first byte is sent: its entries and checkpoints. `waiting` entries are not signed yet."""
+    """A bundle that is ready to be sent: its entries and checkpoints are chosen. `waiting` counts unsigned entries."""
 
     wanted: EvidenceScope
     at: dt.datetime
@@ -51,7 +51,7 @@ class Evidence:
         return sum(part.count for part in self.parts)
 
     def entries(self) -> Iterator[AuditEntry]:
-        """Yield every entry of the bundle in order. They are read in batches."""
+        """Yield every entry of the bundle in order. The entries are read in batches."""
         for part in self.parts:
             for batch in part.batches():
                 yield from batch
@@ -59,10 +59,10 @@ class Evidence:
     def stream(
         self, extras: Sequence[Extra] = (), *, progress: Callable[[int], None] = lambda count: None
     ) -> Iterator[bytes]:
-        """Yield the bytes of the ZIP. `progress` gets the number of entries that were added since its last call.
+        """Yield the bytes of the ZIP.
 
-        If the stream fails (a tile is missing, or entries were pruned meanwhile), the end of the ZIP is missing, so
-        nobody can open it.
+        `progress` is called with the number of entries that were added since its last call. If the stream fails (a tile
+        is missing, or entries were removed meanwhile), the ZIP has no end, so no program opens it.
         """
         bundle, vkeys = ZipStream(self.at), _Vkeys(self.wanted.tenant_id, self.parts)
         yield from bundle.add("README.txt", [_readme(self)])
@@ -94,9 +94,9 @@ class Evidence:
 
 
 def prepare(wanted: EvidenceScope, *, at: dt.datetime) -> Evidence:
-    """Choose the content of the bundle; see `bundle_selection.choose`. Raises NotProven.
+    """Choose what the bundle contains, and return it. Raise NotProven; `bundle_selection.choose` has the codes.
 
-    The tenant's name is taken from the signed entries, because a newer name would contradict them.
+    The tenant's name is read from the signed entries. The name in the database can be newer and would contradict them.
     """
     chosen = choose(wanted)
     newest = chosen.parts[-1]
@@ -127,7 +127,7 @@ def _add_part(
 
 @dataclass
 class _Seen:
-    """Compares the entries, while they are written, with what was signed."""
+    """Compares the entries with the signed tree while they are written to the bundle."""
 
     part: BundledShard
     frontier: Frontier = field(init=False)
@@ -153,7 +153,10 @@ class _Seen:
         self.flaw = index if self.flaw is None else min(self.flaw, index)
 
     def report(self) -> None:
-        """Log an error if the entries differ from what was signed. The verifier and the signer detect this too."""
+        """Log an error if an entry differs from what was signed.
+
+        The verifier and the signer find the difference too.
+        """
         part = self.part
         if self.flaw is None and part.is_contiguous and part.count:
             signed = Tiles(part.tenant_id, part.shard).frontier(part.end)
@@ -163,9 +166,9 @@ class _Seen:
 
 
 def _leaf_hashes(part: BundledShard) -> Iterator[bytes]:
-    """Yield the leaf hashes from the signed tree.
+    """Yield the leaf hashes of the entries, from the signed tree.
 
-    The hash that is stored with an entry would prove no more than the entry itself.
+    The hash that is stored in an entry's row would prove no more than the entry itself.
     """
     if part.is_contiguous:
         for number in range(part.start // WIDTH, -(-part.end // WIDTH) if part.count else 0):
@@ -179,9 +182,10 @@ def _leaf_hashes(part: BundledShard) -> Iterator[bytes]:
 
 
 def _inclusions(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
-    """Yield the inclusion proofs.
+    """Yield the inclusion proofs of the entries.
 
-    If no entry between the first and the last one is missing, these two are enough. Otherwise each entry has a proof.
+    If the entries have no gaps, the proofs of the first and the last entry are enough. Otherwise each entry has a
+    proof.
     """
     if part.is_contiguous:
         tiles = Tiles(part.tenant_id, part.shard)
@@ -204,7 +208,7 @@ def _inclusions_of(entries: Sequence[AuditEntry], part: BundledShard, seen: _See
 
 
 def _neighbours(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
-    """Yield the entry before a period and the entry after it, each with its proof."""
+    """Yield the entry just before a period and the entry just after it, each with its proof."""
     seqs = [part.first_seq + index for index in part.neighbours]
     rows = AuditEntry.objects.filter(tenant_id=part.tenant_id, seq__in=seqs)
     bodies = {seq - part.first_seq: bytes(body) for seq, body in rows.values_list("seq", "canonical")}
@@ -220,9 +224,9 @@ def _neighbours(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
 
 
 def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:
-    """Check a proof, and record its index if it leads to another root.
+    """Check an inclusion proof. If it leads to another root, note the index as a difference.
 
-    The proof is still written, because the bundle must show that the log was changed.
+    The bundle still contains this proof, because it must show that the log was changed.
     """
     try:
         tree.check_inclusion(index, seen.part.size, leaf, path, bytes(seen.part.checkpoint.root))
@@ -247,7 +251,10 @@ def _consistency(part: BundledShard, vkeys: _Vkeys, previous_size: int | None) -
 
 
 class _Vkeys:
-    """The keys of the signatures in the bundle. A reader must compare the log's keys with keys from another source."""
+    """The keys that made the signatures in the bundle.
+
+    Readers must compare the log's keys with a copy from elsewhere.
+    """
 
     def __init__(self, tenant_id: UUID, parts: Sequence[BundledShard]) -> None:
         self._origins = [part.origin for part in parts]

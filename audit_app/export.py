@@ -1,4 +1,4 @@
-"""Exports a log as JSON Lines and CSV, line by line, with constant memory."""
+"""Exports a log as JSON Lines or as CSV, line by line, with constant memory."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
-    """Yield one line for each entry: the record that is hashed, its position in the tree, and its leaf hash.
+    """Yield one JSON line for each entry: the record that is hashed, its position in the tree, and its leaf hash.
 
-    If somebody damaged the bytes, so that they are not JSON, the line has them in Base64.
+    If an entry's bytes are damaged, so that they are not JSON, the line has them in Base64.
     """
     for entry in entries:
         position, body = shards.position(entry.seq), bytes(entry.canonical)
@@ -56,9 +56,9 @@ def json_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
 
 
 def csv_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
-    """Yield CSV (RFC 4180) with a header.
+    """Yield CSV (RFC 4180) with a header line.
 
-    A cell that a spreadsheet would treat as a formula gets an apostrophe in front.
+    A cell that a spreadsheet would read as a formula begins with an apostrophe.
     """
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
@@ -67,7 +67,7 @@ def csv_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
 
 
 def neutral(cell: object) -> str:
-    """Return the cell as text on one line that no spreadsheet treats as a formula."""
+    """Return the cell as text on one line that no spreadsheet reads as a formula."""
     text = str(cell) if cell is not None else ""
     is_formula = text.startswith(_FORMULA)
     # splitlines() knows every line break, also those of Unicode, which some readers use too.
@@ -99,7 +99,7 @@ def _cells(row: AuditEntry, shards: Shards) -> list[Any]:
 
 
 def _signed(entry: ExportedEntry) -> list[str]:
-    """Return the columns about a decision's signature. They are empty for other entries."""
+    """Return the columns about a decision's signature. They are empty for entries that are not decisions."""
     found = entry.signature
     if found is None:
         return ["", "", ""]
@@ -108,7 +108,7 @@ def _signed(entry: ExportedEntry) -> list[str]:
 
 
 class _Echo:
-    """A file for csv.writer that returns each line and stores nothing."""
+    """A file for csv.writer that returns each line to the caller and stores nothing."""
 
     def write(self, line: str) -> str:
         return line

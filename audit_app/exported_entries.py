@@ -1,7 +1,7 @@
-"""An entry for an export, read from its canonical bytes, or from its columns if the bytes are damaged.
+"""Reads an entry for an export from its canonical bytes. If the bytes are damaged, the columns are used instead.
 
-If an export stopped at a damaged entry, it would hide all entries after it. So the export continues, and marks this
-line as not intact.
+An export does not stop at a damaged entry, because it would then hide all later entries. It marks the entry as not
+intact.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedEntry:
-    """The content of an entry. `raw` has the canonical bytes as text; it is empty if they are not a record.
+    """The content of an entry. `raw` has the canonical bytes as text, or is empty if they are not a record.
 
-    `in_name_of` is the human in whose name a client acted, in the same form as `actor`. Otherwise it is empty.
+    If a client acted in a human's name, `in_name_of` is this human, in the same form as `actor`. Otherwise it is empty.
     """
 
     tenant: uuid.UUID
@@ -45,36 +45,39 @@ class ExportedEntry:
 
     @property
     def guid(self) -> str:
-        """An id that is the same in every export, so that a reader recognises a line that is sent twice."""
+        """An id of the entry that is the same in every export.
+
+        With it, a reader recognises an entry that was sent twice.
+        """
         return str(uuid.uuid5(self.tenant, f"entry/{self.seq}"))
 
     @property
     def at_ms(self) -> int:
-        """The time in whole milliseconds since 1970, rounded down."""
+        """The time of the entry in whole milliseconds since 1970, rounded down."""
         return (self.at - _EPOCH) // timedelta(milliseconds=1)
 
     @property
     def who(self) -> dict[str, str]:
-        """The human in whose name a client acted, or else the actor."""
+        """The human in whose name a client acted, if there is one. Otherwise the actor."""
         return self.in_name_of or self.actor
 
     @property
     def through(self) -> dict[str, str]:
-        """The client that acted in a human's name. It is empty if a human acted, or a client in its own name."""
+        """The client that acted in a human's name. Empty if a human acted, or if a client acted in its own name."""
         return self.actor if self.in_name_of else {}
 
     @property
     def deputy_for(self) -> str:
-        """For a deputy's decision: the names of the approvers who were away."""
+        """For a decision by a deputy: the names of the approvers who were away. Otherwise empty."""
         return self.detail_text("deputy_for")
 
     @property
     def signature(self) -> decision_signatures.DecisionSignature | None:
-        """For a decision: whether it is signed, and with which key."""
+        """For a decision: whether it is signed, and with which key. Otherwise None."""
         return decision_signatures.of(self.detail)
 
     def detail_text(self, name: str) -> str:
-        """Return a value of the detail as text; "" if it is missing, or is neither text nor a number."""
+        """Return a value of the entry's detail as text, or "" if there is no such text or number."""
         value = self.detail.get(name)
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
@@ -105,10 +108,10 @@ def read(row: AuditEntry, shards: Shards) -> ExportedEntry:
 
 
 def parse(body: bytes) -> Any:
-    """Return the JSON of an entry's bytes.
+    """Parse an entry's bytes as JSON. Raise ValueError for anything that is not strict JSON.
 
-    Raises ValueError, also for values that only Python's parser accepts. No real record is nested deeper than a few
-    levels; deeper nesting is an attempt to break the readers of the export.
+    Deep nesting is refused too. No real record is nested deeper than a few levels, and deeper nesting could be an
+    attack on the programs that read the export.
     """
     try:
         found = json.loads(body.decode(), parse_constant=_refuse)

@@ -1,4 +1,4 @@
-"""Stores the heads that were signed last, outside of the database that they protect.
+"""Stores, outside the database, the heads that were signed last.
 
 A database that was restored, cut or replaced can't show that a longer log was signed before. This file can. It is a
 separate SQLite file, because SQLite writes a row completely or not at all. Nothing in it is secret.
@@ -27,11 +27,11 @@ _SELECT = "SELECT origin, size, root, frontier, note FROM heads WHERE origin"
 
 
 class HeadsUnavailable(RuntimeError):
-    """The file can't be read or written. Without it, nothing is signed."""
+    """The file of heads can't be read or written. Nothing is then signed."""
 
 
 class HeadConflict(RuntimeError):
-    """The head does not continue the one in the file: another process has signed meanwhile, or the log was changed."""
+    """The head does not continue the stored head: another process has signed meanwhile, or the log was changed."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class StoredHead:
 
 
 def get(origin: str) -> StoredHead | None:
-    """Return the last signed head of this log; None if this file has none."""
+    """Return the last signed head of this log, or None if no head is stored."""
     with _opened() as file:
         row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
     return _stored(*row) if row else None
 
 
 def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
-    """Return the heads of these logs. A damaged head is left out; get() reports it."""
+    """Return the stored heads of these logs. A damaged head is left out here, while `get` raises an error for it."""
     found = {}
     with _opened() as file:
         marks = ", ".join("?" * len(origins))
@@ -78,9 +78,9 @@ def _stored(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> 
 
 @contextmanager
 def turn() -> Iterator[bool]:
-    """Take the signer's lock and yield True.
+    """Take the lock of the signer and yield True, or yield False if another process of this machine has the lock.
 
-    Yield False if another process of this machine has the lock. The lock ends with the process.
+    The operating system releases the lock when the process ends.
     """
     path = Path(settings.LOG_HEADS_FILE)
     try:
@@ -98,16 +98,16 @@ def turn() -> Iterator[bool]:
 
 
 def require_usable() -> None:
-    """Raise HeadsUnavailable if the file can't be opened and locked for writing, as on a full or missing disk."""
+    """Raise HeadsUnavailable if the file can't be opened and locked for writing, as on a full disk."""
     with _opened() as file:
         file.execute("BEGIN IMMEDIATE")
         file.execute("ROLLBACK")
 
 
 def put(head: Head, frontier: Frontier, note: str, *, after: Head | None) -> None:
-    """Store this head in place of `after`. When this returns, the head is on the disk.
+    """Replace the stored head `after` by this head. When this returns, the new head is on the disk.
 
-    Raises HeadConflict if another head than `after` is stored.
+    Raise HeadConflict if the stored head is not `after`.
     """
     expected = (after.size, after.root) if after else None
     values = (head.size, head.root, b"".join(frontier.hashes), note, head.origin)

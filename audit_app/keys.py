@@ -1,7 +1,7 @@
-"""The keys that sign the heads of the logs. They are outside of the database: in the environment or in a file.
+"""The keys that sign the heads of the logs. They are outside the database: in the environment or in a file.
 
-A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The key in the first line signs and dates.
-The keys in the lines below are being retired. They sign too, so that a reader who has only an old key still finds a
+Each key is one line: `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The key in the first line is the
+current key. The keys below it are being retired. They sign too, so that a reader who has only an old key still finds a
 signature to check.
 """
 
@@ -29,16 +29,16 @@ _OPEN_TO_OTHERS = (
 
 
 class NoKey(RuntimeError):
-    """This machine has no key. The message never contains a key."""
+    """This machine has no key. The error's text never contains a key."""
 
 
 class BadKey(NoKey):
-    """A key is configured but can't be used, so an operator must act."""
+    """A key is configured, but it can't be used. An operator must correct this."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The private keys. The first one is the current key."""
+    """The private keys of this machine, with the current key first."""
 
     keys: tuple[Ed25519PrivateKey, ...]
 
@@ -52,21 +52,21 @@ class Keys:
 
 
 def log_key(origin: str, public: bytes) -> Verifier:
-    """Return the key under the name of one log, for the signatures of that log's checkpoints."""
+    """Return the verifier for this key's signatures on the checkpoints of one log. It has the log's name."""
     return Verifier(origin, public)
 
 
 def clock_key(public: bytes, *, name: str = "") -> Verifier:
-    """Return the same key as the cosigner that dates the checkpoints of all logs."""
+    """Return the verifier for this key's dates. The key dates the checkpoints of all logs, as a cosigner."""
     from audit_app import log_name  # which imports an error from this module
 
     return Verifier(name or log_name.current(), public, COSIGNATURE)
 
 
 def load() -> Keys:
-    """Return the keys of this machine. Raises NoKey.
+    """Read and return the keys of this machine. Raise NoKey.
 
-    They are read each time, so that a new key needs no restart.
+    They are read again at each call, so that a new key is used without a restart.
     """
     raw = settings.LOG_KEY
     if not raw:
@@ -84,7 +84,7 @@ def load() -> Keys:
 
 
 def trouble() -> str:
-    """Return the problem with the permissions of the key's file, or "". There is also no problem if no file exists."""
+    """Return what is wrong with the permissions of the key's file, or "". A missing file is not reported here."""
     if settings.LOG_KEY:
         return ""
     try:
@@ -94,9 +94,9 @@ def trouble() -> str:
 
 
 def create() -> bytes:
-    """Make the first key and return its public key. Raises NoKey if a key exists.
+    """Make the first key and return its public key. Raise NoKey if a key exists already.
 
-    The file appears only when it is complete.
+    No reader ever sees a half-written file.
     """
     path = Path(settings.LOG_KEY_FILE)
     line, key = _new()
@@ -112,7 +112,7 @@ def create() -> bytes:
 
 
 def rotate() -> bytes:
-    """Put a new key in front of the present ones, which also continue to sign. Return the new public key."""
+    """Make a new key the current one, and return its public key. The former keys also continue to sign."""
     path = _key_file()
     line, key = _new()
     lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
@@ -121,7 +121,7 @@ def rotate() -> bytes:
 
 
 def retire() -> int:
-    """Remove all keys except the first. Return how many were removed."""
+    """Remove all keys except the current one. Return how many were removed."""
     path = _key_file()
     lines = [each for each in path.read_text().splitlines() if each.strip()]
     os.replace(_draft(path, lines[0] + "\n"), path)
@@ -129,7 +129,7 @@ def retire() -> int:
 
 
 def _is_open_to_others(facts: os.stat_result) -> bool:
-    """Return whether other users may read the file. Outside of POSIX, the permission bits mean nothing."""
+    """Return whether other users can read the file. Always False where permission bits mean nothing (outside POSIX)."""
     return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 

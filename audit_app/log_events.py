@@ -1,4 +1,4 @@
-"""The entries of a log about itself: new keys, closed shards, removed entries, and people's signing keys.
+"""The entries that a log has about itself: new keys, closed shards, removed entries, and people's signing keys.
 
 Without the entry about a person's key, no signature with this key can be verified.
 """
@@ -28,7 +28,7 @@ def retained(tenant_id: UUID) -> QuerySet[AuditEntry]:
 
 
 def name_in(tenant_id: UUID, end: int) -> str:
-    """Return the tenant's name from the newest entry below the number `end` that has it, or ""."""
+    """Return the tenant's name, from the newest entry before the number `end` that contains it, or ""."""
     rows = AuditEntry.objects.filter(tenant_id=tenant_id, event__in=NAMES, seq__lt=end).order_by("-seq")
     for row in rows.iterator(chunk_size=100):
         detail = detail_of(row)
@@ -44,17 +44,19 @@ def _set(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:
-    """Return the newest entry about a removal, if it names exactly the entries before `pruned_to`."""
+    """Return the newest entry about a removal, if what it records is exactly what was removed.
+
+    Otherwise return None.
+    """
     rows = AuditEntry.objects.filter(tenant_id=head.pk, event=PRUNED, seq__gte=head.pruned_to, seq__lt=head.size)
     row = rows.order_by("-seq").first()
     return row if row is not None and detail_of(row).get("to") == head.pruned_to else None
 
 
 def is_pruning_logged(head: ChainHead) -> bool:
-    """Return whether an entry records what was removed, or all of it was in closed shards.
+    """Return whether the log has an entry about its last removal. Removals in closed shards need no entry.
 
-    Closed shards are known to be damaged. If more entries are removed during the search, it searches again, because the
-    entry about the removal may have been removed too.
+    Retention may run during the search, and remove the entry that is searched for. Then the search begins again.
     """
     while head.pruned_to > head.first_seq and pruning_entry(head) is None:
         before, head = head, ChainHead.objects.get(pk=head.pk)
@@ -64,7 +66,7 @@ def is_pruning_logged(head: ChainHead) -> bool:
 
 
 def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
-    """Return why the current shard does not begin with a tombstone that closes the shard `closes`; "" if it does."""
+    """Return why the current shard does not begin with a tombstone that closes the shard `closes`, or "" if it does."""
     closed = ClosedShard.objects.filter(tenant_id=head.pk, shard=head.shard - 1).first()
     if closed is None or closed.end_seq != head.first_seq:
         return "nothing was closed where this part of the log begins"
@@ -75,9 +77,9 @@ def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
 
 
 def detail_of(entry: AuditEntry) -> dict[str, Any]:
-    """Return the detail in the canonical bytes.
+    """Return the detail of an entry, from its canonical bytes.
 
-    It is empty if the bytes were changed, or the columns differ from them.
+    It is empty if the bytes were changed, or if they contradict the columns.
     """
     if next(flaws_of(entry, entry.seq, None), None):
         return {}

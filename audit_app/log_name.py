@@ -1,7 +1,7 @@
-"""The name of this installation's logs, in the origin line of each checkpoint (C2SP tlog-checkpoint).
+"""The name of this installation's logs, which is in the origin line of each checkpoint (C2SP tlog-checkpoint).
 
-It is stored in the database once, before the first signature. After that, no setting changes it. Under another name, a
-log would be another log: it would have no stored head, and customers and witnesses would not know it.
+The name is stored in the database once, before the first signature. After that, no setting changes it. A log with
+another name would be another log: it would have no stored head, and customers and witnesses would not know it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _of_log: dict[UUID, str] = {}
 
 
 class WrongName(BadKey):
-    """The settings and the database have different names for the logs. Nothing is signed."""
+    """The settings and the database have different names for the logs. Nothing is then signed."""
 
 
 def current() -> str:
-    """Return the name for dating checkpoints and for new logs."""
+    """Return the name with which checkpoints are dated, and which new logs get."""
     if (row := _row()) is not None:
         return row.origin
     newest = Checkpoint.objects.order_by("-pk").first()
@@ -35,7 +35,7 @@ def current() -> str:
 def of_log(tenant_id: UUID) -> str:
     """Return the name of one log.
 
-    It differs from the current name if the host was renamed before names were stored.
+    It differs from the current name if the installation was renamed before names were stored.
     """
     row = _row()
     if row is None or not row.is_mixed:
@@ -49,12 +49,12 @@ def of_log(tenant_id: UUID) -> str:
 
 
 def is_recorded() -> bool:
-    """Return whether the name is stored, so that it can't change any more."""
+    """Return whether the name is stored in the database, so that it can't change any more."""
     return _row() is not None
 
 
 def record(at: dt.datetime) -> None:
-    """Store the name, if none is stored."""
+    """Store the current name, unless a name is stored already."""
     if _row() is None:
         LogOrigin.objects.bulk_create([LogOrigin(origin=current(), kept_at=at)], ignore_conflicts=True)
 
@@ -66,7 +66,7 @@ def require() -> None:
 
 
 def contradiction() -> str:
-    """Return why LOG_ORIGIN is wrong and what to do; "" if it is not set, or is right."""
+    """Return why the setting LOG_ORIGIN is wrong and what to do, or "" if it is not set or is right."""
     if not settings.LOG_ORIGIN_IS_SET or (signed := current()) == settings.LOG_ORIGIN:
         return ""
     return (
@@ -88,7 +88,7 @@ def name_in(note: str) -> str:
 
 
 def log_in(origin: str) -> tuple[UUID, int] | None:
-    """Return the tenant and the shard in an origin line; None if the line does not have the form of a log's."""
+    """Return the tenant and the shard in an origin line, or None if it is not the origin line of a log."""
     tenant_id, _slash, shard = origin.rpartition("/log/")[2].partition("/")
     try:
         return UUID(tenant_id), int(shard or 0)
@@ -97,7 +97,7 @@ def log_in(origin: str) -> tuple[UUID, int] | None:
 
 
 def forget() -> None:
-    """Clear what this process has read. For tests, which change databases."""
+    """Clear this process's cache of the name. Tests that change databases need this."""
     _rows.clear()
     _of_log.clear()
 

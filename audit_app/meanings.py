@@ -1,6 +1,6 @@
-"""The meaning of a log's event in OCSF: class, activity, severity and outcome. Pure.
+"""What an event of a log means in OCSF: class, activity, severity and outcome. Has no side effects.
 
-The log does not know the product. The application that writes the log sets the meanings of its events in
+The log does not know the product. The application that writes the log declares the meanings of its events in
 `settings.LOG_MEANINGS`.
 """
 
@@ -59,7 +59,7 @@ class Severity(IntEnum):
 
     @property
     def of_ten(self) -> int:
-        """Return the severity on CEF's scale: 0 to 3 is low, 4 to 6 is medium, 7 and 8 are high."""
+        """The severity on CEF's scale: 0 to 3 is low, 4 to 6 is medium, 7 and 8 are high."""
         return {1: 1, 2: 3, 3: 5, 4: 8}[self.value]
 
 
@@ -75,9 +75,9 @@ OTHER = 99
 
 @dataclass(frozen=True)
 class Meaning:
-    """The meaning of one event. `name` is the name of the activity if OCSF has no number for it.
+    """The meaning of one event. If OCSF has no number for the activity, `name` is the activity's name.
 
-    If the entry's detail has an `action`, `by_action` can give another meaning.
+    `by_action` has other meanings of the same event, by the `action` in the entry's detail.
     """
 
     family: Family

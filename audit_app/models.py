@@ -8,10 +8,10 @@ from django.db import models
 
 
 class ChainHead(models.Model):
-    """The length of a tenant's log. The lock on its row makes sure that each number is given to only one entry.
+    """The length of a tenant's log. Writers lock this row, so that each number is given to only one entry.
 
-    `size` is the number of the next entry. For entries before `pruned_to`, only hashes are stored. The current shard,
-    which is the one that is signed now, begins at `first_seq`.
+    `size` is the number of the next entry. Entries before `pruned_to` were removed, and only their hashes are stored.
+    `first_seq` is the first number of the current shard, the one that is signed now.
     """
 
     tenant_id = models.UUIDField(primary_key=True)
@@ -39,7 +39,7 @@ class ChainHead(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One entry. The evidence is `canonical`. All other columns are only for searching, and are checked against it."""
+    """One entry. `canonical` is the evidence. All other columns are for searching, and are checked against it."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -76,7 +76,7 @@ class AuditEntry(models.Model):
 
 
 class ClosedShard(models.Model):
-    """A shard that a tombstone closed: its last signed checkpoint, and where the next shard begins."""
+    """A shard that a tombstone closed, with its last signed checkpoint. The next shard begins at `end_seq`."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -99,9 +99,9 @@ class ClosedShard(models.Model):
 
 
 class Tile(models.Model):
-    """At most 256 hashes of one level of a shard's tree (C2SP tlog-tiles).
+    """Up to 256 hashes of one level of a shard's tree (C2SP tlog-tiles).
 
-    The last tile of a level grows until it is full.
+    Only the last tile of a level changes: it grows until it is full.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -120,7 +120,7 @@ class Tile(models.Model):
 
 
 class SignedHead(models.Model):
-    """How much of a tenant's log is signed. Its row is the signer's lock. heads.py decides what may be signed."""
+    """How much of a tenant's log is signed. A signer locks this row. heads.py decides what can be signed."""
 
     tenant_id = models.UUIDField(primary_key=True)
     shard = models.PositiveIntegerField(default=0)
@@ -142,7 +142,7 @@ class SignedHead(models.Model):
 class Checkpoint(models.Model):
     """A signed head of a shard (C2SP tlog-checkpoint).
 
-    The heartbeat dates it again. Its size and its root never change.
+    When it is dated again, its note changes. Its size and its root never change.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -164,7 +164,10 @@ class Checkpoint(models.Model):
 
 
 class LogKey(models.Model):
-    """A public key that has signed here. Do not trust a key because it is here: get it from another source."""
+    """A public key that has signed here.
+
+    A reader must not trust it because of this row, but get it from another source.
+    """
 
     public = models.BinaryField(max_length=32, primary_key=True)
     first_used_at = models.DateTimeField()
@@ -178,7 +181,10 @@ class LogKey(models.Model):
 
 
 class LogOrigin(models.Model):
-    """The name of this installation's logs in their checkpoints. It is one row, written once (log_name.py)."""
+    """The name of this installation's logs in their checkpoints.
+
+    There is one row, which is written once (log_name.py).
+    """
 
     ONLY = 1
 
@@ -197,7 +203,7 @@ class LogOrigin(models.Model):
 
 
 class LogAlarm(models.Model):
-    """Why a tenant's log is not signed any more. The row is deleted when the log is signed again."""
+    """The reason why a tenant's log is not signed any more. The row is deleted when the log is signed again."""
 
     tenant_id = models.UUIDField(primary_key=True)
     since = models.DateTimeField()
@@ -214,7 +220,7 @@ class LogAlarm(models.Model):
 
 
 class Witness(models.Model):
-    """A witness that cosigns a tenant's checkpoints (C2SP tlog-witness), and the result of the last request."""
+    """A witness that cosigns a tenant's checkpoints (C2SP tlog-witness), and the result of the last call to it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant_id = models.UUIDField()
@@ -240,7 +246,7 @@ class Witness(models.Model):
 
 
 class Cosignature(models.Model):
-    """A witness's signature line under a checkpoint. It remains if the witness is removed."""
+    """A witness's signature line under a checkpoint. The row stays when the witness is removed."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -259,7 +265,7 @@ class Cosignature(models.Model):
 
 
 class LogCheck(models.Model):
-    """A check of a log that somebody requested: its progress, and what it found."""
+    """A check of a log that somebody requested, with its progress and its result."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant_id = models.UUIDField()

@@ -1,4 +1,4 @@
-"""Texts of C2SP: signed notes, verifier keys, checkpoints, cosignatures, and proofs in one file.
+"""The texts that C2SP specifies: signed notes, verifier keys, checkpoints, cosignatures, and proofs in one file.
 
 https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature, /tlog-proof. A parser accepts exactly what the
 specification allows, so that two readers can't understand one text in two ways.
@@ -32,7 +32,7 @@ class BadNote(ValueError):
 
 @dataclass(frozen=True)
 class Verifier:
-    """A public key with its name. As a text, it is the vkey `name+hex key id+base64(type ‖ key)`."""
+    """A public key with its name. As text, it is a vkey: `name+hex key id+base64(type ‖ key)`."""
 
     name: str
     public: bytes
@@ -59,7 +59,7 @@ class Verifier:
         return found
 
     def check(self, text: str, signature: bytes) -> int | None:
-        """Check a signature. Raises BadNote if it is wrong.
+        """Check a signature, and raise BadNote if it is wrong.
 
         Return the time of a cosignature (seconds since 1970), or None for a plain signature.
         """
@@ -112,9 +112,9 @@ class Note:
         return cls(text + "\n", signature_lines(tail))
 
     def times(self, verifier: Verifier) -> list[int | None]:
-        """Check every signature of this key, and return their times. Signatures of other keys are ignored.
+        """Check every signature that this key made on the note, and return their times. Other keys are ignored.
 
-        Raises BadNote if one is wrong, or if the note has no signature of this key.
+        Raise BadNote if a signature is wrong, or if the note has no signature of this key.
         """
         matching = [each for each in self.signatures if each.is_of(verifier)]
         if not matching:
@@ -139,7 +139,10 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Return the head from its three lines. Extension lines may follow; this product never writes them."""
+        """Parse a head from its three lines.
+
+        Extension lines after them are accepted, but this product never writes any.
+        """
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] != "" or not all(lines[:-1]):
             raise BadNote("a checkpoint has an origin, a size and a root")
@@ -150,7 +153,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Proof:
-    """A `.tlog-proof`: the index of one entry in a checkpoint's tree, and the path to the root.
+    """A `.tlog-proof`: the index of an entry in a checkpoint's tree, and the path from the entry to the root.
 
     `extra` has the bytes of the entry. They are not trusted.
     """
@@ -175,7 +178,10 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
 
 
 def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
-    """Sign that this is the largest consistent tree that the signer has seen at this time (seconds since 1970)."""
+    """Return a cosignature.
+
+    It says that at this time (seconds since 1970) the cosigner knew no larger consistent tree.
+    """
     verifier = Verifier(name, public_bytes(key), COSIGNATURE)
     return Signature(name, verifier.key_id, at.to_bytes(8) + key.sign(_cosigned(text, at)))
 
@@ -192,7 +198,7 @@ def _cosigned(text: str, at: int) -> bytes:
 
 
 def signature_lines(raw: str) -> tuple[Signature, ...]:
-    """Return the signature lines of a note, or of a witness's answer."""
+    """Return the signature lines of a note, or of an answer of a witness."""
     found = []
     for line in raw.removesuffix("\n").split("\n"):
         matched = _SIGNATURE.match(line)
@@ -223,9 +229,9 @@ def _b64(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Decode Base64.
+    """Decode Base64, but only in the one form that an encoder writes: with padding, and with zeros as the unused bits.
 
-    The padding and the last bits must be as an encoder writes them, so that one value has one spelling.
+    So each value has exactly one spelling.
     """
     try:
         raw = base64.b64decode(text, validate=True)

@@ -1,4 +1,4 @@
-"""Proofs from the database: that an entry is in a signed tree, and that one tree continues another."""
+"""Makes proofs from the database: that an entry is in a signed tree, and that one tree continues another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audit_app.tree import BadProof
 
 
 class NotProven(Exception):
-    """There is no proof yet, or no proof any more. `code` is `unsigned`, `absent` or `damaged`."""
+    """There is no proof yet, or no longer. `code` is `unsigned`, `absent` or `damaged`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -22,7 +22,7 @@ class NotProven(Exception):
 
 @dataclass(frozen=True)
 class TreePosition:
-    """The shard of an entry, and the entry's index in that shard's tree."""
+    """The shard that has an entry, and the entry's index in that shard's tree."""
 
     shard: int
     first_seq: int
@@ -30,7 +30,7 @@ class TreePosition:
 
 
 def tree_position(tenant_id: UUID, seq: int) -> TreePosition:
-    """Return the shard of an entry, and the entry's index in its tree. Raises NotProven."""
+    """Return the shard of an entry and its index in the shard's tree. Raise NotProven if the entry is unknown."""
     head = ChainHead.objects.filter(pk=tenant_id).first()
     if head is None or not 0 <= seq < head.size:
         raise NotProven("absent")
@@ -44,13 +44,13 @@ def tree_position(tenant_id: UUID, seq: int) -> TreePosition:
 
 
 def cosigned(checkpoint: Checkpoint) -> Note:
-    """Return the checkpoint as a note, with the cosignatures of its witnesses."""
+    """Return the checkpoint as a note, with the cosignatures of the witnesses added."""
     lines = Cosignature.objects.filter(checkpoint=checkpoint).order_by("pk").values_list("line", flat=True)
     return Note.parse(checkpoint.note).with_signatures(notes.signature_lines("".join(lines)) if lines else ())
 
 
 def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
-    """Return the newest checkpoint of the shard, if it covers this index. Raises NotProven."""
+    """Return the newest checkpoint of the shard. Raise NotProven if it does not cover this index."""
     newest = checkpoints.newest(tenant_id, shard)
     if newest is None or newest.size <= index:
         raise NotProven("unsigned")
@@ -58,7 +58,7 @@ def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
 
 
 def receipt(tenant_id: UUID, seq: int) -> Proof:
-    """Return a `.tlog-proof` of one entry under the newest checkpoint. The proof is checked first. Raises NotProven."""
+    """Return the proof of one entry under the newest checkpoint, after checking it. Raise NotProven."""
     place = tree_position(tenant_id, seq)
     checkpoint = covering(tenant_id, place.shard, place.index)
     entry = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).first()
@@ -69,7 +69,10 @@ def receipt(tenant_id: UUID, seq: int) -> Proof:
 
 
 def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
-    """Return the path from this entry's bytes to the checkpoint's root. Raises NotProven."""
+    """Return the path from an entry's bytes to the checkpoint's root.
+
+    Raise NotProven if the tree does not contain them.
+    """
     try:
         path = Tiles(checkpoint.tenant_id, checkpoint.shard).inclusion(index, checkpoint.size)
         tree.check_inclusion(index, checkpoint.size, tree.leaf(entry), path, bytes(checkpoint.root))
@@ -79,7 +82,7 @@ def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
 
 
 def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
-    """Return the path from an older checkpoint of the shard to a newer one. Raises NotProven."""
+    """Return the proof that a newer checkpoint of the shard continues an older one. Raise NotProven."""
     try:
         path = Tiles(new.tenant_id, new.shard).consistency(old.size, new.size)
         tree.check_consistency(old.size, new.size, bytes(old.root), bytes(new.root), path)
@@ -89,7 +92,10 @@ def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
 
 
 def consistency_to(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
-    """Return the path from `old_size`, a size that a reader has. The reader checks whether their root fits."""
+    """Return the proof that the checkpoint continues a tree of the size `old_size`.
+
+    Only the reader knows the root that they have for this size, and checks whether the proof fits it.
+    """
     try:
         return Tiles(checkpoint.tenant_id, checkpoint.shard).consistency(old_size, checkpoint.size)
     except (MissingTile, ValueError) as error:

@@ -1,8 +1,9 @@
-"""Removes old entries if a checkpoint covers their hashes, so that all remaining entries can still be proven.
+"""Removes old entries whose hashes a checkpoint covers, so that all remaining entries can still be proven.
 
-`ChainHead.pruned_to` records what was removed. It only grows, never beyond the signed entries, and an entry has the
-same number. Triggers in the database enforce this. They also make sure that nothing else is ever deleted, and no entry
-about a new key or a closed shard. The tiles still have the hashes of removed entries.
+`ChainHead.pruned_to` says up to where entries are removed. It never decreases, never passes the signed entries, and an
+entry of the log has the same number. Triggers in the database enforce this. They also prevent that anything else is
+deleted, and that entries about a new key or a closed shard are deleted. The tiles still have the hashes of the removed
+entries.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MOST_ENTRIES = 50_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The entries from `start` to `end` (`end` is not included) may be removed. The checkpoint covers their hashes."""
+    """What can be removed: the entries from `start` up to, and without, `end`. `checkpoint` covers their hashes."""
 
     tenant_id: UUID
     start: int
@@ -36,7 +37,7 @@ class Plan:
 
     @property
     def entry_detail(self) -> dict[str, Any]:
-        """The detail of the entry about the removal."""
+        """The detail of the log entry about this removal."""
         return {"from": self.start, "to": self.end, "checkpoint": self._described_checkpoint()}
 
     def _described_checkpoint(self) -> dict[str, Any]:
@@ -47,11 +48,11 @@ class Plan:
 
 
 def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | None:
-    """Return which entries older than `before` may be removed, or None.
+    """Return which entries older than `before` can be removed, or None.
 
-    All entries from the first one about an access request in `keep` stay, and so do entries that no checkpoint covers.
-    Unsigned entries of a closed shard can be removed when the next shard is signed, because no checkpoint will ever
-    cover them.
+    Everything from the first entry about an access request in `keep` onwards stays. So do entries that no checkpoint
+    covers yet. Unsigned entries of a closed shard will never be covered; they can be removed when the next shard is
+    signed.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     remaining = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
@@ -80,10 +81,10 @@ def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
 
 
 def require_hashes(wanted: Plan) -> None:
-    """Raise Refusal unless the tiles have the hashes of these entries and lead to the checkpoint.
+    """Raise Refusal unless the tiles have the hashes of these entries, and lead from them to the checkpoint.
 
-    A changed entry must not be removed before anybody has seen it. The Refusal also shows the place to the signer,
-    which then raises an alarm. Shards that a tombstone closed are known to be damaged and are not checked.
+    A changed entry must not be removed before somebody has seen that it was changed. The signer learns the place from
+    the Refusal and raises an alarm. Shards that a tombstone closed are known to be damaged, and are not checked.
     """
     first = max(wanted.start, wanted.first_seq) - wanted.first_seq
     end = wanted.end - wanted.first_seq
@@ -116,16 +117,16 @@ def _compare(wanted: Plan, number: int, start: int, end: int) -> None:
 
 
 def allow(wanted: Plan) -> bool:
-    """Allow the removal of the plan's entries. Return False if the log was pruned or closed meanwhile.
+    """Store that the entries of the plan can be removed. Return False if the log was pruned or closed meanwhile.
 
-    It runs inside the caller's transaction, which has the log's lock and writes the entry about the removal.
+    Call it in a transaction that has the log's lock and that also writes the entry about the removal.
     """
     same = ChainHead.objects.filter(pk=wanted.tenant_id, pruned_to=wanted.start, shard=wanted.shard)
     return bool(same.update(pruned_to=wanted.end))
 
 
 def remove(tenant_id: UUID, *, limit: int) -> int:
-    """Delete at most `limit` entries that may be removed. Return how many. It may be interrupted at any time."""
+    """Delete up to `limit` entries whose removal was allowed. Return how many. An interruption does no harm."""
     gone = AuditEntry.objects.filter(
         tenant_id=tenant_id,
         seq__lt=ChainHead.objects.filter(pk=tenant_id).values("pruned_to"),
@@ -137,7 +138,7 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
 
 
 def unfinished() -> list[UUID]:
-    """Return the logs that still have entries whose removal was allowed, because the removal was interrupted."""
+    """Return the logs with an interrupted removal: they still have entries that were allowed to be removed."""
     left = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), seq__lt=OuterRef("pruned_to"))
     left = left.exclude(event__in=log_events.RETAINED)
     return list(ChainHead.objects.filter(Exists(left), pruned_to__gt=0).order_by("pk").values_list("pk", flat=True))

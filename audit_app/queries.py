@@ -1,4 +1,4 @@
-"""Reads a tenant's log: one page, the entries about one access request, or all entries in order."""
+"""Reads entries of a tenant's log: one page, the entries about one access request, or all entries in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """The conditions for the entries to show. `before` is the number at which the previous page ended."""
+    """Which entries to show."""
 
     event: str = ""
     actor_id: UUID | None = None
@@ -45,9 +45,9 @@ def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
 
 
 def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
-    """Return one page, newest first.
+    """Return up to `limit` matching entries with a number below `before`, newest first.
 
-    To learn whether there is a next page, ask for one entry more than is shown.
+    To learn whether there is a next page, ask for one entry more than the page shows.
     """
     rows = matching(tenant_id, wanted)
     if before is not None:
@@ -62,9 +62,9 @@ def about(tenant_id: UUID, correlation_id: UUID, *, limit: int = 500) -> list[Au
 
 
 def in_order(tenant_id: UUID, *, until: int | None = None) -> Iterator[AuditEntry]:
-    """Yield every entry from the first one, with constant memory.
+    """Yield every entry in order, from the first one, with constant memory.
 
-    `until` is a size of the log, so that the loop ends although the log grows.
+    `until` is a size of the log. With it, the loop ends although the log grows.
     """
     next_seq = 0
     while True:
@@ -83,5 +83,5 @@ def size(tenant_id: UUID) -> int:
 
 
 def logs() -> list[UUID]:
-    """Return every tenant that has a log."""
+    """Return the ids of all tenants that have a log."""
     return list(ChainHead.objects.order_by("pk").values_list("pk", flat=True))

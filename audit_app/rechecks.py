@@ -1,4 +1,4 @@
-"""Chooses the old signed entries that are compared again with each signature. In one day, they cover the whole log."""
+"""Chooses which old signed entries are compared again at a signature, so that each day covers the whole log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ MOST_ENTRIES = 100_000
 
 @dataclass(frozen=True)
 class Recheck:
-    """At most two ranges of entries, in the order of their comparison. Each range begins where a tile begins."""
+    """The entries to compare at one signature: at most two ranges, in this order.
+
+    Each begins at the start of a tile.
+    """
 
     ranges: tuple[Range, ...]
 
@@ -31,23 +34,24 @@ class Recheck:
 
     @property
     def end(self) -> int:
-        """Where the next signature continues."""
+        """The index at which the comparison continues at the next signature."""
         return self.ranges[-1][1] if self.ranges else 0
 
     @property
     def tiles(self) -> Iterator[Range]:
-        """The ranges, divided into tiles."""
+        """The ranges, divided into one range for each tile."""
         for start, end in self.ranges:
             for first in range(start, end, WIDTH):
                 yield first, min(first + WIDTH, end)
 
 
 def due(signed: SignedHead, at: dt.datetime, *, least: int) -> Recheck:
-    """Return the entries to compare now: the part of a day since the last signature, in whole tiles, at least `least`.
+    """Return the entries to compare now.
 
-    After the last entry, it continues with the first. The part depends on the time and not on the number of signatures.
-    So for a log that grows all the time, almost nothing is compared with each signature. For a log that is dated once
-    an hour, a twenty-fourth of its entries is compared.
+    Their share of the log is the time since the last signature, as a part of a day. The share is rounded up to whole
+    tiles, and has at least `least` entries. After the last entry of the log, the comparison continues with the first.
+    The number of signatures does not matter. A log that is signed every minute compares almost nothing at each
+    signature. A log that is dated once an hour compares a twenty-fourth of its entries.
     """
     since = at - signed.dated_at if signed.dated_at else dt.timedelta()
     wanted = max(least, min(math.ceil(signed.size * (since / TURN)), MOST_ENTRIES))

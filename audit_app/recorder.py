@@ -17,12 +17,15 @@ from audit_app.models import AuditEntry, ChainHead
 
 
 class NotInTransaction(RuntimeError):
-    """record() was called outside of a transaction, where a change could be saved without its entry."""
+    """`record` was called outside a transaction. A change could then be saved without its entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Witnessed:
-    """An entry to write. `actor` is {kind, id, name, side, ...}. `detail` is JSON with strings, integers and lists."""
+    """An entry to write. `actor` is {kind, id, name, side, …}.
+
+    `detail` is JSON with strings, integers and lists only.
+    """
 
     tenant_id: UUID
     event: str
@@ -40,13 +43,13 @@ def record(
 ) -> list[AuditEntry]:
     """Add each entry to the log of its tenant. Return the rows with their numbers.
 
-    The row of the head is locked until the caller commits. So the numbers of a tenant have no gaps and are in the order
-    of the commits, and tenants never wait for each other. Heads are always locked in the same order, so writers to
-    several logs never deadlock. An entry is never older than the one before it: if the clock was set back, the log's
-    time stays the same until the clock has caught up.
+    The heads of the logs stay locked until the caller commits. So the numbers of a log have no gaps and are in the
+    order of the commits, and writers to different logs do not wait for each other. Heads are always locked in the same
+    order, so writers to several logs never deadlock. An entry is never older than the entry before it: if the clock was
+    set back, the log's time stays the same until the clock has caught up.
 
-    `locked_head` is the head of the only log that is written to, if a statement of this transaction has already locked
-    and read it (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the only entry, on
+    `locked_head` is the head of the only log that is written to, if this transaction has already locked and read it
+    (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the only entry, on
     PostgreSQL in the same statement.
     """
     if not connection.in_atomic_block:
@@ -83,7 +86,7 @@ _ONE = f"""
 
 
 class Beside:
-    """A row of the caller that is inserted together with an entry, and the text of the statement for both."""
+    """A row of the caller that is inserted together with an entry, and the SQL statement for both."""
 
     def __init__(self, row: Model) -> None:
         self.row = row
@@ -110,9 +113,9 @@ _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE
 
 
 def _move(heads: list[ChainHead]) -> None:
-    """Update the heads in one statement.
+    """Update all heads in one round trip.
 
-    A sweep changes hundreds of logs, and Django would send one statement for each.
+    A sweep changes hundreds of logs, and Django would send hundreds of statements.
     """
     values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
     with connection.cursor() as cursor:
@@ -126,7 +129,7 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
 
 
 def _write(rows: list[AuditEntry]) -> None:
-    """Insert the rows. The database gives them ids, which are not read back."""
+    """Insert the rows. They do not get their new ids, because nobody needs these."""
     if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
         arrays = ", ".join(f"%s::{_type(field)}[]" for field in _FIELDS)
         with connection.cursor() as cursor:
@@ -138,9 +141,10 @@ def _write(rows: list[AuditEntry]) -> None:
 
 
 def _type(field: Field[Any, Any]) -> str:
-    """Return PostgreSQL's type without a length.
+    """Return the type of the field in PostgreSQL, without a length.
 
-    A cast with a length would cut a long text. Without it, the column refuses such a text.
+    A cast to a type with a length would cut a long text without an error. Without the cast, the column refuses such a
+    text.
     """
     return str(field.db_type(connection)).partition("(")[0]
 
@@ -152,18 +156,18 @@ def _values(row: AuditEntry) -> list[Any]:
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
     """Lock these logs until the caller commits. Return the time of their newest entry.
 
-    A caller that already has locks of other logs sets `is_holding`, because the tenants of these logs wait too. Read
-    the clock after this call, so that a wait can't move an act beyond the deadline by which it was judged.
+    With `is_holding`, the caller has locks of other logs already, so that the tenants of those logs wait too. Read the
+    clock after this call. Otherwise an act could wait here and still be judged by a time before its deadline.
     """
     heads = _locked_heads(set(tenant_ids), is_holding=is_holding).values()
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
 
 
 def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
-    """Take the turn at one log until the caller commits. Return its head, and the time if the database returned it.
+    """Lock one log until the caller commits. Return its head, and on PostgreSQL the time after the wait.
 
-    PostgreSQL returns the time after the wait: the function in FROM takes the lock before the selected values are
-    computed. Other databases return None, and the caller reads its clock.
+    On PostgreSQL one statement does both: the function in FROM takes the lock before the selected values are computed.
+    On other databases there is no time, and the caller reads its clock.
     """
     if connection.vendor != "postgresql":
         return _locked_heads({tenant_id})[tenant_id], None
@@ -174,7 +178,7 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
-    """Return the entry as a row at the end of its log, and update the head."""
+    """Return the row for an entry at the end of its log, and move the head forward."""
     at = at if head.last_at is None else max(at, head.last_at)
     body = canonical.encode(
         {
@@ -213,11 +217,11 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
 
 
 def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UUID, ChainHead]:
-    """Lock the heads, usually one by one.
+    """Lock the heads of these logs, usually one by one.
 
-    So calls for one log that is held for a long time can't occupy every thread. While a log is already held, the wait
-    for the next one is short, because other calls wait for the held log. Many heads are locked in one statement. All
-    such statements count as waiting for the same lock.
+    Each wait counts under its log, so callers that wait for one busy log can't occupy every thread. A caller that
+    already holds a log waits only a short time for the next one, because other callers wait for the log that it holds.
+    Many heads are locked in one statement, and all such statements count as waiting for the same lock.
     """
     if connection.vendor != "postgresql" or len(tenant_ids) > EACH_FOR_ITSELF:
         with connection.awaiting(_HEADS, is_holding=is_holding or len(tenant_ids) > 1):  # type: ignore[attr-defined]  # our own

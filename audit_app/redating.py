@@ -1,8 +1,8 @@
-"""The heartbeat: dates the checkpoints of logs without new entries, many at a time. 200,000 logs may be due every hour.
+"""Dates the checkpoints of logs without new entries, many logs at a time. 200,000 logs may be due every hour.
 
-With each dating, one tile of a short log is compared again, or as many tiles of a long log as cover the whole log in a
-day. If a log differs in any way from what was signed last, it is left to checkpoints.sign(), which refuses it and
-records the reason.
+At each dating, some tiles of the log are compared again: one tile of a short log, or the share of a long log that
+covers all of it in a day. If a log differs in any way from what was signed last, it is left to checkpoints.sign(),
+which refuses it and records the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 100
 
 
 def batches(rows: Iterable[SignedHead], *, at: dt.datetime) -> Iterator[list[UUID]]:
-    """Group the logs that are dated together. Everything that is read for one group is in memory at the same time."""
+    """Group the logs that are dated together. A group must fit into memory."""
     some: list[UUID] = []
     entries = 0
     for row in rows:
@@ -50,7 +50,7 @@ def _part(signed: SignedHead, at: dt.datetime) -> rechecks.Recheck:
 
 @dataclass
 class _Log:
-    """One log as it was read, and the ranges of its entries that are compared this time."""
+    """One log as it was read, and the ranges of its entries to compare now."""
 
     signed: SignedHead
     head: ChainHead
@@ -77,20 +77,20 @@ class _Log:
 
     @property
     def places(self) -> set[tuple[int, int]]:
-        """The tiles that lead to the root, and the tiles above those that are compared."""
+        """The tiles to read: those that lead to the root, and those above the compared tiles."""
         return {*places((0, self.signed.size)), *((1, number // WIDTH) for number in self.full)}
 
     def head_again(self) -> Head:
-        """Compute the head once more from the tiles that were read."""
+        """Compute the head a second time, from the tiles that were read."""
         size = self.signed.size
         return Head(origin_of(self.signed.tenant_id, self.signed.shard), size, self.tiles.frontier(size).root())
 
 
 def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID]:
-    """Date the newest checkpoints of the logs that are exactly as they were signed. Return these logs.
+    """Date the newest checkpoints of those logs that are still exactly as they were signed. Return the dated logs.
 
-    Some entries of each log are compared with their tiles, by their bytes alone. The comparison continues where the
-    last one ended.
+    For this, the bytes of some entries of each log are compared with the tiles. The comparison continues where the last
+    one ended.
     """
     logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
     _read_tiles(logs)
@@ -107,7 +107,7 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
 
 
 def _read(tenant_ids: Sequence[UUID], have: Keys, at: dt.datetime) -> Iterable[_Log]:
-    """Read in the same order as checkpoints._read.
+    """Read the state of these logs, in the same order as checkpoints._read.
 
     In another order, the work of another signer could look like a changed log.
     """
@@ -159,7 +159,7 @@ def _read_tiles(logs: list[_Log]) -> None:
 
 
 def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
-    """Return the leaf hashes of the entries that are compared this time, from their bytes, with their indexes."""
+    """Return, for each log, the entries to compare: the index, and the leaf hash that is computed from the bytes."""
     wanted: dict[tuple[int, int], list[UUID]] = defaultdict(list)
     firsts = {}
     for log in logs:
@@ -177,7 +177,7 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
 
 
 def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
-    """Return whether the tiles lead to the root that is signed again, and the compared entries fit their tiles."""
+    """Return whether the log's tiles lead to the signed root, and the compared entries fit their tiles."""
     if not log_events.is_pruning_logged(log.head):
         return False
     try:
@@ -197,7 +197,7 @@ def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
 
 
 def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUID]:
-    """Write the new dates, except for logs that another signer has changed meanwhile."""
+    """Store the dated checkpoints, except those of logs that another signer has changed meanwhile."""
     with transaction.atomic():
         ids = [log.signed.tenant_id for log in logs]
         locked = {row.pk: row for row in SignedHead.objects.select_for_update().filter(pk__in=ids).order_by("pk")}

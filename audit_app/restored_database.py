@@ -1,8 +1,8 @@
-"""Detects a database that was restored to an older state, before a starting process adds an entry to any log.
+"""Detects that the database was restored to an older state, before this process adds an entry to any log.
 
-The signer compares each log before it signs. That is too late for a restored database: new entries would already follow
-the gap. This module compares all logs with the stored heads at the start. It signs nothing, and raises an alarm for
-each log that differs from what was signed.
+The signer compares each log before it signs. For a restored database this is too late: new entries would already follow
+the gap. So all logs are compared with the stored heads when a process starts. An alarm is raised for each log that
+differs. Nothing is signed here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Log = tuple[UUID, int]
 
 @dataclass
 class Comparison:
-    """Whether this process has compared the logs, or why it could not."""
+    """Whether this process has compared the logs; `problem` says why it could not."""
 
     is_made: bool = False
     problem: str = ""
@@ -51,10 +51,10 @@ _turn = threading.RLock()
 
 
 def compare_once(at: dt.datetime) -> Comparison:
-    """Compare the logs, unless this process has already done so.
+    """Compare the logs, unless this process has already done so. Return the result.
 
-    Errors of the database are raised, and the caller tries again. If the stored heads can't be read, the next call
-    tries again.
+    Errors of the database are raised, so the caller must try again. If the stored heads can't be read, no error is
+    raised, and the next call tries again.
     """
     if made.is_made or not _turn.acquire(timeout=WAIT_SECONDS):
         return made
@@ -80,11 +80,11 @@ def _compare_now(at: dt.datetime) -> None:
 
 
 def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
-    """Compare the logs when the first connection is made, before it is used.
+    """Compare the logs as soon as the database answers, before the first connection is used.
 
-    For a process that started without its database. Other threads wait for the comparison, so that nothing is added to
-    a log before it. If the file of heads can't be read, nobody waits: `/readyz` reports it. A forked process makes its
-    own comparison.
+    This is for a process that started without its database. Other threads wait for the comparison, so that nothing is
+    added to a log before it. If the file of heads can't be read, nobody waits, and `/readyz` reports it. A forked
+    process makes a comparison of its own.
     """
 
     def compare_first(**_: object) -> None:
@@ -99,7 +99,7 @@ def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
 def compare(at: dt.datetime) -> list[UUID]:
     """Raise an alarm for every log that does not continue its stored head. Return the tenants of these logs.
 
-    If no heads are stored, as on a machine that does not sign, nothing is compared.
+    A machine that does not sign has no stored heads, and compares nothing.
     """
     found = []
     for (tenant_id, shard), stored in _doubtful():
@@ -117,7 +117,10 @@ def alarms() -> int:
 
 
 def _stored_heads() -> dict[_Log, StoredHead]:
-    """Return the stored head of each tenant's last shard. Only logs with this installation's name are included."""
+    """Return, for each tenant, the stored head of its last shard.
+
+    Heads under another installation's name are left out.
+    """
     if not Path(settings.LOG_HEADS_FILE).exists():
         return {}
     last: dict[UUID, tuple[int, StoredHead]] = {}
@@ -132,9 +135,10 @@ def _stored_heads() -> dict[_Log, StoredHead]:
 
 
 def _doubtful() -> Iterator[tuple[_Log, StoredHead]]:
-    """Yield the logs that must be compared one by one: those whose stored head is not a checkpoint in the database.
+    """Yield the logs that must be compared one by one: their stored head is not a checkpoint in the database.
 
-    The stored heads are read first, because a signer stores a head only after its entries are in the database.
+    The stored heads are read before the database, because a signer stores a head only after its entries are in the
+    database.
     """
     logs = list(_stored_heads().items())
     for some in (logs[at : at + AT_ONCE] for at in range(0, len(logs), AT_ONCE)):
@@ -158,7 +162,7 @@ def _roots(some: Iterable[tuple[_Log, StoredHead]]) -> dict[tuple[UUID, int, int
 
 
 def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
-    """Raise Refusal if the log is shorter than its stored head, or has another root at that size."""
+    """Raise Refusal if the log is shorter than its stored head, or if its root at that size is another one."""
     head = ChainHead.objects.filter(pk=tenant_id).first() or ChainHead(tenant_id=tenant_id)
     if head.shard > shard:
         # A tombstone has closed this shard.
@@ -177,7 +181,7 @@ def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
 def _root(head: ChainHead, size: int) -> bytes:
     """Return the root over the first `size` entries of a shard.
 
-    It is computed from the tiles, and from the entries that no tile covers yet.
+    It is computed from the tiles, and from those entries that no tile covers yet.
     """
     signed = SignedHead.objects.filter(pk=head.pk, shard=head.shard).first()
     tiled = min(signed.size, size) if signed is not None else 0

@@ -14,9 +14,9 @@ from audit_app.models import ChainHead, ClosedShard
 
 @dataclass(frozen=True)
 class ShardPosition:
-    """The shard and the index of an entry.
+    """The shard of an entry, and the entry's index in the shard's tree.
 
-    An inclusion proof uses the index. The sequence number counts over all shards.
+    An inclusion proof needs the index. The number of an entry counts over all shards instead.
     """
 
     origin: str
@@ -26,7 +26,7 @@ class ShardPosition:
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of one tenant's log at this time. A shard that a later tombstone opens is not included."""
+    """The shards of one tenant's log, as they are now. It does not know shards that are opened later."""
 
     tenant_id: UUID
     first_seqs: tuple[int, ...] = (0,)

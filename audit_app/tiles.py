@@ -1,7 +1,7 @@
-"""The hashes of the tree as tiles of 256 (C2SP tlog-tiles), so that a proof needs only a few reads.
+"""Stores the hashes of the tree as tiles of 256 hashes (C2SP tlog-tiles), so that a proof needs only a few reads.
 
 The tile (level, number) has the hashes of complete subtrees with 256**level leaves. The last tile of a level grows.
-When it is full, its root is added to the level above, and it never changes again.
+When it is full, its root is added to the level above, and the tile never changes again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MissingTile(LookupError):
 class Tiles:
     """The tiles of one shard.
 
-    Tiles that were read are cached, so use one instance for one proof or one signature.
+    Tiles are cached once they are read, so use an instance for only one proof or one signature.
     """
 
     def __init__(self, tenant_id: UUID, shard: int) -> None:
@@ -52,7 +52,7 @@ class Tiles:
         return found[0]
 
     def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
-        """Return the hash of each range, after one query for all of them."""
+        """Return the hash of each range. All tiles are read with one query."""
         parts = list(parts)
         self._fetch({place for part in parts for place in places(part)})
         return [tree.hash_of(part, self.subtree) for part in parts]
@@ -62,11 +62,11 @@ class Tiles:
         return tree.frontier_at(size, self.subtree)
 
     def leaves(self, number: int) -> bytes:
-        """Return the leaf hashes of one tile of the lowest level."""
+        """Return the leaf hashes in one tile of the lowest level."""
         return self._hashes((0, number))
 
     def root(self, level: int, number: int) -> bytes:
-        """Return the root over the hashes of one tile, which need not be full."""
+        """Return the root over the hashes of one tile. The tile need not be full."""
         return root_of(self._hashes((level, number)))
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
@@ -76,7 +76,7 @@ class Tiles:
         return self.hashes_of(tree.consistency(old, new))
 
     def extend(self, size: int, leaf_hashes: Sequence[bytes]) -> None:
-        """Add leaves to a tree of this size. It runs inside the caller's transaction, under the signer's lock."""
+        """Add leaves to the tree, which now has `size` leaves. Call it in a transaction that has the signer's lock."""
         level, count, added = 0, size, list(leaf_hashes)
         rows = []
         while added:
@@ -104,11 +104,11 @@ class Tiles:
         )
 
     def give(self, place: _Place, hashes: bytes) -> None:
-        """Add to the cache a tile that was read together with others."""
+        """Put a tile into the cache that the caller has read together with others."""
         self._read[place] = hashes
 
     def forget(self) -> None:
-        """Clear the cache, so that tiles are read from the database again."""
+        """Clear the cache, so that the tiles are read from the database again."""
         self._read.clear()
 
     def _row(self, level: int, number: int, hashes: bytes) -> Tile:
@@ -137,7 +137,7 @@ def root_of(hashes: bytes) -> bytes:
 
 
 def places(part: Range) -> Iterable[_Place]:
-    """Return the tiles, as (level, number), that have the hashes for a range of leaves."""
+    """Return the tiles that have the hashes of a range of leaves, as (level, number)."""
     for level, index in tree.subtrees(part):
         tile_level, height = divmod(level, BITS)
         yield tile_level, (index << height) >> BITS

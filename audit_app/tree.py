@@ -1,7 +1,7 @@
-"""The Merkle tree of RFC 6962, section 2.1: hashes, proofs and their verification. Pure.
+"""The Merkle tree of RFC 6962, section 2.1: hashes, proofs, and the verification of proofs. Has no side effects.
 
 A tree of n leaves is split at the largest power of two below n. A *complete subtree* has 2**level leaves and begins at
-index << level. A proof is a list of hashes of ranges. Each range consists of a few complete subtrees.
+index << level. A proof is a list of hashes, each over a range of leaves. A range consists of a few complete subtrees.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EMPTY = hashlib.sha256(b"").digest()
 
 
 class BadProof(ValueError):
-    """The proof is wrong, or proves something else."""
+    """The proof is invalid, or is a proof of something else."""
 
 
 def leaf(entry: bytes) -> bytes:
@@ -30,9 +30,10 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The complete subtrees along the right edge. With them, leaves can be added and the root can be computed.
+    """The complete subtrees along the right edge of a tree. They are enough to add leaves and to compute the root.
 
-    It has one hash for each bit that is set in the size, the largest subtree first (a compact range that begins at 0).
+    There is one hash for each bit that is set in the size, the largest subtree first (a compact range that begins at
+    0).
     """
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
@@ -66,7 +67,7 @@ class Frontier:
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """Return MTH(D[n]) of RFC 6962 over hashes of leaves."""
+    """Return the root over these leaf hashes: MTH(D[n]) of RFC 6962."""
     frontier = Frontier()
     frontier.extend(leaf_hashes)
     return frontier.root()
@@ -91,7 +92,7 @@ def subtrees(part: Range) -> Iterator[tuple[int, int]]:
 
 
 def hash_of(part: Range, subtree: Subtree) -> bytes:
-    """Return the MTH of the leaves in this range of the tree."""
+    """Return the hash of a range of leaves: the MTH of RFC 6962 over them. `subtree` returns the hashes of subtrees."""
     hashes = [subtree(level, index) for level, index in subtrees(part)]
     found = hashes.pop()
     while hashes:
@@ -100,7 +101,10 @@ def hash_of(part: Range, subtree: Subtree) -> bytes:
 
 
 def inclusion(index: int, size: int) -> list[Range]:
-    """Return the ranges of PATH(index, D[size]) (RFC 6962, section 2.1.1), from the leaf's sibling upwards."""
+    """Return the ranges whose hashes make an inclusion proof, from the leaf's sibling upwards.
+
+    This is PATH(index, D[size]) of RFC 6962, section 2.1.1.
+    """
     if not 0 <= index < size:
         raise ValueError(f"there is no entry {index} in a tree of {size}")
     found, start, end = [], 0, size
@@ -116,9 +120,9 @@ def inclusion(index: int, size: int) -> list[Range]:
 
 
 def consistency(old: int, new: int) -> list[Range]:
-    """Return the ranges of PROOF(old, D[new]) (RFC 6962, section 2.1.2).
+    """Return the ranges whose hashes make a consistency proof: PROOF(old, D[new]) of RFC 6962, section 2.1.2.
 
-    The list is empty from size 0, or to the same size.
+    The list is empty if `old` is 0 or equal to `new`.
     """
     if not 0 <= old <= new:
         raise ValueError(f"a tree of {new} does not follow from one of {old}")
@@ -148,7 +152,7 @@ def _split(size: int) -> int:
 
 
 def check_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[bytes], root: bytes) -> None:
-    """Check an inclusion proof (RFC 9162, section 2.1.3.2). Raises BadProof."""
+    """Check an inclusion proof (RFC 9162, section 2.1.3.2). Raise BadProof if it is invalid."""
     if not 0 <= index < size:
         raise BadProof(f"there is no entry {index} in a tree of {size}")
     fn, sn, found = index, size - 1, leaf_hash
@@ -169,9 +173,9 @@ def check_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[byt
 
 
 def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Check a consistency proof (RFC 9162, section 2.1.4.2). Raises BadProof.
+    """Check a consistency proof (RFC 9162, section 2.1.4.2). Raise BadProof if it is invalid.
 
-    Every tree is consistent with the empty one.
+    Every tree is consistent with the empty tree.
     """
     if not 0 <= old <= new:
         raise BadProof(f"a tree of {new} does not follow from one of {old}")

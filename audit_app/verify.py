@@ -1,7 +1,7 @@
 """Checks a tenant's log: numbers without gaps, hashes, columns that match the bytes, and every signed root.
 
-It begins with the oldest entry that remains in the current shard. A shard that a tombstone closed is known to be
-damaged and is not checked.
+The check begins with the oldest remaining entry of the current shard. Shards that a tombstone closed are known to be
+damaged, and are not checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from audit_app.tree import Frontier
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong, and the first number at which it shows."""
+    """What is wrong with a log, and the number of the first entry that shows it."""
 
     tenant_id: UUID
     seq: int
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Check the whole log, and stop at the first flaw. Entries that are added meanwhile are not read."""
+    """Check the whole log, and stop at the first flaw. Entries that are added during the check are not read."""
     found = Verification.begin(tenant_id)
     while not found.has_ended:
         found.advance(queries.BATCH)
@@ -57,7 +57,10 @@ def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) ->
 
 @dataclass
 class Verification:
-    """A running check. Another process can continue it: `saved` stores its state, and `resume` continues it."""
+    """A check that can be interrupted.
+
+    `saved` returns its state, with which `resume` continues it in another process.
+    """
 
     tenant_id: UUID
     shard: int
@@ -104,7 +107,10 @@ class Verification:
         }
 
     def advance(self, limit: int) -> None:
-        """Check the next entries and the signed heads among them. Afterwards, `has_ended` says if these were all."""
+        """Check up to `limit` more entries, and the signed roots among them.
+
+        After the last entry, `has_ended` is True.
+        """
         if self.has_ended:
             return
         end = min(self.size, self.seq + limit)
@@ -126,7 +132,7 @@ class Verification:
         return None
 
     def _was_pruned(self) -> bool:
-        """Continue after entries that retention removed during this check. Return False if it removed none."""
+        """If retention removed entries during this check, skip them and return True. Otherwise return False."""
         head = ChainHead.objects.get(pk=self.tenant_id)
         if head.shard != self.shard or head.pruned_to <= self.seq or not log_events.is_pruning_logged(head):
             return False
@@ -164,7 +170,7 @@ class Verification:
 
 
 def _flaw_of_note(checkpoint: Checkpoint) -> str:
-    """Return why the signature of the newest checkpoint is bad; "" if it is good.
+    """Return why the signature of the newest checkpoint is bad, or "" if it is good.
 
     Only keys that are known to have signed here are accepted.
     """

@@ -1,6 +1,6 @@
-"""A tenant's witnesses: who may be one, what they cosigned and when, and what is wrong with them.
+"""A tenant's witnesses: which keys are allowed, what each witness has cosigned and when, and what is wrong with it.
 
-cosigning.py asks them. A cosignature counts because its signature is valid, and not because a row exists.
+cosigning.py asks the witnesses. A cosignature counts because its signature is valid, and not because a row exists.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MOST_VKEY = 300
 
 
 class NoWitness(ValueError):
-    """The key is valid, but may not be used for a witness here. The text is for the person who registers it."""
+    """The key is valid, but must not be a witness's key here. The text is for the person who registers it."""
 
 
 class WitnessProblem(Exception):
-    """Why there is no cosignature: a code of PROBLEMS, and a number that belongs to it."""
+    """The reason why a witness did not cosign: a code of PROBLEMS, and a number that belongs to the code."""
 
     def __init__(self, code: str, number: int | None = None) -> None:
         super().__init__(code)
@@ -90,7 +90,7 @@ PROBLEMS: dict[str, Promise] = {
 
 
 def problem_words(problem: str) -> str:
-    """Return the words about a problem and its remedy. A code of a newer version is returned unchanged."""
+    """Return a text about a problem and what to do. If the code is unknown, because it is newer, return the code."""
     code, _gap, number = problem.partition(" ")
     words = PROBLEMS.get(code)
     return str(words).replace("{n}", number) if words else problem
@@ -101,7 +101,7 @@ def problem_words(problem: str) -> str:
 
 @dataclass(frozen=True)
 class WitnessStatus:
-    """One witness: which checkpoint of the current shard it cosigned last, and when."""
+    """The state of one witness: which checkpoint of the current shard it cosigned last, and when."""
 
     witness: Witness
     size: int | None
@@ -127,7 +127,7 @@ class WitnessStatus:
 
 
 def of(tenant_id: UUID) -> list[WitnessStatus]:
-    """Return the tenant's witnesses, the first registered first, with their last cosignatures in the current shard."""
+    """Return the states of a tenant's witnesses, in the order in which they were registered."""
     shard = _shard(tenant_id)
     newest = checkpoints.newest(tenant_id, shard)
     found = []
@@ -184,7 +184,7 @@ def in_alarm() -> Q:
 
 
 def failing() -> int:
-    """Return how many witnesses of all tenants have a problem now, for the operator."""
+    """Return how many witnesses of all tenants have a problem now. The operator sees this number."""
     return Witness.objects.exclude(problem="").count()
 
 
@@ -193,7 +193,7 @@ def _shard(tenant_id: UUID) -> int:
 
 
 def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignature | None]]:
-    """Return each witness with its cosignature of the newest checkpoint in the shard that it cosigned."""
+    """Return each witness with its cosignature of the largest checkpoint of the shard that it has cosigned, or None."""
     lines = Cosignature.objects.filter(tenant_id=tenant_id, vkey=OuterRef("vkey"), checkpoint__shard=shard)
     newest = Subquery(lines.order_by("-checkpoint_id").values("pk")[:1])
     rows = list(Witness.objects.filter(tenant_id=tenant_id).annotate(newest=newest).order_by("added_at", "pk"))
@@ -203,7 +203,7 @@ def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignatur
 
 
 def _good(lines: list[tuple[Witness, Cosignature | None]]) -> list[tuple[int, dt.datetime]]:
-    """Return how many entries each valid signature covers, and when it was made."""
+    """Return (number of covered entries, time) for each cosignature whose signature is valid."""
     found = [_signed(line, witness.vkey) for witness, line in lines if line is not None]
     return [each for each in found if each is not None]
 
@@ -219,7 +219,7 @@ def _signed(row: Cosignature, vkey: str) -> tuple[int, dt.datetime] | None:
 
 
 def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
-    """Return whether this entry was written before that instant. A missing or damaged entry counts as old."""
+    """Return whether this entry was written before `since`. A missing or damaged entry counts as old."""
     body = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).values_list("canonical", flat=True).first()
     try:
         return body is None or dt.datetime.fromisoformat(parse(bytes(body))["at"]) < since
@@ -231,10 +231,10 @@ def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
 
 
 def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datetime]:
-    """Return the witness's latest valid line and its time.
+    """Return the witness's latest valid signature line in an answer, and its time.
 
-    Lines of other keys are ignored, as the specification requires. Raises WitnessProblem if the witness has no line
-    here, or an invalid one.
+    Lines of other keys are ignored, as the specification requires. Raise WitnessProblem if the witness has no line, or
+    an invalid line.
     """
     try:
         lines = notes.signature_lines(raw)
@@ -258,9 +258,9 @@ def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datet
 
 
 def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
-    """Return the witness's key. Raises BadNote if it is not a key, and NoWitness if it may not be a witness.
+    """Return the key of a witness. Raise BadNote if the text is not a key, and NoWitness if the key is not allowed.
 
-    With the log's own key or name, the operator of the log could pretend to be a witness.
+    The log's own key and name are not allowed: with them, the operator of the log could pretend to be a witness.
     """
     found = Verifier.parse(vkey.strip())
     if found.kind != COSIGNATURE:

@@ -1,4 +1,4 @@
-"""A ZIP that is sent while it is written, one file after the other. No file is in memory as a whole."""
+"""Writes a ZIP while it is sent, one file after the other. No file is in memory as a whole."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LEVEL = 3
 
 
 class ZipStream:
-    """A ZIP that is written piece by piece. Iterate over the results of `add` and `end`.
+    """A ZIP that is written piece by piece. Send the bytes that `add` and `end` yield.
 
-    After that, `files` has the size and the SHA-256 hash of every file.
+    Afterwards, `files` has the size and the SHA-256 hash of every file.
     """
 
     def __init__(self, at: dt.datetime) -> None:
@@ -29,9 +29,9 @@ class ZipStream:
     def add(
         self, name: str, chunks: Iterable[bytes], *, is_packed: bool = True, is_big: bool = False
     ) -> Iterator[bytes]:
-        """Write one file.
+        """Yield the bytes of one file of the ZIP.
 
-        `is_big` says that it may exceed 2 GiB and needs the 64-bit format, which old tools can't read.
+        Set `is_big` for a file that may exceed 2 GiB. Such a file needs the 64-bit format, which old tools can't read.
         """
         info = zipfile.ZipInfo(name, date_time=self._at)
         info.compress_type = zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED
@@ -48,13 +48,13 @@ class ZipStream:
         self.files[name] = {"sha256": digest.hexdigest(), "bytes": size}
 
     def end(self) -> Iterator[bytes]:
-        """Write the directory of the ZIP. Without it, the file is not a ZIP, so a broken transfer is detected."""
+        """Yield the directory of the ZIP. Without it, no tool opens the file, so a broken transfer is detected."""
         self._zip.close()
         yield self._pipe.take()
 
 
 class _Pipe:
-    """A file for zipfile that can't seek. zipfile then writes the sizes after each file (APPNOTE 4.4.4)."""
+    """A file for zipfile that can't seek. zipfile then writes the size after each file (APPNOTE 4.4.4)."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -1,4 +1,4 @@
-"""The formats of the log for other systems, by name. Each writes one line for each entry, with constant memory."""
+"""The formats in which other systems get the log, by name. Each writes one line for each entry, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["FORMATS", "Format", "Source"]
 
 @dataclass(frozen=True)
 class Format:
-    """One format. `ending` is that of the file's name.
+    """One format. `ending` is the file name's ending.
 
-    An export in a format without a header can be continued by the next export.
+    An export without a header can be continued: the next export is appended to it.
     """
 
     content_type: str

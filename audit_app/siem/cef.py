@@ -1,4 +1,4 @@
-"""The log in the Common Event Format: "Implementing ArcSight Common Event Format (CEF)", version 0."""
+"""Writes the log in the Common Event Format: "Implementing ArcSight Common Event Format (CEF)", version 0."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _item(entry: ExportedEntry) -> str:
 def _signed(entry: ExportedEntry) -> dict[str, str]:
     """Return whether a decision is signed, with which passkey, and whether that passkey can't leave its device.
 
-    The result is empty for other entries.
+    The result is empty for entries that are not decisions.
     """
     found = entry.signature
     if found is None:
@@ -102,24 +102,21 @@ def _labelled(key: str, label: str, text: str) -> dict[str, str]:
 
 
 def value(text: str) -> str:
-    """Escape the backslash, the equal sign and line breaks, so that a value remains one value on one line.
+    """Escape the backslash, the equal sign and line breaks, so that a value stays one value on one line.
 
-    The format has escapes for only two line breaks. Every other line break becomes a line feed. Without escapes, text
-    in a field could appear as a separate line and look like an entry.
+    The format has escapes for only two kinds of line break, so all others become a line feed first. Without escapes, a
+    text in a field could continue on a new line and look like another entry.
     """
     text = _OTHER_BREAKS.sub("\n", plain(text)).replace("\\", "\\\\").replace("=", "\\=")
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _header(text: str) -> str:
-    """Return a field of the header.
-
-    The header has no escapes for line breaks, so they become spaces.
-    """
+    """Escape a field of the header. Line breaks become spaces, because the header has no escapes for them."""
     text = _OTHER_BREAKS.sub(" ", plain(text)).replace("\r", " ").replace("\n", " ")
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def plain(text: str) -> str:
-    """Return text that can be sent as UTF-8, and that no reader cuts at a zero byte."""
+    """Return a text that UTF-8 can encode, and that no reader cuts at a zero byte."""
     return text.encode(errors="backslashreplace").decode().replace("\x00", "\ufffd")

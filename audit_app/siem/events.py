@@ -1,6 +1,6 @@
-"""The meaning of a log's event for a SIEM, by the name of the event.
+"""Finds what an event of the log means for a SIEM, by the event's name.
 
-A name without a declaration comes from a newer version and gets OCSF's base event.
+A name that is not declared comes from a newer version of the product, and gets OCSF's base event.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ UNKNOWN = Meaning(Family.BASE)
 
 @cache
 def declared() -> Mapping[str, Meaning]:
-    """Return the meanings in `settings.LOG_MEANINGS`, by the name of the event."""
+    """Return the meanings that the product declares in `settings.LOG_MEANINGS`, by the name of the event."""
     return cast("Mapping[str, Meaning]", import_string(settings.LOG_MEANINGS))
 
 
 def meaning_of(event: str, action: str = "") -> Meaning:
-    """Return the meaning of an event. `action` is the one in the entry's detail."""
+    """Return the meaning of an event. `action` is the value of that name in the entry's detail."""
     meaning = declared().get(event, UNKNOWN)
     return dict(meaning.by_action).get(action, meaning)
 
 
 def title_of(event: str) -> str:
-    """Return a title for people. It is not translated, so that a SIEM rule about it works in every language."""
+    """Return a title of the event for people. It is always in English, so that a SIEM rule works in every language."""
     return event.replace(".", " ").replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""The log as events of the Open Cybersecurity Schema Framework: https://schema.ocsf.io/1.8.0/."""
+"""Writes the log as events of the Open Cybersecurity Schema Framework: https://schema.ocsf.io/1.8.0/."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System"), "client": (4, 
 
 
 def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
-    """Yield one event per line.
+    """Yield one event for each entry, each on one line.
 
-    `raw_data` has the record that is hashed, so that a line can be checked against a checkpoint.
+    `raw_data` has the record that is hashed, so that readers can check a line against a checkpoint.
     """
     requesters = _Requesters(source)
     for row in entries:
@@ -104,7 +104,7 @@ def _unmapped(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _of_family(entry: ExportedEntry, meaning: Meaning, requesters: _Requesters) -> dict[str, Any]:
-    """Return the fields that the event's class requires, in addition to those of every event."""
+    """Return the fields that only this event's class requires."""
     actor = {"user": _actor(entry), **_application(entry)}
     match meaning.family:
         case Family.LOG:
@@ -125,7 +125,7 @@ def _of_family(entry: ExportedEntry, meaning: Meaning, requesters: _Requesters) 
 
 
 def _application(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the client that acted in a human's name. The `user` is then that human."""
+    """Return the client that acted in a human's name, as an application. The event's `user` is this human."""
     client = entry.through
     return {"app_name": client["name"] or "unknown", "app_uid": client["id"] or "unknown"} if client else {}
 
@@ -145,7 +145,7 @@ def _user(*, uid: str, name: str, email: str) -> dict[str, Any]:
 
 
 def _affected_person(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the person whom the act is about, if the entry's detail names one."""
+    """Return the person whom the act affects, if the entry's detail names one."""
     uid, name, email = (entry.detail_text(part) for part in ("person", "name", "email"))
     return _user(uid=uid, name=name, email=email) if uid or name else {}
 
@@ -160,7 +160,10 @@ def _entity(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _opened(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
-    """Return the window that this decision opened, with its engineer, if it opened one. One entry records both."""
+    """Return the window that a decision opened, with its engineer. Return nothing if it opened none.
+
+    The log records the decision and its window in one entry.
+    """
     grant = entry.detail_text("grant")
     if not grant:
         return {}
@@ -172,9 +175,9 @@ def _opened(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
 
 
 def _access(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
-    """Return who has the privilege.
+    """Return the privilege that was given or taken away, and who has it.
 
-    A window belongs to the engineer who asked for it, even if another person closes it.
+    The privilege of a window belongs to the engineer who asked for it, even if another person closes the window.
     """
     if role := entry.detail_text("role"):
         return {"privileges": [role], "user": _affected_person(entry) or {"name": "unknown"}}
@@ -194,7 +197,7 @@ def _call(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _content(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the resource as the databucket, and the item as a file in it."""
+    """Return the resource as the event's data bucket, and the accessed item as a file in it."""
     name = entry.detail_text("resource_name") or entry.detail_text("resource") or entry.subject_id or "unknown"
     bucket: dict[str, Any] = {"name": name, "type_id": OTHER, "type": "Customer content"}
     if uid := entry.detail_text("resource"):
@@ -207,12 +210,15 @@ def _content(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _door(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the interface as the endpoint, because the log has no network address."""
+    """Return the name of the interface as the endpoint.
+
+    The log records no network address that could be used instead.
+    """
     return {"name": entry.door or "unknown", "svc_name": PRODUCT}
 
 
 class _Requesters:
-    """Finds in the log who raised an access request, and stores the last results."""
+    """Finds in the log who raised an access request, and caches the last results."""
 
     MOST = 1000
 

@@ -1,4 +1,4 @@
-"""The log as records of the Office 365 Management Activity API: its common schema, and the product's own fields.
+"""Writes the log as records of the Office 365 Management Activity API: its common schema, and fields of the product.
 
 https://learn.microsoft.com/office/office-365-management-api/office-365-management-activity-api-schema
 """
@@ -31,10 +31,10 @@ def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
 
 
 def record(entry: ExportedEntry) -> dict[str, Any]:
-    """Return one record.
+    """Return the record for an entry.
 
-    Unlike in the original, `UserId` of a decision is the human who decided, and not a service account. If a client
-    acted in a human's name, `ExtendedProperties` names the client.
+    In Office 365, the `UserId` of a decision is a service account. Here it is the human who decided. If a client acted
+    in a human's name, `ExtendedProperties` names the client.
     """
     meaning, who = meaning_of(entry.event, entry.detail_text("action")), entry.who
     return {
@@ -79,7 +79,7 @@ def _user_type(who: dict[str, str]) -> int:
 
 
 def _client(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the client that acted for the human of `UserId`, and the approvers for whom that human was the deputy."""
+    """Return the client that acted for the human in `UserId`, and the approvers for whom that human was the deputy."""
     client = entry.through
     given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]} if client else {}
     if entry.deputy_for:
@@ -90,12 +90,12 @@ def _client(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def operation_of(event: str) -> str:
-    """Return the event's name in the form of the service's operations: `grant.revoked` is GrantRevoked."""
+    """Return an event's name in the form of an operation in Office 365: `grant.revoked` becomes GrantRevoked."""
     return "".join(word.capitalize() for word in event.replace(".", "_").split("_")) or "Unknown"
 
 
 def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
-    """Return the parameters of the cmdlet, and whether somebody outside the organization ran it.
+    """Return the parameters of the cmdlet, and whether somebody outside the customer's organization ran it.
 
     The names are those of the Exchange Admin schema.
     """
@@ -113,7 +113,7 @@ def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
 
 
 def _object(entry: ExportedEntry) -> str:
-    """Return what the act was about: the accessed item, or else the access request, or else the subject."""
+    """Return what the act was about: the accessed item, the access request, or the entry's subject, in this order."""
     item = entry.detail_text("reference") or entry.detail_text("item")
     if entry.event.startswith("content.") and item:
         return item

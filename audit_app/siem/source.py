@@ -1,4 +1,4 @@
-"""The log that is exported, the product that exports it, and the positions of its entries."""
+"""What an export says about its source: the log, the product that exports it, and the positions of the entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Source:
-    """The source of an export. `vendor` is the provider, because to its customers the provider makes the product."""
+    """The source of an export. `vendor` is the provider, because customers see the product as the provider's."""
 
     shards: Shards
     vendor: str

@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
 
 def _beyond(state: LogState) -> str:
-    """Return what the log alone can't show: that a longer log was signed before, or that the signer refuses it."""
+    """Return what the log can't show itself: that a longer log was signed before, or that the signer refuses it."""
     try:
         stored = heads.get(state.origin)
     except HeadsUnavailable:
@@ -65,7 +65,7 @@ def _beyond(state: LogState) -> str:
 
 
 def _about(state: LogState) -> str:
-    """Return how much of the log is signed, and what was not checked."""
+    """Return how much of the log is signed, and which parts were not checked."""
     found = [f"{state.checkpoint.size if state.checkpoint else 0} signed"]
     if state.shard:
         found[0] += f" of part {state.shard + 1}"
@@ -77,7 +77,7 @@ def _about(state: LogState) -> str:
 
 @dataclass
 class _Bars:
-    """Two progress bars, for all logs and for the current log. They are on standard error, if that is a terminal."""
+    """Two progress bars on standard error, for all logs and for the current log. Shown only on a terminal."""
 
     bar: Progress
     logs: int

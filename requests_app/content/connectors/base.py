@@ -161,8 +161,7 @@ class Stream:
     """The bytes of one item in chunks of at most 16 KiB. Close the stream, or use it in a `with` statement.
 
     If the stream was closed or the item became shorter, reading raises ConnectorUnavailable, so that nobody uses an
-    incomplete item. An unknown `size` is None. Then a web client can't distinguish a cut stream from a
-    complete one.
+    incomplete item. `size` can be unknown (None). A web client then can't distinguish a cut stream from a complete one.
     """
 
     def __init__(self, *, filename: str, media_type: str, size: int | None, source: "ByteSource") -> None:
