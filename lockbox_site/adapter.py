@@ -1,4 +1,4 @@
-"""The product's changes to the sign-in of allauth."""
+"""Adapts the sign-in of the library allauth to this product."""
 
 from typing import Any
 
@@ -25,7 +25,10 @@ security_log = structlog.get_logger("security")
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Closes the sign-up, because administrators and staff add people."""
+    """Allows no sign-up, because administrators and staff add people.
+
+    Checks passwords as the product demands.
+    """
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -36,9 +39,9 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
-        """Count the attempt before it is checked. The library's own limits are off (`ACCOUNT_RATE_LIMITS`).
+        """Count the attempt, then check the password. The library's own limits are off (`ACCOUNT_RATE_LIMITS`).
 
-        If too many other passwords are being checked, this one is neither checked nor counted.
+        If too many other passwords are being checked at this moment, this one is neither checked nor counted.
         """
         with hashing.place_of_a_stranger():
             return self._authenticate_counted(request, **credentials)
@@ -59,11 +62,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Log the failure without the entered address: people sometimes enter their password there by mistake."""
+        """Log the failure, but not the entered address: people sometimes enter their password there by mistake."""
         security_log.warning("sign_in.failed", ip=request.META.get("REMOTE_ADDR", ""))
 
     def set_password(self, user: Any, password: str) -> None:
-        """Change the password through the operation, with its audit entry and its mail, or not at all."""
+        """Change the password through the operation, which also writes the audit entry and the mail."""
         match = self.request.resolver_match
         is_reset = match is not None and match.url_name == "account_reset_password_from_key"
         ip, request_id = self.request.META.get("REMOTE_ADDR", ""), getattr(self.request, "request_id", "")
@@ -78,7 +81,7 @@ class AccountAdapter(DefaultAccountAdapter):
         user.password = person.password
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
-        """Refuse people who may sign in only with single sign-on, even if they used a passkey."""
+        """Refuse a person who must use single sign-on, even if a passkey was right."""
         if user.signs_in_elsewhere():
             security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
             return redirect("web:sso")
@@ -95,11 +98,14 @@ class AccountAdapter(DefaultAccountAdapter):
         remember_sign_in(request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send nothing during a request, because the time that it takes would reveal who has an account."""
+        """Never send a mail during a request: the time that sending takes would reveal who has an account."""
         raise NotImplementedError
 
     def _ask_to_verify(self, request: HttpRequest, user: Any) -> HttpResponse:
-        """Refuse a sign-in with an unverified address. Send a link to the address, where its reader sets a password."""
+        """Refuse a sign-in with an unverified address, and mail a link to the address.
+
+        With the link, a password can be set.
+        """
         ip = request.META.get("REMOTE_ADDR", "")
         security_log.info("sign_in.unverified", user_id=str(user.pk))
         if guesses.at_reset(user.email, ip).count():
@@ -109,10 +115,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Encrypts stored secrets, and binds passkeys to the site in the operator's settings."""
+    """Encrypts stored secrets, and binds passkeys to the site that the operator's settings name."""
 
     def is_mfa_enabled(self, user: Any, types: Any = None) -> bool:
-        """Return whether the person has a second factor, by the rules of the domain and not by the library's rows."""
+        """Return whether the person has a second factor. The domain's rules decide this, and not the library's rows."""
         return bool(user.is_authenticated and user.has_second_factor)
 
     def encrypt(self, text: str) -> str:
@@ -125,4 +131,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return {"id": settings.PASSKEY_RP_ID, "name": f"{settings.PROVIDER_NAME} Customer Lockbox"}
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Send nothing here: mails about second factors are sent through the outbox, with the change."""
+        """Send nothing here: the operation that changes a second factor writes its mail to the outbox."""

@@ -1,4 +1,4 @@
-"""Connects libraries to this project after the settings are loaded."""
+"""Connects other libraries to this project once the settings are loaded."""
 
 from django.apps import AppConfig
 from django.conf import settings

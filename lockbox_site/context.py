@@ -10,7 +10,7 @@ from lockbox_site import views
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Return the provider's name, the id of the request for error reports, and the nonce for the page's scripts."""
+    """Return the provider's name, the request's id for error reports, and the nonce of the page's scripts."""
     return {
         "provider_name": settings.PROVIDER_NAME,
         "request_id": getattr(request, "request_id", ""),

@@ -1,8 +1,8 @@
-"""Limits what other sites can make a browser do here: they may link to a page, and nothing else.
+"""Limits what other sites can make a browser do here. They can link to a page, and can do nothing else.
 
-Browsers report where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
-write these headers. Requests without these headers are allowed: they come from programs and from very old browsers, and
-cookies, tokens and the page's policy protect against them.
+A browser reports where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
+change these headers. Requests without these headers come from programs and from very old browsers. They are allowed
+here, because cookies, tokens and the page's policy protect against them.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,11 @@ security_log = structlog.get_logger("security")
 
 
 class CrossingMiddleware:
-    """Refuses requests that another site sends for a person, and makes links from mails work.
+    """Refuses requests that another site makes a person's browser send. Makes links in mails work.
 
-    The cookies are `SameSite=Strict`: a browser does not send them when it follows a link on another site. The answer
-    to such a request is a page that requests the same address again, from this site and so with the cookies.
+    The cookies are `SameSite=Strict`: a browser does not send them when it follows a link from another site. The answer
+    to such a request is a page that requests the same address again. This second request comes from this site, so it
+    has the cookies.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -50,7 +51,7 @@ class CrossingMiddleware:
 
 
 def _is_a_link(request: HttpRequest) -> bool:
-    """Return whether this is a request for a page in its own tab, without a body."""
+    """Return whether the browser requests a page for a tab of its own, without a body, as after a click on a link."""
     headers = request.headers
     return (
         request.method in ("GET", "HEAD")
@@ -60,7 +61,7 @@ def _is_a_link(request: HttpRequest) -> bool:
 
 
 def _is_only_from_here(request: HttpRequest) -> bool:
-    """Return whether the view allows no links from other sites (`from_here_only`): it records a content access."""
+    """Return whether the view refuses links from other sites (`from_here_only`). Such a view records an access."""
     try:
         view: Any = resolve(request.path_info).func
     except Resolver404:
@@ -90,16 +91,16 @@ def _step_inside(request: HttpRequest) -> HttpResponse:
 
 
 def _page(template: str, request: HttpRequest, **context: object) -> str:
-    """Render without context processors, so that a request of another site causes no query about a person."""
+    """Render a page without context processors, so that a request from another site causes no query about a person."""
     known = {"request_id": getattr(request, "request_id", ""), "csp_nonce": views.nonce_of(request)}
     return str(loader.get_template(template).render({**known, **context}))
 
 
 class BodyLimitMiddleware:
-    """Answers 413 before it reads a body that is longer than any form of this product.
+    """Answers 413, without reading the body, if the body is longer than any form of this product.
 
-    Otherwise files in a form would have no limit, because Django's limit does not count files. On addresses for
-    programs, a form with files is refused here too. All other bodies that are too long get the API's own answer.
+    Without this, files in a form would have no limit, because Django's limit does not count files. On addresses for
+    programs, only a form with files is refused here. Other long bodies get the API's own answer there.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -117,7 +118,7 @@ class BodyLimitMiddleware:
 
 
 class CharsetMiddleware:
-    """Answers 415 to a body in any encoding except UTF-8, before anything reads the body."""
+    """Answers 415 to a body that is not in UTF-8, before anything reads the body."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

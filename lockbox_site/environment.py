@@ -1,4 +1,4 @@
-"""Reads single values from the environment, and refuses values that could be misunderstood."""
+"""Reads values from the environment. Values that could be misunderstood raise ImproperlyConfigured."""
 
 import os
 import secrets
@@ -18,10 +18,10 @@ OFF = frozenset({"off", "false", "no", "0"})
 
 
 def switch(name: str, *, default: bool) -> bool:
-    """Return an on/off value. Raises ImproperlyConfigured for any other value.
+    """Return an on/off value. Raise ImproperlyConfigured for any other value.
 
-    The boolean of django-environ reads every unknown word as False, so `SECURE=ture` would switch a protection off
-    without a message.
+    django-environ reads every unknown word as False. So `SECURE=ture` would switch a protection off, and nobody would
+    notice.
     """
     raw = str(env.str(name, default="on" if default else "off")).strip().lower()
     if raw in ON:
@@ -32,7 +32,7 @@ def switch(name: str, *, default: bool) -> bool:
 
 
 def whole_number(name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
-    """Return an integer within its limits."""
+    """Return an integer from `least` to `most`."""
     raw = str(env.str(name, default=str(default))).strip()
     try:
         value = int(raw)
@@ -45,12 +45,12 @@ def whole_number(name: str, *, default: int, least: int = 0, most: int | None = 
 
 
 def seconds(name: str, *, default: int, most: int | None = None) -> int:
-    """Return a number of seconds, at least one."""
+    """Return a number of seconds from 1 to `most`."""
     return whole_number(name, default=default, least=1, most=most)
 
 
 def seconds_list(name: str, *, default: list[int]) -> list[int]:
-    """Return increasing numbers of seconds, written as `1800,3600`."""
+    """Return a list of increasing numbers of seconds, which is written as `1800,3600`."""
     raw = str(env.str(name, default=",".join(map(str, default))))
     try:
         values = [int(part) for part in raw.split(",") if part.strip()]
@@ -83,7 +83,7 @@ def text(name: str, *, default: str = "") -> str:
 
 
 def http_address(name: str, *, default: str) -> str:
-    """Return an http or https address without a slash at the end."""
+    """Return an http or https address. A slash at its end is removed."""
     raw = text(name, default=default).strip().rstrip("/")
     try:
         parts = urlsplit(raw)
@@ -96,9 +96,9 @@ def http_address(name: str, *, default: str) -> str:
 
 
 def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
-    """Return the result of `read` for an address with a scheme.
+    """Return what `read` makes of an address with a scheme.
 
-    The error does not quote the address, because it may contain a password.
+    If `read` fails, the error does not quote the address, because it may contain a password.
     """
     try:
         with warnings.catch_warnings():
@@ -113,7 +113,7 @@ def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> d
 
 
 def directory(path: Path) -> Path:
-    """Return the directory. It is made if it does not exist."""
+    """Return the directory, after making it if it is missing."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
@@ -124,10 +124,10 @@ def directory(path: Path) -> Path:
 
 
 def secret_in_file(path: Path) -> str:
-    """Return the secret in `path`. It is made at the first call, and only its owner can read it.
+    """Return the secret in the file `path`. The first call makes the file, which only its owner can read.
 
-    The complete file gets its name with a hard link, which fails if the name exists. So two processes that start at the
-    same time get the same secret, and neither of them reads half a file.
+    The secret is first written to another file, and a hard link gives the complete file its name. This fails if the
+    name exists. So two processes that start at the same time get the same secret, and neither reads half a file.
     """
     try:
         return _secret_in(path)

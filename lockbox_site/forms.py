@@ -1,4 +1,4 @@
-"""The product's changes to the forms of allauth's sign-in."""
+"""Adapts the forms of allauth's sign-in to this product."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from requests_app.identity import factors, guesses
 
 
 class ResetPasswordForm(LibraryResetForm):
-    """Sends the mail without checking whether the address belongs to anybody."""
+    """Sends the mail for a new password. It does not check here whether an account has the entered address."""
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
@@ -38,7 +38,7 @@ class ResetPasswordForm(LibraryResetForm):
 
 
 class ChangePasswordForm(LibraryChangeForm):
-    """Counts the present password as a guess, like any other password."""
+    """Asks for the present password, and counts it as a guess like any other password."""
 
     def clean_oldpassword(self) -> str:
         typed: str = self.cleaned_data["oldpassword"]
@@ -52,7 +52,7 @@ class ChangePasswordForm(LibraryChangeForm):
 
 
 class CodeForm(forms.Form):
-    """Asks for the code after the password. A code is used up when it is checked, and counts as a guess."""
+    """Asks for a code after the password. The check counts as a guess, and uses up a right code."""
 
     code = code_field()
 
@@ -77,7 +77,7 @@ class CodeForm(forms.Form):
         return typed
 
     def save(self) -> None:
-        """Tell the library that the second factor was given, and the product that this is a fresh proof."""
+        """Tell the library that a second factor was given. Tell the product that this is a fresh proof of identity."""
         note_second_factor(context.request)
         used = Authenticator.objects.filter(user=self.user, last_used_at__isnull=False)
         latest = used.exclude(type=Authenticator.Type.WEBAUTHN).order_by("-last_used_at").first()

@@ -1,7 +1,7 @@
-"""Tells operators and load balancers whether this process runs, and whether a part of the installation works.
+"""Tells operators and load balancers whether this process runs, and whether each part of the installation works.
 
-No answer takes longer than `ANSWER_WITHIN`. However many callers there are, only three threads ask the database: one
-checks that it can be read, one that it can be written, and one checks the state of the other parts.
+Every answer comes within `ANSWER_WITHIN`. However many callers there are, only three threads query the database: one
+checks that it can be read, one that it can be written, and one checks the other parts.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _Checks = dict[str, Check]
 
 
 class Prober:
-    """Runs one set of checks in its own thread, never twice at the same time, and stores the result.
+    """Runs one set of checks in a thread of its own, never twice at the same time, and stores the result.
 
-    Each wait for the database has a limit. A check that takes longer blocks this thread and its connection, but no
-    caller.
+    The check's wait for the database is limited. A check that takes too long blocks this thread and its connection, but
+    no caller.
     """
 
     def __init__(self, name: str, check: Callable[[], _Checks], *, every: float = 0, counts_for: float = 0) -> None:
@@ -48,9 +48,9 @@ class Prober:
         self._found: tuple[float, _Checks] | None = None
 
     def ask(self, until: float) -> _Checks:
-        """Return a recent result, or one that is ready by `until`.
+        """Return a recent result if there is one. Otherwise run the checks and wait until `until`.
 
-        Otherwise return that the database did not answer.
+        If the checks are not done by then, the result says that the database did not answer in time.
         """
         now = clock.monotonic()
         with self._lock:
@@ -74,7 +74,7 @@ class Prober:
             return {"database": bad(late)}
 
     def settle(self) -> None:
-        """Wait until no check runs, and delete the results. For tests, which change databases."""
+        """Wait until no check runs, and forget the results. Tests that change databases need this."""
         while (running := self._running) is not None:
             running.exception()
         self._found = None
@@ -103,9 +103,9 @@ PROBERS = (_base, _write, _states)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer whether this process can render pages.
+    """Answer 200 if this process can render pages.
 
-    It does not ask the database: if the database failed, the answer would cause restarts that do not help.
+    The database is not queried. If it were, a failure of the database would cause restarts that do not help.
     """
     if why := statics.why_not_served():
         return _answer({"status": "unavailable", "detail": why}, 503)
@@ -113,7 +113,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer whether a part works, or without `?part=` whether all parts work. The status is 503 if a check fails."""
+    """Answer 200 if all parts of the installation work, and 503 if one does not.
+
+    With `?part=`, check only this part.
+    """
     part = request.GET.get("part")
     if part is not None and part not in PARTS:
         return _answer(

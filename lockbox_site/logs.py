@@ -1,4 +1,4 @@
-"""Structured logs: one line per event, without secrets."""
+"""Structured logs: one line for each event, without secrets."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace every value that has the name of a secret, at any depth."""
+    """Replace the value of every field whose name is the name of a secret, at any depth."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 
@@ -33,7 +33,7 @@ def _redacted(name: str, value: Any) -> Any:
 
 
 def one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape line breaks and direction overrides, so that text from outside can't look like another event."""
+    """Escape line breaks and marks of text direction, so that text from outside can't look like another event."""
     return {
         name: CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
         if isinstance(value, str) and name not in MANY_LINES
@@ -62,7 +62,7 @@ _PROCESSORS: list[Processor] = [
 
 
 def configure_structlog() -> None:
-    """Send structlog's events through the standard library, so that all logs are written in the same way."""
+    """Send structlog's events through the standard library, so that all lines of the log look the same."""
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),

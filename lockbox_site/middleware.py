@@ -1,4 +1,4 @@
-"""Runs for every request: its id, its log line, the session's limits, and answers without a database."""
+"""What runs around every request: its id, its log line, the limits of its session, and answers without a database."""
 
 import datetime as dt
 import logging
@@ -38,7 +38,7 @@ security_log = structlog.get_logger("security")
 
 
 class RequestIdMiddleware:
-    """Gives the request its id, and the client's real address."""
+    """Gives each request an id, and replaces the proxy's address by the client's."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -57,10 +57,10 @@ class RequestIdMiddleware:
 
 
 class IsolationMiddleware:
-    """Isolates each answer from other sites: they can't embed it, read it, or keep access to its window.
+    """Isolates each answer from other sites: they can't embed it, read it, or keep access to its browser window.
 
-    It also refuses programs without TLS. Callers of the API with a token are not affected, because these headers apply
-    only to what a page embeds (Fetch, section 3.7).
+    It also refuses a program that calls without TLS. The headers do not affect callers of the API that send a token,
+    because they only limit what a page embeds (Fetch, section 3.7).
     """
 
     HEADERS: ClassVar[dict[str, str]] = {
@@ -81,10 +81,10 @@ class IsolationMiddleware:
 
 
 def client_address(environ: Mapping[str, Any]) -> str:
-    """Return the address that the outermost trusted proxy saw.
+    """Return the client's address, as the outermost trusted proxy saw it.
 
-    Each trusted proxy appends the address from which it was called. So the trusted part of the list is counted from its
-    end. The caller wrote the rest, and it may contain anything.
+    Each trusted proxy appends the address from which it was called, so the trusted addresses are counted from the end
+    of the list. The caller wrote the rest of the list, which may contain anything.
     """
     direct = str(environ.get("REMOTE_ADDR", ""))
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
@@ -93,7 +93,7 @@ def client_address(environ: Mapping[str, Any]) -> str:
 
 
 class RequestLogMiddleware(RequestMiddleware):
-    """Logs one event per request, without the query string. It never reads the session only for the log."""
+    """Logs one event for each request, without the query string. The session is never read only for the log."""
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:
@@ -112,7 +112,10 @@ class RequestLogMiddleware(RequestMiddleware):
             structlog.contextvars.bind_contextvars(user_id=str(person.pk))
 
     def _process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Log nothing for a 503, because the request has its own line. The library would log a failure and a 500."""
+        """Log nothing for an exception that becomes a 503, because the request has its own line.
+
+        The library would log a failure with the status 500.
+        """
         if isinstance(exception, (OperationalError, InterfaceError)):
             return
         if isinstance(exception, DomainError) and exception.status == 503:
@@ -120,7 +123,7 @@ class RequestLogMiddleware(RequestMiddleware):
         super()._process_exception(request, exception)
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Log a waiting call when it ends, because its answer is not known before."""
+        """Log the request. If its answer still waits for an event, log it when the answer is known."""
         if not isinstance(response, Waiting):
             super().handle_response(request, response)
             return
@@ -147,7 +150,7 @@ class RequestLogMiddleware(RequestMiddleware):
 
 
 class ProbeMiddleware:
-    """Answers the two health addresses before a host name, a session or the database is needed."""
+    """Answers the two health addresses first, so that they need no valid host name, no session and no database."""
 
     PROBES: ClassVar[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
         "/healthz": health.healthz,
@@ -163,7 +166,7 @@ class ProbeMiddleware:
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Serves static files, and stores their names, so that the web server can send them without a thread."""
+    """Serves static files. Tells the web server their names, so that it can send them without a thread."""
 
     paths: ClassVar[Mapping[str, object]] = {}
 
@@ -173,10 +176,10 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 
 
 class FirstPieceMiddleware:
-    """Makes the first piece of a stream while the request still runs.
+    """Makes the first piece of a streamed answer while the request still runs.
 
-    Nothing has been sent then. So a failure gets an answer like any other failure, from code that knows which acts were
-    committed. After the first piece, only the connection can be broken.
+    At this time nothing has been sent, so a failure gets an error page like any other failure, from code that knows
+    which acts were committed. After the first piece, a failure can only break the connection.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -198,8 +201,8 @@ class FirstPieceMiddleware:
 class StoreUnavailableMiddleware:
     """Answers 503 if the database does not answer, is full or is locked.
 
-    It handles the exceptions of views. An exception of an inner middleware becomes a 500 before it arrives here, and
-    `views.server_error` handles it.
+    This handles the exceptions of views. Django turns an exception in an inner middleware into a 500 first, which
+    `views.server_error` handles.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -215,7 +218,7 @@ class StoreUnavailableMiddleware:
 
 
 class SessionLimitsMiddleware:
-    """Ends a session after 12 hours, and a decider's session after 15 minutes without activity."""
+    """Ends each session after 12 hours, and the session of a person who decides after 15 minutes without activity."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -230,7 +233,7 @@ class SessionLimitsMiddleware:
         return self.get_response(request)
 
     def reason_to_end(self, request: HttpRequest, at: dt.datetime) -> str:
-        """Return why the session has ended, or "" after recording the activity."""
+        """Return why the session must end, or "". In the latter case, record the activity."""
         started_at = _instant(request, STARTED_AT)
         seen_at = _instant(request, SEEN_AT)
         if started_at is None or seen_at is None:
@@ -266,15 +269,18 @@ def _instant(request: HttpRequest, name: str) -> dt.datetime | None:
 
 
 def is_background(request: HttpRequest) -> bool:
-    """Return whether a page sent this automatically.
+    """Return whether a page sent this request by itself, for example to refresh a part of the page.
 
-    A page that refreshes does not prove that a person is there.
+    Such a request does not prove that a person is there.
     """
     return request.headers.get("HX-Request") == "true" and request.method == "GET"
 
 
 def decides(request: HttpRequest) -> bool:
-    """Return whether this person may decide on access requests, on either side. A deputy counts too."""
+    """Return whether this person can decide on access requests, for a customer or for the provider.
+
+    Deputies count too.
+    """
     from requests_app.models import Membership, QueueAssignment
 
     person = str(request.user.pk)

@@ -1,4 +1,4 @@
-"""Sign-in with a passkey, in place of the password or after it."""
+"""Sign-in with a passkey, in place of the password or in addition to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AnswerForm(StrictForm):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Return the options (GET), or sign in the owner of the passkey that answered (POST).
+    """Return the options for the browser (GET), or sign in the owner of the passkey that answered (POST).
 
     The options are the same for everybody.
     """
@@ -73,13 +73,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, onward: str) -> HttpResponse:
-    """Show the page again. The words are the same for every failure, so that nobody learns which passkeys exist."""
+    """Show the page again. The message is the same for every failure, so that nobody learns which passkeys exist."""
     context = {"form": LoginForm(request=request), "redirect_field_value": onward, "passkey_refused": True}
     return render(request, "account/login.html", context, status=PasskeyRefused.status)
 
 
 def _note(request: HttpRequest, person: Person, **more: bool) -> None:
-    """Tell the library that the second factor was given or is not needed, and that the proof is fresh."""
+    """Record in the session that a second factor was given or is not needed, and that the proof is fresh."""
     note_second_factor(request)
     record_authentication(request, person, "mfa", type="webauthn", **more)
 
@@ -88,7 +88,7 @@ def _note(request: HttpRequest, person: Person, **more: bool) -> None:
 
 
 class PasskeyAfterPasswordForm(forms.Form):
-    """Asks for a passkey after the password. Like a code, it counts as a guess."""
+    """Asks for a passkey after the password. Like a code, a wrong passkey counts as a guess."""
 
     assertion = assertion_field(error_messages={"invalid": PasskeyRefused.default, "required": PasskeyRefused.default})
 
@@ -110,7 +110,7 @@ class PasskeyAfterPasswordForm(forms.Form):
 
 
 class SecondFactorView(AuthenticateView):
-    """Asks for a code or a passkey. The product checks them, and not the library."""
+    """Asks for a code or a passkey after the password. The product checks it, and not the library."""
 
     def _build_forms(self) -> forms.Form | None:
         user, data = self.stage.login.user, self.request.POST if self.request.method == "POST" else None

@@ -1,4 +1,4 @@
-"""The rules for settings in production. A process does not start if one is not met. Pure: it reads no environment."""
+"""The rules for settings in production. A process does not start if a rule is broken. Reads no environment itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAKE_A_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 
 
 def problems(*, keys: Mapping[str, Sequence[str]], allowed_hosts: Sequence[str], base_url: str) -> list[str]:
-    """Return one sentence for each unsafe setting. The sentences never quote a key."""
+    """Return one sentence for each unsafe setting. No sentence quotes a key."""
     return [*_weak_keys(keys), *_open_hosts(allowed_hosts), *_open_address(base_url)]
 
 
 def is_weak(key: str) -> bool:
-    """Return whether a key is short, has few different characters, or was made by Django for a new project."""
+    """Return whether a key is short, has few different characters, or is one that Django makes for a new project."""
     return len(key) < LEAST_CHARACTERS or len(set(key)) < LEAST_DIFFERENT or key.startswith(INSECURE_PREFIX)
 
 

@@ -1,4 +1,4 @@
-"""A test language that changes every translated text, and no other text."""
+"""A test language. It changes every text that is marked for translation, and no other text."""
 
 import re
 
@@ -15,7 +15,7 @@ PATTERNS = "instant of"
 
 
 def disguise(message: str) -> str:
-    """Return the text in brackets and with accents. The parts for programs are not changed."""
+    """Return the text with accents and in brackets. Placeholders and markup are not changed."""
     parts = UNCHANGED.split(message)
     # split() with one group puts the separators at the odd positions.
     accented = "".join(part if index % 2 else part.translate(ACCENTS) for index, part in enumerate(parts))
@@ -35,5 +35,5 @@ class PseudoTranslation(trans_real.DjangoTranslation):
 
 
 def install() -> None:
-    """Make the language known to Django."""
+    """Make Django offer the test language."""
     trans_real._translations[LANGUAGE] = PseudoTranslation(LANGUAGE)  # type: ignore[attr-defined]  # untyped

@@ -1,4 +1,4 @@
-"""The checks whether each part of the installation works."""
+"""Checks whether each part of the installation works."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def bad(detail: str) -> Check:
 
 
 def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
-    """Run these checks now, for commands and tests. A web server uses health.py, which does not wait."""
+    """Run these checks now and wait for them, for commands and tests.
+
+    Web servers use health.py, which limits the wait.
+    """
     wanted = tuple(names)
     checks = {"static": static()} if "static" in wanted else {}
     database = base()
@@ -65,7 +68,7 @@ def static() -> Check:
 
 
 def base() -> dict[str, Check]:
-    """Return the state of the database.
+    """Check that the database can be read.
 
     The text of a failure is never shown, because it may contain addresses or passwords.
     """
@@ -89,7 +92,7 @@ _TEXT = {"postgresql": "." * 1500, "sqlite": "." * 65536}
 
 
 def write() -> Check:
-    """Return whether an act can be written: commit this host's heartbeat, and roll back an audit entry."""
+    """Check that the database can be written: commit this host's heartbeat, and roll back an audit entry."""
     try:
         try_to_write()
     except Exception as failure:  # any error here would make an act fail too
@@ -98,10 +101,10 @@ def write() -> Check:
 
 
 def try_to_write() -> None:
-    """Write in one transaction, as an act does. Only this host's own row remains.
+    """Write to the database as an act does. Only this host's own row is committed.
 
-    The recorder writes the entry to a log that nobody else uses. So it waits for no tenant's log, and two health checks
-    at the same time do not wait for each other.
+    The audit entry, which is rolled back, goes to a log that nobody else uses. So a health check waits for no tenant's
+    log, and two health checks do not wait for each other.
     """
     from audit_app import recorder
     from requests_app.models import Heartbeat
@@ -125,7 +128,7 @@ def try_to_write() -> None:
 
 
 def _kind_of(failure: Exception) -> str:
-    """Return the driver's name of the failure, for example InsufficientPrivilege or SQLITE_FULL. It has no address."""
+    """Return the name that the driver gives to a failure, such as InsufficientPrivilege. It contains no address."""
     cause = failure.__cause__ or failure
     return getattr(cause, "sqlite_errorname", type(cause).__name__)
 
@@ -134,7 +137,7 @@ def _kind_of(failure: Exception) -> str:
 
 
 def states(names: Iterable[str]) -> dict[str, Check]:
-    """Return the state of the parts that write their state to the database."""
+    """Check the parts that report their state through the database."""
     at = clock.now()
     return {name: _state(STATES[name], at) for name in names}
 
@@ -147,7 +150,7 @@ def _state(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
 
 
 def _worker(at: dt.datetime) -> Check:
-    """Return the state of the most recent worker. Rows of removed clusters remain, and are ignored."""
+    """Check the worker that reported last. The rows of removed clusters are ignored."""
     from requests_app.models import Heartbeat
 
     return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
@@ -160,9 +163,9 @@ def _beat(at: dt.datetime) -> Check:
 
 
 def _tasks(at: dt.datetime) -> Check:
-    """Return the number of parked tasks.
+    """Report the number of parked tasks. This check never fails.
 
-    A person must act on them. Taking web servers out of service would not help, so the check itself never fails.
+    Somebody must act on parked tasks, but it would not help to take web servers out of service.
     """
     from requests_app.models import TaskAttempt
 
@@ -176,9 +179,9 @@ def _sweep(at: dt.datetime) -> Check:
 
 
 def _log(at: dt.datetime) -> Check:
-    """Return the state of the logs: refused and unsigned logs, missing heartbeats, and a key file that others can read.
+    """Check the logs: refused and unsigned logs, missing heartbeats, and a key file that other users can read.
 
-    Each value is read from an index that has only the waiting rows, or from the end of an index.
+    Each value comes from a small index of waiting rows, or from the end of an index.
     """
     from audit_app import keys, log_name
     from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -208,9 +211,9 @@ def _log(at: dt.datetime) -> Check:
 
 
 def _heads(at: dt.datetime) -> Check:
-    """Report logs of a restored database.
+    """Check that no log belongs to a restored database.
 
-    This process compares the logs when it starts, or here if it could not compare them then.
+    If this process could not compare the logs when it started, it compares them here.
     """
     from audit_app import restored_database
 
@@ -220,17 +223,14 @@ def _heads(at: dt.datetime) -> Check:
 
 
 def _witnesses(at: dt.datetime) -> Check:
-    """Return how many witnesses of customers have a problem.
-
-    The witnesses belong to the customers, so the check itself never fails.
-    """
+    """Report how many witnesses have a problem. This check never fails, because the witnesses are the customers'."""
     from audit_app import witnesses
 
     return {"ok": True, "failing": witnesses.failing()}
 
 
 def _outbox(at: dt.datetime) -> Check:
-    """Return for how long the oldest message has been due. A message that waits for its next attempt is not late."""
+    """Check for how long the oldest message has been due. A message that waits for its next attempt is not late."""
     from requests_app.models import OutboxMessage
 
     # If the receiver of a webhook does not answer, its owner must act.

@@ -1,4 +1,4 @@
-"""Stores sessions in the database, and raises an error if the database does not answer."""
+"""Stores sessions in the database. If the database does not answer, an error is raised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIVE = CompiledQuery(
 
 class SessionStore(db.SessionStore):
     def _get_session_from_db(self) -> Any:
-        """Read the session as Django does, but with a compiled query, because every page reads it."""
+        """Read the session as Django does, but with a compiled query, because every page reads the session."""
         found = _LIVE(key=self.session_key, at=clock.here())
         if found:
             return found[0]
@@ -29,11 +29,10 @@ class SessionStore(db.SessionStore):
         return None
 
     def save(self, must_create: bool = False) -> None:
-        """Save as Django does, but never treat a failure of the database as a deleted session.
+        """Save the session as Django does, but don't treat a failure of the database as a deleted session.
 
-        Django turns every failure of the database into UpdateError and answers 400. The right answer is 503, because
-        the database is unavailable. Only a plain DatabaseError means that there was no row to update; the errors of the
-        database are subclasses of it.
+        Django turns every failure of the database into UpdateError and answers 400, where 503 is right. A plain
+        DatabaseError means that the session's row does not exist any more. A failure of the database raises a subclass.
         """
         try:
             super().save(must_create)

@@ -32,7 +32,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def path_from(raw: str) -> Path:
-    """Return an absolute path. A relative path begins at the project."""
+    """Return an absolute path. A relative path starts at the project's directory."""
     return (BASE_DIR / raw).resolve()
 
 

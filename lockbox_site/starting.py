@@ -1,4 +1,4 @@
-"""Starts a process quickly, or ends one that can't start: one line for each reason, exit status 1 and no traceback."""
+"""Starts processes quickly. If a process can't start, it prints one line for each reason and ends with status 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
 def collect_rarely() -> None:
-    """Make Python look for garbage rarely.
+    """Make Python collect garbage less often.
 
     A process loads some hundred thousand objects that stay until its end. To visit them again and again would take a
     third of the processor time of a short command.
@@ -28,7 +28,7 @@ def collect_rarely() -> None:
 
 
 class CannotStart(SystemExit):
-    """Ends the process with status 1. Its text is already written to standard error."""
+    """Ends the process with status 1. The reason was already written to standard error."""
 
     def __init__(self, program: str, why: str) -> None:
         for line in why.splitlines():
@@ -39,7 +39,7 @@ class CannotStart(SystemExit):
 
 @contextmanager
 def settings_or_exit(program: str) -> Iterator[None]:
-    """End the process if a setting is refused."""
+    """Inside the block, end the process with a short message if a setting is refused."""
     try:
         yield
     except ImproperlyConfigured as refusal:
@@ -47,7 +47,7 @@ def settings_or_exit(program: str) -> Iterator[None]:
 
 
 def why_database_failed(failure: Exception) -> str:
-    """Return what an operator can do about a failure of the database; "" if it is a bug in the program."""
+    """Return what an operator can do about a failure of the database, or "" if the program has a bug."""
     from django.db import OperationalError, connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -63,7 +63,7 @@ def why_database_failed(failure: Exception) -> str:
 
 
 def require_fit() -> None:
-    """Raise ImproperlyConfigured if files that pages need are missing, or if the name of the logs is wrong."""
+    """Raise ImproperlyConfigured if files for the pages are missing, or if the setting for the logs' name is wrong."""
     from requests_app.platform import statics
 
     if why := statics.why_not_collected():
@@ -89,10 +89,10 @@ def _require_log_name() -> None:
 
 
 def compare_heads() -> None:
-    """Compare the logs with their signed heads before anything is added to them. A difference raises an alarm.
+    """Compare the logs with their signed heads, before this process adds anything to a log.
 
-    Without its database, a web server adds nothing. When the database answers, it compares before it answers any
-    request.
+    A difference raises an alarm. If a web server starts without its database, it compares as soon as the database
+    answers, and before any other use of it.
     """
     from audit_app import restored_database
     from requests_app.domain import clock

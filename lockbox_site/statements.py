@@ -9,9 +9,9 @@ from requests_app.platform.database import bounds
 
 
 def bound() -> None:
-    """Limit every statement of this web process from now on.
+    """Limit the time of every SQL statement in this web process from now on.
 
-    If a statement takes longer, the answer is 503, and nothing is done.
+    If a statement takes longer, the answer is 503, and nothing is changed.
     """
     bounds.of_process(bounds.web(statement_seconds=settings.STATEMENT_SECONDS, threads=settings.WEB_THREADS))
     # Open connections do not have the limit yet.

@@ -1,4 +1,4 @@
-"""The addresses of the site, each with its interface."""
+"""The URLs of the site, each with its interface."""
 
 from allauth.account.urls import urlpatterns as library_routes
 from django.contrib import admin
@@ -28,9 +28,9 @@ def absent(request: HttpRequest, **named: object) -> HttpResponse:
 
 
 def sign_in_urls() -> list[URLPattern]:
-    """Return the library's routes.
+    """Return the sign-in library's routes.
 
-    Routes that are not offered keep their names, which the library's views reverse, and answer 404.
+    Routes that this product does not offer answer 404, but keep their names, because the library's views reverse them.
     """
     return [
         route if route.name in OFFERED else URLPattern(route.pattern, absent, name=route.name)

@@ -1,4 +1,4 @@
-"""The answers to errors that nothing else handles."""
+"""The answers to errors that no other code handles."""
 
 import sys
 from typing import Any
@@ -19,22 +19,25 @@ log = structlog.get_logger(__name__)
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    """Return whether this address is for programs.
+    """Return whether this URL belongs to an interface for programs.
 
-    A caller of such an address gets an answer for programs, even if it accepts HTML.
+    Its callers then get an answer for programs, even if they accept HTML.
     """
     return request.path_info.removeprefix("/").startswith(settings.FOR_PROGRAMS)
 
 
 def nonce_of(request: HttpRequest) -> str:
-    """Return the nonce for the page's scripts. Reading the nonce adds it to this answer's policy."""
+    """Return the nonce of the page's scripts.
+
+    The first call also adds it to the content security policy of the answer.
+    """
     return str(getattr(request, "csp_nonce", ""))
 
 
 def without_tls(request: HttpRequest) -> HttpResponse:
     """Refuse a program that calls without TLS.
 
-    A redirect would hide that others can read its token on the way.
+    A redirect to the address with TLS would hide that others can read the token on its way.
     """
     request_id = getattr(request, "request_id", "")
     return _problem(
@@ -52,15 +55,15 @@ def not_in_utf_8(request: HttpRequest) -> HttpResponse:
 
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
-    """Answer 503. If an act was committed, or was being committed, the answer says that its outcome is unknown."""
+    """Answer 503. If an act was committed or was being committed, say that nobody knows whether it was saved."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)
     return _refused(request, outcome.refusal_of(exception))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400 as Django does, but never say that nothing was changed if an act was committed.
+    """Answer 400 as Django does. But if an act may have been committed, don't say that nothing was changed.
 
-    A session may end elsewhere while its request runs.
+    This happens, for example, if the session is ended elsewhere while its request runs.
     """
     if outcome.current().may_have_changed:
         return _refused(request, outcome.refusal_of(exception))
@@ -78,9 +81,10 @@ def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500, or 503 if the database failed below a middleware or an act was committed before.
+    """Answer 500, or 503 if the database failed in a middleware.
 
-    The page for 500 says that nothing was changed. After a commit this is not true, even if something failed later.
+    The page for 500 says that nothing was changed. If an act was committed before the failure, the answer must not say
+    this.
     """
     exception = sys.exc_info()[1]
     if isinstance(exception, (OperationalError, InterfaceError)):
@@ -99,7 +103,7 @@ def _answer(
     current: dict[str, Any] | None = None,
     way: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """Render without context processors, because these query the database for the signed-in person."""
+    """Render an answer without context processors, because these query the database for the signed-in person."""
     request_id = getattr(request, "request_id", "")
     if not request.accepts("text/html") or is_for_programs(request):
         return _problem(status, code, title, request_id, current)

@@ -1,4 +1,4 @@
-"""Builds the package: makes lockbox_client from the API's OpenAPI document, and adds it to each wheel and sdist."""
+"""Builds the package: generates lockbox_client from the API's OpenAPI document, and adds it to each wheel and sdist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIDY = (("check", "--quiet", "--fix", "--select", "F401,I,RUF100"), ("format", 
 
 
 class GenerationFailed(Exception):
-    """The client can't be made. The text gives the reason."""
+    """The client can't be generated. The text gives the reason."""
 
 
 class BuildClient(build_py):
@@ -40,10 +40,7 @@ class BuildClient(build_py):
 
 
 class SourceDistribution(sdist):
-    """Adds the document, so that the sdist builds without the repository.
-
-    Also adds the generated package for readers.
-    """
+    """Adds the OpenAPI document, so that the sdist builds without the repository, and the generated package."""
 
     def make_release_tree(self, base_dir: str, files: Sequence[str]) -> None:
         super().make_release_tree(base_dir, files)
@@ -60,7 +57,7 @@ def document() -> Path:
 
 
 def generate(source: Path, to: Path) -> None:
-    """Make the package in the directory `to`, and replace the directory's former content. Use no network."""
+    """Generate the package in the directory `to`, in place of everything that is there. No network is used."""
     with tempfile.TemporaryDirectory() as place:
         # The generator and the formatter look for settings in the directories above. There are none above this one.
         made = Path(place) / PACKAGE
@@ -87,7 +84,7 @@ def generate(source: Path, to: Path) -> None:
 
 
 def _run(module: str, *words: str, within: str) -> str:
-    """Run a module of this Python's environment, which can be a build environment. Return the module's output."""
+    """Run a module with this Python, which can be that of a build environment. Return the module's output."""
     command = [sys.executable, "-m", module, *words]
     run = subprocess.run(command, cwd=within, capture_output=True, text=True)  # noqa: S603 - the words are this file's
     if run.returncode != 0:
@@ -96,7 +93,10 @@ def _run(module: str, *words: str, within: str) -> str:
 
 
 def _import_on_demand(models: Path) -> None:
-    """Make the package import each model at its first use, so that a program does not wait for hundreds of models."""
+    """Change the package so that it imports each model at its first use.
+
+    Else a program waits for hundreds of models.
+    """
     written = models.read_text()
     imports = [node for node in ast.parse(written).body if isinstance(node, ast.ImportFrom)]
     if not imports:

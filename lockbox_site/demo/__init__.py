@@ -1,1 +1,1 @@
-"""The demo world: people, tenants and content, which are made with the product's own operations."""
+"""The demo world: people, tenants and content. The product's own operations make them."""

@@ -1,4 +1,4 @@
-"""Makes small but valid files for the demo's mailboxes and libraries. Their bytes are always the same."""
+"""Makes small but valid files for the demo's mailboxes and libraries. Each run makes the same bytes."""
 
 import io
 import struct
@@ -62,7 +62,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """Return rows as comma-separated values. Cells with a comma are quoted."""
+    """Return rows as comma-separated values. Cells that contain a comma are quoted."""
     lines = [",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows]
     return ("\r\n".join(lines) + "\r\n").encode()
 

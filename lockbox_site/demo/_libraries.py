@@ -100,7 +100,7 @@ LIBRARIES: dict[str, dict[str, _Content]] = {
 
 
 def build(path: Path, library: str, facts: dict[str, str]) -> None:
-    """Write one library. Existing documents are not changed."""
+    """Write one library. Documents that exist already are not changed."""
     for name, content in LIBRARIES[library].items():
         target = path / name.format(**facts)
         if target.exists():

@@ -1,9 +1,9 @@
 """Makes Maildir mailboxes from the scripts of the demo's mail.
 
 A script is a text file. A thread begins with "== subject" and "@ days-before-the-anchor hour:minute". A message begins
-with "<" (received from the named role) or ">" (sent from the mailbox). Options follow: "+hours" after the message
-before, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are the text of the message. Words in
-braces are replaced with those of the tenant.
+with "<" (received from the named role) or ">" (sent from the mailbox). Options follow: "+hours" after the previous
+message, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are the message's text. Words in braces
+are replaced by the tenant's own words.
 """
 
 import email.message
@@ -26,7 +26,7 @@ _UNREAD = 3  # the newest messages of each mailbox
 
 @dataclass(frozen=True)
 class Written:
-    """One message of a script."""
+    """One message, as a script describes it."""
 
     thread: str  # the same for all messages of one thread, and different for each thread
     subject: str
@@ -40,7 +40,7 @@ class Written:
 
 
 def written(script: str, facts: Mapping[str, str]) -> Iterator[Written]:
-    """Yield the messages of one script, with a tenant's words filled in."""
+    """Yield the messages of one script. `facts` has the tenant's words, which replace the words in braces."""
     text = (SCRIPTS / f"{script}.txt").read_text(encoding="utf-8").format(**facts)
     for thread in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
         subject, when, rest = thread.split("\n", 2)
@@ -62,7 +62,7 @@ def written(script: str, facts: Mapping[str, str]) -> Iterator[Written]:
 
 
 def build(path: Path, owner: tuple[str, str], script: str, facts: Mapping[str, str]) -> None:
-    """Write one mailbox. Existing messages, read or unread, are not changed."""
+    """Write one mailbox. Messages that exist already, read or unread, are not changed."""
     messages = list(written(script, facts))
     newest = {id(one) for one in sorted((m for m in messages if m.role), key=lambda m: m.at)[-_UNREAD:]}
     for box in (path, path / ".Sent"):
@@ -116,7 +116,7 @@ def _message_id(one: Written, owner: tuple[str, str], position: int) -> str:
 
 
 def _html(one: Written) -> str:
-    """Return the text as HTML, as a newsletter would have it: a table, a style, and a tracking picture."""
+    """Return the message's text as the HTML of a typical newsletter: with a table, a style, and a tracking picture."""
     paragraphs = "".join(f"<p style='margin:0 0 12px'>{escape(part)}</p>" for part in one.text.split("\n\n"))
     return (
         "<html><head><style>body{font-family:Arial}</style></head><body><table width='100%'><tr><td>"

@@ -1,7 +1,7 @@
 """A passkey in software, for the demo and the tests. It answers as a phone or a security key would.
 
-It acts both as the device and as the person who touches it. So its signatures show only that the format is right. Its
-answers follow WebAuthn, Level 3 (JSON as in section 5.1), with the attestation "none".
+It is the device and also the person who touches it, so its signatures only show that the format is right. The answers
+follow WebAuthn, Level 3 (JSON as in section 5.1), with the attestation "none".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _made(algorithm: str) -> PrivateKey:
 
 @dataclass(kw_only=True)
 class Authenticator:
-    """One key on one device. To simulate a faulty device, change its fields between two answers."""
+    """One key on one device. Tests change its fields between two answers, to simulate a faulty device."""
 
     origin: str
     algorithm: str = "ES256"
@@ -53,7 +53,7 @@ class Authenticator:
     user_handle: bytes = b""
 
     def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a key. Return RegistrationResponseJSON for PublicKeyCredentialCreationOptionsJSON."""
+        """Make a key. Takes PublicKeyCredentialCreationOptionsJSON, and returns RegistrationResponseJSON."""
         self.rp_id = self.rp_id or options["rp"]["id"]
         self.key = self.key or _made(self.algorithm)
         self.user_handle = from_text(options.get("user", {}).get("id", ""))
@@ -66,7 +66,7 @@ class Authenticator:
         )
 
     def get(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Sign. Return AuthenticationResponseJSON for PublicKeyCredentialRequestOptionsJSON."""
+        """Sign a challenge. Takes PublicKeyCredentialRequestOptionsJSON, and returns AuthenticationResponseJSON."""
         self.rp_id = self.rp_id or options["rpId"]
         client_data = self._client("webauthn.get", options["challenge"])
         data = bytes(AuthenticatorData.create(self._rp_hash, self._flags, self._counted()))
@@ -75,7 +75,7 @@ class Authenticator:
         return self._answer(clientDataJSON=client_data, authenticatorData=data, signature=signature, **handle)
 
     def sign(self, challenge: bytes, *, rp_id: str) -> dict[str, Any]:
-        """Sign a challenge without further options."""
+        """Sign a challenge for this relying party, with default options."""
         return self.get({"challenge": to_text(challenge), "rpId": rp_id})
 
     @property

@@ -1,4 +1,7 @@
-"""A browser without scripts for one person. It loads pages, fills in forms, and stores cookies."""
+"""A simple browser for one person of the demo.
+
+It loads pages, fills in forms and stores cookies, but runs no scripts.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ TIMEOUT = 20
 
 
 class Stopped(Exception):
-    """Something was not as expected. The text says what was found instead."""
+    """Ends the demo because something was not as expected. The text says what was found instead."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Form:
 
 
 class _Forms(HTMLParser):
-    """Collects the forms of a page with the values that a browser would send, and the label of each choice."""
+    """Collects a page's forms, each with the values that a browser would send and with the labels of its choices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +125,7 @@ class Page:
         return any("step-up-password" in form.values for form in self.parsed.forms)
 
     def form(self, action: str = "", *, having: str = "") -> Form:
-        """Return the POST form with an action that ends with `action`, or with a field that is named `having`."""
+        """Return the POST form whose action ends with `action`, or that has a field with the name `having`."""
         for form in self.parsed.forms:
             target = urllib.parse.urljoin(self.url, form.action)
             if form.method == "post" and target.endswith(action) and (not having or having in form.values):
@@ -130,7 +133,7 @@ class Page:
         raise Stopped(f"{self.path} has no form for {action or having} ({self.status}): {self.text[:300]}")
 
     def links(self, part: str) -> list[str]:
-        """Return the addresses on the page that contain `part`, in order, each once."""
+        """Return the addresses of all links that contain `part`, in the page's order and without repetition."""
         found: list[str] = []
 
         class Links(HTMLParser):
@@ -148,13 +151,16 @@ SENT_WITHIN = timedelta(seconds=10)
 
 
 class App:
-    """An authenticator app."""
+    """A person's authenticator app."""
 
     def __init__(self, secret: str) -> None:
         self.secret, self.last_step = secret, -1
 
     def __call__(self) -> str:
-        """Return the present code, or else the next one that the server accepts: it accepts each code only once."""
+        """Return a code that was not used yet: the present code or, after waiting, the next one.
+
+        The server accepts each code only once.
+        """
         while True:
             now = clock.now()
             step = max(totp.step_at(now + SENT_WITHIN) - totp.STEPS_EITHER_WAY, self.last_step + 1)
@@ -165,7 +171,7 @@ class App:
 
 
 class Browser:
-    """One person's session."""
+    """One person's session in the browser."""
 
     def __init__(self, base: str, email: str, password: str, code: Callable[[], str] | None = None) -> None:
         self.base, self.email, self.password, self.code = base, email, password, code
@@ -179,7 +185,7 @@ class Browser:
         return self._fetch(request)
 
     def stream(self, address: str) -> Any:
-        """Return an open response, which the caller reads piece by piece."""
+        """Return an open response. The caller reads it piece by piece."""
         return self._opener.open(self._absolute(address), timeout=TIMEOUT)
 
     def submit(self, page: Page, form: Form, **values: str | list[str]) -> Page:
@@ -194,7 +200,7 @@ class Browser:
         return answer
 
     def _confirm(self, page: Page) -> Page:
-        """Enter the password and the code on the step-up page. The server then carries out the earlier form."""
+        """Enter password and code on the step-up page. The server then carries out the form that needed the step-up."""
         form = page.form(having="step-up-password")
         proof: dict[str, str | list[str]] = {"step-up-password": self.password}
         if self.code is not None:

@@ -1,4 +1,4 @@
-"""The content of the demo world: the list of its mailboxes and libraries, and the code that writes them to disk."""
+"""The content of the demo world: lists its mailboxes and libraries, and writes them to disk."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,10 @@ class DemoResource(NamedTuple):
 
 @dataclass(frozen=True)
 class _Tenant:
-    """One tenant's content.
+    """The content of one tenant.
 
-    Mailboxes are (local part, display name, script), and libraries are (folder, name). The other fields fill in the
-    scripts.
+    A mailbox is (local part, display name, script). A library is (folder, name). The other fields are the tenant's
+    words for the scripts.
     """
 
     slug: str
@@ -103,7 +103,7 @@ def catalogue() -> list[DemoResource]:
 
 
 def build(root: Path) -> None:
-    """Write the content below `root`. Existing files are not changed, even if they were moved or read."""
+    """Write the content below `root`. Files that exist already are not changed, even if they were moved or read."""
     for tenant in _TENANTS:
         facts = _facts(tenant)
         for local, name, script in tenant.mailboxes:
@@ -114,7 +114,7 @@ def build(root: Path) -> None:
 
 
 def _facts(tenant: _Tenant) -> dict[str, str]:
-    """Return the words for the scripts: an address and a name for each role, and the company of each partner."""
+    """Return the tenant's words for the scripts: an address and a name for each role, and each partner's company."""
     facts = {"company": tenant.name, "domain": f"{tenant.slug}.example", **tenant.words}
     for role, name in tenant.colleagues.items():
         facts |= {role: f"{_local(name)}@{tenant.slug}.example", f"{role}_name": name}

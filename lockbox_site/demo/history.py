@@ -1,4 +1,4 @@
-"""Tickets and access requests that the demo world has at its start."""
+"""Makes the tickets and access requests that the demo world has at its start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.models import AccessRequest, Grant, Service, Tenant, Ticket
 
 
 def play() -> None:
-    """Make an access request in most of the states, with its tickets."""
+    """Make tickets, and access requests in most of the states."""
     _closed_after_a_look()
     _waiting_for_the_customer()
     _open_now()
@@ -49,7 +49,7 @@ def _submitted(
 
 
 def _offered(wanted: int, *, cap: int) -> int:
-    """Return the length of a window that WINDOW_CHOICES_SECONDS offers and that is nearest to `wanted`."""
+    """Return the allowed window length (WINDOW_CHOICES_SECONDS) that is nearest to `wanted` and not above `cap`."""
     return min(limits.window_choices(cap), key=lambda choice: abs(choice - wanted))
 
 

@@ -1,4 +1,4 @@
-"""The people of the demo world. Their passwords are made for each installation and stored beside its database."""
+"""The people of the demo world. Each installation makes its own passwords, and stores them beside its database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _APPS = "demo_apps.json"
 class Character:
     """One person of the demo.
 
-    `roles` are roles in a tenant, or for the provider's people pairs ("service key", "role").
+    A customer's person has role names in `roles`. A person of the provider has pairs ("service key", "role").
     """
 
     email: str
@@ -45,7 +45,7 @@ class Character:
 
     @property
     def needs_app(self) -> bool:
-        """Return whether this person needs a second factor to sign in, by the settings of this installation."""
+        """Whether this person can sign in only with a second factor, by the settings of this installation."""
         needing = {"approver", "administrator", "provider_approver", "staff"}
         if settings.ENGINEER_SECOND_FACTOR:
             needing |= {"engineer"}
@@ -127,7 +127,10 @@ PROVIDER = (
 
 
 def members() -> list[Character]:
-    """Return the customers' people, each tenant's administrator first, because the administrator invites the others."""
+    """Return the customers' people.
+
+    Each tenant's administrator comes first, because the others need their invitation.
+    """
     return [
         Character(f"{login}@{tenant.slug}.example", name, tenant.slug, roles, time_zone=tenant.time_zone)
         for tenant in TENANTS
@@ -140,17 +143,17 @@ def everybody() -> list[Character]:
 
 
 def passwords() -> dict[str, str]:
-    """Return the passwords of this installation. They are made at the first call."""
+    """Return the passwords of the demo's people by address. The first call makes them."""
     return _read_or_make("demo_people.json", lambda: {person.email: _password() for person in everybody()})
 
 
 def app_secrets() -> dict[str, str]:
-    """Return the secrets of the authenticator apps of the demo world's people."""
+    """Return the secrets of the authenticator apps by address."""
     return _read_or_make(_APPS, dict)
 
 
 def give_app(email: str) -> str:
-    """Return the secret of this person's app. It is made at the first call, like the passwords."""
+    """Return the secret of this person's authenticator app. The first call makes it."""
     known = app_secrets()
     if email not in known:
         known[email] = totp.new_secret()
@@ -159,9 +162,9 @@ def give_app(email: str) -> str:
 
 
 def _read_or_make(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Return the content of a file beside the database.
+    """Return the content of a file beside the database. If there is no file, write what `make` returns.
 
-    If the file does not exist, it is made. Only its owner can read it.
+    Only the file's owner can read it.
     """
     path = Path(settings.DATA_DIR) / name
     if path.exists():
@@ -180,6 +183,6 @@ def _write(name: str, what: dict[str, str]) -> None:
 
 
 def _password() -> str:
-    """Return twenty characters that people can read aloud and type: about 98 bits."""
+    """Return a password of twenty characters that people can read aloud and type: about 98 bits."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))

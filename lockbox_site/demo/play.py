@@ -1,7 +1,7 @@
-"""The acts of the demo's people through the real interfaces, and the timeline that reports them.
+"""Lets the demo's people act through the real interfaces, and prints a timeline of what happened.
 
-Each line is printed after its effect was seen on a page, in a mail or in an audit entry. Anything unexpected ends the
-demo with its own exit status.
+A line is printed only when its effect was seen on a page, in a mail or in an audit entry. Anything unexpected ends the
+demo with a special exit status.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Play:
     # --- The timeline ----------------------------------------------------------------------------------------
 
     def tell(self, who: str, what: str, *, detail: str = "") -> None:
-        """Print one line of the timeline: when, who, what."""
+        """Print one line of the timeline: the time, who acts, and what happens."""
         seconds = clock.monotonic() - self.started
         self.console.print(f"[dim]{seconds:6.1f} s[/]  [bold]{who:<18}[/] {what}", highlight=False, soft_wrap=True)
         if detail:
@@ -49,7 +49,7 @@ class Play:
         return self.people[login]
 
     def opens_ticket(self, login: str, *, service: str, title: str, body: str) -> str:
-        """Open a ticket as a customer's member. Return its address."""
+        """Open a ticket as a customer's member. Return the address of the ticket's page."""
         browser = self.person(login)
         page = browser.get("/tickets/new/")
         form = page.form(having="title")
@@ -65,7 +65,10 @@ class Play:
         expect(page.status == 200 and "The ticket is assigned." in page.text, "the ticket is taken", page)
 
     def asks(self, login: str, address: str, *, resource: str, window: str, tried: str, why: str, **more: str) -> str:
-        """Fill in the form as an engineer, read the preview and submit it. Return the address of the access request."""
+        """As an engineer, fill in the form for access, read the preview and submit it.
+
+        Return the access request's address.
+        """
         browser = self.person(login)
         page = browser.get(address)
         form = page.form(having="justification")
@@ -78,13 +81,13 @@ class Play:
         return page.path
 
     def adds_passkey(self, login: str) -> None:
-        """Add a passkey. This person signs all further decisions with it."""
+        """Add a passkey to this person. All their later decisions are signed with it."""
         self.devices[login] = self.stage.passkey(login)
 
     def decides(self, login: str, access_request: str, verdict: str, *, comment: str = "") -> Page:
-        """Decide on the review page and return the receipt.
+        """Decide on the review page. Return the receipt.
 
-        The person signs with their passkey if they have one, or else enters password and code.
+        A person who has a passkey signs with it. Others enter password and code.
         """
         browser = self.person(login)
         review = browser.get(access_request)
@@ -103,7 +106,7 @@ class Play:
         return page
 
     def _signs(self, browser: Browser, page: Page, device: Authenticator, comment: str) -> Page:
-        """Sign the text that the page shows, and send this signature as the only proof."""
+        """Sign the text that the page shows, and send the signature. No other proof of identity is sent."""
         form = page.form(having="assertion")
         [text] = form.values["manifest"]
         digest = manifest.challenge_of(text)
@@ -120,7 +123,7 @@ class Play:
         return links[0]
 
     def items(self, login: str, window: str) -> tuple[str, list[str]]:
-        """Return the list of the first resource, and the addresses of its items."""
+        """Return the address of the first resource's list, and the addresses of the items in it."""
         browser = self.person(login)
         page = browser.get(window)
         lists = [link for link in page.links(window) if link.count("/") == 4]
@@ -135,19 +138,19 @@ class Play:
 
 
 def expect(seen: bool, what: str, page: Page | None = None) -> None:
-    """Continue if `seen` is true. Otherwise stop the demo, and report what the page shows instead."""
+    """Do nothing if `seen` is true. Otherwise end the demo, and report what the page shows instead."""
     if not seen:
         where = f" {page.path} answered {page.status}: {page.text[:400]}" if page else ""
         raise Stopped(f"Not seen: {what}.{where}")
 
 
 def items(page: Page) -> list[str]:
-    """Return the addresses of everything that the page can open or download."""
+    """Return the addresses of everything that the page offers to open or to download."""
     return page.links("/item/?") + page.links("/raw/?")
 
 
 def choice_of(page: Page, form: Form, name: str, words: str) -> str:
-    """Return the value of the choice with a label that begins with `words`."""
+    """Return the value of the choice whose label begins with `words`."""
     found = next((value for value, label in form.choices.get(name, []) if label.startswith(words)), None)
     expect(found is not None, f"{name} offers {words}", page)
     return str(found)

@@ -1,4 +1,4 @@
-"""The scenes in which the customer checks the provider, with its own witness and by verifying evidence."""
+"""The scenes in which the customer checks the provider: with a witness of its own, and by verifying evidence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VKEY = re.compile(r"[^\s'\"<>]+/log/[0-9a-f-]{36}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{4
 
 @dataclass(frozen=True)
 class CustomerRecords:
-    """What Contoso saves at the beginning: the log's key, its witness's key, and a checkpoint."""
+    """What Contoso saves at the beginning: the log's key, the key of its witness, and a checkpoint."""
 
     log_key: str
     key_file: Path
@@ -40,7 +40,7 @@ class CustomerRecords:
 
 
 def at_home(*arguments: str, expected: int = 0) -> str:
-    """Run the verifier as the customer does: alone, without access to the product's packages."""
+    """Run the verifier as the customer does, without access to the product's packages. Return its output."""
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-I", str(VERIFIER), *arguments], capture_output=True, text=True, timeout=120, check=False
     )
@@ -51,7 +51,7 @@ def at_home(*arguments: str, expected: int = 0) -> str:
 
 @contextmanager
 def a_witness(here: Play) -> Iterator[CustomerRecords]:
-    """Save the log's key, run a witness, and register it, as Contoso does."""
+    """Save the log's key, start a witness, and register the witness, all as Contoso does. The block runs meanwhile."""
     here.scene("Contoso trusts nobody: it saves the log's key, and runs its own witness")
     home = Path(settings.DATA_DIR) / "contoso-at-home"
     home.mkdir()
@@ -139,7 +139,7 @@ def the_evidence(here: Play, records: CustomerRecords, entries: int) -> None:
 
 
 def _one_word(here: Play, records: CustomerRecords) -> None:
-    """Check that the verifier names the entry in which one word was changed."""
+    """Change one word in the evidence, and check that the verifier names the entry that has this word."""
     forged = BUNDLE.with_name("evidence-forged")
     shutil.unpack_archive(BUNDLE, forged)
     entries = forged / "entries-0.jsonl"
@@ -170,7 +170,7 @@ def _witnessed_size(home: Path, origin: str) -> str:
 
 
 def _cosigned(page: Page, entries: int) -> bool:
-    """Return whether the newest checkpoint covers this many entries and has the witness's signature."""
+    """Return whether the newest checkpoint covers at least this number of entries and is cosigned by the witness."""
     lines = page.body.decode().split("\n")
     return page.status == 200 and int(lines[1]) >= entries and any(line.startswith(f"— {WITNESS} ") for line in lines)
 

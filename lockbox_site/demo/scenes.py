@@ -24,7 +24,7 @@ CUT_WITHIN = 1.0
 
 
 def play(stage: Stage, console: Console) -> None:
-    """Play every scene. Raises Stopped if anything is not as expected."""
+    """Play every scene in turn. Raise Stopped if anything is not as expected."""
     here = Play(stage, console)
     with a_witness(here) as records:
         silent = silent_customer(here)
@@ -288,7 +288,7 @@ def the_log(here: Play) -> int:
 
 
 def _big_document(here: Play, login: str, window: str) -> str:
-    """Return the address of the big document, found on the pages as an engineer would find it."""
+    """Return the address of the big document, found by following links on the pages as an engineer does."""
     page_url, items = here.items(login, window)
     link = next((link for link in items if "everything-2026" in link), None)
     expect(link is not None, f"the big document is listed among {items}")
@@ -296,7 +296,7 @@ def _big_document(here: Play, login: str, window: str) -> str:
 
 
 def _read_until_cut(here: Play, address: str, close: Any) -> tuple[int, float]:
-    """Read slowly, close the window after some megabytes, and continue to read until the stream ends."""
+    """Read a document slowly, close its window after some megabytes, and read on until the stream ends."""
     taken, closed_at = 0, 0.0
     with here.person("samira.haddad").stream(address) as answer:
         try:
@@ -320,7 +320,7 @@ def _closes_now(here: Play, login: str, access_request: str) -> None:
 
 
 def _check(entries: list[dict[str, Any]]) -> None:
-    """Check that the exported log has no gaps and has all events of the demo."""
+    """Stop the demo unless the exported log has no gaps and has every kind of event that the demo caused."""
     expect([entry["index"] for entry in entries] == list(range(len(entries))), "the export has no gap")
     story = [entry["entry"]["event"] for entry in entries]
     for event in (
@@ -350,7 +350,7 @@ def _entries(entries: list[dict[str, Any]]) -> Table:
 
 
 def _link_words(page: Page, link: str) -> str:
-    """Return the text of one link."""
+    """Return the text of the link with this address."""
     body = page.body.decode(errors="replace").replace("&amp;", "&")
     at = body.find(f'href="{link}"')
     return body[at : at + 300] if at >= 0 else ""

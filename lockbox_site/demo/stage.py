@@ -1,4 +1,4 @@
-"""The environment of the demo: its own data directory, a real mail server, and the product's own processes."""
+"""Runs what the demo needs: a data directory of its own, a real mail server, and the product's own processes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Mail:
 
 
 class MailServer:
-    """An SMTP server on loopback that stores all mails."""
+    """An SMTP server on loopback. It stores all mails."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -98,7 +98,7 @@ class MailServer:
         self._controller.stop()
 
     def wait_for(self, to: str, topic: str, *, part: str = "", within: float = 20) -> Mail:
-        """Return the first mail to this person about this topic that has `part` in its subject or text."""
+        """Wait for a mail to this person about this topic, with `part` in its subject or text. Return the first one."""
         ends = clock.monotonic() + within
         while clock.monotonic() < ends:
             for mail in list(self.mails):
@@ -111,7 +111,7 @@ class MailServer:
 
 
 class Stage:
-    """Everything that runs during the demo. It is started and ended together."""
+    """All that runs during the demo, started and ended together."""
 
     def __init__(self) -> None:
         self.mail = MailServer()
@@ -137,7 +137,7 @@ class Stage:
             self.mail.stop()
 
     def browser(self, login: str) -> Browser:
-        """Return a signed-in browser for a person. `login` is the part of the address before the at-sign."""
+        """Return a browser in which this person is signed in. `login` is the address or its part before the at-sign."""
         address = next(address for address in self._passwords if address.startswith(f"{login}@"))
         secret = people.app_secrets().get(address)
         browser = Browser(self.base, address, self._passwords[address], App(secret) if secret else None)
@@ -145,7 +145,7 @@ class Stage:
         return browser
 
     def passkey(self, login: str) -> Authenticator:
-        """Add a software passkey to a person's account."""
+        """Add a software passkey to a person's account, and return it."""
         device, challenge = Authenticator(origin=self.origin), secrets.token_bytes(32)
         party = webauthn.Party(rp_id=RP_ID, name=settings.PROVIDER_NAME, origins=frozenset({self.origin}))
         actor = as_(login, fresh=True)
@@ -231,7 +231,7 @@ def free_port() -> int:
 
 
 def _empty(directory: Path) -> None:
-    """Empty the demo's directory. Raises Stopped if no demo made this directory."""
+    """Empty the demo's directory. Raise Stopped if the directory was not made by a demo."""
     marker = directory / ".demo"
     # The settings write a key before this runs, so a key alone does not mean that the directory is in use.
     strange = {entry.name for entry in directory.iterdir()} - {"secret_key"} if directory.exists() else set()
@@ -244,7 +244,7 @@ def _empty(directory: Path) -> None:
 
 
 def _write_big_document() -> None:
-    """Write a document that takes some time to read, so that the demo can close the window meanwhile."""
+    """Write a document that takes long enough to read that the demo can close the window meanwhile."""
     path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "engineering" / BIG_DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Builds the demo world with the operations: tenants, people, content, and a history."""
+"""Builds the demo world with the product's operations: tenants, people, content, and a history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def exists() -> bool:
 
 
 def build(*, with_history: bool = True) -> None:
-    """Build the world, unless it exists. `with_history` adds tickets and access requests of the day before."""
+    """Build the world, unless it exists already. `with_history` adds tickets and access requests of the day before."""
     content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
@@ -37,7 +37,7 @@ def build(*, with_history: bool = True) -> None:
 
 
 def as_(login: str, *, fresh: bool = True) -> Actor:
-    """Return the actor of a demo person. `login` is their email address, or its part before the at-sign."""
+    """Return the actor for a demo person. `login` is the email address, or its part before the at-sign."""
     lookup = {"email": login} if "@" in login else {"email__startswith": f"{login}@"}
     person = Person.objects.get(**lookup)
     return actor_of(person, door="command", stepped_up_at=clock.now() if fresh else None)
@@ -68,7 +68,7 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
 
 
 def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) -> None:
-    """Make a tenant. Staff add its first administrator and approver, and the administrator does the rest."""
+    """Make a tenant. Staff add its first administrator and approver; the administrator invites the other people."""
     plan = Plan.objects.get(name=wanted.plan)
     tenant = operations.create_tenant(
         name=wanted.name, slug=wanted.slug, plan_id=plan.pk, time_zone=wanted.time_zone, actor=staff
@@ -94,14 +94,14 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
 
 
 def _set_up_app(character: people.Character) -> None:
-    """Set up the second factor of a person who needs one, as at the first sign-in."""
+    """Set up the authenticator app of a person who needs one, as the first sign-in does."""
     if character.needs_app:
         keep = factors.keeps_totp(people.give_app(character.email))
         operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
 
 
 def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
-    """Invite a person and accept the invitation, as they would with the link in their mail."""
+    """Invite a person, and accept the invitation as the person would with the link in the mail."""
     row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
     link = link_secrets.of(row.pk, row.sends)
     stranger = Actor.stranger(door="command")
@@ -119,5 +119,5 @@ def _resources(tenant: Tenant, staff: Actor) -> None:
 
 
 def resource(tenant: str, name: str) -> Resource:
-    """Return a demo resource. `name` is the beginning of its name."""
+    """Return the resource of this tenant whose name begins with `name`."""
     return Resource.objects.get(tenant__slug=tenant, name__startswith=name)

@@ -1,4 +1,4 @@
-"""Makes the table of the cache that all processes share; `createcachetable` leaves one that is there alone."""
+"""Makes the table of the cache that all processes share. An existing table is not changed."""
 
 from django.core.management import call_command
 from django.db import migrations

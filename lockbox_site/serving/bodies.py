@@ -1,4 +1,7 @@
-"""Receives a request's body on the event loop, with limits on length, time and memory, before it gets a thread."""
+"""Receives the body of a request on the event loop, before the request gets a thread.
+
+Length, time and memory are limited.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class TooSlow(Exception):
 
 
 class Crowded(Exception):
-    """The body was ended because too many others arrived, and its client has the largest share of them."""
+    """The body was ended: too many bodies arrive at the same time, and its client has the largest share of them."""
 
 
 class Broken(Exception):
@@ -29,7 +32,7 @@ class Broken(Exception):
 
 
 class Bodies:
-    """The bodies that this process is receiving. Only the event loop uses this."""
+    """The bodies that this process is receiving now. Only the event loop uses this object."""
 
     def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
         self._longest, self._seconds = longest, seconds
@@ -37,9 +40,10 @@ class Bodies:
         self._bytes, self._bytes_of, self._count_of = 0, Counter[str](), Counter[str]()
 
     async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
-        """Return the body and its length. For a body that is too long, return None in its place.
+        """Return the body and its declared length.
 
-        Raises TooSlow, Crowded or Broken. For a method without a body, no body is returned, even if one was sent.
+        A body that is too long is not read, and None is returned in its place. Raise TooSlow, Crowded or Broken. For a
+        method without a body, an empty body is returned, even if the client sent one.
         """
         headers = scope.headers
         if scope.method in ("GET", "HEAD", "OPTIONS"):
@@ -52,7 +56,7 @@ class Bodies:
         return (await self._whole(proto, length, client), length) if length else (b"", None)
 
     async def discard(self, proto: Any) -> None:
-        """Continue to read for a moment, and ignore what arrives."""
+        """Continue to read for a moment, up to MOST_DISCARDED bytes, and ignore what arrives."""
         taken = 0
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
@@ -79,7 +83,7 @@ class Bodies:
     async def _pieces(self, proto: Any, client: str) -> tuple[bytes | None, int]:
         """Return a body that arrives in chunks, and its length.
 
-        An empty piece ends the body. A second empty piece means that it is incomplete.
+        An empty piece marks the end of the body. A second empty piece means that the body is incomplete.
         """
         taken, ends = bytearray(), 0
         async with self._bounded(self._longest, client) as bound:
@@ -125,7 +129,7 @@ class Bodies:
 
 
 class Bound:
-    """The time limit of one body."""
+    """The time limit of one body. The limit grows with the bytes that have arrived."""
 
     def __init__(self, bodies: Bodies, promised: int, seconds: float, client: str) -> None:
         self._bodies, self._promised, self._seconds, self._client = bodies, promised, seconds, client
@@ -146,7 +150,7 @@ class Bound:
             raise (Crowded if has_ended_early else TooSlow) from None
 
     def advance(self, taken: int) -> None:
-        """Give more time for the bytes that have arrived, unless the body must end."""
+        """Extend the time limit for the bytes that have arrived, unless the body was ended already."""
         if taken > LEAST_RATE and not self._timeout.expired() and self in self._bodies:
             self._timeout.reschedule(self._ends + taken / LEAST_RATE)
 

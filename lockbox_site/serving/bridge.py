@@ -1,6 +1,6 @@
 """Runs Django behind an event loop: the loop waits for clients, and threads do the work.
 
-A request gets a thread when its body is complete. A streamed answer gets a thread for each piece. So a client that
+A request gets a thread only when its body is complete. A streamed answer gets a thread for each piece. So a client that
 sends or reads slowly, or that waits for events, needs no thread and no database connection.
 """
 
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 
 class Bridge:
-    """The application that the web server calls (RSGI). There is one per process."""
+    """The application that the web server calls (RSGI). Each process has one."""
 
     def __init__(self, handler: WSGIHandler, *, threads: int, streams: int, longest_body: int) -> None:
         self._handler = handler
@@ -60,9 +60,9 @@ class Bridge:
         self._refusals = Refusals()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the threads.
+        """Start the threads in the process that serves.
 
-        They do not survive a fork, so they are started in the process that serves.
+        Threads that were started earlier would not survive the fork.
         """
         self._loop = loop
         self._sign_in = resolve_url(settings.LOGIN_URL)
@@ -81,7 +81,7 @@ class Bridge:
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop. A request that has begun may still finish."""
+        """Stop the threads. Requests that have begun can still finish."""
         self._pool.wait_until_idle(seconds=3)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
@@ -125,16 +125,17 @@ class Bridge:
         return partial(self._unless_crowded, call.answer) if is_sign_in else call.answer
 
     def _unless_crowded(self, answer: Callable[[], Any]) -> Any:
-        """Refuse a sign-in quickly if it would be refused anyway and others wait for the thread. Raises Full.
+        """Raise Full for a sign-in that no password check has room for, if other requests wait for its thread.
 
-        Otherwise many sign-ins at the same time would block the pages of people who are signed in.
+        Such a sign-in would be refused anyway, but later. Many of them would block the pages of people who are signed
+        in.
         """
         if self._pool.is_waited_for and hashing.is_full():
             raise Full
         return answer()
 
     async def _has_begun(self, job: Job, client: Client) -> bool:
-        """Wait for the answer. Return False if the client disconnected before its work began."""
+        """Wait for the answer. Return False if the client disconnected before its request got a thread."""
         await asyncio.wait({job.future, client.gone}, return_when=asyncio.FIRST_COMPLETED)
         return job.future.done() or not job.take_back()
 
@@ -165,7 +166,7 @@ class Bridge:
             await self._step(rest.close, rest)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
-        """Check regularly until the answer is ready or the client has disconnected."""
+        """Check regularly whether the answer is ready, and send it. Stop if the client has disconnected."""
         while not await self._pause(client):
             rest = await self._step(poll.look, poll)
             if rest is poll:
@@ -210,7 +211,7 @@ class Bridge:
 class Client:
     """Knows whether a client has disconnected.
 
-    The server is asked only if this is needed, and the question is cancelled at the end.
+    The web server is asked only when somebody needs to know. The open question is cancelled at the end.
     """
 
     def __init__(self, proto: Any) -> None:
@@ -219,7 +220,7 @@ class Client:
 
     @property
     def gone(self) -> asyncio.Future[Any]:
-        """Return the future that is done when the client has disconnected."""
+        """A future that is done when the client has disconnected."""
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._proto.client_disconnect())
         return self._gone
@@ -233,7 +234,7 @@ class Client:
 
 
 class Call:
-    """One request in Django. Its steps run in one context, one after the other, in any thread."""
+    """One request in Django. Its steps run one after the other in one context, each in any thread."""
 
     def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any], caller: str) -> None:
         self.scope, self.proto, self.caller = scope, proto, caller
@@ -241,7 +242,7 @@ class Call:
         self._context = contextvars.Context()
 
     def answer(self) -> Stream | Poll | None:
-        """Make the answer, and send it unless it is a stream or must wait. It runs in a thread."""
+        """Make the answer in a thread, and send it. Return a stream or a waiting answer instead of sending it."""
         return self._context.run(self._answer)
 
     def _answer(self) -> Stream | Poll | None:
@@ -257,7 +258,7 @@ class Call:
             raise
 
     def sent(self, response: HttpResponseBase) -> Stream | None:
-        """Send the answer, or return the rest of it as a stream."""
+        """Send the answer. If it is a stream, send nothing and return the stream."""
         headers = headers_of(response)
         if self.scope.method == "HEAD":
             self.proto.response_empty(response.status_code, headers)
@@ -275,7 +276,7 @@ class Call:
         return None
 
     def run(self, work: Callable[[], Any]) -> Any:
-        """Run a later step, and then release the database connection, as after a request."""
+        """Run a later step of the request. Afterwards release the database connection, as after every request."""
         try:
             return self._context.run(work)
         finally:
@@ -314,16 +315,16 @@ class Stream:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
     def next_piece(self) -> bytes | None:
-        """Return the next piece. It is empty if nothing is ready yet, and None if the stream has ended."""
+        """Return the next piece. It is empty if nothing is ready yet, and None at the end of the stream."""
         return None if self._has_ended else self._call.run(self._gathered) or (None if self._has_ended else b"")
 
     def close(self) -> None:
         self._call.run(self._response.close)
 
     def _gathered(self) -> bytes:
-        """Join small chunks until the stream pauses.
+        """Join small chunks into one piece, until the stream pauses.
 
-        If the stream fails, the chunks from before the failure are sent first.
+        If the stream fails, the chunks from before the failure are returned first.
         """
         if self._failure is not None:
             raise self._failure
@@ -350,7 +351,7 @@ class Stream:
 
 
 class Poll:
-    """A request with an answer that waits for an event."""
+    """A request whose answer waits for an event."""
 
     is_anybodys = False
 
@@ -366,7 +367,7 @@ class Poll:
         return self._call.caller
 
     def look(self) -> Stream | Poll | None:
-        """Check whether the answer is ready, and send it. Otherwise return this poll."""
+        """If the answer is ready, send it. Otherwise return this poll, so that the caller looks again later."""
         return self._call.run(self._look)
 
     def _look(self) -> Stream | Poll | None:
@@ -385,7 +386,7 @@ class Poll:
             return views.server_error(self._response.request)
 
     def refused(self, status: int) -> None:
-        """Record that the server has sent another answer."""
+        """Record that the web server has sent an answer with this status instead."""
         self._response.ended(status)
 
     def close(self) -> None:
@@ -398,5 +399,8 @@ def headers_of(response: HttpResponseBase) -> Headers:
 
 
 def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:
-    """WSGI's start_response. It does nothing, because the answer itself has the status and the headers."""
+    """Stand in for WSGI's start_response.
+
+    It does nothing, because the response object has the status and the headers.
+    """
     return bytes

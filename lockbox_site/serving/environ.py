@@ -1,4 +1,4 @@
-"""Makes the WSGI environment (PEP 3333) of a request from the web server's RSGI scope."""
+"""Makes the WSGI environment (PEP 3333) of a request from the RSGI scope that the web server passes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIXED: dict[str, Any] = {
 
 
 class TooLong(io.RawIOBase):
-    """Replaces a body that is longer than any request of this product. The body was not read, and never will be."""
+    """Replaces a body that was not read, because it is longer than any request of this product."""
 
     def readable(self) -> bool:
         return True
@@ -36,7 +36,7 @@ class TooLong(io.RawIOBase):
 
 
 def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, Any]:
-    """Return the environment. A `body` of None is too long. `length` is the declared length, or None."""
+    """Return the environment. A `body` of None means that it was too long. `length` is the declared length, or None."""
     server, _colon, port = scope.server.rpartition(":")
     environ: dict[str, Any] = {
         **_FIXED,
@@ -65,13 +65,13 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
 
 
 class Unreadable(Exception):
-    """A caller changed the headers that proxies write, so that they can't be read."""
+    """The headers that proxies write can't be read. A caller must have changed them."""
 
 
 def caller_of(scope: Any) -> str:
-    """Return the client for which this request counts: the network of the address that the outermost proxy saw.
+    """Return the client that is charged for this request: the network of the address that the outermost proxy saw.
 
-    Raises Unreadable. Otherwise the request would count for the proxy.
+    Raise Unreadable if the proxies' headers are damaged. Otherwise the request would be charged to the proxy.
     """
     headers, name = scope.headers, "x-forwarded-for"
     values = headers.get_all(name) if name in headers else []

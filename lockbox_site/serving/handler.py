@@ -1,4 +1,4 @@
-"""Django's handler, which reads requests always in UTF-8."""
+"""Django's request handler, changed so that every request is read as UTF-8."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils.http import parse_header_parameters
 
 class Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """Store the content type of the header, but do not use its encoding.
+        """Store the content type of the header, but ignore the encoding that it names.
 
-        Django would use any named codec of Python, even for the query, and fails with a codec that is not for text.
-        `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are not in UTF-8.
+        Django would decode with any codec of Python that the header names, even the query, and fails with a codec that
+        is not for text. `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are not in UTF-8.
         """
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 

@@ -1,7 +1,7 @@
-"""Sends an answer no faster than its client reads it, so that only a little of it is buffered.
+"""Sends an answer only as fast as its client reads it, so that little of it waits in buffers.
 
-The web server accepts the whole answer immediately and stores it until the client reads it. So the kernel is asked how
-much the client has acknowledged.
+The web server would accept the whole answer at the start and hold it until the client reads it. So this module asks the
+kernel how much the client has acknowledged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TooSlow(Exception):
 
 
 class Outlet:
-    """Sends one answer. With `is_framed`, the server writes a length before each piece."""
+    """Sends one answer. `is_framed` says that the web server adds a length before each piece (chunked encoding)."""
 
     def __init__(self, transport: Any, line: Line | None, *, is_framed: bool) -> None:
         self._transport, self._line, self._is_framed = transport, line, is_framed
@@ -37,7 +37,7 @@ class Outlet:
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
 
     async def send(self, data: bytes) -> None:
-        """Send all data at the client's speed. Raises TooSlow, Gone, or the server's own error for Gone."""
+        """Send all data, as fast as the client reads. Raise TooSlow, or an error if the client has disconnected."""
         view = memoryview(data)
         for start in range(0, len(view), PIECE):
             if start:
@@ -47,13 +47,13 @@ class Outlet:
             self._sent += len(piece) + (len(f"{len(piece):x}") + 4 if self._is_framed else 0)
 
     def end(self) -> None:
-        """End the answer. The server learns this when the transport is released."""
+        """End the answer. The web server sends the end when nothing refers to the transport any more."""
         self._transport = None
 
     async def abort(self, *, at_once: bool) -> None:
-        """Break the connection. Otherwise the server would end an incomplete answer like a complete one.
+        """Break the connection, because the web server would otherwise end the answer as if it were complete.
 
-        Without `at_once`, the client may first read what was sent.
+        Without `at_once`, the client gets some time to read what was sent.
         """
         if self._line is None:
             return
@@ -64,7 +64,7 @@ class Outlet:
         self._line.hang_up()
 
     async def room(self) -> None:
-        """Wait until the next piece fits."""
+        """Wait until the client has acknowledged enough that another piece can be sent. Raise TooSlow."""
         if self._line is None:
             return
         loop, pause = asyncio.get_running_loop(), SOON

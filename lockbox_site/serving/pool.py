@@ -1,4 +1,4 @@
-"""Threads that run requests. A thread takes the next request only when it is free."""
+"""A pool of threads that run requests. A thread takes the next request only when it is free."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ PATIENCE = 5.0
 
 
 class Full(Exception):
-    """The queue is full, or this job has waited too long. It has not begun, and never will."""
+    """The job was refused, because the queue is full or because the job waited too long.
+
+    It did not run, and never will.
+    """
 
 
 class Job:
-    """Work that can be cancelled before it begins. `future` gets its result."""
+    """A unit of work that can be cancelled until it begins. `future` gets its result."""
 
     __slots__ = ("_begun", "_lock", "_loop", "future", "may_wait", "since", "work")
 
@@ -39,12 +42,12 @@ class Job:
         self.may_wait = False
 
     def refuse(self) -> None:
-        """Raise Full in the caller that waits for this job, unless it has begun."""
+        """Raise Full in the caller that waits for this job. Do nothing if the job has begun."""
         if self.take_back():
             self._loop.call_soon_threadsafe(_settle, self.future, None, Full())
 
     def take_back(self) -> bool:
-        """Cancel the job. Return whether it will not run. Work that has begun is not stopped."""
+        """Cancel the job. Return False if it has begun already; it then runs to its end."""
         with self._lock:
             is_mine, self._begun = not self._begun, True
         return is_mine
@@ -69,12 +72,12 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | N
 
 
 class Pool:
-    """A fixed number of threads, and a queue for them. Each thread keeps its database connection.
+    """A fixed number of threads with a queue. Each thread has a database connection of its own.
 
-    The waiting clients are served in turn, one request each, so a client that sends many requests delays only itself.
-    One client can have at most `most_of_one` of the threads, because its requests may take long, and a running request
-    can't be cancelled. `most_waiting` limits the queue and the time in it. If the queue is full, the client with the
-    most requests in it loses its last one to a client with fewer.
+    Clients are served in turn, one request each, so a client that sends many requests delays only itself. One client
+    can use at most `most_of_one` threads at a time, because a long request that runs can't be cancelled. `most_waiting`
+    limits the length of the queue. If the queue is full and a client with few waiting requests sends another one, the
+    client with the most waiting requests loses its last one.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Pool:
 
     @property
     def stalled_for(self) -> float:
-        """For how many seconds no job began or ended while all threads are busy or a job waits; otherwise 0."""
+        """For how many seconds no job has begun or ended, although all threads are busy or a job waits. Otherwise 0."""
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
 
@@ -103,7 +106,7 @@ class Pool:
         return bool(self._queues)
 
     def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, *, client: str = "") -> Job:
-        """Queue the work. Raises Full if too many jobs wait."""
+        """Queue the work. Raise Full if too many jobs wait already."""
         job = Job(work, loop)
         with self._lock:
             if self._most is not None and self._under_way >= self.threads + self._most:
@@ -126,7 +129,7 @@ class Pool:
         self._under_way -= 1
 
     def _next(self) -> tuple[str, Job]:
-        """Wait for the next job: the oldest job of the next client."""
+        """Wait for a job that can run, and return it with its client. The clients take turns."""
         with self._arrived:
             while (client := self._whose_turn()) is None:
                 self._arrived.wait()

@@ -1,4 +1,4 @@
-"""Answers that the event loop sends without a thread."""
+"""Answers that the event loop sends itself, without a thread."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ RETRY_AFTER = 2
 
 
 class Refusal:
-    """An answer that is made when the process starts: as a problem for programs, and as a page for people.
+    """An answer with a refusal, for programs and for people. It is rendered once, when the process starts.
 
-    It is only about this attempt. An earlier attempt at the same act may have been saved.
+    It says nothing about other attempts. An earlier attempt at the same act may have been saved.
     """
 
     def __init__(self, status: int, code: str, title: str) -> None:

@@ -1,4 +1,7 @@
-"""Which token is sent to which server. This comes from the environment, or from a file that only its owner can read."""
+"""Chooses which token is sent to which server.
+
+Both come from the environment, or from a file that only its owner reads.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from lockbox_cli.errors import NotSignedIn, Usage
 
 @dataclass
 class Account:
-    """A personal token, or a client's id and secret with the client's last access token."""
+    """How the program signs in: with a personal token, or with a client's id and secret.
+
+    A client also has its last access token.
+    """
 
     url: str
     token: str = ""
@@ -27,7 +33,7 @@ class Account:
 
 
 def address(given: str) -> str:
-    """Return the origin of an installation. Raise an error for an address without TLS that is not on this machine.
+    """Return the origin of an installation. Raise an error for an address without TLS, except on this machine.
 
     Without TLS, others could read the token.
     """
@@ -59,7 +65,7 @@ def path() -> Path:
 
 
 def current() -> Account:
-    """Return the account to use. A stored token is sent only to the address for which it was stored."""
+    """Return the account to use. A stored token is only ever sent to the address for which it was stored."""
     url, token = os.environ.get("LOCKBOX_URL", "").strip(), os.environ.get("LOCKBOX_TOKEN", "").strip()
     stored = read()
     if token:
@@ -88,7 +94,7 @@ def read() -> Account | None:
 
 
 def store(account: Account) -> None:
-    """Write the file as a whole, and so that other users can't read it at any moment."""
+    """Store the account in its file. The file is never half-written, and no other user can read it at any moment."""
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=".account-")  # made with mode 0600

@@ -1,4 +1,4 @@
-"""Commands that are made from the API's document: acts on one row with a comment and plain inputs."""
+"""The commands that are made from the API's document: acts on one row, with a comment and simple inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMMENT, _VERSION = "comment", "if_match"
 
 @dataclass(frozen=True)
 class Verb:
-    """One act: its command word, its help text, the function that calls the API, and the class of the call's body."""
+    """One act as a command: its word and help text, the function that calls the API, and the class of the body."""
 
     word: str
     help: str
@@ -28,7 +28,7 @@ class Verb:
     body: type[Any]
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add an option for each member of the body."""
+        """Add to the parser an option for each member of the body."""
         for name, kind in _members(self.body).items():
             if name == _COMMENT:
                 parser.add_argument("--comment", default="", metavar="TEXT")
@@ -43,7 +43,7 @@ class Verb:
 
 
 def verbs(things: str) -> Iterator[Verb]:
-    """Yield the plain acts on rows of this kind, such as "tickets", in the order of their words."""
+    """Yield the commands for acts on this kind of row, such as "tickets", in alphabetical order."""
     package = import_module(f"{api.__name__}.{things}")
     for found in sorted(iter_modules(package.__path__), key=lambda each: each.name):
         if not found.name.startswith(f"{things}_"):
@@ -61,6 +61,6 @@ def verbs(things: str) -> Iterator[Verb]:
 
 
 def _members(body: type[Any]) -> dict[str, type[Any]]:
-    """Return the names and types of a body's members. Members that a caller can't set are left out."""
+    """Return the names and types of a body's members, without those that a caller can't set."""
     hints = get_type_hints(body, vars(import_module(body.__module__)))
     return {each.name: hints[each.name] for each in body.__attrs_attrs__ if each.init}

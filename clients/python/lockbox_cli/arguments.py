@@ -220,5 +220,5 @@ def whole(given: str) -> int:
 
 
 def moment(given: str) -> datetime:
-    """Parse an ISO 8601 time. Without a zone, the time is in this machine's zone."""
+    """Parse an ISO 8601 time. A time without a zone is in this machine's zone."""
     return datetime.fromisoformat(given).astimezone()

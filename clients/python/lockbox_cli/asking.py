@@ -1,6 +1,6 @@
-"""Questions to the person at the terminal.
+"""Asks questions to the person at the terminal.
 
-Secrets are never arguments of a command, where other users can read them.
+Secrets are asked for, and never given as arguments of a command, where other users can read them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def is_possible() -> bool:
 
 
 def confirm(question: str) -> None:
-    """Raise an error unless the person answers "y" or "yes". The Enter key alone means no."""
+    """Ask a question. Raise an error unless the person answers "y" or "yes". The Enter key alone means no."""
     if not is_possible():
         raise Usage("There is no terminal to ask on. Confirm with --yes.")
     print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -26,19 +26,19 @@ def confirm(question: str) -> None:
 
 
 def line(question: str) -> str:
-    """Read one line, which is visible while it is typed. Without a terminal, read it from standard input."""
+    """Ask for one line, which is visible while it is typed. Without a terminal, read a line from standard input."""
     if is_possible():
         print(f"{question}: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 
 
 def secret(question: str) -> str:
-    """Read one line, which is not visible. Without a terminal, read it from standard input."""
+    """Ask for one line, which is not shown while it is typed. Without a terminal, read a line from standard input."""
     if is_possible():
         return getpass.getpass(f"{question}: ").strip()
     return sys.stdin.readline().strip()
 
 
 def password(question: str) -> str:
-    """Read a password from the terminal only. A script must not contain the proof that a human gives."""
+    """Ask for a password, only at a terminal: it proves that a person is there, so no script can give it."""
     return getpass.getpass(f"{question}: ")

@@ -1,4 +1,4 @@
-"""The errors that end a command, with their exit statuses."""
+"""The errors that end a command, each with its exit status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, NOT_KNOWN, INTERRUPTED = 0, 
 
 
 class Failure(Exception):
-    """An error that ends the command. With `--json`, the program prints `problem`."""
+    """An error that ends the command. With `--json`, the program prints `problem` as a JSON document."""
 
     status = REFUSED
     code = "refused"
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """The server refused, and answered with a problem document (RFC 9457)."""
+    """The server refused the call, and sent a problem document (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any], *, wait: str = "") -> None:
         title = problem.get("title")
@@ -47,13 +47,16 @@ class NotSignedIn(Failure):
 
 
 class NotReachable(Failure):
-    """No server answered, or the server could not do it now, or the answer is not from this API. Nothing was done."""
+    """No server answered, the server could not do it now, or something other than this API answered.
+
+    Nothing was done.
+    """
 
     status, code = NOT_REACHABLE, "not_reachable"
 
 
 class NotKnown(Failure):
-    """The change was sent, but nobody knows whether it was saved."""
+    """The change was sent, but the program can't find out whether it was saved."""
 
     status, code = NOT_KNOWN, "outcome_unknown"
 

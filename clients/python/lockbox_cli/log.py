@@ -26,13 +26,13 @@ _NAMES = ("SEQ", "AT", "EVENT", "BY", "ABOUT", "LEAF HASH")
 
 
 class Damaged(Failure):
-    """All entries were read, but some do not match their hashes."""
+    """All entries were read, but some of them do not fit their hashes."""
 
     code = "damaged"
 
 
 def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Print the newest entries. With --follow, continue with new entries."""
+    """Print the newest entries. With --follow, continue to print entries as they are added."""
     operation, of = _log(args, session)
     rows = list(session.rows(operation, *of, limit=args.number, order="-seq"))[::-1]
     if not args.follow:
@@ -50,7 +50,7 @@ def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def export(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Write all entries with their hashed text, one JSON document per line, in the order of their numbers."""
+    """Write all entries in order, one JSON document per line, each with the text that was hashed."""
     operation, of = _log(args, session)
     named = {"after": args.after} if args.after is not None else {}
     count = damaged = 0
@@ -66,7 +66,7 @@ def export(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Print events in the form that webhooks get, until the command is ended."""
+    """Print events as they happen, in the form that webhooks get, until the command is ended."""
     tenant = args.tenant or own_tenant(session)
     for name in set(args.type or ()) - LOG_ENTRIES_EVENT_VALUES:
         # A newer server may know this event. But if the name is misspelled, the command would wait without end.
@@ -95,9 +95,10 @@ def _log(args: argparse.Namespace, session: Session) -> tuple[Callable[..., Any]
 def _all(
     session: Session, operation: Callable[..., Any], of: tuple[UUID, ...], **named: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield all entries, also those that are added while this runs.
+    """Yield all entries, including those that are added meanwhile.
 
-    For this reason it continues by number and not by cursor.
+    Each call asks for the entries after the last number, because a cursor would not return entries that are added
+    later.
     """
     while True:
         items = session.call(operation, *of, limit=PAGE, **named)["items"]
@@ -122,7 +123,7 @@ def _coming(
 
 
 def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> Iterator[dict[str, Any]]:
-    """Yield the events. After an outage of the server or the connection, continue at the same place."""
+    """Yield the events. After an outage of the server or the connection, continue where the events stopped."""
     tries = 0
     while True:
         named: dict[str, Any] = {"after": after} if after is not None else {}
@@ -167,7 +168,7 @@ def _target(name: str | None) -> Iterator[TextIO | None]:
 
 
 def _is_intact(row: dict[str, Any]) -> bool:
-    """Return whether the entry matches its hash (RFC 6962, section 2.1).
+    """Return whether the entry fits its hash (RFC 6962, section 2.1).
 
     The hash is computed here, because a server could claim anything.
     """

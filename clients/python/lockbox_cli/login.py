@@ -16,7 +16,7 @@ from lockbox_client.api.caller import me
 
 
 def login(args: argparse.Namespace, out: Output) -> None:
-    """Ask for the account's data, test the account, and store it only if it works."""
+    """Ask for an account's data, and store it if a test call with it works."""
     url = args.url or os.environ.get("LOCKBOX_URL") or asking.line("Address, as in https://lockbox.example")
     account = Account(url=accounts.address(url))
     if args.client:
@@ -35,7 +35,7 @@ def login(args: argparse.Namespace, out: Output) -> None:
 
 
 def logout(args: argparse.Namespace, out: Output) -> None:
-    """Remove the stored account. The token still works: revoke it where it was made."""
+    """Remove the stored account. The token itself still works, until somebody revokes it on the website."""
     was_there = accounts.forget()
     if out.as_json:
         out.document({"signed_out": was_there})

@@ -41,7 +41,7 @@ def _run(words: list[str]) -> int:
 
 
 def _tell(failure: Failure, *, plain: bool) -> None:
-    """Print an error on standard error. So standard output contains a result or nothing."""
+    """Print an error on standard error, so that standard output has either a result or nothing."""
     if not plain:
         print(as_json(failure.problem), file=sys.stderr)
         return

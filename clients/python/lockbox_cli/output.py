@@ -1,4 +1,4 @@
-"""Prints output for a person at a terminal, for a pipe (with tabs, without colour), or as JSON.
+"""Prints for a person at a terminal, for a pipe (with tabs, without colour), or as JSON.
 
 Text from the server is always made safe for a terminal before it is printed.
 """
@@ -20,7 +20,7 @@ from lockbox_cli.text import as_json, safe
 
 
 class Cell(NamedTuple):
-    """A text. For a terminal it also has a style, a remark `beside` the text, and a `short` form for tables."""
+    """A text to print. At a terminal it also has a style, a remark (`beside`), and a form for tables (`short`)."""
 
     text: str
     style: str = ""
@@ -33,9 +33,9 @@ _GAP = 2
 
 
 class Output:
-    """The program's output. If `as_json` is true, commands print a document instead of words.
+    """Where commands print. With `as_json`, they print a document instead of words.
 
-    `now` is the instant from which all times in the output are measured.
+    `now` is the instant that all times in the output are compared with.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -47,7 +47,7 @@ class Output:
         print(as_json(data), flush=True)
 
     def line(self, data: Any) -> None:
-        """Print one line of JSON Lines and flush it, so that a program that reads the pipe gets it immediately."""
+        """Print one line of JSON Lines and flush it. A program that reads the pipe then gets it immediately."""
         print(as_json(data, indent=None), flush=True)
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[Shown]], *, nothing: str) -> None:
@@ -61,7 +61,7 @@ class Output:
             self._laid_out(names, [[_text(cell, short=True) for cell in row] for row in found])
 
     def row(self, cells: Sequence[Shown]) -> None:
-        """Print one row of a growing list immediately."""
+        """Print one row of a list that is not complete yet, and flush it."""
         found = [_cell(each) for each in cells]
         if self.is_terminal:
             _console().print(Text("  ").join(_text(cell, short=True) for cell in found if cell.text), soft_wrap=True)
@@ -69,7 +69,7 @@ class Output:
             print("\t".join(safe(cell.text) for cell in found), flush=True)
 
     def _laid_out(self, names: Sequence[str], rows: list[list[Text]]) -> None:
-        """Print a table if it fits without line breaks.
+        """Print the rows as a table, if every row fits on one line.
 
         Otherwise print two lines for each row, so that nothing is cut off.
         """
@@ -89,7 +89,10 @@ class Output:
             console.print(Padding(Text(" · ").join(remarks), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
-        """Print names and values, one pair per line. With `aside`, print them on standard error, for a question."""
+        """Print names and values, one pair on each line.
+
+        With `aside`, print them on standard error, as for a question.
+        """
         found = [(name, _cell(value)) for name, value in pairs if _cell(value).text]
         stream = sys.stderr if aside else sys.stdout
         if not stream.isatty():
@@ -104,7 +107,7 @@ class Output:
         _console(stream).print(table)
 
     def say(self, words: str, style: str = "") -> None:
-        """Print the result in words. With `--json`, print nothing, because the document contains the result."""
+        """Print the result in words. Print nothing with `--json`, because the document contains the result."""
         if not self.as_json:
             _print(words, style, sys.stdout)
 

@@ -222,9 +222,9 @@ def deny(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def _decided(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any], word: str) -> None:
-    """Show the access request, ask for confirmation, and decide on exactly this version.
+    """Show the access request, ask for confirmation, and decide on the version that was shown.
 
-    The server compares the ETag under the lock.
+    If it was changed meanwhile, the server refuses the decision: it compares the ETag.
     """
     row = session.call(access_requests_show.sync_detailed, found(session, args.request))
     tag = args.etag or session.etag
@@ -239,7 +239,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
 
 
 def _proven(session: Session, change: Callable[[], Any]) -> Any:
-    """Call `change`. If it needs a step-up, ask for the password and the code, and call `change` again."""
+    """Call `change`. If it needs a step-up, ask for the password and the code, and call it again."""
     try:
         return change()
     except Refused as refused:
@@ -252,7 +252,7 @@ def _proven(session: Session, change: Callable[[], Any]) -> Any:
 
 
 def act(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Do the act without a question, so that a window closes immediately."""
+    """Do an act without a confirmation. Ending access must not take time."""
     verb: Verb = args.verb
     which = found(session, args.request)
     _outcome(session.change(verb.call, which, body=verb.body_of(args)), out)

@@ -1,4 +1,4 @@
-"""Calls the generated client: adds the address and the token, repeats calls, and turns refusals into errors."""
+"""Calls the API through the generated client: adds address and token, repeats failed calls, and raises errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE = 200
 class Session:
     """Makes calls: `call(access_requests_show.sync_detailed, id)` returns the answer as JSON, or raises a Failure.
 
-    The answer is not parsed into models, because a newer server can send more than this program knows.
+    The answer is not parsed into models, because a newer server can send fields that this program does not know.
     """
 
     def __init__(self, account: Account, *, keeps: bool = False) -> None:
@@ -59,19 +59,19 @@ class Session:
         return _body(self._answer(operation, *args, is_change=is_change, **named))
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Make a change with an idempotency key. If the connection breaks or the server fails, repeat the call.
+        """Make a change. Repeat the call if the connection breaks or the server fails.
 
-        The key makes sure that the change is done once. Raise NotKnown if the change may have been saved and a further
-        call can't show whether it was.
+        All tries have the same idempotency key, so the change is made only once. Raise NotKnown if it may have been
+        saved and a further try can't show whether it was.
         """
         return self.call(operation, *args, **named, is_change=True, idempotency_key=str(uuid.uuid4()))
 
     def replace(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Make a change by PUT, which can be repeated without a key. Raise NotKnown as `change` does."""
+        """Make a change by PUT, which can be repeated without an idempotency key. Raise NotKnown as `change` does."""
         return self.call(operation, *args, **named, is_change=True)
 
     def rows(self, operation: Callable[..., Any], *args: Any, limit: int, **named: Any) -> Iterator[dict[str, Any]]:
-        """Yield the first `limit` items of a list. Read several pages if needed."""
+        """Yield the first `limit` items of a list, from as many pages as needed."""
         left = limit
         while left > 0:
             page = self.call(operation, *args, **named, limit=min(left, PAGE))
@@ -115,7 +115,7 @@ class Session:
     def _sent(
         self, operation: Callable[..., Any], *args: Any, **named: Any
     ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-        """Return (answer, None), or (None, error) if no answer came."""
+        """Send one call. Return (answer, None), or (None, error) if no answer came."""
         self._last = None
         try:
             operation(*args, client=self._connected(), **named)
@@ -153,7 +153,7 @@ class Session:
         self._client = None
 
     def _renew(self) -> None:
-        """Get an access token with the client's secret (RFC 6749, section 4.4). Store it for the next command."""
+        """Get an access token with the client's secret (RFC 6749, section 4.4), and store it for the next command."""
         self._close()
         form = {"grant_type": "client_credentials"}
         is_here = accounts.is_loopback(urlsplit(self.account.url).hostname or "")
@@ -176,7 +176,7 @@ class Session:
 
 @contextmanager
 def _open_while(may_be_saved: bool) -> Iterator[None]:
-    """Turn a failure inside the block into NotKnown if an earlier try may have been saved."""
+    """Inside the block, turn a failure into NotKnown if an earlier try may have been saved."""
     try:
         yield
     except Failure as failure:
@@ -186,7 +186,7 @@ def _open_while(may_be_saved: bool) -> Iterator[None]:
 
 
 def _is_open(answer: httpx.Response, code: object) -> bool:
-    """Return whether the answer does not show if the change was done. The call is then repeated."""
+    """Return whether the answer leaves open if the change was made. The call must then be repeated."""
     is_unread = 200 <= answer.status_code < 300 and answer.status_code != 204 and _read(answer) is None
     return answer.status_code >= 500 or code == UNDER_WAY or code in NOT_DONE or is_unread
 
@@ -221,7 +221,7 @@ def _problem(answer: httpx.Response | None) -> dict[str, Any]:
 
 
 def _wait(answer: httpx.Response | None) -> float:
-    """Return the seconds that the server asks to wait. If it gives a date instead, return 0."""
+    """Return for how many seconds the server asks to wait. Return 0 if it names no number of seconds."""
     try:
         return float(answer.headers.get("Retry-After", "0")) if answer is not None else 0.0
     except ValueError:
@@ -233,7 +233,7 @@ def _why(error: httpx.TransportError) -> str:
 
 
 def own_tenant(session: Session) -> uuid.UUID:
-    """Return the caller's tenant. Raise Usage if the caller has more than one tenant or none."""
+    """Return the caller's tenant. Raise Usage unless the caller has exactly one tenant."""
     tenants = session.call(me.sync_detailed)["tenants"]
     if len(tenants) != 1:
         raise Usage("Name the tenant: --tenant ID.")
@@ -241,7 +241,7 @@ def own_tenant(session: Session) -> uuid.UUID:
 
 
 def identifier(given: str) -> uuid.UUID | None:
-    """Return the id, or None if the text is a reference."""
+    """Return the text as an id, or None if it is not an id but a reference."""
     try:
         return uuid.UUID(given)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Makes the server's text safe for a terminal, and writes times in a form that people can read."""
+"""Makes the server's text safe for a terminal, and writes times for people."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(value: object, *, lines: bool = False) -> str:
-    """Return the text with each invisible or harmful character as its code, such as `\\x1b`.
+    """Return the text with each invisible or harmful character written as its code, such as `\\x1b`.
 
-    `lines` keeps line breaks.
+    With `lines`, line breaks stay as they are.
     """
     text = str(value).replace("\r\n", "\n") if lines else str(value)
     keeps = "\n" if lines else ""
@@ -23,7 +23,7 @@ def safe(value: object, *, lines: bool = False) -> str:
 
 
 def as_json(data: Any, *, indent: int | None = 2) -> str:
-    """Return JSON in which letters of every script are readable and harmful characters are escaped."""
+    """Return JSON in which the letters of every script are readable, and harmful characters are escaped."""
     plain = json.dumps(data, ensure_ascii=False, indent=indent)
     return "".join(each if _is_shown(each) or each == "\n" else json.dumps(each)[1:-1] for each in plain)
 
@@ -44,7 +44,7 @@ def instant(value: str | None) -> datetime | None:
 
 
 def at(value: str | None, *, now: datetime | None = None) -> str:
-    """Return `2026-11-25 14:05 UTC`. With `now`, also say how far away this is."""
+    """Return a time as `2026-11-25 14:05 UTC`. With `now`, add how long ago or how far ahead it is."""
     found = instant(value)
     if found is None:
         return "–"
@@ -53,7 +53,7 @@ def at(value: str | None, *, now: datetime | None = None) -> str:
 
 
 def length(seconds: float) -> str:
-    """Return `2 h`, `1 h 30 min`, `45 min`."""
+    """Return a length of time as `2 h`, `1 h 30 min` or `45 min`."""
     minutes = int(seconds) // 60
     if minutes >= 48 * 60:
         return f"{minutes // 1440} days"

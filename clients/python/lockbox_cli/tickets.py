@@ -154,5 +154,5 @@ def _comment_line(each: dict[str, Any]) -> str:
 
 
 def _text(given: str) -> str:
-    """Return the text, or read it from standard input if the text is `-`."""
+    """Return the text. If it is `-`, read the text from standard input instead."""
     return sys.stdin.read() if given == "-" else given

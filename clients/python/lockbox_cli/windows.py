@@ -1,4 +1,4 @@
-"""`lockbox windows`: open windows, and the accesses in each."""
+"""`lockbox windows`: lists open windows, and the accesses in each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _ACCESSED = {
 
 
 def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """List the open windows, or with --all every window. For one access request, show its window with the accesses."""
+    """List the open windows, or with --all every window.
+
+    For a given access request, show its window with the accesses.
+    """
     if args.request is not None:
         _one(args, session, out)
         return
