@@ -1,1 +1,1 @@
-"""Measurements without assertions. `bin/bench` runs them on SQLite and on PostgreSQL."""
+"""Measurements, which check nothing. `bin/bench` runs them on SQLite and on PostgreSQL."""

@@ -162,14 +162,14 @@ def _lift_limits() -> None:
 
 
 def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
-    """Return an access request that waits for the customer."""
+    """Return an access request that the provider has approved and that waits for the customer."""
     _lift_limits()
     tick()
     return cast.confirmed(ticket=ticket)
 
 
 def _deep(cast: Any) -> str:
-    """Return the address of a page in the middle of the customer's list."""
+    """Return the URL of a page in the middle of the customer's list of access requests."""
     from urllib.parse import urlencode
 
     from requests_app.models import AccessRequest

@@ -1,4 +1,4 @@
-"""Measure evidence: the command writes it, with timelines, and the verifier reads it, each in its own process."""
+"""Measure evidence: a command writes a bundle with timelines, and the verifier reads it, in separate processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AIMED_AT = 1_000_000
 
 
 def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
-    """Measure bundles of logs of several lengths. This shows whether memory grows with the log."""
+    """Measure bundles of logs with different lengths. The results show whether memory grows with the log."""
     ticking = bar.add_task("evidence, written and verified", total=2 * len(logs))
     plan = Plan.objects.create(name="Measured", includes_lockbox=True)
     results = []
@@ -63,7 +63,7 @@ def _verified(tenant: UUID, count: int, path: Path) -> Result:
 
 
 def _database_url() -> str:
-    """Return the address of this measurement's database, for another process."""
+    """Return the URL of the database that is measured, for another process."""
     parts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"

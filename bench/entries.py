@@ -1,4 +1,4 @@
-"""Entries for a measured log: an approved access request, and items opened in its window."""
+"""The entries of a measured log: an approved access request, and then items that are opened in its window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ASKED = {
 
 
 def entry(tenant: UUID, number: int) -> recorder.Witnessed:
-    """Return an entry of about 600 bytes, like that of an opened item. The first three entries open its window."""
+    """Return an entry of about 600 bytes about an opened item. The first three entries open the window instead."""
     if number < len(_BEFORE):
         event, actor, detail = _BEFORE[number]
         return _entry(tenant, event, actor, detail, "access_request", _REQUEST)

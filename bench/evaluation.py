@@ -1,4 +1,4 @@
-"""Measure the decision point, as advice and as access with an entry, and compare it with other products."""
+"""Measure the decision point: how fast it advises, how fast it allows an access with an entry, and other products."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _LACKS = "no database, no log"
 
 
 def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
-    """Measure at each number of grants, and other products at the first. Also return what could not be measured."""
+    """Measure with each number of grants in the database. Return the results, and what could not be measured.
+
+    Other products are measured only with the first number.
+    """
     results: list[Result] = []
     missing: list[str] = []
     if connection.vendor != "postgresql":
@@ -80,7 +83,7 @@ def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) 
 
 
 def _one_log(cast: Cast, pairs: list[grants.Pair], each: int, bar: Any) -> Result:
-    """Measure with all calls at one tenant, whose log takes one entry at a time."""
+    """Measure accesses that all go to one tenant. The tenant's log takes only one entry at a time."""
     service = service_of(cast)
     return _measured(
         "access, all to one tenant", lambda question: allow_access(question, actor=service), pairs[:1], each, "", bar
@@ -166,7 +169,7 @@ def _peer_answer(python: str, name: str, program: str, questions: str, each: int
 
 
 def _environment() -> str:
-    """Return the Python of the other products, which has only the packages of their lock file."""
+    """Return the Python of the other products' environment. It has only the packages of their lock file."""
     python, lock = PLACE / "venv" / "bin" / "python", PEERS / "requirements.txt"
     stamp = PLACE / "venv" / lock.name
     if not stamp.exists() or stamp.read_text() != lock.read_text():
@@ -179,7 +182,7 @@ def _environment() -> str:
 
 
 def _cerbos() -> str:
-    """Return the program of Cerbos from npm. Refuse a file with another hash."""
+    """Return the path of Cerbos's program, from npm. Raise an error if the file's hash is wrong."""
     program = PLACE / "cerbos" / "package" / "cerbos-linux-x64"
     if not program.exists():
         npm = shutil.which("npm")

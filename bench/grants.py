@@ -1,4 +1,4 @@
-"""Fill a database with millions of grants, a few thousand of them live, with SQL inside PostgreSQL."""
+"""Fill a database with millions of grants, and make a few thousand of them live. PostgreSQL makes the rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "
 
 @dataclass(frozen=True)
 class Pair:
-    """An engineer with an open window for a resource, and the data that other products need about it."""
+    """An engineer with an open window, the resource of the window, and what other products must know about both."""
 
     engineer: str
     resource: str
@@ -27,7 +27,7 @@ class Pair:
 
 
 def people(cast: Cast) -> None:
-    """Create engineers of one queue, and mailboxes of every tenant."""
+    """Create the engineers of one queue, and mailboxes for every tenant."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO requests_app_person (id, kind, password, is_superuser, email, name, side, human_id, time_zone,"
@@ -51,10 +51,10 @@ def people(cast: Cast) -> None:
 
 
 def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -> None:
-    """Increase the number of grants from `start` to `total`. The live grants exist from the beginning.
+    """Add grants until there are `total`. There are `start` now, and all live grants are among them.
 
-    Rows are written without indexes and foreign-key checks, which would take ten times as long as the rows. Both are
-    restored afterwards.
+    The rows are written without indexes and foreign keys, which would take ten times as long. Both are restored at the
+    end.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
@@ -70,7 +70,7 @@ def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) ->
 
 
 def _drop_indexes(cursor: Any) -> list[str]:
-    """Drop the indexes that no constraint needs. Return the statements that restore them."""
+    """Drop all indexes that no constraint needs. Return the SQL statements that restore them."""
     run = cursor.execute
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -84,9 +84,9 @@ def _drop_indexes(cursor: Any) -> list[str]:
 
 
 def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None:
-    """Insert with one statement for each table.
+    """Insert grants with everything that they refer to, with one statement for each table.
 
-    All values of a row follow from its number, so references fit together.
+    A row's number determines all of its values, so the references between the tables fit.
     """
     run = cursor.execute
     run("DROP TABLE IF EXISTS bench_numbers")

@@ -1,4 +1,4 @@
-"""Measure the log: appending with tiles and checkpoints, signing again, verifying, and making proofs."""
+"""Measure the log: append entries with tiles and checkpoints, sign again, verify, and make proofs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
 
 
 def _proven(bar: Any, size: int) -> list[Result]:
-    """Measure proofs in a tree of this size. The tree has tiles and no entries, because a proof reads only tiles."""
+    """Measure proofs in a tree of this size. The log has tiles but no entries, because a proof reads only tiles."""
     tenant = uuid4()
     _grow(tenant, size, bar)
     root = Tiles(tenant, 0).frontier(size).root()
@@ -106,7 +106,7 @@ def _proven(bar: Any, size: int) -> list[Result]:
 
 
 def _peer(tenant: UUID, size: int, root: bytes) -> Callable[[int], None] | None:
-    """Return a check with another implementation over our tiles, or None if it is not installed."""
+    """Return a function that proves an entry with another implementation, or None if that is not installed."""
     try:
         import aics_tlog
     except ImportError:
@@ -141,7 +141,10 @@ def _leaf(index: int) -> bytes:
 
 
 def _heartbeats(bar: Any, count: int) -> Result:
-    """Measure how fast the signer renews the dates of idle logs with a few entries. The aim is 200,000 logs an hour."""
+    """Measure how fast the signer dates logs that have a few entries and no new ones.
+
+    The aim is 200,000 logs an hour.
+    """
     tenants = [uuid4() for _ in range(count)]
     ticking = bar.add_task("heartbeats", total=2 * count)
     for tenant in tenants:
@@ -163,7 +166,7 @@ def _heartbeats(bar: Any, count: int) -> Result:
 
 
 def _heartbeats_of_one(bar: Any, tenant: UUID, count: int) -> Result:
-    """Measure one day of a long log without new entries. In this time every entry is compared once."""
+    """Measure how the signer dates one long log for a day. In this time, every entry of the log is compared once."""
     ticking, have = bar.add_task("heartbeats of a long log", total=24), keys.load()
 
     def beat(hour: int) -> None:

@@ -1,4 +1,4 @@
-"""Time single acts, and describe the machine."""
+"""Measures the time of single acts, and describes the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from django.db import connection
 class Result:
     """The result of a measurement.
 
-    `seconds` has one number for each act. `rate` counts acts or units in the total time.
+    `seconds` has the time of each act. `rate` is the number of acts, or of other units, for each second of the total
+    time.
     """
 
     name: str
@@ -61,9 +62,9 @@ def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: 
 
 
 def process(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Run a command in its own process. Return its seconds, and the largest memory of it and its children in bytes.
+    """Run a command in a process of its own. Return its duration in seconds, and the most memory it used in bytes.
 
-    If the command fails, raise SystemExit with its output.
+    The memory includes its children. If the command fails, raise SystemExit with its output.
     """
     env = {**os.environ, **(environment or {})}
     begun = time.perf_counter()
@@ -88,7 +89,7 @@ def process(command: Sequence[str], *, environment: Mapping[str, str] | None = N
 
 
 def _memory_of_session(leader: int) -> int:
-    """Return the memory of all processes in the session. Pages that they share count once (PSS)."""
+    """Return the memory of all processes in a session. A page of memory that they share counts once (PSS)."""
     found = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):  # the process has just ended

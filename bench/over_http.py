@@ -1,4 +1,4 @@
-"""Measure the decision point over HTTP, with the product's web server, a client's token and open connections."""
+"""Measure the decision point over HTTP: with the product's web server, a client's token, and open connections."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _caller(port: int, secret: str) -> Callable[[], Callable[[str], None]]:
 
 @contextmanager
 def _server(callers: int) -> Iterator[int]:
-    """Run the web server with this database on loopback, until the block ends."""
+    """Run the web server on loopback, with the database of this measurement, until the block ends. Yield its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -106,7 +106,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def address() -> str:
-    """Return the address of this connection's database, in the form of DATABASE_URL."""
+    """Return the URL of the database that this process uses, in the form of DATABASE_URL."""
     so = connection.settings_dict
     user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")
     host = quote(so["HOST"], safe="")

@@ -1,4 +1,4 @@
-"""Measure whether the sign-in shows who has an account: known and unknown addresses with a wrong password."""
+"""Measure whether the time of a failed sign-in reveals who has an account."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PASSWORD = "not the password of anybody"
 
 
 def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Try to sign in `count` times, and ask for as many resets. Half of each are for existing people."""
+    """Try to sign in `count` times, and ask for as many password resets. Half of them are for existing people."""
     # Each failed sign-in is logged, and the lines would appear between the numbers.
     logging.disable(logging.WARNING)
     people = _people(count // 2)
@@ -69,9 +69,9 @@ def _verdict(name: str, times: dict[bool, list[float]], answers: dict[bool, set[
 
 
 def _people(count: int) -> int:
-    """Create people with a password hash as in a real installation.
+    """Create people whose password hash is as slow as in a real installation. Return how many.
 
-    Each is tried only a few times, within the limits.
+    Each person is tried only a few times, to stay below the limits.
     """
     at, hashed = clock.now(), make_password("a quite long password of theirs")
     wanted = max(1, -(-count // (guesses.OF_ACCOUNT.most - 1)))
@@ -98,7 +98,7 @@ def _reset(email: str, number: int) -> Any:
 
 
 def _browser(number: int) -> Client:
-    """Return a browser with its own address, because calls from one address are limited."""
+    """Return a browser with a network address of its own, because the calls from one address are limited."""
     place = number % 65_000 + 1
     return Client(REMOTE_ADDR=f"10.{place // 256}.{place % 256}.7")
 
@@ -111,8 +111,9 @@ def _timed(act: Callable[[], Any]) -> tuple[float, bytes]:
 
 
 def plain(response: Any) -> bytes:
-    """Return everything that a stranger sees of a response, without parts that always differ: status, headers, cookies,
-    body.
+    """Return everything of a response that a stranger could compare: status, headers, cookies, body.
+
+    The parts that differ in every response are left out.
     """
     head = [f"{response.status_code}", *(f"{name}: {value}" for name, value in sorted(response.items()))]
     cookies = [morsel.OutputString() for _name, morsel in sorted(response.cookies.items())]

@@ -1,4 +1,4 @@
-"""Measure a page and the probes of the web server while hundreds of clients send, read or wait slowly."""
+"""Measure how fast a page and the probes answer while hundreds of clients send, read or wait slowly."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Site:
 
 
 class Slow:
-    """Clients that have sent these heads, and from then on send and read a kilobyte a second."""
+    """Slow clients: each has sent one of these heads, and then sends and reads one kilobyte a second."""
 
     def __init__(self, port: int, heads: list[str]) -> None:
         self._lines: list[tuple[socket.socket, bool]] = []

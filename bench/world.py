@@ -1,4 +1,4 @@
-"""Fill a database with a million access requests, with a few statements of SQL."""
+"""Fills a database with a million access requests, with a few SQL statements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS = (
 
 
 def make(mailbox: Path) -> Cast:
-    """Write the cast of the tests, many other tenants, and one mailbox with 200 messages. Return the cast."""
+    """Write the cast of the tests, many other tenants, and a mailbox with 200 messages. Return the cast."""
     cast = gather()
     at = clock.now()
     plan = cast.contoso.plan
@@ -49,7 +49,7 @@ def make(mailbox: Path) -> Cast:
 
 
 def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
-    """Add `total` access requests that ended long ago, because these are most rows of a real table."""
+    """Add `total` access requests that ended long ago. Most rows of a real table are of this kind."""
     ticket = cast.ticket()
     done = 0
     while done < total:
@@ -63,14 +63,14 @@ def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
 
 
 def overdue(cast: Cast, count: int) -> None:
-    """Add access requests whose deadline has passed, and which no sweep has expired yet."""
+    """Add access requests whose deadline has passed but which no sweep has expired yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
     _insert(cast, ticket, 900_000_000, count, state="PENDING_PROVIDER", decide_by=past)
 
 
 def elapsed(cast: Cast, count: int) -> None:
-    """Add windows that have ended, and which no sweep has closed yet."""
+    """Add windows that have ended but which no sweep has closed yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
     _insert(cast, ticket, 800_000_000, count, state="OPEN", decide_by=past)
@@ -137,5 +137,5 @@ def _scope_of_contoso(cast: Cast) -> None:
 
 
 def _key(value: object) -> object:
-    """Return a UUID in the form in which the database stores it. SQLite has no type for UUIDs."""
+    """Return a UUID as the database stores it. SQLite has no type for UUIDs."""
     return str(value) if connection.vendor == "postgresql" else str(value).replace("-", "")

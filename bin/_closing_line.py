@@ -9,7 +9,7 @@ ORDER = ("failed", "passed", "skipped", "errors")
 
 
 def counts_of(report: Path) -> tuple[Counter[str], float]:
-    """Return the numbers in a JUnit report, and its duration in seconds."""
+    """Return the number of tests by result in a JUnit report, and the report's duration in seconds."""
     counts: Counter[str] = Counter()
     seconds = 0.0
     for suite in ElementTree.parse(report).getroot().iter("testsuite"):
@@ -23,7 +23,7 @@ def counts_of(report: Path) -> tuple[Counter[str], float]:
 
 
 def tried_again(report: Path) -> list[str]:
-    """Return the tests of a JUnit report that needed more than one try, each with the number of tries."""
+    """Return the tests in a JUnit report that needed more than one try, each with its number of tries."""
     return [
         f"{case.get('classname')}::{case.get('name')} ({tries.get('value')} tries)"
         for case in ElementTree.parse(report).getroot().iter("testcase")
@@ -36,7 +36,10 @@ def counted(counts: Counter[str]) -> str:
 
 
 def main(results: Path, took: float | None = None) -> int:
-    """Print the lines. `took` is the time of the whole run. Without it, the times of the parts are added."""
+    """Print the result of each part, and the closing line.
+
+    `took` is the time of the whole run. Without it, the times of the parts are added up.
+    """
     total: Counter[str] = Counter()
     seconds = 0.0
     again: list[str] = []

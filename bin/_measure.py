@@ -50,9 +50,7 @@ def rooms(root: Path) -> list[str]:
 
 
 def arrows(root: Path, places: list[str]) -> tuple[int, int]:
-    """Return how many pairs of rooms have an import from the first to the second, and how many have imports both
-    ways.
-    """
+    """Return the number of pairs of rooms where the first imports the second, and of pairs that import each other."""
     sys.path.insert(0, str(root))
     graph = grimp.build_graph("requests_app", cache_dir=None)
     pairs = set()
@@ -79,14 +77,14 @@ def lines_of(path: Path) -> int:
 
 
 def functions(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the length of each function in lines, and its name."""
+    """Yield (length in lines, name) for each function of a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1, node.name
 
 
 def statements(root: Path) -> dict[str, int]:
-    """Return how many statements a decision can take. Tests check these limits."""
+    """Return how many SQL statements a decision is allowed to take. The numbers are read from the tests."""
     source = (root / "tests" / "parity" / "test_statements.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == f"({', '.join(BUDGETS)})":
@@ -96,13 +94,16 @@ def statements(root: Path) -> dict[str, int]:
 
 
 def unclear_words(root: Path) -> dict[str, int]:
-    """Return how many places `bin/test static` would refuse, by area."""
+    """Return, for each area, the number of places that `bin/test static` would refuse."""
     tree = _plain_words.Tree(root)
     return {f"Unclear words in {area}": len(list(tree.offences(area))) for area in _plain_words.AREAS}
 
 
 def last_run(root: Path) -> dict[str, int]:
-    """Return the cases and seconds of each part of the last run of all tests, or nothing if there was no such run."""
+    """Return the test cases and seconds of each part in the last run of all tests.
+
+    It is empty if there was no such run.
+    """
     reports = {name: root / "var" / "test-results" / f"{name}.xml" for name in ("full", "sqlite", "browser")}
     if not all(path.exists() for path in reports.values()):
         return {}

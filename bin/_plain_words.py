@@ -72,7 +72,7 @@ class Offence:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of a table: a phrase that is searched as whole words, and what to write."""
+    """One row of a table: a phrase that must not occur as whole words, and what to write in its place."""
 
     #: If a text does not contain this word, it needs no search.
     first_word: str
@@ -88,7 +88,7 @@ class Rule:
 
 
 def rows_of(document: str, heading: str) -> list[tuple[str, str]]:
-    """Return the phrases in backticks in a section's table, each with its right column."""
+    """Return (phrase, what to write) for each phrase in backticks in the tables of a section."""
     _, _, section = document.partition(f"\n## {heading}\n")
     section, _, _ = section.partition("\n## ")
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
@@ -97,7 +97,7 @@ def rows_of(document: str, heading: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of docs/writing.md, by kind of text."""
+    """The rules of docs/writing.md: for all texts, for commit subjects, and for names."""
 
     phrases: tuple[Rule, ...]
     subjects: tuple[Rule, ...]
@@ -115,7 +115,10 @@ class Rules:
         return found
 
     def offences(self, text: str, file: str, first_line: int = 1, rules: Iterable[Rule] = ()) -> Iterator[Offence]:
-        """Yield each place where a phrase occurs in a text, in upper or lower case, also across line ends."""
+        """Yield each place where a phrase occurs in a text.
+
+        Case does not matter, and a phrase can continue on the next line.
+        """
         lower_case = text.lower()
         for rule in (*self.phrases, *rules):
             if rule.first_word not in lower_case:
@@ -126,12 +129,12 @@ class Rules:
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Return spaces for a match, so that all other text stays on its line."""
+    """Return spaces in place of a match, but keep its line breaks, so that all other text stays on its line."""
     return re.sub(r"[^\n]", " ", match.group())
 
 
 def text_of_template(source: str) -> str:
-    """Return the words of a template that are marked for translation. Everything else is blank."""
+    """Return those words of a template that are marked for translation. Everything else is replaced by spaces."""
     source = _TEMPLATE_COMMENT.sub(_blank, source)
     text, at = [], 0
     for marked in _MARKED.finditer(source):
@@ -146,14 +149,14 @@ def text_of_template(source: str) -> str:
 
 
 def text_of_markdown(source: str) -> str:
-    """Return the words of a document without code, addresses and quotations."""
+    """Return a document's words. Code, addresses and quotations are replaced by spaces."""
     for skipped in (_CODE, _QUOTATION, _ADDRESS):
         source = skipped.sub(_blank, source)
     return source
 
 
 def strings_of(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and text of each string of a Python file that has at least two words. Docstrings are left out."""
+    """Yield the line and text of each string with at least two words in a Python file. Docstrings are left out."""
     nodes = list(ast.walk(ast.parse(source)))
     parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
@@ -192,7 +195,7 @@ def comments_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def names_of(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and name of each thing that a Python file defines."""
+    """Yield the line and name of each function, class, argument, variable and attribute that a Python file defines."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
@@ -205,7 +208,7 @@ def names_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of a name. "own" before a noun ("own_server", "its_own_code") is allowed, and is left out."""
+    """Return the words of a name. An allowed "own", which has a noun after it ("own_server"), is left out."""
     words = name.strip("_").lower().split("_")
     return [
         word
@@ -215,7 +218,7 @@ def words_of(name: str) -> list[str]:
 
 
 class Tree:
-    """The files of a checkout, with one method for each area."""
+    """The files of a source tree. Each area has a method of its name, which yields the area's offences."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -225,7 +228,7 @@ class Tree:
         yield from getattr(self, area)(rules)
 
     def files(self, *places: str, ending: str) -> Iterator[tuple[str, str]]:
-        """Yield the path and text of each of the project's files below these places."""
+        """Yield the path and text of the project's own files in these places whose names end with `ending`."""
         for place in places:
             for path in sorted((self.root / place).rglob(f"*{ending}")):
                 name = path.relative_to(self.root)
@@ -295,9 +298,9 @@ def git(root: Path, *arguments: str) -> str | None:
 
 
 def why_history_is_missing(root: Path, base: str) -> str:
-    """Return why the commits since this one can't be read, or an empty text.
+    """Return why the commits after `base` can't be read, or an empty text if they can.
 
-    End the program if the history is complete and does not contain this commit.
+    End the program if the history is complete and does not contain `base`.
     """
     # In a directory inside another repository, the prefix is not empty.
     if git(root, "rev-parse", "--show-prefix") != "":
@@ -313,7 +316,10 @@ def why_history_is_missing(root: Path, base: str) -> str:
 
 
 def subjects_since(root: Path, base: str) -> list[tuple[str, str]]:
-    """Return id and subject of each commit after `base`. If the history can't be read, print why and return nothing."""
+    """Return the id and subject of each commit after `base`.
+
+    If the history can't be read, print why and return nothing.
+    """
     if reason := why_history_is_missing(root, base):
         print(f"Commit subjects were not read. {reason}", file=sys.stderr)
         return []

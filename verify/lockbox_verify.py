@@ -89,7 +89,7 @@ STALE = 2 * 3600
 class Bad(Exception):
     """A part of the input is false.
 
-    `index` is the first bad entry. If the place is known only roughly, `until` is the end of the range.
+    `index` is the first bad entry. If only a range is known, it begins at `index` and ends at `until`.
     """
 
     def __init__(self, why: str, *, index: int | None = None, until: int | None = None) -> None:
@@ -98,7 +98,7 @@ class Bad(Exception):
 
 
 class CannotTell(Exception):
-    """A part that is needed for the verdict is missing."""
+    """A part of the input that the verdict needs is missing."""
 
 
 # === 2  The Merkle tree: RFC 6962 section 2.1, RFC 9162 section 2.1 ======================================
@@ -117,7 +117,8 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def walk(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> tuple[bytes | None, list[bytes]]:
     """Compute a tree's root from a leaf and its path (RFC 9162, 2.1.3.2).
 
-    A path of the wrong length gives no root. Also return the hashes of the path to the left of the leaf, lowest first.
+    Also return those hashes of the path that are to the left of the leaf, the lowest first. A path of the
+    wrong length gives no root.
     """
     if not 0 <= index < size:
         return None, []
@@ -167,14 +168,16 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
 
 
 class Frontier:
-    """The roots of the perfect subtrees over the first `size` leaves, largest first. There is one for each bit set in
-    `size`.
+    """The roots of the perfect subtrees that together cover the first `size` leaves, the largest first.
 
-    They are enough to append leaves and to compute the root.
+    There is one for each bit that is set in `size`. They are enough to append leaves and to compute the root.
     """
 
     def __init__(self, size: int = 0, lefts: Iterable[bytes] = ()) -> None:
-        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them: exactly these subtrees."""
+        """Start with a tree of `size` leaves. `lefts` are the left siblings of the next leaf, as `walk` returns them.
+
+        These siblings are exactly the roots of the perfect subtrees.
+        """
         self.size = size
         levels = [level for level in range(size.bit_length()) if size >> level & 1]
         self.stack = list(zip(levels, lefts, strict=True))[::-1]
@@ -201,9 +204,9 @@ class Frontier:
 
 
 def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[tuple[int, bytes]]:
-    """Return the largest perfect subtrees over these leaves.
+    """Cover these leaves with perfect subtrees that are as large as possible. Return (level, root) of each.
 
-    The first leaf has index `first`. No subtree contains a cut.
+    The first leaf has the index `first`. No subtree extends across a cut.
     """
     found: list[tuple[int, bytes]] = []
     edges, start = [*cuts, first + len(leaves)], 0
@@ -229,7 +232,7 @@ _ORIGIN = re.compile(r"((.+)/log/([0-9a-f-]{36}))(?:/([1-9][0-9]{0,8}))?")
 
 
 def decoded(text: str) -> bytes:
-    """Decode Base64 (RFC 4648, section 4). Raise ValueError for a text that no encoder writes."""
+    """Decode Base64 (RFC 4648, section 4). Raise ValueError for any text that an encoder would not write."""
     raw = base64.b64decode(text, validate=True)
     if encoded(raw) != text:
         raise binascii.Error("not canonical")
@@ -259,7 +262,7 @@ def _key_id(name: str, kind: int, public: bytes) -> bytes:
 
 
 class Key(NamedTuple):
-    """A public Ed25519 key with its name. As text it is the vkey of signed-note: `name+key id+base64(type, key)`."""
+    """A public Ed25519 key with its name. As text, it is a vkey (signed-note): `name+key id+base64(type, key)`."""
 
     name: str
     kind: int
@@ -274,7 +277,7 @@ class Key(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the key's 32 bytes. It is the same for all names of a key."""
+        """The SHA-256 of the key's 32 bytes. It is the same under every name of the key."""
         return hashlib.sha256(self.public).hexdigest()
 
 
@@ -341,15 +344,15 @@ def checkpoint_of(raw: bytes) -> Checkpoint:
 
 
 def cosigned(text: str, at: int) -> bytes:
-    """Return the text that a cosignature signs (tlog-cosignature, Ed25519)."""
+    """Return the text that a witness signs when it cosigns this text at this time (tlog-cosignature, Ed25519)."""
     return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 
 def signatures_by(note: Note, key: Key) -> list[int]:
-    """Return the times at which `key` signed the note, newest last, or an empty list. A plain signature has no time,
-    and gives 0.
+    """Return the times at which `key` signed the note, the newest last. The list is empty if it did not sign.
 
-    Raise Bad if a signature has this key's id but is false. Such a note is refused as a whole (signed-note).
+    A plain signature has no time and gives 0. Raise Bad if a signature has this key's id but is false: such a note is
+    refused as a whole (signed-note).
     """
     if key in note.times:
         return note.times[key]
@@ -411,13 +414,16 @@ _TERMS = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "win
 
 
 def canonical(value: Any) -> str:
-    """Return canonical JSON (RFC 8785) for a value without fractions."""
+    """Return the canonical JSON (RFC 8785) of a value that has no fractions."""
     text: str = _written(value)
     return text if text.isascii() or max(text) < "\U00010000" else _ordered(value)
 
 
 def _ordered(value: Any) -> str:
-    """Sort members by the UTF-16 units of their names (section 3.2.3). Python would sort by code points."""
+    """Return canonical JSON with the members sorted by the UTF-16 units of their names (section 3.2.3).
+
+    Python would sort the names by code points.
+    """
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{_written(name)}:{_ordered(each)}" for name, each in members) + "}"
@@ -427,7 +433,10 @@ def _ordered(value: Any) -> str:
 
 
 def entry_of(line: bytes) -> dict[str, Any]:
-    """Return the entry in these bytes. Raise Bad, or CannotTell for a later version of the format."""
+    """Parse a line of an entries file.
+
+    Raise Bad if it is not an entry, and CannotTell for a later version of the format.
+    """
     try:
         text = line.decode()
         entry, end = _parsed(text)
@@ -458,7 +467,7 @@ def entry_of(line: bytes) -> dict[str, Any]:
 
 
 class Fact(NamedTuple):
-    """The parts of an entry that the chapters below need."""
+    """What later chapters need of an entry."""
 
     leaf_index: int
     at: str
@@ -471,7 +480,10 @@ class Fact(NamedTuple):
 
 
 def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -> Fact:
-    """Return the fact of an entry. `share` stores equal texts once, which halves the data between processes."""
+    """Return the parts of an entry that later chapters need.
+
+    `share` stores equal texts once, which halves the data between processes.
+    """
     at, event, detail, request = entry["at"], entry["event"], entry["detail"], entry["access_request"]
     event, request, subject = share(event, event), share(request, request), str(entry["subject"].get("id"))
     if event in _ACCESSED:
@@ -510,12 +522,15 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 
 
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
-    """Return 16 bytes that identify who may do what, to compare the signed text with the access request."""
+    """Return 16 bytes that identify who may do what.
+
+    They tell whether signed text and access request have equal terms.
+    """
     return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
 
 
 def how_decided(fact: Fact) -> dict[str, Any]:
-    """Return the client that acted for the human, and the people whose deputy the human was, as the log says."""
+    """Return the client that acted for the deciding human, and the people whose deputy this human was."""
     return {name: fact.detail.get(name) for name in ("client", "deputy_for")}
 
 
@@ -531,7 +546,7 @@ _TOO_DEEP = "lists and objects are nested too deeply"
 class Expected(NamedTuple):
     """What every entry of a file must contain, and whether the entries are replayed (see Rules).
 
-    In a bundle about one access request, `access_request` is set, and its entries have gaps between them.
+    `access_request` is set in a bundle about one access request. The entries of such a bundle have gaps between them.
     """
 
     tenant: str
@@ -543,9 +558,10 @@ class Expected(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The result for one block of lines.
+    """The result of checking one block of lines.
 
-    `bad` describes the first line that is not good: its place in the block, the reason, and True if it can't be judged.
+    `bad` describes the first line that is not good: its place in the block, the reason, and whether the line is only
+    impossible to judge.
     """
 
     good: int
@@ -558,10 +574,10 @@ class Checked(NamedTuple):
 
 
 def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], expected: Expected) -> Checked:
-    """Check whole lines of an entries file, with their part of the leaf hashes, up to the first bad line.
+    """Check whole lines of an entries file against their leaf hashes, up to the first bad line.
 
-    The first line must have the index `first`. The function uses only its arguments, so that several processes can
-    check blocks. An empty block with a hash means that a line is missing at the end.
+    The first line must have the index `first`. The function uses nothing but its arguments, so that several processes
+    can check blocks. An empty block with a hash means that a line is missing at the end.
     """
     *lines, rest = block.split(b"\n")
     bad = None
@@ -616,7 +632,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
 
 @dataclass
 class Asked:
-    """An access request in progress. `by` are the people who raised it or decided on it."""
+    """An access request that has not ended. `by` are the people who raised it or have decided on it."""
 
     detail: dict[str, Any]
     by: set[str]
@@ -632,11 +648,11 @@ class Window(NamedTuple):
 
 
 class Rules:
-    """Replay a whole log from its first entry: who asked, who approved, and what was accessed in the window.
+    """Replays a whole log from its first entry: who asked, who approved, and what was accessed in the window.
 
-    It reports only what the product can never do. It ignores what depends on settings outside the log: deadlines, and
-    whether a service is covered. For each access request that has ended it stores only 16 bytes, so it needs little
-    memory.
+    Only what can never happen in the product is reported. What depends on settings outside the log is ignored:
+    deadlines, and whether a service is covered. Of each access request that has ended, only 16 bytes are stored, so
+    little memory is needed.
     """
 
     def __init__(self) -> None:
@@ -665,9 +681,9 @@ class Rules:
             self._accessed(fact, request)
 
     def _new(self, fact: Fact, what: str, name: str) -> None:
-        """Refuse a second access request or grant with the same name.
+        """Raise Bad if an access request or grant with this id existed before.
 
-        It could put other terms under an earlier approval.
+        Two with one id could put other terms under an earlier approval.
         """
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:
@@ -759,10 +775,10 @@ _TEXTS = ("manifest", "passkey", "credential", "public_key", "algorithm", "rp_id
 
 
 class Proof(NamedTuple):
-    """A signature under a decision. `why` is empty if the signature is valid under the key that comes with it.
+    """A decision's signature, and whether it is valid. `why` is empty if it is valid under the key that comes with it.
 
-    The key's owner is checked after the whole bundle was read. `is_unknown` marks a later version, which this program
-    can't judge.
+    The key's owner is checked later, when the whole bundle was read. `is_unknown` marks a later version of the format,
+    which this program can't judge.
     """
 
     why: str = ""
@@ -783,7 +799,7 @@ class Proof(NamedTuple):
 
 
 def proof_of(entry: dict[str, Any]) -> Proof:
-    """Verify the signature in a decision's entry, with this entry alone."""
+    """Verify the signature in a decision's entry. Only this entry is used."""
     signature = entry["detail"]["signature"]
     if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
         return Proof(why="this verifier does not know this kind of signature", is_unknown=True)
@@ -796,7 +812,10 @@ def proof_of(entry: dict[str, Any]) -> Proof:
 
 
 def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
-    """Verify the signature. Raise Bad, or Python's error for a part that is missing or has another type."""
+    """Verify the signature.
+
+    Raise Bad if it is false, or an error of Python if a part is missing or has the wrong type.
+    """
     text, passkey, credential, public_key, algorithm, rp_id = (_worded(signature[name]) for name in _TEXTS)
     enrolled, assertion = signature["enrolled"], signature["assertion"]
     manifest, end = _parsed(text)
@@ -825,7 +844,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
 
 
 def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
-    """Require that exactly this decision was signed, and that its window is no longer than the signed text allows."""
+    """Raise Bad unless exactly this decision was signed, and its window is no longer than the signed text allows."""
     verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
     actor = entry["actor"].get("for") or entry["actor"]
     if manifest["tenant"]["id"] != entry["tenant"]:
@@ -858,7 +877,10 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
-    """Return the page's origin. Raise Bad if the passkey did not sign this challenge, or not on its own site."""
+    """Return the origin of the page.
+
+    Raise Bad unless the passkey signed this challenge, and on a page of its own site.
+    """
     if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
     if _base64url(client["challenge"]) != challenge:
@@ -915,7 +937,7 @@ def _base64url(text: Any) -> bytes:
 
 
 class Enrolment(NamedTuple):
-    """A passkey as the log's entries describe it, and the number of the entry from which it is no longer valid."""
+    """A passkey as the log's entries describe it. `removed` is the number of the entry that ends its validity."""
 
     seq: int
     detail: dict[str, Any]
@@ -923,7 +945,10 @@ class Enrolment(NamedTuple):
 
 
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
-    """Return why the log does not show that this key belonged to the decider at the decision, which is number `seq`."""
+    """Return why the log does not show that this key was the decider's when they decided, or "" if it does.
+
+    `seq` is the number of the decision's entry.
+    """
     if found is None or found.seq != proof.seq:
         return "the entry that the signature names did not add this passkey"
     detail = found.detail
@@ -965,7 +990,7 @@ class Folder:
 
 
 class Zip:
-    """A ZIP that is never unpacked to disk. Its directory is checked: names, duplicates, sizes."""
+    """A ZIP that is read without unpacking it to disk. The names, duplicates and sizes in its directory are checked."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -995,7 +1020,7 @@ class Zip:
 
 
 class Member:
-    """A file of the bundle. At its end it must have the size and digest of the manifest."""
+    """A file of the bundle. When all of it was read, its size and digest must be those in the manifest."""
 
     def __init__(self, name: str, stream: Any, listed: dict[str, Any]) -> None:
         self.name, self.stream, self.listed = name, stream, listed
@@ -1021,7 +1046,7 @@ class Member:
 
 
 def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
-    """Read a JSON object without duplicate members. Raise Bad for anything else."""
+    """Parse a JSON object. Raise Bad for anything else, and for an object with two members of one name."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
@@ -1038,7 +1063,7 @@ def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
 
 
 class Bundle:
-    """The files, and the manifest, which must list all files."""
+    """The files of a bundle, and its manifest. The manifest must list all files."""
 
     def __init__(self, source: Folder | Zip) -> None:
         self.source = source
@@ -1091,7 +1116,10 @@ class Bundle:
             raise Bad(f"{name} ends in the middle of a line")
 
     def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """Yield the entries in blocks of whole lines, each with the leaf hashes of its lines and their number."""
+        """Yield blocks of whole lines of entries.
+
+        Each comes with the leaf hashes of its lines, and with their number.
+        """
         entries, hashes = self.open(f"entries-{shard}.jsonl"), self.open(f"leaf-hashes-{shard}.bin")
         rest = b""
         while data := entries.read(BLOCK):
@@ -1123,7 +1151,7 @@ def _is_listed(file: Any) -> bool:
 
 @dataclass
 class Older:
-    """An older checkpoint. It was shown that the newest checkpoint's tree begins with its tree."""
+    """An older checkpoint. A proof has shown that the tree of the newest checkpoint begins with its tree."""
 
     checkpoint: Checkpoint
     path: list[bytes]
@@ -1131,7 +1159,7 @@ class Older:
 
 @dataclass
 class Shard:
-    """One log as the manifest describes it, with the results."""
+    """One log (shard) as the manifest describes it, and the results of its checks."""
 
     number: int
     origin: str
@@ -1169,17 +1197,17 @@ class Shard:
 
     @property
     def is_sound(self) -> bool:
-        """Return whether the entries were compared with the signed root and lead to it."""
+        """Whether the entries were compared with the signed root, and are exactly those that it covers."""
         return self.flaw is None and not self.gap
 
     @property
     def before(self) -> str:
-        """Return the origin of the log that this log continues."""
+        """The origin of the log that this log continues."""
         return f"{self.base}/{self.number - 1}" if self.number > 1 else self.base
 
 
 class Unsigned(NamedTuple):
-    """A log that was closed before any of its entries was signed. It has no checkpoint and no files."""
+    """A log that was closed before any of its entries was signed. The bundle has no checkpoint and no files of it."""
 
     number: int
     closed_by: int
@@ -1267,7 +1295,10 @@ def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def read_older(bundle: Bundle, shard: Shard) -> None:
-    """Read the older checkpoints. The newest checkpoint must continue each of them (RFC 6962, section 2.1.2)."""
+    """Read the older checkpoints.
+
+    Raise Bad unless the newest checkpoint continues each of them (RFC 6962, section 2.1.2).
+    """
     name = f"consistency-{shard.number}.jsonl"
     for place, line in enumerate(bundle.lines(name) if name in bundle.files else ()):
         if place >= MAX_OLDER:
@@ -1291,7 +1322,7 @@ def check_older(shard: Shard) -> None:
 
 
 class Scan:
-    """Run `check_block` in this process or in several, and yield the results in order."""
+    """Runs `check_block` in this process or in several processes, and yields the results in order."""
 
     def __init__(self, jobs: int, progress: Callable[[int], None]) -> None:
         self.jobs, self.progress = jobs, progress
@@ -1340,9 +1371,9 @@ class Scan:
 def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, sizes: set[int], see: See) -> None:
     """Check all entries from start to end, and compute the roots of the tree at these `sizes`.
 
-    The proofs of the first and the last entry show that they are signed. The left siblings of the first entry cover all
-    earlier entries. The left siblings of the last entry must be equal to the hashes computed from the entries. Both
-    proofs lead to the signed root.
+    The bundle has proofs of the first and the last entry. Both must lead to the signed root. The left siblings in the
+    first proof cover all earlier entries. The left siblings in the last proof must be equal to the hashes that are
+    computed from the entries.
     """
     proofs = _two_proofs(bundle, shard)
     lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
@@ -1373,7 +1404,10 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
 
 
 def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
-    """Return the proofs of the first and the last entry. A whole log needs no proofs."""
+    """Return the proofs of the first and the last entry.
+
+    The list can be empty for a whole log, which needs no proofs.
+    """
     name, proofs = f"proofs-{shard.number}.jsonl", []
     if name in bundle.files or (shard.entries and not shard.is_whole):
         for proof in proofs_in(bundle, name):
@@ -1414,10 +1448,10 @@ def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: lis
 
 
 def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
-    """Return the range in which the first false entry is.
+    """Return an error that names the smallest range in which the first false entry must be.
 
-    It is after the largest older checkpoint that agrees, and before the smallest that does not. Within this range, it
-    is in the first subtree that differs, of the subtrees before the last entry.
+    The range begins at the size of the largest older checkpoint that agrees, and ends at the size of the smallest that
+    does not. It is narrowed further to the first subtree that differs, among those before the last entry.
     """
     low, high = shard.start, shard.end
     for each in sorted(shard.older, key=lambda each: each.checkpoint.size):
@@ -1440,9 +1474,9 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
 
 
 def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
-    """Check the entries just before and after a period, each with its inclusion proof.
+    """Check the entries just before and just after a period, each with its inclusion proof.
 
-    Times never go back within a log, so two entries outside the period prove that none of its entries was left out.
+    Times never decrease within a log. So two entries outside the period prove that no entry of the period was left out.
     """
     name = f"neighbours-{shard.number}.jsonl"
     for line in bundle.lines(name) if name in bundle.files else ():
@@ -1464,7 +1498,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
 
 
 def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
-    """Check entries with gaps between them. Each has its own inclusion proof (RFC 6962, section 2.1.1)."""
+    """Check entries that have gaps between them. Each has an inclusion proof of its own (RFC 6962, section 2.1.1)."""
     proofs, before = proofs_in(bundle, f"proofs-{shard.number}.jsonl"), -1
     for checked in scan.outcomes(bundle, shard, expected, ()):
         for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
@@ -1488,7 +1522,7 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
 
 
 def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> None:
-    """Check the log's entries about itself that are in a separate file. Each has its own inclusion proof."""
+    """Check the log's entries about itself in their separate file. Each has an inclusion proof of its own."""
     name = f"log-entries-{shard.number}.jsonl"
     if name not in bundle.files:
         return
@@ -1509,7 +1543,10 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
 
 
 class Growth(NamedTuple):
-    """A consistency proof from a separate file: the tree of `checkpoint` begins with the tree of `old` leaves."""
+    """A consistency proof from a separate file.
+
+    It shows that the tree of `checkpoint` begins with a tree of `old` leaves.
+    """
 
     old: int
     path: list[bytes]
@@ -1517,7 +1554,7 @@ class Growth(NamedTuple):
 
 
 def growth_of(raw: bytes) -> Growth:
-    """Read the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint.
+    """Parse a consistency proof in the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint.
 
     Raise ValueError if it is invalid.
     """
@@ -1529,9 +1566,9 @@ def growth_of(raw: bytes) -> Growth:
 
 
 def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | None = None) -> None:
-    """Require that the log begins with the tree of another checkpoint. Raise Bad (a fork) or CannotTell (no proof).
+    """Check that the log begins with the tree of another checkpoint. Raise Bad (a fork) or CannotTell (no proof).
 
-    `growth` leads to a checkpoint between the two, or to the newest checkpoint.
+    `growth` is a proof that leads from that checkpoint to a later one, which can be the newest.
     """
     new = shard.checkpoint
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
@@ -1554,18 +1591,19 @@ def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | 
 
 
 class Trust:
-    """The keys of the log that are trusted, and why.
+    """The log's keys that are trusted, and why each is.
 
-    One key signs all logs of an installation, under each log's own name. If you name a key for one log of a tenant, it
-    is trusted for the tenant's other logs (after a tombstone), and never for another tenant's logs.
+    One key signs all logs of an installation, under each log's own name. If you name a key for one log of a tenant, the
+    key is trusted for the tenant's other logs (after a tombstone), but never for another tenant's logs.
     """
 
     def __init__(
         self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], saved: Checkpoint | None = None
     ) -> None:
-        """Raise Bad if a key is invalid. Without a named key, the key that signed the checkpoint `saved` is trusted.
+        """Choose the first trusted keys. Raise Bad if a key is invalid.
 
-        Without both, the bundle's own keys check its signatures. This does not prove who made the signatures.
+        They are the keys that you named. If you named no key, it is the key that signed the checkpoint that you saved.
+        Without a saved checkpoint, they are the bundle's own keys: these do not prove who made the signatures.
         """
         self.offered = {key.public for key in offered["log"]}
         self.why: dict[bytes, str] = {}
@@ -1579,13 +1617,16 @@ class Trust:
         self._ids = {}
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
-        """Return the keys that signed. Raise Bad if a signature with the id of one of these keys is false."""
+        """Return those of these keys that signed the checkpoint.
+
+        Raise Bad if a signature with the id of one of them is false.
+        """
         return self._signed(checkpoint, checkpoint.origin, ED25519, publics)
 
     def clocks(self, checkpoint: Checkpoint, clock: str) -> list[Key]:
-        """Return the log's keys, trusted or only offered, that dated the checkpoint.
+        """Return the log's keys that dated the checkpoint, whether they are trusted or only in the bundle.
 
-        Raise Bad if one of their signatures is false.
+        Raise Bad if the signature of one of them is false.
         """
         return self._signed(checkpoint, clock, COSIGNATURE, self.offered | self.why.keys())
 
@@ -1596,9 +1637,9 @@ class Trust:
         return [key for key in keys if signatures_by(checkpoint.note, key)]
 
     def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
-        """Return the log's keys under this name, by id.
+        """Return the log's keys under this name, by key id.
 
-        A file can have many keys, and many signatures of unknown keys.
+        They are stored, because a file can have many keys, and many signatures of unknown keys.
         """
         if (name, kind) not in self._ids:
             found = self._ids[name, kind] = {}
@@ -1608,8 +1649,9 @@ class Trust:
         return self._ids[name, kind]
 
     def vouch(self, shards: Iterable[Shard], saved: Checkpoint | None) -> None:
-        """Trust the new key in a `log.key_rotated` entry if a trusted key signed a checkpoint that covers this
-        entry.
+        """Trust the new key of a `log.key_rotated` entry, if a trusted key signed a checkpoint that covers the entry.
+
+        Repeat this, because the new key may have signed a checkpoint that covers a later such entry.
         """
         rotated = [(shard, list(_announced(shard))) for shard in shards if shard.rotations]
         grown = -1
@@ -1639,18 +1681,19 @@ class Trust:
         )
 
     def dated(self, checkpoint: Checkpoint, clock: str) -> int | None:
-        """Return when a trusted key last dated the checkpoint: it cosigns the newest tree under the installation's
-        name.
+        """Return when a trusted key last dated the checkpoint, or None.
+
+        The key dates a checkpoint by cosigning it under the installation's name.
         """
         keys = [key for key in self.clocks(checkpoint, clock) if key.public in self.why]
         return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
 
     def check_older(self, shard: Shard, after: list[Shard]) -> int:
-        """Return how many older checkpoints depend on a key that is only offered. Raise Bad if the log did not sign one
-        of them.
+        """Return how many older checkpoints are signed only by keys that are not trusted.
 
-        An older checkpoint without the log's signature proves nothing. If the key was replaced later, the entry about
-        the replacement contains it. That entry is in this log or in one of the logs in `after`.
+        Raise Bad if one has no signature of the log: such a checkpoint proves nothing. If the log replaced the key that
+        signed a checkpoint, an entry about the replacement names this key. The entry is in this log or in one of the
+        logs in `after`.
         """
         here, unproven = [shard, *after], 0
         is_here = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
@@ -1669,13 +1712,13 @@ class Trust:
 
 
 class Witnesses:
-    """The witnesses that cosigned: with keys that you named, and separately with keys that only the bundle contains.
+    """The witnesses that cosigned: those whose keys you named, and separately those whose keys are only in the bundle.
 
-    Anybody can invent a bundle, put their own key into it under any name, and sign with this key.
+    The latter prove little: anybody can invent a bundle with a key of their own under any name, and sign with it.
     """
 
     def __init__(self, named: list[Key] | None, offered: list[Key], logs: Container[bytes]) -> None:
-        """`logs` are the log's keys. The log can't be its own witness."""
+        """Sort the keys. `logs` are the log's own keys, which don't count, because a log can't be its own witness."""
         self.named = list(dict.fromkeys(named or ()))
         self.not_outside = [key for key in self.named if key.public in logs]
         self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
@@ -1685,13 +1728,16 @@ class Witnesses:
 
     @staticmethod
     def cosigned(checkpoint: Checkpoint, keys: list[Key]) -> dict[Key, int]:
-        """Return when each of the keys last cosigned. Raise Bad if one of their signatures is false."""
+        """Return, for each of these keys that cosigned, the last time.
+
+        Raise Bad if one of their signatures is false.
+        """
         present = checkpoint.note.by_id
         seen = {key: signatures_by(checkpoint.note, key) for key in keys if (key.name, key.id) in present}
         return {key: times[-1] for key, times in seen.items() if times}
 
     def check_older(self, shard: Shard) -> dict[Key, tuple[int, int]]:
-        """Return the largest older tree that each named witness cosigned, and when.
+        """Return, for each named witness, the size of the largest older tree that it cosigned, and when.
 
         Raise Bad if a signature is false.
         """
@@ -1712,7 +1758,7 @@ def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
 
 
 def _replaced(shard: Shard) -> Iterator[bytes]:
-    """Yield the earlier keys of the log, from its entries."""
+    """Yield the keys that the log has replaced, according to its entries."""
     for fact in shard.rotations:
         old = fact.detail.get("old")
         for vkey in old if isinstance(old, list) else ():
@@ -1728,9 +1774,9 @@ def _base(name: str) -> str:
 
 
 def keys_named(words: Sequence[str]) -> list[Key]:
-    """Return the keys that these words name.
+    """Return the keys that these words of the command line name.
 
-    Each word is a vkey or a file with one vkey per line, in which `#` begins a comment. Raise CannotTell.
+    Each word is a vkey, or a file with one vkey on each line (a line with `#` is a comment). Raise CannotTell.
     """
     keys = []
     for word in words:
@@ -1765,7 +1811,7 @@ def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
 
 
 class Report:
-    """The results, for people and for programs."""
+    """Collects the results, for people and for programs."""
 
     def __init__(self, path: str) -> None:
         self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
@@ -1793,7 +1839,7 @@ class Report:
         self.data["notes"].append(what)
 
     def decided(self, shard: Shard, fact: Fact) -> None:
-        """Record a decision. A signed decision is judged at the end, after all entries about passkeys."""
+        """Record a decision. If it is signed, it is judged at the end, when all entries about passkeys were read."""
         if "signed" in fact.detail:
             self.signed += 1
             self.proofs.append((shard, fact))
@@ -1801,7 +1847,7 @@ class Report:
             self.not_proven(shard, fact)
 
     def not_proven(self, shard: Shard, fact: Fact, why: str = "") -> None:
-        """Record a signature that nobody can check, so that it proves nothing."""
+        """Record a decision that no signature proves: it is not signed, or nobody can check its signature."""
         self.decisions[fact.event] += 1
         if len(self.unproven) < LISTED:
             self.unproven.append({**self._named(shard, fact), **({"why": why} if why else {})})
@@ -1812,7 +1858,7 @@ class Report:
         return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
-        """Record that a passkey was added or removed. If the log says so twice, the first time counts."""
+        """Record that a passkey was added or removed. If the log has several such entries, the first one counts."""
         seq, before = shard.first_seq + fact.leaf_index, self.enrolled.get(fact.subject)
         if fact.event == ENROLLED:
             if before is None or before.seq < 0 or seq < before.seq:
@@ -1830,7 +1876,7 @@ class Report:
             self.registered[vkey] = shard.first_seq + fact.leaf_index
 
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
-        """Find the owner of the key of each valid signature. The log must contain the key before the decision."""
+        """Find out whose key made each valid signature. The log must have introduced the key before the decision."""
         nonces: set[str] = set()
         # By person at the provider: each of their keys, with the number of the entry that it signed first.
         seen: dict[str, dict[str, int]] = {}
@@ -1874,10 +1920,10 @@ class Report:
                 self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
 
     def _vouched(self, shard: Shard, fact: Fact, proof: Proof, keys: dict[str, int]) -> None:
-        """Record a signed approval of the provider. The signature is valid, but only the provider's log proves the
-        key's owner.
+        """Record an approval that somebody at the provider has signed. The signature is valid.
 
-        This log only shows whether one key signed all decisions of a person.
+        Only the provider's own log proves who owns the key. This log only shows whether one key signed all decisions of
+        one person.
         """
         seq = shard.first_seq + fact.leaf_index
         first = keys.setdefault(proof.public_key, seq)
@@ -1919,7 +1965,7 @@ class Options:
 
 
 def verify(path: Path, options: Options) -> dict[str, Any]:
-    """Judge a bundle or a receipt. Its content never causes an exception."""
+    """Judge a bundle or a receipt, and return the report. Nothing in the file can make this raise an exception."""
     report = Report(str(path))
     try:
         if path.is_file() and _is_receipt(path):
@@ -1941,7 +1987,7 @@ def verify(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a text of the manifest for the report. A value of any other type is left out."""
+    """Return a value of the manifest if it is text, to show it in the report. Return None for any other type."""
     return value if isinstance(value, str) else None
 
 
@@ -2020,7 +2066,7 @@ _OF_PROOF = re.compile(
 
 
 def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
-    """Refuse files that look like a part of the proof. All other files are unproven."""
+    """Refuse files that look like parts of the proof but are not used. List all other extra files as unproven."""
     ours = {"keys.json"}
     for shard in shards:
         names = ["entries-%d.jsonl", "proofs-%d.jsonl", "consistency-%d.jsonl"]
@@ -2036,9 +2082,10 @@ def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
 
 
 def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) -> None:
-    """Find the tenant's name in the last entry that contains it, if all later entries are here.
+    """Find the tenant's name in the last entry that has it.
 
-    The manifest is not signed. If its name were trusted, one tenant's log could be presented as another's.
+    The name counts only if all later entries are in the bundle. The manifest's name is not signed. If it were trusted,
+    one tenant's log could be presented as another's.
     """
     name = _text(manifest["tenant"].get("name"))
     newest = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
@@ -2087,9 +2134,9 @@ def check_shard(
 
 
 def read_tombstone(bundle: Bundle, closed: Shard | None, opened: Shard) -> None:
-    """Read the first entry of the log after a damaged log.
+    """Read the tombstone: the first entry of the log that follows a damaged log.
 
-    It contains the closed log and its last signed checkpoint.
+    It names the damaged log, and contains that log's last signed checkpoint.
     """
     name = f"entries-{opened.number}.jsonl"
     if opened.start or opened.number == 0 or name not in bundle.files:
@@ -2111,7 +2158,7 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
 
 
 def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Judge the files: their signers, the doubts about them, and their damage."""
+    """Judge the whole bundle: who signed its logs, what is doubtful, and what is damaged."""
     whole = [shard for shard in shards if shard.is_sound]
     saved = options.previous
     try:
@@ -2166,9 +2213,9 @@ def _described(shard: Shard) -> dict[str, Any]:
 
 
 def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
-    """Report damage.
+    """Report the damage in a log, and whether a tombstone excuses it.
 
-    Only a tombstone that a trusted key signed excuses damage, because anybody can invent a tombstone.
+    Only a tombstone that a trusted key signed counts, because anybody can invent a tombstone.
     """
     assert shard.flaw is not None
     if not (shard.is_closed and after and after.is_sound and trust.signers(after.checkpoint, trust.why)):
@@ -2197,7 +2244,7 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
 
 
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Report witnesses whose cosignature is missing although the options or the log's entries require it."""
+    """Report each missing cosignature of a witness that the options require or that the log's entries register."""
     if options.require_witness and not witnesses.named:
         report.gap("you asked for a witness's cosignature, but you named no witness: name its key with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
@@ -2259,7 +2306,7 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
 
 
 def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
-    """Judge whether the bundle is complete: no log is missing, and no entry at an edge of a period."""
+    """Judge whether the bundle is complete: it must have every log of its extent, and both entries next to a period."""
     if manifest["kind"] == "access_request":
         report.note(
             "each entry here is in the log; the log may have more entries about the access request than this bundle"
@@ -2297,10 +2344,10 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
-    """Require a signed entry about the removal of a whole log's first entries, or of those before a period.
+    """Require a signed entry about each removal: of a whole log's first entries, or of entries before a period.
 
-    If the manifest were trusted, any beginning could be hidden. Each removal leaves such an entry, and only a later
-    removal can remove it.
+    If the manifest were trusted instead, somebody could leave out any number of first entries. Each removal leaves such
+    an entry, which only a later removal can remove.
     """
     doubted = shards if report.data["kind"] == "log" else []
     if report.data["kind"] == "period":
@@ -2328,15 +2375,15 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
 
 
 def _is_over(shard: Shard, report: Report) -> bool:
-    """Return whether the bundle's period had ended when its newest checkpoint was dated."""
+    """Return whether the newest checkpoint was dated after the end of the bundle's period."""
     until = report.data.get("until")
     return bool(until and shard.dated_at is not None and instant(until).timestamp() <= shard.dated_at)
 
 
 def judge_age(shard: Shard, options: Options, report: Report) -> None:
-    """Judge how old the newest checkpoint is. If entries are held back, its date becomes old.
+    """Judge how old the newest checkpoint is. If somebody holds new entries back, this date shows it.
 
-    The signer states each hour that the tree did not grow. The time of the bundle is only its own claim, so readers can
+    Even if a log does not grow, the signer dates it every hour. The bundle's own time is only a claim, so readers can
     set a limit by their own clock.
     """
     at = shard.dated_at
@@ -2355,7 +2402,7 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
 
 
 def judge_previous(shards: list[Shard], saved: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
-    """Check `--previous`: a checkpoint that you stored earlier, or one from a witness."""
+    """Check `--previous`: the bundle must continue a checkpoint that you stored earlier, or got from a witness."""
     report.data["previous"] = {"origin": saved.origin, "size": saved.size, "root": encoded(saved.root), "holds": False}
     shard = next((shard for shard in shards if shard.origin == saved.origin), None)
     try:
@@ -2379,8 +2426,9 @@ def _is_receipt(path: Path) -> bool:
 
 
 def verify_receipt(path: Path, options: Options, report: Report) -> None:
-    """Verify a receipt (c2sp.org/tlog-proof): an entry (in `extra`), its index, its inclusion proof, and the
-    checkpoint.
+    """Verify a receipt (c2sp.org/tlog-proof).
+
+    A receipt has an entry (in `extra`), its index, its inclusion proof, and the checkpoint.
     """
     with open(path, "rb") as stream:
         raw = stream.read(MAX_SMALL + 1)
@@ -2423,7 +2471,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
 
 
 def lasting(seconds: int) -> str:
-    """Return a length of time in words, in the largest unit that gives at least the number two."""
+    """Return a length of time in words. The largest unit is used that gives at least the number two."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:,} {unit}"
@@ -2441,21 +2489,24 @@ def _time(at: int) -> str:
 
 
 def shown(text: object) -> str:
-    """Make text from a file safe for a terminal.
+    """Make a text from a file safe for a terminal.
 
-    Characters that could move the cursor or turn the text are written as codes.
+    Characters that could move the cursor or change the direction of text are written as codes.
     """
     short = str(text) if len(str(text)) < 300 else str(text)[:300] + "…"
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
 
 
 def ascii_of(text: str) -> str:
-    """Return a key's name. A character that only looks like another one is written as its code."""
+    """Return a key's name in ASCII. Other characters, which can look like ASCII letters, are written as their codes."""
     return "".join(each if " " <= each <= "~" else f"\\u{ord(each):04x}" for each in text[:100])
 
 
 def quoted(text: object) -> str:
-    """Return text that somebody else chose, shortened so that the rest of the line stays visible."""
+    """Return, in quotation marks, a text that somebody else chose.
+
+    It is shortened, so that the rest of the line is visible.
+    """
     return f"“{text if len(str(text)) <= 100 else str(text)[:100] + '…'}”"
 
 
@@ -2618,7 +2669,7 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS head (
 
 
 class Refused(Exception):
-    """An answer without a cosignature: its status code and text."""
+    """Ends a request without a cosignature, with this status code and text."""
 
     def __init__(self, status: int, text: str, why: str = "") -> None:
         super().__init__(why or text)
@@ -2626,10 +2677,13 @@ class Refused(Exception):
 
 
 class State:
-    """The last cosigned checkpoint of each log. Several processes can share the file."""
+    """The last cosigned checkpoint of each log, in a file that several processes can share."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        """Raise CannotTell, with the reason in one line, for a file that is damaged or belongs to another program."""
+        """Open the file.
+
+        Raise CannotTell, with the reason in one line, if it is damaged or belongs to another program.
+        """
         self.path = path
         if not create and not path.is_file():
             raise CannotTell(f"{path} does not exist")
@@ -2651,9 +2705,10 @@ class State:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Run one transaction during which no other process writes. When it returns, the data is on the disk.
+        """Run the block as one transaction, during which no other process writes.
 
-        EXTRA is FULL and also syncs the removal of the journal, so that a power failure can't restore the old state.
+        After the block, the data is on the disk. `synchronous=EXTRA` also writes the removal of the journal to the
+        disk. Otherwise a power failure could restore the old state.
         """
         with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = EXTRA")
@@ -2674,7 +2729,7 @@ class State:
 
 @dataclass(frozen=True)
 class Cosigner:
-    """The witness's key with its name."""
+    """The witness's private key, with its name."""
 
     name: str
     private: Ed25519PrivateKey
@@ -2684,12 +2739,15 @@ class Cosigner:
         return Key(self.name, COSIGNATURE, self.private.public_key().public_bytes_raw())
 
     def line(self, text: str, at: int) -> str:
-        """Return a cosignature of type 0x04: eight bytes of time, and a signature over the time and the checkpoint."""
+        """Cosign a checkpoint, and return the line.
+
+        Its type is 0x04: eight bytes of time, and a signature over both.
+        """
         return signature_line(self.name, self.key.id, at.to_bytes(8) + self.private.sign(cosigned(text, at)))
 
     @classmethod
     def load(cls, path: Path, name: str) -> Cosigner:
-        """Read `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raise CannotTell if it is invalid."""
+        """Read a key file: `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raise CannotTell if it is invalid."""
         try:
             if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise CannotTell(f"other users have access to {path}: run chmod 600 {path}")
@@ -2724,10 +2782,10 @@ class Cosigner:
 
 
 def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosigner) -> tuple[str, str]:
-    """Answer one add-checkpoint request. Return the cosignature line and the text for the diary, or raise Refused.
+    """Answer one add-checkpoint request. Return the cosignature's line and a text for the diary, or raise Refused.
 
-    The order of the checks is that of tlog-witness. One transaction compares with the newest checkpoint and replaces
-    it. It is on the disk before the answer is sent.
+    The checks have the order of tlog-witness. One transaction compares the checkpoint with the newest one and replaces
+    it. The new state is on the disk before the answer is sent.
     """
     try:
         head, gap, raw = body.partition(b"\n\n")
@@ -2785,7 +2843,7 @@ CONNECTIONS = 128
 
 
 class _Timed(io.RawIOBase):
-    """The receiving half of a connection. Reading ends at a fixed time, however slowly a client sends."""
+    """The receiving half of a connection. Reading ends at a fixed time, even if a client sends slowly."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.until = connection, 0.0
@@ -2869,7 +2927,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         diary(f"{status} {why} from {self.client_address[0]}")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Write nothing, because `_answer` writes the decision."""
+        """Print nothing, because `_answer` prints the decision."""
 
     def log_message(self, format: str, *args: Any) -> None:
         diary(f"--- {shown(format % args)} from {self.client_address[0]}")
@@ -2919,7 +2977,10 @@ def diary(line: str) -> None:
 
 
 def run_witness(server: Server) -> None:
-    """Run until SIGTERM or Ctrl-C. A request in progress may get no answer. An answered request is on the disk."""
+    """Run until SIGTERM or Ctrl-C. A request that is not answered by then gets no answer.
+
+    For every answered request, the state is on the disk.
+    """
 
     def stop(_signal: int, _frame: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -2946,7 +3007,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """A line on a terminal that is overwritten."""
+    """A line on a terminal that shows the progress. Each update overwrites it."""
 
     def __init__(self, is_shown: bool) -> None:
         self.is_shown, self.next = is_shown, 0.0

@@ -1,8 +1,8 @@
 """Ask another product the benchmark's questions: `ask.py NAME PROGRAM QUESTIONS EACH PROCESSES`.
 
-It runs in the Python of the other products. Each product gets the grant with the question, and evaluates the same rule:
-this engineer, this resource, before the window's end, a sufficient level. The output is {"version", "seconds", "wall"}
-as JSON.
+It runs in the environment of the other products. With each question, the product gets the grant, and evaluates the same
+rule as ours: this engineer, this resource, before the window's end, a sufficient level. The output is JSON: {"version",
+"seconds", "wall"}.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def cerbos(port: int) -> Callable[[], Ask]:
 
 
 def surely(make: Callable[[], Ask]) -> Callable[[], Callable[[Question], None]]:
-    """Return the product's call. The call ends the run if the product gives a wrong answer."""
+    """Wrap a product's call so that a wrong answer ends the run."""
 
     def made() -> Callable[[Question], None]:
         ask = make()
@@ -128,7 +128,7 @@ def surely(make: Callable[[], Ask]) -> Callable[[], Callable[[Question], None]]:
 
 
 class Server:
-    """Cerbos on loopback, without telemetry, audit log or admin API, until the block ends."""
+    """Cerbos on loopback, until the block ends. It runs without telemetry, audit log and admin API."""
 
     def __init__(self, program: str) -> None:
         self.program, self.port = program, free_port()

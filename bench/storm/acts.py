@@ -1,4 +1,4 @@
-"""The acts of the callers. One client is one thread that plays a few people and chooses its acts at random."""
+"""What the callers do. Each client is one thread. It plays a few people, and chooses its acts at random."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ONE_COMMAND = threading.Semaphore(1)
 
 @dataclass
 class StormTarget:
-    """What every client knows about the installation."""
+    """What every client knows about the installation under test."""
 
     port: int
     tree: Path
@@ -55,7 +55,7 @@ class StormTarget:
 
 
 class Client:
-    """One of the sixteen clients. `chores` lists its acts, each with its frequency."""
+    """One of the sixteen clients. `chores` lists its acts, and how often each is chosen."""
 
     def __init__(
         self, number: int, seed: int, target: StormTarget, cast: Cast, board: Board, journal: Journal,
@@ -86,7 +86,7 @@ class Client:
         self.browser_line.hang_up()
 
     def arrive(self) -> None:
-        """Sign in some people before the storm, as if they had already been at work."""
+        """Sign in some of the people before the storm, as if they were already at work."""
         for person in self.people[:ARRIVED]:
             until = time.monotonic() + ARRIVES_WITHIN
             while self._browser(person) is None and time.monotonic() < until:
@@ -144,7 +144,7 @@ class Client:
         self, act: IntendedAct, send: Callable[[], Answer], *, is_repeatable: bool,
         refusals: frozenset[int] = frozenset(),
     ) -> Answer:  # fmt: skip
-        """Send the call. If it is safe, repeat it with the same key until the outcome is known."""
+        """Send the call. If a repetition is safe, repeat it with the same key until the outcome is known."""
         self.tried += 1
         for attempt in range(1, TRIES + 1):
             begun = time.time()
@@ -170,7 +170,7 @@ class Client:
         self, act: IntendedAct, who: Person | Machine, method: str, path: str, body: Any = None, *,
         refusals: frozenset[int] = frozenset(), scim: bool = False, **headers: str,
     ) -> Answer:  # fmt: skip
-        """Call the API with this act's key as the Idempotency-Key."""
+        """Call the API. The Idempotency-Key is the key of the act."""
         token = who.token or self._token_of(who)  # type: ignore[arg-type]  # a person has a token from the beginning
         if not token:
             return Answer(0, lost="no token")
@@ -202,9 +202,9 @@ class Client:
         return self._api(self._act("api", name, who.name, who.tenant, ""), who, "GET", path)
 
     def _proven(self, person: Person) -> bool:
-        """Confirm with password and code if the last confirmation is too old.
+        """Confirm with password and code, unless a recent confirmation still counts.
 
-        Return whether the person has confirmed.
+        Return whether the person is confirmed now.
         """
         if person.token_is_proven:
             return True
@@ -253,7 +253,7 @@ class Client:
         return browser.post("/accounts/code/", form.filled(code=code)) if page.status == 200 else page
 
     def _page(self, browser: Browser, person: Person, path: str, name: str) -> Answer:
-        """Get a page. A redirect to the sign-in means that the session was lost, and no outage may cause this."""
+        """Get a page. A redirect to the sign-in is a violation: the session was lost, and no outage may cause this."""
         act = self._act("pages", name, person.name, person.tenant, "")
         answer = self._try(
             act, lambda: _unless_signed_out(browser, browser.get(path)), is_repeatable=False,
@@ -267,7 +267,7 @@ class Client:
         self, browser: Browser, person: Person, act: IntendedAct, path: str, form: Form, *,
         refusals: frozenset[int] = frozenset({422}), is_file: bool = False, **given: str | list[str],
     ) -> Answer:  # fmt: skip
-        """Send a form. Only a redirect means success: a page that shows the form again has done nothing.
+        """Send a form. Only a redirect means that the act was done. A page with the form on it means that it was not.
 
         A form that downloads a file is not repeated, because each file writes an entry.
         """
@@ -339,7 +339,7 @@ class Client:
             self._cli(act, person, "tickets", "comment", ticket.reference, act.key)
 
     def work_ticket(self, person: Person) -> None:
-        """Take a ticket, ask the customer, or sometimes resolve the ticket, as an engineer."""
+        """As an engineer, take a ticket, ask the customer, or sometimes resolve the ticket."""
         ticket = self._ticket_for(person, *LIVE)
         if ticket is None:
             return
@@ -379,9 +379,9 @@ class Client:
             ticket.state = json.loads(answer.body)["state"]
 
     def _ticket_for(self, person: Person, *states: str) -> Ticket | None:
-        """Return a ticket of the person's tenant, or of any tenant for the provider's people.
+        """Return a ticket in one of these states, of the person's tenant. The provider's people get one of any tenant.
 
-        Open one if needed.
+        If there is no such ticket, open one.
         """
         tenant = person.tenant or self.dice.choice(list(self.cast.tenants))
         found = self.board.ticket(self.dice, tenant, *states)
@@ -430,7 +430,7 @@ class Client:
             self.board.put_asked(Asked(found, ticket.tenant, person.name, changed=time.time()))
 
     def _to_decide(self, person: Person) -> tuple[Asked, str, str] | None:
-        """Return an access request that waits for this person, with a verdict and its event."""
+        """Return an access request that this person can decide on, with a verdict and the event that it causes."""
         if person.side == "provider":
             row = self.board.access_request(self.dice, "PENDING_PROVIDER", untried_by=person.name)
         else:
@@ -484,7 +484,10 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_cli(self, person: Person) -> None:
-        """Decide with the command line. The token is already confirmed, so the command asks for no password."""
+        """Decide with the command line.
+
+        The token is confirmed already, so that the command does not ask for a password.
+        """
         found = self._to_decide(person) if self._proven(person) else None
         if found is None:
             return
@@ -510,7 +513,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_machine(self, person: Person) -> None:
-        """Decide with the tenant's client, in the name of an approver. Client and approver count as one human."""
+        """Decide with the tenant's client, in an approver's name. The client and the approver count as one human."""
         machine = self.cast.machines[person.tenant]
         named = f"boris-{person.tenant.rpartition('-')[2]}"
         row = self.board.access_request(self.dice, "PENDING_CUSTOMER", tenant=person.tenant, untried_by=named)
@@ -528,7 +531,7 @@ class Client:
         self._heard(row, answer)
 
     def _heard(self, row: Asked, answer: Answer) -> bool:
-        """Record the state in a response, if it has one. Return whether the access request still waits."""
+        """Store the access request's state from a response. Return whether it still waits for a decision."""
         if answer.status == 200:
             found = json.loads(answer.body)
             if found["state"] != row.state:
@@ -541,7 +544,7 @@ class Client:
         return row.state.startswith("PENDING")
 
     def _decided_elsewhere(self, row: Asked, answer: Answer) -> None:
-        """Read the state with the engineer's token, after somebody else decided or the deadline passed."""
+        """Read the state with the engineer's token, because somebody else decided or the deadline has passed."""
         engineer = self.cast.people[row.engineer]
         shown = self._read(engineer, f"/api/v1/access-requests/{row.id}", "see an access request")
         if shown.status == 200:
@@ -588,7 +591,7 @@ class Client:
     # --- Content -----------------------------------------------------------------------------------------------
 
     def look(self, person: Person) -> None:
-        """Open an item or list the names, on the page of an open window."""
+        """On the page of an open window, open an item or list the names."""
         found = self._window(person)
         if found is None:
             return
@@ -638,7 +641,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def evaluate(self, person: Person) -> None:
-        """Ask as a service whether an engineer can read now, and report the access."""
+        """As a service, ask whether an engineer can read something now, and report the access."""
         row = self.board.access_request(self.dice, "OPEN", tenant=person.tenant)
         if row is None:
             return
@@ -671,7 +674,10 @@ class Client:
         self._file_of_the_log(act, person, "export?format=jsonl&")
 
     def _file_of_the_log(self, act: IntendedAct, person: Person, what: str) -> None:
-        """Download a file of the log. The filter in its entry makes each file different."""
+        """Download a file of the log.
+
+        Each file has another filter, so that its log entry can be told from the others.
+        """
         act.mark = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
         tenant = self.cast.tenants[person.tenant]["id"]
         self._api(act, person, "GET", f"/api/v1/tenants/{tenant}/log/{what}since={act.mark}")
@@ -711,7 +717,7 @@ class Client:
     # --- SCIM --------------------------------------------------------------------------------------------------
 
     def provision(self, person: Person) -> None:
-        """Add, switch off, switch on or delete a person, as a directory."""
+        """As a directory, add, switch off, switch on or delete a person."""
         machine, users = self.cast.directories[person.tenant], self.board.users.setdefault(person.tenant, [])
         if len(users) < 3 or self.dice.random() < 0.4:
             act = self._act("scim", "add user", machine.name, person.tenant, "person.created")
@@ -736,7 +742,10 @@ class Client:
     def _admin(
         self, person: Person, path: str, name: str, slug: str, event: str, mark: str = "", **given: str
     ) -> Answer | None:
-        """Do one act of the administration: open its page, send its form, expect a redirect."""
+        """Do one act in the administration: open its page, and send the form.
+
+        A redirect means that the act was done.
+        """
         if (browser := self._browser(person)) is None:
             return None
         page = self._page(browser, person, path, "see an act's page")
@@ -785,7 +794,7 @@ class Client:
         self._command(act, [sys.executable, "-m", "lockbox_cli", *words, "--json"], env, refusals={1})
 
     def manage_export(self, person: Person) -> None:
-        """Export a tenant's log on the machine itself, as an operator."""
+        """As an operator on the machine itself, export a tenant's log with a command."""
         slug = self.dice.choice(list(self.cast.tenants))
         act = self._act("command line", "export", "operator", slug, "log.exported", "command")
         command = [sys.executable, "manage.py", "export_log", slug, "--format", "jsonl", "--limit", "50"]
@@ -809,7 +818,7 @@ class Client:
 
 
 def _of_command(status: int, text: str, refusals: set[int]) -> str:
-    """Return the outcome of a command, from its exit status and the problem's code in its output."""
+    """Return the outcome of a command. Its exit status and the problem's code in its output show it."""
     if status == 0:
         return Outcome.DONE
     if "outcome_unknown" in text or "know whether" in text:
@@ -840,7 +849,7 @@ def _is_redirect(answer: Answer) -> bool:
 
 
 def _unless_signed_out(browser: Browser, answer: Answer) -> Answer:
-    """Turn a redirect to the sign-in into status 401, so that it does not count as success."""
+    """Turn a redirect to the sign-in into status 401. A redirect would otherwise count as a success."""
     if _is_redirect(answer) and "/accounts/login" in browser.path_of(answer):
         return Answer(401, b"The session is gone.", answer.headers)
     return answer

@@ -15,7 +15,7 @@ PATIENCE = 40.0
 
 @dataclass
 class Answer:
-    """A response. Status 0 means that there was none, and `lost` says why."""
+    """A response. Status 0 means that no response came; `lost` then says why."""
 
     status: int
     body: bytes = b""
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Line:
-    """A connection to one web server, opened again if it breaks. Only one thread at a time uses it."""
+    """A connection to one web server. If it breaks, it is opened again. Only one thread at a time can use it."""
 
     def __init__(self, port: int, address: str) -> None:
         self.port, self.address = port, address
@@ -69,9 +69,9 @@ class Line:
             self._opened = None
 
     def _connection(self, patience: float) -> http.client.HTTPConnection:
-        """Return the open connection, unless the server has closed it.
+        """Return the open connection. If the server has closed it, open a new one.
 
-        A closed connection would look like a lost response.
+        A call on a closed connection would look like a lost response.
         """
         opened = self._opened
         if opened is not None and opened.sock is not None and not select.select([opened.sock], [], [], 0)[0]:
@@ -84,7 +84,7 @@ class Line:
 
 @dataclass
 class Form:
-    """One form of a page, with the values that a browser sends for an unchanged form."""
+    """A form of a page, with the values that a browser sends if the person changes nothing."""
 
     action: str
     method: str
@@ -98,18 +98,18 @@ class Form:
 
     @property
     def is_once(self) -> bool:
-        """Return whether the form has a once-token, with which a second try can't act twice."""
+        """Whether the form has a once-token. With it, sending the form twice acts only once."""
         return any("once" in name for name, _value in self.values)
 
     def filled(self, **given: str | list[str]) -> bytes:
-        """Return the body of the form with these values."""
+        """Return the body that a browser sends after the person has entered these values."""
         unchanged = [(name, value) for name, value in self.values if name not in given]
         new = [(name, v) for name, value in given.items() for v in ([value] if isinstance(value, str) else value)]
         return urlencode([*unchanged, *new]).encode()
 
 
 class _Forms(HTMLParser):
-    """Collects the forms of a page as a browser reads them."""
+    """Collects the forms of a page, as a browser reads them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def forms_of(page: str) -> list[Form]:
 
 
 class Browser:
-    """A browser with cookies and without JavaScript."""
+    """A browser that stores cookies and runs no scripts."""
 
     def __init__(self, line: Line, base: str) -> None:
         self.line, self.base = line, base
@@ -179,7 +179,7 @@ class Browser:
         return self._call("POST", path, body)
 
     def follow(self, answer: Answer) -> Answer:
-        """Follow one redirect."""
+        """Follow a redirect once, and return the next response."""
         return self.get(self.path_of(answer)) if 300 <= answer.status < 400 else answer
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The invariants of a storm. Each takes plain data, so that a test can forge a violation."""
+"""The invariants of a storm. Each check takes plain data, so that a test can forge a violation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ RECORDED_FIRST = LOOKS | {"log.exported", "log.evidence_taken"}
 class Violation:
     """A broken invariant.
 
-    `kind` groups violations in the report. `safety` violations break the product's promises, others are wrong
-    responses.
+    The report groups violations by `kind`. If `safety` is true, a promise of the product is broken. Otherwise it is a
+    wrong response.
     """
 
     kind: str
@@ -37,7 +37,7 @@ Mark = tuple[str, str, str]
 
 
 def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[str]:
-    """Yield the marks of an entry by which the journal finds it: a key in the detail, or what the entry is about."""
+    """Yield the marks by which the journal finds an entry: keys in its detail, or what the entry is about."""
     detail = entry["detail"]
     text = json.dumps(detail) + comments.get(str(detail.get("comment_id", "")), "")
     yield from set(KEY.findall(text))
@@ -56,7 +56,7 @@ def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[
 
 
 def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, str]) -> Counter[Mark]:
-    """Count how often each (tenant, event, mark) is in the logs."""
+    """Count how often each (tenant, event, mark) occurs in the logs."""
     found: Counter[Mark] = Counter()
     for tenant, lines in logs.items():
         for line in lines:
@@ -72,7 +72,7 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
 
 
 def once(acts: Iterable[IntendedAct], found: Counter[Mark]) -> list[Violation]:
-    """Check that every acknowledged act is in the log exactly once, and that refused acts are not."""
+    """Check that the log has each acknowledged act exactly once, and no refused act."""
     groups: dict[Mark, list[IntendedAct]] = defaultdict(list)
     for act in acts:
         if act.changes and act.calls:
@@ -105,7 +105,11 @@ def _violation(kind: str, group: list[IntendedAct], there: int, *, safety: bool 
 
 
 def answers(acts: Iterable[IntendedAct]) -> list[Violation]:
-    """Find wrong responses: 5xx other than 503, 4xx that do not fit, and "nothing was changed" before a replay."""
+    """Find wrong responses: a 5xx other than 503, a 4xx that is not expected, a false "nothing was changed".
+
+    If the server replays the first answer, the act was done by an earlier try. That try must not have got "nothing was
+    changed".
+    """
     wrong = []
     for act in acts:
         for call in act.calls:
@@ -142,7 +146,7 @@ def replayed(tenant: str, replay: Replay, at: datetime, grace: Any) -> list[Viol
 
 
 def signed(tenant: str, lines: list[dict[str, Any]], notes: Iterable[str]) -> list[Violation]:
-    """Check that every checkpoint that was ever seen belongs to this log."""
+    """Check that every checkpoint that anybody has seen belongs to this log."""
     leaves = [bytes.fromhex(line["leaf_hash"]) for line in lines]
     found = [tree.follows(leaves, note) for note in notes]
     return [Violation("the log is not what was signed", f"{tenant}: {words}") for words in found if words]
@@ -152,10 +156,10 @@ def signed(tenant: str, lines: list[dict[str, Any]], notes: Iterable[str]) -> li
 
 
 def mails(received: Iterable[tuple[str, str, bytes]], sent: Iterable[tuple[str, str]]) -> list[Violation]:
-    """Check that every mail that the outbox calls delivered has arrived, and that repeated mails are equal byte by
-    byte.
+    """Check that every mail that the outbox calls delivered has arrived. Copies of one mail must have the same bytes.
 
-    `received`: (Message-ID, recipient, bytes); `sent`: (Message-ID, recipient) of the delivered rows.
+    `received` has (Message-ID, recipient, bytes) of each mail. `sent` has (Message-ID, recipient) of each delivered
+    row.
     """
     bodies: dict[tuple[str, str], set[bytes]] = defaultdict(set)
     arrived = set()
@@ -176,7 +180,7 @@ def mails(received: Iterable[tuple[str, str, bytes]], sent: Iterable[tuple[str, 
 
 
 def row_of(message_id: str) -> str:
-    """Return the id of the outbox row from a Message-ID: the part before the first dot. A hash can follow the dot."""
+    """Return the id of the outbox row in a Message-ID: the part before the first dot, which a hash can follow."""
     return message_id.strip("<>").partition("@")[0].partition(".")[0]
 
 
@@ -189,7 +193,7 @@ def _difference(first: bytes, second: bytes) -> str:
 def engineers_got_mail(
     replay: Replay, texts_by_address: Mapping[str, str], address_of: Mapping[str, str]
 ) -> list[Violation]:
-    """Check that each engineer got at least one mail about each of their access requests that ended."""
+    """Check that each engineer got at least one mail about each of their access requests that has ended."""
     wrong = []
     for life in replay.lives.values():
         if life.state in ("DENIED", "EXPIRED", "CLOSED"):
@@ -207,8 +211,9 @@ def hooks(
     since: int,
     events: Iterable[str],
 ) -> list[Violation]:
-    """Check that each entry of these events, from number `since` on, was sent at least once, and always with the same
-    body.
+    """Check that each entry of these events was sent at least once, and each time with the same body.
+
+    Entries before the number `since` are not checked.
     """
     bodies: dict[int, set[bytes]] = defaultdict(set)
     ids: dict[int, set[str]] = defaultdict(set)

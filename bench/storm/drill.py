@@ -1,6 +1,6 @@
-"""The drill: make a backup under load with the documented commands, lose the machine, and restore on another.
+"""The drill: make a backup under load with the documented commands, lose the machine, and restore on another machine.
 
-The commands come from docs/operators.md of the source tree, so the drill tests what operators read.
+The commands are read from docs/operators.md of the source tree, so the drill tests what operators read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def commands(tree: Path) -> dict[str, str]:
 
 
 class Drill(Storm):
-    """A storm without faults and with a backup in the middle. Then the machine is lost, and a new one replaces it."""
+    """A storm without faults, during which a backup is made.
+
+    Then the machine is lost, and a new machine replaces it.
+    """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{**named, "with_faults": False})
@@ -67,7 +70,7 @@ class Drill(Storm):
         print(f"The backup took {self.backup_took:.1f} s", flush=True)
 
     def _shell(self, command: str, installation: Installation, *, cwd: Path, **more: str) -> str:
-        """Run a printed command as an operator does, in this directory."""
+        """Run a documented command in this directory, as an operator does. Return its output."""
         env = {**installation.env, **more}
         if self.server is not None:
             # The programs in the server's own version come first.
@@ -83,7 +86,10 @@ class Drill(Storm):
     # --- Afterwards --------------------------------------------------------------------------------------------
 
     def calm_down_and_check(self, journal: Any) -> list[Violation]:
-        """End everything immediately. Only the backup, the key and the newest heads are left."""
+        """Lose the machine: end everything immediately. Only the backup, the key and the newest heads are left.
+
+        Then restore.
+        """
         self.memory_ended = processes.memory(self.installation.family())
         heads = self.directory / "log_heads.sqlite3"
         notes_before = Reader(self.installation, self.cast).heads()
@@ -109,7 +115,7 @@ class Drill(Storm):
             self.proxy.kill()
 
     def _restore(self, heads: Path) -> None:
-        """Restore on a new machine: a new directory, a new server, and the saved files."""
+        """Restore on a new machine: a new directory and a new server, with the saved files."""
         elsewhere = self.directory / "elsewhere"
         url = ""
         if self.server is not None:
@@ -154,7 +160,7 @@ class Drill(Storm):
         return found
 
     def _reported_as_documented(self) -> list[Violation]:
-        """Check that `verify_audit` prints BAD and the signed length of each log that is shorter than its head."""
+        """Check that `verify_audit` prints BAD and the signed length for each log that is shorter than its head."""
         try:
             output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
             status = 0

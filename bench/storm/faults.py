@@ -1,4 +1,4 @@
-"""The faults of a storm. The seed determines them before the storm, and each is recorded when it happens."""
+"""The faults of a storm. The seed determines them before the storm. Each is recorded when it happens."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill 
 
 @dataclass
 class Fault:
-    """One fault. `over` is when nothing prevented acts any more, and the limit counts from then."""
+    """One fault. `over` is the time from which nothing prevents acts any more. Recovery is measured from it."""
 
     at: float
     kind: str
@@ -83,9 +83,9 @@ class Fault:
 def plan(
     seed: int, seconds: float, database: str, *, kinds: Sequence[str] = (), has_small_disk: bool = False
 ) -> list[Fault]:
-    """Draw the faults of a storm. The same seed gives the same faults at the same times.
+    """Choose the faults of a storm. The same seed gives the same faults at the same times.
 
-    With `kinds`, each of these happens once, in this order, spread over the storm.
+    With `kinds`, exactly these faults happen, in this order and evenly spread over the storm.
     """
     dice = random.Random(f"faults {seed}")
     if kinds:
@@ -109,7 +109,7 @@ def plan(
 
 @dataclass
 class Weather:
-    """Carries out the planned faults in one installation, one after another."""
+    """Makes the planned faults happen in one installation, one after another."""
 
     installation: Installation
     mail: MailServer
@@ -147,7 +147,7 @@ class Weather:
         fault.note = f"one of {len(workers)}"
 
     def freeze_one_worker(self, fault: Fault) -> None:
-        """Stop a worker, and continue it only after the supervisor must have noticed."""
+        """Stop a worker with a signal. Continue it only when the supervisor has had time to notice."""
         workers = self.installation.web_workers()
         if not workers:
             return
@@ -227,7 +227,7 @@ class Weather:
         fault.over = self.server.restart()
 
     def hang(self, fault: Fault) -> None:
-        """Stop the server without killing it. Its kernel still acknowledges data, so no TCP time limit notices."""
+        """Stop the server without killing it. Its kernel still acknowledges data, so no time limit of TCP helps."""
         assert self.server is not None
         family = self.server.freeze()
         self._probe(fault)
@@ -235,7 +235,7 @@ class Weather:
         processes.send(signal.SIGCONT, *family)
 
     def _probe(self, fault: Fault) -> None:
-        """Record how long /healthz takes while the database hangs."""
+        """Record how long /healthz takes to answer while the database hangs."""
         time.sleep(0.5)
         status, seconds, _body = self.installation.probe("/healthz", timeout=30.0)
         fault.note = f"/healthz {status} in {seconds:.2f} s"
@@ -275,7 +275,7 @@ class Weather:
         self._order("cut-before-commit 0")
 
     def fill_disk(self, fault: Fault) -> None:
-        """Fill the disk of the database completely. If the server ends, start it again when there is space."""
+        """Fill the disk of the database completely. If the database server ends, start it when there is space again."""
         assert self.small_disk is not None
         filler = self.small_disk / "filler"
         with filler.open("wb") as file:
@@ -298,7 +298,7 @@ class Weather:
             fault.over = self.server.wait_until_up()
 
     def lock_sqlite(self, fault: Fault) -> None:
-        """Hold SQLite's write lock, as a copy program or a careless operator does."""
+        """Hold SQLite's write lock for some seconds, as a copy program or a careless operator might."""
         path = Path(self.installation.env["DATA_DIR"]) / "lockbox.sqlite3"
         holder = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:

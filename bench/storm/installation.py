@@ -1,4 +1,4 @@
-"""The installation under test: its directory, port and database, and its processes by their task."""
+"""The installation under test: its directory, its port, its database, and its processes by what they do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY_WITHIN = 120.0
 
 
 def free_port() -> int:
-    """Return a port that nobody uses, below the ports that the system gives to outgoing connections."""
+    """Return a port that is not in use, below the range that the system uses for outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(12_000, 20_000)
         with socket.socket() as probe:
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Installation:
-    """An installation that runs from a source tree. Methods start it, find its processes, and stop or kill them."""
+    """An installation that runs from a source tree. Its processes can be started, found, stopped and killed."""
 
     def __init__(
         self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0, data: Path | None = None
@@ -64,7 +64,7 @@ class Installation:
     # --- Setting up --------------------------------------------------------------------------------------------
 
     def prepare(self, *, tenants: int) -> None:
-        """Create an empty database, the log's key, the world, and the package for the command line."""
+        """Prepare an empty database, the log's key, the storm's world, and the package of the command line."""
         self.manage("migrate", "--noinput", "-v0")
         self.manage("log_key", "create", "--if-missing")
         self.run([sys.executable, str(Path(__file__).with_name("world.py")), str(self.facts), str(tenants)])
@@ -106,7 +106,7 @@ class Installation:
         raise CannotStart(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self, within: float = 60.0) -> None:
-        """Stop with SIGTERM, as an operator does. Then kill processes that have not ended."""
+        """Send SIGTERM, as an operator does, and wait. Kill the processes that have not ended within this time."""
         if self.process is None:
             return
         family = processes.tree(self.process.pid)
@@ -119,7 +119,7 @@ class Installation:
         self.process = None
 
     def kill_supervisor(self) -> None:
-        """Kill only the supervisor. Its helper ends the children, and nothing starts them again."""
+        """Kill only the supervisor. The undertaker then ends its children, and nothing starts them again."""
         assert self.process is not None
         family = processes.tree(self.process.pid)
         self.process.kill()
@@ -130,7 +130,7 @@ class Installation:
         processes.send(signal.SIGKILL, *family[1:])
 
     def probe(self, path: str, timeout: float = 5.0) -> tuple[int, float, str]:
-        """Call a probe. Return the status (0 without a response), the seconds and the body."""
+        """Call a probe. Return the status (0 if no response came), the seconds it took, and the body."""
         begun = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -149,7 +149,7 @@ class Installation:
         return processes.tree(self.process.pid) if self.process is not None else []
 
     def part(self, kind: str) -> int | None:
-        """Return the supervisor's child of this kind: the web server's main process, a cluster or the beat."""
+        """Return the process id of the supervisor's child of this kind: web server (main process), cluster or beat."""
         if self.process is None:
             return None
         for pid in processes.children(self.process.pid):
@@ -162,7 +162,7 @@ class Installation:
         return None
 
     def web_workers(self) -> list[int]:
-        """Return the processes that answer calls: the main process's children except Python's helper."""
+        """Return the processes that answer calls: the web server's children, except Python's helper process."""
         master = self.part("web")
         found = processes.children(master) if master else []
         return [pid for pid in found if "resource_tracker" not in processes.command(pid)]
@@ -174,7 +174,7 @@ class Installation:
 
 
 class CannotStart(Exception):
-    """The storm can't begin or continue, because a part of its own did not start."""
+    """A part of the storm itself did not start, so the storm can't begin or continue."""
 
 
 class CommandFailed(Exception):

@@ -1,4 +1,4 @@
-"""What the callers saw: every call with its response, written as it comes, and the outcome of each act."""
+"""What the callers saw: every call with its response, written immediately, and the outcome of each act."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.storm.calling import Answer
 
 
 class Outcome(StrEnum):
-    """What a response tells the caller about the act."""
+    """What a response tells the caller about what happened to the act."""
 
     #: The act is done.
     DONE = "done"
@@ -45,7 +45,7 @@ RACES = frozenset({409, 412, 429})
 
 
 def code_of(answer: Answer) -> str:
-    """Return the stable code of a problem, or that of Azure's contract or SCIM. Return an empty text for a page."""
+    """Return the stable code in a problem document, or in an error of Azure's contract or of SCIM. "" for a page."""
     try:
         found = json.loads(answer.body)
     except ValueError:
@@ -62,9 +62,9 @@ def says_unknown(answer: Answer) -> bool:
 
 
 def judged(answer: Answer, *, refusals: frozenset[int] = frozenset()) -> Outcome:
-    """Return the outcome in a response.
+    """Return the outcome that a response reports.
 
-    `refusals` are statuses with which this act may be refused, in addition to RACES.
+    A status of `refusals` or RACES means that the act was refused as expected.
     """
     if answer.status == 0:
         return Outcome.LOST
@@ -89,7 +89,7 @@ _STRONGEST_FIRST = (
 
 @dataclass
 class Call:
-    """One try: its times and its response."""
+    """One try of an act: its times and its response."""
 
     begun: float
     ended: float
@@ -102,9 +102,9 @@ class Call:
 
 @dataclass
 class IntendedAct:
-    """One act that somebody wanted to do once, with all its tries.
+    """An act that somebody wanted to do once, with all tries of it.
 
-    `event` and `mark` identify its entry in the log of `tenant`. An act without an event only reads.
+    `event` and `mark` find its entry in the log of `tenant`. An act without an event only reads.
     """
 
     number: int
@@ -120,7 +120,7 @@ class IntendedAct:
 
     @property
     def outcome(self) -> Outcome:
-        """Return the outcome of all tries together: done if one try succeeded, open if one may have succeeded."""
+        """The outcome of all tries together: done if one try succeeded, and open if one may have succeeded."""
         seen = {call.outcome for call in self.calls}
         for each in _STRONGEST_FIRST:
             if each in seen:
@@ -141,7 +141,7 @@ class IntendedAct:
 
 
 class Journal:
-    """Every act, in memory and as a line of a file. The file is complete even if the storm is killed."""
+    """Every act, in memory and as a line of a file. No line is lost if the storm is killed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", buffering=1)

@@ -1,6 +1,6 @@
-"""The life cycles of docs/lifecycle.md as separate data, and the check of a log against them.
+"""Checks a log against the life cycles of docs/lifecycle.md, which are written here a second time as data.
 
-Nothing here is imported from the product. Otherwise an error in its table would also be here.
+Nothing is imported from the product. Otherwise an error in the product's table would be an error here too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def instant(text: str) -> datetime:
 
 @dataclass
 class Life:
-    """One access request, as its log describes it."""
+    """One access request, as the log describes it."""
 
     id: str
     engineer: str
@@ -62,7 +62,7 @@ class Life:
 
 @dataclass
 class Replay:
-    """What one tenant's log says: the access requests in it, and everything in it that must not be."""
+    """What one tenant's log reports: the access requests, and everything that must not happen."""
 
     provider_for: timedelta
     customer_for: timedelta
@@ -73,7 +73,7 @@ class Replay:
     last_at: datetime | None = None
 
     def read(self, lines: Iterable[dict[str, Any]]) -> Replay:
-        """Read the lines of an export, in order."""
+        """Read the lines of an export, which are in order. Return this object."""
         for number, line in enumerate(lines):
             entry = line["entry"]
             if entry is None:
@@ -199,7 +199,7 @@ class Replay:
     # --- At the end --------------------------------------------------------------------------------------------
 
     def overdue(self, at: datetime, grace: timedelta) -> list[str]:
-        """Return everything that the sweep should have ended within the grace period, and did not."""
+        """Return what the sweep should have ended by now but did not: all that is overdue for longer than `grace`."""
         found = []
         for life in self.lives.values():
             if life.state.startswith("PENDING") and life.decide_by + grace < at:

@@ -21,7 +21,7 @@ STEP_SECONDS = 30
 
 
 def totp(secret: str, step: int) -> str:
-    """Return the code that an authenticator app shows in this half minute (RFC 6238)."""
+    """Return the code that an authenticator app shows in this time step of 30 seconds (RFC 6238)."""
     digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
@@ -29,7 +29,7 @@ def totp(secret: str, step: int) -> str:
 
 @dataclass
 class Person:
-    """A person with a browser, a token and an authenticator app. Only one client plays this person."""
+    """A person with a browser, a token and an authenticator app. Always the same client plays this person."""
 
     name: str
     id: str
@@ -46,9 +46,9 @@ class Person:
     last_step: int = 0
 
     def next_code(self) -> str:
-        """Return a code that was not used before, or "" if the app shows none yet.
+        """Return a code that was not used before, or "" if the app shows no such code yet.
 
-        The code of the next half minute is also valid.
+        The code of the next time step is accepted too, so it can be used early.
         """
         now = int(time.time()) // STEP_SECONDS
         step = max(self.last_step + 1, now)
@@ -58,7 +58,7 @@ class Person:
         return totp(self.secret, step)
 
     def keep_code(self, answer: Answer) -> None:
-        """If nothing was changed, the code was not used, and can be typed again."""
+        """Use the last code again, if the answer says that nothing was changed: the code was not used up."""
         if answer.status == 503:
             self.last_step -= 1
 
@@ -72,7 +72,7 @@ class Person:
 
 @dataclass
 class Machine:
-    """A client of the API. It proves its secret, and gets a token for an hour."""
+    """A client of the API. With its secret, it gets a token that is valid for an hour."""
 
     name: str
     id: str
@@ -93,7 +93,7 @@ class Ticket:
 
 @dataclass
 class Asked:
-    """An access request as the callers know it. `tried` contains who has tried which act, with any outcome."""
+    """An access request as the callers know it. `tried` has who has tried which act, with any outcome."""
 
     id: str
     tenant: str
@@ -106,7 +106,7 @@ class Asked:
 
 
 class Board:
-    """What the callers know. All callers share it, and it may be out of date."""
+    """What the callers know about tickets, access requests and people. All callers share it. It may be out of date."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -123,7 +123,7 @@ class Board:
             self.asked.setdefault(row.id, row)
 
     def ticket(self, dice: random.Random, tenant: str | None, *states: str) -> Ticket | None:
-        """Return one of the tenant's newest tickets in one of these states, as far as the callers know."""
+        """Return a ticket in one of these states, chosen from the newest ones of this tenant (or of all tenants)."""
         with self._lock:
             rows = [row for row in self.tickets.values() if tenant in (None, row.tenant) and row.state in states]
         return dice.choice(rows[-40:]) if rows else None
@@ -142,9 +142,9 @@ class Board:
         return dice.choice(rows[-60:]) if rows else None
 
     def try_once(self, row: Asked, who: str, what: str) -> bool:
-        """Return whether this human has not tried this act before, and record the try.
+        """Record that this human tries this act. Return False if they have tried it before.
 
-        A second try would look like a second act.
+        A caller must not try twice, because the log would then seem to have a repeated act.
         """
         with self._lock:
             if (who, what) in row.tried:

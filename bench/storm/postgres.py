@@ -1,6 +1,6 @@
-"""A PostgreSQL server for the storm: durable, with the role of docs/operators.md, and easy to stop and crash.
+"""A PostgreSQL server for the storm. It is durable, has the role of docs/operators.md, and can be stopped and crashed.
 
-The application's connections lead through a proxy that can cut or hold them. The storm's own connections do not.
+The application's connections go through a proxy that can cut or hold them. The storm's own connections do not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTIONS = {"max_connections": "120", "listen_addresses": "127.0.0.1", "shared_bu
 
 
 def _programs() -> ModuleType:
-    """Return `bin/_with_postgres.py`, which finds PostgreSQL's programs and the account that can run them."""
+    """Return the module `bin/_with_postgres.py`, which finds PostgreSQL's programs and an account that can run them."""
     spec = importlib.util.spec_from_file_location("_with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert spec is not None
     assert spec.loader is not None
@@ -41,7 +41,10 @@ def _programs() -> ModuleType:
 
 
 class Server:
-    """One server. `disk` is the directory of its data: a small file system if the disk is to fill up."""
+    """A server.
+
+    `disk` is the directory of its data, which is on a small file system if the storm is to fill the disk.
+    """
 
     def __init__(self, log: Path, *, disk: Path | None = None) -> None:
         self.log, self.port = log, free_port()
@@ -70,7 +73,7 @@ class Server:
             admin.execute(DATABASE)
 
     def start(self) -> float:
-        """Start the server. Return when it accepted connections, after a crash and recovery too."""
+        """Start the server, which may first recover from a crash. Return the time at which it accepted connections."""
         settings = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -91,13 +94,13 @@ class Server:
         raise CannotStart(f"PostgreSQL did not come up: {self.log.read_text(errors='replace')[-2000:]}")
 
     def connect(self, database: str = "lockbox", **options: Any) -> psycopg.Connection[Any]:
-        """Connect as the superuser, without the proxy."""
+        """Connect as the superuser, and not through the proxy."""
         return psycopg.connect(
             host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True, **options
         )
 
     def url(self, port: int, database: str = "lockbox") -> str:
-        """Return the address for the documented role, with the port of the server or of the proxy."""
+        """Return the URL for the documented role. `port` is the server's own port or the proxy's."""
         return f"postgres://lockbox:choose%20one@127.0.0.1:{port}/{database}"
 
     # --- Faults ------------------------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ class Server:
         return self.start()
 
     def terminate_sessions(self, share: float, dice: Any) -> int:
-        """End some of the application's sessions, as a failover or an operator does."""
+        """End this share of the application's sessions, as a failover or an operator does. Return how many."""
         with self.connect() as admin:
             found = [row[0] for row in admin.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'lockbox'")]
             chosen = [pid for pid in found if dice.random() < share]

@@ -1,4 +1,4 @@
-"""Find and signal processes by their parents: only processes that this storm started."""
+"""Finds and signals the processes that this storm started. They are found through their parents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def children(pid: int) -> list[int]:
 
 
 def tree(pid: int) -> list[int]:
-    """Return this process and all its descendants, parents first."""
+    """Return this process and all its descendants. Each process comes after its parent."""
     every, found, begun = parents(), [pid], 0
     while begun < len(found):
         found += [child for child, parent in sorted(every.items()) if parent == found[begun]]
@@ -48,7 +48,7 @@ def send(number: signal.Signals, *pids: int) -> None:
 
 
 def memory(pids: list[int]) -> int:
-    """Return the memory of these processes in bytes. Shared pages count once (PSS)."""
+    """Return the memory of these processes in bytes. Memory that they share counts once (PSS)."""
     total = 0
     for pid in pids:
         try:

@@ -19,7 +19,7 @@ CHUNK = 65_536
 
 
 class Line:
-    """A pair: one connection from the application, and its matching connection to the server."""
+    """One connection from the application, and the connection to the server that belongs to it."""
 
     def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.proxy, self.client, self.server = proxy, client, server

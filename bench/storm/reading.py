@@ -1,4 +1,4 @@
-"""Read what is left after a storm: logs and evidence through the API, rows and heads with separate SQL."""
+"""Read what a storm has left: logs and evidence through the API, and rows and heads with SQL of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TABLE = "requests_app_"
 
 
 class Database:
-    """A few queries of the product's tables. UUIDs have the form that the API uses."""
+    """Reads a few of the product's tables. UUIDs are returned in the form that the API uses."""
 
     def __init__(self, installation: Installation, server: Server | None) -> None:
         self.path, self.server = Path(installation.env["DATA_DIR"]) / "lockbox.sqlite3", server
@@ -63,9 +63,9 @@ class Database:
         }
 
     def bring_forward(self, *, claims: bool = False) -> None:
-        """Make waiting messages due now, because a storm can't wait hours for their next attempt.
+        """Make waiting messages due now, because the storm does not wait hours for their next attempt.
 
-        With `claims`, also end their leases. Use it only if no process is left that may hold one.
+        With `claims`, also end their leases. Use this only if no process is left that could hold a lease.
         """
         also = ", claimed_until = NULL" if claims else ""
         self.do(
@@ -92,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 
 class Reader:
-    """An auditor of each tenant, with a token."""
+    """Reads through the API, with the token of an auditor in each tenant."""
 
     def __init__(self, installation: Installation, cast: Cast) -> None:
         self.installation, self.cast = installation, cast
@@ -119,7 +119,7 @@ class Reader:
         return self.get(slug, "log/checkpoint", "text/plain", tries=tries).decode()
 
     def verified(self, slug: str, directory: Path) -> list[Violation]:
-        """Download evidence of the whole log, and verify it with the verifier, which needs nothing of the product."""
+        """Download evidence of the whole log, and verify it with the verifier, which uses no code of the product."""
         bundle = directory / f"{slug}.zip"
         bundle.write_bytes(self.get(slug, "log/evidence"))
         key = directory / f"{slug}.key"
@@ -134,7 +134,7 @@ class Reader:
         return [Violation("the verifier does not say GOOD", f"{slug}: {done.stdout[-600:]}{done.stderr[-300:]}")]
 
     def heads(self) -> list[str]:
-        """Return the notes of the heads that are stored outside the database."""
+        """Return the notes of the heads that the product stores outside the database."""
         path = Path(self.installation.env["DATA_DIR"]) / "log_heads.sqlite3"
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:

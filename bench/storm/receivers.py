@@ -1,4 +1,4 @@
-"""Servers that receive the storm's mails and webhooks. They record everything, and can be told to behave badly."""
+"""Servers that receive the storm's mails and webhooks. They record everything, and can be made to behave badly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bench.storm.installation import free_port
 
 
 class MailServer:
-    """An SMTP server that can hang at any line. `manner` is how it treats the next connections.
+    """An SMTP server that can misbehave. `manner` is how it treats the next connections.
 
-    well: accepts every mail · hang: accepts the connection and sends nothing · deaf: accepts the mail and cuts the
-    connection before it says so · busy: answers 451 to everything
+    well: accepts every mail · hang: accepts the connection and sends nothing · deaf: accepts the mail, but cuts the
+    connection before it confirms · busy: answers 451 to everything
     """
 
     def __init__(self, record: Path) -> None:
@@ -106,7 +106,10 @@ class MailServer:
 
 
 class Hooks:
-    """A receiver of webhooks. `manner`: well · fail (500) · slow · endless (a response without an end) · cut."""
+    """A server that receives webhooks. `manner` is how it answers.
+
+    well · fail (500) · slow · endless (an answer without an end) · cut
+    """
 
     def __init__(self, record: Path) -> None:
         self.port, self.manner = free_port(), "well"

@@ -25,7 +25,7 @@ def acknowledged(acts: Iterable[IntendedAct]) -> list[IntendedAct]:
 
 
 def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
-    """Return the seconds from the fault's end to the first success of an act that began after it."""
+    """Return how many seconds after the fault's end an act first succeeded, of those that began after the end."""
     ended = [
         call.ended
         for act in acts
@@ -37,7 +37,10 @@ def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
 
 
 def last_failure(fault: Fault, calls: list[Call], until: float) -> float:
-    """Return the seconds from the fault's end to the end of the last call that it broke, before the next fault."""
+    """Return how many seconds after the fault's end the last broken call ended.
+
+    Only calls that ended before `until` count.
+    """
     ended = [
         call.ended
         for call in calls
@@ -47,7 +50,7 @@ def last_failure(fault: Fault, calls: list[Call], until: float) -> float:
 
 
 def availability(calls: list[Call], faults: list[Fault]) -> tuple[float, int]:
-    """Of the calls that overlap no fault, return the share with an expected response, and their number."""
+    """Return the share of calls that got an expected response, and their number. Calls during a fault do not count."""
     outside = [
         call
         for call in calls
@@ -74,7 +77,7 @@ def machine() -> str:
 
 
 def numbers(result: Result) -> dict[str, Any]:
-    """Return the numbers for the table of docs/reliability.md."""
+    """Return the numbers that the table of docs/reliability.md shows."""
     done = acknowledged(result.acts)
     calls = [call for act in result.acts for call in act.calls]
     lasted = [act.ended - act.begun for act in done]

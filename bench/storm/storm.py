@@ -1,4 +1,4 @@
-"""One storm: set up, act while faults happen, calm down, check."""
+"""Runs one storm: sets it up, lets people act while faults happen, waits until all is calm, and checks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LEAST_CALM, LONGEST_CALM = 12.0, 900.0
 
 @dataclass
 class Result:
-    """Everything that a report needs."""
+    """Everything that the report needs."""
 
     seed: int
     seconds: float
@@ -66,7 +66,7 @@ class Result:
 
 
 class Storm:
-    """A storm. `directory` contains all its files: data, logs, the journal, and what the receivers got."""
+    """A storm. All its files are below `directory`: data, logs, the journal, and what the receivers got."""
 
     def __init__(
         self, tree: Path, directory: Path, database: str, *, seed: int, seconds: float, pace: float = 1.0,
@@ -149,7 +149,7 @@ class Storm:
         return result
 
     def while_it_blows(self, begun: float) -> None:
-        """Do nothing. The drill makes its backup in this call during the storm."""
+        """Do nothing here. The drill overrides this to make its backup during the storm."""
 
     def clean_up(self) -> None:
         if hasattr(self, "installation"):
@@ -172,7 +172,7 @@ class Storm:
         ]
 
     def _add_webhooks(self) -> None:
-        """Add webhooks as each tenant's administrator, after a confirmation."""
+        """As each tenant's administrator, confirm and add webhooks."""
         here = self.installation
         line = Client(
             99, self.seed, StormTarget(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
@@ -190,7 +190,7 @@ class Storm:
             self.hooked_since[slug] = len(Reader(self.installation, self.cast).log(slug))
 
     def _watch(self, stop: threading.Event) -> None:
-        """Store checkpoints outside the installation, as an auditor does, and record its use of memory."""
+        """Until `stop` is set, store checkpoints outside, as an auditor does, and record the use of memory."""
         reader, number = Reader(self.installation, self.cast), 0
         while not stop.wait(3.0):
             slug = f"tenant-{number % len(self.cast.tenants)}"
@@ -218,9 +218,9 @@ class Storm:
         return self.check(journal.acts)
 
     def _calm_down(self) -> None:
-        """Wait until every message is sent and every passed deadline is recorded, or the time limit is over.
+        """Wait until every message is sent and every passed deadline is recorded.
 
-        A long queue may take its time, up to a limit, if it gets shorter all the time.
+        Stop waiting when the time limit is over. A long queue gets more time as long as it becomes shorter.
         """
         began = shorter_at = time.monotonic()
         self.calmed_at, fewest = dt.datetime.now(dt.UTC), math.inf
@@ -240,14 +240,14 @@ class Storm:
         self.calm_took = time.monotonic() - began
 
     def _overdue(self) -> bool:
-        """Return whether the sweep still has work."""
+        """Return whether something is overdue that the sweep has not ended yet."""
         past = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
         text = "SELECT 1 FROM requests_app_accessrequest WHERE state LIKE 'PENDING%' AND decide_by < '{}'"
         window = "SELECT 1 FROM requests_app_grant WHERE closed_at IS NULL AND closes_at < '{}'"
         return any(self.rows.rows(sql.format(past)) for sql in (text, window))
 
     def _stop_all_but_web(self) -> None:
-        """Stop everything except the web server, which stays for the checks."""
+        """Stop everything except the web server, which the checks still need."""
         self.installation.stop()
         self.installation.manage("checkpoint")
         with self.installation.log.open("ab") as out:
@@ -302,8 +302,9 @@ class Storm:
         return found
 
     def _delivered(self) -> list[tuple[str, str]]:
-        """Return Message-ID and recipient of each mail that the outbox calls delivered and that was sent as a separate
-        mail.
+        """Return (Message-ID, recipient) of each mail that the outbox calls delivered.
+
+        Messages in a combined mail are left out.
         """
         found = []
         for _number, recipient, _topic, rendered in self.rows.mails():
@@ -314,7 +315,7 @@ class Storm:
 
 
 def _texts(received: list[tuple[str, str, bytes]]) -> dict[str, str]:
-    """Return the text of everything that was sent to each address."""
+    """Return, by address, the text of everything that was sent to it."""
     import email
     from email import policy
 

@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 over leaf hashes, and checkpoints of it (C2SP tlog-checkpoint)."""
+"""The Merkle tree of RFC 6962 over leaf hashes, and checks of checkpoints (C2SP tlog-checkpoint) against it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checkpoint(note: str) -> Checkpoint:
 
 
 def follows(leaves: list[bytes], note: str) -> str:
-    """Return why the log with these leaves does not continue the signed checkpoint, or an empty text."""
+    """Return why a log with these leaves does not continue the signed checkpoint, or an empty text if it does."""
     signed = checkpoint(note)
     if signed.size > len(leaves):
         return f"{signed.origin}: {signed.size} entries were signed, and there are {len(leaves)}"

@@ -1,8 +1,7 @@
-"""Write the world of a storm into an empty database, with the code of the tested source tree.
+"""Write the people and tenants of a storm into an empty database, with the code of the tested source tree.
 
-Usage: python world.py FACTS-FILE TENANTS, in the directory of that tree and with the settings of the installation.
-The people and tenants are written as rows, as an installation has them on its first day. Every later act goes
-through an interface of the product.
+Usage: python world.py FACTS-FILE TENANTS, in the directory of that tree and with the settings of the installation. The
+rows are those of an installation on its first day. Every later act goes through an interface of the product.
 """
 
 from __future__ import annotations
@@ -110,7 +109,10 @@ def _content(root: Path, world: dict[str, Any]) -> None:
 
 
 def _callers(world: dict[str, Any]) -> dict[str, Any]:
-    """Make a personal token for everybody, and for each tenant a client that decides and a client of a directory."""
+    """Make a personal token for everybody.
+
+    For each tenant, also make a client that decides and a client for a directory.
+    """
     from requests_app import operations
     from requests_app.domain import clock
     from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope, in_order
