@@ -14,7 +14,7 @@ from requests_app.words import links
 #: Scripts with letters that look alike. A name that mixes them is suspicious.
 LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 
-#: Characters that need no space or change the order of others: bidirectional controls, zero width, fillers.
+#: Characters that a reader can't see, or that change the order of others: controls, zero width, fillers.
 _HIDDEN_RANGES = (
     (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD),
     (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),

@@ -16,7 +16,7 @@ from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tena
 from requests_app.doors.admin.searching import Search
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
 
-#: How the operations handle a change that weakens customers.
+#: A note beside changes that can weaken the protection of customers.
 _ANNOUNCED = _(
     "If any customer has ever switched Lockbox on, a change that weakens customers' protection is announced. The "
     "customers' people get a mail immediately, a second member of the staff must confirm the change, and the "

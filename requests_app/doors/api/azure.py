@@ -258,7 +258,7 @@ class NothingOfAzure(AzureView):
         return frozenset(self.request.query_params)
 
 
-#: Resource, act, and what the act does, with the names that roles in Azure use.
+#: The resource, the act, and what the act does. Resources and acts have the names that roles in Azure use.
 _OPERATIONS = (
     ("requests", "read", "Read access requests"),
     ("requests/updateApproval", "action", "Decide on access requests"),

@@ -46,7 +46,7 @@ class ApiView(APIView):
     scopes: ClassVar[dict[str, Scope]] = {}
     #: The query parameters that the route accepts.
     parameters: ClassVar[frozenset[str]] = frozenset()
-    #: Whether a POST changes something. It can then have an Idempotency-Key.
+    #: Whether a POST changes something, so that the call can have an Idempotency-Key.
     changes: ClassVar[bool] = True
     #: Whether this call can need a second person. It is then answered with 202 (`change_proposed`).
     may_be_proposed: ClassVar[bool] = False

@@ -23,13 +23,14 @@ from requests_app.templatetags.once import FIELD
 def form_of(request: HttpRequest) -> dict[str, Any]:
     """Return what a template needs to send the same form again, with the same one-time token.
 
-    Return {} if the form contains secrets or files, because a page can't send these again.
+    Return {} if the form contains files or secrets, because a page can't send these again. Only the proof of a decision
+    is not a reason: the page asks for it again.
     """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""
     if request.method != "POST" or not token or view in FILES or not keeping.is_from_our_page(request):
         return {}
-    # The page asks for a proof again. If a new password was typed, it would be missing.
+    # The page asks for the proof of a decision again, so this proof can be left out. No other secret can.
     proof = PROOF.get(view, frozenset())
     sent = [(name, value) for name, value in sent_with(request) if name not in proof and not name.startswith(PREFIX)]
     fields = [(name, value) for name, value in keeping.fields_of(request) if name != FIELD]

@@ -22,10 +22,10 @@ from requests_app.queries import actor_of
 
 #: The session's key for the last proof: when it was given, how, and by whom.
 STEPPED_UP = "stepped_up"
-#: The ways of a proof, as the session stores them: on a page that asks for the proof, and at the sign-in.
+#: The kinds of proof, as the session stores them: on a page that asks for the proof, and at the sign-in.
 PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
 SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
-#: These ways prove only one factor. They count only as long as the person has no second factor.
+#: These kinds of proof prove only one factor. They count only as long as the person has no second factor.
 _ONE_FACTOR = frozenset({PASSWORD, PASSWORD_SIGN_IN, SINGLE_SIGN_ON})
 
 

@@ -20,7 +20,7 @@ from requests_app.queries import tickets as queries
 from requests_app.words import sentences
 from requests_app.words.times import duration_words
 
-#: From so many resources on, the form has a search. The second number is how many it shows at a time.
+#: If there are more resources than the first number, the form has a search. It shows at most the second number.
 SEARCHED_FROM, SHOWN = 12, 40
 _TEXTAREA = {"rows": 6, "maxlength": limits.JUSTIFICATION_MAX}
 

@@ -13,7 +13,7 @@ from requests_app.models import Tenant
 from requests_app.words.times import duration_words
 
 NO_RULE = "none"
-#: The offered numbers of hours. The present number is offered too, if it is another one.
+#: The offered numbers of hours. The present number is offered too, if it is not in this list.
 HOURS = (1, 2, 4, 8, 12, 24, 48, 168)
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "class": "mono"}
 

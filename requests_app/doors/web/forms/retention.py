@@ -12,7 +12,7 @@ from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
 
 FOR_GOOD = "for-good"
-#: The offered numbers of days. The present number is offered too, if it is another one.
+#: The offered numbers of days. The present number is offered too, if it is not in this list.
 DAYS = (90, 180, 365, 2 * 365, 3 * 365, 5 * 365, 7 * 365, 10 * 365)
 
 
