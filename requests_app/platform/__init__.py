@@ -1,1 +1,1 @@
-"""Parts that any web application could use: HTTP to other machines, WebAuthn, encryption, sockets, databases."""
+"""Code that any web application could use: HTTP to other machines, WebAuthn, encryption, sockets, databases."""

@@ -1,4 +1,4 @@
-"""Builds absolute addresses of this site, for mails and other texts that people read outside of its pages."""
+"""Builds absolute URLs of this site, for mails and other texts that people read outside its pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from django.conf import settings
 
 
 def absolute(path: str) -> str:
-    """Return the address of a path under BASE_URL.
+    """Return the absolute URL of a path, built from BASE_URL.
 
-    It ignores the Host header, because the caller writes that header.
+    The Host header of the request is not used, because an attacker can choose its value.
     """
     return f"{settings.BASE_URL}{path}"

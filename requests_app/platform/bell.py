@@ -1,6 +1,6 @@
-"""Wakes the workers after the present transaction has committed.
+"""Queues tasks for the workers as soon as the current transaction has committed.
 
-If a signal is lost, the schedule sends the messages some seconds later.
+If queueing a task fails, the schedule runs the task anyway, some seconds later.
 """
 
 from django.db import transaction
@@ -23,10 +23,11 @@ LOOK_AT = 20
 
 
 def ring(*tasks: str) -> None:
-    """Queue these tasks after the commit, or now if no transaction is open. Without names: the drain of the outbox.
+    """Queue these tasks when the transaction commits, or now if no transaction is open.
 
-    If the queue can't be reached, the failure is only logged: a committed change must not be answered with an error.
-    The messages are safe in the outbox, which the schedule drains too.
+    Without names, queue the task that sends the messages of the outbox. If the queue can't be reached, the failure is
+    only logged, because the change is already committed and must not be answered with an error. No message is lost: the
+    outbox holds the messages, and the schedule sends them too.
     """
 
     # A named function and not a partial, because Django logs the name if it fails.
@@ -38,7 +39,7 @@ def ring(*tasks: str) -> None:
 
 
 def waiting() -> int:
-    """Count the queued tasks that no cluster has taken yet."""
+    """Count the queued tasks that no worker has taken yet."""
     return OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=clock.now()).count()
 
 

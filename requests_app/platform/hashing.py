@@ -1,7 +1,8 @@
 """Limits how many passwords a web process hashes at the same time.
 
-One hash needs 100 MiB and all cores, and anybody can cause one. Without a limit, 180 sign-ins at the same time took 3.3
-GB, and each of them held a thread. Commands and workers have no limit, because they hash one password after another.
+One hash needs 100 MiB and all cores, and anybody on the internet can cause one. Without a limit, 180 simultaneous
+sign-ins used 3.3 GB, and each of them held a thread. Commands and workers have no limit, because they hash one password
+after another.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _of_thread = threading.local()
 
 
 class Gate:
-    """Computes at most `at_once` hashes at the same time. At most `most` threads may compute or wait.
+    """Computes at most `at_once` hashes at the same time. At most `most` threads compute a hash or wait for one.
 
-    The last place is never given to a sign-in. So many sign-ins do not prevent people from confirming their identity,
+    One place is never given to a sign-in. So even if many people sign in, a person can still confirm their identity,
     for example for an approval.
     """
 
@@ -45,7 +46,11 @@ class Gate:
 
     @contextmanager
     def place(self, *, is_strangers: bool = False) -> Iterator[None]:
-        """Hold one of the places; a thread that already has a place keeps it. Raises Busy if all are taken."""
+        """Hold a place until the block ends. Raise Busy if all places are taken.
+
+        A thread that already has a place does not take another one. `is_strangers` means that the place is for a
+        sign-in.
+        """
         if getattr(_of_thread, "has_place", False):
             yield
             return
@@ -65,11 +70,11 @@ class Gate:
 
     @property
     def is_full(self) -> bool:
-        """Return whether a sign-in would find no place now."""
+        """Whether a sign-in would be refused now because all places are taken."""
         return self._taken >= self._most or self._strangers >= self._most_of_strangers
 
     def run(self, work: Callable[[], R]) -> R:
-        """Return the result of `work`. Raises Busy if its turn does not come in time."""
+        """Run `work` when a core is free, and return its result. Raise Busy if `work` could not begin in time."""
         if getattr(_of_thread, "is_hashing", False):  # a hasher that calls itself
             return work()
         with self.place():
@@ -94,7 +99,10 @@ _gate: Gate | None = None
 
 
 def bound() -> None:
-    """Limit this process from now on: to a quarter of its threads, and to its share of all cores except one."""
+    """Limit the hashing in this web process from now on.
+
+    At most a quarter of its threads may compute or wait. All web processes together use all cores except one.
+    """
     global _gate
     most = max(1, settings.WEB_THREADS // 4)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -102,7 +110,10 @@ def bound() -> None:
 
 
 def place_of_a_stranger() -> AbstractContextManager[None]:
-    """Hold a place for a sign-in, before the guess is counted and hashed. Raises Busy if all places are taken."""
+    """Hold a place for a sign-in until the block ends. Raise Busy if all places are taken.
+
+    Take the place before the guess is counted and the password is hashed.
+    """
     return _gate.place(is_strangers=True) if _gate else nullcontext()
 
 
@@ -112,9 +123,9 @@ def is_full() -> bool:
 
 @contextmanager
 def ahead(password: str) -> Iterator[None]:
-    """Hash a new password now.
+    """Hash a new password now, before an act takes its locks.
 
-    If this thread then hashes the same password in an act, which holds locks, it uses this result.
+    If this thread hashes the same password inside the block, it gets this result without computing it again.
     """
     _of_thread.ahead = password, hashers.make_password(password)
     try:
@@ -128,7 +139,7 @@ def _run(work: Callable[[], R]) -> R:
 
 
 class _InTurn(hashers.BasePasswordHasher):
-    """Makes each hash wait for its turn."""
+    """Makes a hasher wait until the process may compute one more hash."""
 
     def encode(self, *args: Any, **more: Any) -> str:
         return _run(lambda: super(_InTurn, self).encode(*args, **more))
@@ -138,9 +149,9 @@ class _InTurn(hashers.BasePasswordHasher):
 
 
 class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
-    """Django's hasher, with a limit on how many hashes are computed at the same time.
+    """Django's hasher, with a limit on simultaneous hashes.
 
-    It uses a hash that `ahead` has made.
+    If `ahead` has already hashed the password, that hash is returned.
     """
 
     def encode(self, password: str, *args: Any, **more: Any) -> str:
@@ -151,4 +162,4 @@ class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
 
 
 class PBKDF2PasswordHasher(_InTurn, hashers.PBKDF2PasswordHasher):
-    """Django's hasher, with a limit on how many hashes are computed at the same time."""
+    """Django's hasher, with a limit on simultaneous hashes."""

@@ -1,4 +1,4 @@
-"""Names the process and the database session that hold a claim, and says whether they have ended."""
+"""Names the process and the database session that work on a claim, and says whether they have ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def began(claim: UUID) -> None:
 
 
 def ended(claim: UUID) -> bool:
-    """Record that this process no longer works on this claim. Return whether it worked on the claim until now."""
+    """Record that this process has stopped working on this claim. Return whether it was working on the claim before."""
     with _lock:
         was_under_way = claim in _under_way
         _under_way.discard(claim)
@@ -37,9 +37,10 @@ def ended(claim: UUID) -> bool:
 def is_gone(holder: str, claim: UUID) -> bool:
     """Return whether the holder of this claim has certainly stopped working on it.
 
-    A process knows its own work. For another process, PostgreSQL knows whether the session has ended. SQLite has no
-    sessions, but all its processes are on one machine. Behind a pooler that shares sessions, the answer may be wrong in
-    both directions. Even then the act is not done twice: its own transaction prevents that.
+    For a claim of this process, the process itself knows the answer. For another process, PostgreSQL knows whether the
+    holder's session has ended. SQLite has no sessions, so the process is looked up: all processes are on one machine.
+    Behind a pooler that shares sessions, the answer can be wrong in both directions. Even then the act is not done
+    twice, because the act's own transaction prevents that.
     """
     if holder.count(" ") < _PARTS:
         return False

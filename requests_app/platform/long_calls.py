@@ -1,7 +1,7 @@
-"""Counts long calls: calls that wait for events, and log files that are read slowly.
+"""Counts long calls: calls that wait for events, and downloads of log files that are read slowly.
 
-A long call holds memory and a connection, but no thread. In one process, a caller may have only a few. All callers
-together may use half of the capacity, so that there is room for downloads of content.
+A long call holds memory and a connection, but no thread. In one process, each caller may have only a few long calls.
+All callers together may use half of the capacity, so that room is left for downloads of content.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CALLS = Slots(
 
 
 class LongCall(Slot):
-    """One long call of one caller. Raises TooMany if the caller, or all callers together, have too many."""
+    """One long call of one caller. Creating it raises TooMany if the caller, or all callers together, have too many."""
 
     def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER) -> None:
         super().__init__(CALLS, most=most)
@@ -37,7 +37,7 @@ class LongCall(Slot):
         return self
 
     def __exit__(self, failure: object, *_rest: object) -> None:
-        """Release the place after a failure. Without a failure, the place is held until the end of the stream."""
+        """Release the place if the block failed. Otherwise the place is held until the stream ends."""
         if failure is not None:
             self.leave()
 
@@ -49,7 +49,7 @@ class LongCall(Slot):
 
 
 class CountedStream:
-    """A stream that counts as a long call until it ends or its reader disconnects."""
+    """A stream that counts as a long call until the stream ends or the reader disconnects."""
 
     def __init__(self, chunks: Iterator[bytes], place: LongCall) -> None:
         self._chunks, self._place = chunks, place
@@ -61,7 +61,7 @@ class CountedStream:
             self.close()
 
     def close(self) -> None:
-        """Release the place. The server always calls this at the end, even if nothing was read."""
+        """Release the place. The web server always calls this at the end, even if it read nothing."""
         try:
             close = getattr(self._chunks, "close", None)
             if close is not None:

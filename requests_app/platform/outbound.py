@@ -1,9 +1,9 @@
-"""The only outgoing HTTP: GET, or POST to an address that a customer chose, with limits against SSRF.
+"""Makes all outgoing HTTP calls: GET, and POST to a URL that a customer chose, with limits against SSRF.
 
-A customer who registers a URL chooses where this server connects. So a name is resolved once, and the connection goes
-to the resolved address (against DNS rebinding). All addresses of the name must be public. Redirects are not followed,
-the environment (proxies, netrc) is ignored, and no credentials are sent. The size and the time of the whole answer are
-limited.
+A customer who registers a URL chooses where this server connects to. So a host name is resolved only once, and the
+connection goes to the resolved address (against DNS rebinding). All addresses of the name must be public. Redirects are
+not followed, the environment (proxies, netrc) is ignored, and no credentials are sent. The size of the whole answer and
+the time for it are limited.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ _PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 
 class Unreachable(OSError):
-    """There is no answer.
+    """The call got no usable answer.
 
     `args[0]` is a code: no_such_host, address, unreachable, timeout, tls, no_http or too_long.
     """
 
 
 class BadTarget(ValueError):
-    """The URL is not allowed. `code` says why: shape, scheme, port or private."""
+    """This URL must not be called. `code` says why: shape, scheme, port or private."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -105,7 +105,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A parsed URL. `host` is a name in lower case, or an address. `path` includes the query, if there is one."""
+    """A parsed URL.
+
+    `host` is a name in lower case, or an address. `path` includes the query string, if there is one.
+    """
 
     is_tls: bool
     host: str
@@ -114,10 +117,10 @@ class Target:
 
     @classmethod
     def parse(cls, url: str, *, private: bool, query: bool = False) -> Target:
-        """Parse a URL. Raises BadTarget if it is not allowed.
+        """Parse a URL. Raise BadTarget if it is not allowed.
 
-        `private` also allows plain HTTP, other ports, and addresses that are not public. That is for a trial, and for a
-        customer with a machine in the same network. `query` allows a query string.
+        `private` also allows plain HTTP, other ports, and addresses that are not public. That is for trial
+        installations, and for a customer whose machine is in the same network. `query` allows a query string.
         """
         if (
             len(url) > (MOST_URL_WITH_QUERY if query else MOST_URL)
@@ -148,7 +151,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """The URL without its path, which may be as secret as a password."""
+        """The URL without its path. The path may be as secret as a password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == (443 if self.is_tls else 80) else f":{self.port}"
         return f"{'https' if self.is_tls else 'http'}://{host}{port}"
@@ -183,10 +186,11 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 
 
 class Lines:
-    """Limits the outgoing calls of a web process: at most `most` run or wait, and no peer has all of them.
+    """Limits the outgoing calls of a web process: at most `most` calls run or wait at the same time.
 
-    At most half of the calls may run to one peer. So if an identity provider hangs, threads are left for pages and for
-    other identity providers. It can't avoid this limit by naming several hosts.
+    At most half of them run to one peer, and one peer can't have all the calls that wait. So if an identity provider
+    hangs, threads are left for pages and for other identity providers. A peer with several host names still has only
+    one limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -196,9 +200,9 @@ class Lines:
 
     @contextmanager
     def to(self, peer: str) -> Iterator[None]:
-        """Hold a place for one call.
+        """Hold a place for one call to this peer until the block ends.
 
-        Raises Busy immediately if all places are taken, or after a wait if too many calls to this peer are running.
+        Raise Busy immediately if no place is free. Raise Busy after a wait if too many calls to this peer are running.
         """
         with self._changed:
             if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
@@ -225,7 +229,10 @@ class Lines:
 
 
 def _patience() -> float:
-    """Return how many seconds to wait. Inside a transaction it is less, because others wait for its locks."""
+    """Return how many seconds to wait for a place.
+
+    Inside a transaction it is less, because others wait for its locks.
+    """
     return LOCKED_LINE_SECONDS if connection.in_atomic_block else LINE_SECONDS
 
 
@@ -233,7 +240,10 @@ _lines: Lines | None = None
 
 
 def bound() -> None:
-    """Limit the calls of this web process from now on. Workers have other limits: each kind of work takes turns."""
+    """Limit the outgoing calls of this web process from now on.
+
+    Workers don't call this. Their calls are limited in another way: each kind of work takes turns.
+    """
     global _lines
     _lines = Lines(max(1, settings.WEB_THREADS // 4))
 
@@ -253,11 +263,12 @@ def post(
     cut: bool = False,
     peer: str = "",
 ) -> Answer:
-    """Send a body with POST and return the answer, with any status.
+    """Send a body with POST. Return the answer, even if its status is an error.
 
-    Raises Unreachable, or BadTarget before anything is sent. `seconds` limits the whole call; the default is
-    TOTAL_SECONDS. An answer longer than MOST_BODY is an error, unless `cut` allows to return only its beginning. `peer`
-    names the tenant for which the host is called: all hosts of one tenant share one limit on calls.
+    Raise BadTarget before anything is sent, or Unreachable. `seconds` limits the whole call; the default is
+    TOTAL_SECONDS. An answer longer than MOST_BODY is an error; with `cut`, its beginning is returned instead. `peer`
+    names the tenant for which the host is called. All hosts that are called for one tenant share one limit on
+    simultaneous calls.
     """
     always = {"Content-Type": content_type, "Connection": "close"}
     sent = {**(headers or {}), **always}
@@ -273,7 +284,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     peer: str = "",
 ) -> Answer:
-    """Fetch a document with GET, within the same limits. Raises the same errors as post()."""
+    """Fetch a document with GET. The limits and the errors are those of post()."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
     return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
 
@@ -330,7 +341,10 @@ def _called(
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to an address that was checked, with one time limit from the name to the last byte."""
+    """A connection to an address that was checked.
+
+    One time limit covers everything, from the name look-up to the last byte.
+    """
 
     def __init__(self, target: Target, until: float, *, private: bool) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
@@ -351,10 +365,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock: Any = _Bounded(self._plain, self._until)
 
     def end(self) -> None:
-        """Close the connection permanently.
+        """Close the connection and its socket.
 
-        http.client gives up its socket when the headers are read. Here the body is read after that, so the socket is
-        closed here.
+        http.client releases its socket after it has read the headers, so its own close() would leave the socket open.
+        Here the body is read after that.
         """
         self.close()
         if self._plain is not None:
@@ -362,9 +376,9 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _tls() -> ssl.SSLContext:
-    """Return a TLS context that checks the certificate and its name.
+    """Return a TLS context that checks the server's certificate and host name.
 
-    It trusts the authorities of the system, or those in SSL_CERT_FILE.
+    The context trusts the certificate authorities of the system, or those in SSL_CERT_FILE.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -372,7 +386,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def first(addresses: list[Address], port: int, until: float) -> socket.socket:
-    """Return a connection to the first of these addresses that accepts one."""
+    """Connect to the first of these addresses that accepts a connection. Return the socket."""
     last: OSError = Unreachable("no_such_host")
     for address in addresses:
         plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -391,9 +405,10 @@ def first(addresses: list[Address], port: int, until: float) -> socket.socket:
 
 
 def resolved(host: str, until: float) -> list[Address]:
-    """Return all addresses of a name.
+    """Return all addresses of a host name.
 
-    The system's resolver can't be interrupted, so it runs in a thread, and a thread that hangs is abandoned.
+    The system's resolver can't be interrupted, so it runs in a thread of its own. If it hangs, that thread is
+    abandoned.
     """
     try:
         return [ipaddress.ip_address(host)]
@@ -430,9 +445,9 @@ def left(until: float) -> float:
 
 
 def send(plain: socket.socket, data: bytes, until: float) -> None:
-    """Send everything before `until`.
+    """Send all the data before the time `until`, or raise an error.
 
-    A socket's own time-out would not stop a peer that accepts a few bytes now and then.
+    The time-out of a socket alone is not enough: it would not stop a peer that accepts a few bytes now and then.
     """
     for start in range(0, len(data), _PIECE):
         plain.settimeout(left(until))
@@ -440,10 +455,10 @@ def send(plain: socket.socket, data: bytes, until: float) -> None:
 
 
 class _Bounded:
-    """A socket for http.client with one end time for all waits, and a limit on the answer's size.
+    """A socket for http.client. All its waits end at one time, and the size of the answer is limited.
 
-    A socket's own time-out starts again with each wait. A peer that sends a byte every few seconds would never reach
-    it.
+    The time-out of a socket starts again with each wait. So a peer that sends a byte every few seconds would never
+    reach it.
     """
 
     def __init__(self, plain: socket.socket, until: float) -> None:
@@ -458,11 +473,14 @@ class _Bounded:
         return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
 
     def close(self) -> None:
-        """Do nothing: the connection closes the socket after the body is read."""
+        """Do nothing. _Connection closes the socket, after the body is read."""
 
 
 class Incoming(io.RawIOBase):
-    """Reads what a peer sends: at most `room` bytes, and only before `until`. Raises Unreachable after that."""
+    """Reads at most `room` bytes from a peer, and only before the time `until`.
+
+    Raises Unreachable beyond these limits.
+    """
 
     def __init__(self, plain: socket.socket, until: float, room: int) -> None:
         self._plain, self.until, self.room = plain, until, room

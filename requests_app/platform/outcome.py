@@ -1,7 +1,4 @@
-"""Records, during one HTTP request, which acts were committed or may have been.
-
-It also chooses the error for the caller.
-"""
+"""Records which acts of the current HTTP request are committed, or may be, and chooses the error for the caller."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ NOT_BEGUN = _("The service can't reach its database. This try changed nothing. T
 class Outcome:
     """What is known about the acts of one HTTP request.
 
-    `subject_type` and `subject_id` name the row of the last act, where the person can check.
+    `subject_type` and `subject_id` name the row of the last act. There the person can check whether the act is saved.
     """
 
     #: Whether the transaction of an act was committed, or may have been.
@@ -56,7 +53,7 @@ _current: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
 
 @contextmanager
 def watched() -> Iterator[Outcome]:
-    """Record the acts of one HTTP request inside the block."""
+    """Record the acts of one HTTP request until the block ends."""
     found = Outcome()
     reset = _current.set(found)
     try:
@@ -66,12 +63,12 @@ def watched() -> Iterator[Outcome]:
 
 
 def current() -> Outcome:
-    """Return what is known about this HTTP request. In a task or a command, return an empty record."""
+    """Return what is known about the current HTTP request. In a task or a command, return an empty record."""
     return _current.get() or Outcome()
 
 
 def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
-    """Record that an act was committed. Without a claim, record that it was committed or may have been."""
+    """Record that an act is committed. Without a claim, record that an act is committed or may be."""
     found = current()
     found.may_have_changed = True
     found.subject_type, found.subject_id = subject_type, subject_id
@@ -80,9 +77,9 @@ def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
 
 
 def refusal_of(error: BaseException) -> DomainError:
-    """Return the error for a failure of the database outside of an act.
+    """Return the error for the caller when the database failed outside of an act.
 
-    It says that nothing changed only if that is certain.
+    The error says that nothing changed only if that is certain.
     """
     found = current()
     if found.may_have_changed or _is_commit_unknown(error):
@@ -91,9 +88,9 @@ def refusal_of(error: BaseException) -> DomainError:
 
 
 def failed(error: BaseException, subject_type: str, subject_id: str, *, has_begun: bool) -> DomainError:
-    """Return the error for a failure of the database within an act.
+    """Return the error for the caller when the database failed within an act.
 
-    Only a failure during the commit leaves an unknown outcome. After any other failure, the act saved nothing.
+    Only a failure during the commit leaves the outcome unknown. After any other failure, the act saved nothing.
     """
     is_unknown = _is_commit_unknown(error)
     if is_unknown:
@@ -117,7 +114,7 @@ def _is_commit_unknown(error: BaseException | None) -> bool:
 def token_for_a_form() -> str:
     """Return the once-token for a form that is shown now.
 
-    It is a new token, or for a retry the token that was sent.
+    If the person may send the same form again, it is the token that the form had before. Otherwise it is a new token.
     """
     found = current()
     is_carried_on = found.is_sent_again or not found.may_have_changed

@@ -1,4 +1,4 @@
-"""Names this process, so that other processes of the same machine can check whether it has ended."""
+"""Gives this process a name, so that other processes of the same machine can check whether it has ended."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from pathlib import Path
 
 
 def current() -> str:
-    """Return the host, process id and start time of this process. A process id alone may be used again."""
+    """Return the host, process id and start time of this process.
+
+    The process id is not enough, because the system uses an id again after a process has ended.
+    """
     pid = str(os.getpid())
     return f"{socket.gethostname()} {pid} {_started(pid)}"
 
 
 def has_ended(name: str) -> bool:
-    """Return whether the named process has certainly ended. It is False for a process of another machine."""
+    """Return whether the named process has certainly ended. For a process of another machine, return False."""
     host, pid, started = name.split(" ")
     return host == socket.gethostname() and bool(started) and _started(pid) != started
 
 
 def _started(pid: str) -> str:
-    """Return when a process started, in clock ticks since the machine started.
+    """Return the start time of a process, in clock ticks since the machine started.
 
-    Return "" if the process does not exist, or if this is not Linux.
+    Return "" if the process does not exist, or if the system is not Linux.
     """
     try:
         # The name of the program is in parentheses and may contain anything. `starttime` is the 20th field after it

@@ -1,6 +1,6 @@
-"""Encrypts secrets that the product must read again.
+"""Encrypts those secrets that the product must be able to read again.
 
-The first key of the settings encrypts. Any key of the settings decrypts.
+The first key in the settings encrypts. Every key in the settings can decrypt.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class Unreadable(Exception):
-    """No key in the settings decrypts this value: probably the key was changed, and the former key is not listed."""
+    """No key in the settings can decrypt this value. Probably the key was changed and the former key is not listed."""
 
 
 class Sealer:
-    """Encrypts values for one purpose. A value that was encrypted for another purpose can't be decrypted."""
+    """Encrypts and decrypts values for one purpose. It can't decrypt a value that was encrypted for another purpose."""
 
     def __init__(self, keys: Sequence[str], purpose: bytes) -> None:
         # A key in the settings may have any length. Fernet needs 32 bytes.
@@ -29,14 +29,17 @@ class Sealer:
         return self._keys[0].encrypt(text.encode()).decode()
 
     def opened(self, sealed: str) -> str:
-        """Return the decrypted secret. Raises Unreadable."""
+        """Return the decrypted secret. Raise Unreadable if no key can decrypt it."""
         try:
             return MultiFernet(self._keys).decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise Unreadable from None
 
     def is_outdated(self, sealed: str) -> bool:
-        """Return whether a former key encrypted this value. It must be encrypted again before that key is removed."""
+        """Return whether this value was encrypted with a former key.
+
+        Such a value must be encrypted again before the former key is removed from the settings.
+        """
         try:
             self._keys[0].decrypt(sealed.encode())
         except InvalidToken:

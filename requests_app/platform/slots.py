@@ -1,4 +1,4 @@
-"""Limits how many downloads and long calls run: each holds memory and a connection while its reader needs it."""
+"""Limits how many downloads and long calls run at the same time. Each holds memory and a connection until it ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from requests_app.domain.errors import TooMany
 
 
 class Slots:
-    """The slots of one kind in this process. Together they are half of its capacity.
+    """All slots of one kind in this process. Together they are half of the process's capacity.
 
-    `own_taken` and `all_taken` are the messages to a caller who gets no slot.
+    `own_taken` and `all_taken` are the messages for a caller who gets no slot: because this caller has too many
+    already, or because all slots are taken.
     """
 
     def __init__(self, *, own_taken: Promise, all_taken: Promise) -> None:
@@ -30,14 +31,17 @@ class Slots:
 
 
 class Slot:
-    """One slot. Its owner may have `most` of them at once."""
+    """One slot. Its owner may hold `most` slots at the same time."""
 
     def __init__(self, slots: Slots, *, most: int) -> None:
         self._slots, self._most = slots, most
         self._owner: UUID | None = None
 
     def take(self, owner: UUID) -> None:
-        """Take the slot. Raises TooMany if the owner, or the process, has too many already."""
+        """Take the slot.
+
+        Raise TooMany if the owner already has `most` slots, or if the slots of the process are all taken.
+        """
         slots = self._slots
         with slots.lock:
             if slots.of[owner] >= self._most:
@@ -48,7 +52,7 @@ class Slot:
             self._owner = owner
 
     def leave(self) -> None:
-        """Release the slot. It may be called more than once."""
+        """Release the slot. It is safe to call this more than once."""
         slots = self._slots
         with slots.lock:
             if self._owner is not None:

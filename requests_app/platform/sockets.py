@@ -1,10 +1,10 @@
-"""Limits how much of an answer the kernel holds and for how long, and reports how much a client has received.
+"""Limits how much of an answer the kernel holds, and for how long. Reports how much of it a client has received.
 
-Data can't be taken back after it was passed to the kernel. Linux may hold megabytes for each connection, and a slow
-client would still receive them after its window was closed.
+Data that was passed to the kernel can't be taken back. Linux may hold megabytes for each connection, and a slow client
+would still receive them after the window was closed.
 
-This module never opens, copies or closes a descriptor of this process. In POSIX, closing any descriptor of a file drops
-all `fcntl` locks of the process on that file, even if the descriptor was only a copy. SQLite uses such locks, and
+This module never opens, copies or closes a file descriptor of this process. In POSIX, closing any descriptor of a file
+drops all `fcntl` locks of the process on that file, even if the descriptor was only a copy. SQLite uses such locks, and
 without them two processes would write to the database at the same time.
 """
 
@@ -29,10 +29,10 @@ _ACKED_AT, _INFO_LENGTH = 120, 128
 
 
 def narrow(port: int) -> None:
-    """Apply the limits to this process's listening sockets on this port.
+    """Limit the kernel's buffer and waiting time for all connections to this port of this process.
 
-    A connection inherits the limits of its listening socket, so one call before the first connection is enough. It does
-    nothing if the system does not list the descriptors of a process.
+    Call it once, before the first connection: the limits are set on the listening sockets, and each connection inherits
+    them. It does nothing if the system can't list the file descriptors of a process.
     """
     for number in _descriptors():
         # Another thread may close the descriptor at any time, and SQLite may then get the same number. In that case
@@ -47,15 +47,15 @@ def narrow(port: int) -> None:
 
 
 class Gone(OSError):
-    """The client is no longer connected."""
+    """The client has disconnected."""
 
 
 class Line:
     """The connection of one client. It asks the kernel how much the client has received.
 
-    The client is identified by the address and port that the web server reports. The web server owns the descriptor and
-    may close it at any time, and the number may be used again. So each call checks that the descriptor still belongs to
-    this client.
+    The client is identified by the address and port that the web server reports. The web server owns the file
+    descriptor. It may close the descriptor at any time, and the system may use the number again. So each call checks
+    that the descriptor still belongs to this client.
     """
 
     def __init__(self, number: int, peer: tuple[str, int]) -> None:
@@ -63,7 +63,7 @@ class Line:
 
     @classmethod
     def of(cls, client: str) -> Line | None:
-        """Return the connection of this client; None if the system can't report what the client has received."""
+        """Return the connection of this client. Return None if the system can't report what the client has received."""
         if not hasattr(socket, "TCP_INFO") or not (peer := _address(client)):
             return None
         number = _KNOWN.number_of(peer)
@@ -75,7 +75,10 @@ class Line:
         return None
 
     def acknowledged(self) -> int:
-        """Return how many bytes the client has received since the connection began. Raises Gone."""
+        """Return how many bytes the client has received since the connection began.
+
+        Raise Gone if the client disconnected.
+        """
         with self._connected() as connection:
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
         if len(info) < _INFO_LENGTH:
@@ -83,12 +86,12 @@ class Line:
         return int(struct.unpack_from("Q", info, _ACKED_AT)[0])
 
     def waiting(self) -> int:
-        """Return how many bytes the kernel holds that the client has not received yet. Raises Gone."""
+        """Return how many bytes the kernel still holds for the client. Raise Gone if the client disconnected."""
         with self._connected() as connection:
             return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
 
     def hang_up(self) -> None:
-        """End the connection immediately, even if data waits to be sent. It may be called more than once."""
+        """End the connection immediately, even if data waits to be sent. It is safe to call this more than once."""
         with suppress(OSError), self._connected() as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -104,9 +107,9 @@ class Line:
 
 
 class _Known:
-    """The descriptors of this process's connections, by the address of the client.
+    """The file descriptors of this process's connections, by the address of the client.
 
-    Each descriptor is looked up only once. To ask thousands of descriptors for each answer would take all cores.
+    Each descriptor is looked up only once. Looking up thousands of descriptors for each answer would use all cores.
     """
 
     def __init__(self) -> None:
@@ -182,9 +185,9 @@ def _descriptors() -> list[int]:
 
 @contextmanager
 def _borrowed(number: int) -> Iterator[socket.socket]:
-    """Yield a socket for a descriptor that another object owns. Raises OSError if it is no socket.
+    """Yield a socket object for a descriptor that another object owns, and leave the descriptor open afterwards.
 
-    The descriptor is not closed afterwards.
+    Raise OSError if the descriptor is not a socket.
     """
     connection = socket.socket(fileno=number)
     try:

@@ -1,4 +1,4 @@
-"""Checks that the static files of the pages were collected and still exist."""
+"""Checks that the static files that pages need were collected and still exist."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 
 
 def why_not_collected() -> str:
-    """Return why pages can't be rendered, and the command that helps; "" if all files exist.
+    """Return why pages can't be rendered, and the command that helps. Return "" if all static files exist.
 
-    For the start of a process: it reads the manifest from the disk.
+    Call this when a process starts, because it reads the manifest from the disk.
     """
     storage = _storage()
     if storage is None:
@@ -30,16 +30,19 @@ def why_not_collected() -> str:
 
 
 def why_not_served() -> str:
-    """Return why pages can't be rendered, for a process that serves them; "" if all files exist.
+    """Return why a process that serves pages can't render them. Return "" if all static files exist.
 
-    It checks the files of the manifest that the process read at its start.
+    The files are those of the manifest that this process read when it started.
     """
     storage = _storage()
     return "" if storage is None else _missing(storage, storage.hashed_files)
 
 
 def _storage() -> ManifestStaticFilesStorage | None:
-    """Return the storage with a manifest; None if there is no manifest, or DEBUG serves the files directly."""
+    """Return the storage that has a manifest of the static files.
+
+    Return None if the storage has no manifest, or if DEBUG is on, because Django then serves the files directly.
+    """
     storage = staticfiles_storage
     return storage if isinstance(storage, ManifestStaticFilesStorage) and not settings.DEBUG else None
 

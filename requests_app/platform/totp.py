@@ -1,4 +1,7 @@
-"""Makes and checks the codes of authenticator apps: TOTP (RFC 6238) with HMAC-SHA-1, 6 digits, 30 seconds. Pure."""
+"""Makes and checks the codes of authenticator apps: TOTP (RFC 6238) with HMAC-SHA-1, 6 digits and steps of 30 seconds.
+
+The functions are pure, except that `new_secret` returns random bits.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ STEPS_EITHER_WAY = 1
 
 
 def new_secret() -> str:
-    """Return 160 random bits (RFC 4226, section 4, R6) in base32, the form that apps accept."""
+    """Return 160 random bits (RFC 4226, section 4, R6) in base32, the encoding that apps accept."""
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
@@ -24,7 +27,7 @@ def step_at(at: datetime) -> int:
 
 
 def oldest_step(at: datetime) -> int:
-    """Return the oldest step with a code that is accepted at this instant."""
+    """Return the oldest step whose code is accepted at this instant."""
     return step_at(at) - STEPS_EITHER_WAY
 
 
@@ -37,10 +40,11 @@ def code(secret: str, step: int) -> str:
 
 
 def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | None:
-    """Return the step of this code; None if the code is wrong, or if its step is not later than `after`.
+    """Return the step to which this code belongs. Return None if the code is wrong, or if its step is not after
+    `after`.
 
-    `after` is the step of the last used code, so that a code that somebody watched can't be used again (RFC 6238,
-    section 5.2). Every step is compared, so that the time that this takes reveals nothing.
+    `after` is the step of the code that was used last. So nobody can use a code again that they watched somebody type
+    (RFC 6238, section 5.2). The code is compared with every step, so that the time of the comparison reveals nothing.
     """
     given = "".join(typed.split())
     now, found = step_at(at), None
@@ -51,7 +55,7 @@ def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | 
 
 
 def seconds_to_next(last: int, *, at: datetime) -> int:
-    """Return the seconds until the app shows a newer code than that of step `last`; 0 if it already shows one."""
+    """Return the seconds until the app shows a newer code than that of the step `last`. Return 0 if it already does."""
     if step_at(at) > last:
         return 0
     return STEP_SECONDS - int(at.timestamp()) % STEP_SECONDS

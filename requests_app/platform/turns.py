@@ -1,7 +1,7 @@
 """Turns that all workers share, so that only a few workers wait for other machines at the same time.
 
-A turn is an entry in the cache, which is in the database. If its holder was killed, the turn ends automatically:
-immediately if the holder was on the same machine, otherwise after its time.
+A turn is an entry in the cache, which is in the database. If the process that holds a turn is killed, the turn ends
+automatically. On the same machine it ends immediately, otherwise when its time has passed.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _tokens: set[str] = set()
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn under one name. It lasts as long as it is renewed within `seconds`."""
+    """A turn that a worker holds. It ends unless it is renewed every `seconds`."""
 
     key: str
     token: str
     seconds: int
 
     def renew(self) -> None:
-        """Extend the turn, unless it has ended and another worker has it now."""
+        """Extend the turn, unless it has ended and another worker holds it now."""
         if cache.get(self.key) == self.token:
             cache.touch(self.key, self.seconds)
 
 
 @contextmanager
 def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
-    """Take one of the `places` turns of this name and yield it; yield None if all are taken.
+    """Take one of the `places` turns of this name and yield it. Yield None if all of them are taken.
 
-    `seconds` must be longer than the longest wait between two renewals.
+    `seconds` must be longer than the longest time between two renewals.
     """
     token = f"{process_names.current()} {uuid4().hex}"
     _tokens.add(token)
@@ -67,6 +67,6 @@ def _take(key: str, token: str, seconds: int) -> bool:
 
 
 def _is_gone(holder: str) -> bool:
-    """Return whether the holder has ended: its process ended, or it is a failed attempt of this process."""
+    """Return whether the holder has ended: its process has ended, or it is an earlier attempt of this process."""
     process, _space, _name = holder.rpartition(" ")
     return holder not in _tokens if process == process_names.current() else process_names.has_ended(process)

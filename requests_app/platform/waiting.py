@@ -1,7 +1,7 @@
 """Allows a view to wait for something without holding a thread.
 
-The web server (lockbox_site/serving) puts KEY into the environment of each request. Without KEY, for example in tests
-that call a view directly, the view waits in its own thread.
+The web server (lockbox_site/serving) puts KEY into the environment of each request. If KEY is missing, for example in
+tests that call a view directly, the view waits in its own thread.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ LOOK_EVERY = 0.5
 
 
 class Waiting(HttpResponse):
-    """An answer that is not ready. The server calls `look` every LOOK_EVERY seconds until it returns the answer.
+    """An answer that is not ready yet. The server calls `look` every LOOK_EVERY seconds until `look` returns the
+    answer.
 
-    The calls can come from any thread. The object is closed when the answer is ready or the client has disconnected.
-    The answer gets the headers of this object.
+    The calls can come from any thread. The server closes this object when the answer is ready or the client has
+    disconnected. The answer gets the headers of this object.
     """
 
     #: Each check, and the call at the end, runs inside this context.
@@ -33,7 +34,10 @@ class Waiting(HttpResponse):
         self._tell: Callable[[int | None], object] | None = None
 
     def tell_end(self, tell: Callable[[int | None], object]) -> None:
-        """Call `tell` once: with the status of the answer, or with None if the client disconnected before."""
+        """Remember to call `tell` once at the end, with the status of the answer.
+
+        If the client disconnects first, `tell` gets None in place of the status.
+        """
         self._tell = tell
 
     def ended(self, status: int | None) -> None:
@@ -50,7 +54,7 @@ class Waiting(HttpResponse):
         self._resource_closers.append(act)  # type: ignore[attr-defined]  # unknown to the stubs
 
     def answered(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response with the headers that the middlewares gave to this object."""
+        """Give the response the headers and cookies that middlewares have set on this object. Return the response."""
         for name, value in self.items():
             # These headers describe the empty body of this object.
             if name not in ("Content-Length", "Content-Type", "ETag"):
@@ -62,5 +66,5 @@ class Waiting(HttpResponse):
 
 
 def is_outside(environ: Mapping[str, Any]) -> bool:
-    """Return whether the web server waits in place of the view."""
+    """Return whether the web server waits for the answer, so that the view must not wait itself."""
     return bool(environ.get(KEY))

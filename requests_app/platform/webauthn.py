@@ -1,7 +1,8 @@
-"""Makes WebAuthn's options, and checks the answers completely. Pure.
+"""Builds the options for WebAuthn, and checks everything in the answers. Its functions are pure.
 
-W3C Web Authentication, Level 3: section 7.1 for a new key, section 7.2 for a signature, section 5.1 for the JSON. The
-device always verifies the person (UV). A touch alone would show only that somebody was there.
+The specification is W3C Web Authentication, Level 3: section 7.1 for a new key, section 7.2 for a signature, section
+5.1 for the JSON. The device must always verify the person (UV). If it accepted a touch alone, that would show only that
+somebody was there.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.er
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """The relying party: the site to which passkeys belong, and the origins with pages that may use them."""
+    """The relying party: the site to which passkeys belong, and the origins whose pages may use the passkeys."""
 
     rp_id: str
     name: str
@@ -47,7 +48,7 @@ class Party:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A new key as its device described it. `public_key` is in COSE; `spki` is the same key in DER (RFC 5280)."""
+    """A new key, as its device described it. `public_key` is in COSE. `spki` is the same key in DER (RFC 5280)."""
 
     credential_id: bytes
     public_key: bytes
@@ -63,7 +64,7 @@ class Registered:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What the database knows about the key that should have signed."""
+    """What the database has stored about the key that is expected to have signed."""
 
     credential_id: bytes
     public_key: bytes
@@ -73,7 +74,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Asserted:
-    """The result of a valid signature.
+    """The result of checking a signature that is valid.
 
     With `client_data`, `authenticator_data` and `signature`, anybody can verify the signature again.
     """
@@ -92,7 +93,7 @@ def own_party() -> Party:
 
 
 def site_has_name() -> bool:
-    """Return whether this site can have passkeys: the id of a relying party must be a domain and not an IP address."""
+    """Return whether this site can have passkeys. It can't if its address is an IP address in place of a domain."""
     try:
         ipaddress.ip_address(settings.PASSKEY_RP_ID.strip("[]"))
     except ValueError:
@@ -106,7 +107,7 @@ def site_has_name() -> bool:
 def registration_options(
     *, party: Party, user_id: bytes, email: str, name: str, challenge: bytes, known: Iterable[bytes] = ()
 ) -> dict[str, Any]:
-    """Return PublicKeyCredentialCreationOptionsJSON. `known` has the ids of the keys that the person has."""
+    """Return PublicKeyCredentialCreationOptionsJSON. `known` has the ids of the keys that the person already has."""
     return {
         "rp": {"id": party.rp_id, "name": party.name},
         "user": {"id": to_text(user_id), "name": email, "displayName": name},
@@ -138,9 +139,9 @@ def _described(ids: Iterable[bytes]) -> list[dict[str, str]]:
 
 
 def verify_registration(response: object, *, challenge: bytes, party: Party) -> Registered:
-    """Check a new key (section 7.1). Raises a subclass of PasskeyRefused.
+    """Check a new key (section 7.1) and return it. Raise a subclass of PasskeyRefused if the check fails.
 
-    No attestation is requested. So the kind of device, and that the key can't leave it, are only claims of the device.
+    No attestation is requested. So the device alone claims what kind of device it is, and that the key can't leave it.
     """
     client_data, answer = _answer(response, "attestationObject")
     origin = _check_client(_client(client_data), "webauthn.create", challenge, party)
@@ -171,19 +172,22 @@ def verify_registration(response: object, *, challenge: bytes, party: Party) -> 
 
 
 def credential_of(response: object) -> bytes:
-    """Return the id of the key that signed, to find its row. Nothing is checked yet."""
+    """Return the id of the key that signed, so that its row can be found. The answer is not checked yet."""
     return _answer(response, "authenticatorData", "signature")[1]["rawId"]
 
 
 def user_of(response: object) -> bytes:
-    """Return the id of the key's owner, which the device got when the key was made."""
+    """Return the id of the key's owner. The device got this id when the key was made."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     return from_text(inner.get("userHandle") if isinstance(inner, Mapping) else None)
 
 
 def verify_assertion(response: object, *, challenge: bytes, party: Party, key: Key) -> Asserted:
-    """Check a signature over a challenge (section 7.2). Raises the first subclass of PasskeyRefused that applies."""
+    """Check a signature over a challenge (section 7.2) and return the result.
+
+    Raise the subclass of PasskeyRefused for the first check that fails.
+    """
     client_data, answer = _answer(response, "authenticatorData", "signature")
     if answer["rawId"] != key.credential_id:
         raise errors.PasskeyUnknown
@@ -211,7 +215,7 @@ def verify_assertion(response: object, *, challenge: bytes, party: Party, key: K
 
 
 def _answer(response: object, *names: str) -> tuple[bytes, dict[str, bytes]]:
-    """Return the client data and the named parts of an answer in JSON, as bytes."""
+    """Parse an answer in JSON. Return its client data, and its named parts as bytes."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     if outer.get("type") != "public-key" or not isinstance(inner, Mapping):
@@ -233,10 +237,10 @@ def _client(client_data: bytes) -> dict[str, Any]:
 
 
 def _check_client(client: dict[str, Any], kind: str, challenge: bytes, party: Party) -> str:
-    """Return the origin of the page.
+    """Return the origin of the page that used the key.
 
-    Raises unless the origin belongs to the party, the answer is for this challenge, and the page was in no frame of
-    another site.
+    Raise a subclass of PasskeyRefused if the origin does not belong to the party, if the answer is for another
+    challenge, or if the page was in a frame of another site.
     """
     if client.get("type") != kind:
         raise errors.PasskeyWrongType
@@ -266,7 +270,7 @@ def algorithm_of(cose: bytes) -> str:
 
 
 def spki_of(cose: bytes) -> bytes:
-    """Return the key as SubjectPublicKeyInfo in DER, the format that `openssl` reads."""
+    """Return the public key as SubjectPublicKeyInfo in DER, the format that `openssl` reads."""
     key = _parsed(cose)
     public: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
     try:

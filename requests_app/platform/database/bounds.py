@@ -1,7 +1,9 @@
-"""How long each kind of process waits for the database. The backends read these limits for every statement.
+"""How long each kind of process waits for the database.
 
-If a server is stopped but not ended, its kernel still acknowledges what it receives, and a client could wait forever.
-So this side has limits too. The server's limits, if it has them, are shorter, because they do not close the connection.
+The backends read these limits for every statement. The server can have limits too. But if the server is frozen, its own
+limits do not work, and its kernel still accepts data, so a client would wait forever. Therefore the client has limits
+as well. The limits on the server are shorter: they end a statement and the connection stays open, but a limit of the
+client closes the connection.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ MARGIN_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The limits of one kind of process, in seconds; None means no limit."""
+    """The limits of one kind of process, in seconds. None means no limit."""
 
     #: For one statement inside a transaction, on this side.
     act: float | None = None
@@ -53,7 +55,7 @@ MIGRATION = Bounds(idle=None)
 
 
 def web(*, statement_seconds: float, threads: int) -> Bounds:
-    """Return the limits of a web process."""
+    """Return the limits of a process that serves pages and the API."""
     return Bounds(
         act=ACT_SECONDS,
         read=statement_seconds + MARGIN_SECONDS,
@@ -67,12 +69,12 @@ def web(*, statement_seconds: float, threads: int) -> Bounds:
 
 
 def worker(*, wait_seconds: float) -> Bounds:
-    """Return the limits of a background process: a cluster, the beat, the signer, the watchdog."""
+    """Return the limits of a background process: a cluster of workers, the scheduler, the signer or the watchdog."""
     return Bounds(act=wait_seconds, read=wait_seconds, write=20.0, reconnects=True)
 
 
 def probe(*, seconds: float = ACT_SECONDS) -> Bounds:
-    """Return the limits of a health check: each wait ends within this time. Apply them to a thread with `within`."""
+    """Return the limits of a health check. Each of its waits ends within `seconds`. Apply them with `within`."""
     of_server = seconds * 0.9
     return Bounds(
         act=seconds,
@@ -91,22 +93,22 @@ _thread = threading.local()
 
 
 def of_process(bounds: Bounds) -> None:
-    """Set the limits for every statement of this process from now on.
+    """Set the limits for every later statement of this process.
 
-    The server's limits on connections that are already open do not change.
+    Connections that are already open keep the limits that the server has for them.
     """
     global _process
     _process = bounds
 
 
 def current() -> Bounds:
-    """Return the limits of this thread: those of `within`, or else those of the process."""
+    """Return the limits of this thread: those set by `within`, or else those of the process."""
     return getattr(_thread, "bounds", None) or _process
 
 
 @contextmanager
 def within(bounds: Bounds) -> Iterator[None]:
-    """Apply these limits to this thread inside the block."""
+    """Use these limits in this thread until the block ends."""
     outer = getattr(_thread, "bounds", None)
     _thread.bounds = bounds
     try:

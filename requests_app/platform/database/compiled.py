@@ -1,6 +1,6 @@
-"""Queries that Django compiles to SQL once in each process, and not again at each call.
+"""Queries that Django compiles to SQL only once in each process, instead of at each call.
 
-Only the text of the statement is kept. Each call brings its own values and reads the rows from the database.
+Only the text of the SQL statement is stored. Each call passes its own values and reads the rows from the database.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class Parameter(Value):
-    """The place in a queryset of a value that each call brings."""
+    """A place in a queryset for a value that each call passes."""
 
     def __init__(self, name: str, field: Field[Any, Any]) -> None:
         super().__init__(None, output_field=field)
@@ -26,19 +26,20 @@ class Parameter(Value):
         return "%s", [self]
 
     def bound(self, values: Mapping[str, Any], connection: Any) -> Any:
-        """Return this call's value in the form that the database takes."""
+        """Return the value of this call, converted for the database."""
         return self.output_field.get_db_prep_value(values[self.name], connection)
 
 
 class CompiledQuery:
-    """A query with a fixed text. Call it with its values to get the list of its rows.
+    """A query with a fixed SQL text. Call it with its values to get the list of its rows.
 
-    `make` builds the queryset from one Parameter for each name in `fields`. A parameter's field must be like the field
-    that the value is compared with, because it converts the value for the database.
+    `make` gets one Parameter for each name in `fields` and returns the queryset. A parameter's field must be of the
+    same kind as the field that its value is compared with, because the parameter's field converts the value for the
+    database.
 
-    This is only for the few queries that nearly every request runs (ADR 86). The text may depend on nothing but the
-    database. So the query can't lock rows, because Django checks at each call that a lock is inside a transaction. And
-    it can't contain a time: the time of the first call would be used in all later calls.
+    Use this class only for the few queries that nearly every request runs (ADR 86). The SQL text must depend on nothing
+    but the database. So the query can't lock rows, because Django checks at each call that a lock is inside a
+    transaction. And it can't contain a time, because all later calls would use the time of the first call.
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> None:
@@ -90,7 +91,7 @@ class _Compiled:
 
 
 class _Query:
-    """Takes the place of a queryset's query, and returns the compiler that has its text already."""
+    """Takes the place of a queryset's query, and returns a compiler that already has its SQL text."""
 
     def __init__(self, compiler: SQLCompiler) -> None:
         self._compiler = compiler

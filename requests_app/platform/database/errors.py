@@ -16,16 +16,17 @@ _LOST = ("08", "25P03", "25P04", "57P")
 
 
 class CommitUnknown(OperationalError):
-    """The database stopped answering during COMMIT: nobody knows whether the transaction is saved.
+    """The database stopped answering during COMMIT, so nobody knows whether the transaction is saved.
 
-    A commit that the database refused raises the database's own error. Then nothing was saved.
+    If the database refuses a commit, its own error is raised instead, and nothing is saved.
     """
 
 
 def gave_up_waiting(error: BaseException) -> bool:
-    """Return whether a statement ended because of a lock, a time-out or a lost connection, and was not refused.
+    """Return whether a statement failed because of a lock, a time-out or a lost connection.
 
-    The transaction that held the lock may still commit.
+    It is False if the database refused the statement for another reason. If it is True because of a lock, the
+    transaction that holds the lock may still commit.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):

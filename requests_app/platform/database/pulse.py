@@ -1,4 +1,4 @@
-"""Stores whether the database answers this process, so that a thread need not wait to find out."""
+"""Records whether the database answers this process, so that each thread need not wait to find out by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BETWEEN_TRIES = 1.0
 
 
 class Pulse:
-    """Whether the database answers. There is one instance per process.
+    """Records whether the database answers. There is one instance in each process.
 
     `answered` is called after every statement, so it takes no lock.
     """
@@ -30,9 +30,9 @@ class Pulse:
             self._silent = False
 
     def gave_up(self, *, since: float) -> None:
-        """Record that a statement has had no answer since this time.
+        """Record that a statement got no answer, and that it was sent at the time `since`.
 
-        If no other statement had an answer since then either, the database counts as silent.
+        If no other statement got an answer after that time either, the database counts as silent.
         """
         with self._lock:
             if self.answered_at <= since:
@@ -41,13 +41,13 @@ class Pulse:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database is known not to answer. Then no existing connection is used."""
+        """Whether the database is known not to answer. While this is true, no existing connection is used."""
         return self._silent
 
     def may_connect(self) -> bool:
-        """Return whether this thread may connect.
+        """Return whether this thread may try to connect.
 
-        While the database is silent, only one thread per second (BETWEEN_TRIES) may try.
+        While the database is silent, one thread may try in each period of BETWEEN_TRIES seconds.
         """
         if not self._silent:
             return True
@@ -59,9 +59,9 @@ class Pulse:
             return True
 
     def is_alive(self, ask: Callable[[], bool], *, since: float) -> bool:
-        """Return whether any statement had an answer since this time.
+        """Return whether the database answered any statement after the time `since`.
 
-        If none had, one thread calls `ask`, and the other threads wait for its result.
+        If it answered none, one thread calls `ask`, and the other threads wait for the result of that call.
         """
         if self.answered_at > since:
             return True

@@ -1,8 +1,8 @@
-"""Records which threads of this process wait for which lock, so that one stuck lock does not block every thread.
+"""Records which thread of this process waits for which lock, so that one stuck lock does not block every thread.
 
-Normally, a lock is passed on within milliseconds, and many calls for one tenant simply wait. A lock that nobody got for
-half a second is stuck. At most a quarter of the threads may wait for one stuck lock, and at most half of the threads
-for all stuck locks together. All further calls are refused immediately.
+A lock normally passes from thread to thread within milliseconds, and many calls for one tenant simply wait for it. A
+lock counts as stuck if no thread has got it for half a second. At most a quarter of the threads may wait for one stuck
+lock, and at most half of the threads for all stuck locks together. All further calls are refused immediately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STUCK_FOR = 2.0
 
 
 class TurnRefused(OperationalError):
-    """Too many threads wait for stuck locks. Nothing was done."""
+    """Too many threads already wait for stuck locks, so this thread may not wait. Nothing was done."""
 
     def __init__(self) -> None:
         super().__init__("Others wait for this lock already, and it is not given back.")
@@ -28,7 +28,7 @@ class TurnRefused(OperationalError):
 
 @dataclass(eq=False)
 class Turn:
-    """The wait of one thread for one lock."""
+    """One thread's wait for one lock."""
 
     turns: Turns
     key: Hashable
@@ -46,7 +46,7 @@ class Turn:
 
 @dataclass
 class _Queue:
-    """The threads that wait for one lock, in order of arrival."""
+    """The threads that wait for one lock, in the order of their arrival."""
 
     stuck_after: float
     waiting: list[Turn] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Queue:
 
 
 class Turns:
-    """All waits of this process for locks. There is one instance per process."""
+    """All waits for locks in this process. There is one instance in each process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Turns:
         stuck_after: float = STUCK_AFTER,
         is_holding: bool = False,
     ) -> Turn:
-        """Begin to wait for the lock `key`. Raises TurnRefused if too many threads wait for stuck locks.
+        """Begin to wait for the lock `key`. Raise TurnRefused if too many threads already wait for stuck locks.
 
         Without `share`, a quarter of the process's `threads` may wait for one stuck lock. A thread that already holds
         another lock (`is_holding`) may not wait for a stuck lock at all.
@@ -94,7 +94,7 @@ class Turns:
         return sum(len(queue.waiting) for queue in self._queues.values() if queue.is_stuck(now))
 
     def require_place(self, turn: Turn) -> None:
-        """Raise TurnRefused if the lock is stuck now, and this thread came after the last one that may wait."""
+        """Raise TurnRefused if the lock is stuck now, and too many other threads came before this thread."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]
@@ -104,12 +104,12 @@ class Turns:
                 raise TurnRefused
 
     def _earlier(self, turn: Turn, now: float) -> int:
-        """Return how many threads began to wait for stuck locks before this one."""
+        """Return how many threads began to wait for a stuck lock before this thread began to wait."""
         stuck = (queue for queue in self._queues.values() if queue.is_stuck(now))
         return sum(other.since < turn.since for queue in stuck for other in queue.waiting)
 
     def leave(self, turn: Turn, *, is_taken: bool) -> None:
-        """End the wait. `is_taken` says whether the thread got the lock."""
+        """End the wait. `is_taken` says whether the thread has got the lock."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]

@@ -1,4 +1,4 @@
-"""The common part of both backends."""
+"""The part that the backends for PostgreSQL and SQLite have in common."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from requests_app.platform.database import bounds
 
 
 class Wrapper(BaseDatabaseWrapper):
-    """A Django connection that does not connect again only to end a transaction."""
+    """A Django connection that never connects again only to end a transaction."""
 
     connection: Any
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """Switch autocommit. Do nothing on a connection that was dropped.
+        """Switch autocommit. Do nothing if the connection was dropped.
 
-        Django ends each transaction with `set_autocommit(True)`. On a lost connection, this call would connect again,
-        wait for a database that does not answer, and hide the first error behind a second one.
+        Django ends each transaction with `set_autocommit(True)`. If the connection was lost, that call would connect
+        again and wait for a database that does not answer. A second error would then hide the first error.
         """
         if autocommit and self.connection is None and not self.in_atomic_block:
             self.autocommit = True
@@ -30,10 +30,11 @@ class Wrapper(BaseDatabaseWrapper):
 
     @contextmanager
     def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
-        """Wrap the one statement that takes a lock for which other threads of this process may wait.
+        """Wrap the one statement that takes a lock for which other threads of this process may wait too.
 
-        Raises OperationalError, without taking the lock, if too many threads wait for stuck locks. A thread that
-        already holds other locks (`is_holding`) gives up early, because other threads wait for the locks that it holds.
+        Raise OperationalError, and do not take the lock, if too many threads wait for stuck locks. A thread that
+        already holds other locks (`is_holding`) stops waiting sooner, because other threads wait for the locks that it
+        holds.
         """
         yield
 

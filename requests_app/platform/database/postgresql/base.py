@@ -1,4 +1,4 @@
-"""Django's connection to PostgreSQL. It reports if the outcome of a commit is unknown."""
+"""Django's connection to PostgreSQL, which raises CommitUnknown if the outcome of a commit is unknown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CHECK_SECONDS = 0.7
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's wrapper for errors, which also reports a server that accepts no writes as an outage."""
+    """Django's error wrapper, changed so that a server that accepts no writes counts as an outage."""
 
     wrapper: Any
 
@@ -51,16 +51,17 @@ class _Errors(DatabaseErrorWrapper):
 
 
 def _may_not_write(error: Any) -> bool:
-    """Return whether a privilege on an object is missing.
+    """Return whether the error says that a privilege on a table or another object is missing.
 
-    Row-level security refuses with the same code, but that is a bug and no outage.
+    Row-level security refuses with the same error code. It is not meant here, because it points to a bug and not to an
+    outage.
     """
     is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
     return is_denied and error.diag.source_function == "aclcheck_error"
 
 
 class _Instants(BaseTzLoader):
-    """Reads instants with Python's own parser, which needs a twentieth of the time of psycopg's Python code."""
+    """Parses instants with Python's own parser, which takes a twentieth of the time of psycopg's parser."""
 
     timezone = UTC
 
@@ -84,7 +85,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return _Errors(self)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
-        """Connect to the first host that answers, within `connect_timeout` seconds for all hosts together."""
+        """Connect to the first host that answers. All hosts together get `connect_timeout` seconds."""
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         if bounds.current().fails_fast and not PULSE.may_connect():
             raise NotAsked("The database does not answer.")
@@ -119,16 +120,16 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         super().ensure_connection()
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Drop a closed connection, but do not connect: between requests, nobody would handle the error."""
+        """Drop a closed connection, but do not open a new one: between two requests, nobody would handle its error."""
         if self.connection is not None and self.connection.closed:
             self.close()
             return
         super().close_if_unusable_or_obsolete()
 
     def is_usable(self) -> bool:
-        """Ask the server whether the connection works.
+        """Ask the server whether the connection still works.
 
-        The limit is short. If there is no answer, enough time is left to connect again within the limit of an act.
+        The wait is short, so that enough time is left to connect again within the limit of an act.
         """
         if self.connection is None:
             return False
@@ -184,7 +185,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             self._standby_missing = True
 
     def _commit(self) -> None:
-        """Commit. Raises CommitUnknown if the transaction may be saved, but the database did not confirm it."""
+        """Commit. Raise CommitUnknown if the database did not confirm the commit but may have saved the transaction."""
         if self.connection is None:
             return
         if self.connection.pgconn.transaction_status == pq.TransactionStatus.INERROR:
@@ -202,7 +203,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             raise CommitUnknown("The transaction was committed, but no synchronous standby has confirmed it.")
 
     def _require_open(self) -> None:
-        """Raise the plain error if the server has already ended this session, because then no COMMIT was sent."""
+        """Raise the server's error if the server has already ended this session.
+
+        Then no COMMIT was sent, so nothing is saved, and CommitUnknown would be wrong.
+        """
         connection = self.connection.pgconn
         if connection.status != pq.ConnStatus.OK or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
@@ -221,7 +225,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Return whether the transaction is certainly not saved: the server rolled it back, or received no COMMIT."""
+    """Return whether it is certain that nothing was saved: the server rolled back, or it received no COMMIT."""
     if isinstance(error, NotAsked):
         return True
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
@@ -245,9 +249,10 @@ def _connect(params: dict[str, Any], seconds: float | None) -> Session:
 
 
 def _ordered(params: dict[str, Any]) -> dict[str, str]:
-    """Return the hosts and ports with the last one that answered first; {} if there is only one host.
+    """Return the hosts and ports, with the host that answered last at the front. Return {} if there is only one host.
 
-    After a failover, the old host may be frozen. Without this order, each new connection would wait for it again.
+    After a failover, the former host may be frozen. Without this order, each new connection would wait for that host
+    again.
     """
     hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "").split(",")
     last = DatabaseWrapper._last
@@ -259,7 +264,7 @@ def _ordered(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _answers(params: dict[str, Any], seconds: float) -> bool:
-    """Return whether the server answers a new connection at all. A refusal also counts as an answer."""
+    """Return whether the server answers a new connection. A refusal also counts as an answer."""
     try:
         _connect(params, seconds).close()
     except psycopg.errors.ConnectionTimeout:

@@ -1,4 +1,4 @@
-"""A psycopg connection on which every wait has a limit."""
+"""A psycopg connection that limits each of its waits."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _SUSPICIOUS, _ASKED_FOR = 0.9, 0.9
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The database did not answer within the limit of this process."""
+    """The database did not answer within this process's limit."""
 
 
 class NotAsked(psycopg.OperationalError):
-    """The statement was not sent, because the database does not answer this process at present."""
+    """The statement was not sent, because it is known that the database does not answer this process now."""
 
 
 class _Connecting(threading.local):
@@ -44,7 +44,7 @@ CONNECTING = _Connecting()
 
 
 class Session(psycopg.Connection[Any]):
-    """A connection on which `bounds.current()` limits each wait."""
+    """A connection on which each wait ends after the limit of `bounds.current()`."""
 
     #: A function that returns whether the server answers on a new connection within this many seconds.
     asks_elsewhere: Callable[[float], bool] | None = None
@@ -100,13 +100,17 @@ class Session(psycopg.Connection[Any]):
         return ask is None or PULSE.is_alive(lambda: ask(_ASKED_FOR), since=since)
 
     def _give_up(self) -> None:
-        """Close the socket, so that nothing waits on it again. The server then rolls the transaction back."""
+        """Close the socket, so that nobody waits for this connection again.
+
+        The server then rolls the transaction back.
+        """
         self.pgconn.finish()
 
     def _start_query(self) -> PQGen[None]:
         """Begin the transaction and set the server's limits in the same round trip.
 
-        The limits belong to this transaction, because behind a pooler the next transaction may use another connection.
+        The limits apply to this transaction only. Behind a connection pooler, the next transaction may use another
+        connection.
         """
         if self._autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return
@@ -125,7 +129,7 @@ class Session(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Any]:
-        """Connect to one host within the limit of one attempt."""
+        """Connect to one host, within the time limit of one attempt."""
         attempt = super()._connect_gen(conninfo)
         if CONNECTING.seconds is None:
             return (yield from attempt)

@@ -1,4 +1,4 @@
-"""Django's connection to SQLite. It reports if the outcome of a commit is unknown."""
+"""Django's connection to SQLite, which raises CommitUnknown if the outcome of a commit is unknown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _line: Line | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Set SQLite's own time-out. It applies to statements that do not wait for a turn, such as a PRAGMA."""
+        """Set SQLite's own time-out. It applies to statements that need no turn to write, such as a PRAGMA."""
         return {**super().get_connection_params(), "timeout": bounds.current().write}
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
@@ -50,11 +50,14 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @property
     def has_line(self) -> bool:
-        """Whether the writers of this connection queue. A database in memory has no other writers."""
+        """Whether this connection waits in a queue before it writes. A database in memory has no other writers."""
         return self.transaction_mode == "IMMEDIATE" and not self.is_in_memory_db()
 
     def _start_transaction_under_autocommit(self) -> None:
-        """Wait for the turn to write, and begin a transaction. Raises OperationalError if the wait is too long."""
+        """Wait for the turn to write, then begin a transaction.
+
+        Raise OperationalError if the turn does not come in time.
+        """
         if not self.has_line:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # private to Django, not in its stubs
             return
@@ -70,7 +73,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @contextmanager
     def turn_of_one_statement(self) -> Iterator[None]:
-        """Wait for the turn to write, for one statement outside of a transaction."""
+        """Wait for the turn to write, and hold it for one statement outside of a transaction."""
         until = monotonic() + bounds.current().write
         line = self._take_turn(until)
         try:
@@ -99,7 +102,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return line
 
     def _begin(self, until: float) -> None:
-        """Begin, with short pauses between attempts: no other thread or process tries at the same time."""
+        """Begin the transaction. If SQLite is busy, try again after a short pause.
+
+        The pauses can be short because no other thread or process tries at the same time.
+        """
         self._wait_in_sqlite(0)
         try:
             while True:
@@ -124,7 +130,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             line.give()
 
     def _commit(self) -> None:
-        """Commit. Raises CommitUnknown if the transaction may be saved, but SQLite did not confirm it."""
+        """Commit. Raise CommitUnknown if SQLite did not confirm the commit but may have saved the transaction."""
         try:
             super()._commit()  # type: ignore[misc]  # as above
         except DatabaseError as error:
@@ -148,7 +154,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 class _Cursor(base.SQLiteCursorWrapper):
-    """A cursor that waits for the turn to write before each writing statement outside of a transaction."""
+    """A cursor that waits for the turn to write before a writing statement outside of a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, *, wrapper: DatabaseWrapper) -> None:
         super().__init__(connection)

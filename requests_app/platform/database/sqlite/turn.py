@@ -1,8 +1,8 @@
-"""Gives the turn to write to an SQLite file to one connection after another, in order of arrival.
+"""Gives the turn to write to an SQLite file to one connection after another, in the order of their arrival.
 
-SQLite lets one transaction write at a time. All others try again now and then, so one that arrives at the right moment
-is first, and others may wait forever. So the threads of a process queue here. The processes take turns with a lock on a
-separate file, which SQLite does not use (ADR 52).
+SQLite allows one writing transaction at a time. All other connections try again after pauses. The one that happens to
+try at the right moment is next, so others may wait forever. Therefore the threads of a process wait in a queue here.
+The processes take turns with a lock on a separate file, which SQLite does not use (ADR 52).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEXT_FOR = 1.0
 
 
 class Line:
-    """The queue of the threads of this process that want to write to one file."""
+    """The queue of those threads of this process that want to write to one file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -32,10 +32,10 @@ class Line:
         self._file = -1
 
     def take(self, until: float, *, every: float | None = None, meanwhile: Callable[[], None] | None = None) -> bool:
-        """Wait for this thread's turn. Return False if it did not come in time.
+        """Wait until this thread has the turn to write. Return False if the turn did not come before `until`.
 
-        It calls `meanwhile` every `every` seconds during the wait. `meanwhile` may raise; otherwise the thread keeps
-        its place in the queue.
+        During the wait, `meanwhile` is called every `every` seconds. If `meanwhile` raises, the thread leaves the
+        queue; otherwise the thread keeps its place.
         """
         with self._lock:
             if not self._is_taken:
@@ -56,7 +56,7 @@ class Line:
         return True
 
     def _leave(self, called: threading.Event) -> bool:
-        """Leave the queue. Return True if this thread got the turn just before."""
+        """Leave the queue. Return True if this thread got the turn immediately before."""
         with self._lock:
             if called.is_set():
                 return True
@@ -64,7 +64,7 @@ class Line:
             return False
 
     def give(self) -> None:
-        """Give the turn to the thread that has waited longest."""
+        """Pass the turn to the thread that has waited longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
@@ -73,7 +73,10 @@ class Line:
 
     @contextlib.contextmanager
     def next_in_line(self, until: float) -> Iterator[None]:
-        """Become the only process that tries to write. After NEXT_FOR seconds, continue without that."""
+        """Try to be the only process that attempts to write, until the block ends.
+
+        If another process holds this position for NEXT_FOR seconds, continue without the position.
+        """
         is_next = self._become_next(min(until, monotonic() + NEXT_FOR))
         try:
             yield
@@ -113,7 +116,7 @@ def line_at(path: str) -> Line:
 
 
 def _forget() -> None:
-    """Clear the queues in the child of a fork, because the waiting threads do not exist there."""
+    """Clear the queues in the child process after a fork, because the waiting threads do not exist there."""
     global _making
     _lines.clear()
     _making = threading.Lock()
