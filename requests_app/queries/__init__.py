@@ -1,6 +1,6 @@
-"""The reads for the screens, one function for each.
+"""Functions that read what the screens show.
 
-Each function takes the actor and returns only what the actor may see.
+Each function takes the actor, and returns only rows that this actor may see.
 """
 
 from requests_app.models.people import actor_of

@@ -1,4 +1,4 @@
-"""Reads that all screens about access share: one whole access request, lists, and what an actor may do now."""
+"""Reads access requests, grants and content accesses for all screens, and says what an actor may do with them now."""
 
 from __future__ import annotations
 
@@ -45,13 +45,16 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 
 
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return one access request with everything that its page shows, in a fixed number of queries."""
+    """Return one access request with everything that its page shows. The number of SQL queries is fixed."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     return cast(AccessRequest, rows.prefetch_related(*_scope_and_decisions(), "following").find(access_request_id))
 
 
 def complete(row: AccessRequest) -> None:
-    """Read what the page of an access request shows and the operation that locked the row has not read."""
+    """Read those parts of an access request that its page shows and that the operation has not read yet.
+
+    The operation has locked the row and read only what it needs.
+    """
     prefetch_related_objects([row], *_scope_and_decisions())
 
 
@@ -62,9 +65,10 @@ def _scope_and_decisions() -> tuple[Prefetch, Prefetch]:
 
 
 def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return the few columns that the page of a decision compares with what it showed before.
+    """Return an access request with only the columns that the page of a decision needs.
 
-    `is_to_sign` is True if the actor has a passkey that can sign the decision.
+    The page compares them with what it showed before. `is_to_sign` is True if the actor has a passkey that can sign the
+    decision.
     """
     logs = actor.tenant_ids if actor.side is Side.CUSTOMER else {PROVIDER_LOG}
     keys = Passkey.objects.live().of_this_site().filter(person=actor.decider)
@@ -74,13 +78,13 @@ def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def access_requests(actor: Actor) -> Any:
-    """Return all access requests that the actor may see, with what one line of a list shows."""
+    """Return all access requests that the actor may see, with the related rows that one line of a list shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     return rows.prefetch_related("scope__resource")
 
 
 def in_state(rows: Any, state: State, *, at: datetime) -> Any:
-    """Filter the access requests in this state at an instant, even if the sweep has not stored the state yet."""
+    """Filter the access requests that are in this state at an instant, even if no sweep has stored the state yet."""
     if state in PENDING:
         return rows.filter(state=state, decide_by__gt=at)
     if state is State.EXPIRED:
@@ -93,7 +97,7 @@ def in_state(rows: Any, state: State, *, at: datetime) -> Any:
 
 
 def engineer_named(who: str) -> Person | None:
-    """Return an active engineer of any queue, by their id or their complete address."""
+    """Return the active engineer of any queue who has this id or this complete address."""
     people = Person.objects.active().humans()
     people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
@@ -103,7 +107,7 @@ def engineer_named(who: str) -> Person | None:
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:
-    """Return the transitions that this actor may make now. A transition that needs a step-up is included."""
+    """Return the transitions that this actor may make now, including those that need a step-up first."""
     if row.state_at(at) != row.state:
         return []
     decided_by = row.deciders
@@ -115,9 +119,9 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
 
 
 def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> DomainError | None:
-    """Return why this transition can't be made now, for a page that shows the reason.
+    """Return the error that says why the actor can't make this transition now. Return None if the actor may try it.
 
-    None means that the actor may try it.
+    Use it for a page that shows the reason.
     """
     try:
         require_offered(row, action, actor=actor, at=at)
@@ -129,7 +133,7 @@ def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> D
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
     """Raise the error that the operation would raise if the actor made this transition now.
 
-    For a caller who asks first whether a transition is possible.
+    Use it to ask in advance whether a transition is possible.
     """
     edge = TRANSITIONS.get(action) or STAYING[action]
     policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
@@ -143,7 +147,7 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 
 
 def grants(actor: Actor) -> Any:
-    """Return all grants that the actor may see, with what one line of a list shows."""
+    """Return all grants that the actor may see, with the related rows that one line of a list shows."""
     rows = Grant.objects.visible_to(actor).select_related(
         "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
     )
@@ -151,7 +155,7 @@ def grants(actor: Actor) -> Any:
 
 
 def looks(grant: Grant) -> Any:
-    """Return the content accesses under a grant. `policy.sees_looks` decides who may see their names."""
+    """Return the content accesses under a grant. Use `policy.sees_looks` before you show the names of the items."""
     return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
@@ -160,10 +164,10 @@ COUNTED = ("opened", "downloaded", "attachments", "listed")
 
 
 def counts() -> dict[str, Aggregate]:
-    """Return the aggregates for how much was accessed in one resource under one grant.
+    """Return the aggregates that count what was accessed in one resource under one grant.
 
-    All numbers on pages and in mails come from them. An item that was opened twice counts once, and so does a name that
-    was on four lists.
+    All such numbers on pages and in mails come from these aggregates. An item that was opened twice counts once, and a
+    name that was on four lists counts once.
     """
     kinds = ContentAccess.Kind
     return {
@@ -184,12 +188,12 @@ def counts() -> dict[str, Aggregate]:
 
 
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
-    """Return what was accessed under each grant, for `sentences.summary`.
+    """Return what was accessed under each grant, in the form that `sentences.summary` needs.
 
-    Each value has: "opened" (distinct items that were shown), "downloaded" (distinct items), "attachments" (distinct
-    attachments that were downloaded), "listed" (distinct names), "resources" (the number of resources), "allowed" (how
-    often another service got permission), and "kinds": for each kind of resource, the same numbers without "allowed".
-    "kinds" has a kind if an item of one of its resources was opened or listed, even if the list was empty.
+    Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items. "attachments":
+    distinct attachments that were downloaded. "listed": distinct names. "resources": how many resources had an item
+    opened or downloaded. "allowed": how often another service got permission. "kinds" has the same numbers without
+    "allowed" for each kind of resource that was opened or listed, even if the list was empty.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
     found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}

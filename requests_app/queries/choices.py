@@ -1,4 +1,7 @@
-"""The rows that an input of an act may name. A form offers these rows, and the kernel accepts no other row."""
+"""The rows that a person can choose for an input of an act.
+
+The form offers only these rows, and the kernel checks it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from requests_app.models import Person
 def people(each: Field, tenant_id: UUID) -> QuerySet[Person]:
     """Return the tenant's people who can sign in.
 
-    If the input names roles, only people with one of these roles are returned.
+    If the input names roles, return only people with one of these roles.
     """
     member: dict[str, Any] = {"memberships__tenant": tenant_id}
     if each.roles:

@@ -1,4 +1,4 @@
-"""Reads for the content pages: the window, its engineer and its resources."""
+"""Reads for the pages that show content: a window and its resources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from requests_app.queries import access
 
 @dataclass(frozen=True)
 class Window:
-    """One of the actor's own grants, with its resources in the order of the access request."""
+    """One of the actor's own grants with its resources, in the order that the access request has."""
 
     grant: Grant
     resources: list[Resource]
@@ -27,7 +27,7 @@ class Window:
     def resource(self, resource_id: UUID) -> Resource:
         """Return one of this window's resources.
 
-        Raises NotFound for every other id, whether or not its resource exists.
+        Raise NotFound for every other id, whether a resource with that id exists or not.
         """
         found = next((resource for resource in self.resources if resource.pk == resource_id), None)
         if found is None:
@@ -36,7 +36,10 @@ class Window:
 
 
 def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
-    """Return the window for its engineer. Raises NotAllowed for other people who may see that the window exists."""
+    """Return a window for the engineer to whom it belongs.
+
+    Raise NotAllowed for everybody else who may see that the window exists.
+    """
     grant = access.grant(grant_id, actor=actor)
     access_request = grant.access_request
     where = {"tenant_id": grant.tenant_id, "service_id": access_request.service_id}
@@ -49,5 +52,8 @@ def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
 
 
 def resource(resource_id: UUID, *, actor: Actor) -> Resource:
-    """Return a resource that the actor may see. The operation judges later whether a window covers it."""
+    """Return a resource that the actor may see.
+
+    Whether an open window covers the resource is checked later, by the operation.
+    """
     return cast(Resource, Resource.objects.visible_to(actor).find(resource_id))

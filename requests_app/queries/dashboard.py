@@ -1,6 +1,6 @@
-"""The state of the installation, for staff: what waits, what is open, what must be sent, and background work.
+"""Reads the state of the installation for staff: access requests, windows, messages, background work and logs.
 
-Each count stops at MOST and each list is short, so that the page is as fast on a full database.
+Each count stops at MOST and each list is short, so that the page stays fast when the database is full.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SWEEP = "sweep"
 
 @dataclass(frozen=True)
 class Count:
-    """A number that was counted only up to MOST. `is_capped` says whether there are more."""
+    """A number of rows, counted only up to MOST. `is_capped` says whether there are more rows."""
 
     n: int
     is_capped: bool = False
@@ -37,9 +37,9 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """The access requests at one stage.
+    """The access requests that wait at one stage.
 
-    `late` counts access requests that have passed their deadline, and that no sweep has marked as expired yet.
+    `late` counts those whose deadline has passed, and which no sweep has marked as expired yet.
     """
 
     state: State
@@ -50,7 +50,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A heartbeat, and whether it is recent enough."""
+    """The last heartbeat of a background process, and whether it is recent enough."""
 
     at: dt.datetime | None
     is_fresh: bool

@@ -1,4 +1,4 @@
-"""A tenant's people, as its directory sees them over SCIM."""
+"""Reads a tenant's people as SCIM shows them to the tenant's directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from requests_app.models import Membership, Person, Tenant
 
 
 def tenant(actor: Actor) -> Tenant:
-    """Return the only tenant of the caller. Raises NotAllowed if the caller does not have exactly one."""
+    """Return the tenant to which the caller belongs.
+
+    Raise NotAllowed unless the caller belongs to exactly one tenant.
+    """
     if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
         raise NotAllowed
     [tenant_id] = actor.tenant_ids
@@ -27,7 +30,7 @@ def require_administrator(actor: Actor, tenant: Tenant) -> None:
 
 
 def people(tenant: Tenant) -> QuerySet[Person]:
-    """Return all people of the tenant whom the directory has not deleted, each with `shown_memberships`."""
+    """Return all people of the tenant, each with `shown_memberships`, except those whom the directory has deleted."""
     memberships = Membership.objects.filter(tenant=tenant).order_by("role")
     theirs = Membership.objects.filter(tenant=tenant).values("person")
     rows = Person.objects.get_queryset().humans().filter(pk__in=theirs).exclude(directory__removed_at__isnull=False)
@@ -43,13 +46,16 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 
 def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
-    """Filter by the id that SCIM shows."""
+    """Filter people by the id that SCIM shows."""
     found = as_id(person_id)
     return rows.none() if found is None else rows.filter(pk=found)
 
 
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:
-    """Filter by user name, in upper or lower case. For a person without a directory record, compare the address."""
+    """Filter people by user name, in upper or lower case.
+
+    For a person without a record of the directory, compare the address instead.
+    """
     folded = name.casefold()
     return rows.filter(Q(directory__user_key=folded) | Q(directory=None, email=folded))
 
@@ -63,7 +69,7 @@ def by_address(rows: QuerySet[Person], address: str) -> QuerySet[Person]:
 
 
 def groups(tenant: Tenant) -> dict[str, list[Person]]:
-    """Return the people who hold each role, in the order of the roles. A role that nobody holds has an empty list."""
+    """Return, for each role, the people who hold it. If nobody holds a role, its list is empty."""
     found: dict[str, list[Person]] = {role: [] for role in Membership.Role.values}
     for each in people(tenant).order_by("created_at", "pk"):
         for membership in each.shown_memberships:  # type: ignore[attr-defined]  # prefetched by the query

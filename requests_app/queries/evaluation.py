@@ -1,6 +1,6 @@
-"""Advice of the decision point: what it would answer now.
+"""Advice from the decision point: what it would answer if a service asked now.
 
-Advice is not recorded. A service may not open content because of it.
+Advice is not recorded, so a service must not open content because of it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from requests_app.models.evaluation import ask, last_ended, read, require_still
 
 
 def evaluate(question: Question, *, actor: Actor) -> Verdict:
-    """Return what the decision point would answer to this question now.
+    """Return what the decision point would answer to this question now, without recording an access.
 
-    A service that wants to open content must report the access and not use this advice.
+    A service that wants to open content must report the access instead.
     """
     query = ask(question, actor=actor)
     facts, _head = read(query, hold=False)

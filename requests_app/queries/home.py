@@ -1,6 +1,6 @@
-"""The parts of the home page: open windows, recent results, and the engineer's work.
+"""Reads the parts of the home page: open windows, recent results, and the engineer's work.
 
-Each part finds its ids with an index. `rows_of` then reads the rows of all parts with one query.
+The functions for the parts find only ids, each with an index. Then `rows_of` reads the rows of all parts in one query.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _TICKET = ("tenant", "service", "assignee", "opened_by")
 
 
 def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
-    """Return the access requests of each part of the page, in the order of the part's ids."""
+    """Return the access requests for each part of the page, in the order of that part's ids."""
     found = {row.pk: row for row in inbox.whole(list({pk for part in parts.values() for pk in part}))}
     return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
 
 
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the open windows for a customer, a provider approver or staff, the first to close first.
+    """Return the ids of the access requests whose windows are open now, the next window to close first.
 
-    `under_way_of_engineer` returns an engineer's own windows.
+    This is for a customer, a provider approver or staff. For an engineer's own windows, use `under_way_of_engineer`.
     """
     rows = AccessRequest.objects.visible_to(actor)
     if actor.side is Side.PROVIDER:
@@ -42,7 +42,7 @@ def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 
 
 def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the engineer's access requests and windows that have not ended, newest first."""
+    """Return the ids of the engineer's pending access requests and open windows, newest first."""
     # No access request lasts longer than all deadlines and the longest window together. So the index on the engineer's
     # rows is read only for the last days, and not for years.
     longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
@@ -52,13 +52,13 @@ def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUI
 
 
 def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the engineer's access requests that have ended, newest first."""
+    """Return the ids of the engineer's access requests that have ended, newest first."""
     rows = _by(actor).exclude(_under_way(at))
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
 def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the customer's access requests that wait for other people, the earliest deadline first."""
+    """Return the ids of the customer's access requests that wait for other people, the earliest deadline first."""
     rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
     streams = [rows.filter(tenant=pk, state=State.PENDING_PROVIDER) for pk in sorted(actor.tenant_ids)]
     others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
@@ -67,7 +67,7 @@ def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 
 
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
-    """Return for each tenant the people who have the role of an approver now."""
+    """Return, for each tenant, the active people who are its approvers now."""
     found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}
     memberships = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
     for membership in memberships.select_related("person").order_by("person__name", "person_id"):
@@ -76,27 +76,33 @@ def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
 
 
 def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the open tickets that are assigned to the engineer, the longest unchanged first."""
+    """Return the open tickets that are assigned to the engineer.
+
+    The ticket that was unchanged for longest comes first.
+    """
     rows = Ticket.objects.visible_to(actor).filter(assignee=actor.person, state__in=TICKET_LIVE)
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the tickets in the engineer's queues that are not assigned to anybody."""
+    """Return the new tickets in the engineer's queues that are not assigned to anybody yet."""
     rows = Ticket.objects.visible_to(actor).filter(state=TicketState.NEW)
     rows = rows.filter(service__in=_queues_where(actor, Role.ENGINEER))
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the open tickets that this person opened, or that were recorded for them, the last changed first."""
+    """Return the open tickets that this person opened, or that the provider recorded for this person.
+
+    The ticket that was changed last comes first.
+    """
     rows = Ticket.objects.visible_to(actor).filter(state__in=TICKET_LIVE)
     rows = rows.filter(Q(opened_by=actor.person) | Q(on_behalf_of=actor.person))
     return list(rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit])
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
-    """Return for each of these access requests when its engineer last had a window at its tenant before."""
+    """Return, for each access request, when its engineer last had a window at the same tenant before."""
     before = Grant.objects.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )

@@ -1,7 +1,7 @@
-"""Access requests as lists: those that wait for a person, and the list of all with its search, in pages.
+"""Reads access requests as lists: those that wait for a person, and the list of all, which has a search and pages.
 
-Each read follows an index in its order and stops early. For several tenants, queues or states, one read is made for
-each of them, and the results are merged here. With one query for all, the database would sort every row.
+Each query follows an index in the index's own order and stops early. For several tenants, queues or states, each has a
+query of its own, and the results are merged here. One query for all would make the database sort every row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ COUNTED = 100
 
 
 def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
-    """Return what this person may decide now: one queryset for each tenant or queue in which they are an approver."""
+    """Return the access requests that this person may decide now, as querysets.
+
+    There is one queryset for each tenant or queue in which the person is an approver.
+    """
     if actor.side is Side.CUSTOMER:
         role, column, roles_by_key, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
     else:
@@ -65,7 +68,10 @@ NAMESAKES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The search of the list. `group` is a key of GROUPS. With `tenant_ids` None, it searches all tenants."""
+    """The conditions of a search in the list.
+
+    `group` is a key of GROUPS. If `tenant_ids` is not set, search all tenants.
+    """
 
     group: str = ""
     service_id: UUID | None = None
@@ -77,7 +83,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Cursor:
-    """A position in the list: the row at which a page ended, and whether the next page has older or newer rows."""
+    """A position in the list: the row where a page ended, and whether the next page has older rows or newer rows."""
 
     value: datetime
     pk: UUID
@@ -88,7 +94,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str, *, is_older: bool) -> Cursor:
-        """Return the cursor in this text. Raises Malformed."""
+        """Parse a cursor from the text of an address. Raise Malformed if the text is not a cursor."""
         value, _, pk = text.partition("~")
         try:
             cursor = cls(datetime.fromisoformat(value), UUID(pk), is_older)
@@ -107,9 +113,9 @@ class Page:
 
 
 def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """Return one page, newest first.
+    """Return one page of access requests, newest first.
 
-    An access request after its deadline is found under its new state, even before a sweep.
+    An access request after its deadline is found under its new state, even if no sweep has stored that state yet.
     """
     if search.reference:
         return Page(whole(_by_reference(actor, search)))
@@ -132,22 +138,22 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
 
 
 def ended(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the customer's newest access requests that have ended.
-
-    It reads one index for each way to end.
-    """
+    """Return the ids of the customer's newest access requests that have ended. Read one index for each way to end."""
     searches = [Search(group=group) for group in ("closed", "denied", "withdrawn", "expired")]
     streams = [rows for search in searches for rows in _streams(actor, search, at)[0]]
     return merged(streams, "decide_by", descending=True, limit=limit)
 
 
 def services(actor: Actor) -> list[Service]:
-    """Return the services that the actor can choose: those of their queues, or all services."""
+    """Return the services by which the actor can filter: the services of their queues, or all services."""
     return list(Service.objects.visible_to(actor).order_by("name"))
 
 
 def tenants_named(actor: Actor, words: str, *, limit: int = 10) -> tuple[UUID, ...]:
-    """Return the tenants with a name that begins with `words`. The provider has too many tenants for a list."""
+    """Return the ids of at most `limit` tenants whose names begin with `words`.
+
+    The provider has too many tenants to choose from a list.
+    """
     rows = Tenant.objects.visible_to(actor).filter(name__istartswith=words)
     return tuple(rows.order_by("name").values_list("pk", flat=True)[:limit])
 
@@ -165,9 +171,9 @@ GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
 
 
 def _streams(actor: Actor, search: Search, at: datetime) -> tuple[list[AccessRequestQuerySet], str]:
-    """Return one queryset for each index to read, and the column of their order.
+    """Return one queryset for each index to read, and the column by which all these querysets are ordered.
 
-    An index exists for each such order.
+    Each of the querysets can be read in that order with an index.
     """
     rows = AccessRequest.objects.visible_to(actor)
     if search.service_id:
@@ -200,7 +206,7 @@ def _queues(actor: Actor, search: Search) -> list[UUID]:
 
 
 def _by_name(actor: Actor, search: Search) -> list[UUID]:
-    """Return the newest access requests about resources with this name, or of the engineer with this address."""
+    """Return the ids of the newest access requests that match the name of a resource or the engineer's address."""
     resources = Resource.objects.visible_to(actor).filter(name__icontains=search.named).order_by("pk")
     ids = list(resources.values_list("pk", flat=True)[:NAMESAKES])
     rows = AccessRequest.objects.visible_to(actor)
@@ -243,7 +249,10 @@ def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending:
 
 
 def whole(pks: list[UUID]) -> list[AccessRequest]:
-    """Return the access requests with what one line of a list shows, in the order of `pks`."""
+    """Return the access requests with these ids, in the order of the ids.
+
+    The rows include the related rows that one line of a list shows.
+    """
     found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
     found = found.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account")
     by_pk = {row.pk: row for row in found}

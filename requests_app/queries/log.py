@@ -1,4 +1,4 @@
-"""A tenant's log for its readers: one page, all entries for an export, and what the entries are about."""
+"""Reads a log for the people who may read it: one page, all entries for an export, and what the entries are about."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPAN = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The conditions of a search. `person` is a part of a name, or a complete email address."""
+    """The conditions of a search in a log. `person` is a part of a name, or a complete email address."""
 
     wanted: audit.Filter = field(default_factory=audit.Filter)
     person: str = ""
@@ -38,7 +38,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class LogCursor:
-    """The position of a page: older than `before`, newer than `after`, or the newest entries if neither is set."""
+    """The position of a page. Its entries are older than `before`, or newer than `after`; with neither, the newest."""
 
     before: int | None = None
     after: int | None = None
@@ -46,14 +46,14 @@ class LogCursor:
 
 @dataclass(frozen=True)
 class Log:
-    """A log with its id: the tenant's id, or PROVIDER_LOG."""
+    """Names a log. `pk` is the id of its tenant, or PROVIDER_LOG for the provider's own log."""
 
     pk: UUID
 
 
 @dataclass(frozen=True)
 class Head:
-    """The number of entries of a log, and when the last one was written."""
+    """How many entries a log has, and when the last entry was written."""
 
     size: int
     last_at: datetime | None
@@ -63,8 +63,8 @@ class Head:
 class Page:
     """One page of a log.
 
-    `newer` and `older` are the values `after` and `before` of the next pages. `searched_to` is set if the search
-    stopped early.
+    Use `newer` as `after` for the page with newer entries, and `older` as `before` for the page with older entries. If
+    the search stopped early, `searched_to` is the number of the oldest entry that it read.
     """
 
     entries: list[AuditEntry]
@@ -75,9 +75,9 @@ class Page:
 
 @dataclass(frozen=True)
 class About:
-    """The references of the access requests and tickets that a page's entries are about, by id.
+    """The references of the access requests and tickets that the entries of a page are about, by id.
 
-    The id of a ticket is text, as in the entries.
+    The id of a ticket is a text here, because it is a text in the entries.
     """
 
     access_requests: dict[UUID, str]
@@ -85,9 +85,9 @@ class About:
 
 
 def readable(tenant_id: object, *, actor: Actor) -> Tenant:
-    """Return the tenant of this log.
+    """Return the tenant, if the actor may read its log.
 
-    Raises NotFound for strangers, and NotAllowed for the tenant's people who may not read its log.
+    Raise NotFound for people outside the tenant. Raise NotAllowed for the tenant's people who may not read its log.
     """
     row = tenants.tenant(tenant_id, actor=actor)
     policy.require_role(actor, READERS, tenant_id=row.pk)
@@ -99,7 +99,7 @@ def of_tenant(tenant_id: object, *, actor: Actor) -> Log:
 
 
 def of_provider(*, actor: Actor) -> Log:
-    """Return the provider's own log, for staff. Its entries belong to no tenant."""
+    """Return the provider's own log, for staff only. Its entries belong to no tenant."""
     policy.require_staff(actor)
     return Log(PROVIDER_LOG)
 
@@ -109,7 +109,7 @@ def entries(log: Log) -> QuerySet[AuditEntry]:
 
 
 def on_ticket(rows: QuerySet[AuditEntry], ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
-    """Filter the entries about a ticket or its access requests. None of them is older than the ticket."""
+    """Filter the entries about a ticket and about its access requests. All such entries are newer than the ticket."""
     ticket = Ticket.objects.visible_to(actor).filter(pk=ticket_id).first()
     if ticket is None:
         return rows.none()
@@ -124,20 +124,20 @@ def head(tenant: Tenant | Log) -> Head:
 
 
 def last_check(tenant_id: UUID) -> LogCheck | None:
-    """Return the last check of this log that anybody started."""
+    """Return the check of this log that was requested last."""
     return LogCheck.objects.filter(tenant_id=tenant_id).order_by("-asked_at").first()
 
 
 def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
-    """Return how many entries the newest checkpoint of each of these shards covers."""
+    """Return, for each of these shards, how many entries its newest checkpoint covers."""
     rows = Checkpoint.objects.filter(tenant_id=tenant_id, shard__in=list(shards)).order_by()
     return dict(rows.values_list("shard").annotate(size=Max("size")))
 
 
 def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
-    """Return one page, newest first.
+    """Return one page of entries, newest first.
 
-    `size` is the length of the log. A search without an index counts back from it.
+    `size` is the number of entries in the log. A search that no index helps counts back from this number.
     """
     before = place.before
     if place.after is not None:
@@ -155,9 +155,9 @@ def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: 
 
 
 def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int) -> Page | None:
-    """Return the page with entries newer than `after`.
+    """Return the page with the entries that are newer than `after`.
 
-    Return None if that is the newest page, because the caller then shows a full newest page.
+    Return None if they do not fill a page. The caller then shows a full page with the newest entries instead.
     """
     ceiling = min(size, after + 1 + SPAN) if search.has_no_index else size
     rows = _matching(tenant, search).filter(seq__gt=after, seq__lt=ceiling).order_by("seq")
@@ -172,7 +172,7 @@ def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int)
 
 
 def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """Yield the entries among the first `until` that match the search, oldest first. They are read in batches.
+    """Yield those of the first `until` entries that match the search, oldest first. They are read in batches.
 
     `after` is the number of the last entry that the caller already has.
     """
@@ -180,7 +180,10 @@ def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = 
 
 
 def batches(rows: QuerySet[AuditEntry], *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """Yield the entries of a queryset with numbers below `until`, oldest first. They are read in batches."""
+    """Yield those entries of a queryset whose number is below `until`, oldest first. They are read in batches.
+
+    `after` is the number of the last entry that the caller already has.
+    """
     rows = rows.filter(seq__lt=until).order_by("seq")
     next_seq = 0 if after is None else after + 1
     while True:
@@ -217,7 +220,7 @@ def _matching(tenant: Tenant, search: Search) -> QuerySet[AuditEntry]:
 
 
 def _uuid(text: str) -> UUID | None:
-    """Return the id in a column, or None. In a log that somebody changed, the text may not be an id."""
+    """Return the id in this text. Return None if the text is not an id, which happens if somebody changed the log."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Proofs from a log for download: of one entry, of a checkpoint, and the receipts of an access request."""
+"""Makes the proofs that people download from a log: of an entry, of a checkpoint, and for an access request."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ CLOSINGS = marked(Mark.CLOSED)
 
 
 def proof(tenant: Tenant | Log, seq: int) -> Proof:
-    """Return the proof of one entry. Its text is a `.tlog-proof`.
+    """Return the proof that one entry is in the log. As text, the proof is a `.tlog-proof` file.
 
-    Raises NotFound, or an error that says why there is no proof yet, or no proof any more.
+    Raise NotFound if there is no such entry. Raise another error if the entry is not signed yet, or if its proof is
+    lost.
     """
     try:
         return proofs.receipt(tenant.pk, seq)
@@ -45,7 +46,7 @@ def proof(tenant: Tenant | Log, seq: int) -> Proof:
 
 
 def proof_name(tenant: Tenant, seq: int, about: str = "") -> str:
-    """Return the name of the proof's file. `about` is a word for people that says what is proven."""
+    """Return the name of a proof's file. `about` is a word that tells people what is proven."""
     return f"{tenant.slug}-{seq}{about and f'-{about}'}.tlog-proof"
 
 
@@ -58,7 +59,7 @@ def _unsigned(tenant: Tenant | Log, seq: int) -> NotYetSigned | NeverSigned | No
 
 @dataclass(frozen=True)
 class Signed:
-    """A checkpoint for download."""
+    """A checkpoint that can be downloaded."""
 
     shard: int
     size: int
@@ -66,9 +67,9 @@ class Signed:
 
 
 def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
-    """Return the newest checkpoint with its cosignatures, of the current shard or of a closed shard.
+    """Return the newest checkpoint of a shard, with its cosignatures. Without `shard`, use the current shard.
 
-    Raises NotFound, or LogDamaged if the stored text is not a checkpoint.
+    Raise NotFound if there is no checkpoint. Raise LogDamaged if the stored text is not a checkpoint.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
@@ -90,9 +91,9 @@ def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
 
 @dataclass(frozen=True)
 class Growth:
-    """The proof that a checkpoint continues every tree that has its first `old` entries.
+    """The proof that `checkpoint` contains the first `old` entries of its log unchanged.
 
-    Its text is a request to a witness (C2SP tlog-witness, add-checkpoint).
+    As text, it is a request to a witness (C2SP tlog-witness, add-checkpoint).
     """
 
     old: int
@@ -104,9 +105,9 @@ class Growth:
 
 
 def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = None) -> Growth:
-    """Return the proof that the checkpoint of `new` entries continues the tree of its first `old` entries.
+    """Return the proof that the checkpoint of `new` entries contains the first `old` entries unchanged.
 
-    Raises NotFound, or LogDamaged if the proof is lost.
+    Raise NotFound if there is no such checkpoint. Raise LogDamaged if the proof is lost.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
@@ -121,15 +122,17 @@ def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = No
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:
-    """Raise NotFound unless this entry is a decision on this access request, or the end of its window."""
+    """Raise NotFound unless this entry records a decision on this access request, or the end of its window."""
     if seq not in {number for number, _event in receipts_of(row)}:
         raise NotFound
 
 
 def receipts_of(row: AccessRequest) -> list[tuple[int, str]]:
-    """Return the number and the event of each entry that has a receipt for this access request, oldest first.
+    """Return the number and the event of each entry about this access request for which there is a receipt, oldest
+    first.
 
-    Both are read from the entry's canonical bytes, which the receipt contains, and not from the columns.
+    Both are read from the canonical bytes of the entry and not from the columns, because the receipt contains these
+    bytes.
     """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=RECEIPTS)
     found = []

@@ -1,6 +1,6 @@
-"""Decides who may see a page that is only for some people. The pages ask here and judge nothing themselves.
+"""Checks whether the actor may see a page that is only for some people. Pages call this and have no rules of their own.
 
-These functions raise NotAllowed. They judge only what people may see; operations judge what people may do.
+The functions raise NotAllowed. They judge only what people may see. The operations judge what people may do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def require_administrator(tenant_id: UUID, *, actor: Actor) -> None:
 
 
 def require_log_reader(tenant_id: UUID, *, actor: Actor) -> None:
-    """Raise NotAllowed unless the actor reads the tenant's whole log or is staff."""
+    """Raise NotAllowed unless the actor may read the tenant's whole log. Staff may read it too."""
     policy.require_role(actor, _LOG_READERS, tenant_id=tenant_id)
 
 

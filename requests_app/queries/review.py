@@ -1,4 +1,4 @@
-"""Reads for the page of one access request: its history, earlier access requests, and the accessed content."""
+"""Reads for the page of one access request: its history, earlier access requests, and the content that was accessed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the log, with its parsed record."""
+    """An entry of the log, with the record that is parsed from its canonical bytes."""
 
     row: AuditEntry
 
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass
 class ResourceActivity:
-    """The numbers of what was accessed in one resource, and the newest items."""
+    """How much was accessed in one resource under a grant, and which items were accessed last."""
 
     resource: Resource
     opened: int
@@ -64,13 +64,13 @@ class ResourceActivity:
 
     @property
     def taken(self) -> int:
-        """How many items were opened and downloaded. An item that was opened and downloaded counts twice."""
+        """How many items were opened or downloaded. An item counts twice if it was both opened and downloaded."""
         return self.opened + self.downloaded + self.attachments
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Earlier access requests and windows. The counts stop at COUNTED and cover one year."""
+    """The access requests and windows before one access request. The counts cover one year and stop at COUNTED."""
 
     by_engineer: int
     of_service: int
@@ -78,13 +78,16 @@ class Earlier:
 
 
 def history(row: AccessRequest) -> list[Entry]:
-    """Return the log's entries about an access request without its content accesses (see `resource_activity`)."""
+    """Return the log's entries about an access request, without its content accesses.
+
+    For those, see `resource_activity`.
+    """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk).exclude(event__in=_CONTENT)
     return [Entry(entry) for entry in entries.order_by("seq")[:ENTRIES]]
 
 
 def last_change(row: AccessRequest) -> Entry | None:
-    """Return the entry of the last change of the access request's state."""
+    """Return the newest entry about the access request, without content accesses and refused acts."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
     last = entries.exclude(event__in=(*_CONTENT, Event.ACT_REFUSED)).order_by("-seq").first()
     return Entry(last) if last else None
@@ -96,9 +99,9 @@ def decision_entry(row: AccessRequest, event: str) -> AuditEntry | None:
 
 
 def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivity]:
-    """Return what was accessed under a grant, for each resource.
+    """Return what was accessed in each resource under a grant.
 
-    `with_items` adds the names of items. Only use it for people who may see them.
+    `with_items` adds the names of the items. Use it only for people who may see these names.
     """
     kinds = ContentAccess.Kind
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
@@ -126,20 +129,20 @@ def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivit
 
 
 def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return the access request for a poll, without everything else that its page shows."""
+    """Return an access request for a page that polls it, without the other rows that its page shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related("grant")
     return cast(AccessRequest, rows.find(access_request_id))
 
 
 def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
-    """Return the newest accesses under a grant, without the requests for lists. The lists themselves are included."""
+    """Return the newest content accesses under a grant. A list appears once: its request is left out."""
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
     return list(looks.order_by("-at", "-pk")[:limit])
 
 
 def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
-    """Return what this engineer and this service's engineers had at this tenant before this access request."""
+    """Return what came before this access request at the same tenant: of the same engineer, and of the same service."""
     since = row.submitted_at - A_YEAR
     windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
     access_requests = AccessRequest.objects.visible_to(actor).filter(

@@ -1,4 +1,4 @@
-"""Reads for signing a decision: the text to sign, and the passkeys with which the person may sign it."""
+"""Reads what a person needs to sign a decision: the text to sign, and the passkeys that can sign it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from requests_app.platform import webauthn
 
 
 def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime) -> str:
-    """Return the manifest of this person's decision on an access request. It is valid for five minutes."""
+    """Return the manifest of this person's decision on an access request. The manifest is valid for five minutes."""
     name = actor.machine.decides_for_name if actor.machine is not None else actor.name
     facts = manifest.facts_of(
         row,
@@ -34,9 +34,9 @@ def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime
 
 
 def submitted_text(row: AccessRequest) -> str:
-    """Return everything that was submitted, with the reason. The digest in the manifest is the SHA-256 of this text.
+    """Return everything that the engineer submitted. The manifest contains the SHA-256 digest of this text.
 
-    The text is read from the log's entry, because a resource may have another name now. It is empty if the entry was
+    The text is read from the log, because a resource may have another name now. It is empty if the log's entry was
     removed. A caller that shows the text must compute the digest itself.
     """
     rows = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
@@ -50,7 +50,10 @@ def submitted_text(row: AccessRequest) -> str:
 
 
 def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
-    """Return the newest signed head of the tenant's log, so that a signature shows which log existed before it."""
+    """Return the newest signed head of the tenant's log.
+
+    A decision is signed together with this head. So the signature shows which log existed before the decision.
+    """
     row = Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-shard", "-size").first()
     if row is None:
         return None
@@ -61,8 +64,8 @@ def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
 def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None) -> list[Passkey]:
     """Return the person's passkeys of this site that may sign a decision about this tenant.
 
-    The keys are in use and introduced in the log of the person's side. With `counts_for`, only the keys that the rules
-    of that tenant accept are returned.
+    Such a passkey is in use, and was introduced in the log of the person's side. With `counts_for`, return only the
+    passkeys that the rules of that tenant accept.
     """
     log = tenant_id if actor.side is Side.CUSTOMER else PROVIDER_LOG
     rows = Passkey.objects.live().filter(person=actor.decider, rp_id=settings.PASSKEY_RP_ID)
@@ -72,6 +75,6 @@ def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None)
 
 
 def options(keys: list[Passkey], challenge: bytes) -> dict[str, Any]:
-    """Return the options with which a page of this site asks the browser for a signature."""
+    """Return the options that a page of this site passes to the browser to get a signature from one of these keys."""
     known = [bytes(key.credential_id) for key in keys]
     return webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge, known=known)

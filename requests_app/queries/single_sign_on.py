@@ -1,4 +1,4 @@
-"""Reads for single sign-on: the connection for an address, and a tenant's settings."""
+"""Reads for single sign-on: which connection an address uses, and a tenant's settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SignOnConnection:
 def find_connection(name: str) -> SignOnConnection:
     """Return the connection with this name.
 
-    Raises NotFound, or sealing.Unreadable if its client secret can't be decrypted.
+    Raise NotFound if there is no such connection, or sealing.Unreadable if its client secret can't be decrypted.
     """
     if name == PROVIDER:
         if not settings.SSO_ISSUER:
@@ -66,14 +66,17 @@ def _party(name: str, issuer: str, client_id: str, secret: str, scopes: str) -> 
 def redirect_uri(name: str) -> str:
     """Return the redirect URI of one connection.
 
-    Each connection has its own, so that the answer of one identity provider is never taken for another's (RFC 9700,
-    section 4.4.2).
+    Each connection has its own redirect URI, so that the answer of one identity provider is never taken for the answer
+    of another one (RFC 9700, section 4.4.2).
     """
     return str(settings.BASE_URL).rstrip("/") + reverse("web:sso_callback", args=[name])
 
 
 def name_for(email: str) -> str:
-    """Return the name of the connection for the domain of an address, or "". The address need not belong to anybody."""
+    """Return the name of the connection for the domain of an address, or "".
+
+    It does not matter whether the address belongs to a person.
+    """
     domain = domains.of_address(email)
     if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS:
         return PROVIDER
@@ -97,7 +100,7 @@ def administrators(tenant: Tenant) -> list[Person]:
 
 
 def identities(tenant: Tenant, person: Person | None = None) -> list[Identity]:
-    """Return the identities of the tenant's people, or of one person, the oldest first."""
+    """Return the linked identities of the tenant's people, or those of one person, the oldest first."""
     rows = Identity.objects.filter(tenant=tenant).select_related("person").order_by("linked_at", "pk")
     return list(rows.filter(person=person) if person is not None else rows)
 
@@ -108,7 +111,7 @@ def identity_of(person: Person, tenant: Tenant, identity_id: UUID) -> Identity:
 
 
 def domain(domain_id: object, *, actor: Actor) -> Domain:
-    """Return a domain for the administrator of its tenant."""
+    """Return a domain. Raise NotAllowed unless the actor is an administrator of the domain's tenant."""
     row: Domain = Domain.objects.visible_to(actor).find(domain_id)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
     return row

@@ -1,6 +1,7 @@
-"""Judges whether a transition is still possible, and describes the state of the access request if it is not.
+"""Judges whether a transition of an access request is still possible, and describes the state if it is not.
 
-The kernel asks under the lock. A page or a route asks before it offers the transition, and gets the same answer.
+The kernel calls these functions under the lock. A page or a route calls them before it offers the transition, so it
+gets the same answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from requests_app.models import AccessRequest, Decision, Grant
 def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
     """Return whether this human has already made exactly this transition, with any of their accounts.
 
-    Raises WrongState if they made the opposite decision.
+    Raise WrongState if they have made the opposite decision.
     """
     if edge.is_decision:
         decision = row.decision_of(actor.deciding_human, edge.stage)
@@ -45,7 +46,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
 
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
-    """Raise WrongState or DeadlinePassed unless this transition is possible for the row at this instant."""
+    """Raise WrongState or DeadlinePassed unless the row's state and deadline allow this transition at this instant."""
     if row.state not in edge.sources:
         last: Decision | None = row.decisions.select_related("decider", "client__account").order_by("-at").first()
         current = {"state": str(row.state_at(at)), "decided_by": last.who if last else ""}
@@ -58,7 +59,7 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
 
 
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
-    """Return why the transition can't be made. It names another person only if that person made it impossible."""
+    """Return why the transition can't be made. Another person is named only if their act is the reason."""
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.select_related("decider", "client__account")}
     if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:

@@ -1,4 +1,4 @@
-"""A tenant for its own people: its Lockbox, the holders of its roles, and its notification addresses."""
+"""Reads a tenant for its own people: Lockbox, the people and their roles, invitations and notification addresses."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ GUARDED = (Role.APPROVER, Role.ADMINISTRATOR)
 
 @dataclass(frozen=True)
 class UnderWay:
-    """What waits or is open while Lockbox is switched: numbers of access requests and of open windows.
+    """How many access requests wait, and how many windows are open, when Lockbox is switched on or off.
 
-    `bound_for_customer` counts those in `with_provider` that will also need the customer's approval.
+    `bound_for_customer` counts those access requests in `with_provider` that will also need the customer's approval.
     """
 
     with_provider: int
@@ -56,9 +56,9 @@ class People:
 
 
 def tenants(actor: Actor) -> QuerySet[Tenant]:
-    """Return the tenants whose names this actor may see: their own, or all for staff and engineers.
+    """Return the tenants whose names this actor may see: their own tenants, or all tenants for staff and engineers.
 
-    Engineers choose from all tenants when a customer calls.
+    An engineer may choose from all tenants, because any customer can call.
     """
     rows = cast(QuerySet[Tenant], Tenant.objects.visible_to(actor))
     if actor.side is Side.PROVIDER and not actor.is_staff and Role.ENGINEER not in actor.roles:
@@ -67,10 +67,10 @@ def tenants(actor: Actor) -> QuerySet[Tenant]:
 
 
 def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
-    """Return the tenant for its own people and for staff.
+    """Return the tenant for its own people and for staff. Raise NotFound for everybody else.
 
-    An engineer can choose any tenant when a customer calls, but may not see its settings or its log. So this raises
-    NotFound for engineers.
+    That includes engineers. When a customer calls, an engineer can choose any tenant. But an engineer may not see a
+    tenant's settings or its log.
     """
     if actor.side is Side.PROVIDER and not actor.is_staff:
         raise NotFound
@@ -78,7 +78,7 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def administered(tenant_id: object, *, actor: Actor) -> Tenant:
-    """Return the tenant for its administrator. Raises NotAllowed for the tenant's other people."""
+    """Return the tenant, if the actor is its administrator. Raise NotAllowed for the tenant's other people."""
     row = tenant(tenant_id, actor=actor)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.pk)
     return row
@@ -97,9 +97,10 @@ def service(service_id: object, *, actor: Actor) -> Service:
 
 
 def resources(tenant_id: object, *, actor: Actor) -> QuerySet[Resource]:
-    """Return the tenant's resources that the actor may see, also those that are no longer in use.
+    """Return the tenant's resources that the actor may see, including those that are no longer in use.
 
-    An engineer sees those in their queues. Raises NotFound if one of the provider's people sees none.
+    An engineer sees the resources in their queues. Raise NotFound if a person of the provider sees none, so that this
+    person can't learn whether the tenant exists.
     """
     row = Tenant.objects.visible_to(actor).find(tenant_id)
     rows = Resource.objects.visible_to(actor).filter(tenant=row).select_related("service")
@@ -116,7 +117,7 @@ def resource(tenant_id: object, resource_id: object, *, actor: Actor) -> Resourc
 def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
     """Count, in one query, the access requests that wait and the windows that are open.
 
-    One that has passed its deadline does not count, even before a sweep.
+    Access requests and windows after their deadline do not count, even if no sweep has ended them yet.
     """
     waiting = Q(decide_by__gt=at)
     provider = Q(state=State.PENDING_PROVIDER) & waiting
@@ -133,7 +134,7 @@ def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
 
 
 def approvers(tenant: Tenant) -> QuerySet[Person]:
-    """Return the people who can decide on an access request now."""
+    """Return the people who can decide on the tenant's access requests now."""
     return Person.objects.get_queryset().deciding_for(tenant.pk, clock.now()).order_by("name")
 
 
@@ -143,7 +144,7 @@ def approvers(tenant: Tenant) -> QuerySet[Person]:
 def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
     """Return the people who have a role in this tenant, by name, each with `shown_memberships`.
 
-    People who are switched off are included.
+    People whose accounts are switched off are included.
     """
     rows = named(members(tenant), words) if words else members(tenant)
     found = list(rows.order_by("name", "pk")[: limit + 1])
@@ -151,7 +152,7 @@ def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
 
 
 def named(rows: QuerySet[Person], words: str) -> QuerySet[Person]:
-    """Filter people by a part of their name or address."""
+    """Filter people by a part of their name or of their address."""
     return rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
 
 
@@ -160,7 +161,7 @@ def in_role(rows: QuerySet[Person], tenant_id: UUID, role: str) -> QuerySet[Pers
 
 
 def person(tenant: Tenant, person_id: UUID) -> Person:
-    """Return one of the tenant's people. Raises NotFound for everybody else."""
+    """Return one of the tenant's people. Raise NotFound for anybody who has no role in the tenant."""
     found = members(tenant).filter(pk=person_id).first()
     if found is None:
         raise NotFound
@@ -168,7 +169,7 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 
 def last_in(tenant: Tenant) -> dict[str, UUID]:
-    """Return those of the GUARDED roles that only one active person holds, with that person's id."""
+    """Return those GUARDED roles that only one active person holds, each with the id of that person."""
     memberships = tenant.memberships.filter(role__in=GUARDED, person__is_active=True).values_list("role", "person_id")
     holders: dict[str, list[UUID]] = {}
     for role, person_id in memberships:
@@ -177,9 +178,9 @@ def last_in(tenant: Tenant) -> dict[str, UUID]:
 
 
 def members(tenant: Tenant) -> QuerySet[Person]:
-    """Return the people who have a role in this tenant, each with `shown_memberships`.
+    """Return a queryset of the people who have a role in this tenant, each with `shown_memberships`.
 
-    People who are switched off are included.
+    People whose accounts are switched off are included.
     """
     memberships = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
     rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
@@ -187,7 +188,7 @@ def members(tenant: Tenant) -> QuerySet[Person]:
 
 
 def absences(tenant: Tenant, *, at: datetime) -> QuerySet[OutOfOffice]:
-    """Return who is out of the office now or later, the earliest first."""
+    """Return the absences of approvers that are current or planned, the earliest first."""
     rows = tenant.absences.to_come_or_live(at).select_related("approver", "deputy").order_by("from_at")
     return cast(QuerySet[OutOfOffice], rows)
 
@@ -197,7 +198,7 @@ def absence(tenant: Tenant, absence_id: object) -> OutOfOffice:
 
 
 def mutes(tenant: Tenant, *, at: datetime) -> QuerySet[Mute]:
-    """Return the tenant's mutes that apply now, the first to end first."""
+    """Return the tenant's mutes that apply now. The next one to end comes first."""
     return cast(QuerySet[Mute], Mute.objects.filter(tenant=tenant).live(at).select_related("engineer", "set_by"))
 
 
@@ -206,9 +207,9 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
 
 
 def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
-    """Return the engineers who asked this tenant for access during the last week.
+    """Return the engineers who submitted access requests to this tenant during the last week.
 
-    `waiting` is the number of their access requests that wait for the customer.
+    `waiting` on each person is the number of their access requests that wait for the customer.
     """
     rows = AccessRequest.objects.filter(tenant=tenant)
     engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
@@ -219,14 +220,17 @@ def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:
-    """Return the people whom this approver may name as a deputy: other humans who are approvers or deputies."""
+    """Return the people whom this approver may choose as a deputy.
+
+    They are other humans who are approvers or deputies of the tenant.
+    """
     is_deputy = {"memberships__tenant": tenant, "memberships__role__in": [Role.APPROVER, Role.DEPUTY]}
     people = Person.objects.active().humans().filter(**is_deputy).exclude(human_id=actor.human)
     return people.distinct().order_by("name")
 
 
 def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
-    """Return the proposals that wait for a second person, the first to expire first."""
+    """Return the proposals that wait for a second person, the next to expire first."""
     return cast(QuerySet[Proposal], tenant.proposals.pending(at).select_related("proposed_by").order_by("expires_at"))
 
 
@@ -235,9 +239,9 @@ def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
 
 
 def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
-    """Return the announced changes by staff that touch these tenants and may still take effect.
+    """Return the announced changes by staff that concern these tenants and may still take effect.
 
-    The first to take effect comes first. Changes that nobody has confirmed come last.
+    The change that takes effect next comes first. Changes that nobody has confirmed come last.
     """
     rows = Proposal.objects.announced_to(tenant_ids).pending(clock.now())
     soonest = F("effective_at").asc(nulls_last=True)
@@ -248,10 +252,10 @@ def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
 
 
 def invitations(tenant: Tenant, *, actor: Actor) -> QuerySet[Invitation]:
-    """Return the open invitations, newest first, for people who may invite.
+    """Return the invitations that are neither accepted nor withdrawn, newest first, if the actor may invite people.
 
-    Approvers see only the invitations of the recovery key, which they may stop. Nobody else sees whom a tenant wants to
-    invite.
+    Approvers see only the invitations that were made with the recovery key, because they may stop these. For everybody
+    else the list is empty: other people must not see whom a tenant wants to invite.
     """
     roles = actor.roles_on(tenant_id=tenant.pk, service_id=None)
     rows = tenant.invitations.unanswered().select_related("invited_by").order_by("-created_at")
@@ -265,14 +269,17 @@ def invitation(tenant: Tenant, invitation_id: object) -> Invitation:
 
 
 def recovery_key(tenant: Tenant) -> RecoveryKey | None:
-    """Return the row of the current recovery key. It says who made the key and when; the key itself is not stored."""
+    """Return the row of the current recovery key.
+
+    The row says who made the key, and when. It does not contain the key.
+    """
     return cast("RecoveryKey | None", tenant.recovery_keys.live().select_related("made_by").first())
 
 
 def invitation_behind(secret: str, *, at: datetime) -> Invitation:
-    """Return the invitation that the link in a mail opens.
+    """Return the invitation to which a link in a mail leads.
 
-    Raises the same NotFound for unknown, expired and withdrawn invitations.
+    Raise the same NotFound for an unknown, an expired and a withdrawn invitation.
     """
     row = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).select_related("tenant").first()
     if row is None or not row.is_open(at):
@@ -288,5 +295,8 @@ def addresses(tenant: Tenant) -> QuerySet[NotificationAddress]:
 
 
 def address(tenant: Tenant, address_id: object) -> NotificationAddress:
-    """Return one address of this tenant. Another tenant's address is not found, even if one person manages both."""
+    """Return one address of this tenant.
+
+    Raise NotFound for an address of another tenant, even if the actor manages both.
+    """
     return cast(NotificationAddress, NotificationAddress.objects.filter(tenant=tenant).find(address_id))

@@ -1,4 +1,4 @@
-"""Tickets as lists and one by one, and the choices for a new ticket."""
+"""Reads tickets for lists and for their pages, and the choices for a new ticket or access request."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _OPENERS = OPEN_TICKET.roles
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The search of the list.
+    """The conditions of a search in the list of tickets.
 
-    `view` is "mine", "queue" or "all". `state` is a state of the table, LIVE, or ANY. Without `tenant_ids`, it searches
-    all tenants.
+    `view` is "mine", "queue" or "all". `state` is LIVE, ANY, or one state of the life cycle. If `tenant_ids` is not
+    set, search all tenants.
     """
 
     view: str = "all"
@@ -52,7 +52,7 @@ class Page:
 
 
 def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """Return one page, the last changed first, each ticket with its pending access requests and open windows."""
+    """Return one page of tickets, the last changed first. Each has its pending access requests and open windows."""
     rows = _matching(actor, search).select_related(*_LINE)
     rows = rows.prefetch_related(Prefetch("access_requests", queryset=_going_on(), to_attr="going_on"))
     forward = cursor is None or cursor.is_older
@@ -72,7 +72,7 @@ def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: i
 
 
 def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
-    """Return one ticket with its people, the comments that this actor may read, and its access requests."""
+    """Return one ticket with its people, its access requests, and the comments that this actor may read."""
     comments = _readable_comments(actor).order_by("at", "pk")
     access_requests = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
     access_requests = access_requests.prefetch_related("scope__resource").order_by("-submitted_at")
@@ -84,12 +84,12 @@ def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
 
 
 def listed(actor: Actor) -> TicketQuerySet:
-    """Return all tickets that this actor may see, each with its people."""
+    """Return all tickets that this actor may see, each with the people that it names."""
     return Ticket.objects.visible_to(actor).select_related(*_LINE)
 
 
 def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:
-    """Return the comments on one ticket that this actor may read."""
+    """Return those comments on a ticket that this actor may read."""
     found = Ticket.objects.visible_to(actor).find(ticket_id)
     return _readable_comments(actor).filter(ticket=found)
 
@@ -109,7 +109,10 @@ def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transiti
 
 
 def is_allowed(row: Ticket, act: Act, *, actor: Actor) -> bool:
-    """Return whether the declaration allows this actor the act on the ticket, in any state of it."""
+    """Return whether the declaration of an act allows this actor to do it on the ticket.
+
+    The ticket's state does not matter.
+    """
     return policy.is_allowed(actor, act, policy.Subject(log_id=row.tenant_id, service_id=row.service_id))
 
 
@@ -118,7 +121,10 @@ def may_comment(row: Ticket, *, actor: Actor) -> bool:
 
 
 def may_link(row: Ticket, *, actor: Actor) -> bool:
-    """Return whether this actor may set the ticket's reference in another system. A closed ticket can get one too."""
+    """Return whether this actor may set the ticket's reference in another system.
+
+    This is possible on closed tickets too.
+    """
     return is_allowed(row, LINK_TICKET, actor=actor)
 
 
@@ -128,13 +134,13 @@ def may_ask(row: Ticket, *, actor: Actor) -> bool:
 
 
 def ends_with(row: Ticket, *, at: datetime) -> list[AccessRequest]:
-    """Return what ends if the ticket is closed or resolved: pending access requests and open windows."""
+    """Return the pending access requests and open windows that end if the ticket is closed or resolved."""
     access_requests: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by ticket()
     return [found for found in access_requests if found.state_at(at) in {*PENDING, State.OPEN}]
 
 
 def engineers(row: Ticket) -> QuerySet[Person]:
-    """Return the people to whom the ticket can be assigned."""
+    """Return the engineers to whom the ticket can be assigned."""
     return Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
 
 
@@ -150,9 +156,9 @@ def tenants(actor: Actor) -> QuerySet[Tenant]:
 
 
 def services(actor: Actor) -> QuerySet[Service]:
-    """Return the services for a ticket or a demand.
+    """Return the services for which this actor may open a ticket.
 
-    For a customer and for staff they are all services, for an engineer the services of their queues.
+    A customer and staff can choose from all services, an engineer only from the services of their queues.
     """
     rows = Service.objects.visible_to(actor).order_by("name")
     if actor.side is Side.CUSTOMER or actor.is_staff:
@@ -165,12 +171,12 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def people_of(tenant: Tenant) -> QuerySet[Person]:
-    """Return the people for whom a ticket can be recorded."""
+    """Return the tenant's people for whom the provider can record a ticket."""
     return Person.objects.active().humans().filter(memberships__tenant=tenant).distinct().order_by("name")
 
 
 def person_named(tenant: Tenant, who: str) -> Person | None:
-    """Return one person for whom a ticket can be recorded, by their id or their complete address."""
+    """Return the person of this tenant with this id or complete address, for whom a ticket can be recorded."""
     if "@" in who:
         return people_of(tenant).filter(email=who.strip().lower()).first()
     found = as_id(who)
@@ -178,7 +184,7 @@ def person_named(tenant: Tenant, who: str) -> Person | None:
 
 
 def service_named(which: str, *, actor: Actor) -> Service:
-    """Return a service by its key or its id."""
+    """Return the service with this key or id. Raise Unacceptable if there is no such service."""
     rows = Service.objects.visible_to(actor)
     found = rows.filter(key=which).first()
     try:
@@ -191,19 +197,19 @@ def service_named(which: str, *, actor: Actor) -> Service:
 
 
 def resources(tenant: Tenant, service: Service, *, actor: Actor) -> QuerySet[Any]:
-    """Return the resources that an access request about this tenant and this service can name."""
+    """Return the resources that an access request for this tenant and this service can name."""
     rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
     return rows.order_by("name", "pk")
 
 
 def demand_services(actor: Actor) -> QuerySet[Service]:
-    """Return the services for which this engineer can submit an access request because of a law-enforcement demand."""
+    """Return the services for which this engineer can submit an access request after a law-enforcement demand."""
     keys = sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles)
     return Service.objects.visible_to(actor).filter(pk__in=keys).order_by("name")
 
 
 def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
-    """Return how many access requests of this engineer wait at this tenant. Their number has a limit."""
+    """Return how many of this engineer's access requests wait at this tenant. The limit applies to this number."""
     return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
 
 

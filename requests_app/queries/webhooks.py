@@ -1,4 +1,4 @@
-"""A tenant's webhooks for its administrator: their state and their messages."""
+"""Reads webhooks and their messages for the people who manage them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 @dataclass(frozen=True)
 class Deliveries:
-    """One page of messages, newest first, each with its attempts in `tried`.
+    """One page of a webhook's messages, newest first. Each message has its attempts in `tried`.
 
-    `older` is the id of the last message if there are more, otherwise "".
+    If there are more messages, `older` is the id of the last message on this page. Otherwise it is "".
     """
 
     rows: list[OutboxMessage]
@@ -37,13 +37,13 @@ def of_tenant(tenant: Tenant) -> WebhookQuerySet:
 
 
 def of_provider(*, actor: Actor) -> WebhookQuerySet:
-    """Return the provider's own webhooks, for staff."""
+    """Return the provider's own webhooks, for staff only."""
     policy.require_staff(actor)
     return Webhook.objects.visible_to(actor).present().filter(tenant=None).with_deliveries()
 
 
 def managed(webhook_id: object, *, actor: Actor) -> Webhook:
-    """Return one webhook by its id, for a person who manages it."""
+    """Return one webhook by its id. Raise NotAllowed unless the actor manages it."""
     found = _visible(actor).find(webhook_id)
     if found.tenant_id is None:
         policy.require_staff(actor)
@@ -53,7 +53,7 @@ def managed(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 def belongs(message_id: object, webhook_id: object, *, actor: Actor) -> None:
-    """Raise NotFound unless this message belongs to this webhook."""
+    """Raise NotFound unless this message was sent, or is to be sent, to this webhook."""
     messages_of(_visible(actor).find(webhook_id)).find(message_id)  # type: ignore[attr-defined]  # ScopedQuerySet
 
 
@@ -62,12 +62,15 @@ def _visible(actor: Actor) -> WebhookQuerySet:
 
 
 def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
-    """Return one webhook of this tenant. Another tenant's webhook is not found, even if one person manages both."""
+    """Return one webhook of this tenant.
+
+    Raise NotFound for a webhook of another tenant, even if the actor manages both.
+    """
     return cast(Webhook, of_tenant(tenant).find(webhook_id))
 
 
 def deliveries(webhook: Webhook, *, state: str | None = None, before: object = None, limit: int = SHOWN) -> Deliveries:
-    """Return the messages to the webhook, or only those in one state."""
+    """Return one page of the webhook's messages, or of those in one state. `before` is `older` of the page before."""
     rows = messages_of(webhook).order_by("-created_at", "-pk")
     if state is not None:
         rows = rows.filter(state=state)
