@@ -1,1 +1,4 @@
-"""The rules as pure functions and data: acts, states, errors, policy, limits. Nothing here reads a row."""
+"""The rules, as pure functions and data: acts, states, errors, policy, limits.
+
+Nothing here reads a row of the database.
+"""

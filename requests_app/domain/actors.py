@@ -1,4 +1,4 @@
-"""Who acts. Each interface builds one immutable Actor, and every operation and query takes it."""
+"""Describes who acts. Each interface builds one immutable Actor and passes it to every operation and query."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Side(StrEnum):
 
 
 class Role(StrEnum):
-    """Every role in the tables of transitions.
+    """Every role that a declaration of an act can name.
 
-    Nobody is given REQUESTER: it is the role of the engineer who raised the access request.
+    REQUESTER and SYSTEM are never given to anybody. REQUESTER is the engineer who raised the access request, and SYSTEM
+    is this product itself.
     """
 
     MEMBER = "member"
@@ -56,7 +57,7 @@ CLIENT_ROLES: dict[Scope, Role] = {
 
 
 class Away(NamedTuple):
-    """An approver who is out of the office, with their present name and address."""
+    """An approver who is out of the office, with their current name and address."""
 
     id: UUID
     name: str
@@ -87,7 +88,8 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
 class Machine:
     """A client of the API that acts.
 
-    `decides_for` is the approver in whose name the client decides, if the tenant's administrator allowed that.
+    If the tenant's administrator has allowed the client to decide, `decides_for` is the approver in whose name it
+    decides.
     """
 
     client_id: UUID
@@ -101,10 +103,11 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Once:
-    """The claim that an act uses when it commits, so that the act is done only once.
+    """A claim that makes sure that an act is done only once. The act uses the claim when it commits.
 
-    A call of the API has claimed its key before the act begins. An act of a form claims the account's `key` in its own
-    transaction. `leads_to` is the address of the page after a form's act, if the form knows it before.
+    A call of the API claims its key before the act begins. An act that a form starts claims `key` for the account in
+    the act's own transaction. `leads_to` is the address of the page that follows the act, if the form knows this
+    address in advance.
     """
 
     claim: UUID
@@ -115,18 +118,18 @@ class Once:
     leads_to: str = ""
 
     def part(self, name: object) -> Once:
-        """Return a new claim for one of several acts that the same form makes."""
+        """Return a new claim for one of several acts that one form starts."""
         return replace(self, claim=uuid4(), key=f"{self.key} {name}", leads_to="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """A person, a client or the system that acts, with the roles of this moment.
+    """A person, a client or the system that acts, with the roles that they have now.
 
-    `tenant_roles` maps each tenant to the actor's roles in it, and `queue_roles` maps each service to the roles in its
-    queue. `scopes` limits what a token can be used for; None means that a person uses a browser. `machine` is set if a
-    client acts: `person_id` is then the client's own account, or the engineer in whose name the client asks. `once` is
-    the claim that the act uses when it commits.
+    `tenant_roles` maps each tenant to the actor's roles in it. `queue_roles` maps each service to the actor's roles in
+    its queue. `scopes` limits what a token can be used for; None means that the person uses a browser. `machine` is set
+    if a client acts. In that case, `person_id` is the client's own account, or the engineer in whose name the client
+    asks. `once` is the claim that the act uses when it commits.
     """
 
     side: Side
@@ -152,13 +155,13 @@ class Actor:
     def system(cls, name: str) -> Actor:
         """Return the actor for scheduled work.
 
-        It sees every tenant. It can make only the transitions that allow the role SYSTEM.
+        This actor sees every tenant. It can do only the acts that allow the role SYSTEM.
         """
         return cls(side=Side.SYSTEM, door="task", name=name)
 
     @classmethod
     def stranger(cls, *, door: str, request_id: str = "", ip: str = "") -> Actor:
-        """Return the actor for a person who is not signed in and acts with a secret: a link's or a recovery key."""
+        """Return the actor for a person who is not signed in, but brings a secret: from a link, or a recovery key."""
         return cls(side=Side.CUSTOMER, door=door, name="", request_id=request_id, ip=ip)
 
     @property
@@ -184,7 +187,7 @@ class Actor:
 
     @property
     def decider(self) -> UUID:
-        """The person in whose name this actor decides. Raises NotAllowed for a client that may not decide."""
+        """The id of the person in whose name this actor decides. Raises NotAllowed for a client that may not decide."""
         if self.machine is None:
             return self.person
         if self.machine.decides_for is None:
@@ -193,7 +196,7 @@ class Actor:
 
     @property
     def deciding_human(self) -> UUID | None:
-        """The human who counts as the decider; None for a client that may not decide."""
+        """The id of the human who counts as the decider, or None for a client that may not decide."""
         return self.human_id if self.machine is None else self.machine.decides_for_human
 
     @property
@@ -206,17 +209,17 @@ class Actor:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """All roles in any tenant or queue. Use it for menus, never to decide on a row."""
+        """All roles that the actor has in any tenant or queue. Use it for menus only, never to decide about a row."""
         held = frozenset().union(*self.tenant_roles.values(), *self.queue_roles.values())
         return held | {Role.STAFF} if self.is_staff else held
 
     @property
     def usable_scopes(self) -> frozenset[Scope]:
-        """The scopes that are useful to this person. A page offers them; they are no permission."""
+        """The scopes that are useful to this person. A page offers them for a new token. They give no permission."""
         return frozenset(scope for scope in Scope if scope not in SCOPE_ROLES or self.roles & SCOPE_ROLES[scope])
 
     def roles_on(self, *, tenant_id: UUID, service_id: UUID | None) -> frozenset[Role]:
-        """Return the roles that count for one row of this tenant and this service."""
+        """Return the actor's roles for a row that belongs to this tenant and this service."""
         if self.is_system:
             return frozenset({Role.SYSTEM})
         if self.side is Side.CUSTOMER:
@@ -225,9 +228,12 @@ class Actor:
         return held | {Role.STAFF} if self.is_staff else held
 
     def sending(self, once: Once | None) -> Actor:
-        """Return the same actor with a claim, so that the act happens once."""
+        """Return the same actor with this claim, so that the next act is done only once."""
         return replace(self, once=once)
 
     def stepped_up(self, at: datetime | None) -> Actor:
-        """Return the same actor with this time of the last proof of identity; None means that there is no proof."""
+        """Return the same actor with `at` as the time of the last proof of identity.
+
+        None means that there is no proof.
+        """
         return replace(self, stepped_up_at=at)

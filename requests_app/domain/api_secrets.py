@@ -1,7 +1,8 @@
-"""Makes, recognises and hashes the secrets of the API's callers. Pure.
+"""Makes, recognises and hashes the secrets that callers of the API use. Pure, except for random characters.
 
-The beginning, `lockbox_<kind>_`, shows a secret scanner the product and the kind of secret. The last six characters are
-a checksum. It reveals a mistyped secret, or an example from a document, without a query.
+A secret begins with `lockbox_<kind>_`. So a secret scanner can recognise the product and the kind of the secret. The
+last six characters are a checksum: it shows without a database query that a secret is mistyped, or is only an example
+from a document.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def make(kind: Kind) -> str:
 
 
 def is_whole(secret: str, *kinds: Kind) -> bool:
-    """Return whether the text has the form of a secret of one of these kinds, with the right checksum."""
+    """Return whether this text has the form of a secret of one of these kinds, and its checksum is right."""
     found = PATTERN.fullmatch(secret)
     if found is None or found[1] not in kinds:
         return False
@@ -40,7 +41,7 @@ def is_whole(secret: str, *kinds: Kind) -> bool:
 
 
 def hashed(secret: str) -> str:
-    """Return the SHA-256 hash (hex). A slow hash would add nothing, because the secret is random."""
+    """Return the SHA-256 hash of a secret, in hex. The secret is random, so a slow hash would not make it safer."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -1,4 +1,7 @@
-"""Reads the address of a customer's own approval page, and the site to which its passkeys belong. Pure."""
+"""Checks the address of a customer's own approval page, and the site to which the passkeys of that page belong.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]
 
 
 def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
-    """Return the origin of an address, as a browser writes it (RFC 6454). Raises Unacceptable for any other text.
+    """Return the text as an origin, in the form that browsers use (RFC 6454). Raise Unacceptable for any other text.
 
-    `providers_host` is the host of this site.
+    `providers_host` is the host of this product's own pages, which can't be the customer's page.
     """
     text = text.strip().rstrip("/")
     try:
@@ -39,9 +42,9 @@ def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
 
 
 def rp_id_of(text: str, *, origin: str, providers_host: str) -> str:
-    """Return the RP ID for the keys of this origin's page (WebAuthn, section 5.1.3).
+    """Return the RP ID for the passkeys of the page at this origin (WebAuthn, section 5.1.3).
 
-    The RP ID is the host of the page, or a parent domain of that host.
+    The RP ID is the host of the page, or a parent domain of that host. Raise Unacceptable for any other text.
     """
     host = urlsplit(origin).hostname or ""
     rp_id = text.strip().lower() or host

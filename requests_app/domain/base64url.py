@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 4648, section 5), as in WebAuthn's JSON."""
+"""Base64url without padding (RFC 4648, section 5), as in the JSON of WebAuthn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def to_text(raw: bytes) -> str:
 
 
 def from_text(text: object) -> bytes:
-    """Return the bytes. Raises PasskeyUnreadable for any spelling other than the one of `to_text`."""
+    """Return the decoded bytes. Raise PasskeyUnreadable unless the text is exactly as `to_text` would write it."""
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.PasskeyUnreadable
     try:

@@ -1,7 +1,7 @@
-"""The only module that reads the time.
+"""Reads the time for the whole product. No other module may read it.
 
-With PostgreSQL, it reads the database's clock. So an application server with a wrong clock can't make a window or a
-deadline longer. SQLite runs inside this process, so its clock is the same as Python's.
+With PostgreSQL, the time is that of the database's clock. So an application server with a wrong clock can't make a
+window or a deadline longer. SQLite runs inside this process, so its clock is Python's clock.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ from django.db.models import DateTimeField, Func, Value
 
 
 def now() -> datetime:
-    """Return the present instant in UTC, to the microsecond."""
+    """Return the current instant in UTC, with microseconds."""
     if connection.vendor == "postgresql":
         return _database_now()
     return _python_now()
 
 
 def brought(at: datetime) -> datetime:
-    """Return in UTC a time that a query returned in `column()`. This saves one query."""
+    """Convert the value of `column()` in a query's result to UTC.
+
+    A query with that column saves a separate query for the time.
+    """
     return at.astimezone(UTC)
 
 
 def column(at: Value | None = None) -> Func | Value:
-    """Return the present time as an extra column of a query. Read the result with `brought`.
+    """Return an expression that adds the current time to each row of a query. Convert its value with `brought`.
 
-    On SQLite, the time is a value of this process. A query whose text is compiled once has a parameter `at` for it.
+    On SQLite, the time is a fixed value that this process passes to the query. A query that is compiled only once
+    passes a parameter as `at`, so that each call has its own time.
     """
     if connection.vendor == "postgresql":
         return Func(function="clock_timestamp", output_field=DateTimeField())
@@ -36,12 +40,12 @@ def column(at: Value | None = None) -> Func | Value:
 
 
 def here() -> datetime:
-    """Return the time of this machine. With SQLite, it is the database's time too."""
+    """Return this machine's time. With SQLite, it is also the database's time."""
     return _python_now()
 
 
 def monotonic() -> float:
-    """Return seconds of a clock that is never set back. Use it only to measure durations."""
+    """Return the seconds of a clock that is never set back. Use it only to measure how long something takes."""
     return time.monotonic()
 
 

@@ -1,4 +1,7 @@
-"""The refusals of the domain. Their words are safe to show, and each interface renders them in its own way."""
+"""The errors with which the domain refuses an act.
+
+Their words are safe to show, and each interface shows them in its way.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ Words = str | Promise
 
 
 class DomainError(Exception):
-    """A refusal. `code` is stable, `status` is its HTTP status, and `message` may be shown to the person.
+    """A refusal. `code` never changes, `status` is the HTTP status, and `message` is safe to show to the person.
 
-    `current` is the present state of the row, for answers such as "already denied by …".
+    `current` describes the state of the row now, for answers such as "already denied by …".
     """
 
     code: ClassVar[str] = "refused"
@@ -38,7 +41,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """The row does not exist, or belongs to another tenant. Nobody may learn which of the two it is."""
+    """The row does not exist, or it belongs to another tenant. Nobody may learn which of the two is true."""
 
     code, status = "not_found", 404
     default = _("This does not exist, or you do not have access to it.")
@@ -55,9 +58,9 @@ class OwnAccessRequest(NotAllowed):
 
 
 class OwnAccount(NotAllowed):
-    """A person tried an act on their own account that somebody else has to do.
+    """A person tried an act on their own account that only somebody else may do.
 
-    The code is that of a missing role, because the remedy is the same: somebody else does it.
+    It has the code of a missing role, because in both cases the solution is the same: somebody else must do the act.
     """
 
     default = _("This is your own account. Somebody else has to do this.")
@@ -79,7 +82,7 @@ class SecondPersonNeeded(NotAllowed):
 
 
 class SecondFactorRequired(NotAllowed):
-    """The person's role needs a second factor, and none is set up yet. The pages lead to the set-up."""
+    """The person's role needs a second factor, and the person has not set one up. The pages lead to the set-up."""
 
     code = "second_factor_required"
     default = _("Your role needs a second factor, and you have none. Sign in on the pages, and set up a second factor.")
@@ -91,16 +94,17 @@ class StepUpRequired(NotAllowed):
 
 
 class WrongProof(StepUpRequired):
-    """The proof is not this person's.
+    """The password or the code does not belong to this person.
 
-    The code is that of a missing proof, because the remedy is the same: give the proof.
+    It has the code of a missing proof, because in both cases the solution is the same: the person must prove their
+    identity.
     """
 
     default = _("The password or the code is not right.")
 
 
 class CodeAlreadyUsed(StepUpRequired):
-    """The code is this person's, but it was used before. That is a mistake and does not count as a guess."""
+    """The code belongs to this person, but it was used before. This is a mistake and does not count as a guess."""
 
     code = "code_already_used"
 
@@ -112,9 +116,9 @@ class CodeAlreadyUsed(StepUpRequired):
 
 
 class NoPasswordCounts(WrongProof):
-    """No password is accepted, because the person can only sign in elsewhere.
+    """No password is accepted, because this person can sign in only at their identity provider.
 
-    The message says so, so that the person does not try another password.
+    The message says this, so that the person does not try other passwords.
     """
 
     default = _(
@@ -124,9 +128,9 @@ class NoPasswordCounts(WrongProof):
 
 
 class InsufficientScope(NotAllowed):
-    """The token lacks a scope (RFC 6750, section 3.1).
+    """The token does not have the scope that the call needs (RFC 6750, section 3.1).
 
-    `scope` is the scope that is needed; it is empty if no scope is enough.
+    `scope` is the scope that is needed. It is empty if no scope would be enough.
     """
 
     code = "insufficient_scope"
@@ -138,7 +142,7 @@ class InsufficientScope(NotAllowed):
 
 
 class ServiceClientOnly(NotAllowed):
-    """A person's token or a browser reported that content was opened. Only a client may report this."""
+    """A person's token or a browser tried to report that content was opened. Only a client may report this."""
 
     code = "service_client_only"
     default = _(
@@ -155,7 +159,7 @@ class MachineMayNotDecide(NotAllowed):
 
 
 class PasskeyRefused(NotAllowed):
-    """A passkey's answer was not accepted. Each subclass is one reason, with a code that never changes."""
+    """The answer of a passkey was not accepted. Each subclass is one reason, and its code never changes."""
 
     code = "passkey_refused"
     default = _("The answer of your passkey was not accepted.")
@@ -227,7 +231,7 @@ class PasskeyAlgorithm(PasskeyRefused):
 
 
 class ManifestRefused(NotAllowed):
-    """The signed text does not fit this decision. Each subclass is one reason, with a code that never changes."""
+    """The signed text does not belong to this decision. Each subclass is one reason, and its code never changes."""
 
     code = "manifest_refused"
     default = _("The signed text is not valid for this decision.")
@@ -249,7 +253,7 @@ class ManifestExpired(ManifestRefused):
 
 
 class SignatureRequired(NotAllowed):
-    """The tenant's rule requires a signed approval."""
+    """The tenant's rule requires that approvals are signed."""
 
     code = "signature_required"
     default = _("This tenant’s approvals must be signed with a passkey.")
@@ -276,7 +280,7 @@ class NotCovered(NotAllowed):
 
 
 class UnknownAction(NotAllowed):
-    """The decision point was asked about an action that can't be done with content."""
+    """A service asked the decision point about an action that does not exist for content."""
 
     code = "unknown_action"
     default = _("Content can only be listed, read or downloaded.")
@@ -288,7 +292,7 @@ class WrongState(DomainError):
 
 
 class Taken(WrongState):
-    """The name must be unique, and another row has it."""
+    """The name must be unique, and another row already has it."""
 
     code = "taken"
     default = _("This name or address is taken.")
@@ -300,7 +304,7 @@ class LastSecondFactor(WrongState):
 
 
 class LastPasskey(WrongState):
-    """An approver tried to remove the last passkey that signs, and the tenant's rule requires signed approvals."""
+    """An approver tried to remove their last passkey that can sign, but the tenant's rule requires signed approvals."""
 
     code = "last_passkey"
     default = _(
@@ -320,7 +324,7 @@ class FactsChanged(WrongState):
 
 
 class LogNotCosigned(WrongState):
-    """The tenant's rule is that a window opens only if a witness has cosigned the log recently."""
+    """The tenant's rule allows a window to open only if a witness has cosigned the log recently, and none has."""
 
     code = "log_not_cosigned"
     default = _(
@@ -329,7 +333,10 @@ class LogNotCosigned(WrongState):
 
 
 class NotYetSigned(WrongState):
-    """No checkpoint covers the entry yet. A checkpoint is made some seconds after the entry and proves it."""
+    """No checkpoint covers the entry yet.
+
+    Some seconds after an entry is written, a checkpoint is made that proves it.
+    """
 
     code = "not_yet_signed"
     default = _("There is no proof of this entry yet. Its checkpoint will be signed within a minute. Try again then.")
@@ -349,7 +356,7 @@ class NeverSigned(NotYetSigned):
 
 
 class LogDamaged(WrongState):
-    """The stored log does not lead to the root in the signed checkpoint."""
+    """The stored log does not lead to the root hash in the signed checkpoint."""
 
     code = "log_damaged"
     default = _("There is no proof of this entry, because the stored log does not match the signed log.")
@@ -361,7 +368,7 @@ class Malformed(DomainError):
 
 
 class Unacceptable(DomainError):
-    """The value is well-formed, but it is not allowed. `field` names the input."""
+    """The value has a valid form, but it is not allowed. `field` is the name of the input."""
 
     code, status, is_evidence = "unacceptable", 422, False
     default = _("This value is not allowed.")
@@ -377,7 +384,7 @@ class TooMany(DomainError):
 
 
 class TooManyGuesses(TooMany):
-    """There were too many wrong inputs. Nothing more is checked until `until`."""
+    """There were too many wrong passwords or codes. No password or code is checked before the time `until`."""
 
     code = "too_many"
 
@@ -397,7 +404,7 @@ class TooManyGuesses(TooMany):
 
 
 class Muted(TooMany):
-    """The customer accepts no access requests from this engineer until `until`."""
+    """The customer accepts no access requests from this engineer before the time `until`."""
 
     code = "muted"
 
@@ -407,14 +414,17 @@ class Muted(TooMany):
 
 
 class ChangeProposed(DomainError):
-    """Not a refusal: under two-person control, the change is now a proposal that another person must confirm."""
+    """The change is now a proposal that another person must confirm, because of two-person control.
+
+    It is not refused.
+    """
 
     code, status = "change_proposed", 202
     default = _("Your change is now a proposal. Another administrator or approver must confirm it within 7 days.")
 
 
 class SentAlready(DomainError):
-    """The same form was sent before, and its act is committed."""
+    """The same form was already sent, and its act is saved."""
 
     code, status, is_evidence = "sent_already", 409, False
     default = _("This was saved already. Nothing was done a second time.")
@@ -426,9 +436,9 @@ class StoreUnavailable(DomainError):
 
 
 class OutcomeUnknown(DomainError):
-    """Nobody knows whether the act is saved: the database failed during the commit, or a step after it failed.
+    """Nobody knows whether the act is saved: the database failed during the commit, or in a step after the commit.
 
-    `current` names the row that the person can check. Every interface uses the same words.
+    `current` names a row. The person can check there whether the act is saved. Every interface shows the same words.
     """
 
     code, status, is_evidence = "outcome_unknown", 503, False
@@ -436,9 +446,10 @@ class OutcomeUnknown(DomainError):
 
 
 class Busy(DomainError):
-    """Too many people sign in or confirm their identity now.
+    """Too many people are signing in or confirming their identity at the moment.
 
-    The number of password hashes and of calls to identity providers at the same time is limited.
+    The number of simultaneous password hashes is limited, and so is the number of simultaneous calls to identity
+    providers.
     """
 
     code, status, is_evidence = "busy", 503, False
@@ -446,7 +457,7 @@ class Busy(DomainError):
 
 
 class ContentUnavailable(DomainError):
-    """The system that holds the content failed. The log has an entry about the failure."""
+    """The system that holds the content failed. The log already has an entry about this failure."""
 
     code, status, is_evidence = "content_unavailable", 503, False
     default = _("The system that holds this content does not answer. Nothing was shown.")

@@ -1,4 +1,4 @@
-"""Answers "may this person do this to this, now?": the question, the facts, the answer. Pure."""
+"""Answers the question "may this person do this to this resource now?" from facts that were read before. Pure."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotA
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A question: a subject by id or email, an action, and a resource by id, or by its locator or name in the tenant.
+    """A question to the decision point: a subject (id or email), an action, and a resource.
 
-    `service` is the key of the resource's service. `tenant` is an id or a short name, and may be empty. `item` is the
-    name that the asker has for the opened item; it is recorded and does not change the answer.
+    The resource is given by its id, or by its locator or its name in the tenant. `service` is the key of the resource's
+    service. `tenant` is an id or a short name, and may be empty. `item` is the asker's own name for the item that is
+    opened. It is recorded, and does not change the answer.
     """
 
     subject_type: str
@@ -59,9 +60,9 @@ class Question:
 
 
 def _is_storable(text: str) -> bool:
-    """Return whether a column can store the text.
+    """Return whether a database column can store the text.
 
-    PostgreSQL accepts no zero character, and UTF-8 accepts no half of a surrogate pair.
+    PostgreSQL accepts no zero character, and UTF-8 can't encode one half of a surrogate pair.
     """
     try:
         return b"\0" not in text.encode()
@@ -71,7 +72,7 @@ def _is_storable(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A grant of the subject's human in the resource's tenant that is not closed.
+    """A grant that is not closed, of the human who is the subject of the question, in the resource's tenant.
 
     `is_in_scope` says whether the grant names the resource.
     """
@@ -90,11 +91,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the database holds at one instant. A resource that the asker may not know about counts as not found.
+    """What the database contains at one instant. A resource that the asker may not know of counts as not found.
 
-    The facts about the asker are read again now, because they may have changed since the caller was authenticated:
-    whether the account and the token still work, whether the token and its client still have the scope, and the roles
-    in the resource's tenant.
+    The facts about the asker are read again here, because they may have changed since the asker was authenticated.
+    These are: whether the account and the token still work, whether the token and its client still have the scope, and
+    the asker's roles in the resource's tenant.
     """
 
     at: datetime
@@ -115,7 +116,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A closed window that covered the resource that was asked about: when it closed, why, and who closed it."""
+    """A closed window that covered the resource of the question: when it was closed, why, and by whom."""
 
     grant_id: UUID
     access_request_id: UUID
@@ -126,11 +127,10 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The answer: permission or denial, and the reason.
+    """The answer: whether the action is permitted, and the reason.
 
-    A permission names its window and the end of that window; it is valid until then. `entry` is the number of the
-    answer's entry in the tenant's log, if there is one. `ended` is part of a denial: the last closed window that
-    covered the resource.
+    A permission names a window and the end of that window. It is valid until that end. `entry` is the number of the log
+    entry about the answer, if there is one. In a denial, `ended` is the last closed window that covered the resource.
     """
 
     decision: bool
@@ -143,10 +143,10 @@ class Verdict:
 
 
 def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) -> tuple[Verdict, Window | None]:
-    """Return the answer, and the window that permits the action or that the denial is about.
+    """Return the answer, and the window that permits the action or that is the reason for the denial.
 
-    `sees_people` is False for an asker of a customer: they know the provider's people only through their windows. So
-    without a window, they get the same answer for an existing and for a missing person.
+    `sees_people` is False if the asker belongs to a customer, because a customer knows the provider's people only
+    through their windows. Without a window, such an asker gets the same answer whether the person exists or not.
     """
     if question.action not in list(Action):
         return Verdict(decision=False, reason=UnknownAction.code, at=at), None
@@ -169,17 +169,20 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
 
 
 def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
-    """Return whether the denial names no window for the resource. Then a closed window may explain it better."""
+    """Return whether a closed window could explain this denial better, because the denial names no window."""
     return window is None and not verdict.decision and verdict.reason in (NotCovered.code, WindowNotOpen.code)
 
 
 def after(verdict: Verdict, ended: Ended | None) -> Verdict:
-    """Return the answer with the closed window `ended` as its reason, if there is one."""
+    """Return the answer with the closed window `ended` as its reason. Without `ended`, return the answer unchanged."""
     return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
 
 
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
-    """Return the code with which the content rule refuses this window, or None."""
+    """Return the code of the error with which the rule for content accesses refuses this window.
+
+    Return None if the rule allows the access.
+    """
     look = ContentAccessFacts(
         is_engineer=window.is_engineer,
         is_requesters=window.requester_human == facts.human_id,

@@ -1,4 +1,4 @@
-"""All names that an audit entry can have, in the form "subject.past_participle"."""
+"""All names that an entry of the log can have, in the form "subject.past_participle"."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
-    """The event names that the code uses itself, for example to filter a log.
+    """The names of events that the code itself uses, for example to filter a log.
 
-    An act's entry takes its event from the act's declaration.
+    An entry does not take its name from here, but from the declaration of its act.
     """
 
     ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
@@ -134,7 +134,10 @@ TITLES: dict[str, Promise] = {name: EVENTS[name].label for name in NAMES}
 
 
 def title_of(name: str) -> str:
-    """Return the title of an event. A name that a newer version stored is returned unchanged."""
+    """Return the title of an event.
+
+    If a newer version stored a name that is unknown here, return the name unchanged.
+    """
     event = EVENTS.get(name)
     return name if event is None else str(event.label)
 
@@ -150,5 +153,5 @@ DOORS: dict[str, Promise] = {
 
 
 def door_title(name: str) -> str:
-    """Return the title of an interface. An unknown name is returned unchanged."""
+    """Return the title of an interface. If the name is unknown, return the name unchanged."""
     return str(DOORS.get(name, name))

@@ -1,7 +1,8 @@
 """Reads an id from a text, for every interface.
 
-Only the usual form with hyphens is accepted, in upper or lower case. Azure's tools write GUIDs in upper case. Python
-also accepts braces, "urn:uuid:" and digits without hyphens, but then one row would have several names.
+Only the usual form with hyphens is accepted, in upper or lower case, because Azure's tools write GUIDs in upper case.
+Python also accepts braces, "urn:uuid:", and digits without hyphens. They are refused here, because otherwise one row
+would have several addresses.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.urls.converters import UUIDConverter
 
 
 def as_id(text: object) -> UUID | None:
-    """Return the id if the text has the usual form; None for any other text, which may be a name."""
+    """Return the id in a text. Return None if the text is not an id in the usual form; it may be a name."""
     if isinstance(text, UUID):
         return text
     try:
@@ -25,7 +26,7 @@ def as_id(text: object) -> UUID | None:
 
 
 class IdField(forms.UUIDField):
-    """A form field or filter for an id."""
+    """A field for an id, in a form or in a filter."""
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:

@@ -1,4 +1,4 @@
-"""Reads an input of an act and checks the limits of its declaration. Pure."""
+"""Reads the inputs of acts, and checks the limits that the declaration sets. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.domain.ids import as_id
 
 
 def read(each: Field, value: object) -> Any:
-    """Return the value in its stored form. Raises Unacceptable with the name of the input."""
+    """Return the value as it is stored. If it is not allowed, raise Unacceptable with the name of the input."""
     if value is None and not each.is_needed:
         return None
     return _READERS[each.kind](each, value)

@@ -1,4 +1,4 @@
-"""The tables of all transitions of access requests and tickets, and who may make them. Built from the declarations."""
+"""The tables of transitions of access requests and of tickets, with who may make them, built from the declarations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from requests_app.domain.states import FINAL, State, TicketState, Timing
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """One row of a table. `sources` is empty for the transition that creates the access request or the ticket."""
+    """One row of a table of transitions.
+
+    `sources` is empty if the transition creates the access request or the ticket.
+    """
 
     action: str
     sources: frozenset[str]
@@ -34,7 +37,10 @@ class Transition:
 
     @property
     def target(self) -> str:
-        """The only target state. Raises LookupError for the transition with two targets: the decision chooses one."""
+        """The state after the transition.
+
+        Raises LookupError if there are two targets, because the decision chooses one of them.
+        """
         if len(self.targets) != 1:
             raise LookupError(self.action)
         return self.targets[0]
@@ -46,12 +52,12 @@ class Transition:
 
     @property
     def stage(self) -> str:
-        """The stage of a decision; empty for a transition that is not a decision."""
+        """The stage of a decision, or "" if the transition is not a decision."""
         return self.action.partition("_as_")[2]
 
 
 def _table(states: type[TextChoices]) -> dict[str, Transition]:
-    """Return the transitions to one of these states, in the order of their declarations."""
+    """Return the transitions that lead to one of these states, in the order of their declarations."""
     moving = ((act, act.moves) for act in ACTS.values() if act.moves is not None)
     return {act.name: _row(act, moves) for act, moves in moving if isinstance(moves.targets[0], states)}
 
@@ -80,7 +86,7 @@ TICKET_TRANSITIONS = _table(TicketState)
 
 
 def _staying(noun: Noun) -> dict[str, Transition]:
-    """Return the acts on this kind of row that people do in some of its states, and that do not change the state."""
+    """Return the acts on this kind of row that are possible in some states and do not change the state."""
     possible = [act for act in ACTS.values() if act.noun is noun and act.during]
     return {act.name: _row(act, Moves(sources=act.during, targets=(), timing=Timing.BEFORE)) for act in possible}
 
@@ -90,26 +96,26 @@ STAYING = _staying(Noun.ACCESS_REQUEST)
 
 
 def deciding_act(verdict: str, side: str) -> Act:
-    """The act by which this side approves or denies; a side has the name of its stage."""
+    """Return the act with which this side approves or denies. A side has the same name as its stage."""
     return ACTS[f"{verdict}_as_{side}"]
 
 
 def plain_acts(noun: Noun, door: Door) -> list[Act]:
-    """Return those acts on this kind of row which this interface builds from declarations.
+    """Return the acts on this kind of row that this interface builds from their declarations alone.
 
-    A decision is not among them, because a decision can be signed.
+    Decisions are left out, because a decision can be signed and so needs code of its own.
     """
     of_noun = (act for act in ACTS.values() if act.noun is noun and door in act.doors and not act.own_doors)
     return [act for act in of_noun if act.during or (act.moves is not None and not act.moves.is_decision)]
 
 
 def actions_from(state: str, table: dict[str, Transition] | None = None) -> list[Transition]:
-    """Return the transitions that leave a state, in the order of the table."""
+    """Return the transitions that are possible from a state, in the order of the table."""
     return [row for row in (TRANSITIONS if table is None else table).values() if state in row.sources]
 
 
 def problems() -> Iterator[str]:
-    """Yield each problem in the tables. The start-up check refuses to start if there is any."""
+    """Yield each problem in the tables. The start-up check stops the process if there is one."""
     for states, final, table in (
         (set(State.values), set(FINAL), TRANSITIONS),
         (set(TicketState.values), set(), TICKET_TRANSITIONS),

@@ -1,4 +1,4 @@
-"""Pure arithmetic of durations, deadlines and windows."""
+"""The limits of the domain, and calculations with durations, deadlines and windows. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def provider_deadline(at: datetime) -> datetime:
 
 
 def staff_change_wait() -> timedelta:
-    """Return how long a confirmed change by staff waits before it applies, if it weakens customers."""
+    """Return how long a confirmed change by staff waits before it takes effect, if it reduces customers' protection."""
     return timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 
@@ -52,12 +52,15 @@ def customer_deadline(at: datetime) -> datetime:
 
 
 def window_choices(cap: int) -> list[int]:
-    """Return the lengths of a window in seconds that are offered: none is longer than the tenant's cap."""
+    """Return the lengths of a window that a person can choose, in seconds. None is longer than the tenant's cap."""
     return [seconds for seconds in settings.WINDOW_CHOICES_SECONDS if seconds <= cap]
 
 
 def require_window(seconds: object, *, cap: int) -> int:
-    """Return the requested length in seconds. Raises Unacceptable with the allowed lengths."""
+    """Return the requested length of a window in seconds.
+
+    Raise Unacceptable, with the allowed lengths, if it is not allowed.
+    """
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in window_choices(cap):
         allowed = ", ".join(str(choice // 60) for choice in window_choices(cap))
         raise Unacceptable(
@@ -68,7 +71,10 @@ def require_window(seconds: object, *, cap: int) -> int:
 
 
 def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) -> str:
-    """Return the trimmed text. Raises Unacceptable if it is too short, too long, or has control characters."""
+    """Return the text without spaces at its ends.
+
+    Raise Unacceptable if its length or one of its characters is not allowed.
+    """
     text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
     if not at_least <= len(text) <= at_most:
         raise Unacceptable(
@@ -82,12 +88,12 @@ def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) 
 
 
 def require_note(value: object, *, needed: bool) -> str:
-    """Return the comment of a decision. It may be empty, unless it is `needed`."""
+    """Return the comment of a decision. Without `needed`, the comment may be empty."""
     if not value and not needed:
         return ""
     return require_text(value, field="note", at_least=1 if needed else 0, at_most=COMMENT_MAX)
 
 
 def is_within(at: datetime, opens_at: datetime, closes_at: datetime) -> bool:
-    """Return whether a window is open at this instant: `opens_at <= at < closes_at`, without its last instant."""
+    """Return whether a window is open at this instant. At `opens_at` it is open, at `closes_at` it is closed."""
     return opens_at <= at < closes_at

@@ -1,8 +1,8 @@
-"""Makes the secret of a link in a mail from the row that the link opens. Pure.
+"""Computes the secret in the link of a mail from the row that the link opens. Pure.
 
-The secret is never stored and never shown in the outbox: staff can read a mail that waits there, and the link of an
-invitation makes its reader one of a customer's people. So a stored mail has a mark in place of the secret. The secret
-replaces the mark when the mail is sent.
+The secret is never stored and never shown in the outbox. Staff can read a mail that waits there, and with the link of
+an invitation anybody can become one of a customer's people. So a stored mail contains a mark in place of the secret.
+When the mail is sent, the secret replaces the mark.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MARK = "THE-SECRET-IS-IN-THE-MAIL-ALONE"
 
 
 def of(row_id: UUID, sends: int) -> str:
-    """Return the secret for one mail. Each mail about the same row has another secret."""
+    """Return the secret for one mail. If several mails are sent about one row, each has another secret."""
     digest = salted_hmac("lockbox.link", f"{row_id}:{sends}", algorithm="sha256").digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def hashed(secret: str) -> str:
-    """Return the SHA-256 hash (hex). Only this hash is stored."""
+    """Return the SHA-256 hash of a secret, in hex. Only this hash is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,8 +1,9 @@
-"""The exact text that a decision signs: which access request, what, for whom, until when, and the state of the log.
+"""The exact text that a decider signs: which access request, what, for whom, until when, and the state of the log.
 
-The challenge for the passkey is the SHA-256 hash of `lockbox-decision-v1`, a line feed, and these bytes (RFC 8785). The
-nonce holds random bytes and a MAC over all the rest. The MAC proves that this product made the text, and for whom. The
-nonce works once, because one person decides once on an access request, and only one row can have it.
+The challenge for the passkey is the SHA-256 hash of `lockbox-decision-v1`, a line feed, and the text in canonical JSON
+(RFC 8785). The nonce in the text holds random bytes, and a MAC over everything else. The MAC proves that this product
+made the text, and for whom. A nonce can be used only once, because one person decides only once on an access request,
+and the database stores a nonce in only one row.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _RANDOM = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """A signed decision as an interface receives it: the signed text, and the passkey's answer."""
+    """A signed decision as an interface receives it: the text that was signed, and the passkey's answer."""
 
     manifest: str
     assertion: object
 
 
 def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
-    """Return the text to sign. It is valid for five minutes, and never after the deadline."""
+    """Return the text to sign. It is valid for five minutes, but not longer than the deadline."""
     not_after = canonical.instant(min(at + GOOD_FOR, deadline))
     content = {**facts, "format": FORMAT, "not_after": not_after, "nonce": ""}
     salt = secrets.token_bytes(_RANDOM)
@@ -47,12 +48,12 @@ def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
 
 
 def challenge_of(text: str) -> bytes:
-    """Return the challenge that the passkey signs. It is also the digest that people compare."""
+    """Return the challenge that the passkey signs. It is also the digest that people can compare before they sign."""
     return hashlib.sha256(PREFIX + text.encode()).digest()
 
 
 def shown(text: str) -> str:
-    """Return the text with line breaks and indents, for people to read. The signature is over the original text."""
+    """Return the text with line breaks and indents, for people to read. The signature is over the text without them."""
     return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
 
 
@@ -61,7 +62,7 @@ def not_after(text: str) -> datetime:
 
 
 def read(text: object) -> dict[str, Any]:
-    """Return the content of a text that this product made. Raises ManifestChanged for any other text."""
+    """Return the content of a text that this product made. Raise ManifestChanged for any other text."""
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.ManifestChanged
     try:
@@ -79,10 +80,10 @@ def read(text: object) -> dict[str, Any]:
 
 
 def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> None:
-    """Raise unless the text is about this decision, is still valid, and all its facts are still true.
+    """Raise an error unless the signed text is about this decision, is still valid, and all its facts are still true.
 
-    The checkpoint is not compared with the present one: the text has the checkpoint of the time when it was made, and
-    the MAC protects it.
+    The checkpoint is not compared with the newest one. It is the checkpoint of the time when the text was made, and the
+    MAC protects it.
     """
     about = ("tenant", "access_request", "stage", "decision", "decider")
     if any(content.get(name) != facts[name] for name in about):
@@ -95,7 +96,7 @@ def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> 
 
 
 def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], checkpoint: Any) -> dict[str, Any]:
-    """Return all facts about one decision that a human should have read. `row` is an access request."""
+    """Return all facts that a human should read before this decision. `row` is the access request."""
     confirmed = next((each for each in row.decisions.all() if each.stage == "provider"), None)
     return {
         "tenant": _named(row.tenant_id, row.tenant.name),

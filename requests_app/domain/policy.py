@@ -1,4 +1,4 @@
-"""Decides whether an actor may make a transition on a row, or do an act. Pure: no queries, no clock, no state."""
+"""Decides whether an actor may make a transition or do an act on a row. Pure: no queries, no clock, no state."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR
 
 @dataclass(frozen=True, kw_only=True)
 class ContentAccessFacts:
-    """What the rule about content accesses reads: facts about the engineer, the grant, its ticket and the resource.
+    """The facts that the rule for content accesses needs: about the engineer, the grant, its ticket and the resource.
 
-    `closes_at` is the end of a grant that nobody has closed; a closed grant gives no access. A law-enforcement demand
-    has no `ticket_state`. `lacks_second_factor` is only for accesses through this product: a service that asks the
-    decision point signs in its engineers itself.
+    `closes_at` is the planned end of the grant. `is_closed` says whether somebody has closed the grant before that. A
+    law-enforcement demand has no `ticket_state`. `lacks_second_factor` is set only for accesses through this product. A
+    service that asks the decision point signs in its engineers itself.
     """
 
     is_engineer: bool
@@ -70,7 +70,7 @@ class ContentAccessFacts:
 def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
     """Raise NotAllowed, or a subclass, unless this engineer has a live grant for exactly this resource at this instant.
 
-    This rule has no exception. The content pages and the decision point both use it.
+    This rule has no exception. The pages that show content use it, and so does the decision point.
     """
     if not look.is_engineer:
         raise NotAllowed
@@ -90,10 +90,10 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The facts about an act's row that the rules of the declaration need.
+    """The facts about the row of an act that the declaration's rules need.
 
-    `log_id` is the tenant, or the provider's log for a row without a tenant. `holder` is the person to whom the row
-    belongs, and `parties` are the humans who have a part in it.
+    `log_id` is the tenant's id, or PROVIDER_LOG for a row without a tenant. `holder` is the person to whom the row
+    belongs. `parties` are the humans who have a part in the row.
     """
 
     log_id: UUID
@@ -107,7 +107,7 @@ class Subject:
 
 
 def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
-    """Raise NotAllowed, or a subclass, unless the declaration allows this actor to do the act on this row."""
+    """Raise NotAllowed, or a subclass, unless the act's declaration allows this actor to do it on this row."""
     if act.is_public:
         return
     roles = (subject.is_providers and act.provider_roles) or act.roles
@@ -138,7 +138,7 @@ _EXCLUDED: dict[Party, type[NotAllowed]] = {
 
 
 class Raised(Protocol):
-    """What the rules read from an access request."""
+    """The columns of an access request that the rules read."""
 
     tenant_id: UUID
     service_id: UUID
@@ -148,7 +148,7 @@ class Raised(Protocol):
 def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
     """Return the actor's roles on this access request.
 
-    The human who raised it is REQUESTER, whichever of their accounts they use.
+    They include REQUESTER if the actor is the human who raised it, with any of this human's accounts.
     """
     return _roles_on(actor, _subject(row))
 
@@ -166,9 +166,9 @@ def _subject(row: Raised, decided_by: frozenset[UUID] = frozenset()) -> Subject:
 
 
 def is_visible(actor: Actor, row: Raised) -> bool:
-    """Return whether `visible_to` would find this row for the actor now.
+    """Return whether `visible_to` would find this row for this actor now.
 
-    Use it for a row that was read before the actor's roles may have changed.
+    Use it for a row that was read earlier, because the actor's roles may have changed since then.
     """
     if actor.is_system or is_staff(actor):
         return True
@@ -178,12 +178,15 @@ def is_visible(actor: Actor, row: Raised) -> bool:
 
 
 def sees_looks(actor: Actor, row: Raised) -> bool:
-    """Return whether this actor sees the names of accessed items. A member of the tenant sees only their number."""
+    """Return whether this actor may see the names of accessed items.
+
+    A member of the tenant sees only how many there are.
+    """
     return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))
 
 
 def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
-    """Return whether a page should offer the transition. The step-up is checked later."""
+    """Return whether a page should offer this transition. Whether a step-up is needed is checked later."""
     try:
         require(actor, edge, row, decided_by=decided_by)
     except NotAllowed:
@@ -192,15 +195,18 @@ def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UU
 
 
 def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> None:
-    """Raise NotAllowed, or a subclass, unless the actor may make the transition.
+    """Raise NotAllowed, or a subclass, unless the actor may make this transition.
 
-    `decided_by` holds the humans who decided on this access request at an earlier stage.
+    `decided_by` contains the humans who decided on this access request at an earlier stage.
     """
     _require_allowed(actor, ACTS[edge.action], _subject(row, decided_by))
 
 
 def is_allowed(actor: Actor, act: Act, subject: Subject) -> bool:
-    """Whether a page should offer the act on this row. The row's state and fresh proof are checked later."""
+    """Return whether a page should offer the act on this row.
+
+    The state of the row and the step-up are checked later.
+    """
     try:
         _require_allowed(actor, act, subject)
     except NotAllowed:
@@ -215,7 +221,7 @@ def _require_allowed(actor: Actor, act: Act, subject: Subject) -> None:
 
 
 def may_act(actor: Actor, action: str) -> bool:
-    """Return whether the actor may do an act of this name: always without a token, else by the token's scopes."""
+    """Return whether the actor's token has the scope for the act with this name. Without a token, return True."""
     if actor.scopes is None:
         return True
     act = ACTS.get(action)
@@ -223,13 +229,16 @@ def may_act(actor: Actor, action: str) -> bool:
 
 
 def require_act(actor: Actor, action: str) -> None:
-    """Raise InsufficientScope if the actor's token does not have the scope of the act."""
+    """Raise InsufficientScope if the actor uses a token that does not have the scope for this act."""
     if not may_act(actor, action):
         raise InsufficientScope(SCOPES.get(action, ""))
 
 
 def require_scope(actor: Actor, scope: Scope) -> None:
-    """Raise InsufficientScope if the actor's token does not have this scope. For reading."""
+    """Raise InsufficientScope if the actor uses a token without this scope.
+
+    Use it for reads, because these are not acts.
+    """
     if actor.scopes is not None and scope not in actor.scopes:
         raise InsufficientScope(scope)
 
@@ -237,7 +246,8 @@ def require_scope(actor: Actor, scope: Scope) -> None:
 def require_step_up(actor: Actor, at: datetime) -> None:
     """Raise StepUpRequired unless this person confirmed their identity within the last five minutes.
 
-    A client has no password: a person who confirmed their identity allowed it to decide. The system needs no step-up.
+    A client needs no step-up, because it has no password: a person who did confirm their identity allowed it to decide.
+    The system needs no step-up either.
     """
     if actor.machine is not None or actor.is_system:
         return
@@ -264,7 +274,7 @@ def require_staff(actor: Actor) -> None:
 def require_asker(actor: Actor) -> None:
     """Raise NotAllowed unless the actor may ask the decision point about other people.
 
-    Staff may ask about everybody. A reader of a tenant's log may ask about that tenant.
+    Staff may ask about everybody. A person or client that may read a tenant's whole log may ask about that tenant.
     """
     if not (is_staff(actor) or tenants_read(actor)):
         raise NotAllowed
@@ -273,23 +283,25 @@ def require_asker(actor: Actor) -> None:
 def require_service(actor: Actor) -> None:
     """Raise ServiceClientOnly unless a client acts in its own name.
 
-    A service's report appears in an engineer's window as the engineer's act, so no person may write it about another.
+    A service reports what an engineer opened, and the report appears as an act of that engineer. So no person may send
+    such a report about another person.
     """
     if actor.machine is None or actor.person_id != actor.machine.account_id:
         raise ServiceClientOnly
 
 
 def tenants_read(actor: Actor) -> frozenset[UUID]:
-    """Return the tenants whose whole log this person or client of a customer may read."""
+    """Return the tenants whose whole log this actor may read, if the actor is a customer's person or client."""
     if actor.side is not Side.CUSTOMER:
         return frozenset()
     return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
 
 
 def needs_second_factor(actor: Actor) -> bool:
-    """Return whether this person needs a second factor: deciders, administrators, staff and engineers.
+    """Return whether this person needs a second factor: if they decide, administer, are staff, or are an engineer.
 
-    Engineers need one because they open content. The operator can leave their second factor to another system.
+    Engineers need one because they open content. The operator can switch this off for engineers, if another system
+    checks their second factor.
     """
     return bool(actor.roles & DECIDING_OR_MANAGING) or (
         settings.ENGINEER_SECOND_FACTOR and Role.ENGINEER in actor.roles

@@ -1,4 +1,4 @@
-"""Makes a recovery key for paper, and reads it in any spelling. Pure."""
+"""Makes recovery keys that people write on paper, and hashes what people type. Pure, except for random characters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LENGTH, _GROUP = 28, 4
 
 
 def make() -> str:
-    """Return seven groups of four characters, for people to write down and to type."""
+    """Return a new key: seven groups of four characters, which people can write down and type."""
     text = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
     return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
 
 
 def hashed(key: str) -> str:
-    """Return the SHA-256 hash (hex) of the key's characters. Lower case, spaces and hyphens make no difference."""
+    """Return the SHA-256 hash of a key, in hex. Lower case, spaces and hyphens in the key make no difference."""
     plain = "".join(char for char in key.upper() if char in _ALPHABET)
     return hashlib.sha256(f"lockbox-recovery-v1\n{plain}".encode()).hexdigest()

@@ -1,7 +1,8 @@
-"""The scopes of the API: what a token can be used for. An act's declaration names the scope that the act needs. Pure.
+"""The scopes of the API. A scope says what a token can be used for. Pure.
 
-A scope never gives more than its holder has: a token can do only what its holder may do and what its scopes name. An
-act that declares no scope can't be done with a token. No token can read content, because a token is not a grant.
+The declaration of an act names the scope that the act needs. A token can do only what its scopes name and what its
+holder may do, so a scope never gives its holder more. An act that declares no scope can't be done with a token. No
+token can read content, because a token is not a grant.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Scope(StrEnum):
-    """The scopes, in the spelling of OAuth 2.0 (RFC 6749, section 3.3)."""
+    """The scopes, written as in OAuth 2.0 (RFC 6749, section 3.3)."""
 
     TENANT_READ = "tenant:read"
     TENANT_MANAGE = "tenant:manage"
@@ -80,11 +81,11 @@ OF_PROVIDER_CLIENTS = frozenset(Scope) - {
 
 
 def known(names: Iterable[str]) -> frozenset[Scope]:
-    """Return the scopes with these names. A stored name that is unknown now gives nothing."""
+    """Return the scopes that have these names. A stored name that no longer exists is left out."""
     return frozenset(Scope(name) for name in names if name in Scope._value2member_map_)
 
 
 def in_order(scopes: Iterable[Scope]) -> list[str]:
-    """Return the names of scopes in the order in which they are stored and shown: that of `Scope`."""
+    """Return the names of scopes in the order of `Scope`. They are stored and shown in this order."""
     wanted = frozenset(scopes)
     return [str(scope) for scope in Scope if scope in wanted]

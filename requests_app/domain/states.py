@@ -1,4 +1,4 @@
-"""The states of an access request and of a ticket, and whether a transition comes before or after a deadline. Pure."""
+"""The states of access requests and of tickets, and the timing of transitions. Pure."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ TICKET_LIVE = frozenset({TicketState.NEW, TicketState.ASSIGNED, TicketState.WAIT
 
 
 class Timing(StrEnum):
-    """Whether a transition must come before or after the deadline of its row.
+    """Whether a transition must happen before or after the deadline of its row.
 
-    The deadline is `decide_by` while the access request waits, and `closes_at` while it is open.
+    The deadline is `decide_by` while the access request is pending, and `closes_at` while its window is open.
     """
 
     ANY = "any"

@@ -1,4 +1,7 @@
-"""All acts and events. Each is declared once, in a module of this directory; the modules are found automatically."""
+"""Collects all acts and events.
+
+Each is declared in a module of this package, and all modules are found automatically.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ _Declared = TypeVar("_Declared", Act, Event)
 
 
 def _declared(kind: type[_Declared]) -> list[_Declared]:
-    """Return the declarations of all modules here, in order. A declaration that another module imports counts once."""
+    """Return the declarations of this kind from all modules of the package, in order.
+
+    A declaration that a second module imports appears only once.
+    """
     found: dict[int, _Declared] = {}
     for module in iter_modules(__path__):
         for value in vars(import_module(f"{__name__}.{module.name}")).values():
@@ -36,10 +42,10 @@ MEANINGS: dict[str, Meaning] = {str(event): event.meaning for event in _ALL_EVEN
 
 
 def marked(*marks: Mark) -> frozenset[str]:
-    """Return the names of the events with one of these marks."""
+    """Return the names of the events that have one of these marks."""
     return frozenset(str(event) for event in _ALL_EVENTS if event.mark in marks)
 
 
 def problems() -> Iterator[str]:
-    """Yield each problem in the declarations. The start-up check refuses to start if there is any."""
+    """Yield each problem in the declarations. The start-up check stops the process if there is one."""
     return _problems(_ALL_ACTS, _ALL_EVENTS)

@@ -1,4 +1,4 @@
-"""Acts on an access request and its window."""
+"""Declares the acts on access requests and their windows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on clients and tokens of the API."""
+"""Declares the acts on the API's clients and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on content under a window, through this product or through another service."""
+"""Declares the acts on content under a window, through this product or through another service."""
 
 from __future__ import annotations
 

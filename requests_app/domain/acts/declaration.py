@@ -1,4 +1,4 @@
-"""The data types that declare an act and the entry that it writes. They hold data only and decide nothing."""
+"""Data types for the declarations of acts, and of the log entries that acts write. They contain no rules."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Condition = Callable[[Detail, Detail], bool]
 
 
 class Mark(StrEnum):
-    """The meaning of an entry in the life of an access request.
+    """What an entry of the log means for an access request.
 
-    Histories, evidence and receipts select entries by their mark. LISTED means that names were seen, OPENED that an
-    item was opened. TROUBLE needs somebody's attention.
+    Histories, evidence and receipts select entries by their mark. LISTED: names were seen. OPENED: an item was opened.
+    TROUBLE: somebody should look at this entry.
     """
 
     ASKED = "asked"
@@ -38,12 +38,12 @@ class Mark(StrEnum):
 
 
 class Event(str):
-    """The name of an entry, "subject.past", with its words for people and machines.
+    """The name of a kind of log entry, in the form "subject.past", with its words for people and for a SIEM.
 
-    It is a string, so that it can be compared with the names in a log, which another version may have written.
-    `sentence` is the line of the log: {who} is the actor, and the detail fills in the other names. The first of
-    `variants` that applies replaces `sentence`. In a history, `did` follows the person's name, and `look` gives the
-    colour and the icon.
+    It is a string, because it is compared with the names in a log, and another version may have written that log.
+    `sentence` is the line that people read in the log: {who} is the actor, and the entry's detail replaces the other
+    names in braces. The first of `variants` whose condition is true for the entry replaces `sentence`. In the history
+    of an access request, `did` follows the person's name, and `look` is the colour and the icon.
     """
 
     __slots__ = ("did", "label", "look", "mark", "meaning", "sentence", "variants")
@@ -80,16 +80,16 @@ class Event(str):
         return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Pickle only the name, because another version may read a queued task."""
+        """Pickle only the name, because a process of another version may read the queued task."""
         return str, (str(self),)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change that waits for a second person, in words that follow "proposes to".
+    """A change that waits for a second person. `words` describe the change, after "proposes to".
 
-    `without` has the words for a change that removes the rule. With `by_staff`, the customers that the change weakens
-    get an announcement.
+    If the change removes a rule, `without` is used in place of `words`. With `by_staff`, the change is announced to the
+    customers whose protection it reduces.
     """
 
     name: str
@@ -101,8 +101,8 @@ class Proposal:
 class Noun(StrEnum):
     """The kinds of things that an act can be about.
 
-    ACCOUNT is the account of the person who acts. INSTALLATION is what all tenants share. MAIL is an outgoing mail, and
-    MESSAGE is an outgoing message of a webhook.
+    ACCOUNT is the account of the person who acts. INSTALLATION is everything that all tenants share. MAIL is an
+    outgoing mail. MESSAGE is an outgoing message to a webhook.
     """
 
     ACCESS_REQUEST = "access_request"
@@ -134,7 +134,7 @@ class Noun(StrEnum):
 
 
 class Door(StrEnum):
-    """An interface through which an act can be done, with its name in the log (`events.DOORS`)."""
+    """An interface through which people or programs do acts. The log stores its name (see `events.DOORS`)."""
 
     PAGES = "pages"
     API = "api"
@@ -144,9 +144,9 @@ class Door(StrEnum):
 
 
 class StepUp(StrEnum):
-    """Whether an act needs a proof of identity that is not older than five minutes.
+    """Whether an act needs a proof of identity that is less than five minutes old.
 
-    With DEPENDS, the body of the act decides this from the row and the inputs.
+    DEPENDS means that the body of the act decides this, from the row and the inputs.
     """
 
     NEVER = "never"
@@ -155,7 +155,7 @@ class StepUp(StrEnum):
 
 
 class Comment(StrEnum):
-    """Whether the actor can, or must, write a reason."""
+    """Whether the actor can write a comment, or must write one."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -163,9 +163,10 @@ class Comment(StrEnum):
 
 
 class Party(StrEnum):
-    """A human who may not do an act because of their part in its row.
+    """A part that a human can have in the row of an act, and that can exclude this human from the act.
 
-    SUBJECT is the human whose account the act is about. DECIDER decided at an earlier stage of the access request.
+    SUBJECT is the human whose account the act is about. DECIDER is a human who decided at an earlier stage of the
+    access request.
     """
 
     REQUESTER = "requester"
@@ -175,7 +176,7 @@ class Party(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kind of an input. LINE is a text without line breaks; ID is the id of another row."""
+    """The kind of an input. LINE is a text without line breaks. ID is the id of another row."""
 
     LINE = "line"
     TEXT = "text"
@@ -189,11 +190,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One input of an act. The kernel reads it and checks its limits, for every interface.
+    """One input of an act. The kernel reads the input and checks its limits, for every interface.
 
-    For a text, `at_least` and `at_most` count characters; for a number, they are the smallest and the largest value.
-    `of` is the kind of row that an ID names. If `roles` is not empty, the named person must have one of them. An input
-    that is not needed (`is_needed`) may be None. `label` is its name in a form that is built from the declaration.
+    `at_least` and `at_most` limit the number of characters of a text, or the value of a number. `of` is the kind of row
+    that an ID names. If `roles` is not empty, the ID names a person who must have one of these roles. If `is_needed` is
+    False, the input may be None. `label` is the name of the input in a form that is built from the declaration.
     """
 
     name: str = field(kw_only=False)
@@ -209,9 +210,9 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """How an act changes the state of its row. `sources` is empty for the act that creates the row.
+    """How an act changes the state of its row. For an act that creates a row, `sources` is empty.
 
-    `closes` is the reason for the end of the window, as the grant stores it (Grant.CloseReason).
+    If the act ends a window, `closes` is the reason that the grant stores (Grant.CloseReason).
     """
 
     sources: frozenset[str]
@@ -223,7 +224,7 @@ class Moves:
 
 @dataclass(frozen=True, kw_only=True)
 class MailWords:
-    """The words of a mail that has no templates. The facts about the mail's row replace the names in braces."""
+    """The words of a mail that has no templates of its own. Facts about the mail's row replace the names in braces."""
 
     subject: Promise
     headline: Promise
@@ -233,11 +234,11 @@ class MailWords:
 
 @dataclass(frozen=True)
 class Tell:
-    """A message that an act sends: its topic, and who can get it.
+    """A message that an act sends: its topic, and the people who can get it.
 
-    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". This person gets
-    the message only if they hold one of `roles` on the row when it is sent. A topic with `mail` needs no templates, and
-    only the facts that every row of its kind has.
+    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". Such a person
+    gets the message only if they have one of `roles` for the row when the message is sent. A topic with `mail` needs no
+    templates: its words use only facts that every row of that kind has.
     """
 
     topic: str
@@ -248,9 +249,9 @@ class Tell:
 
 @dataclass(frozen=True)
 class Route:
-    """A call of the API that is built from the act's declaration: POST to the row's address, followed by `word`.
+    """A call of the API that is built from an act's declaration: a POST to the address of the row, followed by `word`.
 
-    `summary` and `explains` are for the API document.
+    `summary` and `explains` are the texts in the API document.
     """
 
     word: str
@@ -260,32 +261,32 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One thing that somebody can do. The kernel judges each act by this declaration (`operations._perform`).
+    """The declaration of one thing that somebody can do. The kernel judges the act by it (`operations._perform`).
 
-    `noun` is what the act is about. An act that creates a row is about the row to which the new one belongs. The actor
-    needs one of `roles` on the row, or one of `provider_roles` if the row belongs to the provider and to no tenant.
-    With `is_holders`, the person to whom the row belongs may do it too. With `is_public`, anybody may try it: the act
-    checks a secret that they bring, or it changes nothing. `humans_only` excludes the clients of the API. A human with
-    one of the parts in `separate_from` may not do the act. The body of an act may refuse more actors than the
-    declaration, and never fewer.
+    `noun` is the kind of row that the act is about. For an act that creates a row, it is the row to which the new row
+    will belong. The actor needs one of `roles` on the row. If the row belongs to the provider and to no tenant, the
+    actor needs one of `provider_roles` instead. With `is_holders`, the person to whom the row belongs may do the act
+    too. With `is_public`, anybody may try the act: they must bring a secret, or the act changes nothing. `humans_only`
+    excludes the clients of the API. `separate_from` excludes every human who has one of these parts in the row. The
+    body of an act may refuse more actors than the declaration does, but never allow more.
 
-    `moves` says how the act changes the row's state. An act that does not change the state can name in `during` the
-    states in which it is possible; on an access request it is then possible only before the deadline. `scope` is the
-    scope that a token needs. Without `scope`, the act can't be done with a token, unless `any_token` is set. With
+    `moves` says how the act changes the state of its row. An act that leaves the state as it is can list in `during`
+    the states in which it is possible. On an access request, such an act is possible only before the deadline. `scope`
+    is the scope that a token needs. Without `scope`, no token can be used for the act, unless `any_token` is set. With
     `is_of_approver`, a client does the act in the name of the approver for whom it decides, although the act is not a
     decision.
 
-    `title` names the act where it is offered, `explains` describes it there, and `done` is shown after it. `tried`
-    follows "tried to" in the entry about a refusal. Acts of the system have none of these texts, because no person
-    tries them. In `done`, the interface fills in the names in braces.
+    `title` is the name of the act where it is offered, and `explains` describes it there. `done` is shown after the
+    act, and the interface replaces the names in braces. `tried` follows "tried to" in the entry about a refusal. Acts
+    of the system have none of these texts, because no person tries them.
 
-    `tells` lists the messages that the act itself sends. If it also ends or proposes something, the messages of that
-    are not listed here.
+    `tells` lists the messages that the act itself sends. If the act also ends or proposes something else, the messages
+    about that are not listed here.
 
     `route` is the act's call of the API, if the call needs no code of its own.
 
-    `own_order` gives the reason why an act does not follow the kernel's order. `own_doors` gives the reason why its
-    interfaces are not built from the declaration. Both are empty for all other acts.
+    `own_order` is the reason why an act does not follow the kernel's order of steps. `own_doors` is the reason why its
+    interfaces are not built from the declaration. For all other acts, both are empty.
     """
 
     name: str = field(kw_only=False)
@@ -318,14 +319,15 @@ class Act:
 
     @property
     def is_deciding(self) -> bool:
-        """Whether a client does it in the name of the approver for whom it decides (`Actor.deciding_human`)."""
+        """Whether a client does this act in the name of the approver for whom it decides (`Actor.deciding_human`)."""
         return self.is_of_approver or (self.moves is not None and self.moves.is_decision)
 
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
-    """Return a condition: the detail has a non-empty value under `name`, or exactly `value` if it is given.
+    """Return a condition for an entry: its detail has a value that is not empty under `name`.
 
-    With `and_also`, the detail must also have a non-empty value under that name.
+    With `value`, the detail must have exactly this value there. With `and_also`, the detail must also have a value that
+    is not empty under that second name.
     """
 
     def applies(detail: Detail, _actor: Detail) -> bool:
@@ -336,10 +338,10 @@ def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
 
 
 def says(name: str) -> Condition:
-    """Return a condition: the detail has this name, even with an empty value."""
+    """Return a condition for an entry: its detail contains this name, even if the value is empty."""
     return lambda detail, _actor: name in detail
 
 
 def is_actor(name: str) -> Condition:
-    """Return a condition: the detail has the actor's id under this name."""
+    """Return a condition for an entry: under this name, its detail has the id of the entry's actor."""
     return lambda detail, actor: detail.get(name) is not None and detail[name] == actor.get("id")

@@ -1,4 +1,4 @@
-"""Acts by which an approver names the deputies who decide in their place."""
+"""Declares the acts by which an approver names a deputy, or ends a deputy's period."""
 
 from __future__ import annotations
 

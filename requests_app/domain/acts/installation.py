@@ -1,4 +1,4 @@
-"""Acts of staff on what all tenants share: plans, services, resources, queues, and the provider’s people."""
+"""Declares the acts of staff on what all tenants share: plans, services, resources, and the provider's people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts by which somebody becomes one of a tenant’s people."""
+"""Declares the acts by which a person becomes one of a tenant's people: invitations and the recovery key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on a log: exports, retention, witnesses."""
+"""Declares the acts on a log: exports, evidence, retention, witnesses and repairs."""
 
 from __future__ import annotations
 

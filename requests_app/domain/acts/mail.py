@@ -1,4 +1,4 @@
-"""Acts on a mail that was not delivered."""
+"""Declares the acts on mails that could not be delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on a tenant’s people and their roles, by people and by a directory."""
+"""Declares the acts on a tenant's people and their roles. People do some of them, and a directory does others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on mutes: a tenant accepts no access requests for a while."""
+"""Declares the acts on mutes. During a mute, a tenant accepts no access requests."""
 
 from __future__ import annotations
 

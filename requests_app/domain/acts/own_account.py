@@ -1,4 +1,4 @@
-"""Acts of a person on their own account."""
+"""Declares the acts that people do on their own accounts."""
 
 from __future__ import annotations
 

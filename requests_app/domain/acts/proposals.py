@@ -1,4 +1,4 @@
-"""Acts on changes that need a second person."""
+"""Declares the acts on changes that need a second person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entry about a refused act. The kernel writes it; no act does."""
+"""Declares the entry about a refused act. The kernel writes this entry, so no act lists it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts on how a tenant’s people sign in, and the sign-in itself."""
+"""Declares the acts on single sign-on: its settings, its domains, its linked identities, and signing in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds problems in the declarations. If there is one, the start-up check stops the process."""
+"""Finds problems in the declarations. The start-up check stops the process if there is one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_TENANTS = frozenset({Noun.ACCESS_REQUEST, Noun.TICKET})
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
-    """Yield each problem, with the name of the act or the event."""
+    """Yield a sentence about each problem, with the name of the act or the event."""
     acts, events = list(acts), list(events)
     yield from _twice("act", [act.name for act in acts])
     yield from _twice("event", events)
@@ -53,7 +53,7 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
 
 
 def _of_people(act: Act) -> Iterator[str]:
-    """Yield problems with who may do an act and where it is offered."""
+    """Yield the problems with who may do an act, and with where the act is offered."""
     if not (act.roles or act.is_holders or act.is_public):
         yield f"nobody is allowed to {act.name}"
     if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):

@@ -1,4 +1,4 @@
-"""Acts on a tenant and its settings."""
+"""Declares the acts on a tenant and its settings."""
 
 from __future__ import annotations
 

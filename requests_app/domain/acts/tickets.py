@@ -1,4 +1,4 @@
-"""Acts on a ticket."""
+"""Declares the acts on tickets."""
 
 from __future__ import annotations
 

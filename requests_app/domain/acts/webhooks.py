@@ -1,4 +1,4 @@
-"""Acts on a webhook and its messages."""
+"""Declares the acts on webhooks and their messages."""
 
 from __future__ import annotations
 
