@@ -1,7 +1,8 @@
 """The operations: the only code that changes rows of the domain. Pages, API, administration and tasks call them.
 
-Each operation takes an actor. Every public name that a module here defines is exported: it is an operation, or belongs
-to one. Two modules can't define the same name. Callers import the modules for content, streams and sweeps directly.
+Each operation takes an actor. This package exports every public name that its modules define: the operations, and the
+types that they take or return. Two modules can't define the same name. Callers import the modules `content`, `streams`
+and `sweeps` directly.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ if TYPE_CHECKING:
 
 
 def of(act: Act) -> Callable[..., Any]:
-    """Return the operation of an act. It has the same name as the act."""
+    """Return the operation that does this act. Its name is the name of the act."""
     found: Callable[..., Any] = globals()[act.name]
     return found
 
 
 def _defined() -> dict[str, Any]:
-    """Return the public functions and classes that the modules here define, by name."""
+    """Return the public functions and classes that the modules of this package define, by name."""
     found: dict[str, Any] = {}
     for module in iter_modules(__path__):
         if module.name.startswith("_") or module.name in ("content", "streams", "sweeps"):

@@ -1,8 +1,8 @@
-"""Announced changes: changes by staff that weaken a customer.
+"""Announced changes: changes that staff make and that reduce a customer's protection.
 
-Each change waits until a second human has confirmed it and the waiting time is over. An operation calls `announce`
-after it has judged the actor and before it writes. `announced` registers the function that makes the change, under the
-name of the proposal. `apply_proposal` calls this function when the change is due.
+Such a change waits until a second human has confirmed it and the waiting time is over. An operation calls `announce`
+after it has judged the actor and before it writes. The decorator `announced` registers the function that makes the
+change, under the name of the proposal. `apply_proposal` calls this function when the change is due.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Terms = dict[str, Any]
 
 @dataclass(frozen=True)
 class Announced:
-    """How an announced change is made.
+    """The functions that belong to one kind of announced change.
 
-    `run` makes the change, and `touches` returns the tenants that it weakens now. `lock` locks the rows that `run`
-    changes; it is called before the proposal is locked. `waits` returns whether the change would affect an access
-    request that has not ended. The change then takes effect later.
+    `run` makes the change. `touches` returns the tenants whose protection the change would reduce now. `lock` locks the
+    rows that `run` changes, and is called before the proposal is locked. `waits` returns whether the change would
+    affect an access request that has not ended. If it would, the change takes effect later.
     """
 
     run: Callable[[Step, Terms], None]
@@ -46,7 +46,7 @@ ANNOUNCED: dict[str, Announced] = {}
 
 
 def everybody(terms: Terms | None = None) -> list[UUID]:
-    """Return every tenant that has ever had Lockbox on."""
+    """Return every tenant that has Lockbox on now, or has ever had it on."""
     return list(Tenant.objects.ever_on().order_by("pk").values_list("pk", flat=True))
 
 
@@ -65,9 +65,9 @@ def announced(
 
 
 def announce(current: Step, change: Change, terms: Terms) -> None:
-    """End the act as a proposal if it weakens a tenant that has ever had Lockbox on.
+    """End the act as a proposal if the change reduces the protection of a tenant that has ever had Lockbox on.
 
-    `terms` is stored unchanged and shown to people: ids as text, and the names that people read.
+    `terms` is stored unchanged and shown to people. It contains ids as text, and the names that people read.
     """
     if is_announced(change, terms):
         current.require_proof()
@@ -81,7 +81,7 @@ def is_announced(change: Change, terms: Terms) -> bool:
 def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     """Write the proposal with its entries and its mails.
 
-    If nobody else could confirm it, the waiting time begins now.
+    If nobody else could confirm the proposal, the waiting time begins now.
     """
     actor = current.actor
     policy.require_staff(actor)
@@ -106,9 +106,10 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
 
 
 def has_second(human: UUID, at: datetime) -> bool:
-    """Return whether another human was staff at any time during the last waiting time.
+    """Return whether there is a second human who could confirm a proposal of this human.
 
-    A person who is switched off now counts too.
+    Everybody counts who is staff now, or was staff at any time during the last waiting time. A person whose account is
+    switched off now counts too.
     """
     terms = StaffTerm.objects.since(at - limits.staff_change_wait())
     others = Person.objects.get_queryset().humans().filter(is_staff=True, is_active=True).exclude(human_id=human)
@@ -116,9 +117,10 @@ def has_second(human: UUID, at: datetime) -> bool:
 
 
 def require_established(person: Person, at: datetime) -> None:
-    """Raise NotAllowed unless the person has been staff for long enough to propose or confirm.
+    """Raise NotAllowed unless the person has been staff for long enough to propose or confirm a change.
 
-    Otherwise a member of staff could make a second account, or take one over, and confirm their own proposal with it.
+    Without this rule, a member of staff could make a second account, or take one over, and use it to confirm their own
+    proposal.
     """
     term = StaffTerm.objects.filter(person=person, until_at=None).first()
     first = Tenant.objects.all().first_on_at()
@@ -133,14 +135,14 @@ def require_established(person: Person, at: datetime) -> None:
 
 
 def uninformed(row: Proposal) -> set[UUID]:
-    """Return the tenants that the change affects now and that have got no message about it."""
+    """Return the tenants that the change would affect now, but that have got no message about it yet."""
     return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
 
 
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
-    """Send the message to tenants that the change affects only now, and give them the whole waiting time.
+    """Send the message to tenants that the change did not affect when it was announced. Start the waiting time again.
 
-    For example, a tenant has switched Lockbox on for the first time since the proposal.
+    For example, such a tenant has switched Lockbox on for the first time since then.
     """
     if row.effective_at is not None:
         row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
@@ -154,9 +156,9 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
 def witness(
     current: Step, row: Proposal, event: str, *, by: str, only: Iterable[UUID] | None = None, **more: Any
 ) -> None:
-    """Write the same entry in the provider's log and in the log of each affected tenant. Store these tenants.
+    """Write the same entry in the provider's log and in the log of each affected tenant. Store which tenants these are.
 
-    With `only`, write it in the provider's log and in the logs of these tenants.
+    With `only`, write the entry in the provider's log and in the logs of the tenants in `only`.
     """
     touched = [*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)]
     tenants = sorted(set(touched if only is None else only))
@@ -172,7 +174,8 @@ def witness(
 def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
     """Send a mail to the deciders and administrators of each affected tenant.
 
-    With `only`, send it only to those of the tenants in `only`. The recipients are read when the mail is sent.
+    With `only`, send it only to those of the tenants in `only`. The recipients are read from the database when the mail
+    is sent.
     """
     mark = uuid4().hex
     extra = {"what": what, "by": by or current.actor.name}

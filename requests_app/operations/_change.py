@@ -1,7 +1,7 @@
-"""Runs each act as one durable transaction in a fixed order, with its entry and its messages or not at all.
+"""Runs each act as one durable transaction, in a fixed order. Its entry and its messages are saved together with it.
 
-To take the turn at a log means to lock the log's head until the commit. So only one act at a time judges its rows and
-writes an entry to that log.
+An act takes its turn at a log: it locks the log's head until it commits. So only one act at a time judges the rows of
+that log's tenant and writes an entry to the log.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
 class Repeated(Exception):
-    """`change` raises this if this human has made the same transition before.
+    """`change` raises this if the same human has already made the same transition.
 
-    Nothing is written. `row` is the present row.
+    Nothing is written. `row` is the access request as it is now.
     """
 
     def __init__(self, row: AccessRequest) -> None:
@@ -69,9 +69,9 @@ class Repeated(Exception):
 
 
 class Held(Exception):
-    """An act raises this before it has written anything, to end as a proposal.
+    """An act raises this, before it has written anything, to become a proposal instead.
 
-    `propose` writes the proposal, and returns the error for the caller.
+    `propose` writes the proposal and returns the error that the caller gets.
     """
 
     def __init__(self, propose: Callable[[], DomainError]) -> None:
@@ -83,7 +83,7 @@ class Held(Exception):
 class Step:
     """One act that is running.
 
-    `tenant_id` and the fields of the subject are set when the row has been found.
+    `tenant_id` and the fields of the subject are set when the row of the act has been found.
     """
 
     actor: Actor
@@ -127,11 +127,11 @@ class Step:
         holder: UUID | None = None,
         parties: Mapping[Party, frozenset[UUID]] | None = None,
     ) -> ChainHead:
-        """Name the row of the act, take the turn at its tenant's log, and then read the clock.
+        """Name the row that the act is about, take the turn at its tenant's log, and then read the clock.
 
-        Call this after all other rows are locked. Any later refusal is an entry in that log. `service_id`, `holder` and
-        `parties` are the facts for the rules of the declaration. Returns the log's head, for an act that writes only
-        one entry.
+        Call this after all other rows are locked. If the act is refused later, the refusal is recorded in that log.
+        `service_id`, `holder` and `parties` are facts that the rules of the declaration need. Return the head of the
+        log, which an act that writes only one entry can use.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
@@ -141,7 +141,7 @@ class Step:
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
-        """Take the turn at a log and read the clock, for an act that is not about a row."""
+        """Take the turn at a log, and then read the clock. An act that is not about a row calls this directly."""
         with self.reaching(log_id):
             head, brought = recorder.turn(log_id)
         at = clock.now() if brought is None else clock.brought(brought)
@@ -150,7 +150,10 @@ class Step:
         return head
 
     def reaching(self, log_id: UUID) -> AbstractContextManager[None]:
-        """Allow a customer's request to write to the provider's log. PostgreSQL otherwise hides this log from it."""
+        """Return a context in which a customer's act can write to the provider's log.
+
+        Outside it, PostgreSQL hides the provider's log from a customer's act.
+        """
         is_hidden = log_id == PROVIDER_LOG and self.actor.side == Side.CUSTOMER
         return own_account() if is_hidden else nullcontext()
 
@@ -167,13 +170,16 @@ class Step:
         self.notes.append(note)
 
     def require_proof(self, *, needed: bool = True) -> None:
-        """Require a fresh proof from the actor, or state that this act needs none for this row and these inputs."""
+        """Require a fresh proof of identity from the actor.
+
+        With `needed=False`, state that this act needs no proof for this row and these inputs.
+        """
         self.is_proof_settled = True
         if needed:
             policy.require_step_up(self.actor, self.at)
 
     def read_note(self, note: str) -> None:
-        """Set the comment, within its limits, if the act takes one."""
+        """Check the limits of the comment and set it, if the act takes a comment."""
         if self.act.comment is not Comment.NONE:
             self.note = limits.require_note(note, needed=self.act.comment is Comment.NEEDED)
 
@@ -185,7 +191,7 @@ class Step:
         text: str = "",
         beside: recorder.Beside | None = None,
     ) -> AuditEntry:
-        """Write the act's entry in the transaction of the act."""
+        """Write the entry about the act, in the act's own transaction."""
         entry = self.entry(event, detail=detail, text=text)
         with self.reaching(entry.tenant_id):
             [written] = recorder.record([entry], at=self.at, locked_head=self.head, beside=beside)
@@ -208,7 +214,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class Move(Step):
-    """One transition of an access request."""
+    """One transition of an access request that is being made."""
 
     row: AccessRequest
     edge: Transition
@@ -228,9 +234,9 @@ class TicketMove(Step):
 def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
     """Run one act in one durable transaction.
 
-    A refusal rolls the transaction back and is then recorded as an entry. If the database fails, the error has the
-    status 503. Without `rereads`, the act itself checks after its locks that the actor still has the account and the
-    roles.
+    If the act is refused, the transaction is rolled back, and the refusal is then recorded in a second transaction. If
+    the database fails, the error has the status 503. With `rereads=False`, the act itself checks, after it has taken
+    its locks, that the actor still has the account and the roles.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
@@ -283,11 +289,11 @@ def change(
 
     The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
-    `still(row)` is called after the policy, so that the log records each attempt of a person who may not do this. It
-    raises an error if the row is not as the caller has read it.
+    `still(row)` raises an error if the row has changed since the caller read it. It is called after the policy, so that
+    the log records every attempt of a person who may not make the transition.
 
-    A signed decision needs no step-up, because the body verifies the signature. If a human makes the same transition
-    again, by a second click or a repeated call, `Repeated` is raised, so that the caller gets the first answer again.
+    A signed decision needs no step-up, because the body verifies the signature. If the same human makes the same
+    transition again, `Repeated` is raised, so that the caller can give the first answer again.
     """
     edge = TRANSITIONS[declared.name]
     # The actor is read once, under the locks. Only this actor decides what the person may see and do.
@@ -346,9 +352,9 @@ def change(
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:
-    """Return the grant of a locked access request, and lock it too. Return None if no grant exists.
+    """Lock the grant of a locked access request and return it. Return None if there is no grant.
 
-    A grant is created only while its access request is locked, so none can be created meanwhile.
+    A grant is created only while its access request is locked, so no grant can appear meanwhile.
     """
     with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
         grant = Grant.objects.locked().filter(access_request=row).first()
@@ -358,7 +364,7 @@ def _locked_grant(row: AccessRequest) -> Grant | None:
 
 
 def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
-    """Make an operation return the present row if the transition was made before by the same human."""
+    """Make an operation return the current row, with no error, if the same human has already made this transition."""
 
     @wraps(operation)
     def answered(*args: P.args, **kwargs: P.kwargs) -> AccessRequest:
@@ -372,7 +378,7 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 @contextmanager
 def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
-    """Make one transition of a ticket, in the same way as `change` for an access request."""
+    """Make one transition of a ticket, in one transaction, as `change` does for an access request."""
     edge = TICKET_TRANSITIONS[declared.name]
     with act(declared, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
@@ -397,9 +403,9 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
 
 
 def lock_access(which: QuerySet[Any]) -> None:
-    """Lock the access requests that an act might end, and then the grants that it might end.
+    """Lock the access requests that the act might end, then the grants that it might end.
 
-    Call it before the act takes its turn at the log.
+    Call this before the act takes its turn at the log.
     """
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
@@ -407,13 +413,13 @@ def lock_access(which: QuerySet[Any]) -> None:
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Write the changed ticket. Only change_ticket() changes its state."""
+    """Save a changed ticket, with the time of the change. Only change_ticket() may change a ticket's state."""
     row.changed_at = at
     row.save()
 
 
 def apply(step: Move) -> None:
-    """Write the row and the entry of one transition. The messages are written when the act ends."""
+    """Save the row of one transition and write its entry. The messages are written later, at the end of the act."""
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
@@ -424,9 +430,9 @@ def apply(step: Move) -> None:
 
 
 def apply_all(steps: list[Move], *, at: datetime) -> None:
-    """Move many access requests along one transition and write their entries, in a few statements.
+    """Make the same transition for many access requests, and write their entries, in only a few statements.
 
-    The sweep uses this. All steps have the same transition.
+    The sweep uses this. All steps must have the same transition.
     """
     if not steps:
         return
@@ -442,7 +448,7 @@ def apply_all(steps: list[Move], *, at: datetime) -> None:
 
 
 def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: Act, at: datetime) -> Move:
-    """Return a further step inside the present act, for an access request that the act affects."""
+    """Return a second step inside the current act, for an access request that the act also changes."""
     step = Move(actor=step_actor, act=declared, at=at, row=row, edge=TRANSITIONS[declared.name], grant=grant)
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
@@ -450,16 +456,19 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: 
 
 
 def _require_settled(current: Step) -> None:
-    """Raise RuntimeError if an act that may need a proof has not called `require_proof`.
+    """Raise RuntimeError if the act may need a proof of identity, but its body has not called `require_proof`.
 
-    That is an error in the body of the act.
+    This is a bug in the body of the act.
     """
     if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
         raise RuntimeError(f"{current.action} did not state whether it needs a proof of identity.")
 
 
 def _take_key(current: Step) -> None:
-    """Take the key of the form before anything is locked. A repeated form waits here for the first one."""
+    """Claim the once-key of the form, before anything is locked.
+
+    If the form is sent twice, the second act waits for the first.
+    """
     once = current.actor.once
     if once is None or not once.key or once.claim in outcome.current().used:
         return
@@ -515,9 +524,9 @@ def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
 
 
 def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
-    """Return who acts, for an entry.
+    """Return who acts, in the form that an entry stores.
 
-    For a client, `for` is the person in whose name it acts: an engineer who asks, or an approver.
+    For a client, the key `for` has the person in whose name the client acts: an engineer who asks, or an approver.
     """
     machine = actor.machine
     if machine is None:
@@ -545,9 +554,9 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """Return the refusal for an error of a database constraint. Raise any other error again, because it is a bug.
+    """Return the refusal that an error of a database constraint means. If it means none, raise the error again.
 
-    The code could not see the reason before, because another act at the same time caused it.
+    Another act that ran at the same time caused such an error, so the checks before it could not see the reason.
     """
     words = str(error)
     if "decision_not_by_requester" in words:
@@ -558,7 +567,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
 
 
 def _refused(current: Step, refusal: DomainError) -> None:
-    """Record the refused act of a known person: the attempt, and the reason of the refusal."""
+    """Record that an act of a known person was refused: what the person tried, and why it was refused."""
     actor = current.actor
     if not actor.is_person:
         return
@@ -583,7 +592,10 @@ def _refused(current: Step, refusal: DomainError) -> None:
 
 
 def _not_done(error: BaseException) -> DomainError:
-    """Return the error for a refusal if its entry is missing or may be missing. Nothing else was done."""
+    """Return the error for a refused act whose entry could not be written, or perhaps was not written.
+
+    The refused act itself has saved nothing.
+    """
     if outcome.current().may_have_changed:
         return outcome.refusal_of(error)
     return StoreUnavailable(

@@ -1,4 +1,4 @@
-"""Stores one human's decision at one stage, and prepares its entry."""
+"""Stores one human's decision at one stage, and prepares the entry about it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def decide(
     *,
     rules: Tenant | None = None,
 ) -> None:
-    """Write the decision inside the current transition. A signature is verified here.
+    """Write the decision, inside the transition that is being made. Verify the signature, if there is one.
 
-    A customer's approval must meet the tenant's `rules`. The caller must have read them after the act took its turn at
-    the log.
+    If a customer approves, the approval must meet the tenant's `rules`. The caller must have read the rules after the
+    act took its turn at the log.
     """
     row, actor = step.row, step.actor
     assert actor.deciding_human is not None  # the policy has checked this

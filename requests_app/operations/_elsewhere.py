@@ -1,4 +1,4 @@
-"""Checks a ticket's reference and address in another help desk. Both sides see them."""
+"""Checks the reference and the address that a ticket has in another help desk. Both sides see them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def reference(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """Return an address that a page can link to. Only https and http are allowed.
+    """Return the address if a page can safely link to it. Raise Unacceptable if not: only https and http are allowed.
 
-    Browsers run addresses with some other schemes as a script. A name before an @ can look like a host to the reader,
-    and browsers read a backslash as a slash. So both are refused.
+    Browsers run addresses with some other schemes as scripts. An address with an @ is refused, because the name before
+    the @ can look like the host. An address with a backslash is refused, because browsers read the backslash as a
+    slash.
     """
     text = limits.require_text(value, field="external_url", at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
     if not text:
@@ -47,9 +48,9 @@ def url(value: str) -> str:
 
 
 def require_new(ticket: Ticket) -> None:
-    """Raise WrongState if another ticket already has this reference.
+    """Raise WrongState if another ticket of this tenant already has the same reference.
 
-    One case in the other system is one ticket here.
+    One case in the other help desk must be one ticket here.
     """
     if not ticket.external_reference:
         return
@@ -63,7 +64,7 @@ def require_new(ticket: Ticket) -> None:
 
 
 def described(ticket: Ticket) -> dict[str, str]:
-    """Return the fields for the log. They are empty if the ticket has no reference in another system."""
+    """Return the reference and the address for the log. Return {} if the ticket has neither."""
     reference = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
     return {name: value for name, value in reference.items() if value}
 

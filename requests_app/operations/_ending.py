@@ -1,4 +1,4 @@
-"""Ends access requests and windows if their ticket is closed, a person is switched off, or a role is taken away."""
+"""Ends access requests and windows when a ticket is closed, a person is switched off, or a role is taken away."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 
 
 def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
-    """Withdraw those of these access requests that wait, and close the open windows, inside the current act.
+    """End these access requests inside the current act: withdraw the pending ones, and close the open windows.
 
-    All rows are locked before the first one is changed: first access requests, then grants, then logs. So two such acts
-    never wait for each other in a circle. The sweep ends access requests that are past their deadline.
+    All rows are locked before the first one is changed: first the access requests, then the grants, then the logs. So
+    two such acts never wait for each other in a circle. Access requests and windows that are past their deadline are
+    left for the sweep. Return how many ended.
     """
     rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}
@@ -51,7 +52,8 @@ def close_grant(step: Move, reason: Grant.CloseReason) -> None:
 def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
     """Close the grants of these steps.
 
-    A window whose time is over closed at its own end, no matter when the sweep runs.
+    If the time of a window is already over, the grant stores the window's own end as the closing time, no matter when
+    the sweep runs.
     """
     for step in steps:
         grant = step.grant
@@ -72,9 +74,9 @@ def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
 
 
 def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
-    """Yield the grants in groups, each with the end of its grants.
+    """Yield the grants in groups, each with the closing time that all grants of the group have.
 
-    A grant whose time is over has its own end. All others end at the time of the act.
+    A grant whose time is over closed at its own end. All other grants close at the time of the act.
     """
     ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
     early = [grant for grant in grants if grant.closed_at != grant.closes_at]
@@ -85,7 +87,7 @@ def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
 
 
 def tell_ended(step: Move) -> None:
-    """Send the result to the engineer and to everybody who was asked."""
+    """Send the outcome to the engineer, and to everybody who was asked to decide."""
     asked = EVERYBODY if step.row.state == State.PENDING_CUSTOMER else EVERYBODY[:2]
     step.tell(about(step.row, Topic.ACCESS_REQUEST_ENDED, *asked))
 

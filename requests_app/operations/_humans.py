@@ -1,4 +1,4 @@
-"""Joins and separates the accounts of one human, and ends the access requests that this affects."""
+"""Joins and separates the accounts of one human, and ends the access requests that this makes invalid."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def lock_humans(*humans: UUID) -> None:
-    """Lock every account of these humans, and what they asked for or decided on, before the act takes its turn.
+    """Lock every account of these humans, and the access requests that they raised or decided on.
 
-    This prevents a race: the act can make one human both the requester and an approver of an access request. So either
-    the act sees a decision that is being made, or the decision sees the act's result.
+    Call this before the act takes its turn at a log. If two humans are joined, one human can become both the requester
+    and an approver of an access request. With these locks, either the act sees a decision that is being made, or the
+    decision sees the act's result.
     """
     rows = Person.objects.get_queryset().filter(human_id__in=humans).order_by("pk")
     list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -30,9 +31,10 @@ def lock_humans(*humans: UUID) -> None:
 
 
 def join_same_mailbox(current: Step, person: Person) -> None:
-    """Join a new account, whose row is not written yet, with the human who has an address of the same mailbox.
+    """Give a new account the human id of an existing person whose address leads to the same mailbox.
 
-    Both addresses must be verified: an unverified address can't join two people.
+    The row of the new account is not saved here. Both addresses must be verified, so that nobody can join two people by
+    entering somebody else's address.
     """
     if person.email_verified_at is None:
         return
@@ -45,12 +47,15 @@ def join_same_mailbox(current: Step, person: Person) -> None:
 
 
 def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
-    """Return the other humans with a verified address of this mailbox. Lock them before they are joined."""
+    """Return the human ids of the other people who have a verified address of this mailbox.
+
+    Lock these humans before you join them.
+    """
     return sorted(set(_of_mailbox(email, but=but).values_list("human_id", flat=True)))
 
 
 def join_verified(current: Step, person: Person) -> None:
-    """Join an existing account with the other humans of its mailbox, after its address is verified.
+    """Join an existing account with the other humans of its mailbox, after its address was verified.
 
     The caller must have locked all these humans (`lock_humans`).
     """
@@ -71,9 +76,10 @@ def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
 
 
 def merge(current: Step, remaining: UUID, gone: UUID) -> int:
-    """Make one human of two. Return how many access requests ended because this human was on both sides of them.
+    """Make two humans one. Return how many access requests ended because this human was on both sides of them.
 
-    The caller must have locked both humans (`lock_humans`). Finished access requests keep their decisions.
+    The caller must have locked both humans (`lock_humans`). Access requests that have already ended keep their
+    decisions.
     """
     Person.objects.get_queryset().filter(human_id=gone).update(human_id=remaining)
     both = {remaining, gone}
@@ -85,7 +91,7 @@ def merge(current: Step, remaining: UUID, gone: UUID) -> int:
 
 
 def part(person: Person) -> UUID:
-    """Give one account a new human id, and return it. Earlier decisions do not change."""
+    """Give one account a new human id and return that id. Earlier decisions do not change."""
     person.human_id = uuid4()
     person.save(update_fields=["human_id"])
     raised = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
@@ -94,10 +100,10 @@ def part(person: Person) -> UUID:
 
 
 def logs_of(*humans: UUID) -> list[UUID]:
-    """Return the logs that an entry about these humans belongs in.
+    """Return the logs in which an entry about these humans belongs.
 
-    They are the provider's log, the logs of their tenants, and of the tenants that they asked for access or decided
-    for.
+    They are the provider's log, the logs of the humans' own tenants, and the logs of the tenants of their pending or
+    open access requests: those that they raised, and those that they decided on.
     """
     member_of = Membership.objects.filter(person__human_id__in=humans).values_list("tenant_id", flat=True)
     about = _of_humans(*humans).values_list("tenant_id", flat=True)
@@ -105,7 +111,7 @@ def logs_of(*humans: UUID) -> list[UUID]:
 
 
 def witness_in(current: Step, event: str, logs: list[UUID], **fields: Any) -> None:
-    """Write the same entry in each of these logs. `logs` must be in the recorder's order."""
+    """Write the same entry in each of these logs. `logs` must be in the order in which the recorder locks logs."""
     entry = current.entry(event, **fields)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
@@ -118,6 +124,6 @@ def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
 
 
 def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:
-    """Return whether one human would have acted twice on an access request: asked and decided, or decided twice."""
+    """Return whether the humans in `both` have two parts in the access request: asked and decided, or decided twice."""
     stood = [{row.requester_human}, *(decision.humans for decision in row.decisions.all())]
     return sum(not both.isdisjoint(humans) for humans in stood) > 1

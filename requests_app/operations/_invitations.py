@@ -1,4 +1,4 @@
-"""Sends invitations: of an administrator, of staff, and of the customer's recovery key."""
+"""Sends invitations: those of an administrator, those of staff, and those made with the customer's recovery key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from requests_app.operations._change import Step
 
 
 def send(current: Step, row: Invitation) -> None:
-    """Make a new secret for the invitation, and send its mail with a link that contains the secret."""
+    """Make a new secret for the invitation, and send a mail with a link that contains this secret."""
     row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
     row.valid_from = row.valid_from or current.at
     row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR

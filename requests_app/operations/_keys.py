@@ -1,4 +1,4 @@
-"""What the acts about people's keys have in common: the logs with a key's entries, and the fields of these entries."""
+"""Helpers for the acts on people's passkeys: which logs get the entries, and which fields the entries have."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from requests_app.platform import webauthn
 
 
 def logs_of(person: Person) -> list[UUID]:
-    """Return the logs of all tenants of this person, or else the provider's log, in the recorder's order."""
+    """Return the logs of all tenants of this person, in the recorder's order.
+
+    For a person without a tenant, return the provider's log.
+    """
     return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
 
 
 def logs_with(row: Passkey) -> list[UUID]:
-    """Return the logs that have an entry about the key, even if the person has left the tenant.
+    """Return the logs that have an entry about this passkey, even if the person has left the tenant since.
 
-    A verifier searches these logs.
+    A verifier searches these logs for the passkey.
     """
     return sorted(UUID(log) for log in row.enrolled)
 
 
 def is_anybody_ready(tenant: Tenant) -> bool:
-    """Return whether at least one approver has a key that may sign approvals by the rules in `tenant`.
+    """Return whether at least one approver has a passkey that may sign approvals under the rules in `tenant`.
 
-    The rules may be saved or only proposed.
+    The rules in `tenant` may be saved, or only proposed.
     """
     approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
     return Passkey.objects.filter(person__in=approvers).may_sign_for(tenant).exists()
 
 
 def described(row: Passkey) -> dict[str, Any]:
-    """Return the fields about a key for the log. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64."""
+    """Return the fields about a passkey for the log. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64."""
     person, cose = row.person, bytes(row.public_key)
     return {
         "person": str(person.pk),

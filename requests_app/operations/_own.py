@@ -1,6 +1,6 @@
-"""Acts of people on their own accounts.
+"""Runs the acts that people do on their own accounts.
 
-Each act has an entry in the log of each of the person's tenants, and sends a mail to the holder.
+The log of each of the person's tenants gets an entry about such an act.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from requests_app.operations._perform import Check, perform
 
 @dataclass(frozen=True)
 class OwnAct:
-    """An act on the actor's own account. `person` is locked, and the declaration has been checked."""
+    """An act on the actor's own account. `person` is locked, and the act's declaration has allowed it."""
 
     act: Step
     person: Person
     tenants: tuple[UUID, ...]
 
     def witness(self, event: str, *, detail: dict[str, str], text: str = "") -> None:
-        """Write one entry in each log, in the recorder's order. The turns at the other logs are taken now."""
+        """Write one entry in the log of each of the person's tenants. The turns at the further logs are taken here."""
         entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)
         with self.act.reaching(logs[0]):
             recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
 
     def tell_holder(self, topic: Topic, **extra: str) -> None:
-        """Send a mail to the holder of the account, in case another person did this."""
+        """Send a mail to the holder of the account, because another person might have done this."""
         self.tell_of(topic, self.person.pk, Audience.ACCOUNT_HOLDER, **extra)
 
     def tell_of(self, topic: Topic, about: UUID, *audiences: Audience, **extra: str) -> None:
@@ -65,9 +65,9 @@ def own_act(
     state: Check | None = None,
     check: Check | None = None,
 ) -> Iterator[OwnAct]:
-    """Run an act on the actor's own account. `humans` are other humans whom it may affect.
+    """Run an act on the actor's own account. `humans` are other humans whom the act may affect.
 
-    The accounts of these humans and of the actor are locked before everything else.
+    The accounts of the actor and of these humans are locked before anything else.
     """
     tenants: list[UUID] = []
 

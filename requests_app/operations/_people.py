@@ -1,4 +1,4 @@
-"""What the acts about people have in common: new accounts, roles, switching off, and the last holders of a role."""
+"""Helpers for the acts on people: making accounts, giving and taking roles, and switching accounts off and on."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership
 
 
 def take(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Take one role away, but not from the tenant's last holder.
+    """Take one role away. Raise WrongState if the person is the last holder of a role that the tenant needs.
 
-    The caller makes sure that the person has another role.
+    The caller makes sure that the person still has another role.
     """
     require_not_last(tenant, membership)
     role = membership.role
@@ -61,7 +61,10 @@ def take(current: Step, tenant: Tenant, person: Person, membership: Membership) 
 
 
 def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
-    """Send a mail to the approvers, because the people who decide for a tenant must never change without a message."""
+    """Send a mail to the approvers, if the role decides or administers.
+
+    The people who decide for a tenant must never change without a message.
+    """
     if role not in DECIDING:
         return
     current.tell(
@@ -77,19 +80,20 @@ def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, 
 
 
 def require_two(current: Step, tenant: Tenant) -> None:
-    """Raise NotAllowed if two-person control needs the agreement of two people for this, through any interface.
+    """Raise NotAllowed if the tenant is under two-person control and no second person has confirmed this change.
 
-    An act of a person is stored as a proposal before this is called (`_second.hold`). An act of a directory or of the
-    provider is refused.
+    If a person of the tenant does the act, it has become a proposal before this is called (`_second.hold`). So this
+    refuses only the acts of a directory or of the provider.
     """
     if tenant.needs_two and current.confirmed is None:
         raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
 
 
 def require_first(tenant: Tenant, role: str) -> None:
-    """Raise NotAllowed for staff if the customer's own people can give this role.
+    """Raise NotAllowed if the customer's own people can give this role. Call this when staff want to give the role.
 
-    Approvers and administrators who are switched off count too: the customer must then use its recovery key.
+    Approvers and administrators whose accounts are switched off count as well: such a customer must use its recovery
+    key.
     """
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in DECIDING:
@@ -105,9 +109,9 @@ def require_first(tenant: Tenant, role: str) -> None:
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
-    """Raise WrongState for the last approver or the last administrator.
+    """Raise WrongState if the tenant would have no approver, or no administrator, without this role.
 
-    Also raise it for the one person who can sign in without single sign-on.
+    Also raise it for the administrator who can sign in without single sign-on, if everybody else must use it.
     """
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
@@ -128,10 +132,10 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
 
 
 def switch_off(current: Step, person: Person, memberships: list[Membership]) -> None:
-    """Switch off the account, revoke its tokens, and end its access requests and windows. Its roles have no effect
-    then.
+    """Switch off the account, revoke its tokens, and end its access requests and windows.
 
-    Raises WrongState for a tenant's last decider. The caller must have locked the tenants of `memberships`.
+    While the account is off, its roles have no effect. Raise WrongState if the person is the last holder of a role that
+    a tenant needs. The caller must have locked the tenants of `memberships`.
     """
     for membership in memberships:
         require_not_last(membership.tenant, membership)
@@ -171,12 +175,15 @@ def memberships_of(person: Person) -> list[Membership]:
 
 
 def _require_proof(current: Step, *roles: str) -> None:
-    """Require a fresh proof if this changes who decides or administers: an unattended session must not be enough."""
+    """Require a fresh proof if this changes who decides or administers.
+
+    An unattended session must not be enough for such a change.
+    """
     current.require_proof(needed=bool(policy.DECIDING_OR_MANAGING & set(roles)))
 
 
 def _held_by(person: Person) -> list[str]:
-    """Return the roles that this person would have if the account were switched on."""
+    """Return the roles that this person has, or would have if the account were switched on."""
     held = [
         *person.memberships.values_list("role", flat=True),
         *person.queue_assignments.values_list("role", flat=True),
@@ -196,8 +203,7 @@ def new_person(
 ) -> Person:
     """Return an account that is not saved yet. Without a password, nobody can sign in until the holder has set one.
 
-    The password may not contain `near`, a name that belongs to the person and is not in the row. Without `row`, a new
-    row is made.
+    The password may not contain `near`, a name of the person that is not in the row. Without `row`, a new row is made.
     """
     name = name_of(name)
     if time_zone not in time_zones.names():
@@ -217,9 +223,9 @@ def new_person(
 
 
 def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
-    """Give an account that has no role yet to the reader of its mail. Raises Unacceptable for any other account.
+    """Set up an account that has no role yet for the reader of its mail. Raise Unacceptable for any other account.
 
-    Only the reader of the address sees the answer, so nobody else learns that there is an account.
+    Only the reader of the mail sees this answer, so nobody else learns that the account exists.
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():

@@ -1,4 +1,4 @@
-"""Judges an act by its declaration, in the order that all acts follow, and then runs its body.
+"""Judges an act by its declaration, in the order that all acts follow. Then the body of the act runs.
 
 The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, inputs,
 second person, body, row and entry and messages, commit.
@@ -53,11 +53,11 @@ def perform(
     holds: Held | None = None,
     announces: Announced | None = None,
 ) -> Iterator[Step]:
-    """Judge the act, then yield for its body. Each argument after `inputs` adds a check of the act itself.
+    """Judge the act, then yield so that its body can run. The functions after `inputs` are for this act only.
 
-    `may` refuses more people than the declaration does. `state` checks the row itself, and `check` checks the inputs
-    and other rows. `holds` returns what waits for a second person of the tenant, and `announces` what waits for a
-    second member of staff.
+    `find` finds and locks the row. `may` refuses more people than the declaration does. `state` checks the row, and
+    `check` checks the inputs and other rows. `holds` returns what must wait for a second person of the tenant.
+    `announces` returns the change that must wait for a second member of staff.
     """
     with act(declared, actor=actor) as current:
         current.row = (find or FINDERS[declared.noun])(current, row_id)
@@ -83,7 +83,10 @@ def _ask(check: Check | None, current: Step) -> None:
 
 
 def _read(each: Field, value: object, current: Step) -> Any:
-    """Return the value of an input. For an id, return the row that it names, if the actor may choose it here."""
+    """Return the value of an input. If the input is an id, return the row that it names.
+
+    Raise Unacceptable if the actor may not choose that row here.
+    """
     read = fields.read(each, value)
     choices = CHOICES.get(each.of) if each.of is not None else None
     if choices is None or read is None:
@@ -96,7 +99,7 @@ def _read(each: Field, value: object, current: Step) -> Any:
 
 
 def _wait_for_second(current: Step, holds: Held | None, announces: Announced | None) -> None:
-    """End the act here as a proposal if a second person must agree first."""
+    """If a second person must agree first, end the act here as a proposal."""
     if announces is not None and (change := announces(current)) is not None:
         announce(current, *change)
     if holds is None or (terms := holds(current)) is None:

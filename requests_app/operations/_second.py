@@ -1,7 +1,7 @@
-"""Two-person control: stores a change as a proposal, and makes it after another human has confirmed it.
+"""Two-person control: stores a change as a proposal, and makes the change after another human has confirmed it.
 
-An act under control calls `hold` after it has judged the actor and before it writes. `controlled` registers the
-function that makes the change. `confirm_proposal` calls this function.
+An act under this control calls `hold` after it has judged the actor and before it writes. The decorator `controlled`
+registers the function that makes the change, and `confirm_proposal` calls that function.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Body = Callable[[Step, Tenant, dict[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Controlled:
-    """How a confirmed change is made.
+    """The functions that belong to one kind of change under two-person control.
 
-    `run` makes the change. `lock` locks the rows that it changes besides the tenant, and is called before the tenant is
-    locked.
+    `run` makes the change. `lock` locks the rows that `run` changes, except the tenant, and is called before the tenant
+    is locked.
     """
 
     run: Body
@@ -51,11 +51,11 @@ def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None
 def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
     """End the act as a proposal if the tenant is under two-person control. Otherwise do nothing.
 
-    A proposal always needs a fresh proof, even for an act that needs none, so that nobody can propose a change from an
+    A proposal always needs a fresh proof, even if the act itself needs none. So nobody can propose a change from an
     unattended session.
 
-    `terms` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins
-    with "_" is only for the act, and is never shown.
+    `terms` is stored unchanged and shown to people. It contains ids as text, and the names that people read. A key that
+    begins with "_" is only for the act and is never shown.
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
@@ -64,7 +64,10 @@ def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
 
 
 def require_customer(current: Step, tenant: Tenant) -> None:
-    """Raise NotAllowed under two-person control if the provider or a machine would change who decides."""
+    """Raise NotAllowed under two-person control, unless a person of the customer acts.
+
+    So neither the provider nor a machine can change who decides.
+    """
     if not tenant.needs_two or current.confirmed is not None:
         return
     actor = current.actor
@@ -73,7 +76,7 @@ def require_customer(current: Step, tenant: Tenant) -> None:
 
 
 def require_two_left(tenant: Tenant) -> None:
-    """Raise WrongState if two-person control is on and nobody could confirm a proposal any more."""
+    """Raise WrongState if two-person control is on and fewer than two people could take part in it."""
     people = tenant.memberships.filter(role__in=("administrator", "approver"), person__is_active=True)
     if tenant.needs_two and people.values("person__human_id").distinct().count() < 2:
         raise WrongState(
@@ -85,7 +88,7 @@ def require_two_left(tenant: Tenant) -> None:
 
 
 def tell(current: Step, row: Proposal, what: str) -> None:
-    """Send a mail about each step of a proposal to the tenant's approvers and administrators."""
+    """Send a mail about a step of a proposal to the tenant's approvers and administrators."""
     current.tell(
         Note(
             topic=Topic.PROPOSAL,
@@ -99,7 +102,7 @@ def tell(current: Step, row: Proposal, what: str) -> None:
 
 
 def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
-    """Send the old and the new approval requirements to approvers and administrators.
+    """Send the old and the new approval requirements to the tenant's approvers and administrators.
 
     The requirements must never change without a message.
     """
@@ -116,7 +119,7 @@ def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
 
 
 def proposal_detail(row: Proposal) -> dict[str, Any]:
-    """Return the fields about the proposal for an entry."""
+    """Return the fields about the proposal for an entry of the log."""
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 

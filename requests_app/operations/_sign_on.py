@@ -1,4 +1,4 @@
-"""What the acts about single sign-on have in common: descriptions of a connection, mails, and who can bypass it."""
+"""Helpers for the acts on single sign-on: the fields of entries, mails, and who can sign in without it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def described_connection(row: SignOn) -> dict[str, Any]:
 
 
 def gets_in_alone(person: Person) -> bool:
-    """Return whether this person can sign in without single sign-on if the identity provider does not answer."""
+    """Return whether this person can sign in here if the identity provider does not answer."""
     return person.has_usable_password() or Passkey.objects.live().of_this_site().filter(person=person).exists()
 
 
 def let_in(current: Step, tenant: Tenant, person: Person) -> None:
-    """Allow an administrator who used the recovery key to sign in here, if single sign-on is the only way for others.
+    """Allow an administrator who came with the recovery key to sign in here, even if single sign-on is required.
 
-    Otherwise they could be locked out, because perhaps nobody is left who could allow this or change the identity
+    Otherwise this administrator could be locked out: perhaps nobody is left who could allow it, or change the identity
     provider.
     """
     row = SignOn.objects.filter(tenant=tenant, is_only=True).first()

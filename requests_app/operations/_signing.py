@@ -1,4 +1,4 @@
-"""Signed decisions: verifies the signed text and the passkey's answer, inside the act that decides."""
+"""Verifies signed decisions: the signed text and the passkey's answer, inside the act that decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.platform import webauthn
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A valid signature over a text by a passkey."""
+    """A valid signature of a passkey over the text of a decision."""
 
     text: str
     nonce: str
@@ -31,9 +31,9 @@ class Proof:
         return manifest.challenge_of(self.text).hex()
 
     def key(self, stage: str) -> dict[str, Any]:
-        """Return the fields about the key for readers of the decision.
+        """Return the fields about the passkey that readers of the decision see.
 
-        Customers do not see the name that one of the provider's people gave to their key.
+        Customers do not see the names that the provider's people gave to their passkeys.
         """
         row = self.passkey
         name = row.name if stage == Decision.Stage.CUSTOMER else ""
@@ -50,10 +50,10 @@ class Proof:
 
 
 def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
-    """Verify that the decider signed exactly this decision, with a passkey that the log has an entry about.
+    """Verify that the decider signed exactly this decision, with a passkey that has an entry in the log.
 
-    Raises a subclass of ManifestRefused or PasskeyRefused, or FactsChanged. The act has its turn at the log. So if the
-    passkey is being removed, it is either already removed, or its removal comes after this decision.
+    Raise a subclass of ManifestRefused or PasskeyRefused, or FactsChanged. The act already has its turn at the log. So
+    if somebody removes the passkey at the same time, the removal is either finished or comes after this decision.
     """
     signed = manifest.read(signature.manifest)
     facts = manifest.facts_of(
@@ -78,7 +78,7 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
 
 
 def require_rule(tenant: Tenant, proof: Proof | None) -> None:
-    """Raise unless the customer's approval is signed as the tenant's rule requires.
+    """Raise a subclass of NotAllowed unless the customer's approval is signed as the tenant's rule requires.
 
     The caller must have read `tenant` after the act took its turn at the log. A change of the rule takes the same turn.
     """
@@ -126,9 +126,9 @@ def _decider(step: Move) -> dict[str, str]:
 
 
 def _passkey(step: Move, stage: Decision.Stage, credential: bytes) -> Passkey:
-    """Return the decider's passkey, locked.
+    """Lock the decider's passkey with this credential id, and return it.
 
-    It must be in use, and its entry must be in the log that a verifier of the decision reads.
+    The passkey must be in use. The log that a verifier of the decision reads must have an entry about it.
     """
     rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
     row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()
@@ -142,11 +142,11 @@ def _log_of(stage: str, tenant_id: object) -> object:
 
 
 def _party(row: Passkey, tenant_id: UUID) -> webauthn.Party:
-    """Return the passkey's site, with the pages that may ask for a signature now.
+    """Return the site of the passkey, with the origins of the pages that may ask for a signature now.
 
-    These are the pages of this site, or the tenant's own page. The page on which the passkey was enrolled does not
-    matter, because its address may belong to somebody else now. The tenant's page is read here, after the act took its
-    turn at the log, and so is the rule.
+    These are the pages of this site, or the tenant's own approval page. The page on which the passkey was added does
+    not matter, because its address may belong to somebody else now. The tenant's page is read after the act took its
+    turn at the log, so it can't change before the act commits.
     """
     tenant = Tenant.objects.only("approval_origin", "approval_rp_id").get(pk=tenant_id)
     origins = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []

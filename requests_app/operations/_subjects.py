@@ -1,7 +1,7 @@
-"""Finds and locks the row that an act is about, for each noun, and reads the facts for the rules of the declarations.
+"""For each noun, finds and locks the row that an act is about, and reads the facts that the declaration's rules need.
 
-Each finder searches in `visible_to`, so a missing row and another tenant's row get the same refusal. It locks in one
-order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
+Each finder searches in `visible_to`, so a row that does not exist and a row of another tenant get the same refusal. It
+locks in one order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def mail(current: Step, row_id: object) -> OutboxMessage:
 
 
 def identity(current: Step, identity_id: object) -> Identity:
-    """Return the identity. First its person is locked, then its tenant. The entry is about the person."""
+    """Return the identity, after locking its person and then its tenant. The act's entry is about the person."""
     row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
     row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
     if row.tenant_id is not None:
@@ -97,7 +97,7 @@ def identity(current: Step, identity_id: object) -> Identity:
 
 
 def message(current: Step, message_id: object) -> OutboxMessage:
-    """Return the message with its webhook, both locked. The entry is about the webhook."""
+    """Return the message with its webhook, both locked. The act's entry is about the webhook."""
     found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
     webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
     current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
@@ -121,9 +121,10 @@ def passkey(current: Step, passkey_id: object) -> Passkey:
 
 
 def proposal(current: Step, row_id: object) -> Proposal:
-    """Return a proposal, locked.
+    """Return the proposal, locked.
 
-    The rows that its change needs, and the tenant of a tenant's own proposal, are locked before it.
+    Before it, the tenant of a tenant's proposal is locked. The confirming act must also have locked the rows that the
+    change needs.
     """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
     if row.tenant_id is not None:
@@ -142,7 +143,10 @@ def account(current: Step, _row_id: object = None) -> Person:
 
 
 def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
-    """Return a finder for rows of a tenant. It locks the tenant first, and the entry is about the tenant."""
+    """Return a finder for a kind of row that belongs to a tenant.
+
+    The finder locks the tenant first. The act's entry is about the tenant.
+    """
 
     def find(current: Step, row_id: object) -> Any:
         found = model.objects.visible_to(current.actor).find(row_id)
@@ -157,17 +161,18 @@ def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
 
 
 def log_of(person: Person) -> UUID:
-    """Return the log for a person's acts on their own account."""
+    """Return the log that records what a person does on their own account."""
     if person.kind == Person.Kind.CLIENT:
         return person.client.tenant_id or PROVIDER_LOG
     return logs_of(person)[0]
 
 
 def log_for(current: Step, person: Person) -> UUID:
-    """Return the log for an act of somebody on this person, or on something that belongs to this person.
+    """Return the log that records what somebody does to this person, or to something that belongs to this person.
 
-    A person may belong to several tenants, and the actor to only some of them. The act is judged, and its entry is
-    written, where the actor has one of the act's roles, or else where the actor has any role.
+    A person may belong to several tenants, and the actor to only some of them. The act is judged and recorded in a
+    tenant in which the actor has one of the act's roles. If there is no such tenant, a tenant in which the actor has
+    any role is used.
     """
     if person.kind == Person.Kind.CLIENT:
         return log_of(person)

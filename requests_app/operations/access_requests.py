@@ -1,4 +1,4 @@
-"""Access requests: submits them, approves or denies them at both stages, withdraws them."""
+"""Operations on access requests: submit, approve or deny at both stages, withdraw, expire."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from requests_app.words import sentences
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """A law-enforcement demand, which replaces the ticket. The access request goes through the same process."""
+    """A law-enforcement demand, in place of a ticket. The access request goes through the same process."""
 
     authority: str
     instrument: str
@@ -62,7 +62,7 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What an engineer asks for. It has either `ticket_id`, or `demand` with `tenant_id` and `service_id`."""
+    """What an engineer asks for. It has either `ticket_id`, or `demand` together with `tenant_id` and `service_id`."""
 
     resource_ids: list[Any]
     level: str
@@ -77,7 +77,7 @@ class Ask:
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
-    """Submit an access request. First the provider approvers of the service's queue are asked."""
+    """Submit an access request. The provider approvers of the service's queue are asked first."""
     edge = TRANSITIONS[SUBMIT.name]
     with act(SUBMIT, actor=actor) as current:
         # An act that switches this person off or takes their role locks the same row. So either it finds this access
@@ -117,9 +117,9 @@ def approve_as_provider(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Approve for the provider, and so confirm that there is no other way.
+    """Approve an access request for the provider, and so confirm that there is no other way.
 
-    If the tenant has Lockbox on, the customer is asked next.
+    If the tenant has Lockbox on for this service, the customer is asked next. Otherwise the window opens.
     """
     is_signed = signature is not None
     with change(
@@ -167,7 +167,7 @@ def approve_as_customer(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Approve for the customer. The window opens at this instant."""
+    """Approve an access request for the customer. The window opens at this instant."""
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still
@@ -208,19 +208,20 @@ def expire(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def lockbox_applies(tenant: Tenant, service: Service) -> bool:
-    """Return whether the customer is asked: the tenant has Lockbox on, and the service is covered."""
+    """Return whether the customer is asked: the tenant has Lockbox on, and Lockbox covers the service."""
     return tenant.lockbox_on and service.is_covered
 
 
 def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
-    """Return the SHA-256 hash (hex) of everything that the engineer asks for, as canonical JSON (RFC 8785)."""
+    """Return the SHA-256 hash, in hex, of everything that the engineer asks for, as canonical JSON (RFC 8785)."""
     return canonical.digest(_facts(row, resources)).hex()
 
 
 def _drafted(ask: Ask, current: Step) -> AccessRequest:
-    """Return an unsaved row with its tenant, service and reason.
+    """Return a row that is not saved yet, with its tenant, service and reason.
 
-    Only rows that the engineer may see are searched. So a missing row and a row of others give the same error.
+    Only rows that the engineer may see are searched. So a row that does not exist and another tenant's row give the
+    same error.
     """
     actor = current.actor
     row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
@@ -300,7 +301,7 @@ def _as_uuid(value: object) -> UUID:
 
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
-    """Raise TooMany if this human has too many access requests here.
+    """Raise TooMany if this human has too many access requests at this tenant.
 
     A customer who is asked too often approves without reading.
     """
@@ -316,18 +317,18 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
 
 
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
-    """Return the mute that applies to the engineer, if there is one.
+    """Return the mute that applies to the engineer, or None.
 
-    Call it after the act took its turn at the log. The acts that set and lift a mute take the same turn.
+    Call this after the act took its turn at the log. The acts that set and lift a mute take the same turn.
     """
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
 def _require_facts(step: Move) -> Tenant:
-    """Check that the facts behind the access request are still true when somebody approves it.
+    """Raise FactsChanged unless the facts behind the access request are still true when somebody approves it.
 
-    Returns the tenant's rules for approvals, which the same statement reads. The act has its turn at the log, and a
-    change of a rule or of a witness takes the same turn. So neither can change until the act commits.
+    Return the tenant's rules for approvals, which the same statement reads. The act has its turn at the log, and every
+    change of a rule or of a witness takes the same turn. So these can't change before the act commits.
     """
     row = step.row
     if row.ticket is not None and not row.ticket.is_live:
@@ -355,7 +356,7 @@ def _require_cosigned(step: Move, facts: Tenant) -> None:
 
 
 def _open(step: Move, facts: Tenant) -> None:
-    """Open the window now, for the requested length, or for the tenant's present cap if that is shorter."""
+    """Open the window now, for the requested length. If the tenant's cap is shorter now, use the cap."""
     row = step.row
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
@@ -376,7 +377,7 @@ def _open(step: Move, facts: Tenant) -> None:
 def _named(resource: Resource) -> dict[str, str]:
     """Return the fields about a resource for the digest.
 
-    They include the locator, because any content could get the same name.
+    They include the locator, because the name alone could be given to other content.
     """
     return {
         "id": str(resource.pk),
@@ -387,9 +388,9 @@ def _named(resource: Resource) -> dict[str, str]:
 
 
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
-    """Return everything that the engineer asks for, as it is hashed, logged and shown.
+    """Return everything that the engineer asks for, in the form that is hashed, logged and shown.
 
-    It has only strings, integers and lists.
+    It contains only strings, integers and lists.
     """
     return {
         "reference": row.reference,

@@ -1,4 +1,4 @@
-"""Links and unlinks accounts. Linked accounts count as one human everywhere, with any roles."""
+"""Links and unlinks accounts. Linked accounts count as one human everywhere, with all the roles of these accounts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from requests_app.operations._perform import perform
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
     """Record that two accounts belong to one human.
 
-    From then on, all rules that compare people treat the accounts as one human. Linking and unlinking are announced
-    first if an affected tenant has ever had Lockbox on. An access request that has not ended is ended if one of the two
+    From then on, all rules that compare people treat the two accounts as one human. If an affected tenant has ever had
+    Lockbox on, the change is announced first. An access request that has not ended is ended if one of the two accounts
     asked for it and the other decided on it, or if both decided on it.
     """
 
@@ -54,7 +54,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
 
 
 def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
-    """Return the accounts. Every account of their humans is locked before the turn at the log is taken."""
+    """Return these accounts, after locking every account of their humans. The locks come before the turn at the log."""
     found = [_shown(current.actor, pk) for pk in ids]
     lock_humans(*(person.human_id for person in found))
     before = frozenset(person.human_id for person in found)
@@ -88,9 +88,9 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
 
 
 def _link_terms(person: Person, other: Person) -> Terms:
-    """Return the terms of the link, with one account of each human.
+    """Return the terms of the link, which name one account of each human.
 
-    If the message goes to every tenant, these are accounts of the provider, so that no tenant learns the name of
+    If every tenant gets the message, the accounts are accounts of the provider. So no tenant learns the names of
     another tenant's people.
     """
     pair = [person, other]
@@ -105,9 +105,10 @@ def _link_terms(person: Person, other: Person) -> Terms:
 
 
 def _touched_by_linking(terms: Terms) -> list[UUID]:
-    """Return the tenants that linking affects.
+    """Return the tenants that the link affects.
 
-    If both accounts are the provider's, these are all tenants; otherwise the tenants of the customers' accounts.
+    If both accounts belong to the provider, these are all tenants that have ever had Lockbox on. Otherwise they are
+    those of the two humans' tenants that have.
     """
     people = Person.objects.get_queryset().filter(pk__in=[terms["person"], terms["other"]])
     if all(person.side == Person.Side.PROVIDER for person in people):
@@ -131,7 +132,7 @@ def _link_agreed(current: Step, terms: Terms) -> None:
 
 
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
-    """Undo a link that staff made by mistake: the account gets its own human again.
+    """Separate an account that staff linked by mistake: the account counts as a human of its own again.
 
     Earlier decisions do not change. An access request that this account raised and that has not ended counts for the
     new human.
@@ -162,7 +163,8 @@ def _unlink(current: Step, person: Person) -> None:
 def _touched_by_parting(terms: Terms) -> list[UUID]:
     """Return the tenants that unlinking affects.
 
-    For an account of the provider, these are all tenants; otherwise the account's own tenants.
+    For an account of the provider, these are all tenants that have ever had Lockbox on. For another account, they are
+    those of its own tenants that have.
     """
     people = Person.objects.get_queryset().filter(pk=terms["person"])
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
@@ -171,9 +173,9 @@ def _touched_by_parting(terms: Terms) -> list[UUID]:
 def _stands_in(terms: Terms, at: datetime) -> bool:
     """Return whether the accounts must stay linked for now, because of an access request that has not ended.
 
-    The human has asked for it, or another of their accounts has decided on it. If the accounts were unlinked now, one
-    of them could decide on what the other one asked for or decided on. Decisions of this account itself do not matter,
-    because they count for both humans.
+    That is so if the human has raised it, or if another of their accounts has decided on it. If the accounts were
+    unlinked now, one of them could decide on what the other one asked for or decided on. Decisions that this account
+    itself made do not matter, because they count for both humans.
     """
     human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
     others = Decision.objects.filter(human).exclude(decider=terms["person"])
@@ -201,9 +203,9 @@ def _account(person_id: object) -> Person:
 
 
 def _shown(actor: Actor, person_id: object) -> Person:
-    """Return the account. Raises NotFound if the actor may not see it.
+    """Return the account. Raise NotFound if the actor may not see it.
 
-    A customer's people see only the provider's accounts and those of their tenants.
+    A customer's people may see the accounts of the provider, and those of their own tenants.
     """
     person = _account(person_id)
     is_shown = actor.side is not Side.CUSTOMER or person.side == Person.Side.PROVIDER

@@ -1,4 +1,4 @@
-"""Proof that a mailbox belongs to a person. Only a link that was sent there proves it."""
+"""Lets people prove that a mailbox is theirs. Only opening a link that was sent to the mailbox proves it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from requests_app.operations._own import own_act
 def ask_for_reset(*, email: str, actor: Actor) -> None:
     """Send a mail with a link to set a new password, if a person has this address.
 
-    The worker searches for the address when it sends the mail. So the answer, and the time that it takes, are the same
-    for an unknown address. There is no entry, because nothing changes, and the log for it is not known yet.
+    A worker looks up the address when it sends the mail. So for an unknown address, the answer and its duration are the
+    same. No entry is written, because nothing changes, and because it is not known yet to which log the entry would
+    belong.
     """
     with act(ASK_FOR_RESET, actor=actor) as current:
         email = address_of(email)
@@ -40,9 +41,9 @@ def ask_for_reset(*, email: str, actor: Actor) -> None:
 
 
 def request_address(*, email: str, actor: Actor) -> AddressChange:
-    """Ask to change the address of the actor's own account.
+    """Request a change of the address of the actor's own account.
 
-    Nothing changes until the person opens a link that is sent to the new address. An earlier request of this account
+    Nothing changes until the person opens a link that is sent to the new address. An earlier request for this account
     ends. Only the reader of the new address learns whether another account already has it.
     """
 
@@ -69,10 +70,10 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
 
 
 def confirm_address(secret: str, *, actor: Actor) -> Person:
-    """Change the address of the actor's own account, with the link that was sent to the new address.
+    """Change the address of the actor's own account, with the secret from the link in the mail to the new address.
 
-    The link must be opened by the person who asked for the change. So a link that was sent to a mistyped address gives
-    its reader nothing. Raises the same NotFound for every invalid link.
+    Only the person who requested the change can use the link. So if the new address was mistyped, its reader gets
+    nothing. Raise the same NotFound for every invalid link.
     """
     known = AddressChange.objects.filter(secret_hash=link_secrets.hashed(secret), person=actor.person).first()
     if known is None:
@@ -104,6 +105,6 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 
 
 def _may_change_address(current: Step) -> None:
-    """Raise NotAllowed if a directory manages the address, or the person signs in only with single sign-on."""
+    """Raise NotAllowed if a directory manages the address, or if the person signs in only with single sign-on."""
     if not current.row.may_change_address():
         raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

@@ -1,4 +1,4 @@
-"""A customer's own approval page: its address, and whether approvals must be signed there."""
+"""Sets the address of a customer's own approval page, and whether approvals must be signed on that page."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
 def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_only: bool, actor: Actor) -> Tenant:
     """Set the address of the tenant's own approval page. An empty origin removes the page.
 
-    Only this origin can then read and decide through the API from a browser, with a token of the tenant. With
-    `keys_only`, an approval must be signed with a key of that page's site. No page of the provider can get such a
-    signature.
+    In a browser, only a page of this origin can then call the API with a token of the tenant, to read and to decide.
+    With `keys_only`, an approval must be signed with a passkey of that page's site. No page of the provider can get
+    such a signature.
     """
     wanted: dict[str, Any] = {}
 
@@ -85,7 +85,7 @@ def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
 
 
 def _require_signer(tenant: Tenant, before: Tenant) -> None:
-    """Raise Unacceptable if nobody could approve any more, so that only denials would be possible."""
+    """Raise Unacceptable if no approver could sign an approval any more, so that only denials were possible."""
     if not tenant.wants_signature or is_anybody_ready(tenant):
         return
     if tenant.own_keys_only:

@@ -1,6 +1,6 @@
-"""Checks of a log that people request. Workers do them step by step, one at a time for each tenant.
+"""Checks of a whole log, which people request. Workers do them in small steps, and only one at a time for each tenant.
 
-A check reads all entries and writes only its own progress, so a request for one is not an entry of the log.
+A check reads all entries and saves only its own progress. So a request for a check is not recorded in the log.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ VERDICTS_STORED = 20
 
 
 def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
-    """Return a check of the whole present log, and whether it is new.
+    """Start a check of the whole log as it is now. Return the check, and whether it is new.
 
-    If a check is running, or has ended too recently for a new one, return that check.
+    If a check is still running, or ended so recently that a new one is not allowed yet, return that check.
     """
     try:
         with transaction.atomic(durable=True):
@@ -68,16 +68,16 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
 
 
 def rests_until(check: LogCheck) -> datetime:
-    """Return when the next check may be requested after this one, which has ended."""
+    """Return the time from which a new check may be requested. `check` must have ended."""
     assert check.ended_at is not None
     return check.ended_at + max(REST, check.ended_at - check.asked_at)
 
 
 def work_off_check() -> int:
-    """Work for a while on the check that has waited longest. Return 0 if no check waits.
+    """Work for some seconds on the check that has waited longest. Return 0 if no check waits.
 
-    The instant in the row (`worked_at`) is the lease of the worker that works on the check. If a worker returns after
-    its lease has ended, it finds another instant there, and leaves the check to the worker that has it now.
+    The instant in the row (`worked_at`) is the lease of the worker that works on the check. If a worker continues after
+    its lease has ended, it finds another instant in the row, and leaves the check to the worker that has it now.
     """
     check = _claim()
     if check is None:
@@ -129,7 +129,7 @@ def _keep(check: LogCheck, found: Verification) -> bool:
 
 
 def _let_go(check: LogCheck) -> None:
-    """End the lease early, so that any free worker continues the check, after those that have waited longer."""
+    """End the lease early, so that any worker can continue this check after the checks that have waited longer."""
     assert check.worked_at is not None
     _held(check).update(worked_at=check.worked_at - LEASE)
     check.worked_at -= LEASE
@@ -143,5 +143,5 @@ def _end(check: LogCheck, found: Verification) -> None:
 
 
 def _held(check: LogCheck) -> QuerySet[LogCheck]:
-    """Return the row, if nobody has changed it since this worker wrote it."""
+    """Return the row of the check, as a queryset. It is empty if another worker has changed the row."""
     return LogCheck.objects.filter(pk=check.pk, ended_at=None, worked_at=check.worked_at)

@@ -1,4 +1,4 @@
-"""Access to content under a grant: authorises and records it, commits, and only then reads the content."""
+"""Gives access to content under a grant: authorises and records the access, commits, and only then reads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _EVENTS = {
 
 @dataclass(frozen=True)
 class RecordedAccess:
-    """An access that was recorded: its window, its resource, and when it was recorded."""
+    """An access that is recorded: the window, the resource, and the time of the record."""
 
     grant: Grant
     resource: Resource
@@ -74,9 +74,10 @@ def list_items(
     after: str | None = None,
     limit: int = PAGE,
 ) -> tuple[RecordedAccess, Listing]:
-    """Return one page of names.
+    """Return one page of the names in a resource.
 
-    The log has an entry before the connector is asked, and an entry with the names before they are returned.
+    One entry is committed before the connector is asked. Another entry, with the names, is committed before they are
+    returned.
     """
     asked = {"prefix": prefix, "after": after, "limit": limit}
     access = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
@@ -98,7 +99,7 @@ def list_items(
 def read_message(
     grant_id: object, resource_id: object, item_id: str, *, actor: Actor
 ) -> tuple[RecordedAccess, Message]:
-    """Return one mail for a page: headers, text, sanitised HTML, and the names of its attachments."""
+    """Return one mail for a page: its headers, its text, its sanitised HTML, and the names of its attachments."""
     access, _item = _open(grant_id, resource_id, item_id, actor=actor)
     with _failures(access, actor, item_id=item_id):
         connector, locator = _connector(access.resource)
@@ -116,7 +117,7 @@ def open_item(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item, Stream]:
-    """Open one item, or one part of a mail. Read the stream through `guarded`, which ends with the window.
+    """Open one item, or one part of a mail. Read the stream through `guarded`, which ends it when the window ends.
 
     `kind` is OPENED for content that a page shows, and DOWNLOADED for a file.
     """
@@ -136,7 +137,7 @@ def download(
     part: str | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
 ) -> tuple[Stream, Iterator[bytes]]:
-    """Open one item for a reader with any speed. Raises TooMany if there are too many downloads already.
+    """Open one item for a reader of any speed. Raise TooMany if too many downloads are running already.
 
     `kind` is OPENED for a picture inside a page.
     """
@@ -154,11 +155,11 @@ def download(
 def guarded(
     access: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
 ) -> Iterator[bytes]:
-    """Yield the stream's chunks while the window is open. Raise WindowClosed within a second of its end.
+    """Yield the stream's chunks while the window is open. Raise WindowClosed within a second of the window's end.
 
-    A monotonic clock watches the planned end of the window. To detect an earlier end, the database is read before each
-    chunk, but at most every quarter of a second. If the database does not answer, the stream ends. While the reader
-    requests no chunk, the watch over all streams checks the window.
+    For the planned end of the window, a monotonic clock is enough. To notice an earlier end, the database is read
+    before each chunk, but at most every quarter of a second. If the database does not answer, the stream ends. While
+    the reader takes no chunk, a thread that watches all streams checks the window.
     """
     ends = clock.monotonic() + (access.grant.closes_at - access.at).total_seconds()
     note_cut = partial(_note, access, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
@@ -188,9 +189,9 @@ def _open(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item]:
-    """Authorise, read the item's name for the log, and record that the item is opened.
+    """Authorise the access, read the item's name, and record with this name that the item is opened.
 
-    The name is read between two checks. It leaves this function only after the second check has been committed.
+    The name is read between two checks. It is returned only after the second check is committed.
     """
     with act(OPEN_ITEM, actor=actor) as current:
         access = _authorised(current, grant_id, resource_id, level=Level.READ)
@@ -226,7 +227,7 @@ def _record(
     listed: Iterable[str] | None = None,
     **columns: object,
 ) -> RecordedAccess:
-    """Authorise and record in one transaction. When this returns, the transaction is committed."""
+    """Authorise an access and record it, in one transaction that is committed when this returns."""
     with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
         access = _authorised(current, grant_id, resource_id, level=level)
         if listed is not None:
@@ -236,7 +237,7 @@ def _record(
 
 
 def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
-    """Lock the grant, and require the rule for content accesses with the present facts.
+    """Lock the grant, and require that the rule for content accesses allows this access now.
 
     The rule is `policy.require_content_access`.
     """
@@ -273,7 +274,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
 def _has_second_factor(actor: Actor) -> bool:
     """Return whether the engineer has a second factor now.
 
-    They may have removed it since the session or the token began.
+    They may have removed it after the session or the token began.
     """
     return Person.objects.get_queryset().get(pk=actor.person).has_second_factor
 
@@ -301,7 +302,7 @@ def _append(
 def _note(
     access: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
-    """Record that an access failed or was cut. The window need not be open for this."""
+    """Record that an access failed or was cut off. This needs no open window."""
     with act(NOTE_OUTCOME, actor=actor) as current:
         current.correlation_id = access.grant.access_request_id
         current.concerns("grant", access.grant, access.grant.tenant_id)
@@ -312,9 +313,9 @@ def _note(
 
 @contextmanager
 def _failures(access: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
-    """Record a connector's failure, and raise it in the domain's words.
+    """Record a failure of the connector, and raise it as an error with the domain's words.
 
-    The connector's own words are not shown, because they may quote content.
+    The connector's own words are not shown, because they may contain content.
     """
     try:
         yield

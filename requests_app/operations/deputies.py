@@ -1,4 +1,4 @@
-"""Out of office: an approver names the deputy who decides in their place, from one instant to another."""
+"""Records when an approver is out of the office, and which deputy decides in their place during that time."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _DEPUTIES = (Membership.Role.APPROVER, Membership.Role.DEPUTY)
 def set_out_of_office(
     tenant_id: object, *, deputy_id: object, from_at: datetime, until_at: datetime, actor: Actor
 ) -> OutOfOffice:
-    """Name the deputy of the actor, an approver, from one instant to just before another.
+    """Name the deputy who decides in the actor's place from `from_at` up to, but not including, `until_at`.
 
-    During that time, the deputy gets the mails about decisions and has the role of an approver. The role is computed
-    when it is used, so it ends on time even if no worker runs.
+    The actor must be an approver. During that time, the deputy has the role of an approver, and gets the mails about
+    decisions. The role is computed when it is used, so it ends on time even if no worker runs.
     """
     row = OutOfOffice()
 
@@ -52,7 +52,7 @@ def set_out_of_office(
 def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
     """End an absence early. The approver or the tenant's administrator can do this.
 
-    The deputy can't decide any more.
+    From then on, the deputy can't decide for the approver any more.
     """
 
     def state(current: Step) -> None:

@@ -1,4 +1,4 @@
-"""A tenant's people as its own directory sends them over SCIM: adds, changes and removes them."""
+"""Adds, changes and removes a tenant's people as the tenant's own directory says, over SCIM."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Still = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A person as the directory wants them to be. A field that the directory does not send has the value None."""
+    """A person as the directory describes them. If the directory did not send a field, the field has the value None."""
 
     user_name: str | None = None
     email: str | None = None
@@ -51,7 +51,7 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """A complete Profile without the roles, normalised as it is stored."""
+    """A complete Profile, without gaps, in the form that is stored. `roles` may still be unset."""
 
     user_name: str
     email: str
@@ -64,10 +64,10 @@ class _Wanted:
 
 
 def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
-    """Add a person of the directory, without a password. They sign in with the tenant's single sign-on.
+    """Add a person from the directory, without a password. The person signs in with the tenant's single sign-on.
 
-    If a person was deleted in the directory and is added again under the same name, the account is the same, with the
-    roles that are sent now.
+    If the directory deleted a person and now adds one with the same user name, the former account is used again, with
+    the roles that are sent now.
     """
     roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
     wanted: list[_Wanted] = []
@@ -103,7 +103,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 def change_provisioned(
     tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
 ) -> Person:
-    """Change one of the tenant's people to match the directory. A field that does not change leaves no entry.
+    """Change one of the tenant's people to match the directory. A field that stays the same is not recorded.
 
     `still` is called under the locks. It raises an error if the person has changed since the directory read them.
     """
@@ -134,10 +134,11 @@ def provision_role(
     actor: Actor,
     still: Still | None = None,
 ) -> None:
-    """Give a role to some of the tenant's people and take it from others: the members of a group of the directory.
+    """Give a role to some of the tenant's people and take it from others, to match a group of the directory.
 
-    The role is first given and then taken, so that it can be handed over. All changes are made, or none. A person who
-    has left the tenant has no role that could be taken. A member that does not change leaves no entry.
+    The role is given first and taken afterwards, so that one person can hand it over to another. Either all changes are
+    made, or none. People who have left the tenant are ignored, because they have no role that could be taken. A person
+    whose role stays the same is not recorded.
     """
     people: dict[UUID, Person] = {}
 
@@ -172,7 +173,7 @@ def provision_role(
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
     """Remove a person whom the directory deleted.
 
-    The account is switched off, with all effects, and hidden from the directory.
+    The account is switched off, with everything that this ends, and is hidden from the directory.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
@@ -202,9 +203,9 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
 
 
 def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
-    """Return those of the tenant's people whom the directory can see.
+    """Return those of the wanted people who belong to the tenant and whom the directory can see.
 
-    They are locked in one order, before the tenant is locked.
+    They are locked in one fixed order, before the tenant is locked.
     """
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     people = Person.objects.get_queryset().humans().filter(pk__in=wanted).filter(pk__in=held)
@@ -213,9 +214,9 @@ def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
 
 
 def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Take a role away. A person who would have no role left gets the role "member" first.
+    """Take a role away. If the person would have no role left, first give them the role "member".
 
-    Raises WrongState if "member" itself is the last role.
+    Raise WrongState if "member" itself is the last role.
     """
     if not person.memberships.exclude(pk=membership.pk).exists():
         if membership.role == Membership.Role.MEMBER:
@@ -226,13 +227,16 @@ def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, members
 
 
 def _require_as_read(still: Still | None) -> None:
-    """Raise an error if somebody has changed the record since the caller read it. Called under the locks."""
+    """Raise an error if somebody has changed the record since the caller read it. Call this under the locks."""
     if still is not None:
         still()
 
 
 def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:
-    """Return one of the tenant's people. They are locked before the tenant is locked, as in all acts about people."""
+    """Lock one of the tenant's people and return them.
+
+    As in all acts on people, this comes before the lock on the tenant.
+    """
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     person = people.filter(pk=key(person_id), pk__in=held).first()
@@ -243,9 +247,9 @@ def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | N
 
 
 def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
-    """Return the record of a person who was deleted in the directory and had this name.
+    """Return the record of a person with this user name whom the directory has deleted.
 
-    Return None if another person has the name now.
+    Return None if there is no such record, or if another person has the name now.
     """
     named = DirectoryRecord.objects.filter(tenant=tenant, user_key=_folded(user_name)).select_related("person")
     if named.present().exists():
@@ -281,9 +285,10 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
-    """Change the address of a person.
+    """Change the address of a person. Raise Taken if another account has it, or Unacceptable if this person decides.
 
-    A machine can't change the address of a decider, because a link to reset the password is sent to it.
+    A machine may not change the address of a person who decides or administers, because links to reset the password are
+    sent there.
     """
     if person.memberships.filter(role__in=DECIDING).exists():
         words = _(
@@ -296,7 +301,7 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
 
 
 def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
-    """Give the new roles first, and then take the others.
+    """Give the missing roles first, and then take the roles that are no longer wanted.
 
     So nobody is without a role in between, and the tenant always has an approver.
     """
@@ -309,7 +314,7 @@ def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterabl
 
 
 def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
-    """Return the record of a person about whom the directory has written nothing. Their user name is their address."""
+    """Return a new record for a person about whom the directory has sent nothing. Their address is their user name."""
     return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
 
 
@@ -326,7 +331,10 @@ def _differences(person: Person, record: DirectoryRecord, wanted: _Wanted) -> li
 
 
 def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None) -> None:
-    """Raise Taken unless the user name and the key are unique in this tenant. Other tenants do not matter."""
+    """Raise Taken unless the user name and the directory's key are unique in this tenant.
+
+    Other tenants do not matter.
+    """
     records = DirectoryRecord.objects.filter(tenant=tenant).present().exclude(person=but)
     people = Person.objects.get_queryset().filter(memberships__tenant=tenant, directory=None)
     people = people.exclude(pk=but.pk) if but else people
@@ -340,9 +348,9 @@ def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None)
 
 
 def _checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> _Wanted:
-    """Return the wanted fields. A field that was not sent has its present value.
+    """Return the wanted fields. A field that the directory did not send keeps its current value.
 
-    Raises Unacceptable with SCIM's names for the fields.
+    Raise Unacceptable with the field's name in SCIM if a value is not allowed.
     """
     now = _now(person, record) if person else {}
 

@@ -1,4 +1,4 @@
-"""Permits another service to open content for an engineer. The entry is committed before the answer is given."""
+"""Answers another service that wants to open content for an engineer. The answer is recorded and committed first."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _KINDS = {
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:
-    """Return the same answer as `queries.evaluation.evaluate`, and record it.
+    """Return the same answer as `queries.evaluation.evaluate` would give, and record the answer.
 
-    When this returns, the entry is committed. A permission is valid for opening content once, now. A denial is an entry
-    too, if the asker may know the resource. Only a client can call this: the service that is about to open the content.
+    When this returns, the entry is committed. A permission is valid for opening content once, now. A denial is recorded
+    too, if the asker may know of the resource. Only a client can call this: the service that is about to open the
+    content.
     """
     written: AuditEntry | None
     with act(ALLOW_ACCESS, actor=actor, rereads=False) as current:

@@ -1,4 +1,4 @@
-"""Ends a window: the engineer closes it, another person closes it early, or its time is over."""
+"""Ends windows: the engineer closes their own, another person closes one early, or the time of a window is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_app.operations._ending import close_grant
 
 @once
 def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """Close the actor's own window, because the engineer has finished."""
+    """Close the actor's own window early, because the engineer has finished."""
     with change(access_request_id, RELEASE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.RELEASED)
     return step.row
@@ -19,16 +19,16 @@ def release(access_request_id: object, *, actor: Actor, note: str = "") -> Acces
 
 @once
 def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """Close the window now. A comment is optional: nobody who may close a window must give a reason."""
+    """Close a window now. The comment is optional: a person who may close a window need not give a reason."""
     with change(access_request_id, REVOKE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.REVOKED)
     return step.row
 
 
 def close(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Record that the time of the window is over.
+    """Record that the time of a window is over.
 
-    The window has given no access since `closes_at`, even before this entry.
+    The window has given no access since `closes_at`, even if this is recorded later.
     """
     with change(access_request_id, CLOSE, actor=actor) as step:
         close_grant(step, Grant.CloseReason.ELAPSED)

@@ -1,4 +1,4 @@
-"""Unlinks the identity that a person has at an identity provider, so that the next sign-in links the person again."""
+"""Unlinks a person from their account at an identity provider. The next sign-in links the person again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from requests_app.operations._perform import perform
 
 
 def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
-    """Delete the identity of an account, because it was linked by mistake or the person has a new subject.
+    """Delete the link between a person and their account at the identity provider.
 
-    If the person is signed in, they are signed out immediately. Their next sign-in counts as the first one. The
-    tenant's administrator unlinks the tenant's people, and staff unlink the provider's. Accounts that staff have linked
-    as one human stay linked.
+    This is for a link that was made by mistake, and for a person who has a new account there. If the person is signed
+    in, they are signed out immediately. Their next sign-in counts as the first one. The tenant's administrator can do
+    this for the tenant's people, and staff for the provider's people. Accounts that staff have linked as one human stay
+    linked.
     """
     with perform(UNLINK_IDENTITY, identity_id, actor=actor) as current:
         row: Identity = current.row

@@ -1,4 +1,4 @@
-"""Clients and tokens: who may call the API, and what they may do."""
+"""Manages clients and tokens: who may call the API, and what each of them may do."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ MOST_CLIENTS, MOST_TOKENS = 50, 50
 
 
 class Made(NamedTuple):
-    """A row with its secret. The secret is shown once and never stored."""
+    """A new row with its secret. The secret is shown once and never stored."""
 
     row: Any
     secret: str
@@ -78,11 +78,11 @@ class Made(NamedTuple):
 def create_client(
     *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
 ) -> Made:
-    """Add a client. An administrator adds it to their tenant; staff, without `tenant_id`, add it to the provider.
+    """Add a client to a tenant, for its administrator. Without `tenant_id`, add it to the provider, for staff.
 
-    Under two-person control, the client is made without a decider, because only one person sees its secret. A client of
-    the provider does not get the scope to ask about every tenant or the scope to ask for access: these are announced to
-    customers first.
+    Under two-person control, the client is made without a decider, because only one person sees its secret. Two scopes
+    of a client of the provider are announced to customers first, so the new client does not have them yet: to ask about
+    every tenant, and to ask for access.
     """
 
     def check(current: Step) -> None:
@@ -142,7 +142,7 @@ _UNCHANGED = object()
 def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
-    """Set the scopes of a client, and the approver for whom it decides (None: nobody)."""
+    """Set the scopes of a client, and the approver in whose name it decides. None means that it decides for nobody."""
     before: dict[str, Any] = {}
 
     def check(current: Step) -> None:
@@ -188,14 +188,14 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
-    """Return the scopes that a provider's client would get and that must be announced first, or None."""
+    """Return the terms of the announcement if a provider's client would get scopes that must be announced, or None."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
     return terms if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, terms) else None
 
 
 def _lock_client(terms: dict[str, Any]) -> None:
-    """Lock the client before the turn at the log is taken, as in every act about a client."""
+    """Lock the client. As in every act on a client, this comes before the turn at the log."""
     list(Client.objects.filter(pk=terms["client"]).locked())
 
 
@@ -234,8 +234,8 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
     """Give a client a new secret. The former secret and all tokens of the client stop working immediately.
 
-    Under two-person control, a client that decides gets no new secret, because the person who sees the secret could
-    then decide alone.
+    Under two-person control, a client that decides for somebody gets no new secret, because the person who sees the
+    secret could then decide alone.
     """
 
     def state(current: Step) -> None:
@@ -264,10 +264,9 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
 
 def remove_client(client_id: object, *, actor: Actor) -> Client:
-    """Switch a client and all its tokens off permanently. Its name is still shown where it acted.
+    """Switch a client and all its tokens off permanently. Its name is still shown on what it did.
 
-    Staff can remove a tenant's client too, as they can switch off the tenant's people, because that gives nobody any
-    right.
+    Staff can remove a tenant's client too, because this gives nobody a right.
     """
     with perform(REMOVE_CLIENT, client_id, actor=actor) as current:
         client: Client = current.row
@@ -281,10 +280,10 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
 
 def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
-    """Make an access token for a client that proved its secret. This is not an act, and neither is a person's sign-in.
+    """Make an access token for a client that proved its secret. Like a person's sign-in, this is not an act.
 
-    Raises NotFound if the secret is no longer valid. The client is locked meanwhile. Otherwise, a token could be made
-    while the secret is changed, after all other tokens were revoked, and stay valid.
+    Raise NotFound if the secret is no longer valid. The client is locked here. Without the lock, a token could be made
+    while another process changes the secret and revokes all tokens, and the new token would stay valid.
     """
     secret = api_secrets.make(api_secrets.Kind.ACCESS)
     with transaction.atomic():
@@ -305,8 +304,8 @@ def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
 def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
     """Make a long-lived token for a directory that can't get access tokens.
 
-    Its client may have only the scope to manage people. The former token works for another week, or until it expires.
-    Older tokens stop working immediately.
+    The client of the directory may have no other scope than the one to manage people. The newest earlier token works
+    for another week, or until it expires. All older tokens stop working immediately.
     """
 
     def state(current: Step) -> None:
@@ -339,7 +338,10 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """End a client's long-lived tokens: the newest after OVERLAP, all others now. Return the id of the newest."""
+    """End all long-lived tokens of a client now, except the newest, which ends within OVERLAP.
+
+    Return the newest's id.
+    """
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:
@@ -353,7 +355,7 @@ def _let_go(account: Person, current: Step) -> str | None:
 
 
 def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
-    """Make a token with which its human acts. A token can't make another token that can do more."""
+    """Make a token with which a person uses the API. A token can't be used to make a token that can do more."""
 
     def check(current: Step) -> None:
         wanted = _scopes(scopes, frozenset(Scope))
@@ -398,7 +400,7 @@ def _require_token_room(current: Step) -> None:
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token, for its owner, the administrator of the owner's tenant, or staff."""
+    """End a token. Its owner can do this, an administrator of the owner's tenant, or staff."""
     with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
         token: Token = current.row
         person = token.account
@@ -411,11 +413,11 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
 
 
 def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datetime:
-    """Confirm that the token's human is the person who uses it. Return until when this proof is valid.
+    """Confirm that the person who uses a token is its owner. Return until when this proof is valid.
 
-    As on a page, a decision needs such a proof, and so does each change of the people who decide. So a stolen token can
-    do neither. `is_proven` checks the given proof. People who must have a second factor can prove nothing until they
-    have set one up at their first sign-in.
+    As on a page, a decision needs such a proof, and so does each change of who decides. So a stolen token can do
+    neither. `is_proven` checks the proof that was given. A person who must have a second factor but has not set one up
+    yet can't prove anything.
     """
     person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
     if person is None or actor.token_id is None or actor.machine is not None:
@@ -434,7 +436,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
 
 
 def note_use(token: Token, *, at: datetime) -> None:
-    """Record when a token was last used. The caller does this at most once a minute."""
+    """Record that a token was used now. The caller does this at most once a minute for each token."""
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
@@ -448,9 +450,9 @@ def claim_key(
     claim_for: timedelta,
     left: IdempotencyKey | None = None,
 ) -> None:
-    """Claim a key for one call. With `left`, take the key over from a call that gave it up and did nothing.
+    """Claim an idempotency key for one call. With `left`, take it over from a call that gave up and did nothing.
 
-    If another call was faster, no error is raised: the row names the call that has the key now.
+    If another call was faster, no error is raised. Read the row to learn which call has the key now.
     """
     at = clock.now()
     mine = {"claim": claim, "holder": holder, "asked": asked, "claimed_until": at + claim_for}
@@ -470,14 +472,14 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Release a key without a committed act. If its act has committed, other calls no longer wait for its answer."""
+    """Delete an idempotency key whose act is not committed. Keep any other key, but make no call wait for it."""
     mine = IdempotencyKey.objects.filter(claim=claim)
     mine.filter(done_at=None).delete()
     mine.filter(status=None).update(claimed_until=clock.now())
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete access tokens a week after they expired, and idempotency keys after 48 hours."""
+    """Delete access tokens a week after they expired, and idempotency keys after 48 hours. Return their number."""
     ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - TOKENS_STORED_FOR).values("pk")[:limit]
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
     old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
@@ -488,12 +490,12 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 
 
 def _may_hold_secret(current: Step) -> None:
-    """Raise InsufficientScope unless the actor has all scopes of the client, because its secret gives them."""
+    """Raise InsufficientScope unless the actor's token has all scopes that the client's secret would give."""
     _require_held(current.actor, current.row.scopes)
 
 
 def _account(name: str, client: Client, *, at: datetime) -> Person:
-    """Return the client's account. Nobody can sign in with it, and its address gets no mail (RFC 2606)."""
+    """Return a new account for the client. Nobody can sign in with it, and its address can't get mail (RFC 2606)."""
     account = Person(
         email=f"{client.pk}@client.invalid",
         name=name,
@@ -507,19 +509,19 @@ def _account(name: str, client: Client, *, at: datetime) -> Person:
 
 
 def _require_human(actor: Actor) -> None:
-    """Raise NotAllowed for a client. A client that could make other clients could survive its own removal."""
+    """Raise NotAllowed for a client. If a client could make other clients, these would still work after its removal."""
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
 
 
 def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
-    """Raise InsufficientScope if the actor's token would get a token or a secret that can do more than itself."""
+    """Raise InsufficientScope if the actor uses a token that does not have all the wanted scopes itself."""
     if actor.scopes is not None and (more := known(wanted) - actor.scopes):
         raise InsufficientScope(in_order(more)[0])
 
 
 def _needs_two(client: Client) -> bool:
-    """Return whether two-person control applies now. Call it under the turn at the log."""
+    """Return whether the client's tenant is under two-person control. Call this under the turn at the log."""
     return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 
@@ -554,7 +556,7 @@ def _revoke_all(account: Person, current: Step) -> None:
 
 
 def _tell_of_decider(current: Step, client: Client) -> None:
-    """Send a mail to the approvers, because who decides for a tenant must never change without a message."""
+    """Send a mail to the approvers, because a change of who decides must never go without a message."""
     if client.tenant_id is None or client.decides_for is None:
         return
     current.tell(

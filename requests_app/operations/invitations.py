@@ -1,4 +1,4 @@
-"""Invitations: a person joins a tenant with a password that nobody else ever knew."""
+"""Invites people to a tenant. Each person sets their own password, which nobody else ever knows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
 
 
 def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
-    """Send a new link, which works for another 7 days. The former link stops working."""
+    """Send a mail with a new link, which works for another 7 days. The former link stops working."""
 
     def state(current: Step) -> None:
         _require_unanswered(current)
@@ -111,7 +111,7 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     """Withdraw an invitation. Its link stops working immediately.
 
-    An approver can also withdraw an invitation of the recovery key.
+    An approver can also withdraw an invitation that was made with the recovery key.
     """
     with perform(
         WITHDRAW_INVITATION, invitation_id, actor=actor, may=_may_manage, state=_require_unanswered
@@ -124,9 +124,9 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 
 def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) -> Person:
-    """Make the reader of an invitation's mail one of the tenant's people, with the link in that mail.
+    """Make the reader of an invitation's mail one of the tenant's people. `secret` comes from the link in that mail.
 
-    Raises the same NotFound for every invalid link. `actor` has no account yet (`Actor.stranger`).
+    Raise the same NotFound for every invalid link. `actor` has no account yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
     with hashing.ahead(password) if is_known else nullcontext(), act(ACCEPT_INVITATION, actor=actor) as current:
@@ -165,7 +165,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
 def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
     """Return whether the link of an invitation still works.
 
-    The invitation must be open, and its sender must still be allowed to invite people to the tenant.
+    The invitation must be open, and the person who sent it must still be allowed to invite people to the tenant.
     """
     if not row.is_open(current.at):
         return False
@@ -181,7 +181,7 @@ def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
 
 
 def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Step) -> Person:
-    """Return a new account for the address, or the account that already has the address and no role yet."""
+    """Return a new account for the address of the invitation, or the account that has this address but no role yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
         return set_up_again(there, name=name, password=password, near=tenant.name, at=current.at)
@@ -204,7 +204,10 @@ def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
 
 
 def _may_manage(current: Step) -> None:
-    """Raise NotAllowed unless the actor manages the tenant's people. An approver may also stop a recovery."""
+    """Raise NotAllowed unless the actor may manage this invitation.
+
+    An approver may manage an invitation that was made with the recovery key.
+    """
     if current.row.is_recovery:
         policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=current.tenant.pk)
     else:
@@ -218,7 +221,7 @@ def _require_unanswered(current: Step) -> None:
 
 
 def _require_new(tenant: Tenant, email: str, current: Step) -> None:
-    """Raise Unacceptable if the address belongs to one of this tenant's people or is invited.
+    """Raise Unacceptable if the address belongs to one of this tenant's people, or is already invited to this tenant.
 
     The words reveal nothing about other tenants.
     """

@@ -1,4 +1,7 @@
-"""Acts about the log and about mails that make an entry: an export, evidence, a mail that is sent again."""
+"""Records exports of the log and downloads of evidence.
+
+Sends a mail again, or gives up a mail that can't be delivered.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ LOG_READERS = policy.LOG_READERS
 
 
 def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> UUID:
-    """Record the export of a log. Return the log's id.
+    """Record that a log is exported. Return the log's id.
 
     Staff can also export the provider's log. The caller streams the log after this has returned.
     """
@@ -37,7 +40,7 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
 
 
 def _log(current: Step, log_id: object) -> Any:
-    """Return the tenant of this log, or the head of the provider's log."""
+    """Return the tenant to which this log belongs, or the head of the provider's log."""
     if str(log_id) == str(PROVIDER_LOG):
         head = ChainHead(pk=PROVIDER_LOG)
         current.concerns("log", head, PROVIDER_LOG)
@@ -56,12 +59,11 @@ def take_evidence(
     until: datetime | None = None,
     is_ready: bool = True,
 ) -> Tenant:
-    """Record that evidence is downloaded.
+    """Record that evidence is downloaded: about one access request, about a period, or about the whole log.
 
-    The evidence is about one access request, about a period (the day `until` is not in it), or about the whole log. The
-    caller streams it after this has returned. If `is_ready` is False, the caller has nothing to stream, because the
-    person had no permission before. If the person has got the role meanwhile, no entry may claim that evidence was
-    downloaded.
+    The day `until` is not part of the period. The caller streams the evidence after this has returned. `is_ready` is
+    False if the caller prepared nothing, because the person was not allowed to have evidence. If the person has got the
+    role meanwhile, this raises WrongState, because no entry may claim that evidence was downloaded.
     """
     row: AccessRequest | None = None
 
@@ -90,9 +92,10 @@ def take_evidence(
 
 
 def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send a mail again, for staff. It has the same Message-ID, so a mailbox that already has it shows it once.
+    """Send a mail again. It has the same Message-ID, so a mailbox that already has the mail shows it only once.
 
-    A mail about several access requests names all of them again. Until it is sent, none of them can be sent separately.
+    A mail about several access requests names all of them again. Until it is sent, none of them can be sent in a mail
+    of its own.
     """
 
     def state(current: Step) -> None:
@@ -115,7 +118,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
-    """Stop retrying a mail, and record in the tenant's log that its recipient did not get it."""
+    """Stop trying to send a mail, and record in the tenant's log that the recipient did not get it."""
 
     def state(current: Step) -> None:
         if current.row.state != OutboxMessage.State.WAITING:
@@ -132,7 +135,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
 
 
 def _of(message: OutboxMessage) -> dict[str, Any]:
-    """Return what the log's entry says about a mail. For a combined mail, it names all access requests."""
+    """Return what an entry says about a mail. For a combined mail, it names all its access requests."""
     detail = {"topic": message.topic, "to": message.recipient}
     bundled = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
     return {**detail, "access_requests": [str(about) for about in bundled]} if message.tells else detail

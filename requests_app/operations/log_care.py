@@ -1,4 +1,4 @@
-"""Care of the logs: closes a damaged log, and removes old entries."""
+"""Takes care of logs: closes a damaged log, restores its stored head, and removes old entries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REMOVED_AT_ONCE = 2000
 def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
     """Close a log that can't be signed any more, and open its next shard with an entry about this.
 
-    Nothing is deleted: the faults stay visible, and what was signed before can still be proven.
+    Nothing is deleted. The faults stay visible, and everything that was signed before can still be proven.
     """
 
     def state(current: Step) -> None:
@@ -56,10 +56,10 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
 
 def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
-    """Store the database's newest checkpoint outside again, after that file was lost.
+    """Store the database's newest checkpoint outside the database again, after the file with it was lost.
 
     The log's entry names the person who guarantees that the checkpoint is right. Only the operator of the machine that
-    signs can do this, because no other machine has the file.
+    signs can do this, because no other machine has that file.
     """
 
     def state(current: Step) -> None:
@@ -98,7 +98,7 @@ def _why_not(refusal: Refusal) -> str:
 
 
 def _log(current: Step, log_id: object) -> ChainHead:
-    """Return the head of a tenant's log, or of the provider's, and take the turn at it."""
+    """Take the turn at a tenant's log, or at the provider's log, and return its head."""
     if str(log_id) == str(PROVIDER_LOG):
         if not (current.actor.is_system or current.actor.is_staff):
             raise NotFound
@@ -116,9 +116,9 @@ def _log(current: Step, log_id: object) -> ChainHead:
 
 
 def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
-    """Set for how many days the tenant's log is stored. Without a number, it is stored permanently.
+    """Set for how many days the entries of the tenant's log are stored. Without a number, they are stored permanently.
 
-    Older entries are removed within hours.
+    Entries that are older are removed within hours.
     """
 
     def state(current: Step) -> None:
@@ -143,10 +143,9 @@ def _set_retention(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None
 
 
 def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
-    """Allow the removal of entries that are older than the tenant's rule, with an entry about it.
+    """Allow the removal of entries that are older than the tenant's rule says, and record this. Return their number.
 
-    Return the number of entries. All entries of a damaged log stay, and so do entries of access requests that have not
-    ended.
+    In a damaged log, all entries stay. Entries of access requests that have not ended stay too.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -167,7 +166,7 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
 
 
 def prune(*, actor: Actor, is_over: Callable[[], bool]) -> int:
-    """Remove old entries by the tenants' rules, log by log, until all are removed or the time is over.
+    """Remove old entries as the tenants' rules say, log by log, until `is_over` says that the time is over.
 
     Return how many entries were removed.
     """
@@ -206,15 +205,18 @@ def _plan(tenant: Tenant) -> pruning.Plan | None:
 
 
 def _cutoff(at: datetime, days: int) -> datetime:
-    """Return the limit at the beginning of a day in UTC.
+    """Return the instant before which entries are too old. It is the beginning of a day in UTC.
 
-    So a log with many entries a day is pruned only once a day, with one entry about it.
+    So a log with many entries each day is pruned only once a day, with one entry about it.
     """
     return at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 def _due(at: datetime) -> list[UUID]:
-    """Return the tenants with entries to remove. Entries of a log about itself alone are no reason to remove any."""
+    """Return the tenants whose logs have entries to remove.
+
+    A log whose only old entries are about the log itself is left out.
+    """
     found: list[UUID] = []
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():

@@ -1,4 +1,4 @@
-"""People and their roles. An administrator manages the people of a tenant, and staff manage the provider's."""
+"""Manages people and their roles: those of a tenant, for its administrator, and those of the provider, for staff."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def add_person(
     time_zone: str = "UTC",
     is_staff: bool = False,
 ) -> Person:
-    """Add an account of the provider, for staff. It can do nothing until it gets a role.
+    """Add an account of the provider. The account can do nothing until it gets a role.
 
-    The first password does not sign anybody in: it only causes a mail with a link, and the holder of the account sets
-    their own password through it. A customer's people are invited (`invite_person`), so that nobody else ever knows
-    their password.
+    The first password does not sign anybody in. It only causes a mail with a link, through which the holder of the
+    account sets a password of their own. A customer's people are invited instead (`invite_person`), so that nobody else
+    ever knows their passwords.
     """
 
     side = Person.Side.PROVIDER
@@ -109,7 +109,7 @@ def add_person(
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
-    """Make one of the provider's people staff. This is announced first if a customer has ever had Lockbox on."""
+    """Make one of the provider's people staff. If a customer has ever had Lockbox on, this is announced first."""
 
     def announces(current: Step) -> tuple[Change, Terms]:
         return MAKE_STAFF_ANNOUNCED, _named(current.row)
@@ -146,7 +146,7 @@ def _found_of_provider(current: Step, person_id: object) -> Person:
 
 
 def _of_provider(person_id: object) -> Person:
-    """Return one of the provider's people who is not switched off, locked."""
+    """Lock one of the provider's people and return them. Raise NotFound if their account is switched off."""
     people = Person.objects.active().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
     if person is None:
@@ -171,9 +171,9 @@ def _make_staff_agreed(current: Step, terms: Terms) -> None:
 
 
 def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> Membership:
-    """Give a role in a tenant. Its administrator can do this, or staff while the tenant has nobody in that role.
+    """Give a role in a tenant. The tenant's administrator can do this, or staff while nobody in the tenant can.
 
-    Staff can set up a new tenant's first people. After that, only the customer chooses who decides for it.
+    Staff can set up the first people of a new tenant. After that, only the customer chooses who decides for it.
     """
 
     def may(current: Step) -> None:
@@ -209,8 +209,8 @@ def _give_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
     """Take a role away, but not a tenant's last approver or administrator, and not a person's last role.
 
-    A person without a role would be a stranger whom nobody could give a role again. To remove a person, switch the
-    account off.
+    A person without any role would belong to no tenant, so nobody could give them a role again. To remove a person,
+    switch their account off.
     """
 
     def membership(current: Step) -> Membership:
@@ -246,9 +246,9 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
-    """Put one of the provider's people into a service's queue, for staff.
+    """Put one of the provider's people into the queue of a service.
 
-    This is announced first if a customer has ever had Lockbox on.
+    If a customer has ever had Lockbox on, this is announced first.
     """
     service = Service()
 
@@ -296,7 +296,10 @@ def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Remove one of the provider's people from a queue, for staff. An engineer's access there ends too."""
+    """Remove one of the provider's people from a queue.
+
+    The access requests and windows of an engineer there end too.
+    """
 
     service = Service()
 
@@ -330,8 +333,8 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
     """Switch an account off.
 
-    The account can do nothing any more: its tokens are revoked, its waiting access requests are withdrawn, and its open
-    windows close. A tenant's administrator may switch off the tenant's people. Staff may switch off everybody except a
+    The account can do nothing any more: its tokens are revoked, its pending access requests are withdrawn, and its open
+    windows close. A tenant's administrator can do this for the tenant's people. Staff can do it for everybody except a
     tenant's last deciders.
     """
 
@@ -351,7 +354,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
 
 def _lock_account(terms: dict[str, Any]) -> None:
-    """Lock the person before the tenant is locked, as `_managed` does."""
+    """Lock the person and what the act might end, as `_managed` does. This comes before the lock on the tenant."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
     lock_access(AccessRequest.objects.filter(requested_by=key(terms["person"])))
 
@@ -386,9 +389,10 @@ def _held_if_deciding(current: Step) -> dict[str, Any] | None:
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account on again. Staff can't do this if an approver whom the customer has removed would be back.
+    """Switch an account on again. Staff can't do this for a customer's approver, administrator or deputy.
 
-    The act is announced first for one of the provider's people who would be staff, an engineer or an approver again.
+    Otherwise an approver whom the customer has removed could come back. For one of the provider's people who is staff
+    or in a queue, the act is announced first.
     """
 
     def may(current: Step) -> None:
@@ -430,10 +434,11 @@ def _on_agreed(current: Step, terms: Terms) -> None:
 
 
 def set_password(*, actor: Actor, password: str, how: str) -> Person:
-    """Set the actor's own new password. `how` is "change" with the old password, or "reset" through a link in a mail.
+    """Set a new password for the actor. `how` is "change" with the old password, or "reset" through a link in a mail.
 
-    Decisions need the password. So the change has an entry in the log of each of the person's tenants, or in the
-    provider's log; without the entry it does not happen. The holder gets a mail, in case another person did this.
+    Decisions depend on the password. So the log of each of the person's tenants, or else the provider's log, gets an
+    entry about the change. If the entry can't be written, the password stays. The holder gets a mail, because another
+    person might have done this.
     """
     others = _newly_known(actor) if how == "reset" else []
 
@@ -467,13 +472,13 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
 
 
 def _newly_known(actor: Actor) -> list[UUID]:
-    """Return the other humans with the same mailbox, if the link proves the person's address for the first time."""
+    """Return the other humans of the same mailbox, if a link proves the person's address for the first time now."""
     person = Person.objects.get_queryset().filter(pk=actor.person, email_verified_at=None).first()
     return others_of_mailbox(person.email, but=person.pk) if person else []
 
 
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:
-    """Set the actor's own time zone and theme. There is no entry, because no decision depends on them (ADR 0021)."""
+    """Set the actor's own time zone and theme. No entry is written, because no decision depends on these (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
         if time_zone not in time_zones.names():
@@ -488,7 +493,7 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
 
 
 def _managed(current: Step, person_id: object) -> Person:
-    """Return the person, locked, if the actor is staff or belongs to one of the person's tenants."""
+    """Lock the person and return them, if the actor is staff or belongs to one of the person's tenants."""
     actor = current.actor
     # The account of a client is not a person. It ends with its client, and can't be switched on again.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)

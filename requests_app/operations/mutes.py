@@ -1,4 +1,4 @@
-"""Mutes, against repeated requests.
+"""Mutes, with which a tenant stops an engineer who asks too often.
 
 A mute denies all pending access requests of an engineer, and refuses new ones for some hours.
 """
@@ -33,12 +33,13 @@ _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
 
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
-    """Deny the tenant's pending access requests of one engineer, and mute this engineer. None means all engineers.
+    """Deny an engineer's access requests that wait for the customer, and mute the engineer.
 
-    Each access request is denied with its own decision. Those that this human may not decide on stay for a colleague.
-    Until the mute ends, new access requests to the tenant are refused, and those that wait at the provider are not
-    passed on. A live mute of the same human ends. If the new mute ends before that one would have ended, it lifts it in
-    part, and so needs the same proof as lifting it.
+    Without an `engineer_id`, do this for all engineers. Each access request is denied with a decision of its own.
+    Access requests on which this human may not decide are left for a colleague. Until the mute ends, new access
+    requests to the tenant are refused, and those that wait for the provider can't be passed on to the customer. An
+    earlier mute of the same human ends now. If it would have lasted longer than the new mute, this shortens it, and so
+    needs the same proof as `lift_mute`.
     """
     row, locked = Mute(), set[UUID]()
 
@@ -77,7 +78,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
-    """Accept access requests again before the mute ends. Other mutes of the same human stay."""
+    """End a mute early, so that access requests are accepted again. Other mutes of the same human stay."""
 
     def state(current: Step) -> None:
         if current.row.lifted_at is not None or current.row.until_at <= current.at:
@@ -96,14 +97,14 @@ def _pending(tenant: Tenant) -> Any:
 
 
 def _same(row: Mute) -> QuerySet[Mute]:
-    """Return the live mutes of the same human. They end when the mute `row` begins."""
+    """Return the current mutes of the same human. They end when the mute `row` begins."""
     return Mute.objects.filter(tenant=row.tenant).live(row.set_at).of_same(row.engineer)
 
 
 def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
-    """Return an engineer who has asked this tenant before.
+    """Return an engineer who has asked this tenant for access before. Raise Unacceptable for everybody else.
 
-    Nobody else of the provider can be named, so customers can't find out who works there.
+    So a customer can't find out who else works for the provider.
     """
     if engineer_id is None:
         return None
@@ -125,7 +126,7 @@ def _length(hours: int) -> timedelta:
 
 
 def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
-    """Deny each access request with its own decision. One that is past its deadline expires instead.
+    """Deny each access request with a decision of its own. Leave out those that are past their deadline.
 
     Return the references of those that were denied, and of those on which this human may not decide.
     """

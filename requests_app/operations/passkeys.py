@@ -1,4 +1,4 @@
-"""Adds and removes the keys with which people sign. The log's entries are the proof, so nobody has to trust a row."""
+"""Adds and removes the passkeys with which people sign. The entries in the log prove which passkeys were valid."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def enrol_passkey(
 ) -> Passkey:
     """Add a passkey to the actor's own account. `response` is the device's answer to `challenge`.
 
-    The passkey will sign approvals in this person's name, so this needs a fresh proof. The entry with the key must be
-    in the log of each of the person's tenants; otherwise the passkey is not added. The person and the approvers of
+    The passkey will sign approvals in this person's name, so this needs a fresh proof. The log of each of the person's
+    tenants must get an entry with the public key; otherwise the passkey is not added. The person and the approvers of
     these tenants get a mail.
     """
     made: list[webauthn.Registered] = []
@@ -89,10 +89,10 @@ def enrol_passkey(
 
 
 def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> Passkey:
-    """Remove a passkey of the actor permanently. It can't sign any more. Its earlier signatures stay valid.
+    """Remove one of the actor's passkeys permanently. It can't sign any more, but its earlier signatures stay valid.
 
-    A passkey that its holder needs as the last one can't be removed. If the device is lost, another person removes it
-    together with all other factors (reset_second_factors).
+    Raise LastSecondFactor or LastPasskey if the holder still needs this passkey. A person who has lost the device asks
+    somebody else to remove all their second factors (reset_second_factors).
     """
 
     def state(current: Step) -> None:
@@ -146,7 +146,7 @@ def _require_not_last(row: Passkey) -> None:
 
 
 def _witnessed(current: Step, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
-    """Write an entry in each log, with everything that is needed to verify a signature by this key."""
+    """Write an entry in each log, with everything that is needed to verify a signature of this passkey."""
     current.subject_type, current.subject_id = "passkey", str(row.pk)
     entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
     return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)

@@ -1,4 +1,4 @@
-"""Proposals of one person: confirmed by another, withdrawn, or, for staff, applied when they are due."""
+"""Confirms and withdraws proposals, and applies the proposals of staff when they are due."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOCK_SECONDS = 0.5
 
 
 def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch two-person control on or off: for changes of the people who decide, and of the tenant's rules.
+    """Switch two-person control on or off. It covers changes of who decides, and of the tenant's rules.
 
     Two people must agree to switch it off.
     """
@@ -59,10 +59,11 @@ def _switch(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
 
 
 def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
-    """Confirm another human's proposal. A tenant's own change is then made and judged by the present state.
+    """Confirm another human's proposal.
 
-    The person who proposed it must still administer the tenant. `keep` is for an act that needs it
-    (reset_second_factors). A change by staff takes effect after the waiting time, which begins now.
+    A proposal of a tenant's person is carried out immediately, if the present state still allows it. Its proposer must
+    still be an administrator of the tenant. A change by staff takes effect after the waiting time, which begins now.
+    `keep` is passed to an act that needs it (reset_second_factors).
     """
     with perform(CONFIRM_PROPOSAL, proposal_id, actor=actor, find=_to_confirm, state=_require_confirmable) as current:
         row: Proposal = current.row
@@ -80,7 +81,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 
 
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Withdraw or refuse a proposal. Its proposer, the administrators and the approvers can do this.
+    """Withdraw or refuse a proposal. Its proposer can do this, and the tenant's administrators and approvers.
 
     Every member of staff can withdraw a proposal of staff until it takes effect.
     """
@@ -99,7 +100,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 def _to_confirm(current: Step, proposal_id: object) -> Proposal:
     """Return the proposal, locked.
 
-    The rows that a tenant's own change needs are locked before the tenant.
+    For a proposal of a tenant, first the rows that its change needs are locked, then the tenant.
     """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
     lock = CONTROLLED[row.act].lock if row.tenant_id is not None else None
@@ -134,12 +135,13 @@ def _require_confirmable(current: Step) -> None:
 
 
 def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Make a change that staff agreed on, because it is due now. It is judged again by the present state.
+    """Make a change on which staff have agreed and that is due now. The change is judged again, by the present state.
 
-    Only the system calls this. Raises WrongState before the time in the row, and while the change would affect an
-    access request that has not ended. A change that is no longer possible lapses, and nothing of it is done.
+    Only the system can call this. Raise WrongState if the time in the row has not come, or while the change would
+    affect an access request that has not ended. If the change is no longer possible, it lapses, and nothing is changed.
 
-    If a tenant is affected only now, it gets the message first, and the change waits for the whole waiting time again.
+    If the change affects a tenant that has got no message yet, that tenant gets the message first, and the whole
+    waiting time begins again.
     """
     with act(APPLY_PROPOSAL, actor=actor) as current:
         if not current.actor.is_system:
@@ -186,10 +188,10 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
 
 def apply_due(*, actor: Actor, limit: int) -> int:
-    """Apply the due proposals, and record those that nobody confirmed in time. Return how many have ended.
+    """Apply the proposals of staff that are due, and record those that nobody confirmed in time. Return how many ended.
 
-    If a proposal that is not due yet affects more tenants now, send them the message. A proposal that fails does not
-    stop the others. The first failure is raised at the end.
+    If a proposal that is not due yet has begun to affect more tenants, these tenants get the message. If one proposal
+    fails, the others are still applied, and the first failure is raised at the end.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []
@@ -248,7 +250,7 @@ def _require_not_ended(row: Proposal) -> None:
 
 
 def _doubt(row: Proposal) -> str:
-    """Return why the two people who agreed no longer count as two members of staff; "" if they still do."""
+    """Return why the people who agreed no longer count as two members of staff. Return "" if they still do."""
     for person in filter(None, (row.proposed_by, row.confirmed_by)):
         if not (person.is_active and person.is_staff):
             return "no_longer_staff"

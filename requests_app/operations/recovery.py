@@ -1,4 +1,4 @@
-"""The customer's own recovery if no administrator and no approver is left, with a key that is stored offline."""
+"""Lets a customer who has lost all administrators and approvers recover, with a key that is stored offline."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True)
 class MadeKey:
-    """The row of a new recovery key, and the key itself, which nobody can read again."""
+    """The row of a new recovery key, with the key itself. The key can't be read again later."""
 
     row: RecoveryKey
     key: str
 
 
 def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
-    """Make the tenant's recovery key. The former key stops working.
+    """Make a recovery key for the tenant. The former key stops working.
 
     Only an administrator of the tenant can do this, and nobody else sees the key.
     """
@@ -48,11 +48,11 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
 
 
 def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
-    """Invite a new administrator at `email` with the tenant's recovery key. The key works once.
+    """Invite a new administrator at the address `email`, with the tenant's recovery key. The key works only once.
 
-    The invitation is mailed immediately, but its link works only after the recovery delay. Everybody of the tenant gets
-    a mail immediately, and an administrator or approver who is still there can stop the recovery. Raises the same
-    NotFound for every invalid key.
+    The invitation is mailed immediately, but its link works only after the recovery delay. All people of the tenant get
+    a mail immediately. An administrator or approver who is still there can stop the recovery. Raise the same NotFound
+    for every invalid key.
     """
     tenant_id = _tenant_of(key, actor=actor)
     with act(USE_RECOVERY_KEY, actor=actor) as current:
@@ -79,9 +79,9 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
 
 
 def _tenant_of(key: str, *, actor: Actor) -> object:
-    """Return the key's tenant.
+    """Return the id of the tenant to which the key belongs. Record a wrong key.
 
-    After too many wrong keys, raise TooMany without checking the key and without an entry.
+    After too many wrong keys, raise TooMany. Then the key is not checked and nothing is recorded.
     """
     attempt = guesses.at_recovery(actor.ip)
     if not attempt.count():
@@ -100,7 +100,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
 
 
 def _tell(current: Step, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
-    """Send a mail to everybody of the tenant, because any of them may be the only one who can stop the recovery."""
+    """Send a mail to all people of the tenant, because any of them may be the only one who can stop the recovery."""
     current.tell(
         Note(
             topic=Topic.RECOVERY_KEY,

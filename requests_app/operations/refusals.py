@@ -1,4 +1,4 @@
-"""Records refusals that pages and the API make themselves, before an act begins."""
+"""Records refusals that pages and the API make on their own, before an act begins."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NEWEST_READ = 20
 def note_refusal(
     access_request_id: object, *, action: str, refusal: DomainError, actor: Actor, always: bool = False
 ) -> None:
-    """Write the entry about a refused act on an access request: the attempt and the reason.
+    """Write the entry about a refused act on an access request: what was tried, and why it was refused.
 
-    The same refusal is written at most once a minute. `always` is for refusals that must all be recorded, like each
+    The same refusal is written at most once a minute. Set `always` for refusals that must all be recorded, such as each
     wrong proof for a decision.
     """
     if not refusal.is_evidence:
@@ -45,10 +45,10 @@ def note_refusal(
 
 
 def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor) -> None:
-    """Raise and record the refusal of an act that this person may not do, as the act's operation would.
+    """Raise and record a refusal, as the act's operation would, if this person may not do the act.
 
-    It is for a page with a form that has a mistake: the page calls no operation, but must not show the form to a person
-    who may not do the act. `is_offered` says whether the page offers the act to this person.
+    A page uses this when its form has a mistake. It does not call the operation then, but it must not show the form to
+    a person who may not do the act. `is_offered` says whether the page offers the act to this person.
     """
     # A refusal does not use up the form that was sent.
     with act(declared, actor=actor.sending(None)) as current:
@@ -62,10 +62,10 @@ def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor
 
 
 def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
-    """Record, at most once a minute, that a signed-in person could not confirm their identity.
+    """Record, at most once a minute, that a signed-in person failed to confirm their identity.
 
-    The entry is in the log of each tenant of the person, or in the provider's log. So the people who trust this person
-    see that somebody may be using an unattended or stolen session.
+    The log of each of the person's tenants gets the entry, or else the provider's log. So the people who trust this
+    person learn that somebody may be using an unattended or stolen session.
     """
     with own_act(STEP_UP, actor=actor.sending(None)) as account:
         account.act.only_notes = True

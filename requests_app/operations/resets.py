@@ -1,4 +1,4 @@
-"""Removes all second factors of a person who lost them. The person sets up new ones at their next sign-in."""
+"""Removes all second factors of a person who has lost them. The person sets up new ones at the next sign-in."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _Keep = Callable[[Any], object] | None
 
 
 def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None) -> Person:
-    """Remove the app, the passkeys and the recovery codes of a person who has lost them, and end their sessions.
+    """Remove a person's authenticator app, passkeys and recovery codes, and end the person's sessions.
 
-    A tenant's administrator does this for the tenant's people, and a superuser of the staff does it for the provider's
-    people. Staff never do it for a customer's people, because they could then sign in as one of them. Nobody does it
-    for themselves.
+    This is for a person who has lost their second factors. A tenant's administrator does it for the tenant's people,
+    and a superuser among the staff does it for the provider's people. Staff can't do it for a customer's people,
+    because they could then sign in as one of them. Nobody can do it for themselves.
     """
 
     def state(current: Step) -> None:
@@ -56,7 +56,7 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None)
 
 
 def _lock_person(terms: dict[str, Any]) -> None:
-    """Lock the person before their tenant is locked, as `_found` does."""
+    """Lock the person, as `_found` does. This comes before the lock on the tenant."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
 
 
@@ -74,12 +74,12 @@ def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> No
 
 
 def _found(current: Step, person_id: object) -> Person:
-    """Return the person, locked, for staff and for people of one of the person's tenants.
+    """Lock the person and return them, if the actor is staff or belongs to one of the person's tenants.
 
-    The tenant in which the actor is judged is locked too, and the turns at the person's logs are taken. The person's
-    passkeys are read and not locked: an act that adds or removes one waits for the person's row. A decision takes its
-    turn at the log first, and then locks the key that signed it. If a key were locked here before the turn, the two
-    acts would wait for each other.
+    The tenant in which the actor is judged is locked too, and the turns at all logs with entries about the person are
+    taken. The person's passkeys are read but not locked: an act that adds or removes a passkey waits for the person's
+    row. A decision first takes its turn at the log, and then locks the passkey that signed it. If a passkey were locked
+    here before the turn, the two acts would wait for each other.
     """
     actor = current.actor
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
@@ -138,7 +138,10 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
 
 
 def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
-    """Write the entry about the reset, and an entry about the removal of each key in every log that has the key."""
+    """Write the entry about the reset.
+
+    For each removed passkey, also write an entry in every log that has one about it.
+    """
     detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
     entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
     entry = replace(entry, subject_type="person", subject_id=str(person.pk))

@@ -1,7 +1,7 @@
-"""A person's own second factors.
+"""Acts of people on their own second factors.
 
-`keep` writes the sign-in library's rows about them in the same transaction. A person who can change the factors can
-sign in as their holder, so each of these acts needs a fresh proof.
+Each takes a function `keep`, which writes the rows of the sign-in library in the same transaction. A person who can
+change the factors can sign in as their holder, so each act needs a fresh proof.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Keep = Callable[[Person], None]
 
 
 def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Add an authenticator app as a second factor. The caller has already checked a first code of the app."""
+    """Add an authenticator app as a second factor. The caller must have checked a first code of the app."""
 
     def state(current: Step) -> None:
         if current.row.totp_set_up_at is not None:
@@ -39,7 +39,7 @@ def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
 
 
 def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Remove the authenticator app, unless it is the last second factor of a person who must have one."""
+    """Remove the authenticator app. Raise LastSecondFactor if the person must have a second factor and has no other."""
 
     def state(current: Step) -> None:
         person = current.row

@@ -1,4 +1,4 @@
-"""Single sign-on of a tenant: its connection, its domains, and the identities of its people at the issuer."""
+"""Manages a tenant's single sign-on: its connection, its domains, and the sign-ins through it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MOST_DOMAINS, MOST_GROUPS = 50, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """A tenant's settings for its identity provider. An empty `client_secret` leaves the secret unchanged."""
+    """A tenant's settings for its identity provider. If `client_secret` is empty, the stored secret is used."""
 
     issuer: str
     client_id: str
@@ -64,7 +64,10 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class AssertedIdentity:
-    """The person whom an issuer asserts. Without `groups`, the issuer says nothing about groups."""
+    """What an identity provider says about the person who signs in.
+
+    `groups` has the value None if the identity provider says nothing about groups.
+    """
 
     issuer: str
     subject: str
@@ -78,13 +81,13 @@ class AssertedIdentity:
 
 
 def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | None, actor: Actor) -> SignOn:
-    """Set the identity provider where a tenant's people sign in.
+    """Set the identity provider at which a tenant's people sign in.
 
-    The identity provider can then sign in as anybody of the tenant. So this needs a human with a fresh proof, and all
-    approvers and administrators of the tenant get a mail.
+    From then on, this identity provider can sign in as anybody of the tenant. So this needs a human with a fresh proof,
+    and all approvers and administrators of the tenant get a mail.
 
-    `was` is the time at which the connection that the human has read was set; None if there was no connection. If two
-    people change the connection at the same time, the second change is refused. Otherwise the second person would
+    `was` is the `changed_at` of the connection that the human has read, or None if there was no connection. If two
+    people change the connection at the same time, the second change is refused, so that the second person does not
     overwrite the first change without seeing it.
     """
     row, before = SignOn(), dict[str, Any]()
@@ -135,7 +138,7 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
-    """Claim a domain for the tenant. The claim is valid only after the domain's web server has shown the challenge."""
+    """Claim a domain for the tenant. The claim counts only after the domain's web server has shown the challenge."""
     terms = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
 
     def check(current: Step) -> None:
@@ -177,7 +180,7 @@ def _require_domain_room(tenant: Tenant) -> None:
 
 
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
-    """Check the domain's web server for the challenge. Raises WrongState with the fault that it found."""
+    """Check whether the domain's web server shows the challenge. If it does not, raise WrongState with the reason."""
     # Checked before the act begins: the check takes some time, and the act holds its turn at the log.
     seen: Domain = Domain.objects.visible_to(actor).find(domain_id)
     # For all other people, this server sends no request. The act below refuses them, and records that.
@@ -207,7 +210,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
-    """Remove a domain. People who were linked because of it stay linked. Nobody new is linked."""
+    """Remove a domain. People who were linked because of it stay linked, but nobody else is linked because of it."""
     with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
         row: Domain = current.row
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
@@ -227,11 +230,11 @@ _PROBLEMS = {
 
 
 def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
-    """Return the person with this issuer and subject. At the first sign-in, link the identity to an account.
+    """Return the person with this issuer and subject. At the first sign-in, link this identity to an account.
 
-    The account is found by the directory's key, or by an address that the issuer calls verified and whose domain the
-    tenant has proven. An account is never made here. The roles follow the groups. Raises NotAllowed if there is no such
-    account.
+    The account is found by the directory's key, or by an address that the issuer has verified and that is in a domain
+    that the tenant has proven. An account is never made here. The person's roles follow their groups. Raise NotAllowed
+    if there is no such account.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -266,9 +269,9 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
 
 
 def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person | None, list[str]]:
-    """Return the person whom sign_in() would find, and the roles of their groups.
+    """Return the person whom sign_in() would find, and the roles that their groups would give. Change nothing.
 
-    For the test of a connection. It changes nothing.
+    Use it to test a connection.
     """
     sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
@@ -282,9 +285,9 @@ def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person |
 
 
 def note_bypass(*, actor: Actor) -> None:
-    """Record a sign-in that bypasses single sign-on, and send a mail to the tenant's approvers and administrators.
+    """Record a sign-in without single sign-on, and send a mail to the tenant's approvers and administrators.
 
-    If this fails, the person is not signed in.
+    If this fails, the person must not be signed in.
     """
     with act(NOTE_BYPASS, actor=actor) as current:
         person = Person.objects.get_queryset().get(pk=current.actor.person)
@@ -300,7 +303,7 @@ def note_bypass(*, actor: Actor) -> None:
 
 
 def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
-    """Return the connection. Raises NotAllowed unless it is still on and still has this issuer.
+    """Return the tenant's connection. Raise NotAllowed unless it is still on and still has this issuer.
 
     It may have been changed since the sign-in began.
     """
@@ -315,7 +318,10 @@ def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn |
 
 
 def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
-    """Return the id of the account of a person who signs in for the first time; None if no account fits."""
+    """Return the id of the account to link when a person signs in for the first time.
+
+    Return None if no account fits.
+    """
     if tenant_id is not None and came.directory_key:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
         if (record := records.first()) is not None:
@@ -334,7 +340,7 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
 
 
 def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
-    """Return the person. Raises NotAllowed unless they are not switched off, and are of this side and tenant."""
+    """Return the person. Raise NotAllowed if the account is switched off, or belongs to another side or tenant."""
     people = Person.objects.active().humans()
     people = people.filter(pk=person_id) if person_id else people.none()
     if tenant_id is None:
@@ -353,16 +359,16 @@ def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
 
 
 def _also(person: Person, came: AssertedIdentity) -> Person | None:
-    """Return an account with the same subject that does not count as the same human yet, or None."""
+    """Return another account with the same subject that does not count as the same human yet, or None."""
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None
 
 
 def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
-    """Return the humans whom the first sign-in joins, with the person's own, so that they can be locked first.
+    """Return the humans whom the first sign-in makes one human, so that they can be locked first.
 
-    The set is empty if nobody is joined.
+    The person's own human is among them. The set is empty if there is no other human.
     """
     other = _also(person, came)
     others = {other.human_id} if other else set()
@@ -372,7 +378,10 @@ def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
 
 
 def _proves_address(person: Person, came: AssertedIdentity) -> bool:
-    """Return whether the issuer verifies an address that was not verified here yet: the one that the directory set."""
+    """Return whether this sign-in proves the person's address for the first time.
+
+    Only an address that a directory has set can still be unproven here.
+    """
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 
 
@@ -385,7 +394,7 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
 
 
 def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
-    """Make one human of the two accounts. A human counts once, with any number of accounts (threat 2)."""
+    """Make one human of two accounts. A human counts once, no matter how many accounts they have (threat 2)."""
     detail = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     detail |= {"human": str(other.human_id), "human_before": str(person.human_id)}
     logs = logs_of(person.human_id, other.human_id)
@@ -395,10 +404,10 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
 
 
 def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
-    """Give and take the roles that the groups name.
+    """Give and take roles, so that the person has the roles that their groups name.
 
-    Only administrators change a role that no group gives. The last approver and the last administrator keep their role.
-    A person who would have no role becomes a member.
+    Roles that no group gives are left alone: only administrators change them. The last approver and the last
+    administrator keep their role. A person who would have no role left becomes a member.
     """
     # Under two-person control, groups do not give or take the roles that decide.
     role_map = {group: role for group, role in sign_on.role_map.items() if not (tenant.needs_two and role in DECIDING)}

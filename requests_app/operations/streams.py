@@ -1,7 +1,8 @@
-"""Limits the number of open streams in this process, and ends each one with its window.
+"""Limits how many streams of content are open in this process, and ends each one when its window ends.
 
 The server requests the next chunk when its client has received the last one. So a client that stops reading would delay
-both the check of the window and the entry about the cut. Therefore a thread checks all open streams.
+the check of the window, and also the entry that says that the stream was cut off. Therefore a thread checks all open
+streams.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ _begun = threading.Event()
 
 
 class WindowClosed(Exception):
-    """Raised while a stream is read: the window is closed, or the database does not answer."""
+    """The window of a stream has ended, or the database does not answer. It is raised while the stream is read."""
 
 
 class DownloadSlot(Slot):
-    """A slot for one download under one grant."""
+    """One slot for a download. Slots are counted by grant."""
 
     def __init__(self) -> None:
         super().__init__(DOWNLOADS, most=MOST_PER_GRANT)
 
 
 class Watched:
-    """One open stream. `note` writes the entry that says that the stream was cut."""
+    """One open stream. `note` writes the log entry that says that the stream was cut off."""
 
     def __init__(self, grant_id: UUID, *, ends: float, note: Callable[[], None]) -> None:
         self.grant_id, self.is_cut = grant_id, False
@@ -60,7 +61,10 @@ class Watched:
         self._is_noted = self._has_ended = False
 
     def require_open(self) -> None:
-        """Raise WindowClosed if the window has ended. Write the entry about the cut if it is not written yet."""
+        """Raise WindowClosed if the window has ended.
+
+        In that case, also write the entry about it, if it is not written yet.
+        """
         present, is_live = clock.monotonic(), True
         if present - self._checked >= RECHECK_SECONDS:
             is_live, self._checked = bool(live([self.grant_id])), present
@@ -69,9 +73,9 @@ class Watched:
             raise WindowClosed
 
     def look(self, *, is_live: bool) -> None:
-        """Cut this stream if its window is not live, or has ended by the monotonic clock, which nobody can set back.
+        """Cut the stream off if its window is not live, or if its planned end has passed on the monotonic clock.
 
-        The reader's thread and the watch may call this at the same time. The entry is written once.
+        The reader's thread and the watching thread may call this at the same time. The entry is written only once.
         """
         if not self.is_cut and is_live and clock.monotonic() < self._ends:
             return
@@ -86,22 +90,22 @@ class Watched:
                 self._is_noted = True
 
     def end(self) -> None:
-        """Mark the stream as ended, so that it can't be cut any more.
+        """Mark the stream as ended, so that it can't be cut off any more.
 
-        The reader has got everything or has disconnected, or the stream was cut.
+        The reader has received everything or has disconnected, or the stream was cut off.
         """
         with self._turn:
             self._has_ended = True
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do. If the entry about a cut could not be written yet, this is False."""
+        """Whether nothing is left to do. It is False while the entry about a cut stream could not be written yet."""
         return self._has_ended and self._is_noted is self.is_cut
 
 
 @contextmanager
 def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterator[Watched]:
-    """Watch a stream inside the block."""
+    """Watch a stream until the block ends."""
     stream = Watched(grant_id, ends=ends, note=note)
     with _lock:
         _open.add(stream)
@@ -130,7 +134,7 @@ def keep_watch() -> None:
 
 
 def look_at_all() -> bool:
-    """Cut the streams with a window that has ended. Return False if there is no stream."""
+    """Cut off all streams whose window has ended. Return False if no stream is open."""
     with _lock:
         streams = list(_open)
         if not streams:

@@ -1,4 +1,7 @@
-"""What the system records and sends regularly. No deadline and no window depends on this module."""
+"""Regular work of the system: ends what is past its deadline, and sends reminders.
+
+No deadline depends on this module.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,12 @@ _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
 
 
 def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Expire at most `limit` access requests that are past their deadline. Return how many."""
+    """Expire at most `limit` access requests that are past their deadline. Return how many were expired."""
     return _swept(_expire, _overdue, actor=actor, limit=limit, passed_over=passed_over)
 
 
 def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Close at most `limit` windows whose time is over. Return how many."""
+    """Close at most `limit` windows whose time is over. Return how many were closed."""
     return _swept(_close, _elapsed, actor=actor, limit=limit, passed_over=passed_over)
 
 
@@ -53,11 +56,11 @@ def _swept(
     limit: int,
     passed_over: set[UUID] | None,
 ) -> int:
-    """End a batch in one transaction. If that fails, end each row alone, and leave out each row that fails.
+    """End a batch in one transaction. If that fails, end the rows one by one, and leave out each row that fails.
 
-    Otherwise one row that can't be ended would roll back its whole batch again every minute. Each access request that
-    fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds the lock of a
-    tenant's log or of a row, all access requests of that tenant wait for the next sweep.
+    Without this, one row that can't be ended would roll back its whole batch again every minute. Each access request
+    that fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds the lock of a
+    row or of a tenant's log, all access requests of that tenant wait for the next sweep.
     """
     passed_over = set() if passed_over is None else passed_over
     with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
@@ -84,19 +87,22 @@ def _swept(
 
 
 def _require_store(failure: Exception) -> None:
-    """Raise the error again if the database is the cause, because it would then fail for every row."""
+    """Raise the error again if it comes from the database itself, because then every row would fail."""
     if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
         raise failure
 
 
 def _is_held(failure: Exception) -> bool:
-    """Return whether only a lock was not granted in time. Then the database works, and other tenants can be swept."""
+    """Return whether the error only means that a lock was not granted in time.
+
+    In that case the database works, and the access requests of other tenants can still be ended.
+    """
     cause = failure.__cause__
     return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 
 
 def _kind(failure: Exception) -> str:
-    """Return the type of the error. Its message is left out, because it may quote a person's text."""
+    """Return the type of the error. Its message is not used, because it may contain text that a person wrote."""
     return type(failure.__cause__ or failure).__name__
 
 
@@ -137,7 +143,10 @@ def _close(which: Q, *, actor: Actor, limit: int) -> int:
 
 
 def announce_closing_soon(*, actor: Actor, limit: int) -> int:
-    """Send once the message that a window closes soon. Windows that are shorter than the notice are left out."""
+    """Send the message that a window closes soon, once for each window.
+
+    Windows shorter than the notice get no message.
+    """
     at, notice = clock.now(), timedelta(seconds=settings.CLOSING_SOON_SECONDS)
     soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
     # Filtered here and not in the loop, because windows without a message must not use up the limit.
@@ -149,7 +158,7 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
-    """Remind the customer's approvers at each of the set times. After an outage, send only the last reminder."""
+    """Remind the customer's approvers at each of the set times. After an outage, only the latest reminder is sent."""
     at, sent = clock.now(), 0
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):

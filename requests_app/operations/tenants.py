@@ -1,4 +1,4 @@
-"""A tenant's own settings (Lockbox, notification addresses), and the rows that staff set up for tenants."""
+"""Changes a tenant's own settings (Lockbox, notification addresses), and the rows that staff set up for tenants."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ from requests_app.platform import time_zones
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch Lockbox on or off. Access requests that have not ended keep the stages with which they were submitted.
+    """Switch Lockbox on or off. Access requests that have not ended keep the stages that they had at submission.
 
-    If the state is already the wanted one, nothing is done and nothing is recorded.
+    If Lockbox is already in this state, nothing is done or recorded.
 
-    Switching it on needs no fresh proof, and no second person under two-person control, because it only takes power
-    away from the provider. Under two-person control, neither the provider nor a machine can switch it on or off.
+    Switching it on needs neither a fresh proof nor a second person, because it only takes power away from the provider.
+    Under two-person control, neither the provider nor a machine can switch it on or off.
     """
 
     def check(current: Step) -> None:
@@ -112,9 +112,9 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
-    """Set the longest window that this tenant gives. It applies to windows that open from now on.
+    """Set the longest window that this tenant gives. The limit applies to windows that open from now on.
 
-    A caller that has read the old value sends it as `was`. Of two changes at the same time, the second one is refused.
+    With the old value as `was`, the change is refused if another person has changed the value meanwhile.
     """
 
     def state(current: Step) -> None:
@@ -141,7 +141,7 @@ def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
-    """Set the tenant's approval requirements: signed or not, signed, or signed with a device-bound passkey.
+    """Set the tenant's approval requirements: any approval, a signed one, or one signed with a device-bound passkey.
 
     The rule applies to all later approvals, also of waiting access requests. It is refused if nobody could meet it.
     """
@@ -181,7 +181,7 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
-    """Add an address that gets mails and decides nothing."""
+    """Add an address that gets the same mails as approvers, but can't be used to decide."""
 
     def check(current: Step) -> None:
         if current.row.notification_addresses.filter(email=current.inputs["email"]).exists():
@@ -220,17 +220,17 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
 
 
 def _new_tenant(current: Step, _row_id: object) -> Tenant:
-    """Return a tenant that is not saved yet. It has no log, so a refusal is an entry in the provider's log."""
+    """Return a tenant that is not saved yet. It has no log, so a refusal is recorded in the provider's log."""
     tenant = Tenant()
     current.concerns("tenant", tenant, PROVIDER_LOG)
     return tenant
 
 
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
-    """Change a tenant's name, plan or time zone, for staff, but never its Lockbox or its longest window.
+    """Change a tenant's name, plan or time zone, for staff. They can't change its Lockbox or its longest window.
 
-    If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. Such a change is
-    announced to the tenant, because the tenant could not switch Lockbox on again.
+    If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. But the tenant
+    could not switch it on again later, so it gets an announcement first.
     """
 
     def find(current: Step, row_id: object) -> Tenant:
@@ -274,7 +274,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
 
 def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:
-    """Return the announcement that the tenant loses a plan with Lockbox, or None if it does not."""
+    """Return the announcement for a change to a plan without Lockbox, or None if there is no such change."""
     plan = wanted.get("plan", tenant.plan)
     if not tenant.plan.includes_lockbox or plan.includes_lockbox:
         return None
@@ -308,7 +308,7 @@ def save_service(
 ) -> Service:
     """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
-    Covering a service is immediate. Every other change, and a new service that is not covered, is announced.
+    Covering a service takes effect immediately. All other changes are announced, and so is a new uncovered service.
     """
     wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
 
@@ -349,7 +349,7 @@ def _service_or_new(current: Step, service_id: object) -> Service:
 def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) -> Resource:
     """Add a resource, or change its name or whether it is active.
 
-    A new resource of a service that is not covered is announced, because the customer will not be asked about it.
+    A new resource of a service that is not covered is announced: the customer will not be asked about accesses to it.
     """
 
     # Tenant and service can't be changed, because windows that are open would then cover something else.
@@ -406,7 +406,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:
-    """Raise WrongState if an announced change takes Lockbox out of this plan: a new tenant got no message about it."""
+    """Raise WrongState if this plan will lose Lockbox by a change that was announced before the tenant got the plan."""
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
@@ -495,7 +495,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the resource's tenant, if an access request ever named the resource. Otherwise return nothing."""
+    """Return the tenant of the resource, if an access request has ever named the resource. Otherwise return []."""
     resource = Resource.objects.filter(pk=terms["resource"])
     if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
@@ -520,7 +520,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _differing(row: Any, wanted: Terms) -> Terms:
-    """Return the terms of a change: the values that would be set, and the present values."""
+    """Return the terms of a change: the values that would be set, and the values that they replace."""
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
     return {"row": str(row.pk), "name": str(row), "set": changed, "was": {name: getattr(row, name) for name in changed}}
 
@@ -538,14 +538,14 @@ def _copy_with(row: Any, wanted: Terms) -> Any:
 
 
 def _witness_coverage(current: Step, service: Service) -> None:
-    """Record a service's coverage in the log of each tenant with Lockbox on, because it decides who is asked."""
+    """Record in the log of each tenant with Lockbox on whether the service is covered, which decides who is asked."""
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
 
 
 def _require_place(resource: Resource, locator: object) -> None:
-    """Raise Unacceptable unless a resource is under its tenant's root, and neither above nor below another resource.
+    """Raise Unacceptable unless the resource is under its tenant's root, and not above or below another resource.
 
     Otherwise a resource with a harmless name could give access to another tenant's content.
     """
@@ -567,7 +567,7 @@ def _tenant(current: Step) -> Tenant:
 
 
 def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
-    """Set the allowed fields, validate and save the row, and record the old values. If nothing differs, do nothing."""
+    """Set the allowed fields, save the row, and record the old values. If no value changes, do nothing."""
     if unknown := sorted(set(wanted) - allowed):
         raise Unacceptable(_("This field cannot be changed here."), field=unknown[0])
     is_new = row._state.adding
@@ -593,7 +593,7 @@ def _validated(row: Any) -> Any:
 
 
 def _plan(plan_id: Any, *, is_locked: bool = False, is_row: bool = False) -> Plan:
-    """Return the plan. `is_locked`: no tenant may get a plan that is losing Lockbox. `is_row`: the act is about it."""
+    """Return the plan, locked with `is_locked`. If it is missing, raise NotFound with `is_row`, else Unacceptable."""
     plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
         return plans.get(pk=plan_id)

@@ -1,4 +1,4 @@
-"""Tickets: opens, assigns, comments on, answers, resolves and closes them."""
+"""Opens, assigns, answers, resolves, closes and reopens tickets, and adds comments to them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A problem to report.
+    """A problem for which a ticket is opened.
 
-    If the provider records it for a customer's person, `on_behalf_of_id` names this person. `external_reference` and
-    `external_url` are its name and address in the help desk from which it comes.
+    If the provider records it for a person of the customer, `on_behalf_of_id` is that person's id. `external_reference`
+    and `external_url` are the name and the address that the problem has in another help desk.
     """
 
     tenant_id: Any
@@ -53,9 +53,9 @@ class Report:
 
 
 def open_ticket(report: Report, *, actor: Actor) -> Ticket:
-    """Open a ticket, or record one for a customer's person.
+    """Open a ticket, or record one for a person of the customer.
 
-    The engineers of the service's queue get a mail, and so does the person for whom it was recorded.
+    The engineers of the service's queue get a mail. The person for whom the ticket was recorded gets one too.
     """
     edge = TICKET_TRANSITIONS[OPEN_TICKET.name]
     ticket = Ticket(reference=new_reference("T"), state=TicketState.NEW)
@@ -112,9 +112,9 @@ def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None
 
 
 def link_ticket(ticket_id: object, *, external_reference: str, external_url: str = "", actor: Actor) -> Ticket:
-    """Set the ticket's reference and address in another help desk. They replace the earlier ones.
+    """Set the ticket's reference and address in another help desk. They replace the earlier values.
 
-    If a help desk repeats the call with the same values, nothing changes and there is no entry.
+    If a help desk repeats the call with the same values, nothing is changed or recorded.
     """
     before: dict[str, str] = {}
 
@@ -142,7 +142,7 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
 
 
 def ask_customer(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
-    """Ask the customer a question, and wait for the answer."""
+    """Ask the customer a question. The ticket then waits for the answer."""
     with change_ticket(ticket_id, ASK_CUSTOMER, actor=actor, note=note) as step:
         _say(step)
     return step.row
@@ -155,7 +155,7 @@ def answer_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 
 
 def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
-    """Mark the problem as solved. Access requests and windows under the ticket end."""
+    """Mark the problem as solved. The access requests and windows that belong to the ticket end."""
     with change_ticket(ticket_id, RESOLVE_TICKET, actor=actor, note=note) as step:
         step.row.resolved_at = step.at
         _say(step)
@@ -180,9 +180,9 @@ def reopen_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 
 
 def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = False) -> TicketComment:
-    """Comment on a ticket that is not closed. Only the provider reads an internal note.
+    """Add a comment to a ticket that is not closed. Only the provider can read an internal note.
 
-    If the ticket waits for the customer, a customer's comment is the act of answering, and changes the ticket's state.
+    If the ticket waits for the customer, a comment of the customer is an answer, and changes the ticket's state.
     """
     if not is_internal and _is_answer(ticket_id, actor):
         with change_ticket(ticket_id, ANSWER_TICKET, actor=actor, note=body) as step:
@@ -220,11 +220,11 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 
 
 def _is_answer(ticket_id: object, actor: Actor) -> bool:
-    """Return whether this person's comment is an answer.
+    """Return whether a comment of this person would be an answer.
 
-    It is called before the act begins, so that there is one act with one entry. If the ticket changes meanwhile,
-    nothing is lost: the table judges an answer again under the lock. A text from before the question is a comment, and
-    the ticket still waits after it.
+    This is called before the act begins, so that there is only one act with one entry. If the ticket changes meanwhile,
+    nothing is lost. An answer is judged again under the lock, by the table of transitions. A text that was written
+    before the question is a comment, and the ticket still waits after it.
     """
     if actor.side is not Side.CUSTOMER:
         return False
@@ -252,7 +252,7 @@ def _add_comment(step: TicketMove) -> TicketComment:
 
 
 def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:
-    """Return the mail to the other side about an answer."""
+    """Return the message to the other side about an answer or a comment."""
     side = Audience.TICKET_WORKERS if actor.side is Side.CUSTOMER else Audience.TICKET_CUSTOMERS
     return Note(
         topic=Topic.TICKET_ANSWERED,
@@ -269,9 +269,9 @@ def _note(topic: Topic, ticket: Ticket, audience: Audience) -> Note:
 
 
 def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
-    """Return the person for whom the ticket is recorded.
+    """Return the person for whom the ticket is recorded, or None.
 
-    Only the provider records tickets for others, and only for people of that tenant.
+    Only the provider can record tickets for other people, and only for people of the ticket's tenant.
     """
     if report.on_behalf_of_id in (None, ""):
         return None

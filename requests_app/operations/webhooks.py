@@ -1,4 +1,4 @@
-"""Webhooks: a tenant's administrator sets up those of the tenant, and staff set up those of the provider."""
+"""Manages webhooks. A tenant's administrator manages the tenant's webhooks, and staff manage the provider's."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ _BAD_URL: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Issued:
-    """A webhook with new keys. The person who asked for it sees the keys once; nobody sees them again."""
+    """A webhook with its new keys. The keys are shown once, to the person who made them, and never again."""
 
     webhook: Webhook
     keys: Keys
 
 
 def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: str = "", actor: Actor) -> Issued:
-    """Add a webhook for a tenant's log, or without a tenant the provider's own webhook for all logs.
+    """Add a webhook for a tenant's log. Without a tenant, add a webhook of the provider, for all logs.
 
-    It gets the events from now on. Under two-person control, it is off until two people have switched it on.
+    The webhook gets events from now on. Under two-person control, it is off until two people have switched it on.
     """
     keys = Keys.new()
 
@@ -97,7 +97,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
 def _new(current: Step, tenant_id: object) -> Webhook:
     """Return a webhook that is not saved yet.
 
-    Without a tenant, it belongs to the provider, and raises NotFound for customers.
+    Without a tenant, it belongs to the provider. Raise NotFound if somebody who is not staff tries that.
     """
     webhook = Webhook()
     if tenant_id is not None:
@@ -114,7 +114,7 @@ def _require_room(current: Step) -> None:
 
 
 def _lock_webhook(terms: dict[str, Any]) -> None:
-    """Lock the webhook before the turn at the log is taken, as in every act about a webhook."""
+    """Lock the webhook. As in every act on a webhook, this comes before the turn at the log."""
     list(Webhook.objects.filter(pk=terms["webhook"]).locked())
 
 
@@ -126,7 +126,7 @@ def change_webhook(
     label: str | None = None,
     actor: Actor,
 ) -> Webhook:
-    """Change the webhook's address, events or label. Messages that wait go to the new address."""
+    """Change the webhook's address, events or label. Messages that wait are sent to the new address."""
 
     def wanted(current: Step) -> tuple[str, list[str], str]:
         webhook, written = current.row, current.inputs["label"]
@@ -175,7 +175,7 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
     """Remove a webhook. It gets no more messages.
 
-    Its keys are deleted immediately, and its deliveries within an hour.
+    Its keys are deleted immediately, and the records of its messages within an hour.
     """
     with perform(REMOVE_WEBHOOK, webhook_id, actor=actor, holds=_as_it_is) as current:
         _remove_webhook(current, current.row)
@@ -194,7 +194,10 @@ def _remove_webhook(current: Step, webhook: Webhook) -> None:
 
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
-    """Make new keys. The former keys also sign for one day, so that the receiver can be changed meanwhile."""
+    """Make new keys for a webhook.
+
+    For one day, the former keys sign too, so that the receiver can be changed meanwhile.
+    """
     keys = Keys.new()
     with perform(ROTATE_WEBHOOK_SECRET, webhook_id, actor=actor) as current:
         webhook: Webhook = current.row
@@ -222,7 +225,7 @@ def _disable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
-    """Switch off a webhook that has failed for days or answered "gone", and send a mail to its administrators."""
+    """Switch off a webhook that has failed for days or answered "gone". Its administrators get a mail."""
     with perform(GIVE_UP_WEBHOOK, webhook_id, actor=actor, state=_require_on) as current:
         webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because(because), current)
@@ -273,7 +276,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
 
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send a test message once. The webhook may be switched off."""
+    """Send one test message to a webhook, even if the webhook is switched off."""
 
     def state(current: Step) -> None:
         tests = OutboxMessage.objects.filter(webhook=current.row, topic=messages.TEST)
@@ -292,7 +295,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send one message again under the same id. It does not wait for others, and others do not wait for it."""
+    """Send one message again, under the same id. It does not wait for other messages, and they do not wait for it."""
     with perform(REDELIVER, message_id, actor=actor, state=_require_redeliverable) as current:
         message: OutboxMessage = current.row
         webhook: Webhook = current.row.webhook
@@ -306,9 +309,9 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
-    """Return the columns of a message's row, without its times.
+    """Return the columns of the row for a message, except its times.
 
-    The key prevents a second row for the same message.
+    The column `key` prevents a second row for the same message.
     """
     return {
         "webhook": webhook,
@@ -340,9 +343,9 @@ def _as_it_is(current: Step) -> dict[str, Any] | None:
 
 
 def _of_tenants(current: Step, terms: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the terms to hold for a second person.
+    """Return the terms that wait for a second person.
 
-    For the provider's webhooks return None, because no tenant's rule applies to them.
+    For a webhook of the provider, return None, because no tenant's two-person control applies to it.
     """
     return terms if current.row.tenant_id is not None else None
 
@@ -373,7 +376,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> No
 
 
 def _begin_anew(webhook: Webhook, current: Step) -> None:
-    """Reset the webhook's failures, and try its waiting messages immediately."""
+    """Forget the failures of the webhook, and send its waiting messages immediately."""
     webhook.failures, webhook.failing_since = 0, None
     _waiting(webhook).update(next_attempt_at=current.at)
 
@@ -390,7 +393,7 @@ def _of(webhook: Webhook) -> dict[str, Any]:
 def _described(webhook: Webhook) -> dict[str, Any]:
     """Return the fields about a webhook for the log.
 
-    The path of its address is left out, because it may be as secret as a password.
+    The path of its address is left out, because the path may be as secret as a password.
     """
     return {"place": webhook.place, "label": webhook.label}
 
@@ -405,7 +408,7 @@ def _url(url: str) -> str:
 
 
 def _events(events: Sequence[str]) -> list[str]:
-    """Return the chosen events, each once and in order. With ALL, no other name is returned."""
+    """Return the chosen events, without repetitions and in order. If ALL is among them, return only ALL."""
     wanted = {str(event) for event in events}
     if not wanted:
         raise Unacceptable(_("Choose at least one event."), field="events")

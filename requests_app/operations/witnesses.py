@@ -1,4 +1,4 @@
-"""A tenant's witnesses, and the rule that a window opens only if one of them has cosigned the log recently."""
+"""Manages a tenant's witnesses, and the rule that a window opens only if a witness has cosigned the log recently."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BAD_URL: dict[str, Promise] = {
 
 
 def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
-    """Register a witness with its key. It is asked to cosign from the next checkpoint on."""
+    """Register a witness with its key. From the next checkpoint on, it is asked for cosignatures."""
     wanted: dict[str, str] = {}
 
     def check(current: Step) -> None:
@@ -72,9 +72,9 @@ def _require_room(tenant: Tenant) -> None:
 
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
-    """Remove a witness. It is not asked any more.
+    """Remove a witness. It is no longer asked for cosignatures.
 
-    Its cosignatures stay stored, but no longer count for the rule.
+    Its earlier cosignatures stay stored, but they no longer count for the tenant's rule.
     """
 
     def holds(current: Step) -> dict[str, Any]:
@@ -114,7 +114,10 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
 
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
-    """Set that a window opens only if a witness cosigned the log within this many hours. None removes the rule."""
+    """Set the rule that a window opens only if a witness cosigned the log within this many hours.
+
+    None removes the rule.
+    """
 
     def state(current: Step) -> None:
         if hours == current.row.cosigned_within:
