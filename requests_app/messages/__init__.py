@@ -1,1 +1,1 @@
-"""Messages to people and machines: topics, audiences, mails, webhook bodies."""
+"""Messages to people and to machines: topics, audiences, mails, and the bodies of webhook messages."""

@@ -1,4 +1,4 @@
-"""Turns the name of an audience into people and addresses. It uses the roles of that moment."""
+"""Finds the people and addresses of an audience. It reads their roles at the moment when the message is sent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
-    """Return the people of an audience, or the person in a field of the row, if they now hold a role on the row."""
+    """Return the people of an audience.
+
+    If `name` is a field of the message's row, return the person in that field, if they still have one of the topic's
+    roles on the row.
+    """
     if not name.startswith(OF_ROW):
         return _READERS[Audience(name)](message)
     topic = topic_of(message.topic)
@@ -49,10 +53,10 @@ def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
 
 
 def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
-    """Return the ids of the messages that still concern their recipients.
+    """Return the ids of those messages that still concern their recipients.
 
-    `rows` are the access requests of the messages, by id. The audiences are resolved once for each queue and engineer,
-    however many messages there are.
+    `rows` are the access requests of the messages, by id. An audience is resolved only once for each queue and
+    engineer, even for many messages.
     """
     known: dict[object, set[str]] = {}
     found = set()
@@ -68,7 +72,10 @@ def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessReque
 
 
 def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
-    """Return the people who are not switched off. A client's account is left out, because it has no mailbox."""
+    """Return those people whose accounts are switched on, as recipients.
+
+    Accounts of clients are left out, because they have no mailbox.
+    """
     return [
         Recipient(person.email, person.pk)
         for person in people
@@ -89,14 +96,17 @@ def _engineer(message: OutboxMessage) -> list[Recipient]:
 
 
 def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
-    """Return the people who can decide the first stage, without the engineer who asks."""
+    """Return the people who can decide the first stage, without the engineer who raised the access request."""
     row = _access_request(message)
     approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
     return _of_people(approvers.exclude(human_id=row.requester_human))
 
 
 def _customer(message: OutboxMessage) -> list[Recipient]:
-    """Return the approvers, their present deputies, and the notification addresses. A reminder goes only to people."""
+    """Return the tenant's approvers, their current deputies, and the notification addresses.
+
+    A reminder goes only to people, not to notification addresses.
+    """
     assert message.tenant_id is not None
     people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
     if message.topic == Topic.REMINDER:
@@ -110,14 +120,14 @@ def _queue(message: OutboxMessage) -> list[Recipient]:
 
 
 def _ticket_customers(message: OutboxMessage) -> list[Recipient]:
-    """Return the customer's people of a ticket: who opened it, and for whom it was recorded."""
+    """Return the customer's people who belong to a ticket: who opened it, and for whom it was recorded."""
     ticket = _ticket(message)
     people = [person for person in (ticket.opened_by, ticket.on_behalf_of) if person is not None]
     return _of_people(person for person in people if person.side == Person.Side.CUSTOMER)
 
 
 def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
-    """Return the assignee, or the whole queue if the ticket is not assigned."""
+    """Return the engineer to whom the ticket is assigned, or all engineers of its queue if it is not assigned."""
     ticket = _ticket(message)
     return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
 
@@ -127,7 +137,7 @@ def _account_holder(message: OutboxMessage) -> list[Recipient]:
 
 
 def _administrators(message: OutboxMessage) -> list[Recipient]:
-    """Return a tenant's administrators. Without a tenant, return the provider's staff."""
+    """Return the administrators of the tenant. Without a tenant, return the provider's staff."""
     people = Person.objects.get_queryset()
     if message.tenant_id is None:
         return _of_people(people.filter(is_staff=True))
@@ -136,18 +146,18 @@ def _administrators(message: OutboxMessage) -> list[Recipient]:
 
 
 def _invited(message: OutboxMessage) -> list[Recipient]:
-    """Return the address of an invitation if it can still be accepted."""
+    """Return the address of an invitation, if the invitation can still be accepted."""
     row = Invitation.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email)] if row else []
 
 
 def _deputy(message: OutboxMessage) -> list[Recipient]:
-    """Return the deputy, even before the absence begins or after it has ended."""
+    """Return the deputy of an absence, even before the absence begins and after it has ended."""
     return _of_people(Person.objects.get_queryset().filter(deputisings=message.about))
 
 
 def _tenant(message: OutboxMessage) -> list[Recipient]:
-    """Return all people of the tenant, in any role, and its notification addresses."""
+    """Return all people who have a role in the tenant, and the tenant's notification addresses."""
     assert message.tenant_id is not None
     people = Person.objects.get_queryset().filter(memberships__tenant=message.tenant_id).distinct()
     addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
@@ -155,22 +165,22 @@ def _tenant(message: OutboxMessage) -> list[Recipient]:
 
 
 def _address(message: OutboxMessage) -> list[Recipient]:
-    """Return the account with the address that somebody entered.
+    """Return the account that has the address that somebody entered.
 
-    Accounts that sign in only with single sign-on get no mail.
+    An account that can sign in only with single sign-on gets no mail.
     """
     people = Person.objects.get_queryset().humans().filter(email=message.payload["email"])
     return _of_people(person for person in people if not person.signs_in_elsewhere())
 
 
 def _new_address(message: OutboxMessage) -> list[Recipient]:
-    """Return the requested new address while it waits for its confirmation."""
+    """Return the new address of a change, while this address waits to be confirmed."""
     row = AddressChange.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email, row.person_id)] if row else []
 
 
 def _former_address(message: OutboxMessage) -> list[Recipient]:
-    """Return the former address, because its reader may not know about the change."""
+    """Return the former address of a change, because its reader may not know about the change."""
     row = AddressChange.objects.get(pk=message.about)
     return [Recipient(row.email_before, row.person_id)]
 

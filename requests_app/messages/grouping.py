@@ -1,4 +1,4 @@
-"""Limits mails that ask for an answer: decides which are sent alone, which wait, and which are combined in one mail."""
+"""Limits the mails that ask for a decision: some are sent alone, some wait, and some are combined in one mail."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _READ_BACK = timedelta(days=2)
 
 
 def render(message: OutboxMessage, at: datetime) -> str:
-    """Render a mail. Combine it with waiting mails if its recipient would otherwise get too many.
+    """Render a mail. Combine it with mails that wait, if its recipient would otherwise get too many mails.
 
-    Return a note if another mail has included this one meanwhile. Raises NotYet if the recipient has just got enough
-    mails. All rows of a recipient are locked in one order, so that two drains can't both find room for one more mail.
-    The contents of the mail are decided in the same transaction: if this process is killed after it, the rendered mail
-    is still sent. A mail that failed before, or that staff sent again, is sent alone and immediately.
+    Return a note if another mail has included this message meanwhile. Raise NotYet if the recipient has recently got
+    enough mails. All rows of a recipient are locked in one order, so that two workers can't both find room for one more
+    mail. The same transaction decides what the mail contains: even if this process is killed afterwards, the rendered
+    mail is sent. A mail that failed before, or that staff sent again, is sent alone and immediately.
     """
     with transaction.atomic(durable=True):
         waiting = list(_alike(message, at).filter(state="waiting", rendered__isnull=True).order_by("pk").locked())
@@ -42,7 +42,7 @@ def render(message: OutboxMessage, at: datetime) -> str:
 def take_apart(message: OutboxMessage, at: datetime) -> None:
     """Release the messages of a combined mail if one of them no longer concerns its recipient. Then raise NotYet.
 
-    Otherwise a person who lost a queue could still read about its access requests.
+    So a person who no longer works in a queue does not read about the queue's access requests.
     """
     if not message.tells:
         return
@@ -57,7 +57,7 @@ def take_apart(message: OutboxMessage, at: datetime) -> None:
 
 
 def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """Return the messages to combine with this one. Raises NotYet if the recipient has just got enough mails."""
+    """Return the messages to combine with this one. Raise NotYet if the recipient has recently got enough mails."""
     recent = _recent_mails(message, at)
     full_until = _full_until(recent)
     if full_until is not None and _can_wait(message, full_until):
@@ -68,16 +68,16 @@ def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: dateti
 
 
 def _alike(message: OutboxMessage, at: datetime) -> OutboxQuerySet:
-    """Return all messages on the same topic, of the same tenant, for the same recipient."""
+    """Return all messages that have the same topic, tenant and recipient as this message."""
     since = min(message.created_at, at - _READ_BACK)
     rows = OutboxMessage.objects.filter(lane=MAIL, topic=message.topic, recipient=message.recipient)
     return rows.filter(tenant=message.tenant_id, created_at__gte=since)
 
 
 def _others(message: OutboxMessage, waiting: Iterable[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """Return the messages that can be combined with this one.
+    """Return the waiting messages that can be combined with this message.
 
-    A message that failed before is not combined, because it could make the others fail too.
+    A message that failed before is left out, because it could make the whole mail fail again.
     """
     others = [row for row in waiting if row != message and not row.last_error]
     notes = outdated.of_each(others, at)
@@ -85,11 +85,11 @@ def _others(message: OutboxMessage, waiting: Iterable[OutboxMessage], at: dateti
 
 
 def _recent_mails(message: OutboxMessage, at: datetime) -> list[tuple[datetime, int]]:
-    """Return when each mail of the last quarter of an hour was sent, newest first, and how many messages it had.
+    """Return when each recent mail to this recipient was sent, newest first, and how many messages it had.
 
-    A mail that the server has not accepted yet counts as sent now, because the server will get all these mails at the
-    same time. A mail with its next attempt after the next quarter of an hour does not count: other mails should not
-    wait for hours because of it.
+    Recent means within the last 15 minutes. A mail that the mail server has not accepted yet counts as sent now,
+    because the server will get all these mails at the same time. A mail whose next attempt is more than 15 minutes away
+    does not count, because other mails should not wait for hours because of it.
     """
     soon = Q(state="waiting", next_attempt_at__lt=at + GROUPED_FOR)
     left = soon | Q(state="delivered", last_error="", delivered_at__gt=at - GROUPED_FOR)
@@ -102,7 +102,10 @@ def _recent_mails(message: OutboxMessage, at: datetime) -> list[tuple[datetime, 
 
 
 def _full_until(recent: Iterable[tuple[datetime, int]]) -> datetime | None:
-    """Return when there is room for one more mail; None if there is room now. `recent` has the newest mail first."""
+    """Return when the recipient can get one more mail, or None if that is now.
+
+    In `recent`, the newest mail is first.
+    """
     so_far = 0
     for begun, weight in recent:
         so_far += weight
@@ -112,12 +115,15 @@ def _full_until(recent: Iterable[tuple[datetime, int]]) -> datetime | None:
 
 
 def _can_wait(message: OutboxMessage, until: datetime) -> bool:
-    """Return whether enough time to answer is left after the wait. Deadlines are settings and can be short."""
+    """Return whether the recipient still has enough time to answer after this wait.
+
+    A deadline is a setting and can be short.
+    """
     return bool(AccessRequest.objects.get(pk=message.about).decide_by > until + GROUPED_FOR)
 
 
 def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
-    """Return a note if another drain has sent or combined this mail; otherwise take the mail that it rendered."""
+    """Return a note if another worker has sent or combined this mail. Otherwise use the mail that it has rendered."""
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
         return row.last_error or _("Not sent here: another worker sends this message.")

@@ -1,6 +1,6 @@
-"""Delivers the rows of the lanes for mail.
+"""Delivers the messages of the outbox as mails.
 
-A fan-out makes one row for each recipient, and each such row becomes one mail.
+A fan-out writes one row for each recipient of a message, and each of these rows becomes one mail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TOKEN_FOR = timedelta(hours=1)
 
 
 def fan_out(message: OutboxMessage, at: datetime) -> str:
-    """Write one mail row for each recipient, in the caller's transaction. Return a note if there is no recipient."""
+    """Write one row for each recipient, in the caller's transaction. Return a note if there is no recipient."""
     mails = [
         OutboxMessage(
             tenant_id=message.tenant_id,
@@ -46,9 +46,9 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
 
 
 def send_mail(message: OutboxMessage, postman: Postman) -> str:
-    """Send one mail. It is rendered at its first attempt and never changed. Return a note if it was not sent.
+    """Send one mail. It is rendered at the first attempt and then stays the same. Return a note if it is not sent.
 
-    Raises NotYet if a receipt may still come, or if the recipient has just got enough mails.
+    Raise NotYet if a receipt may still come, or if the recipient has recently got enough mails.
     """
     at = clock.now()
     grouping.take_apart(message, at)
@@ -59,7 +59,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 
 def _render(message: OutboxMessage, at: datetime) -> str:
-    """Make sure that the mail is rendered. Return a note if another mail has included it meanwhile."""
+    """Make sure that the mail is rendered. Return a note if another mail has included this message meanwhile."""
     if message.rendered is None and topic_of(message.topic).sending.is_grouped:
         return grouping.render(message, at)
     if message.rendered is None:
@@ -74,7 +74,10 @@ def _render(message: OutboxMessage, at: datetime) -> str:
 
 
 class _TokenOf(PasswordResetTokenGenerator):
-    """Makes the token of a given instant. The framework can only make one of the present."""
+    """Makes the token for resetting a password that Django would have made at a given instant.
+
+    Django itself can make the token only for the current time.
+    """
 
     def __init__(self, instant: datetime) -> None:
         super().__init__()
@@ -86,16 +89,17 @@ class _TokenOf(PasswordResetTokenGenerator):
 
 
 def _token(message: OutboxMessage, person: Person, at: datetime) -> str:
-    """Return the same token for an hour, so that a mail that is sent again is the same.
+    """Return the token for a link to reset the password. It changes only once an hour.
 
-    However late the mail is sent, most of the token's time is left.
+    So a mail that is sent again within the hour is the same mail. And if the mail is sent late, most of the token's
+    lifetime is still left.
     """
     begun = parsedate_to_datetime(message.rendered["headers"]["Date"])  # type: ignore[index]  # it is rendered by now
     return _TokenOf(begun + max(at - begun, timedelta()) // _TOKEN_FOR * _TOKEN_FOR).make_token(person)
 
 
 def _secret(message: OutboxMessage, at: datetime) -> str:
-    """Return the secret that is put into the link only when the mail is sent."""
+    """Return the secret of the link. It is put into the mail only when the mail is sent."""
     if message.topic == Topic.INVITATION:
         row = Invitation.objects.get(pk=message.about)
         return link_secrets.of(row.pk, row.sends)

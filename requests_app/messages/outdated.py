@@ -1,4 +1,4 @@
-"""Finds out why a mail should not be sent any more: it is no longer true, or no longer concerns its recipient."""
+"""Decides whether a mail must not be sent any more: it is no longer true, or no longer concerns its recipient."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from requests_app.models import AccessRequest, OutboxMessage, Ticket
 
 
 def why(message: OutboxMessage, at: datetime) -> str:
-    """Return why this mail should not be sent; "" if it should be sent.
+    """Return why this mail should not be sent. Return "" if it should be sent.
 
-    A combined mail is outdated only if all its messages are.
+    A combined mail should be sent if at least one of its messages should be sent.
     """
     if not message.tells:
         return _of_one(message, at)
@@ -25,7 +25,7 @@ def why(message: OutboxMessage, at: datetime) -> str:
 
 
 def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
-    """Return the reasons for many messages about access requests, by the messages' ids. It needs few queries."""
+    """Return the reasons for many messages about access requests, by message id. The number of queries is small."""
     rows = AccessRequest.objects.in_bulk({message.about for message in messages})
     concerned = audiences.concerned(messages, rows)
     notes = {}

@@ -1,4 +1,4 @@
-"""Gives the messages of a combined mail the same state as the mail."""
+"""Keeps the messages of a combined mail in the same state as the mail."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from requests_app.models.outbox import OutboxQuerySet
 
 
 def bundled_in(message: OutboxMessage) -> OutboxQuerySet:
-    """Return the messages that are sent only in this mail.
+    """Return the messages that are sent only as a part of this mail.
 
-    Their rows have no rendered mail, and a note that names this mail.
+    Their own rows have no rendered mail, but a note that names this mail.
     """
     rows = OutboxMessage.objects.filter(pk__in=message.tells, rendered__isnull=True)
     return rows.filter(last_error__contains=str(message.pk))
 
 
 def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) -> None:
-    """Record that these messages are included in the mail of `message`."""
+    """Record that these messages are sent as a part of the mail of `message`."""
     OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=OutboxMessage.State.DELIVERED,
         delivered_at=at,
@@ -31,17 +31,17 @@ def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) ->
 
 
 def tell_again(message: OutboxMessage, at: datetime) -> None:
-    """Include all messages of a combined mail again when staff send it again.
+    """Put all messages of a combined mail into it again, because staff send it again.
 
-    Messages that were released and not sent are included, too.
+    This includes messages that had been taken out of the mail and were not sent.
     """
     tell(bundled_in(message).order_by("pk").locked(), message, at)
 
 
 def end(message: OutboxMessage, state: str, note: str) -> None:
-    """Give the messages of a combined mail that was not sent the same state as the mail.
+    """Give the mail's own state to all messages of a combined mail that was not sent.
 
-    Messages that staff took out of the mail are left out.
+    Messages that staff took out of the mail are left as they are.
     """
     note_words = _("%(note)s (sent with other messages in one mail: %(id)s)") % {
         "note": note[:400],
@@ -51,14 +51,14 @@ def end(message: OutboxMessage, state: str, note: str) -> None:
 
 
 def let_loose(message: OutboxMessage, at: datetime) -> None:
-    """Release the messages of a combined mail that must not be sent. All of them wait again."""
+    """Release the messages of a combined mail that must not be sent. Each of them waits to be sent again."""
     others = bundled_in(message).exclude(state=OutboxMessage.State.WAITING)
     others.update(state=OutboxMessage.State.WAITING, delivered_at=None, next_attempt_at=at, last_error="")
     OutboxMessage.objects.filter(pk=message.pk).update(rendered=None, last_error="")
 
 
 def waits_in_another(message: OutboxMessage) -> bool:
-    """Return whether another mail includes this message and is not sent yet."""
+    """Return whether this message is a part of another mail that is not sent yet."""
     if message.rendered is not None or not message.last_error:
         return False
     alike = OutboxMessage.objects.filter(tenant=message.tenant_id, topic=message.topic, recipient=message.recipient)

@@ -1,4 +1,4 @@
-"""The topics of the outbox, their audiences, and the note with which an operation posts a message."""
+"""The topics and audiences of the outbox, and the notes with which operations post messages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from requests_app.models.outbox import FANOUT
 class Sending:
     """When and how the mails of a topic are sent.
 
-    `is_awaited` mails are sent before all others: somebody must answer them, or waits for them on a page. `is_grouped`
-    mails each ask for an answer, and many of them become one mail. With states in `during`, a mail is sent only while
-    its access request is in one of them. With `is_of_live_ticket`, a mail is sent only while its ticket is open.
+    With `is_awaited`, a mail is sent before all others, because somebody must answer it or waits for it on a page. With
+    `is_grouped`, many mails that each ask for a decision become one mail. With states in `during`, a mail is sent only
+    while its access request is in one of these states. With `is_of_live_ticket`, a mail is sent only while its ticket
+    is open.
     """
 
     is_awaited: bool = False
@@ -33,9 +34,10 @@ class Sending:
 
 
 class Topic(StrEnum):
-    """The topics that need code, in the form "destination.purpose". The purpose is the folder under templates/emails.
+    """The topics that need code of their own, in the form "destination.purpose".
 
-    A function under messages/mails reads the facts for a topic's mails (`reads`).
+    The purpose is also the name of the folder with the templates, in templates/emails. For each topic, a function in
+    messages/mails reads the facts for its mails (`reads`).
     """
 
     sending: Sending
@@ -90,7 +92,10 @@ class Topic(StrEnum):
 
 
 class PlainTopic(str):
-    """A topic that only a declaration names. Its mails are sent while the act that tells it is possible."""
+    """A topic that exists only in the declaration of an act, and needs no code.
+
+    If the declaration lists states (`during`), mails are sent only while the row is in one of these states.
+    """
 
     __slots__ = ("noun", "roles", "sending")
 
@@ -123,12 +128,12 @@ _PLAIN = {
 
 
 def topic_of(name: str) -> Topic | PlainTopic:
-    """Return the topic of a stored message. Raises ValueError if this version does not know the topic."""
+    """Return the topic with this stored name. Raise ValueError if this version has no such topic."""
     return _PLAIN.get(name) or Topic(name)
 
 
 def problems() -> Iterator[str]:
-    """Yield each declared message with an unknown topic or audience, and each topic that no act declares."""
+    """Yield a sentence about each declared message that can't be sent, and about each topic that no act uses."""
     declared = [(act, tell) for act in ACTS.values() for tell in act.tells]
     for act, tell in declared:
         if tell.topic not in Topic._value2member_map_ and tell.mail is None:
@@ -146,7 +151,7 @@ def problems() -> Iterator[str]:
 
 
 class Audience(StrEnum):
-    """A group of recipients. It is resolved when the message is sent, and not when it is written."""
+    """A group of recipients. The people in it are found when the message is sent, not when it is written."""
 
     ENGINEER = "engineer"
     PROVIDER_APPROVERS = "provider_approvers"
@@ -174,8 +179,8 @@ OF_ROW = "row."
 class Note:
     """A message to post.
 
-    `about` is the id of the row that it is about, and `mark` makes several messages about one row different. Without a
-    `tenant_id`, it belongs to no tenant, for example if it is about an account of the provider.
+    `about` is the id of the row that the message is about. `mark` distinguishes several messages about one row. Without
+    a `tenant_id`, the message belongs to no tenant, for example because it is about an account of the provider.
     """
 
     topic: Topic | PlainTopic
@@ -190,15 +195,15 @@ class Note:
 
 
 def note_of(tell: Tell, row: Any, *, mark: str) -> Note:
-    """Return the note for a message that is completely declared, about a row of a tenant."""
+    """Return the note for a message whose content the act declares completely. `row` must belong to a tenant."""
     return Note(topic=topic_of(tell.topic), tenant_id=row.tenant_id, about=row.pk, audiences=tell.to, mark=mark)
 
 
 def post(notes: Iterable[Note], *, at: datetime) -> int:
-    """Write one row for each note in the caller's transaction. The drain later makes a row for each recipient.
+    """Write one row to the outbox for each note, in the caller's transaction.
 
-    So the caller need not find the recipients. A note that was posted before is not sent again, because its `key` is
-    unique.
+    A worker later finds the recipients and writes a row for each of them, so the caller need not find them. A note that
+    was posted before is not sent again, because its `key` is unique.
     """
     rows = [
         OutboxMessage(

@@ -1,4 +1,4 @@
-"""The facts for mails about an access request and its window."""
+"""Reads the facts for mails about access requests and windows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from requests_app.words import sentences
 
 @reads(Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER)
 def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for a decider: everything that they need to know before they open the page."""
+    """Return the facts for a mail to a decider: everything that they must know before they open the page."""
     row = _row(message)
     found = _common(row, message)
     found["facts"] = [
@@ -47,7 +47,7 @@ def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads_plain(Noun.ACCESS_REQUEST)
 def plain(message: OutboxMessage, at: datetime) -> Facts:
-    """Return what the engineer asked for, and until when the access request waits for an answer."""
+    """Return the facts for a mail with declared words: what the engineer asks for, and the deadline if there is one."""
     row = _row(message)
     waits = [Fact(_("Answer by"), [words.when(row.decide_by, at)])] if row.state_at(at) in PENDING else []
     return {**_common(row, message), "facts": [*waits, *_what(row)]}
@@ -55,7 +55,7 @@ def plain(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ACCESS_REQUEST_ENDED)
 def ended(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that an access request was denied, expired or was withdrawn."""
+    """Return the facts for the mail that is sent when an access request was denied, expired or was withdrawn."""
     row = _row(message)
     found = _common(row, message)
     denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
@@ -73,7 +73,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.WINDOW_OPENED, Topic.CLOSING_SOON)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mails that a window is open, or that it closes soon."""
+    """Return the facts for the mails that are sent when a window opened, and shortly before it closes."""
     row = _row(message)
     found = _common(row, message)
     found["facts"] = [*_window(row.grant, at), *_what(row), *_approvals(row, _("Approved by"))]
@@ -95,7 +95,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.WINDOW_CLOSED)
 def closed(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a window has closed: how it closed, and what was accessed in it."""
+    """Return the facts for the mail that is sent when a window has closed: how it closed, and what was accessed."""
     row = _row(message)
     found = _common(row, message)
     event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
@@ -113,7 +113,7 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
 def _which_reminder(mark: str) -> tuple[int, int]:
     """Return the number of this reminder, and how many reminders there are.
 
-    The number is 0 for other mails, or if the setting has changed since.
+    The number is 0 for a mail that is no reminder, and if the times of the reminders were changed since.
     """
     steps = [str(seconds) for seconds in sorted(settings.REMINDER_SECONDS)]
     return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
@@ -145,7 +145,7 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
 
 
 def _what(row: AccessRequest) -> list[Fact]:
-    """Return who asks for what, how much, how long, and for which reason."""
+    """Return the facts about an access request: who asks for what, how much, for how long, and why."""
     resources = _resources(row)
     names = [words.line(resource.name) for resource in resources]
     return [
@@ -189,9 +189,10 @@ def _yes(row: AccessRequest) -> list[Decision]:
 
 
 def _decider(decision: Decision, row: AccessRequest) -> str:
-    """Return the decider's name with their organisation.
+    """Return the name of the decider, with their organisation.
 
-    It also names the client that acted for them, or the approvers for whom they were the deputy.
+    If a client acted for them, or if they were a deputy, the text also names the client, or the approvers who were
+    away.
     """
     who = words.who(decision.decider, row.tenant.name)
     if decision.deputy_for:
@@ -211,7 +212,10 @@ def _approvals(row: AccessRequest, label: str) -> list[Fact]:
 
 
 def _signed(decision: Decision) -> str:
-    """Return whether a decision was signed, with the beginning of the digest on the page and the receipt."""
+    """Return whether a decision was signed, and how. For a signed decision, add the first characters of the digest.
+
+    The page and the receipt show the same digest.
+    """
     how = words.line(
         sentences.signed_with(
             is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
@@ -241,19 +245,19 @@ def _outcome_label(row: AccessRequest) -> str:
 
 
 def _seen(grant: Grant) -> str:
-    """Return what was accessed, for example "3 messages read and 25 items listed in 1 mailbox"."""
+    """Return what was accessed under a grant, for example "3 messages read and 25 items listed in 1 mailbox"."""
     return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
 
 
 def _detail_of(row: AccessRequest, event: Event) -> dict[str, Any]:
-    """Return the detail of the entry about the end. It has the cause and the comment, which the row does not have."""
+    """Return the detail of the log's entry about the end, which has the cause and the comment. The row has neither."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
     entry = entries.order_by("seq").last()
     return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}
 
 
 def _cause(detail: dict[str, Any]) -> str:
-    """Return in words why the system ended the access request or the window; "" if a person did."""
+    """Return why the system ended the access request or the window, in words. If a person ended it, return ""."""
     causes = {
         "ticket-resolved": _("the ticket was resolved"),
         "ticket-closed": _("the ticket was closed"),

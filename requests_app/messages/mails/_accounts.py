@@ -1,4 +1,4 @@
-"""The facts for mails about a person's own account."""
+"""Reads the facts for mails about a person's own account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.models import AddressChange, OutboxMessage, Person
 
 @reads(Topic.PASSWORD_CHANGED)
 def password(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a password was changed, or was reset through a link in a mail."""
+    """Return the facts for the mail that is sent when a password was changed, or was reset with a link."""
     person = Person.objects.get(pk=message.about)
     is_reset = message.payload["how"] == "reset"
     how = _("through a link sent to this address") if is_reset else _("by a person who knew the previous password")
@@ -54,7 +54,7 @@ def reset(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ADDRESS_LINK)
 def address_link(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that asks the reader to confirm a new address of an account."""
+    """Return the facts for the mail that asks its reader to confirm the new address of an account."""
     row = AddressChange.objects.get(pk=message.about)
     return {
         "path": reverse("web:address_confirm", args=[link_secrets.MARK]),
@@ -70,7 +70,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ADDRESS_CHANGED)
 def address_changed(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail to the former address: a new address was requested or confirmed."""
+    """Return the facts for the mail to the former address, after a new address was requested or confirmed."""
     row = AddressChange.objects.get(pk=message.about)
     is_done = message.payload["how"] == "changed"
     return {
@@ -88,9 +88,9 @@ def address_changed(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PASSKEYS_CHANGED)
 def passkeys(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a passkey was added or removed.
+    """Return the facts for the mail that is sent when a passkey was added or removed.
 
-    Its readers are the holder of the passkey and the tenant's administrators.
+    It goes to the holder of the passkey, and to the approvers of the holder's tenants.
     """
     person = Person.objects.get(pk=message.about)
     is_holder = message.person_id == person.pk
@@ -116,9 +116,9 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SECOND_FACTOR_CHANGED)
 def second_factor(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail about a change of second factors.
+    """Return the facts for the mail that is sent when a person's second factors were changed.
 
-    A second factor was set up or removed, recovery codes were made, or another person reset all of them.
+    A factor was set up or removed, new recovery codes were made, or another person reset all factors.
     """
     person = Person.objects.get(pk=message.about)
     is_holder = message.person_id == person.pk

@@ -1,4 +1,4 @@
-"""The facts for mails about new people: an invitation, and the use of a recovery key."""
+"""Reads the facts for mails about new people: invitations, and the use of a recovery key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.models import Invitation, OutboxMessage
 def invited(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for an invitation to a role.
 
-    If the recovery key was used, the role is that of the tenant's next administrator.
+    If the invitation was made with the recovery key, the invited person becomes an administrator after a delay.
     """
     row = Invitation.objects.select_related("tenant").get(pk=message.about)
     facts = [
@@ -52,9 +52,9 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.RECOVERY_KEY)
 def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a recovery key was made or used.
+    """Return the facts for the mail that is sent when a recovery key was made or used.
 
-    If it was used, they name the new administrator, and the time from which the invitation works.
+    If the key was used, the facts include the address of the new administrator, and when the invitation begins to work.
     """
     assert message.tenant is not None
     is_used = message.payload["what"] == "used"

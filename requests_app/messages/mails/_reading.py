@@ -1,4 +1,4 @@
-"""Maps each topic to the function that reads the facts for its mails. Each function registers itself."""
+"""Maps each topic to the function that reads the facts for its mails. These functions register themselves here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN_READERS: dict[Noun, Reader] = {}
 
 
 def reads_plain(noun: Noun) -> Callable[[Reader], Reader]:
-    """Register a function that reads the facts for each plain mail about this kind of row."""
+    """Register a function that reads the facts for mails with declared words about this kind of row."""
 
     def registered(reader: Reader) -> Reader:
         PLAIN_READERS[noun] = reader
@@ -33,7 +33,7 @@ def reads_plain(noun: Noun) -> Callable[[Reader], Reader]:
 def reads(*topics: Topic) -> Callable[[Reader], Reader]:
     """Register a function that reads the facts for the mails of these topics.
 
-    Raises ValueError if another function is registered for one of them.
+    Raise ValueError if one of the topics already has a function.
     """
 
     def registered(reader: Reader) -> Reader:

@@ -1,4 +1,4 @@
-"""The facts for a mail about several access requests that wait for the same decision."""
+"""Reads the facts for one mail about several access requests that wait for the same decision."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LISTED = 50
 
 @dataclass(frozen=True)
 class Item:
-    """One access request in the list.
+    """One access request in the list of a mail.
 
-    It has the deadline, the engineer with what they ask for and why in one sentence, and the page's address.
+    `lines` say in one sentence who asks for what, and why. `url` is the address of the page.
     """
 
     decide_by: str
@@ -46,7 +46,7 @@ class Item:
 def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[str, Any]:
     """Return the facts about the access requests that wait, the earliest deadline first.
 
-    All `messages` have the same topic, tenant and recipient.
+    All `messages` must have the same topic, tenant and recipient.
     """
     rows = list(
         access.access_requests(Actor.system("outbox"))

@@ -1,4 +1,4 @@
-"""The facts for mails about a tenant's settings, and about the people who decide for it."""
+"""Reads the facts for mails about a tenant's settings, and about the people who decide for the tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from requests_app.words import proposals, sentences
 
 @reads(Topic.LOCKBOX_SWITCHED)
 def switched(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that Lockbox was switched on or off."""
+    """Return the facts for the mail that is sent when Lockbox was switched on or off."""
     on = bool(message.payload["on"])
     return {
         "path": f"/tenant/{message.tenant_id}/",
@@ -35,7 +35,7 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.APPROVERS_CHANGED)
 def approvers(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a person got or lost the role of an approver or administrator."""
+    """Return the facts for the mail that is sent when a person got or lost a role that decides or administers."""
     person = Person.objects.get(pk=message.about)
     role = str(message.payload["role"])
     given = bool(message.payload["given"])
@@ -57,7 +57,7 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.CLIENT_DECIDES)
 def client(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a client of the API may now decide for an approver."""
+    """Return the facts for the mail that is sent when a client of the API may now decide for an approver."""
     name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
     return {
         "path": f"/tenant/{message.tenant_id}/clients/",
@@ -75,7 +75,7 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.OUT_OF_OFFICE)
 def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that an approver named a deputy for an absence, or ended the absence early."""
+    """Return the facts for the mail that is sent when an approver named a deputy, or an absence was ended early."""
     row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
     ended = bool(message.payload["ended"])
     return {
@@ -103,9 +103,9 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.MUTE)
 def mute(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that an approver set or lifted a mute.
+    """Return the facts for the mail that is sent when an approver set or lifted a mute.
 
-    When the mute was set, all access requests that waited were denied.
+    Setting a mute also denied all access requests that waited.
     """
     row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
     denied = Decision.objects.filter(tenant=row.tenant, stage=Decision.Stage.CUSTOMER, at=row.set_at)
@@ -139,7 +139,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PROPOSAL)
 def proposal(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that a change was proposed, confirmed or withdrawn, under two-person control."""
+    """Return the facts for the mail that is sent when a tenant's proposal was made, confirmed or withdrawn."""
     row = Proposal.objects.select_related("proposed_by").get(pk=message.about)
     what = message.payload["what"]
     return {
@@ -159,7 +159,7 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def _answer(message: OutboxMessage, row: Proposal, at: datetime) -> list[Fact]:
-    """Return who proposed, confirmed or withdrew the change, when, and until when it could be confirmed."""
+    """Return the facts about what happened to the proposal: who did it and when, and the time limit to confirm."""
     until, when = words.when(row.expires_at, at), words.when(message.created_at, at)
     if message.payload["what"] == "made":
         return [Fact(_("Proposed at"), [when]), Fact(_("To be confirmed by"), [until])]
@@ -175,7 +175,7 @@ def _answer(message: OutboxMessage, row: Proposal, at: datetime) -> list[Fact]:
 def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail about a change by the provider's staff that affects the tenant.
 
-    The change was proposed, confirmed, withdrawn or applied, or it lapsed.
+    The mail is sent when the change was proposed, confirmed, withdrawn or applied, and when it lapsed.
     """
     row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
     what = message.payload["what"]
@@ -205,9 +205,9 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def _effect(what: str, effective: str) -> list[Fact]:
-    """Return when the change takes effect, took effect, or was to take effect.
+    """Return when the change takes effect, took effect, or was planned to take effect.
 
-    The list is empty if the change never got a time.
+    The list is empty if the change never got such a time.
     """
     if what in ("made", "confirmed"):
         return [Fact(_("Takes effect"), [effective or _("after the confirmation")])]
@@ -217,7 +217,7 @@ def _effect(what: str, effective: str) -> list[Fact]:
 
 @reads(Topic.SIGN_ON_CHANGED)
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that the tenant's single sign-on was changed."""
+    """Return the facts for the mail that is sent when the tenant's single sign-on was changed."""
     row = SignOn.objects.get(tenant=message.tenant_id)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",
@@ -236,9 +236,9 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.YES_RULES_CHANGED)
 def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail about new requirements for approvals.
+    """Return the facts for the mail that is sent when the tenant's approval requirements were changed.
 
-    It is also sent if the tenant's own approval page or its passkeys' site was changed.
+    It is also sent when the tenant's own approval page, or the site of that page's passkeys, was changed.
     """
     payload = message.payload
     is_page = "origin" in payload
@@ -271,7 +271,7 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SIGN_ON_BYPASSED)
 def bypass(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that the person who may bypass single sign-on has signed in."""
+    """Return the facts for the mail that is sent when somebody signed in without single sign-on."""
     person = Person.objects.get(pk=message.about)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",
@@ -290,7 +290,7 @@ def _tenant(message: OutboxMessage) -> str:
 
 
 def _act(message: OutboxMessage, at: datetime, by: str = "", when: str = "") -> list[Fact]:
-    """Return who did what the mail reports, and when, with labels that fit the mail's other facts."""
+    """Return who did what the mail reports, and when. `by` and `when` are the labels of these two facts."""
     return [
         Fact(by or _("Done by"), [words.line(message.payload["by"])]),
         Fact(when or _("When"), [words.when(message.created_at, at)]),

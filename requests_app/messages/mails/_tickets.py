@@ -1,4 +1,4 @@
-"""The facts for mails about a ticket."""
+"""Reads the facts for mails about tickets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail about a new ticket.
 
-    Its readers are the ticket's queue, or the person for whom the ticket was recorded.
+    It goes to the engineers of the ticket's queue, or to the person for whom the ticket was recorded.
     """
     row = _row(message)
     found = _common(row, at)
@@ -31,7 +31,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.TICKET_ANSWERED)
 def answered(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that somebody added a comment that both sides read."""
+    """Return the facts for the mail about a new comment that both sides can read."""
     row = _row(message)
     comment = TicketComment.objects.select_related("author").get(pk=message.payload["comment"], ticket=row)
     if comment.is_internal:

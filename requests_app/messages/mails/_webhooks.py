@@ -1,4 +1,4 @@
-"""The facts for the mail that a webhook was switched off because it failed."""
+"""Reads the facts for the mail that is sent when a webhook was switched off because it failed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from requests_app.models import OutboxMessage, Webhook
 
 @reads(Topic.WEBHOOK_OFF)
 def given_up(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that nothing is sent to a webhook any more.
+    """Return the facts for the mail that is sent when a webhook gets no more messages, because it failed.
 
-    They show only the webhook's host: the path may be as secret as a password, and mail programs turn a complete
-    address into a link.
+    They include only the host of the webhook. Its path may be as secret as a password, and mail programs would turn a
+    complete address into a link.
     """
     is_gone = message.payload["because"] == Webhook.Because.GONE
     place = words.line(message.payload["place"].partition("://")[2])

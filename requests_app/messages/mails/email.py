@@ -1,4 +1,4 @@
-"""Renders a message of the outbox once for its recipient, and builds the mail from the result."""
+"""Renders a message of the outbox once for its recipient, and builds the mail from the stored result."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 def render(
     message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = (), others: Sequence[OutboxMessage] = ()
 ) -> dict[str, Any]:
-    """Return everything that will be sent, as plain data.
+    """Return everything that the mail will contain, as plain data that can be stored.
 
-    It is the same at every attempt, even if rows change meanwhile. `receipts` are files to attach. `others` are
-    included in the same mail, and have the same topic, tenant and recipient.
+    So each attempt to send the mail sends the same content, even if rows change meanwhile. `receipts` are files to
+    attach. `others` are further messages for the same mail, with the same topic, tenant and recipient.
     """
     is_of_several = any(other.about != message.about for other in others)
     with translation.override(_language(message)), timezone.override(_zone(message)):
@@ -67,16 +67,16 @@ def _folder(message: OutboxMessage) -> str:
 
 
 def _filled(mail: MailWords, found: facts.Facts) -> dict[str, Any]:
-    """Return the words of a plain mail with its facts. The templates escape them."""
+    """Return the declared words of a mail, with the facts in them. The templates escape both."""
     lead = [str(part).format_map(found) for part in mail.lead]
     one_line = {name: str(getattr(mail, name)).format_map(found) for name in ("subject", "headline", "link")}
     return {**one_line, "lead": lead}
 
 
 class Mail(EmailMultiAlternatives):
-    """A mail with bytes that depend only on its content.
+    """A mail whose bytes depend only on its content.
 
-    Django would choose new boundaries each time it sends a mail.
+    Django would choose new boundaries between its parts each time the mail is sent.
     """
 
     #: The boundaries contain this. No text can contain it, because it is made from a hash of the text.
@@ -90,10 +90,10 @@ class Mail(EmailMultiAlternatives):
 
 
 def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
-    """Return the mail, ready to send. `secret` replaces its placeholder only here.
+    """Return the mail, ready to be sent. Only here, `secret` replaces the mark in the text.
 
-    Its Message-ID has a hash of all its bytes. So if a mail is sent again, it is either identical or has another id.
-    Django refuses a line break in any header, so nobody can inject a header.
+    The Message-ID contains a hash of all bytes of the mail. So if a mail is sent again, it is identical, or it has
+    another id. Django refuses line breaks in headers, so nobody can inject a header.
     """
     mail = _drafted(rendered, secret)
     digest = hashlib.sha256(mail.message().as_bytes()).hexdigest()[:_DIGEST]
@@ -102,9 +102,9 @@ def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
 
 
 def sent_id(rendered: dict[str, Any]) -> str:
-    """Return the Message-ID of the sent mail.
+    """Return the Message-ID with which the mail was sent.
 
-    If a secret was added when the mail was sent, only the first part of the id is known.
+    If the mail contains a secret, only the first part of the id is known here.
     """
     if link_secrets.MARK in rendered["text"]:
         return str(rendered["message_id"])
@@ -133,7 +133,7 @@ def _drafted(rendered: dict[str, Any], secret: str) -> Mail:
 
 
 def message_id(name: object) -> str:
-    """Return an id at the sender's domain that is made from a row's id."""
+    """Return a Message-ID made from a name, such as a row's id, at the domain of the sender."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     return f"<{name}@{domain or 'localhost'}>"
 
@@ -158,7 +158,7 @@ def _language(message: OutboxMessage) -> str:
 
 
 def _zone(message: OutboxMessage) -> ZoneInfo:
-    """Return the person's time zone, or without a person the tenant's."""
+    """Return the recipient's time zone. If the recipient is not a person, return the tenant's time zone."""
     owner = message.person or message.tenant
     try:
         return ZoneInfo(owner.time_zone if owner else "UTC")

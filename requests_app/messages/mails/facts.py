@@ -1,4 +1,4 @@
-"""The context of a mail: everything that its templates read, looked up once, in words for its recipient."""
+"""The context of a mail: everything that its templates need, read once, in words for the recipient."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
 def of(message: OutboxMessage, at: datetime) -> Facts:
     """Return the context for the templates of a message.
 
-    The caller has activated the language and the time zone of the recipient.
+    The caller must have activated the language and the time zone of the recipient.
     """
     topic = topic_of(message.topic)
     read = PLAIN_READERS[topic.noun] if isinstance(topic, PlainTopic) else READERS[topic]
@@ -33,12 +33,12 @@ def of(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
-    """Return the context for a mail about several access requests."""
+    """Return the context for one mail about several access requests."""
     return _whole(messages[0], at, _several.decisions_needed(messages, at))
 
 
 def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
-    """Return the given facts, and the facts that every mail has."""
+    """Add the facts that every mail has to the facts that were read for this message."""
     reader = message.person
     common = {
         "now": at,
@@ -54,7 +54,7 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
 
 
 def _why_you(message: OutboxMessage, found: Facts) -> str:
-    """Return why this reader gets this mail."""
+    """Return the sentence that says why this reader gets the mail."""
     if found.get("by_provider"):
         return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
     if found.get("is_invited"):

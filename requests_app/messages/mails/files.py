@@ -1,4 +1,7 @@
-"""Writes mails as .eml files, which every mail program opens. This is the default of a new installation."""
+"""Writes mails to .eml files, which every mail program can open.
+
+A new installation uses this until it has a mail server.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 class EmailBackend(BaseEmailBackend):
     """Writes each mail to a file in EMAIL_FILE_PATH.
 
-    The file's name is made from the Message-ID, so a mail that is sent again replaces its file.
+    The name of the file is made from the Message-ID, so a mail that is sent again replaces its earlier file.
     """
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:

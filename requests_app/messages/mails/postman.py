@@ -1,4 +1,4 @@
-"""Gives mails to the mail server over one connection, and reports each result in the product's own words."""
+"""Passes mails to the mail server over one connection, and reports each failure in the product's own words."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 class Refused(Exception):
     """The server will never accept this mail.
 
-    The text has only codes and the product's words, so it is safe to store.
+    The text contains only codes and words of the product, so it is safe to store.
     """
 
 
 class NotAccepted(Exception):
-    """The server did not accept this mail now. It accepts other mails."""
+    """The server does not accept this mail now, but it accepts other mails."""
 
 
 class Unreachable(Exception):
-    """The server did not answer, or refused the connection. Whether it would accept this mail is unknown."""
+    """The server did not answer, or refused the connection. So it is unknown whether it would accept this mail."""
 
 
 class Postman:
-    """Sends mails over a connection that it opens for the first mail.
+    """Sends mails over one connection, which it opens for the first mail.
 
-    `is_down` is set after a failure that the next mail would have too.
+    `is_down` becomes True after a failure that the next mail would have too.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Postman:
         self._hang_up()
 
     def send(self, mail: EmailMultiAlternatives) -> None:
-        """Send one mail. Raises Refused, NotAccepted or Unreachable."""
+        """Send one mail. Raise Refused, NotAccepted or Unreachable if the server did not accept it."""
         try:
             self._send(mail)
         except smtplib.SMTPRecipientsRefused as error:
@@ -120,9 +120,9 @@ def _judged(code: int, words: bytes | str, what: str) -> Refused | NotAccepted:
 
 
 def _coded(code: int, words: bytes | str, what: str) -> str:
-    """Return what failed, with the reply's code and its enhanced code (RFC 3463).
+    """Return what failed, with the code of the server's reply and its enhanced code (RFC 3463).
 
-    The text of the reply is left out, because it may quote secrets.
+    The text of the reply is left out, because it may contain secrets.
     """
     text = words.decode("ascii", "replace") if isinstance(words, bytes) else words
     enhanced = _ENHANCED.match(text)

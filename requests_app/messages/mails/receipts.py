@@ -1,4 +1,4 @@
-"""The receipts in the mail about a closed window: the proofs of the approvals and of the window's end."""
+"""Makes the receipts in the mail about a closed window: the proofs of the approvals, and of the window's end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST_UNSIGNED = 5_000
 
 
 class NotYet(Exception):
-    """The mail is not complete yet. The next attempt is `at`."""
+    """The mail can't be sent yet. The next attempt must be made at the time `at`."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True)
 class Receipt:
-    """A file to attach: its name, its text, and its act."""
+    """A file to attach: its name, its text, and the act that it proves."""
 
     name: str
     text: str
@@ -53,11 +53,12 @@ class Receipt:
 
 
 def of(message: OutboxMessage, at: datetime) -> list[Receipt]:
-    """Return the files to attach, in the order of the acts.
+    """Return the receipts to attach to a mail, in the order of the acts.
 
-    The list is empty if this mail has no receipts, or if none can be made. Only the customer's side gets receipts.
-    Raises NotYet while the entry that closed the window may still be signed in time. The mail does not wait for the
-    receipts of the decisions: their entries are older, so they are normally signed before.
+    Only the mail about a closed window has receipts, and only for the customer's side. For other mails the list is
+    empty, and it can be empty if no proof can be made. Raise NotYet while the entry about the window's end may still be
+    signed in time. The mail does not wait for the receipts of the decisions, because their entries are older and so
+    normally signed.
     """
     reader = message.person
     if message.topic != Topic.WINDOW_CLOSED or (reader is not None and reader.side != Person.Side.CUSTOMER):
@@ -93,7 +94,7 @@ def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime)
 
 
 def _decision(row: AccessRequest, seq: int) -> str:
-    """Return the proof of a decision, or "". The mail is sent without it, too."""
+    """Return the proof of a decision. If it can't be made, return "", and the mail is sent without this proof."""
     try:
         return str(log_proofs.proof(row.tenant, seq))
     except (NotFound, NotYetSigned, LogDamaged):
@@ -101,7 +102,7 @@ def _decision(row: AccessRequest, seq: int) -> str:
 
 
 def _sign(row: AccessRequest) -> None:
-    """Sign the log now, if this machine can. If that fails, the mail is still sent."""
+    """Sign the log now, if this machine can. If that fails, the mail is sent without the receipt."""
     try:
         if checkpoints.state(row.tenant_id).unsigned <= MOST_UNSIGNED:
             checkpoints.sign(row.tenant_id, at=clock.now())

@@ -1,7 +1,8 @@
-"""Gives mails to an SMTP server, with limits on the time of each dialogue and the length of each answer.
+"""Passes mails to an SMTP server, with limits on the time of each dialogue and on the length of each answer.
 
-The library limits only the time of each single read, and does not limit the lines of an answer. A server that sends a
-line every few seconds would block a worker for hours. A server with an endless greeting would fill the memory.
+Python's library limits only the time of each single read, and not the number of lines in an answer. So a server that
+sends a line every few seconds would block a worker for hours, and a server with an endless greeting would fill the
+memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _QUIT_SECONDS = 1.0
 
 
 class _Bounded(smtplib.SMTP):
-    """An SMTP dialogue in which every wait ends at `until`."""
+    """An SMTP connection on which every wait ends at the time `until`."""
 
     until: float = 0
     _incoming: outbound.Incoming | None = None
@@ -36,7 +37,7 @@ class _Bounded(smtplib.SMTP):
         super().__init__(host, port, timeout=timeout, **more)
 
     def allow(self, seconds: float) -> None:
-        """Set the limit for all following waits, in seconds from now."""
+        """Set the end of all following waits, as a number of seconds from now."""
         self.until = clock.monotonic() + seconds
 
     def send(self, s: Any) -> None:
@@ -78,7 +79,7 @@ class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
 
 
 class EmailBackend(smtp.EmailBackend):
-    """Django's backend, with limits on each dialogue."""
+    """Django's SMTP backend, with limits on each dialogue."""
 
     connection: _Bounded | None
 
@@ -92,7 +93,7 @@ class EmailBackend(smtp.EmailBackend):
         return bool(super()._send(email_message))  # type: ignore[misc]  # the stubs leave it out
 
     def _close_connection(self, connection: _Bounded) -> None:
-        """Send QUIT and close the connection. Any answer of the server, or none, is accepted."""
+        """Send QUIT and close the connection. It does not matter what the server answers, or whether it does."""
         try:
             connection.allow(_QUIT_SECONDS)
             connection.quit()

@@ -1,4 +1,7 @@
-"""Words for mails: plain text that is the same in both parts, and shows the hidden characters in texts of strangers."""
+"""Formats texts for mails. The plain part and the HTML part get the same words.
+
+In texts that other people wrote, hidden characters are made visible.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ WIDTH, INDENT = 76, 14
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of the table of facts: a label and one or more lines."""
+    """One row of a mail's table of facts: a label, and one or more lines."""
 
     label: str
     lines: list[str]
 
     @property
     def text(self) -> str:
-        """The row in plain text. The lines after the first are indented like the value."""
+        """The row as plain text. All lines after the first are indented to the column of the value."""
         first = f"{self.label}: ".ljust(INDENT)
         wrapped = [part for value in self.lines for part in _wrapped(value, WIDTH - INDENT)]
         return first + f"\n{' ' * INDENT}".join(wrapped)
@@ -39,7 +42,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Quote:
-    """A text that a person wrote, line by line. `is_cut` says whether its end is missing."""
+    """A text that a person wrote, as lines. `is_cut` says whether the end of the text is left out."""
 
     title: str
     lines: list[str]
@@ -56,7 +59,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def paragraphs(text: str) -> str:
-    """Wrap lines that are too long. Lines with an indent or a quotation mark ">" are already wrapped."""
+    """Wrap lines that are too long. Lines that begin with a space or with ">" are already wrapped."""
     lines = text.split("\n")
     return "\n".join("\n".join([raw] if raw[:1] in (" ", ">") else _wrapped(raw, WIDTH)) for raw in lines)
 
@@ -71,7 +74,7 @@ def line(text: object) -> str:
 
 
 def quote(title: str, text: str) -> Quote:
-    """Return the beginning of a longer text, with its line breaks."""
+    """Return the beginning of a longer text as a Quote, with the line breaks of the text."""
     shown, left = [], QUOTE_CHARS
     lines = text.strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for raw in lines[:QUOTE_LINES]:
@@ -90,25 +93,28 @@ def _shown(text: str) -> str:
 
 
 def name(person: Person) -> str:
-    """Return a person's name. A warning is added if it mixes alphabets; a hidden character is shown as its code."""
+    """Return a person's name for a mail. Hidden characters are shown as codes.
+
+    If the name mixes letters of different alphabets, a warning is added.
+    """
     if _text.is_mixed_script(person.name):
         return _("%(name)s (this name mixes letters of different alphabets)") % {"name": line(person.name)}
     return line(unicodedata.normalize("NFC", person.name))
 
 
 def who(person: Person, tenant_name: str = "") -> str:
-    """Return a name with the organisation: "Priya N. (Microsoft)"."""
+    """Return a person's name with their organisation, for example "Priya N. (Microsoft)"."""
     place = settings.PROVIDER_NAME if person.side == Person.Side.PROVIDER else tenant_name
     return f"{name(person)} ({line(place)})" if place else name(person)
 
 
 def when(at: datetime, now: datetime) -> str:
-    """Return "Tue 25 Nov, 14:05 CET", in the recipient's time zone."""
+    """Return an instant in the recipient's time zone, for example "Tue 25 Nov, 14:05 CET"."""
     return times.when_words(at, now)
 
 
 def short_when(at: datetime) -> str:
-    """Return "Tue 14:05 CET", for subjects, about an instant within a week."""
+    """Return an instant within a week in a form that is short enough for a subject, for example "Tue 14:05 CET"."""
     local = timezone.localtime(at)
     # Translators: an instant within a week, in the letters of Django's "date" filter: Tue 14:05
     return f"{dateformat.format(local, pgettext('instant of this week', 'D H:i'))} {times.zone_words(local)}"
@@ -119,7 +125,7 @@ def duration(seconds: float) -> str:
 
 
 def about_left(seconds: float) -> str:
-    """Return how much time is left, rounded to five minutes, or to one minute in the last half hour.
+    """Return how much time is left, rounded to 5 minutes. In the last half hour, round it to 1 minute.
 
     The mail shows the exact time beside it.
     """
@@ -128,7 +134,7 @@ def about_left(seconds: float) -> str:
 
 
 def reading(level: str, resources: list[Resource]) -> str:
-    """Return what the engineer wants to do, short enough for a subject: "read 1 mailbox"."""
+    """Return what the engineer wants to do, in words short enough for a subject, for example "read 1 mailbox"."""
     amount = sentences.amount(resources)
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
@@ -136,7 +142,7 @@ def reading(level: str, resources: list[Resource]) -> str:
 
 
 def level(level: str, resources: list[Resource]) -> str:
-    """Return what the level allows and what it does not allow."""
+    """Return what an engineer can do at this level of access, and what they can't do."""
     kinds = {str(resource.kind) for resource in resources}
     kind = kinds.pop() if len(kinds) == 1 else ""
     if level == Level.READ:
@@ -157,6 +163,6 @@ def ticket(row: Ticket) -> str:
 
 
 def grouped(digest: str) -> list[str]:
-    """Return a digest in groups of four characters, in lines that fit a phone."""
+    """Return a digest as lines of groups of four characters. The lines are short enough for a phone."""
     groups = [digest[start : start + 4] for start in range(0, len(digest), 4)]
     return [" ".join(groups[start : start + 8]) for start in range(0, len(groups), 8)]

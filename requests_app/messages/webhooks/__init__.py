@@ -1,1 +1,1 @@
-"""The body of a webhook message and its signature."""
+"""The bodies and the signatures of webhook messages."""

@@ -1,6 +1,6 @@
-"""The webhook message about an entry: which event, and the ids of the rows.
+"""Builds the webhook message about an entry of the log. It contains the event, and the ids of the rows.
 
-It never has content, or text that somebody wrote.
+It never contains content, or text that a person wrote.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Message:
-    """A webhook message. `id` is the same for every endpoint and every attempt, and `body` is exactly the signed text.
+    """A webhook message. `body` is exactly the text that is signed.
 
-    `about` is the id of the access request or of the ticket. Messages with the same `about` are sent in order.
+    `id` is the same for every webhook and every attempt. `about` is the id of the access request or the ticket.
+    Messages with the same `about` are sent one after another, in order.
     """
 
     id: str
@@ -58,19 +59,22 @@ def is_known(event: str) -> bool:
 
 
 def of(entries: Iterable[AuditEntry], log_id: UUID) -> list[Message]:
-    """Return the messages about entries of one log, in the order of the entries."""
+    """Return the messages about these entries of one log, in the order of the entries."""
     found = list(entries)
     tickets, shards = _tickets(found), Shards.of(log_id)
     return [_message(entry, shards, tickets.get(_about(entry))) for entry in found]
 
 
 def _about(entry: AuditEntry) -> UUID | None:
-    """Return the id of the ticket or of the access request that an entry is about."""
+    """Return the id of the ticket or the access request that an entry is about."""
     return UUID(entry.subject_id) if entry.subject_type == "ticket" else entry.correlation_id
 
 
 def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
-    """Return the tickets by their own ids and by the ids of their access requests. It needs two queries."""
+    """Return the fields of the tickets that entries are about, in two queries.
+
+    The keys are the ids of the tickets, and the ids of their access requests.
+    """
     about = {key for entry in entries if (key := _about(entry)) is not None}
     pairs = AccessRequest.objects.filter(pk__in=about, ticket__isnull=False).values_list("pk", "ticket_id")
     of_request = dict(pairs)
@@ -118,7 +122,7 @@ def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -
 
 
 def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
-    """Return who decided: a human, a client in the name of a human, or a deputy. The result has only ids."""
+    """Return who decided: a person, a client in the name of a person, or a deputy. The result contains only ids."""
     whose = _read(entry, "actor").get("for")
     people = detail.get("deputy_for_people")
     away = [str(each.get("id")) for each in people if isinstance(each, dict)] if isinstance(people, list) else []
@@ -128,15 +132,16 @@ def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime) -> Message:
-    """Return a test message. It has only the ids of the tenant and the webhook."""
+    """Return a test message. It contains only the ids of the tenant and the webhook."""
     data = {"tenant": str(tenant_id) if tenant_id else None, "webhook": str(webhook_id)}
     return Message(id=f"msg_{number}", type=TEST, body=_body(TEST, at, data))
 
 
 def id_of(entry: AuditEntry) -> str:
-    """Return an id from the hash of the entry. The hashed bytes have the log's id and the entry's number.
+    """Return the id of the message about an entry. It is made from the hash of the entry.
 
-    The number alone would not be unique: after a restore from a backup, another entry gets the same number.
+    The number of the entry would not be unique: after a restore from a backup, another entry gets the same number. The
+    hash covers the log's id and the entry's number.
     """
     return f"msg_{bytes(entry.leaf_hash).hex()[:32]}"
 
@@ -151,7 +156,7 @@ def _tenant(log_id: UUID) -> str | None:
 
 
 def _read(entry: AuditEntry, part: str = "detail") -> dict[str, Any]:
-    """Return the entry's detail or another part; {} if its bytes can't be read. Other code reports that."""
+    """Return the detail or another part of an entry. Return {} if its bytes can't be read; other code reports that."""
     try:
         found = json.loads(bytes(entry.canonical)).get(part)
     except (ValueError, AttributeError):

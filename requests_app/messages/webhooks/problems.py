@@ -1,4 +1,4 @@
-"""The reasons of failed attempts, in words."""
+"""Says in words why an attempt to deliver a webhook message failed."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _WORDS: dict[str, Promise] = {
 
 
 def problem_words(code: str) -> str:
-    """Return the words for a code; "" for no code. A code of a newer version is returned unchanged."""
+    """Return the words for a code, or "" for an empty code. A code of a newer version is returned unchanged."""
     return str(_WORDS.get(code, code))

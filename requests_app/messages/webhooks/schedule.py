@@ -1,4 +1,4 @@
-"""When a delivery is tried again, after the schedule of Standard Webhooks 1.0. Pure."""
+"""When a webhook message is sent again after a failure. The schedule follows Standard Webhooks 1.0."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ JITTER = 0.1
 
 
 def wait(failures: int) -> timedelta:
-    """Return how long to wait after this many failures. A random part makes sure that retries are spread out."""
+    """Return how long to wait after this many failures. A random part spreads the attempts of many messages."""
     step = STEPS[min(failures, len(STEPS)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing

@@ -16,7 +16,7 @@ def seal(keys: Keys) -> str:
 
 
 def opened(sealed: str) -> Keys:
-    """Return the decrypted keys. Raises Unreadable."""
+    """Return the decrypted keys. Raise Unreadable if they can't be decrypted."""
     try:
         return Keys.parse(*json.loads(_sealer().opened(sealed)))
     except (ValueError, TypeError):
@@ -24,7 +24,10 @@ def opened(sealed: str) -> Keys:
 
 
 def is_outdated(sealed: str) -> bool:
-    """Return whether a former key encrypted these keys. They must be encrypted again before that key is removed."""
+    """Return whether these keys were encrypted with a former key of the settings.
+
+    They must be encrypted again before that former key is removed from the settings.
+    """
     return _sealer().is_outdated(sealed)
 
 

@@ -1,4 +1,7 @@
-"""Standard Webhooks 1.0: the keys in the form that people copy, and the three headers of a message. Pure."""
+"""Standard Webhooks 1.0: the keys as people copy them, and the three headers of a message.
+
+Pure, except for new keys.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ MOST_BODY = 20_000
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """The keys of one endpoint: a secret that the receiver has too, and a key pair."""
+    """The keys of one webhook: a secret that the receiver also has, and a key pair."""
 
     secret: bytes
     private: bytes
@@ -32,7 +35,7 @@ class Keys:
 
     @classmethod
     def parse(cls, shared: str, private: str) -> Keys:
-        """Return keys from the form in which they are written. Raises ValueError."""
+        """Parse keys from the texts that people copy. Raise ValueError if a text is not such a key."""
         return cls(_bytes_of(SECRET, shared), _bytes_of(PRIVATE, private))
 
     @property
@@ -59,10 +62,10 @@ class Keys:
 
 
 def headers(message_id: str, at: datetime, body: bytes, keys: Sequence[Keys]) -> dict[str, str]:
-    """Return the headers of one attempt.
+    """Return the three headers of one attempt to deliver a message.
 
-    Each key signs twice: most libraries know only `v1`, and `v1a` needs no shared secret. During a rotation there are
-    two keys, and a receiver with one of them finds its signature.
+    Each key signs twice: as `v1`, because most libraries know only this, and as `v1a`, which needs no shared secret.
+    While keys are being replaced, there are two sets of keys, so a receiver that has one of them finds its signature.
     """
     timestamp = str(int(at.timestamp()))
     signed = b".".join([message_id.encode(), timestamp.encode(), body])
