@@ -188,9 +188,8 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 class Lines:
     """Limits the outgoing calls of a web process: at most `most` calls run or wait at the same time.
 
-    At most half of them run to one peer, and one peer can't have all the calls that wait. So if an identity provider
-    hangs, threads are left for pages and for other identity providers. A peer with several host names still has only
-    one limit.
+    At most half of them run to one peer, and one peer can't take all places. So if an identity provider hangs, threads
+    are left for pages and for other identity providers. A peer with several host names still has only one limit.
     """
 
     def __init__(self, most: int) -> None:

@@ -40,8 +40,7 @@ def code(secret: str, step: int) -> str:
 
 
 def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | None:
-    """Return the step to which this code belongs. Return None if the code is wrong, or if its step is not after
-    `after`.
+    """Return the step to which this code belongs. Return None if the code is wrong or its step is not after `after`.
 
     `after` is the step of the code that was used last. So nobody can use a code again that they watched somebody type
     (RFC 6238, section 5.2). The code is compared with every step, so that the time of the comparison reveals nothing.

@@ -18,8 +18,7 @@ LOOK_EVERY = 0.5
 
 
 class Waiting(HttpResponse):
-    """An answer that is not ready yet. The server calls `look` every LOOK_EVERY seconds until `look` returns the
-    answer.
+    """An answer that is not ready yet. The server calls `look` every LOOK_EVERY seconds until it returns the answer.
 
     The calls can come from any thread. The server closes this object when the answer is ready or the client has
     disconnected. The answer gets the headers of this object.

@@ -1,7 +1,4 @@
-"""The rows that a person can choose for an input of an act.
-
-The form offers only these rows, and the kernel checks it.
-"""
+"""The rows that a person can choose for an input of an act. Forms offer these rows, and the kernel refuses others."""
 
 from __future__ import annotations
 

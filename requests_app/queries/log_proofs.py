@@ -128,8 +128,7 @@ def require_receipt(row: AccessRequest, seq: int) -> None:
 
 
 def receipts_of(row: AccessRequest) -> list[tuple[int, str]]:
-    """Return the number and the event of each entry about this access request for which there is a receipt, oldest
-    first.
+    """Return the number and the event of each entry that has a receipt for this access request, oldest first.
 
     Both are read from the canonical bytes of the entry and not from the columns, because the receipt contains these
     bytes.

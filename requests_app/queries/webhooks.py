@@ -70,7 +70,7 @@ def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
 
 
 def deliveries(webhook: Webhook, *, state: str | None = None, before: object = None, limit: int = SHOWN) -> Deliveries:
-    """Return one page of the webhook's messages, or of those in one state. `before` is `older` of the page before."""
+    """Return one page of the webhook's messages, or of those in one state. `before` is `older` of the previous page."""
     rows = messages_of(webhook).order_by("-created_at", "-pk")
     if state is not None:
         rows = rows.filter(state=state)

@@ -53,8 +53,8 @@ class _Errors(DatabaseErrorWrapper):
 def _may_not_write(error: Any) -> bool:
     """Return whether the error says that a privilege on a table or another object is missing.
 
-    Row-level security refuses with the same error code. It is not meant here, because it points to a bug and not to an
-    outage.
+    Row-level security refuses with the same error code. For such a refusal, return False, because it points to a bug
+    and not to an outage.
     """
     is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
     return is_denied and error.diag.source_function == "aclcheck_error"

@@ -56,7 +56,7 @@ class Line:
         return True
 
     def _leave(self, called: threading.Event) -> bool:
-        """Leave the queue. Return True if this thread got the turn immediately before."""
+        """Leave the queue. Return True if this thread got the turn before it could leave."""
         with self._lock:
             if called.is_set():
                 return True
