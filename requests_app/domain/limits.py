@@ -20,7 +20,7 @@ INVITATION_FOR = timedelta(days=7)
 #: How long the link to a new mail address works.
 ADDRESS_CHANGE_FOR = timedelta(hours=24)
 PROPOSAL_FOR = timedelta(days=7)
-#: The most waiting invitations of a tenant, and how often one is sent: these mails go to people who did not ask.
+#: The most open invitations of a tenant, and how often each can be sent. These mails go to people who did not ask.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)
 #: The smallest and the largest number of days for which a tenant's log is retained.
@@ -30,8 +30,8 @@ COSIGNED_WITHIN_HOURS = (1, 168)
 #: How long a mute can last, in hours. A mute that everybody forgot is over the next day.
 MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)
-#: The most access requests of one engineer to one tenant that wait, and that are raised within an hour. More would tire
-#: the approvers.
+#: The most access requests that one engineer can have waiting at one tenant, and can raise there within an hour. More
+#: would tire the approvers.
 PENDING_MAX, HOURLY_MAX = 10, 20
 #: The number of access requests for which one recipient gets separate mails within this time. Further access requests
 #: share one mail.

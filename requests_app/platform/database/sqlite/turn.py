@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
-#: Seconds between two attempts of the next one to write, and the longest time between two checks of the others.
+#: The shortest and the longest pause between two attempts of a process to be the next that writes, in seconds. The
+#: process that is next uses the shortest pause.
 LOOK, SELDOM = 0.0003, 0.004
 #: If the process that is next is frozen, it must not block the others. They wait for it at most this long.
 NEXT_FOR = 1.0
