@@ -38,7 +38,10 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class LogCursor:
-    """The position of a page. Its entries are older than `before`, or newer than `after`; with neither, the newest."""
+    """The position of a page. Its entries are older than entry `before`, or newer than entry `after`.
+
+    Without both, it is the page with the newest entries.
+    """
 
     before: int | None = None
     after: int | None = None

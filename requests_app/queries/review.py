@@ -135,7 +135,10 @@ def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
-    """Return the newest content accesses under a grant. A list appears once: its request is left out."""
+    """Return the newest content accesses under a grant.
+
+    For a list, return only its result and not the request for it.
+    """
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
     return list(looks.order_by("-at", "-pk")[:limit])

@@ -64,7 +64,7 @@ def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
 def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None) -> list[Passkey]:
     """Return the person's passkeys of this site that may sign a decision about this tenant.
 
-    Such a passkey is in use, and was introduced in the log of the person's side. With `counts_for`, return only the
+    Such a passkey is in use, and the log of the person's side has an entry about it. With `counts_for`, return only the
     passkeys that the rules of that tenant accept.
     """
     log = tenant_id if actor.side is Side.CUSTOMER else PROVIDER_LOG
