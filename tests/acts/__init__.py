@@ -1,6 +1,7 @@
-"""The cases of all acts: each module of declarations has one module here. All modules in this directory are loaded.
+"""The cases of all acts. Each module of declarations in the product has one module of cases here.
 
-The name of a case is the name of its act, with what is special if needed: "remove_client by staff, of a tenant".
+All modules in this directory are loaded. A case is named after its act. If an act has several cases, the name also says
+what is special: "remove_client by staff, of a tenant".
 """
 
 from __future__ import annotations
@@ -19,5 +20,5 @@ for _module in iter_modules(__path__):
 
 
 def act_of(name: str) -> str:
-    """Return the name of the act from the name of a case."""
+    """Return the name of the act that a case, given by its name, is about."""
     return re.split(r" by |, ", name)[0]

@@ -1,4 +1,4 @@
-"""A case of an act: the same act on the same kind of row, once through each interface."""
+"""A case of an act: does the same act on the same kind of row through each interface that offers the act."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Call = Callable[[Cast, Caller, Any], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """`prepare` makes the row. Each other function does the same act on the row through one interface."""
+    """One act. `prepare` makes the row, and each other function does the act on the row through one interface."""
 
     #: None is a client of the provider, which can use neither pages nor the administration.
     who: str | None

@@ -22,7 +22,7 @@ def _out_of_office(cast: Cast) -> str:
 
 
 def week_from(at: dt.datetime) -> dict[str, dt.datetime]:
-    """Return a period in whole minutes, as the form's fields accept it."""
+    """Return a period of a week in whole minutes, which the form's fields accept."""
     begin = at.replace(second=0, microsecond=0) + dt.timedelta(hours=1)
     return {"from_at": begin, "until_at": begin + dt.timedelta(days=7)}
 

@@ -1,6 +1,4 @@
-"""Cases of acts of staff on things that all tenants share: plans, services, resources, queues and the provider’s
-people.
-"""
+"""Cases of acts of staff on what all tenants share: plans, services, resources, queues and the provider’s people."""
 
 from __future__ import annotations
 

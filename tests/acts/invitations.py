@@ -15,7 +15,7 @@ from tests.cast import Cast
 
 
 def _first_invited(cast: Cast) -> Any:
-    """Invite the first person of a tenant without people, as staff."""
+    """As staff, invite the first person of a tenant that has no people."""
     return operations.invite_person(
         bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
     )

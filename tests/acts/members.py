@@ -1,4 +1,4 @@
-"""Cases of acts on a tenant’s people and their roles, by people and by a directory."""
+"""Cases of acts on a tenant’s people and their roles. People do these acts, and directories do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.passkeys import enrolled
 
 
 def _person_act(act: str, role: str = "") -> Callable[[Cast, Client, Any], Any]:
-    """Press a button on the page of `row`, which is one of the tenant's people."""
+    """Return a function that presses a button on the page of one of the tenant's people."""
     return lambda cast, client, row: client.post(
         reverse("web:person", args=[cast.contoso.pk, row.pk]), {"act": act, "role": role}
     )
@@ -56,7 +56,7 @@ SCIM_CHANGE = {
 
 
 def _handed_over(cast: Cast) -> dict[str, Any]:
-    """Return the input that takes the role of approver from Alan and gives it to Mia."""
+    """Return the input of a change that takes the role of approver from Alan and gives it to Mia."""
     return {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [

@@ -1,4 +1,4 @@
-"""Cases of acts of people on their own accounts."""
+"""Cases of acts that people do on their own accounts."""
 
 from __future__ import annotations
 

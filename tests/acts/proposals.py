@@ -20,7 +20,7 @@ def _proposals(cast: Cast) -> str:
 
 
 def _proposed(cast: Cast) -> Any:
-    """Propose a change as the administrator, under two-person control."""
+    """Switch two-person control on, propose a change as the administrator, and return the proposal."""
     operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
     with pytest.raises(ChangeProposed) as outcome:
         operations.give_role(cast.contoso.pk, cast.mia.pk, role="approver", actor=cast.as_("ines"))
@@ -28,7 +28,7 @@ def _proposed(cast: Cast) -> Any:
 
 
 def _announced(cast: Cast) -> Any:
-    """Propose a change as another member of the staff."""
+    """Propose a change as a member of staff, and return the proposal. The case's actor is another member."""
     cast.colleague()
     with pytest.raises(ChangeProposed) as outcome:
         operations.make_staff(cast.erik.pk, actor=cast.as_("sten"))

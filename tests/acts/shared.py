@@ -1,4 +1,4 @@
-"""Rows and calls that cases of several kinds of acts need."""
+"""Rows and calls that cases in several modules need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def by_button(model: str, act: str, **form: Any) -> Callable[[Cast, Client, Any]
 
 
 def of_tenant(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
-    """Submit a form to the page of `row`, which is a webhook or a client."""
+    """Return a function that submits a form on a tenant's page of a webhook or a client."""
     return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
 
 
@@ -40,7 +40,7 @@ TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"
 
 
 def by_azure(verdict: str, reason: str) -> Call:
-    """Make the same decision through Azure's contract, which has no ETag."""
+    """Return a call that makes a decision through Azure's contract. That contract has no ETag."""
     return lambda cast, caller, row: caller.post(
         f"/subscriptions/{row.tenant_id}{AZURE}/requests/{row.pk}/updateApproval?{VERSION}",
         {"status": verdict, "reason": reason},

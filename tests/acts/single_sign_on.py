@@ -1,4 +1,4 @@
-"""Cases of acts on how a tenant’s people sign in, and the sign-in itself."""
+"""Cases of acts on a tenant’s single sign-on, and of the sign-in itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _domain(cast: Cast) -> Any:
 
 
 def _sign_on(cast: Cast, row: Any, actor: Actor, issuer: str = "https://idp.example") -> Any:
-    """Set up a connection, or change it if `row` is given."""
+    """Set up the tenant's connection. If `row` is given, change it instead."""
     fields: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
     connection, was = operations.Connection(issuer=issuer, **fields), row.changed_at if row else None
     return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=actor)
@@ -51,12 +51,12 @@ def _identity(cast: Cast) -> Identity:
 
 
 def _own_identity(cast: Cast) -> Identity:
-    """Return the identity of one of the provider's people."""
+    """Return the identity of a person of the provider."""
     return Identity.objects.create(issuer="https://idp.example", subject="s", person=cast.priya, linked_at=clock.now())
 
 
 def _with_file(call: Callable[[], Any]) -> Any:
-    """Call with a patched look-up, as if the domain's web server showed the challenge."""
+    """Run `call` as if the domain's web server showed the right challenge."""
     with patch.object(domains, "problem", lambda name, challenge, *, peer: ""):
         return call()
 

@@ -25,7 +25,7 @@ def _call_yes_rule(cast: Cast, caller: Caller, row: Any) -> Any:
 
 
 def _call_cap(cast: Cast, caller: Caller, row: Any) -> Any:
-    """Read the tenant's settings, and change exactly this version."""
+    """Read the tenant's settings over the API, and change them with the ETag that this call returned."""
     path = f"tenants/{cast.contoso.pk}"
     return caller.patch(path, {"longest_window_seconds": 3600}, If_Match=caller.get(path)["ETag"])
 

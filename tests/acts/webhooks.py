@@ -29,7 +29,7 @@ def _off_webhook(cast: Cast, by: str = "ines") -> Webhook:
 
 
 def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
-    """Return a test message that was sent and failed."""
+    """Return a test message of a webhook. It was sent, and failed."""
     message = operations.send_webhook_test(_webhook(cast, by).pk, actor=cast.as_(by))
     OutboxMessage.objects.filter(pk=message.pk).update(state="parked")
     return message
