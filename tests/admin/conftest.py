@@ -1,4 +1,4 @@
-"""A signed-in member of staff, and rows in every table of the administration."""
+"""A browser in which staff are signed in, and rows in every table of the administration."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ EVIDENCE = [
 
 
 def address(model: Any, page: str = "changelist", *args: object) -> str:
-    """Return the address of a page of the administration. A key made of bytes is encoded in base 64."""
+    """Return the URL of a page of the administration. A primary key made of bytes is encoded in base 64."""
     keys = [quote(b64encode(arg).decode()) if isinstance(arg, bytes) else arg for arg in args]
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=keys)
 
@@ -82,15 +82,15 @@ def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
 
 @pytest.fixture
 def staff(cast: Cast) -> Client:
-    """Return the browser of Stella.
+    """Return a browser in which Stella is signed in.
 
-    She is staff and a superuser, and being a superuser must not give her more rights.
+    She is staff and also a superuser. Being a superuser must not give her more rights.
     """
     return signed_in(cast, "stella")
 
 
 def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@contoso.example") -> OutboxMessage:
-    """Add one mail in the state that it has after a worker has sent it."""
+    """Add one mail that looks as a worker leaves it after sending."""
     first, at = OutboxMessage.objects.first(), clock.now()
     about = first.about if first else cast.contoso.pk
     number = OutboxMessage.objects.count()
@@ -181,7 +181,7 @@ def add_tenant(cast: Cast, number: int) -> None:
 
 
 def add_alarm(number: int) -> None:
-    """Add a log with all kinds of signing rows: it was signed, restarted once, refused, and checked."""
+    """Add a log with every kind of signing row: it was signed, restarted once after damage, refused, and checked."""
     tenant, at = Tenant.objects.get(slug=f"tenant-{number}"), clock.now()
     assert checkpoints.sign(tenant.pk, at=at) is not None
     signed = {"signed": 9, "found": 7}
@@ -193,7 +193,7 @@ def add_alarm(number: int) -> None:
 
 
 def add_witness(cast: Cast, number: int) -> None:
-    """Add a witness that has cosigned. The tenants take turns, because no tenant can have more than ten."""
+    """Add a witness that has cosigned. It belongs to the next tenant in turn, because a tenant can have only ten."""
     slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
     tenant, small = cast.tenants[slug], SmallWitness(f"w{number}.example")
     url = f"https://w{number}.example/"
@@ -205,9 +205,9 @@ def add_witness(cast: Cast, number: int) -> None:
 
 
 def add_webhook(cast: Cast, number: int) -> None:
-    """Add a webhook of the provider or of a tenant, with a message that failed once.
+    """Add a webhook of the provider or of a tenant, with a message that has failed once.
 
-    No tenant can have more than ten.
+    The tenants take turns, because a tenant can have only ten.
     """
     by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
     pk = cast.tenants[tenant].pk if tenant else None
@@ -229,7 +229,7 @@ def add_caller(cast: Cast, number: int) -> None:
 
 
 def populate(cast: Cast, rounds: int) -> None:
-    """Add this number of rows to every table that grows."""
+    """Add this number of rows to every table whose rows increase in use."""
     for number in range(rounds):
         base = Task.objects.count()
         ticket = cast.ticket(title=f"Ticket {base}")
@@ -259,7 +259,7 @@ def populate(cast: Cast, rounds: int) -> None:
 
 
 def fill(cast: Cast) -> bytes:
-    """Add at least two rows to each table. Return the file of heads, which is outside of the database."""
+    """Add at least two rows to each table. Return the content of the file of heads, which is outside the database."""
     populate(cast, 2)
     schedules.sync(clock.now())
     bell.ring()
@@ -272,7 +272,7 @@ def fill(cast: Cast) -> bytes:
 
 @pytest.fixture
 def world(cast: Cast) -> Cast:
-    """Return the cast, with at least two rows in each table."""
+    """Return the cast. Each table has at least two rows."""
     heads = MEMORY.call("two rows in each table of the administration", lambda: fill(cast))
     Path(settings.LOG_HEADS_FILE).write_bytes(heads)
     # A process that has signed has also read the log's name.

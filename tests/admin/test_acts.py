@@ -1,4 +1,4 @@
-"""The acts of staff: each uses its operation, writes its entry, and shows the operation's refusals."""
+"""The acts of staff in the administration: each calls its operation, writes its entry, and shows refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEW_PASSWORD = "a quite long first password 7"
 
 
 def newest() -> tuple[Any, str, str, str]:
-    """Return tenant, event, interface and actor of the newest entry."""
+    """Return the tenant, event, interface and actor of the newest log entry."""
     entry = AuditEntry.objects.order_by("-id").first()
     assert entry is not None
     return entry.tenant_id, entry.event, entry.door, entry.actor_name
@@ -49,7 +49,7 @@ def messages(answer: Any) -> list[str]:
 
 
 def choose(client: Client, model: Any, act: str, *rows: Any) -> Any:
-    """Select these rows in a list, and press the list's button."""
+    """Select these rows in a list of the administration, and press a button of the list."""
     body = {"action": act, "_selected_action": [str(row.pk) for row in rows], "index": "0"}
     return client.post(address(model), body)
 
@@ -158,7 +158,7 @@ def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_n
 
 @pytest.mark.parametrize("role", ["approver", "administrator", "auditor", "member"])
 def test_staff_give_no_role_in_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
-    """Neither the tenant's page nor the person's page lets staff give a role.
+    """Staff can give a role neither on the tenant's page nor on the person's page.
 
     Otherwise the provider could make somebody an approver.
     """
@@ -351,7 +351,7 @@ def test_a_form_that_is_not_filled_in_does_nothing(cast: Cast, staff: Client) ->
 
 
 def test_somebody_who_lost_their_rights_meanwhile_is_refused_by_the_operation(cast: Cast, staff: Client) -> None:
-    """The page checks the person's rights, and the operation checks them again later."""
+    """The page has already checked the person's rights. The operation checks them again."""
     grant = cast.opened()
     actor = cast.as_("stella", door="admin")
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)

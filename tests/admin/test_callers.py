@@ -1,4 +1,4 @@
-"""The acts of staff on callers of the API. Staff manage the provider's clients, and can end all others."""
+"""What staff can do to callers of the API: manage the provider's clients, and end all others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_customers_client_can_be_ended_and_nothing_else(cast: Cast, staff: Bro
 
 
 def test_the_account_of_a_client_is_no_person_to_be_managed(cast: Cast, staff: Browser) -> None:
-    """Otherwise staff could switch on only the account of a removed client, and its old secret would work again."""
+    """If staff could switch on the account of a removed client, its old secret would work again."""
     client, secret = client_of(cast, "contoso")
     operations.remove_client(client.pk, actor=cast.as_("ines"))
     account = client.account

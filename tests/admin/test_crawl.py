@@ -1,4 +1,4 @@
-"""Every list and every row's page of the administration, opened by staff, with few rows and with many."""
+"""Staff open every list and every row's page of the administration, once with few rows and once with many."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_lists_and_pages_of_rows_show_and_their_links_work_in_both_directions(world: Cast, staff: Client) -> None:
-    """Open each list, three rows of it, and every link inside the administration from the page of the first row."""
+    """Open each list, three of its rows, and every link to the administration on the first row's page."""
     pages: dict[str, Any] = {}
 
     def opened(url: str) -> Any:

@@ -1,4 +1,4 @@
-"""The first page of the administration: each number is right and links to its rows. More rows cost no more queries."""
+"""The administration's first page: each number is right and links to its rows. More rows need no more queries."""
 
 from __future__ import annotations
 

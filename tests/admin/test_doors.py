@@ -1,4 +1,4 @@
-"""Only staff can open an address under /admin/."""
+"""Only staff can open URLs under /admin/."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS = {"object_id": "1", "act": "change", "pk": str(uuid4()), "app_label": "re
 
 
 def addresses(patterns: list[Any] | None = None, before: str = "/admin/") -> Iterator[str]:
-    """Yield every address below /admin/, with its variable parts filled in."""
+    """Yield every URL below /admin/, with values for its variable parts."""
     for pattern in admin.site.urls[0] if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             yield from addresses(pattern.url_patterns, before + str(pattern.pattern))

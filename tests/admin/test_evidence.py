@@ -1,4 +1,4 @@
-"""Nobody, not even a superuser, can change, add or delete evidence with a form of the administration."""
+"""No form of the administration can add, change or delete evidence, not even for a superuser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def snapshot() -> dict[str, list[dict[str, Any]]]:
-    """Return every column of every row of the administration, without pickled columns."""
+    """Return all rows of every table that the administration shows, without the columns that are pickled."""
     pickles = ("args", "kwargs", "result")
     found = {}
     for model in MODELS:
@@ -75,7 +75,10 @@ def test_the_permissions_say_so_too(rf: Any, cast: Cast) -> None:
 
 
 def test_only_the_portals_own_classes_are_registered() -> None:
-    """Forms of libraries change rows without an operation. With django-q2's form, staff could schedule any function."""
+    """Forms of other libraries would change rows without an operation.
+
+    With django-q2's form, staff could schedule any function of Python.
+    """
     import allauth.account.admin
     import django_q.admin  # noqa: F401 - importing this module would register its classes
     from allauth.account.models import EmailAddress

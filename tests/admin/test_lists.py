@@ -1,4 +1,4 @@
-"""Lists of the administration: search, filters, dates and pages; and the page of a row."""
+"""Lists of the administration (search, filters, dates, pages), and the page of a row."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_other_rows_are_found_too(cast: Cast, staff: Client) -> None:
 
 @pytest.mark.parametrize("typed", ["priya", "contoso", "AR-2345-6789", "somebody@x.example", "x"])
 def test_a_search_of_a_large_table_reads_no_text_of_it(cast: Cast, staff: Client, typed: str) -> None:
-    """LIKE over a million rows takes seconds. On tenants and people it is fast."""
+    """A search with LIKE over a million rows takes seconds. In the small tables of tenants and people it is fast."""
     with CaptureQueriesContext(connection) as queries:
         found(staff, AccessRequest, q=typed)
     large = [query["sql"] for query in queries if 'FROM "requests_app_accessrequest"' in query["sql"]]
@@ -178,7 +178,7 @@ def test_an_entry_shows_its_record_its_hash_and_its_access_request(cast: Cast, s
 
 
 def test_an_entry_that_is_not_what_was_hashed_says_so(cast: Cast, staff: Client) -> None:
-    """Triggers refuse changes of an entry, so the test inserts a wrong one."""
+    """The database's triggers refuse to change an entry, so the test inserts one with a wrong hash."""
     cast.submitted()
     whole = AuditEntry.objects.first()
     wrong = AuditEntry(**{f.attname: getattr(whole, f.attname) for f in AuditEntry._meta.concrete_fields})
@@ -262,7 +262,7 @@ def explode() -> None:
 
 
 class Bomb:
-    """An object that runs a function when it is unpickled."""
+    """An object that runs a function if somebody unpickles it."""
 
     def __reduce__(self) -> Any:
         return (explode, ())

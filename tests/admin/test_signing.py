@@ -1,4 +1,4 @@
-"""The administration's pages about a log that the signer refused: the alarm, the instructions and the tombstone."""
+"""The administration's pages for a log that the signer refuses: the alarm, the instructions and the tombstone."""
 
 from __future__ import annotations
 

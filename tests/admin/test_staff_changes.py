@@ -1,4 +1,4 @@
-"""Changes that weaken customers: one member of staff proposes a change, another confirms or withdraws it."""
+"""Changes by staff that reduce a customer's protection: one member proposes, another confirms or withdraws."""
 
 from __future__ import annotations
 
