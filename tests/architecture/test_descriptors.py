@@ -1,8 +1,8 @@
-"""No product code copies or closes a descriptor that SQLite may own, or opens SQLite's files itself.
+"""No module of the product copies or closes a file descriptor that SQLite may own, or opens SQLite's files itself.
 
-If a process closes any descriptor of a file, POSIX drops all `fcntl` locks of this process on the file. SQLite uses
-these locks. If a process closes a copy of SQLite's descriptor, or opens and closes the file, a second writer can write
-at the same time and corrupt the database.
+If a process closes any descriptor of a file, POSIX drops all `fcntl` locks of this process on the file. SQLite depends
+on these locks. If a process closes a copy of SQLite's descriptor, or opens and closes SQLite's file, two processes
+could write at the same time and corrupt the database.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _calls(nodes: Nodes) -> Iterator[str]:
 
 
 def _imported(nodes: Nodes) -> Iterator[str]:
-    """Yield the names that `from os import dup` makes callable without the module."""
+    """Yield the names that an import makes callable without the module's name, as in `from os import dup`."""
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{each.name}" for each in node.names)
@@ -70,7 +70,7 @@ def _texts(nodes: Nodes) -> Iterator[str]:
 
 
 def uses_of_numbers(nodes: Nodes) -> set[str]:
-    """Return calls that copy or close a descriptor by its number, and directories that list descriptors."""
+    """Return calls that copy or close a descriptor by its number, and paths of directories that list descriptors."""
     found = {
         name
         for name in (*_calls(nodes), *_imported(nodes))
@@ -83,7 +83,7 @@ def uses_of_numbers(nodes: Nodes) -> set[str]:
 
 
 def opens_beside_a_place(nodes: Nodes) -> bool:
-    """Return whether the module knows the path of an SQLite file and opens or copies files."""
+    """Return whether a module knows the path of an SQLite file and also opens or copies files."""
     named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     named |= {node.id for node in nodes if isinstance(node, ast.Name)}
     texts = [*_texts(nodes)]

@@ -1,4 +1,4 @@
-"""Generated documents agree with the code."""
+"""Documents that are generated from the code are up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from requests_app.management.commands import lifecycle_docs
 
 
 def test_the_life_cycle_in_the_docs_is_the_tables() -> None:
-    """The table of acts in the docs also agrees with the declarations."""
+    """The document of the life cycle equals the table of transitions. Its table of acts equals the declarations."""
     call_command("lifecycle_docs", check=True)
 
 

@@ -1,4 +1,4 @@
-"""A loop over cases reports every failing case, and fails if it has no cases."""
+"""A loop over cases reports every case that fails. A loop without cases fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project's rules for its source code. For each rule, a test proves that the check finds an offence."""
+"""The project's rules for its source code. For each rule, another test shows that its check finds an offence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Rule = Callable[[Nodes], list[int]]
 
 
 def state_assignments(nodes: Nodes) -> list[int]:
-    """Return lines that set `.state` by assignment, with setattr, or with a queryset's update()."""
+    """Return the lines that set `.state`: by assignment, with setattr, or with a queryset's update()."""
     lines = []
     for node in nodes:
         line = getattr(node, "lineno", 0)
@@ -54,7 +54,7 @@ def state_assignments(nodes: Nodes) -> list[int]:
 
 
 def clock_readings(nodes: Nodes) -> list[int]:
-    """Return lines that read the time: datetime.now, timezone.now, time.time, auto_now, Now()."""
+    """Return the lines that read the time: datetime.now, timezone.now, time.time, auto_now, Now()."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Call):
@@ -75,7 +75,7 @@ def clock_readings(nodes: Nodes) -> list[int]:
 
 
 def entry_writings(nodes: Nodes) -> list[int]:
-    """Return lines that create or write audit entries."""
+    """Return the lines that create or write audit entries."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Call):
@@ -93,7 +93,7 @@ def entry_writings(nodes: Nodes) -> list[int]:
 
 
 def offhand_states(nodes: Nodes) -> list[int]:
-    """Return lines that set `.state` to anything except the target of a transition."""
+    """Return the lines that set `.state` to something other than the target of a transition."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -109,9 +109,9 @@ def offhand_states(nodes: Nodes) -> list[int]:
 
 
 def host_readings(nodes: Nodes) -> list[int]:
-    """Return lines that build an address from the Host header.
+    """Return the lines that build a URL from the Host header.
 
-    The caller writes this header, so use addresses.absolute().
+    The caller chooses this header, so code must use addresses.absolute() instead.
     """
     names = ("build_absolute_uri", "get_host", "get_current_site")
     return [
@@ -122,7 +122,7 @@ def host_readings(nodes: Nodes) -> list[int]:
 
 
 def judgements(nodes: Nodes) -> list[int]:
-    """Return lines that call a check that refuses: `policy.require…`, `standing.require…`."""
+    """Return the lines that call a check which can refuse: `policy.require…`, `standing.require…`."""
     return [
         node.lineno
         for node in nodes
@@ -134,7 +134,7 @@ def judgements(nodes: Nodes) -> list[int]:
 
 
 def role_checks(nodes: Nodes) -> list[int]:
-    """Return lines that check a role: `require_staff` and `require_role`."""
+    """Return the lines that check a role: `require_staff` and `require_role`."""
     return [
         node.lineno
         for node in nodes
@@ -143,14 +143,14 @@ def role_checks(nodes: Nodes) -> list[int]:
 
 
 def breaches(rule: Rule, *, allowed: Collection[str] = ()) -> dict[str, list[int]]:
-    """Return the lines of the product that break a rule, by file, without the allowed files."""
+    """Return, by file, the lines of the product that break a rule. Files in `allowed` are left out."""
     found = {name_of(path): rule(nodes_of(path)) for path in modules(with_migrations=False)}
     assert found.keys() >= {*allowed}, "an exception names a file that is not there"
     return {name: lines for name, lines in found.items() if lines and name not in allowed}
 
 
 def test_no_page_judges() -> None:
-    """A page shows the result of a query, and shows an operation's refusal (ADR 85)."""
+    """A page only shows what a query returns, and the refusal that an operation raises (ADR 85)."""
     judging = breaches(judgements)
     assert {name for name in judging if name.startswith("requests_app/doors/web/")} == set()
 
@@ -172,8 +172,9 @@ ASK_FOR_A_ROLE = {
 
 
 def test_the_kernel_asks_for_the_role_and_no_act_does() -> None:
-    """A role check before the row is known could write no refusal into the log, and could differ from the declaration
-    (ADR 83).
+    """The kernel checks the role once it knows the row, so that it can write a refusal into the log.
+
+    A check in an act could also differ from the act's declaration (ADR 83).
     """
     found = {
         f"{path.stem}.{function.name}"
@@ -194,7 +195,7 @@ def test_only_the_kernel_assigns_a_state() -> None:
 
 
 def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
-    """Otherwise a module could use the kernel for a transition that is not in the table."""
+    """Otherwise a module could make the kernel do a transition that is not in the table."""
     kernel = nodes_of(ROOT / KERNEL)
     assert len(state_assignments(kernel)) == 4
     assert offhand_states(kernel) == []
@@ -244,7 +245,7 @@ KINDS: dict[str, type[Contract]] = {
 
 
 def contracts() -> Iterator[Contract]:
-    """Yield the contracts of pyproject.toml."""
+    """Yield the import contracts in pyproject.toml."""
     found: dict[str, Any] = read_configuration(str(ROOT / "pyproject.toml"))
     for options in found["contracts_options"]:
         yield KINDS[options["type"]](options["name"], found["session_options"], options)
@@ -255,9 +256,9 @@ def module_of(path: str) -> str:
 
 
 def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
-    """Return the contracts that are broken if the product's modules have only these imports.
+    """Return the names of the contracts that would be broken if the product had only these imports.
 
-    `more` is one additional module.
+    `more` is the name of one more module.
     """
     graph = grimp.ImportGraph()
     for path in modules():

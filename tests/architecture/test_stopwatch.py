@@ -1,4 +1,4 @@
-"""A test is repeated only if the time was wrong, and the report shows how often."""
+"""A test is repeated only if it took too long, and the report shows how often it was repeated."""
 
 from __future__ import annotations
 
