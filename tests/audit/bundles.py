@@ -1,4 +1,4 @@
-"""Evidence bundles for tests: made, unpacked, changed, and checked with the verifier that customers use."""
+"""Evidence bundles for tests: makes, unpacks and changes them, and checks them with the customers' verifier."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def files_of(bundle: bytes) -> Files:
 
 
 def zipped(files: Files, *, honest: bool = True) -> bytes:
-    """Return the files as a bundle. Without `honest`, the manifest still lists the hashes of the unchanged files."""
+    """Pack the files as a bundle, with a new manifest.
+
+    Without `honest`, the manifest keeps the original files' hashes.
+    """
     if honest:
         files = relisted(files)
     out = io.BytesIO()
@@ -58,8 +61,8 @@ def records(raw: bytes) -> list[Any]:
 def run_verifier(*words: str) -> tuple[int, str, str]:
     """Run a command of the verifier in this process. Return its exit status, its output and its errors.
 
-    As a separate program, it would load its modules again for each bundle. tests/verify/test_command_line.py is about
-    the program.
+    A separate program would load its modules again for each bundle. tests/verify/test_command_line.py tests the
+    program.
     """
     out, errors = io.StringIO(), io.StringIO()
     try:
@@ -72,7 +75,7 @@ def run_verifier(*words: str) -> tuple[int, str, str]:
 
 
 def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """Return the verifier's exit status and verdict. The verifier gets the log's key."""
+    """Verify a bundle with the log's key. Return the verifier's exit status and its verdict."""
     path = place / "evidence.zip"
     path.write_bytes(bundle)
     origins = [log["origin"] for log in manifest_of(files_of(bundle))["logs"]]

@@ -1,4 +1,4 @@
-"""Close a damaged shard or remove old entries in a test, and write the entry about it."""
+"""Closes damaged shards and removes old entries for tests, and writes the entries about both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.operations import log_care
 
 
 def say(tenant_id: UUID, event: str, detail: dict[str, Any], *, at: dt.datetime) -> None:
-    """Write an entry about the log into the log, inside the caller's transaction."""
+    """Write an entry about the log itself. Call it in a transaction."""
     entry = recorder.Witnessed(
         tenant_id=tenant_id,
         event=event,
@@ -33,7 +33,7 @@ def say(tenant_id: UUID, event: str, detail: dict[str, Any], *, at: dt.datetime)
 
 
 def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
-    """Close the current shard as the command does. Return the tombstone's detail."""
+    """Close the current shard, as the product's command does. Return the tombstone's detail."""
     with transaction.atomic():
         recorder.lock(tenant_id)
         detail = checkpoints.close_shard(tenant_id, at=at)
@@ -42,7 +42,7 @@ def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def prune(tenant_id: UUID, seq: int) -> None:
-    """Remove the entries before this number, as the task does when they are 40 days old."""
+    """Remove the entries below this number, as the product's task does when they are 40 days old."""
     if not Tenant.objects.filter(pk=tenant_id).update(log_retention_days=30):
         plan, _is_new = Plan.objects.get_or_create(name="E5")
         Tenant.objects.create(

@@ -1,7 +1,7 @@
 """A strict reader of the Common Event Format, written from "Implementing ArcSight CEF" (version 0 of the format).
 
-It reads character by character and accepts only what the format defines: seven header fields, escapes where they are
-allowed, keys of letters and digits, and known keys with the type and length of the extension dictionary.
+It reads one character after the other, and accepts only what the format defines: seven header fields, escapes where
+they are allowed, keys of letters and digits, and known keys with the type and length of the extension dictionary.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Event:
     extension: dict[str, str] = field(default_factory=dict)
 
     def labelled(self) -> dict[str, str]:
-        """Return the custom fields by label."""
+        """Return the values of the custom fields by their labels."""
         found = self.extension
         return {found[f"{key}Label"]: value for key, value in found.items() if f"{key}Label" in found}
 
@@ -75,7 +75,7 @@ def read(line: str) -> Event:
 
 
 def _header(line: str) -> tuple[list[str], str]:
-    """Read seven fields, each ended by a pipe. Only backslash and pipe can be escaped."""
+    """Read seven fields, which each end with a pipe. Only a backslash and a pipe can be escaped."""
     parts, part, letters = [], "", iter(enumerate(line))
     for place, letter in letters:
         if letter == "\\":
@@ -97,7 +97,7 @@ _ESCAPES = {"\\": "\\", "=": "=", "n": "\n", "r": "\r"}
 
 
 def _extension(text: str) -> dict[str, str]:
-    """Read pairs of key and value. An unescaped equal sign ends a key, and the key begins after the last space."""
+    """Read pairs of key and value. A key ends at an unescaped equal sign, and begins after the space before it."""
     found: dict[str, str] = {}
     key, value, letters = "", "", iter(text)
     for letter in letters:

@@ -1,4 +1,4 @@
-"""The fast encoder writes the same canonical bytes as the library, for every record."""
+"""For every record, the product's fast encoder writes the same canonical bytes as the library."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_every_record_has_the_bytes_of_rfc_8785(record: dict[str, Any]) -> None:
 
 
 def test_names_beyond_ascii_are_sorted_by_utf_16() -> None:
-    """RFC 8785, section 3.2.3: a surrogate sorts before U+FB33, although its character has the greater code point."""
+    """RFC 8785, section 3.2.3: a surrogate pair sorts before U+FB33, although its code point is greater."""
     assert canonical.encode({"\ufb33": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\ufb33":1}'.encode()
 
 

@@ -46,7 +46,7 @@ def leaves(tenant: UUID = TENANT) -> list[bytes]:
 
 
 def meddle(sql: str, *values: Any) -> None:
-    """Change the database as its owner can: without triggers."""
+    """Run a statement as the owner of the database could: with the triggers switched off."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -67,9 +67,7 @@ def uuid_sql(tenant: UUID) -> Any:
 
 
 def cut_to(size: int) -> None:
-    """Cut the log back to this size, as if an old backup had been restored: entries, tiles, checkpoints and all other
-    rows.
-    """
+    """Cut all rows of the log back to this size, as if somebody had restored an old backup."""
     tenant = uuid_sql(TENANT)
     for statement in (
         "DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s",
@@ -194,7 +192,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
 
 
 def refused(code: str, **detail: Any) -> None:
-    """Assert that nothing is signed, the stored head stays, and the alarm has this reason."""
+    """Assert that the signer refuses with this alarm, signs nothing, and leaves the stored head as it is."""
     signed = list(Checkpoint.objects.order_by("pk").values_list("size", "note"))
     stored = heads.get(checkpoints.origin_of(TENANT, 0))
     with pytest.raises(Refusal) as caught:
@@ -430,7 +428,7 @@ def begun_again(**head: int) -> None:
 
 
 def no_tombstone() -> None:
-    """Assert that nothing of the next shard is signed, and that the check of the whole log reports this."""
+    """Assert that the next shard is not signed for lack of a valid tombstone, and that the log's check finds a flaw."""
     assert verify(TENANT).flaw is not None
     refused("no_tombstone")
     assert heads.get(checkpoints.origin_of(TENANT, 1)) is None
@@ -444,7 +442,7 @@ def test_a_shard_that_no_tombstone_opened_is_not_signed() -> None:
 
 
 def test_another_history_is_not_signed_as_the_next_shard() -> None:
-    """All signed entries are deleted, and other entries with an invented tombstone replace them."""
+    """An attacker deletes all signed entries, and writes other entries that begin with an invented tombstone."""
     append(20)
     checkpoints.sign(TENANT, at=AT)
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))

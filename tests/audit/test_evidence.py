@@ -1,4 +1,4 @@
-"""The evidence bundle, checked with separate code in this module and with the verifier that customers use."""
+"""The evidence bundle, checked with separate code in this module and with the customers' verifier."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def tombstone(at: dt.datetime = AT) -> None:
 
 
 def prune(seq: int) -> None:
-    """Prune the log, and sign the entry about it."""
+    """Prune the log up to this entry, and sign the entry about it."""
     care.prune(TENANT, seq)
     sign(AT + 24 * HOUR)
 
@@ -112,7 +112,7 @@ def _write_log() -> None:
 
 
 class _Copy:
-    """The rows of a log, and the heads outside of the database."""
+    """A copy of a log's rows and of the heads outside the database. Tests get the log from it quickly."""
 
     def __init__(self) -> None:
         self.entries = list(AuditEntry.objects.order_by("pk"))
@@ -133,9 +133,9 @@ _copies: list[_Copy] = []
 
 @pytest.fixture
 def log() -> None:
-    """Write 600 entries under four checkpoints. 40 entries in two groups belong to one access request.
+    """Write 600 entries under four checkpoints. 40 of them, in two groups, belong to one access request.
 
-    They are appended and signed once in each process, and then copied.
+    Each process writes and signs them only once. Later tests get a copy.
     """
     if _copies:
         _copies[0].put_back()
@@ -146,9 +146,9 @@ def log() -> None:
 
 @pytest.fixture
 def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send each file as a separate piece.
+    """Make the product send each file of a bundle as a separate piece.
 
-    Otherwise a small bundle is one piece, and nothing can happen between pieces.
+    Otherwise a small bundle is a single piece, and a test can do nothing between two pieces.
     """
     monkeypatch.setattr(zips, "PIECE", 1)
 
@@ -157,7 +157,7 @@ def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def merkle(leaves: list[bytes]) -> bytes:
-    """Return MTH of RFC 6962, section 2.1, computed recursively from the leaves as the RFC defines it."""
+    """Compute the root from the leaves recursively, exactly as RFC 6962, section 2.1, defines MTH."""
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256(b"").digest()
     split = 1
@@ -167,7 +167,7 @@ def merkle(leaves: list[bytes]) -> bytes:
 
 
 def root_by(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
-    """Return the root of an inclusion proof, computed by the recursion of RFC 6962, section 2.1.1."""
+    """Compute the root that an inclusion proof leads to, with the recursion of RFC 6962, section 2.1.1."""
     if size == 1:
         assert path == []
         return leaf
@@ -194,7 +194,7 @@ def checkpoint_in(text: str) -> tuple[str, int, bytes]:
 
 
 def require_signed(text: str) -> None:
-    """Require a signature by the installation's key over the text before the empty line (signed-note)."""
+    """Assert that the installation's key has signed the text before the empty line (signed-note)."""
     body, _, signatures = text.rpartition("\n\n")
     name = body.split("\n")[0]
     [line] = [line for line in signatures.split("\n") if line.startswith(f"— {name} ")]
@@ -360,7 +360,10 @@ def test_a_bundle_without_neighbours_has_no_file_for_them(log: None) -> None:
 def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
     log: None, tmp_path: Path, seq: int, gone: tuple[int, int]
 ) -> None:
-    """If the entry after the period is deleted, the next entry is the neighbour, and the verifier finds a gap."""
+    """First the entry after the period is changed, then it is deleted. Both are found.
+
+    After the deletion, the next entry takes its place as the neighbour, and the verifier finds the gap between them.
+    """
     body = bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=seq).canonical) + b"\xff"
     one = (uuid_sql(TENANT), seq)
     meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = %s", body, *one)
@@ -466,9 +469,9 @@ def named(event: str, detail: dict[str, Any]) -> None:
 
 
 def test_the_tenant_is_called_what_the_signed_entries_call_it(tmp_path: Path) -> None:
-    """The manifest contains a new name only after the entry about it is signed.
+    """After a new name was given, the manifest has it only when the entry about it is signed.
 
-    So manifest and entries always agree.
+    So the manifest and the entries always agree.
     """
     named("tenant.created", {"name": "Contoso before", "plan": "E5"})
     append(5)
@@ -581,7 +584,7 @@ def test_an_access_request_that_continues_after_a_tombstone_includes_it(log: Non
 
 
 def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
-    """Return number and event of each additional entry, after checking that its proof leads to the signed root."""
+    """Return (number, event) of each additional entry, after checking that its proof leads to the signed root."""
     _origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
     [described] = [log for log in manifest_of(files)["logs"] if log["shard"] == shard]
     entries = files.get(f"log-entries-{shard}.jsonl", b"").split(b"\n")[:-1]
@@ -596,7 +599,7 @@ def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
 
 
 def rotate(at: dt.datetime) -> keys.Keys:
-    """Rotate to a new key, and return the keys for later signatures. One checkpoint has signatures of both keys."""
+    """Change to a new key, and return the keys for later signatures. Both keys sign one checkpoint."""
     [old] = keys.load().keys
     new = Ed25519PrivateKey.generate()
     checkpoints.sign(TENANT, at=at, have=keys.Keys((new, old)))
@@ -633,7 +636,7 @@ def test_a_new_key_is_announced_after_the_entry_about_it_was_pruned(log: None, t
 
 
 def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
-    """The tree that both keys signed gets a new date. This must not remove the old key's signature."""
+    """Both keys have signed the newest tree. Later it is dated again, which must not remove the old key's signature."""
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
     assert redating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
@@ -645,7 +648,7 @@ def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retire
 
 @pytest.mark.slow
 def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, tmp_path: Path) -> None:
-    """This is so even if the shard is later than the requested period."""
+    """The bundle contains the shard with the entry about the new key, even if this shard is later than the period."""
     tombstone(AT + 5 * HOUR)
     sign(AT + 5 * HOUR)
     have = rotate(AT + 6 * HOUR)
@@ -660,7 +663,10 @@ def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, 
 
 @pytest.mark.slow
 def test_an_unsigned_shard_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
-    """The shard before is included only for its entry about the key. Its unsigned entries are not in the period."""
+    """The bundle contains an earlier shard only for its entry about the key.
+
+    That shard's unsigned entries are not a gap.
+    """
     have = rotate(AT + 5 * HOUR)
     append(4, at=AT + 6 * HOUR)
     tombstone(AT + 7 * HOUR)
@@ -861,7 +867,7 @@ def test_an_entry_that_is_changed_in_the_bundle_is_named_by_its_index(log: None,
 def test_an_entry_that_was_changed_in_the_database_is_named_and_logged(
     log: None, tmp_path: Path, what: dict[str, Any]
 ) -> None:
-    """The attacker also changes the leaf hash. The signed tree still contains the old hash."""
+    """The attacker changes an entry and also its stored leaf hash. The signed tree still has the original hash."""
     entry = AuditEntry.objects.get(tenant_id=TENANT, seq=265)
     body = bytes(entry.canonical).replace(b"Priya", b"Paula")
     meddle(

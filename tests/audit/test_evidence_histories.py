@@ -1,4 +1,7 @@
-"""Of random bundles of random logs, every signed part verifies, and only unsigned parts are reported as gaps."""
+"""Random logs, and random bundles of them.
+
+Every signed part must verify, and only unsigned parts are reported as gaps.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Shard:
 
 
 class History:
-    """A log as the product writes it, with the gaps that a verifier should report."""
+    """Writes a random log as the product does, and knows which gaps a verifier must report in its bundles."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.at, self.have = rng, AT, keys.load()
@@ -77,7 +80,7 @@ class History:
         care.tombstone(TENANT, at=self.at)
 
     def rotate(self) -> None:
-        """Rotate the key: the old key signs one more checkpoint together with the new key.
+        """Change to a new key. The old key signs one more checkpoint, together with the new key.
 
         Do nothing if nothing is signed yet.
         """
@@ -108,7 +111,10 @@ class History:
     # --- Expected results --------------------------------------------------------------------------------
 
     def gaps(self, wanted: EvidenceScope) -> Iterator[str]:
-        """Yield how each expected gap begins: an unsigned part that may belong to the bundle's scope."""
+        """Yield the beginning of each message about a gap that the verifier must print for this bundle.
+
+        A gap is an unsigned part of the log that may belong to the bundle.
+        """
         shards = self.final_shards
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
         signed = [shard for shard in shards if shard.signed_to is not None]
@@ -129,7 +135,10 @@ class History:
             yield f"entry {last.closed_by} closed log {last.number}, and this entry is not in this bundle; the log"
 
     def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
-        """Yield gaps for removed entries. A shard may be closed before the entry about a removal was signed."""
+        """Yield the messages for removed entries without a signed entry about the removal.
+
+        This happens if a shard is closed before the entry about the removal was signed.
+        """
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
         if row is not None and not self._is_signed(shards, row.seq):
             begun = [shard for shard in shards if shard.signed_to is not None and shard.first < pruned_to]
@@ -147,9 +156,9 @@ class History:
         return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
     def _may_be(self, wanted: EvidenceScope, before: list[int], after: Shard | None, pruned_to: int) -> bool:
-        """Return whether the unsigned part after a shard's signed entries may belong to the period.
+        """Return whether the unsigned entries at the end of a shard may belong to the wanted period.
 
-        `before` are the signed entries before this part.
+        `before` are the numbers of all signed entries before them.
         """
         if wanted.kind == "log":
             return True
@@ -163,16 +172,16 @@ class History:
 
 
 def bounds(history: History) -> dict[str, Any]:
-    """Return the bounds of a period, each at, just before or just after an entry."""
+    """Return random bounds of a period. Each is at the time of an entry, just before it, or just after it."""
     rng, known = history.rng, sorted({AT - 60 * MINUTE, history.at + 60 * MINUTE, *history.instants.values()})
     one, two = sorted(rng.choice(known) + rng.choice([-1, 0, 1]) * dt.timedelta(microseconds=1) for _ in range(2))
     return rng.choice([{"since": one, "until": two}, {"since": one}, {"until": two}])
 
 
 def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, Any] | None:
-    """Return the verdict of a verifier that has only the log's first key.
+    """Return the verdict on a bundle, from a verifier that knows only the log's first key.
 
-    Return None if the product refuses the bundle for a documented reason.
+    Return None if the product refuses to make the bundle, for a documented reason.
     """
     try:
         prepared = evidence.prepare(wanted, at=history.at + MINUTE)
@@ -185,7 +194,7 @@ def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, An
 
 
 def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
-    """Return whether a documented reason prevents the bundle."""
+    """Return whether the product is right to refuse the bundle with this code."""
     signed_to = max((shard.signed_to or 0 for shard in history.final_shards), default=0)
     if code == "unsigned":
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()

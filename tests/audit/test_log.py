@@ -1,6 +1,6 @@
-"""The log: an entry is appended in the caller's transaction or not at all.
+"""The log: an entry is appended in the caller's transaction, or not at all.
 
-Entries are numbered without gaps, canonical and verifiable.
+Entries have numbers without gaps, canonical bytes, and hashes that can be verified.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def an_entry(tenant: UUID, **fields: Any) -> recorder.Witnessed:
 
 
 def test_canonical_bytes_are_those_of_rfc_8785() -> None:
-    """The example of RFC 8785, section 3.2.2, for the values of this log: strings, integers, literals."""
+    """The example of RFC 8785, section 3.2.2, with the values that this log uses: strings, integers, literals."""
     record = {"string": "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/", "literals": [None, True, False], "number": 333}
     expected = '{"literals":[null,true,false],"number":333,"string":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
     assert canonical.encode(record) == expected.encode()
 
 
 def test_a_leaf_is_hashed_as_rfc_6962_says() -> None:
-    """The leaf hashes of an empty entry and of one zero byte, from the test inputs of certificate transparency."""
+    """The test vectors of certificate transparency: the leaf hashes of an empty entry and of one zero byte."""
     assert canonical.leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert canonical.leaf_hash(b"\x00").hex() == "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
 
@@ -94,7 +94,7 @@ def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [19, 20, 600])
 def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> None:
-    """This also works with the documented role on PostgreSQL, which refuses COPY under row-level security."""
+    """On PostgreSQL this also works with the documented role, for which row-level security forbids COPY."""
     tenants, odd = [uuid4() for _ in range(3)], 'a "quoted", {braced} \\ text\twith\nlines, \u20ac and NULL'
     person = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@example.com"}
     entries = [
@@ -115,7 +115,7 @@ def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> No
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: int) -> None:
-    """SQLite does not enforce lengths, so this runs on PostgreSQL."""
+    """This runs only on PostgreSQL, because SQLite does not enforce lengths."""
     tenant = uuid4()
     with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
         recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)
@@ -192,7 +192,7 @@ def log(db: None) -> UUID:
 
 
 def _tamper(statement: str, *values: Any) -> None:
-    """Change the database as its owner can: disable triggers, change, enable triggers."""
+    """Change a row as the owner of the database could: with the triggers switched off."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("ALTER TABLE audit_app_auditentry DISABLE TRIGGER USER")

@@ -1,4 +1,4 @@
-"""The name of the logs is stored at the first signature, and no setting changes it afterwards."""
+"""The name of the logs is stored at the first signature. After that, no setting changes the name."""
 
 import datetime as dt
 import shutil
@@ -27,7 +27,7 @@ MORE = [UUID(int=number) for number in (21, 22)]
 
 
 def restarted(settings: Any, name: str, *, is_set: bool = False) -> None:
-    """Act as after a restart with the same database and this setting."""
+    """Behave as a process that starts again with this setting and the same database."""
     log_name.forget()
     settings.LOG_ORIGIN, settings.LOG_ORIGIN_IS_SET = name, is_set
 
@@ -126,7 +126,7 @@ def test_the_database_itself_refuses_another_name(sql: str) -> None:
 
 
 def signed_before(settings: Any, name: str, tenant: UUID) -> None:
-    """Sign as the previous version did: under the name in the settings, without storing it."""
+    """Sign as an earlier version did: under the name in the settings, and without storing the name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_name, "record", lambda at: None)
         patch.setattr(log_name, "current", lambda: name)
@@ -156,8 +156,9 @@ def test_an_installation_without_signatures_waits_for_the_first_one(settings: An
 
 
 def test_logs_of_two_names_continue_each_under_its_own_name(settings: Any) -> None:
-    """An older version could leave two names: after the host was renamed, it signed new tenants' logs under the new
-    name.
+    """An earlier version could use two names.
+
+    If the host was renamed, it signed the logs of new tenants under the new name.
     """
     signed_before(settings, "old.example", TENANT)
     signed_before(settings, "old.example", MORE[0])

@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints, compared with the examples of other implementations; and what is refused."""
+"""Signed notes and checkpoints: the examples of other implementations are accepted, and damaged texts are refused."""
 
 import base64
 
@@ -148,7 +148,7 @@ def test_a_receipt_has_the_lines_of_its_specification() -> None:
 
 
 def test_the_example_of_the_receipts_specification_is_written_alike() -> None:
-    """The product's text equals the example, except for the signatures. The example omits most of them."""
+    """Only the signatures differ, because the example in the specification omits most of them."""
     head, text = PROOF.split("\n\n")[0].split("\n"), PROOF.split("\n\n")[1] + "\n"
     checkpoint = Note(text, (notes.sign(text, "example.com/fancylog", KEY),))
     extra = base64.b64decode(head[1].removeprefix("extra "))

@@ -58,7 +58,7 @@ def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -
 
 
 def test_it_takes_the_text_of_a_receipt() -> None:
-    """Read the text line by line, as c2sp.org/tlog-proof defines it, without the product's code."""
+    """Read the text line by line as c2sp.org/tlog-proof defines it, without code of the product."""
     with transaction.atomic():
         recorder.record([an_entry(TENANT, subject_id=str(number)) for number in range(300)], at=AT)
     checkpoints.sign(TENANT, at=AT)

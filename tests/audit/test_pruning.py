@@ -1,4 +1,4 @@
-"""Pruning removes old entries, and their hashes stay.
+"""Pruning removes old entries, while their hashes stay.
 
 It removes only signed entries, in steps that can be interrupted.
 """
@@ -42,7 +42,7 @@ def planned(*, keep: list[UUID] | None = None, before: dt.datetime = LATER) -> p
 
 
 def allowed(wanted: pruning.Plan) -> bool:
-    """Allow the removal, and write the entry about it. Return whether the permission is new."""
+    """Allow the removal and write the entry about it, unless it was allowed before. Return whether this was new."""
     with transaction.atomic():
         if is_new := pruning.allow(wanted):
             care.say(TENANT, "log.pruned", wanted.entry_detail, at=LATER)

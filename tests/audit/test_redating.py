@@ -1,4 +1,4 @@
-"""The hourly signature of many logs: a log gets a new date only if it is exactly as it was signed."""
+"""The hourly dating of many logs: a log gets a new date only if it is exactly as it was signed."""
 
 import datetime as dt
 from dataclasses import replace
@@ -149,7 +149,10 @@ def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.Monk
 
 
 def test_a_hash_of_a_higher_level_outside_the_root_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The root is computed from higher levels, so it does not show the change. Only the check of the tile shows it."""
+    """The root does not depend on this hash, so the root does not show the change.
+
+    Only the check of the tile finds it.
+    """
     append(300)
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=1)

@@ -1,4 +1,4 @@
-"""A database restored from an old backup raises an alarm at the next start, before an entry is added to its logs."""
+"""If the database was restored from an old backup, the next start raises an alarm before any entry is added."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
 
 @pytest.mark.parametrize("rest", [0, 5])
 def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
-    """With `rest`, the newest head that both have is older than the backup's newest entries."""
+    """With `rest`, the backup also has entries that are newer than its last head."""
     signed(10)
     append(rest)
     signed(300 - rest)

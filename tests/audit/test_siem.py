@@ -1,4 +1,4 @@
-"""The log in the formats of others, checked against their publishers' schemas and examples."""
+"""The log in the formats of other systems, checked against the schemas and examples of their publishers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def cef_faults(line: str) -> list[str]:
 
 
 def faults_of(kind: str, line: str) -> list[str]:
-    """Return the faults that this format's reader finds in a line."""
+    """Return what the strict reader of this format finds wrong in a line."""
     if not line.endswith("\n") or len(line.splitlines()) != 1:
         return ["not one line"]
     if kind == "cef":
@@ -90,7 +90,7 @@ def source(tenant_id: UUID = TENANT, *first_seqs: int) -> Source:
 
 
 def exported(kind: str, tenant_id: UUID) -> list[Any]:
-    """Export the whole log in one format, and check that the format's reader finds no fault in it."""
+    """Export the whole log in one format, assert that its reader finds no fault, and return the parsed lines."""
     wanted = Source(Shards.of(tenant_id), vendor="Microsoft")
     lines = list(FORMATS[kind].lines(queries.in_order(tenant_id), wanted))
     assert all(line.endswith("\n") and len(line.splitlines()) == 1 and line.encode() for line in lines)
@@ -114,7 +114,7 @@ def one(kind: str, entry: AuditEntry, wanted: Source | None = None) -> str:
 
 
 def the_life_of_an_access_request(cast: Cast) -> None:
-    """Do an access request from submission to close, a denial, and acts on people and settings."""
+    """Do the acts of an access request from submission to closing, a denial, and acts on people and settings."""
     grant = cast.opened()
     look(cast, grant, "<1@contoso.example>")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"), note="Enough = enough | \\ done.")
@@ -201,7 +201,7 @@ def test_a_line_that_cef_forbids_is_found() -> None:
 
 
 def test_the_reader_takes_the_examples_of_the_format() -> None:
-    """Read the examples of "Character Encoding": a pipe in the header, an equal sign and line breaks in values."""
+    """The examples under "Character Encoding": a pipe in the header, and an equal sign and line breaks in values."""
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a \| in message|10|act=blocked a | suid=x")
     assert (found.name, found.extension) == ("detected a | in message", {"act": "blocked a |", "suid": "x"})
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a = in message|10|act=blocked a \= suid=1")
@@ -448,7 +448,10 @@ def test_a_download_and_a_view_have_separate_activities(event: str, action: str,
 
 
 def test_only_a_client_acts_for_somebody_else() -> None:
-    """The product writes no such entry: a person who claims to act for somebody else. The export names the person."""
+    """If an entry claims that a person acts for somebody else, the export names the person.
+
+    The product writes no such entry.
+    """
     ada = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@contoso.example"}
     row = an_unsaved(actor={**ada, "for": {"id": str(uuid4()), "name": "Alan", "email": "alan@contoso.example"}})
     assert json.loads(one("o365", row))["UserId"] == "ada@contoso.example"
@@ -458,7 +461,7 @@ def test_only_a_client_acts_for_somebody_else() -> None:
 
 
 def _carried(kind: str, line: Any) -> tuple[int, int, str, str]:
-    """Return sequence number, index, leaf hash and origin from the line."""
+    """Return the number, index, leaf hash and origin that a line of this format contains."""
     if kind == "cef":
         fields = line.labelled()
         return int(fields["logSequence"]), int(fields["logIndex"]), fields["leafHash"], fields["logOrigin"]
@@ -553,12 +556,12 @@ INTACT: dict[str, Callable[[Any], bool]] = {
 
 
 def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
-    """Return the number of each exported entry, and whether the format marks the entry as intact."""
+    """Return, for each exported entry, its number and whether the line marks it as intact."""
     return [(_carried(kind, line)[0], INTACT.get(kind, lambda _: True)(line)) for line in exported(kind, tenant)]
 
 
 def _export_fault(kind: str, tenant: UUID) -> str:
-    """Return the flaws of an export of four entries if the second entry is damaged."""
+    """Export a log of four entries, the second of them damaged. Return what is wrong with the export, or ""."""
     try:
         if kind == "csv":
             rows = FORMATS[kind].lines(queries.in_order(tenant), source(tenant))
@@ -607,7 +610,7 @@ HOSTILE = TEXT | st.lists(
 
 
 def _one_break(text: str) -> str:
-    """Return a text as CEF writes it. CEF has only two kinds of line break, so the others are replaced."""
+    """Return a text as CEF contains it: CEF has only two kinds of line break, which replace all others."""
     for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029":
         text = text.replace(mark, "\n")
     return text.replace("\x00", "\ufffd")

@@ -1,4 +1,4 @@
-"""The tiles of a tree against the examples of https://c2sp.org/tlog-tiles."""
+"""The tiles of a tree, compared with the examples of https://c2sp.org/tlog-tiles."""
 
 from collections import Counter
 from hashlib import sha256
@@ -15,7 +15,7 @@ TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000003")
 
 
 def widths(size: int) -> Counter[tuple[int, int]]:
-    """Count the tiles of each level and width, after a log has grown to this size in two steps."""
+    """Let a log grow to this size in two steps. Return how many tiles of each level and width it has."""
     leaves = [sha256(b"%d" % index).digest() for index in range(size)]
     Tiles(TENANT, 0).extend(0, leaves[: size // 3])
     Tiles(TENANT, 0).extend(size // 3, leaves[size // 3 :])

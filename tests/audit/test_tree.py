@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962, checked with the standard inputs of certificate transparency."""
+"""The Merkle tree of RFC 6962, checked with the test vectors of certificate transparency."""
 
 import functools
 import random
@@ -39,7 +39,7 @@ LEAVES = [tree.leaf(number.to_bytes(2)) for number in range(256)]
 
 
 def over(leaves: list[bytes]) -> Subtree:
-    """Return a function that computes complete subtrees from their halves."""
+    """Return a function that computes the hash of a complete subtree of these leaves from its two halves."""
 
     @functools.cache
     def subtree(level: int, index: int) -> bytes:
@@ -51,7 +51,7 @@ def over(leaves: list[bytes]) -> Subtree:
 
 
 def mth(leaves: list[bytes]) -> bytes:
-    """Compute MTH exactly as RFC 6962, section 2.1, defines it."""
+    """Compute the root exactly as RFC 6962, section 2.1, defines MTH."""
     if not leaves:
         return tree.EMPTY
     if len(leaves) == 1:
@@ -138,7 +138,7 @@ def test_every_tree_up_to_256_is_proven_to_grow_out_of_every_smaller_one() -> No
 
 
 def tampered(proof: list[bytes], dice: random.Random) -> list[list[bytes]]:
-    """Return false proofs: with one hash too many, one bit flipped, one hash too few, and two hashes exchanged."""
+    """Return four false proofs: one hash too many, one bit flipped, one hash too few, and two hashes exchanged."""
     found = [[*proof, LEAVES[0]]]
     if proof:
         at = dice.randrange(len(proof))

@@ -1,4 +1,4 @@
-"""Cosignatures: the requests to witnesses, which answers are accepted, and what is reported without a cosignature."""
+"""Cosignatures: what witnesses are asked, which answers are accepted, and reports about missing cosignatures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def register(witness: SmallWitness, tenant: UUID = TENANT, url: str = URL) -> Wi
 
 
 def ask(*small: SmallWitness, **options: Any) -> cosigning.Round:
-    """Ask every witness that is due. Each answers at its own URL, and the first one at every other URL."""
+    """Ask every witness that is due. Each of these answers at its own URL, and the first one also at all other URLs."""
     by_url = {f"https://{each.verifier.name}/w/add-checkpoint": each for each in small}
     return cosigning.collect(clock.now, lambda url, body: by_url.get(url, small[0]).post(url, body), **options)
 
@@ -164,7 +164,7 @@ def test_a_new_shard_begins_again_at_the_witness() -> None:
 
 
 def _refused(small: SmallWitness, wanted: str) -> None:
-    """Assert that the answer gives no cosignature, that its fault is stored, and that the witness gets a pause."""
+    """Assert that the answer gives no cosignature, is stored as the problem `wanted`, and postpones the next attempt."""
     assert ask(small) == cosigning.Round(failed=1)
     assert problem() == wanted
     assert Cosignature.objects.count() == 0
@@ -288,7 +288,7 @@ def test_a_clock_that_is_a_little_ahead_is_fine() -> None:
 
 @pytest.mark.parametrize(("seconds", "found"), [(300, ""), (301, "clock")])
 def test_a_clock_may_be_five_minutes_behind_and_no_more(seconds: int, found: str) -> None:
-    """The signature is valid in both cases, and is stored."""
+    """A cosignature that is older than that is valid and is stored, but reported as a problem."""
     grow(3)
     small = SmallWitness(now=lambda: clock.now() - dt.timedelta(seconds=seconds))
     register(small)
@@ -612,7 +612,7 @@ def test_a_witness_that_is_not_registered_any_more_does_not_count() -> None:
 
 
 def cosign_anew(small: SmallWitness, size: int) -> None:
-    """Cosign the same checkpoint again with the present time, as a witness does for a log without new entries."""
+    """Cosign the same checkpoint again with the present time, as a witness does while a log does not grow."""
     line = Cosignature.objects.get(checkpoint__size=size, vkey=small.vkey)
     line.line, line.at = small.line(Head.parse(Note.parse(line.checkpoint.note).text)), clock.now()
     line.save()
