@@ -1,4 +1,4 @@
-"""Each test of the API begins with a caller and with unused quotas."""
+"""Each test of the API gets a function that makes callers, and quotas that nobody has used."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ collect_ignore = [] if IS_DEEP else ["test_random_calls.py"]
 
 @pytest.fixture
 def calling(cast: Cast) -> Callable[..., Caller]:
-    """Return a function that makes callers: `calling("ada", Scope.REQUESTS_READ)` is a person, `calling("contoso")` and
-    `calling(None)` are clients.
+    """Return a function that makes callers of the API.
+
+    `calling("ada", Scope.REQUESTS_READ)` is a person with this scope, `calling("contoso")` is a client of this tenant,
+    and `calling(None)` is a client of the provider.
     """
     return partial(caller_for, cast)
 
@@ -38,9 +40,9 @@ def _quotas_are_full() -> None:
 
 @contextmanager
 def connections_stay_open() -> Iterator[None]:
-    """Keep connections open. A WSGI call would close them, and one of them contains the test's database.
+    """Keep database connections open in the block. A WSGI call would close them, and with them the test's transaction.
 
-    A call of Django's test client in between ends this.
+    A call of Django's test client inside the block ends this.
     """
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -56,7 +58,7 @@ def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ids_in_paths(cast: Cast) -> dict[str, Any]:
-    """Return the id of a row of Contoso for everything that a path can contain."""
+    """Return, for each kind of id that a path can contain, the id of one of Contoso's rows."""
     pending, grant = cast.confirmed(), cast.opened()
     client = operations.create_client(
         tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines")

@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document, with Contoso's rows in its path and an example body."""
+"""Every route of the OpenAPI document, with ids of Contoso's rows for its path and with an example body."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Route:
 
     @property
     def shape(self) -> dict[str, Any]:
-        """Return the schema of the body."""
+        """The schema of the route's body."""
         return resolved(self.document["requestBody"]["content"]["application/json"]["schema"])
 
     @property
@@ -58,7 +58,7 @@ READS = [each for each in every_route() if each.method == "get"]
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the component that a part of the document refers to, or the part itself."""
+    """Return a part of the document. If it is a reference, return the component that it refers to."""
     while "$ref" in part:
         kind, name = part["$ref"].split("/")[2:]
         part = document["components"][kind][name]
@@ -66,7 +66,7 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
-    """Return the document's example of a body, with the world's rows in its placeholders."""
+    """Return an example body of the document. The ids of the world's rows replace its placeholders."""
     rows = {
         "ticket": world.ticket.pk,
         "resource": world.mailbox.pk,
@@ -89,7 +89,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
 
 
 def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:
-    """Return the route's address with the ids of Contoso's rows, or with the ids that are given."""
+    """Return the route's URL with the ids of Contoso's rows. Rows that are given replace them."""
     ids = {
         "access-requests": world.pending.pk,
         "requests": world.pending.pk,
@@ -121,6 +121,6 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
 
 
 def kind_of(path: str) -> str:
-    """Return the kind of row in the path: for `/api/v1/access-requests/{id}/deny`, access requests."""
+    """Return the kind of row that a path is about: `/api/v1/access-requests/{id}/deny` is about "access-requests"."""
     found = re.search(r"/([a-z-]+)/\{id\}", path)
     return found[1] if found else ""

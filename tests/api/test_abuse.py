@@ -1,4 +1,4 @@
-"""Every route of the document, with malformed and unauthorised calls (threats 10, 25, 36 and 37)."""
+"""Calls every route of the document with malformed input and without permission (threats 10, 25, 36 and 37)."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def _callers(cast: Cast) -> dict[str, Caller]:
 
 
 def _is_problem(response: Any) -> bool:
-    """Return whether the response has the form of RFC 9457, or for the routes of Azure and OAuth their form of an
-    error.
-    """
+    """Return whether an error has the right form: RFC 9457, or the form of Azure or OAuth on their routes."""
     kind = response["Content-Type"]
     return bool(kind == "application/problem+json" or (kind == "application/json" and "error" in response.json()))
 
@@ -85,7 +83,7 @@ def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> No
 
 
 def _uuids(shape: dict[str, Any]) -> Iterator[str]:
-    """Yield the members of a body that contain the id of a row."""
+    """Yield the names of those members of a body that contain ids of rows."""
     for name, inner in shape.get("properties", {}).items():
         inner = resolved(inner)
         if inner.get("format") == "uuid" or resolved(inner.get("items", {})).get("format") == "uuid":
@@ -163,7 +161,7 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> 
 
 
 def _comparable(found: Any) -> str:
-    """Return the response without the parts that differ in each call. If it is a file, return its content."""
+    """Return a response in a form that can be compared: without the request id. For a file, return its content."""
     if found.streaming:
         return b"".join(found.streaming_content).decode()
     plain = {key: value for key, value in found.json().items() if key != "request_id"}

@@ -1,4 +1,4 @@
-"""Access requests over the API: who may read them, and who may decide on them."""
+"""Access requests over the API: who can read them, and who can decide on them."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_a_client_that_was_allowed_to_decides_and_the_log_says_for_whom(cast: Ca
 
 
 def test_a_machine_counts_as_the_human_it_decides_for(cast: Cast, calling: Calling) -> None:
-    """The approver for whom the client decides and the engineer are one human with two accounts."""
+    """The client decides for Alan. Alan and the engineer are one human with two accounts, so the client is refused."""
     cast.alan.human_id = cast.priya.human_id
     cast.alan.save()
     row = cast.confirmed()

@@ -1,4 +1,4 @@
-"""A browser on the customer's approval page calls the API: only from this page, on few routes, without cookies."""
+"""A browser calls the API from the customer's approval page: only that page can, on few routes, and without cookies."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_cookie_is_no_way_in(cast: Cast) -> None:
 
 
 def enrolling(cast: Cast, caller: Caller, device: Authenticator, *, tenant: Any = None) -> Any:
-    """Enrol a passkey as the page does: get the options, ask the device, and send its response."""
+    """Enrol a passkey as the page does: get the options, ask the device, and send the device's response."""
     place = f"tenants/{tenant or cast.contoso.pk}"
     options = caller.post(f"{place}/passkey-options").json()["options"]
     return caller.post(f"{place}/passkeys", {"name": "Own page", "response": device.create(options)})

@@ -120,7 +120,7 @@ def test_a_new_secret_ends_what_was_got_with_the_old_one(cast: Cast) -> None:
 
 
 def test_a_token_that_is_asked_for_beside_a_new_secret_is_not_made(cast: Cast) -> None:
-    """The client has just proved the old secret, which has been replaced since."""
+    """The client proved its old secret, and asks for a token. Meanwhile the secret was replaced."""
     client, _secret = client_of(cast)
     operations.rotate_client_secret(client.pk, actor=cast.as_("ines"))
     with pytest.raises(NotFound):
@@ -146,7 +146,7 @@ def test_a_scope_that_is_missing_is_named(cast: Cast, calling: Calling) -> None:
 
 
 def test_a_token_does_less_than_its_human_and_never_more(cast: Cast, calling: Calling) -> None:
-    """Otto is an auditor. No scope makes him an approver."""
+    """Otto is an auditor. A token with all scopes still does not make him an approver."""
     row = cast.confirmed()
     otto = calling("otto")
     otto.step_up()
@@ -170,7 +170,7 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
 
 
 def test_no_token_of_anybody_opens_content(cast: Cast, calling: Calling) -> None:
-    """No scope leads to content: a token never replaces a grant."""
+    """No scope gives access to content. A token never replaces a grant."""
     assert {"list_items", "open_item"} & SCOPES.keys() == set()
     grant = cast.opened()
     token = operations.create_token(name="all", scopes=in_order(Scope), days=7, actor=cast.as_("priya")).row

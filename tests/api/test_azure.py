@@ -1,4 +1,4 @@
-"""Azure's contract, called as scripts for Azure call it."""
+"""Azure's contract, called in the way in which scripts for Azure call it."""
 
 from __future__ import annotations
 

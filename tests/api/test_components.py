@@ -1,4 +1,4 @@
-"""Shared components make the document shorter, and do not change its meaning."""
+"""The shared components make the OpenAPI document shorter, but do not change its meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ KINDS = ("headers", "responses", "parameters")
 
 
 def resolved(document: Any, part: Any) -> Any:
-    """Return the part with references to headers, responses and parameters resolved. References to schemas stay."""
+    """Return a part of the document with its headers, responses and parameters in place of references.
+
+    References to schemas stay as they are.
+    """
     if isinstance(part, list):
         return [resolved(document, each) for each in part]
     if not isinstance(part, dict):

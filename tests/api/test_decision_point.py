@@ -140,7 +140,7 @@ def test_the_permission_ends_with_the_window(cast: Cast, gateway: Caller, travel
 
 
 def test_a_repeated_key_never_gives_a_permission_again(cast: Cast, gateway: Caller) -> None:
-    """A repeated call is evaluated again, and writes another entry."""
+    """The decision point ignores the Idempotency-Key: each call is evaluated again and writes an entry of its own."""
     grant = cast.opened()
     body, key = question(cast, purpose="access"), {"Idempotency-Key": "k-1"}
     assert reason(gateway.post(ONE, body, **key)) == (200, True, "window_open")
@@ -206,7 +206,7 @@ def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, calling: Call
 
 
 def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling) -> None:
-    """People's tokens have no right to report an access, with any scopes, even in a batch.
+    """Only clients can report an access. A person's token can't, with any scope, not even in a batch.
 
     Nothing is recorded, not even a denial.
     """
@@ -511,7 +511,7 @@ def test_a_member_of_another_kind_is_400_and_never_guessed_at(cast: Cast, gatewa
 
 
 def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) -> None:
-    """Unknown members are ignored, even if they claim to give a role, a time or a decision."""
+    """The body also claims a role, a time and a decision. These members are unknown and are ignored."""
     cast.confirmed()
     claims = {"at": "2020-01-01T00:00:00Z", "time": "2020-01-01T00:00:00Z", "grant": str(uuid4()), "decision": True}
     body = {**question(cast), **claims, "context": {**claims, "is_staff": True}}
@@ -523,7 +523,7 @@ def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) 
 
 
 def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any]:
-    """Replace this product's rule with the scenario's people, records and eight rules."""
+    """Decide by the certification scenario's own people, records and eight rules, in place of the product's rule."""
     is_admin = asked.subject.get("role") == "admin"
     known = (asked.subject_id, asked.action, asked.resource_id)
     if asked.action == "write" and asked.resource.get("status") == "archived":

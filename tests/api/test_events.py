@@ -1,4 +1,4 @@
-"""A tenant's events by long polling and as a stream: complete, in order, and only for permitted readers."""
+"""A tenant's events, by long polling and as a stream: complete, in order, and only for readers with permission."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH: list[Any] = [{}, STREAM]
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Any]]]:
-    """Return a list of functions: each pause calls the next one, and no test sleeps."""
+    """Replace each pause by a call of the next function in a list, and yield the list. No test sleeps."""
     to_do: list[Callable[[], Any]] = []
     monkeypatch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
     yield to_do
@@ -46,7 +46,10 @@ def size(cast: Cast) -> int:
 
 
 def streamed(response: Any) -> list[dict[str, str]]:
-    """Return the events of a stream, parsed by the standard's rules. Comments have an empty name."""
+    """Return the events in a stream, parsed by the rules of the HTML standard.
+
+    Comments are listed with an empty name.
+    """
     assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
     found = []
     for block in b"".join(response.streaming_content).decode().removesuffix("\n\n").split("\n\n"):
@@ -55,7 +58,7 @@ def streamed(response: Any) -> list[dict[str, str]]:
 
 
 def leave(response: Any) -> None:
-    """End a reader's call without closing connections, because one of them contains the test's database."""
+    """End a reader's call without closing database connections, because the test's transaction uses one of them."""
     request_finished.disconnect(close_old_connections)
     response.close()
     request_finished.connect(close_old_connections)

@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document are calls that succeed."""
+"""Every example in the OpenAPI document is a call that succeeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_route_that_takes_a_body_has_an_example() -> None:
 @pytest.mark.slow
 @pytest.mark.django_db
 def test_every_example_works_unchanged(cast: Cast) -> None:
-    """Each example is rolled back, so that all examples start from the same rows."""
+    """Each example is rolled back afterwards, so that all examples start with the same rows."""
     world = World(cast)
     rows = _Rows(cast, world)
     callers = [(name, caller_for(cast, name)) for name in CALLERS]
@@ -68,10 +68,10 @@ def _called(caller: Caller, route: Route, example: Any, world: World, ids: dict[
 
 
 class _Rows:
-    """An act needs a row in the right state, so these rows have different states.
+    """Rows in different states, because each act needs a row in the right state.
 
-    There is an access request that waits for the customer, one that waits for the provider, and one that is open. There
-    are tickets that are in work, waiting and closed.
+    One access request waits for the customer, one waits for the provider, and one is open. One ticket is in work, one
+    waits for the customer, and one is closed.
     """
 
     def __init__(self, cast: Cast, world: World) -> None:
@@ -82,7 +82,7 @@ class _Rows:
         self.clients = [{"clients": client_of(cast, "contoso", Scope.MEMBERS_PROVISION)[0].pk}]
 
     def of(self, route: Route, example: Any) -> list[dict[str, Any]]:
-        """Return the rows to try for this route's path. Do what must be done before the example."""
+        """Return the rows to try for a route. If the example needs a preparation, make it."""
         if route.path.endswith("/take-role"):
             operations.give_role(
                 self.cast.contoso.pk, self.cast.mia.pk, role=example["role"], actor=self.cast.as_("ines")
@@ -95,7 +95,7 @@ class _Rows:
 
 
 def _tickets(cast: Cast) -> list[Any]:
-    """Return one ticket in work, one that waits for the customer, and one that is closed."""
+    """Return the ids of three tickets: in work, waiting for the customer, and closed."""
     mia, priya = cast.as_("mia"), cast.as_("priya")
     taken, waiting, closed = (operations.assign_ticket(cast.ticket().pk, actor=priya).pk for _ in range(3))
     operations.ask_customer(waiting, actor=priya, note="Since when?")

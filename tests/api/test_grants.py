@@ -1,4 +1,4 @@
-"""Windows over the API: the list, the accesses in each window, and what each reader gets."""
+"""Windows over the API: the list, the accesses in each window, and what each reader can see."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ids(response: Any) -> list[str]:
 
 
 def with_content_read(cast: Cast, grant: Grant) -> Grant:
-    """List the mailbox and open its only mail, as Priya."""
+    """As Priya, list the mailbox and open its only mail. Return the grant."""
     actor = cast.as_("priya")
     content.list_items(grant.pk, cast.resource().pk, actor=actor)
     content.read_message(grant.pk, cast.resource().pk, mail_id(), actor=actor)
@@ -99,7 +99,7 @@ def test_allowed_actions_come_from_the_table(cast: Cast, calling: Calling, name:
 def test_an_act_without_an_address_is_not_among_the_allowed_actions(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such an act is available only on pages."""
+    """The API has no route for such an act. Only pages offer it."""
     monkeypatch.setitem(STAYING, "wave", replace(TRANSITIONS["revoke"], action="wave"))
     monkeypatch.setitem(ACTS, "wave", replace(ACTS["revoke"], name="wave", route=None, moves=None))
     grant, ada = cast.opened(), calling("ada")

@@ -1,4 +1,4 @@
-"""A repeated call gets the response of the first call, and acts only once."""
+"""A repeated call gets the response of the first call, and does not act again."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_an_answer_with_a_secret_is_not_stored(cast: Cast, calling: Calling) -> 
 
 
 def claimed(cast: Cast, *, holder: str = "", asked: str = "x", left: IdempotencyKey | None = None) -> IdempotencyKey:
-    """Claim the key "one" for Priya, as another process does for a call."""
+    """Claim the key "one" for Priya, as another process does when it works on a call."""
     claim = uuid4()
     operations.claim_key(
         cast.priya, key="one", asked=asked, claim=claim, holder=holder, claim_for=idempotency.CLAIM, left=left
@@ -188,12 +188,12 @@ def digest_of_priya(cast: Cast, body: dict[str, Any]) -> str:
 
 
 def of_a_dead_process() -> str:
-    """Return the holder of a process that has ended, with its database session."""
+    """Return the holder of a claim whose process, and database session, have ended."""
     return f"{socket.gethostname()} {2**22 + 1} 17 {2**22 + 1} 1700000000.5"
 
 
 def of_another_process() -> Iterator[str]:
-    """Yield the holder of a process that runs, and that has a session with the database."""
+    """Yield the holder of a claim whose process runs and has a database session."""
     program = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -373,7 +373,7 @@ def test_a_process_that_was_taken_for_dead_commits_nothing(cast: Cast) -> None:
 
 
 def _passes(*args: Any, **options: Any) -> None:
-    """Replace a function and do nothing."""
+    """Do nothing, in place of another function."""
 
 
 def _fails(*args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The log over the API: entries, checkpoints and proofs. A reader can verify all of them without this product."""
+"""The log over the API: entries, checkpoints and proofs. A reader can verify all of this without the product."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_checkpoint_carries_what_its_witness_signed(cast: Cast, calling: Calli
 
 
 def test_the_apis_answers_verify_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
-    """The verifier gets only what one token fetched: key, entries, proofs and the consistency proof."""
+    """The verifier gets only what the API returned: the key, the entries, the proofs and the consistency proof."""
     cast.opened()
     signed(cast.contoso.pk)
     caller = calling("contoso", Scope.LOG_READ)

@@ -1,4 +1,4 @@
-"""The log as a file over the API: exports and evidence. Each writes an entry and needs a permitted reader."""
+"""The log as a file over the API: exports and evidence. Each download writes an entry, and needs permission."""
 
 from __future__ import annotations
 

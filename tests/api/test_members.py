@@ -41,7 +41,7 @@ def roles(response: Any) -> list[str]:
 
 
 def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
-    """Return event, interface and details of the newest entry in Contoso's log."""
+    """Return the event, interface and detail of the newest entry in Contoso's log."""
     found = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).latest("seq").canonical))
     return found["event"], found["door"], found["detail"]
 

@@ -1,4 +1,4 @@
-"""The API's problem documents, for every kind of invalid call."""
+"""The problem documents that the API answers to each kind of invalid call."""
 
 from __future__ import annotations
 

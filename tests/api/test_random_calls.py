@@ -1,6 +1,6 @@
-"""Random calls, and random lives that follow the document's links, are answered as the OpenAPI document says.
+"""The API answers random calls, and random sequences of linked calls, as the OpenAPI document says.
 
-Only `bin/test deep` collects this file, because collecting it makes its cases, which takes seconds.
+Only `bin/test deep` collects this file, because collecting it takes seconds: its cases are made at that time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["ines", "priya", "stella"])
 def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cast, name: str) -> None:
-    """Follow the document's links in random order: create, read, change and end rows."""
+    """Follow the links of the document in random order: create rows, read, change and end them."""
     secret = token_of(cast, name)
 
     class Life(schema.as_state_machine()):

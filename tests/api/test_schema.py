@@ -1,4 +1,4 @@
-"""The OpenAPI document describes exactly the routes of the API, and its statements are true."""
+"""The OpenAPI document describes exactly the routes of the API, and what it says is true."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _routes() -> Iterator[tuple[str, str, Any]]:
-    """Yield address, name and view class of every route of the API."""
+    """Yield (path, name, view class) for every route of the API."""
     for route in routes():
         if route.namespace == "api":
             # The generator names the key of a row as callers see it: id.
@@ -45,7 +45,7 @@ def _routes() -> Iterator[tuple[str, str, Any]]:
 
 
 def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are public and long. If each call made them again, strangers could use up the threads."""
+    """Both are public and long. If each call made them again, strangers could occupy all threads."""
     browser = Browser()
     first = browser.get("/api/v1/openapi.json")
     assert browser.get("/api/").status_code == 200
@@ -90,7 +90,7 @@ def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
-    """Return the operations that a view calls in its module, or the act from which it was generated."""
+    """Return the operations that a view calls in its module. For a generated view, return its act."""
     if (declared := getattr(view, "declared", None)) is not None:
         return {declared.name}
     defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
@@ -124,7 +124,7 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client: Browse
 
 
 def test_a_body_that_is_refused_when_empty_is_required() -> None:
-    """All other bodies have no required member, and the operations accept an empty body."""
+    """The other bodies have no required member, and their operations accept an empty body."""
     taken_empty = {
         *(f"access_requests_{act}" for act in ("approve", "deny", "release", "revoke", "withdraw")),
         *(f"tickets_{act}" for act in ("assign", "close", "resolve")),

@@ -1,4 +1,4 @@
-"""SCIM 2.0: a directory manages a tenant's people, by the standard and as two common directories do it."""
+"""SCIM 2.0: a directory manages a tenant's people, as the standard says and as two common directories do it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.Mo
     makes = ResourceManager.create_and_register
 
     def made(manager: Any, model: Any, fill_all: bool = False) -> Any:
-        """Return an existing group, because no group can be created: there are always five."""
+        """Return an existing group in place of a new one: there are always five groups, and no group can be created."""
         if model.__name__ != "Group":
             return makes(manager, model, fill_all)
         return manager.context.client.query(model, str(group_id(cast.contoso.pk, "auditor")))
@@ -91,7 +91,7 @@ def caller(cast: Cast) -> Caller:
 
 
 def whole(name: str = "grace", **more: Any) -> dict[str, Any]:
-    """Return a User as Entra ID sends it. Many of its attributes are not stored."""
+    """Return a User as Entra ID sends it. The product does not store many of its attributes."""
     return {
         "schemas": [USER, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
         "externalId": f"key-of-{name}",
@@ -112,7 +112,7 @@ def ops(*operations: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault(response: Any) -> tuple[int, str | None]:
-    """Return the status and the scimType. The body must contain the same status as the response."""
+    """Return the status and the scimType of an error. Assert that the body has the status of the response."""
     body = response.json()
     assert (body["schemas"], body["status"]) == ([ERROR], str(response.status_code))
     assert response["Content-Type"] == "application/scim+json"
@@ -251,7 +251,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
 
 
 def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
-    """Return the names that a filter finds. For Groups, these are names of roles."""
+    """Return the names that a filter finds. For Groups, they are names of roles."""
     answer = caller.get(path, {"filter": raw})
     assert answer.status_code == 200, (raw, answer.content.decode())
     body = answer.json()
@@ -260,7 +260,7 @@ def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
 
 
 def test_people_are_found_by_what_a_filter_says(cast: Cast, caller: Caller) -> None:
-    """Contoso's people are ada, alan, ines, mia, otto, and grace, whom the directory added."""
+    """Contoso's people are ada, alan, ines, mia and otto, and also grace, whom the directory added."""
     made = caller.post(USERS, whole(displayName="Grace Élodie Adeyemi")).json()
     caller.patch(f"{USERS}/{cast.mia.pk}", ops({"op": "replace", "path": "active", "value": False}))
     everybody = {"ada", "alan", "ines", "mia", "otto", "grace"}
@@ -755,8 +755,9 @@ def test_the_second_of_two_simultaneous_changes_must_read_again(cast: Cast, call
 
 
 def test_a_person_whom_the_directory_switches_off_loses_everything_immediately(cast: Cast, caller: Caller) -> None:
-    """Sessions, tokens, single sign-on, invitations, the role of deputy, and a client that decides for the person all
-    end.
+    """Sessions, tokens, single sign-on, invitations and the role of deputy end.
+
+    A client that decides for the person no longer decides.
     """
     row, at = cast.confirmed(), clock.now()
     browser, other = Browser(), Browser()
@@ -894,14 +895,17 @@ def test_making_a_client_for_a_directory_needs_fresh_proof(cast: Cast) -> None:
 
 
 def test_unchanged_attributes_keep_changes_by_others(cast: Cast, caller: Caller) -> None:
-    """A change contains only some attributes. The others may have changed since the directory read them."""
+    """The directory sends only some attributes.
+
+    Somebody else may have changed the others since the directory read them.
+    """
     was = operations.Profile(user_name="a", name="A", roles=frozenset({"member"}))
     wanted = operations.Profile(user_name="a", name="B", roles=frozenset({"member"}))
     assert bodies.difference(was, wanted) == operations.Profile(name="B")
 
 
 def record_of(event: str) -> dict[str, Any]:
-    """Return the only entry of this event."""
+    """Return the record of the only log entry with this event."""
     found: dict[str, Any] = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))
     return found
 

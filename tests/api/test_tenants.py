@@ -1,4 +1,4 @@
-"""Tenants over the API: their settings, who can change them, and who gets notices."""
+"""Tenants over the API: their settings, who can change them, and who gets mail about a change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def items(response: Any) -> list[dict[str, Any]]:
 
 
 def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
-    """Return event, interface and details of the newest entry in Contoso's log."""
+    """Return the event, interface and detail of the newest entry in Contoso's log."""
     found = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).latest("seq").canonical))
     return found["event"], found["door"], found["detail"]
 

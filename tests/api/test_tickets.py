@@ -1,4 +1,4 @@
-"""Tickets over the API: opened with a reference of another system, worked on, and read by permitted readers."""
+"""Tickets over the API: another system opens them with its reference, works on them, and reads them."""
 
 from __future__ import annotations
 

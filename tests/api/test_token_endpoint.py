@@ -35,7 +35,7 @@ def test_a_client_gets_a_token_for_an_hour(cast: Cast, travel: Any) -> None:
 
 
 def test_two_ways_to_prove_oneself_and_a_repeated_parameter_are_an_invalid_request(cast: Cast) -> None:
-    """RFC 6749, sections 2.3, 3.2 and 5.2. Right and wrong secrets are tried."""
+    """RFC 6749, sections 2.3, 3.2 and 5.2. The test tries right and wrong secrets."""
     client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     in_body, header = {"client_id": str(client.pk), "client_secret": secret}, basic(str(client.pk), secret)
     two_ways = Browser().post("/oauth/token", {**GRANT, **in_body}, headers=header)
@@ -84,7 +84,7 @@ def test_an_unknown_client_is_answered_as_one_with_a_wrong_secret(cast: Cast, na
 
 @pytest.mark.parametrize("header", [b"\xff\xfe:x", b"a:\xff", "é", "===="])
 def test_a_client_id_that_is_not_text_is_unknown(cast: Cast, header: bytes | str) -> None:
-    """The response must not be 500. Otherwise everybody could cause server errors."""
+    """The answer must not be 500. Otherwise anybody could cause server errors."""
     plain = header if isinstance(header, str) else base64.b64encode(header).decode()
     response = Browser(raise_request_exception=False).post(
         "/oauth/token", GRANT, headers={"Authorization": f"Basic {plain}"}

@@ -1,4 +1,4 @@
-"""Webhooks over the API: the same acts as on the pages. Each secret appears in only one response."""
+"""Webhooks over the API: the same acts as on the pages. Only one response contains each secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of(cast: Cast) -> str:
 
 
 def tried(webhook_id: str) -> OutboxMessage:
-    """Mark the only test message of this webhook as failed, and return it."""
+    """Make the only test message of this webhook look as if it was sent and had failed. Return the message."""
     message = OutboxMessage.objects.get(webhook=webhook_id)
     OutboxMessage.objects.update(state="parked")
     WebhookAttempt.objects.create(
