@@ -1,4 +1,4 @@
-"""A real server with the cast, and the environment of a caller with a token."""
+"""A real server with the cast, and environments of shells that have a token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _quotas_are_full() -> None:
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """Return the directory where pip has installed `lockbox`, once for all processes of a run."""
+    """Return the directory into which pip has installed `lockbox`. One installation serves all processes of a run."""
     place = ground.place() / "lockbox"
     with ground.one_at_a_time():
         if not (place / "is-there").exists():
@@ -41,8 +41,9 @@ def installed() -> Path:
 
 @pytest.fixture
 def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) -> Callable[..., Environment]:
-    """Return a function: `as_("ada")` is the environment of a shell with Ada's token, without the settings of this
-    machine.
+    """Return a function: `as_("ada")` is the environment of a shell with Ada's token.
+
+    The environment has none of this machine's own settings.
     """
 
     def environment(name: str, *scopes: Scope, fresh: bool = True) -> Environment:
@@ -61,5 +62,5 @@ def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) ->
 
 @pytest.fixture
 def shell(as_: Callable[..., Environment]) -> Callable[..., Shell]:
-    """Return a function: `shell("ada")` is a shell with Ada's token in its environment."""
+    """Return a function: `shell("ada")` is a shell whose environment has Ada's token."""
     return lambda name, *scopes, fresh=True: Shell(as_(name, *scopes, fresh=fresh))

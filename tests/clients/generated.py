@@ -1,6 +1,6 @@
-"""Generate the Python client for tests and mypy, in a directory below var, which git ignores.
+"""Generates the Python client for tests and for mypy, in a directory below var that git ignores.
 
-`python -m tests.clients.generated` does it. Later runs use the client again, until one of its sources changes.
+Run it with `python -m tests.clients.generated`. The client is used again until one of its sources changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WITHIN = 500
 
 
 def make() -> None:
-    """Generate the package if it does not exist for the current sources."""
+    """Generate the package, unless it exists already for the current sources."""
     stamp = PLACE / "made-from"
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in SOURCES)).hexdigest()
     PLACE.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def make() -> None:
 
 
 def make_importable() -> None:
-    """Add the package to this process's path, because `lockbox_cli` imports it."""
+    """Add the generated package to this process's import path, because `lockbox_cli` imports it."""
     make()
     if str(PLACE) not in sys.path:
         sys.path.insert(0, str(PLACE))

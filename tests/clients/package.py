@@ -1,4 +1,4 @@
-"""Build and install clients/python as somebody does who has a clone, without a package index."""
+"""Builds and installs clients/python as somebody with a clone does, without a package index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lo
 
 
 def clone(to: Path) -> Path:
-    """Copy the files that a clone has, and return the directory of the package."""
+    """Copy the files that a clone has to `to`. Return the directory of the package in the copy."""
     shutil.copytree(ROOT / "clients", to / "clients", ignore=_MADE)
     (to / "docs").mkdir()
     shutil.copy(DOCUMENT, to / "docs")
@@ -36,7 +36,7 @@ def install(source: Path, to: Path, *options: str) -> None:
 
 
 def build(source: Path, what: str, to: Path) -> Path:
-    """Build a `wheel`, an `sdist` or an `editable` as pip does without a build environment. Return the file."""
+    """Build a `wheel`, an `sdist` or an `editable`, as pip does without a build environment. Return the built file."""
     to.mkdir(exist_ok=True)
     script = f"from setuptools import build_meta; build_meta.build_{what}({str(to)!r})"
     _run(source, sys.executable, "-c", script)
@@ -52,7 +52,10 @@ def _run(where: Path, *command: str) -> None:
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Return the files that differ, or that only one of the directories contains. Compiled files are ignored."""
+    """Return the files that differ between two directories, or that only one of them has.
+
+    Compiled files are ignored.
+    """
     places = (one, other)
     names = {path.relative_to(place) for place in places for path in place.rglob("*") if path.is_file()}
     names = {name for name in names if name.suffix != ".pyc"}
@@ -64,7 +67,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def pack_wheels(requirements: list[str], to: Path) -> None:
-    """Pack wheels of these requirements and of everything that they require, from the packages installed here."""
+    """Pack wheels of these requirements, and of all that they require, from the packages that are installed here."""
     to.mkdir()
     for needed in _closure(requirements):
         _pack(needed, to)
@@ -85,7 +88,7 @@ def _closure(requirements: list[str]) -> Iterator[Distribution]:
 
 
 def _pack(installed: Distribution, to: Path) -> None:
-    """Pack one wheel. Its tag is "any", but it works only on this machine."""
+    """Pack a wheel of an installed package. Its tag is "any", although it works only on this machine."""
     stem = f"{canonicalize_name(installed.name).replace('-', '_')}-{installed.version}"
     made_by_pip = {each.name for each in installed.entry_points if each.group == "console_scripts"}
     with zipfile.ZipFile(to / f"{stem}-py3-none-any.whl", "w") as wheel:

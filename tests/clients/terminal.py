@@ -1,4 +1,4 @@
-"""The installed `lockbox`, run as in a shell: through pipes, or at a terminal at which a person types."""
+"""Runs the installed `lockbox` as in a shell: with pipes, or at a terminal at which a person types."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Ended:
 
     @property
     def lines(self) -> list[Any]:
-        """Return the output, parsed as JSON Lines."""
+        """Return the output as parsed lines of JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(frozen=True)
 class Shell:
-    """`shell("requests", "list")` runs the command. It stores its files below `home`."""
+    """A shell in which `lockbox` can be run: `shell("requests", "list")`. The command's files are below `home`."""
 
     environment: dict[str, str]
 
@@ -56,14 +56,14 @@ class Shell:
         return self.home / ".config" / "lockbox" / "account.json"
 
     def but(self, **changed: str | None) -> Shell:
-        """Return the same shell with these variables set, or with None unset."""
+        """Return a copy of the shell with these variables changed. None removes a variable."""
         merged = {**self.environment, **changed}
         return Shell({name: value for name, value in merged.items() if value is not None})
 
     def __call__(self, *words: str, typed: str = "") -> Ended:
         """Run the command in this process.
 
-        Importing it takes ten times as long as most commands, so it is imported only once.
+        Importing the program takes ten times as long as most commands, so it is imported only once.
         """
         from lockbox_cli.main import main
 
@@ -81,13 +81,16 @@ class Shell:
         return Ended(int(status or 0), *(_written_to(stream) for stream in streams[1:]))
 
     def alone(self, *words: str) -> Ended:
-        """Run the command as a separate program, as users do."""
+        """Run the command as a program of its own, as users do."""
         run = subprocess.run(["lockbox", *words], env=self.environment, capture_output=True, text=True, timeout=WITHIN)
         return Ended(run.returncode, run.stdout, run.stderr)
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a command that continues until it is stopped. Read its output line by line."""
+        """Run a command that does not end by itself, and yield its process.
+
+        The caller reads the output line by line.
+        """
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(["lockbox", *words], env=self.environment, **pipes) as started:
             until = threading.Timer(WITHIN, started.kill)
@@ -99,7 +102,10 @@ class Shell:
                 started.send_signal(signal.SIGINT)
 
     def at_a_terminal(self, *words: str, answers: Sequence[tuple[str, str]] = (), columns: int = 120) -> Ended:
-        """Run at a terminal, and answer each prompt in this order. `out` is everything that the terminal showed."""
+        """Run the command at a terminal. At each prompt, in this order, type the answer.
+
+        `out` of the result is everything that the terminal showed.
+        """
         child, terminal = pty.fork()
         if child == 0:
             os.execvpe("lockbox", ["lockbox", *words], {**self.environment, "TERM": "xterm-256color"})

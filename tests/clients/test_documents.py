@@ -1,4 +1,4 @@
-"""Run every documented command that calls the API against a server, as a permitted caller."""
+"""Every documented command that calls the API works against a server, with a caller who has permission."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, tmp_path: Path
 
 
 def typed() -> list[list[str]]:
-    """Return the words of the commands that the document shows but no test runs.
+    """Return the words of each command in the document that no test runs.
 
     An example id replaces each placeholder.
     """

@@ -1,4 +1,4 @@
-"""The committed document is the one that the code makes, and its client can call a real server."""
+"""The committed document is what the code generates, and the client made from it can call a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the guide for integrators from the first line to the last. Its statements about scopes agree with the code."""
+"""Runs the guide for integrators from the first line to the last. What it says about scopes is compared with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the recipe for a help desk against a server, block by block. People do their part between the blocks."""
+"""Runs the recipe for a help desk against a server, block by block. Between the blocks, people do their part."""
 
 from __future__ import annotations
 

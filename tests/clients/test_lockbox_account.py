@@ -1,4 +1,4 @@
-"""Signing in, the stored files, the servers to which a token is sent, and the exit status of commands."""
+"""The account of `lockbox`: signing in, stored files, which server gets the token, and the exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "lockbox_pat_" + "x" * 40
 
 @pytest.fixture
 def bare(shell: Shells) -> Shell:
-    """Return a shell in which nobody is signed in and the environment has no token."""
+    """Return a shell in which nobody is signed in, and whose environment has no token."""
     return shell("ada").but(LOCKBOX_TOKEN=None, LOCKBOX_URL=None)
 
 
@@ -36,7 +36,7 @@ def url(shell: Shells) -> str:
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Some other server: it stores each token that it gets, and sends the response that the test sets."""
+    """Some other server. It stores each token that it gets, and sends the response that the test chooses."""
 
     answer: tuple[int, str, bytes] = (200, "text/html", b"<h1>Hello</h1>")
     heard: list[str | None] = []

@@ -1,4 +1,4 @@
-"""`lockbox log` and `lockbox watch`, installed, with a real server."""
+"""`lockbox log` and `lockbox watch`, as installed, against a real server."""
 
 from __future__ import annotations
 

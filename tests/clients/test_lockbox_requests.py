@@ -1,4 +1,4 @@
-"""`lockbox requests`, `windows`, `release` and `revoke`, installed, with a real server."""
+"""`lockbox requests`, `windows`, `release` and `revoke`, as installed, against a real server."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The client repeats a change with the same key if the response is lost, late or an error.
+"""If the response to a change is lost, late or an error, the client repeats the call with the same key.
 
-It never reports that nothing was changed if that is uncertain.
+It never says that nothing was changed if this is uncertain.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lockbox_client.models import CommentInRequest, LinkInRequest
 
 
 class Server(BaseHTTPRequestHandler):
-    """Gives the responses that the test sets, one after another, and stores the keys that it gets.
+    """A server that gives the responses of a list, one after another, and stores the keys that it gets.
 
-    None breaks the connection.
+    None in the list breaks the connection.
     """
 
     answers: ClassVar[list[tuple[int, dict[str, Any] | None] | None]] = []

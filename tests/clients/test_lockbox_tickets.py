@@ -1,4 +1,4 @@
-"""`lockbox tickets`, installed, with a real server."""
+"""`lockbox tickets`, as installed, against a real server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The package can be built from a clone and from its sdist.
-
-Both builds contain the client generated from the document.
-"""
+"""The package can be built from a clone and from its sdist. Both builds contain the generated client."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def small_document(**more: object) -> str:
-    """Return a document with one route, whose client is generated quickly."""
+    """Return an OpenAPI document with one route. Its client is generated quickly."""
     answers = {"200": {"description": "The time", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     route = {"operationId": "time_now", "tags": ["time"], "responses": answers, **more}
     info = {"title": "Time", "version": "1"}
@@ -42,7 +39,7 @@ def test_it_installs_from_a_clone_without_an_index_and_a_build_environment(insta
 
 
 def test_it_installs_from_a_clone_with_all_that_it_names(tmp_path: Path) -> None:
-    """Install with the requirements of pyproject.toml, and then run without this machine's packages."""
+    """Install with exactly the requirements in pyproject.toml, and run without this machine's other packages."""
     package.pack_wheels([*REQUIRES, *PROJECT["project"]["dependencies"]], tmp_path / "wheels")
     source, place = package.clone(tmp_path / "clone"), tmp_path / "installed"
     package.install(source, place, "--find-links", str(tmp_path / "wheels"))
