@@ -1,4 +1,4 @@
-"""Call one installation from many threads, in a process without Django. Print the result of each act.
+"""Calls one installation from many threads, in a process without Django. Prints the result of each act.
 
 Usage: python -m tests.concurrency.embedded_callers NUMBER SECONDS < the world as JSON
 """
@@ -26,7 +26,7 @@ PAGES = {"store_unavailable": b"reach its database", "outcome_unknown": b"know w
 
 
 class Callers:
-    """The threads of one process. `acts` contains every attempted act, with the status of its response."""
+    """The threads of one process. `acts` has every act that they tried, with the status of its response."""
 
     def __init__(self, world: dict[str, Any], number: int) -> None:
         self.world, self.number = world, number
@@ -46,9 +46,9 @@ class Callers:
     def call(
         self, kind: str, method: str, path: str, who: str, body: Any = None, *, key: str = "", **headers: str
     ) -> tuple[int, Any, Any]:
-        """Call as a person: the API with their token, a page with their cookie.
+        """Make a call as a person, and return the response. The call is recorded in `acts`.
 
-        Record the call and return the response.
+        A call of the API has the person's token, and a page has their cookie.
         """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Host": f"127.0.0.1:{self.world['port']}"}
@@ -110,7 +110,7 @@ class Callers:
         self.call("wait", "GET", f"/api/v1/tenants/{self._tenant_of(who)['id']}/events?wait=1", who)
 
     def follow(self, who: str) -> None:
-        """Read the beginning of a stream of events, then close the connection."""
+        """Read the start of a stream of events, then close the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.world["port"], timeout=PATIENCE)
         headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self.world['tokens'][who]}"}
         status, code = 0, ""
@@ -137,8 +137,9 @@ class Callers:
         self.call("evaluate", "POST", "/access/v1/evaluation", who, question, key=key)
 
     def ask_and_decide(self, who: str) -> None:
-        """Submit and approve an access request, then send the answers of two of the customer's people at the same
-        time.
+        """Submit an access request and approve it as the provider.
+
+        Then two of the customer's people decide simultaneously.
         """
         key, slug = self._key(), self._dice.choice(list(self.world["deciders"]))
         tenant = self.world["tenants"][slug]
@@ -182,7 +183,7 @@ class Callers:
                 each.result()
 
     def _parts(self) -> list[list[tuple[Callable[[str], None], str]]]:
-        """Return the acts that each thread repeats."""
+        """Return, for each thread, the acts that it repeats, each with the person who does it."""
         return [
             [(self.comment, "mia"), (self.evaluate, "gateway"), (self.comment, "fred")],
             [(self.export, "otto"), (self.comment, "priya"), (self.evidence, "ines"), (self.ticket, "ada")],
@@ -192,7 +193,7 @@ class Callers:
         ]
 
     def _until(self, until: float, acts: list[tuple[Callable[[str], None], str]]) -> None:
-        """Do each act at least once, even on a slow machine."""
+        """Repeat these acts until the time is over. Do each act at least once, even on a slow machine."""
         for number, (act, who) in enumerate(itertools.cycle(acts), 1):
             act(who)
             if number >= len(acts) and time.monotonic() > until:
@@ -200,7 +201,7 @@ class Callers:
 
 
 def _code_of(answer: bytes, path: str) -> str:
-    """Return the problem's code. For a page, return the code that belongs to its sentence."""
+    """Return the code in a problem document. For a page, return the code of the sentence that the page shows."""
     if path.startswith(("/api/", "/access/")):
         with suppress(ValueError, KeyError):
             return str(json.loads(answer)["code"])

@@ -1,4 +1,4 @@
-"""Write the world of an installation under load, or read its database afterwards.
+"""Writes the world of an installation for the load test, or reads its database after the test.
 
 Usage: python -m tests.concurrency.embedded_world make|read, with the settings of the installation
 """
@@ -18,7 +18,7 @@ ITEM_BYTES = 40_000
 
 
 def make(port: int) -> dict[str, Any]:
-    """Write people, tickets, an open window and content. Return what callers need to know."""
+    """Write people, tickets, an open window and content. Return what the callers must know about them."""
     from django.conf import settings
     from django.core.management import call_command
 
@@ -72,7 +72,7 @@ def _cookies(client: Any) -> str:
 
 
 def read() -> dict[str, Any]:
-    """Sign the last entries. Return what the database contains of each kind of act, by key."""
+    """Sign the last entries. Return, for each kind of act, the keys of the acts that the database contains."""
     from django.core.management import call_command
 
     from audit_app.models import AuditEntry

@@ -1,6 +1,4 @@
-"""The API with real threads: repeated calls, a database that fails during a call, and acts that end a caller's
-access.
-"""
+"""The API with real threads: repeated calls, failures of the database, and callers who lose access during a call."""
 
 from __future__ import annotations
 
@@ -33,9 +31,9 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
-    """Some calls wait and get the response of the first.
+    """Some of the calls wait, and get the response of the first call.
 
-    The others are asked to call again, and then get this response.
+    The others are asked to call again. When they do, they get this response too.
     """
     priya, body = Caller(token_of(world, "priya")), asking(world)
     call = partial(priya.post, "access-requests", body, Idempotency_Key="one")
@@ -57,7 +55,10 @@ def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
 def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
     world: Cast, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection ends at one stage of the call. Then the repeated call succeeds, and the act is done only once."""
+    """The database connection ends at one stage of a call.
+
+    Then the repeated call succeeds, and the act is done only once.
+    """
     priya, body = Caller(token_of(world, "priya")), asking(world)
     name = {"claim": "claim_key", "act": "submit", "answer": "keep_answer"}[place]
     plain = getattr(operations, name)
@@ -102,7 +103,7 @@ def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, mon
 
 
 def test_many_claims_that_cannot_be_given_back_hold_one_thread(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the database can only be read, no claim can be released. One thread retries for all claims."""
+    """While the database can only be read, no claim can be released. One thread tries again for all claims."""
 
     def is_away(_claim: Any) -> None:
         raise OperationalError("gone")
@@ -142,7 +143,10 @@ def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> No
 
 @pytest.mark.postgres
 def test_a_token_that_is_revoked_while_its_call_waits_does_nothing_after_that(world: Cast) -> None:
-    """The call or the revocation locks the log first. In both cases, no decision follows the revocation."""
+    """Either the call locks the log first, or the revocation does.
+
+    In both cases, no decision follows the revocation.
+    """
     for _ in range(8):
         row = world.confirmed()
         made = operations.create_token(

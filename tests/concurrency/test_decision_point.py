@@ -1,4 +1,4 @@
-"""The decision point over HTTP, while the window closes or the caller loses access. PostgreSQL."""
+"""The decision point over HTTP, while the window closes or the caller loses access. Only on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _question(world: Cast) -> dict[str, Any]:
 
 
 def _answers(results: list[Any]) -> list[dict[str, Any]]:
-    """Return the decisions one by one, also those in batches."""
+    """Return the single decisions in these responses. The decisions of a batch are listed one by one."""
     found = []
     for result in results:
         assert result.status_code == 200, result.content
@@ -79,7 +79,10 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """The call waits for the window's row, which another transaction locks and changes."""
+    """The call waits for the lock on the window's row, which another transaction has.
+
+    That transaction changes something.
+    """
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()
 

@@ -1,7 +1,7 @@
-"""The embedded default under load: several processes on SQLite, as `manage.py lockbox` runs them.
+"""The default installation under load: several processes on SQLite, as `manage.py lockbox` runs them.
 
 Each run takes fifteen seconds. For longer runs use `LOAD_SECONDS=60 bin/test sqlite`, with at most 240 seconds: after
-five minutes, the callers would have to confirm again.
+five minutes, the callers would have to confirm their identity again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 
 
 @dataclass
 class Installation:
-    """A separate installation: a data directory, a port, and the product's settings."""
+    """A separate installation of the product, with a data directory, a port and settings of its own."""
 
     data: Path
     port: int
@@ -56,7 +56,7 @@ class Installation:
         return output_of(self.begin("embedded_world", *arguments))
 
     def acts(self, world: Any) -> list[dict[str, Any]]:
-        """Return the acts of all callers, after they have ended."""
+        """Run all callers to their end, and return their acts."""
         begun = [self.begin("embedded_callers", str(number), str(SECONDS)) for number in range(CALLERS)]
         try:
             for each in begun:
@@ -72,7 +72,7 @@ class Installation:
 
 
 def output_of(program: subprocess.Popen[str]) -> Any:
-    """Return what a program printed, after it has ended without an error."""
+    """Wait for a program to end without an error, and return what it printed, as parsed JSON."""
     out, err = program.communicate()
     assert program.returncode == 0, out[-2000:] + err[-4000:]
     return json.loads(out)
@@ -129,7 +129,7 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
 
 
 def whole(file: Path) -> None:
-    """Run SQLite's integrity check on a file that nobody uses."""
+    """Assert that SQLite's integrity check finds no fault in a file that nobody uses any more."""
     with contextlib.closing(sqlite3.connect(file)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -142,7 +142,7 @@ UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
 def errors_in(log: str) -> tuple[list[str], list[str]]:
-    """Return the log lines that report a failure, and those about a database that was busy for too long."""
+    """Return two lists of log lines: about failures, and about a database that was busy for too long."""
     errors: list[str] = []
     ignored: list[str] = []
     for line in log.splitlines():
@@ -156,12 +156,12 @@ def errors_in(log: str) -> tuple[list[str], list[str]]:
 
 
 def few(acts: list[dict[str, Any]]) -> int:
-    """Return how many acts and how many log lines may be about a busy database."""
+    """Return the allowed number of acts, and of log lines, that report a busy database."""
     return 5 + len(acts) // 100
 
 
 def is_answered_well(act: dict[str, Any]) -> bool:
-    """Return whether the response is allowed: success, another person was first, too many calls, or a busy database."""
+    """Return whether a response is acceptable: a success, "somebody was first", "too many calls", or "busy"."""
     was_decided = act["kind"] in ("approve", "deny")
     is_busy = act["code"] == REFUSED or (act["code"] == UNKNOWN and act["kind"] not in READS)
     refused = {409: was_decided, 412: was_decided, 429: True, 503: is_busy}
@@ -202,7 +202,7 @@ def number_of(acts: list[dict[str, Any]], kind: str) -> int:
 
 
 def decisions_are_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
-    """Require that one of two simultaneous decisions wins, and that the database agrees with the responses."""
+    """Assert that exactly one of two simultaneous decisions took effect, as the responses say."""
     decisions = [act for act in acts if act["kind"] in ("approve", "deny")]
     decided = Counter(decision_in(act) for act in decisions if act["status"] == 200)
     unknown = {decision_in(act) for act in decisions if act["code"] == UNKNOWN}
@@ -218,7 +218,7 @@ def decision_in(act: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def verified(bundle: Path, key: Path) -> None:
-    """Verify a bundle as a customer does, with only the verifier's file."""
+    """Verify a bundle as a customer does, with nothing but the verifier's file."""
     verifier = [sys.executable, "-I", str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(bundle)]
     done = subprocess.run([*verifier, "--key", str(key)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

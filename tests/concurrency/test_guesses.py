@@ -1,4 +1,4 @@
-"""Two hundred simultaneous attempts, each on its own connection. Only the allowed number is checked."""
+"""Two hundred simultaneous guesses, each on a connection of its own: only the allowed number is checked."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def world(transactional_db: None) -> Cast:
 
 @pytest.fixture
 def at_once() -> Iterator[AtOnce]:
-    """Return a function that runs `call` with each number below TRIES. All threads begin at the same time.
+    """Return a function that calls `call` once with each number below TRIES. All threads begin at the same time.
 
-    Each thread keeps its connection for the whole test.
+    Each thread keeps its database connection for the whole test.
     """
     barrier = threading.Barrier(THREADS)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -105,7 +105,7 @@ def test_of_200_simultaneous_passwords_five_are_checked(
 def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(
     world: Cast, travel: Traveller
 ) -> None:
-    """The second use of a code is not counted as a wrong code, with any number of tabs."""
+    """All other tabs learn that the code was used. This does not count as a wrong guess, even with many tabs."""
     travel.freeze()
     code, barrier, outcomes = a_code(world.ada), threading.Barrier(8), list[str]()
 

@@ -1,4 +1,4 @@
-"""A connection breaks at COMMIT, on PostgreSQL: what pages and API answer, and what a second attempt does."""
+"""The connection to PostgreSQL breaks at COMMIT: what pages and the API answer, and what a second attempt does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(world: Cast) -> Iterator[Wire]:
 
 
 def breaking(wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit) -> Any:
-    """Break the connection at the COMMIT of the next act."""
+    """Break the database connection at the COMMIT of the next act."""
     context, plain = monkeypatch.context(), _change._post
 
     def post(current: Any) -> None:

@@ -1,6 +1,6 @@
-"""A mute denies all access requests, while others are submitted or approved by the provider.
+"""A mute denies all access requests, while others are being submitted, or approved by the provider.
 
-None reaches the customer.
+None of them reaches the customer.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def test_an_access_request_submitted_during_a_mute_waits_at_the_provider_or_is_r
 
 
 def test_access_requests_linked_to_a_human_during_a_denial_are_denied_too(world: Cast) -> None:
-    """Linking moves the access requests to another human while the denial waits for them."""
+    """While the denial waits for the access requests, an account is linked, so that they belong to another human."""
     ada, stella = world.as_("ada"), world.as_("stella")
     for _ in range(4):
         rows = [world.confirmed(by="erik") for _ in range(2)]

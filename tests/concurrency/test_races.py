@@ -1,4 +1,4 @@
-"""Races with real transactions and threads on PostgreSQL: each has exactly one outcome and one entry."""
+"""Races with real transactions and threads on PostgreSQL: each race has exactly one outcome and one entry."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Start all calls at the same time, each on its own connection. Return their results or refusals in order."""
+    """Start all calls at the same time, each on a connection of its own. Return their results or refusals, in order."""
     barrier = threading.Barrier(len(calls))
     results: list[Any] = [None] * len(calls)
 
@@ -94,7 +94,7 @@ def outcomes(results: list[Any]) -> Counter[str]:
 
 
 def wait_for_somebody_who_waits() -> None:
-    """Wait until another connection to this database waits for a lock."""
+    """Wait until another connection to this database is waiting for a lock."""
     for _ in range(200):
         with connection.cursor() as cursor:
             # Within a transaction, PostgreSQL shows the same statistics until the snapshot is cleared.
@@ -163,10 +163,9 @@ def test_a_window_closed_twice_at_once_by_one_person_is_closed_once(world: Cast)
 
 @pytest.mark.real_clock
 def test_approval_against_expiry_is_never_both(world: Cast) -> None:
-    """The deadline is in the middle of the attempts, so that either can win. The database's clock decides.
+    """The deadlines are spread around the time of the call, so that either side can win. The database's clock decides.
 
-    The first and the last lead times are so long that the approval and the expiry each win at least once, even on a
-    slow machine.
+    The first deadline is so early, and the last so late, that each side wins at least once, even on a slow machine.
     """
     ada, system = world.as_("ada"), world.system("expiry")
     won: Counter[str] = Counter()
@@ -234,7 +233,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
 
 
 def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
-    """A call during the closing waits, and is answered from the state after the closing."""
+    """An access during the closing waits. It is then judged by the state after the closing."""
     grant = world.opened()
     holds, service = threading.Event(), service_of(world)
     submitted = Question(
@@ -326,7 +325,7 @@ def test_the_last_approver_cannot_be_removed_by_two_at_once(world: Cast) -> None
 
 @pytest.fixture
 def failing_log(world: Cast) -> Iterator[None]:
-    """Make the database refuse every new entry, as a full or broken disk does."""
+    """Make the database refuse every new log entry, as it would on a full or broken disk."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION refuse_entry() RETURNS trigger LANGUAGE plpgsql AS "
@@ -392,7 +391,7 @@ def test_entries_are_append_only_for_the_database_itself(world: Cast, statement:
 
 
 def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Start the call on its own connection. The thread adds the result or the refusal to the list."""
+    """Start the call in a thread. Return the thread, and a list to which it adds the result or the refusal."""
     outcome: list[Any] = []
 
     def run() -> None:
@@ -409,7 +408,7 @@ def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]
 
 
 def with_the_log_held(world: Cast, call: Callable[[], Any], *, seconds: float) -> Any:
-    """Make the call while another transaction locks Contoso's log for this number of seconds."""
+    """Make the call while another transaction holds the lock on Contoso's log for so many seconds."""
     with transaction.atomic():
         ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
         thread, outcome = in_background(call)
@@ -479,7 +478,10 @@ def test_two_simultaneous_changes_never_leave_a_tenant_without_a_decider(world: 
 
 
 def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
-    """The approval or the link comes first. In both cases, nobody gets a window by their own approval."""
+    """Either the approval or the link comes first.
+
+    In both cases, nobody gets a window that they approved themselves.
+    """
     stella = world.as_("stella")
     for _ in range(4):
         row = world.submitted(by="priya")
@@ -499,7 +501,7 @@ def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world:
 def test_single_sign_on_joins_nobody_who_was_unlinked_meanwhile(world: Cast) -> None:
     """Erik and Pat are one human.
 
-    Ada signs in with the subject of Pat's identity, and meanwhile Pat's account is unlinked.
+    Ada signs in with the subject of Pat's identity, while Pat's account is being unlinked.
     """
     issuer, at = "https://idp.example", clock.now()
     tenant = {"tenant": world.contoso, "issuer": issuer}
@@ -546,7 +548,7 @@ def test_two_simultaneous_removals_leave_one_administrator(world: Cast) -> None:
 
 
 def _uncover(world: Cast) -> Proposal:
-    """Return Stella's proposal that Lockbox no longer covers a service."""
+    """Return a proposal by Stella: Lockbox is to cover a service no longer."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
@@ -572,7 +574,7 @@ def test_a_change_of_the_staffs_that_two_confirm_at_once_is_confirmed_once(world
 
 
 def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> None:
-    """Confirm and withdraw, apply twice, apply and withdraw at the same time: each has one result and one entry."""
+    """Confirm against withdraw, apply against apply, apply against withdraw. Each pair has one result and one entry."""
     world.colleague("sten")
     system = Actor.system("sweep")
     for _ in range(3):
@@ -605,7 +607,7 @@ def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> N
 
 
 def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None:
-    """A tenant moves to a plan while the plan loses Lockbox. The later of the two changes becomes a proposal."""
+    """A tenant moves to a plan, while the plan loses Lockbox. The change that comes second becomes a proposal."""
     stella = world.as_("stella")
     for number in range(6):
         plan = Plan.objects.create(name=f"Plan {number}", includes_lockbox=True)
@@ -618,7 +620,7 @@ def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None
 
 
 def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_after_it(world: Cast) -> None:
-    """Either the change takes effect first, or the tenant gets notice and the whole waiting time."""
+    """Either the change takes effect first, or the tenant is informed and gets the whole waiting time."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     seen = set()
@@ -646,7 +648,7 @@ def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_
 
 
 def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_off(world: Cast) -> None:
-    """The change locks the log of every tenant before it reads which tenants it affects."""
+    """The change locks the logs of all tenants before it reads which tenants it affects."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
@@ -665,9 +667,7 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
 
 
 def test_an_access_request_during_a_change_comes_before_or_after_it(world: Cast) -> None:
-    """The submitted entry has the resource's name that is valid afterwards: the new one, or the old one if the change
-    must wait.
-    """
+    """The entry about the submission has the valid name: the new one, or the old one if the change must wait."""
     operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
     for number in range(3):
         name = f"Menus {number}"
@@ -745,7 +745,10 @@ def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
 
 
 def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> None:
-    """The approval or the switch comes first. After the switch, no window opens without the customer's approval."""
+    """Either the approval or the switch comes first.
+
+    After the switch, no window opens without the customer's approval.
+    """
     for _ in range(4):
         Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=False)
         row = world.submitted()
@@ -764,9 +767,9 @@ def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> Non
 
 
 def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_blocks_nobody(world: Cast) -> None:
-    """The approval holds the lock on the log and writes a foreign key to the tenant.
+    """The approval holds the lock on the log, and writes a foreign key to the tenant.
 
-    The other act has locked the tenant and waits for the log. They must not block each other.
+    The other act has locked the tenant, and waits for the log. They must not block each other.
     """
     ines, ada = world.as_("ines"), world.as_("ada")
     for attempt in range(16):
@@ -780,9 +783,9 @@ def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_blocks_nobody(world
 
 
 def test_a_reset_that_waits_for_a_signed_approval_does_not_block_it(world: Cast, monkeypatch: Any) -> None:
-    """The approval holds the lock on the log and then reads its passkey.
+    """The approval holds the lock on the log, and then reads its passkey.
 
-    The reset must not lock the passkey while it waits.
+    The reset waits for the log, and must not have locked the passkey meanwhile.
     """
     device, row, ada = enrolled(world, "ada")[1], world.confirmed(), world.as_("ada")
     text = signing.text_to_sign(row, actor=ada, verdict="approve", at=clock.now())
@@ -825,7 +828,7 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
-    """Seven signers run without the lock between signers of one machine, while entries are added."""
+    """Seven signers work while entries are added. The lock between the signers of one machine is off."""
     world.submitted()
 
     def write() -> None:

@@ -1,6 +1,4 @@
-"""Witnesses and races on PostgreSQL: the rule about witnesses and an approval, and two workers that ask the same
-witness.
-"""
+"""Witnesses and races on PostgreSQL: a new rule against an approval, and two workers that ask the same witness."""
 
 from __future__ import annotations
 
@@ -39,7 +37,10 @@ def _seq(world: Cast, event: str) -> int:
 
 
 def test_a_rule_that_is_set_against_an_approval_applies_or_came_later(world: Cast) -> None:
-    """The rule or the approval locks the log first. After the rule, no window opens without a recent cosignature."""
+    """Either the rule or the approval locks the log first.
+
+    After the rule, no window opens without a recent cosignature.
+    """
     register(world, SmallWitness())
     ines = world.as_("ines")
     for _ in range(8):
