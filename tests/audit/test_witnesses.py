@@ -164,7 +164,7 @@ def test_a_new_shard_begins_again_at_the_witness() -> None:
 
 
 def _refused(small: SmallWitness, wanted: str) -> None:
-    """Assert that the answer gives no cosignature, is stored as the problem `wanted`, and postpones the next attempt."""
+    """Assert that an answer gives no cosignature, causes the problem `wanted`, and postpones the next attempt."""
     assert ask(small) == cosigning.Round(failed=1)
     assert problem() == wanted
     assert Cosignature.objects.count() == 0

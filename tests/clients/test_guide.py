@@ -1,4 +1,4 @@
-"""Runs the guide for integrators from the first line to the last. What it says about scopes is compared with the code."""
+"""Runs the guide for integrators from the first line to the last, and compares the scopes in it with the code."""
 
 from __future__ import annotations
 
