@@ -1,4 +1,4 @@
-"""The recovery key: an administrator makes it, one page shows it once, and another accepts it without a sign-in."""
+"""The recovery key: an administrator makes it, a page shows it once, and another page accepts it without a sign-in."""
 
 from __future__ import annotations
 
