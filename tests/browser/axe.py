@@ -1,6 +1,4 @@
-"""Checks for every page: no violation found by axe-core, no horizontal scrolling, and targets large enough for a
-finger.
-"""
+"""Checks of every page: axe-core finds no violation, nothing scrolls horizontally, and a finger can hit each target."""
 
 from __future__ import annotations
 
@@ -107,13 +105,13 @@ _MEASURE = """
 
 
 class Colours:
-    """Remembers the texts that axe-core has judged, with their colours."""
+    """Remembers which texts, in which colours, axe-core has already judged."""
 
     def __init__(self) -> None:
         self._judged: set[str] = set()
 
     def new_on(self, page: Page) -> list[int]:
-        """Return the numbers of the page's texts that differ from all texts before, and remember them."""
+        """Return the numbers of the page's texts that no earlier page had in these colours, and remember them."""
         found = {text: number for text, number in page.evaluate(_TEXTS) if text not in self._judged}
         self._judged.update(found)
         return list(found.values())
@@ -122,9 +120,9 @@ class Colours:
 def violations(
     page: Page, *, only: list[str] | None = None, without: Sequence[str] = (), judged: Sequence[int] = ()
 ) -> list[Any]:
-    """Return axe-core's violations, except in the HTML of a displayed message.
+    """Return the violations that axe-core finds, except those inside the HTML of a displayed message.
 
-    It judges the colours only of the texts with the numbers in `judged`.
+    Colours are judged only for the texts whose numbers are in `judged`.
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
@@ -132,7 +130,7 @@ def violations(
 
 
 class _Shape(HTMLParser):
-    """Collects hashes of the elements of a page, without text."""
+    """Collects a hash of each element of a page. The text does not count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,16 +160,14 @@ def _shape_of(html: str) -> _Shape:
 
 
 class Shapes:
-    """Remembers which elements were seen on each kind of page; with `nested`, in which element each of them was."""
+    """Remembers which elements each kind of page had so far. With `nested`, the elements around them count too."""
 
     def __init__(self, *, nested: bool = False) -> None:
         self._seen: dict[object, set[int]] = defaultdict(set)
         self._nested = nested
 
     def is_new(self, kind: object, html: str) -> bool:
-        """Return whether the page has an element that earlier pages of this kind did not have, and remember its
-        elements.
-        """
+        """Return whether the page has an element that no earlier page of this kind had, and remember its elements."""
         shape, known = _shape_of(html), self._seen[kind]
         elements = shape.nested if self._nested else shape.pieces
         is_new = not elements <= known
@@ -184,14 +180,14 @@ READ, JUDGED = Shapes(), Colours()
 
 
 def width_for(route: str, widths: tuple[T, ...]) -> T:
-    """Return the width at which axe-core checks pages of this route. A route always has the same width."""
+    """Return the width at which axe-core checks the pages of this route. It is always the same for a route."""
     return widths[zlib.crc32(route.encode()) % len(widths)]
 
 
 def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
-    """Check the page in both themes, and restore the browser's settings.
+    """Assert that the page has no fault in either theme. Afterwards restore the browser's settings.
 
-    axe-core checks it at one of these widths, and skips it if all its elements were checked before.
+    axe-core runs at one of these widths. It does not run if earlier pages had all of the page's elements.
     """
     page.wait_for_load_state()
     route, html = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl()), page.content()
@@ -213,10 +209,10 @@ def faults(
     with_structure: bool = True,
     with_colours: bool = True,
 ) -> list[Any]:
-    """Return the faults at these widths. The page stays at the last of them.
+    """Return the faults of the page at these widths. The browser stays at the last width.
 
-    axe-core takes a long time, so it checks only the widths in `read`. Colours take most of this time, so it judges
-    only the colours of texts that are not in `colours`.
+    axe-core takes a long time, so it runs only at the widths in `read`. Colours take most of this time, so only texts
+    that are not yet in `colours` are judged.
     """
     found: list[Any] = []
     colours = colours or Colours()

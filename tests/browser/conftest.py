@@ -1,4 +1,4 @@
-"""A real Chromium that opens a real server with the demo world. The content of the resources is on disk."""
+"""A real Chromium and a real server with the demo world, whose content is on disk."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture
 def world(live_server: LiveServer, keeper: Keeper) -> None:
-    """Restore the demo world to its first state."""
+    """Put the demo world back into its first state."""
     keeper.bring()
 
 
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
-    """Return a function that opens a separate browser for one person: `visit("ada.keller")`.
+    """Return a function that opens a browser of its own for one person: `visit("ada.keller")`.
 
-    With `form`, the person signs in with the form.
+    With `form`, the person signs in with the form on the page.
     """
     contexts, watches = [], []
     secrets, apps = people.passwords(), people.app_secrets()

@@ -1,4 +1,7 @@
-"""Restores the demo world for each test in milliseconds. Each process builds it once, and again when it is too old."""
+"""Restores the demo world for each test in milliseconds.
+
+Each process builds the world once, and again after some time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ KEEPS_SECONDS = 300
 
 
 class Keeper:
-    """Copies the pages of the database and the file of log heads, which must agree."""
+    """Stores a copy of the database's pages and of the file with the log's heads. The two must fit together."""
 
     def __init__(self, build: Callable[[], None]) -> None:
         self._build, self._built_at = build, 0.0
@@ -23,7 +26,7 @@ class Keeper:
         self._heads: bytes | None = None
 
     def bring(self) -> None:
-        """Restore the database to its state just after the world was built."""
+        """Put the database back into its state right after the world was built."""
         if connection.vendor != "sqlite":
             self._build()
         elif self._built_at and time.monotonic() - self._built_at < KEEPS_SECONDS:

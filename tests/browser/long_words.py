@@ -1,4 +1,4 @@
-"""Long words and addresses in all texts that people write. No page may become wider than the window."""
+"""Puts long words and addresses into all texts that people write. They must not make a page wider than the window."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ WRITTEN: dict[type[Model], tuple[str, ...]] = {
 
 
 def long_for(name: str, number: int) -> str:
-    """Return a long word, followed by an address if there is room. Each call returns different text."""
+    """Return a long word and, if there is room, an address. Each call returns another text."""
     return f"https://hooks.example/{number}{WORD}" if name == "url" else f"{number}{WORD} {URL}"
 
 
 def lengthen() -> None:
-    """Make all texts of people as long as their fields allow. Later log entries contain them, too."""
+    """Make all texts of people as long as their fields allow. Log entries that are written later contain them."""
     number = 0
     for model, names in WRITTEN.items():
         for row in model._default_manager.all():

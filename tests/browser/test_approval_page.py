@@ -1,4 +1,4 @@
-"""The customer's own approval page in a real browser: with this server, and with a hostile server."""
+"""The customer's own approval page in a real browser, with this server and with a hostile server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
-    """Return a function that serves the page on a host of the customer, and returns the page's origin."""
+    """Return a function that serves the page at one of the customer's hosts, and returns the page's origin."""
     place = tmp_path / "page"
     shutil.copytree(PAGE, place)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(place)))
@@ -158,7 +158,7 @@ RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name
 
 
 def asked(**changed: Any) -> str:
-    """Return the access request as JSON, which the server sends together with the text."""
+    """Return the access request as the JSON that the server sends together with the text to sign."""
     whole = {
         "authority": "",
         "demand_date": None,
@@ -182,7 +182,7 @@ def asked(**changed: Any) -> str:
 
 
 def manifest_of(of: str = "", **changed: Any) -> dict[str, Any]:
-    """Return the content of a text to sign. `minutes=…` changes one member, and `of` is the access request."""
+    """Return the content of a text to sign. `of` is the access request, and `minutes=…` changes one member."""
     digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
         "access_request": {"digest": digest, "id": REQUEST, "reference": "AR-7K2M"},
@@ -265,7 +265,7 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
 
 
 class Liar:
-    """A hostile server that answers in place of the real server."""
+    """A hostile server. It answers in place of the real one."""
 
     def __init__(self, page: Page) -> None:
         self.text, self.asked = text_of(), asked()

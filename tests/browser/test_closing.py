@@ -1,4 +1,4 @@
-"""Closing a window with one click, from the home page and from the page that a mail links to, by mouse and keyboard."""
+"""Closing a window with one click, on the home page and on the page that a mail links to, by mouse and by keyboard."""
 
 from __future__ import annotations
 

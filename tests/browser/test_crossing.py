@@ -1,4 +1,4 @@
-"""A hostile site in a real browser can only link to pages. Injected content can't do more either."""
+"""In a real browser, a hostile site can do nothing but link to pages. The same is true for injected content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELSEWHERE = "127.0.0.1"
 
 @dataclass
 class Hostile:
-    """A hostile site that shows one page at a time."""
+    """A hostile site. It shows one page at a time."""
 
     url: str
     page: list[str] = field(default_factory=lambda: [""])
@@ -58,7 +58,7 @@ def hostile() -> Iterator[Hostile]:
 
 
 def browser_of(browser: Browser, base: str, login: str) -> BrowserContext:
-    """Return a signed-in browser, with the cookie as the sign-in sets it."""
+    """Return a browser in which this person is signed in, with the cookie that the sign-in sets."""
     client = Client()
     person = Person.objects.get(email__startswith=f"{login}@")
     client.force_login(person)

@@ -1,4 +1,4 @@
-"""The customer's approver: from the home page to the approval and the closing of the window; and a denial."""
+"""The customer's approver: from the home page to an approval and to closing the window, and to a denial."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def review(ada: Visitor) -> None:
 
 
 def looks(row: AccessRequest, opens: int) -> None:
-    """Open this number of messages as the engineer, in another session."""
+    """As the engineer, in another session, open this number of messages."""
     grant, mailbox, priya = Grant.objects.get(access_request=row), resource("contoso", "sales"), as_("priya.nair")
     _access, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
     for item in [item for item in listing.items if item.kind == "message"][:opens]:

@@ -1,4 +1,4 @@
-"""The engineer: from the ticket to the access request, to reading, and to releasing the window."""
+"""The engineer: from the ticket to the access request, to reading content, and to giving the window back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ticket() -> Ticket:
 
 
 def opened(page: Page) -> Grant:
-    """Approve both stages in other sessions, and reload the engineer's page."""
+    """In other sessions, approve both stages. Then reload the engineer's page, and return the grant."""
     row = AccessRequest.objects.get(justification=WHY)
     operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
     operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))
@@ -106,7 +106,7 @@ def test_a_document_opens_beside_its_list_and_is_there_for_download(visit: Visit
 
 
 def closes_in(grant: Grant, seconds: float) -> None:
-    """Make the window close in this number of seconds. Its opening is set to half an hour before its closing."""
+    """Move the window so that it closes in this number of seconds, half an hour after its opening."""
     at = clock.now() + timedelta(seconds=seconds)
     Grant.objects.filter(pk=grant.pk).update(opens_at=at - timedelta(minutes=30), closes_at=at)
 

@@ -1,4 +1,4 @@
-"""Every page of every role, checked with axe-core in both themes and at both widths, with long texts."""
+"""Every page of every role, with long texts: checked with axe-core, in both themes and at both widths."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _LOOKS = """
 
 
 def pages(logins: list[str]) -> Iterator[Visited]:
-    """Yield the pages that each of these people can reach. Of each kind, yield only pages with a new element."""
+    """Yield the pages that each of these people can reach. A page is left out if earlier pages had all its elements."""
     shapes = Shapes()
     for login in logins:
         for page in crawl(login, first=addresses(login), per_route=PER_ROUTE):
@@ -73,7 +73,7 @@ def names(resolver: URLResolver, wanted: str, namespace: str = "") -> Iterator[s
 
 
 def all_pages() -> set[str]:
-    """Return the names of the pages in the URL configuration."""
+    """Return the names of all pages in the URL configuration."""
     found = {f"web:{name}" for name in names(get_resolver(), "web")} - {f"web:{name}" for name in NO_PAGES}
     found |= {f"admin:{name}" for name in names(get_resolver(), "admin") if name.endswith("_changelist")}
     found |= {"admin:index", *(f"account_{name}" for name in ("login", "logout", "change_password", "reset_password"))}
@@ -83,7 +83,7 @@ def all_pages() -> set[str]:
 
 @pytest.mark.timeout(900)
 def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
-    """The crawl skips this page because of its text. The page is long, and the same for everybody."""
+    """The crawl below skips this page because of its length. It is the same for everybody."""
     visitor = visit("")
     visitor.goto("/api/")
     assert faults(visitor.page, read=(width_for("/api/", WIDTHS),)) == []
@@ -91,12 +91,12 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 
 @pytest.mark.timeout(1800)
 def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
-    """Check each page at both widths, and with axe-core in both themes at the width of its route.
+    """Check each page at both widths. Check it with axe-core in both themes, at the width of its route.
 
     All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show shorter
-    texts. axe-core takes most of the time, so it checks only the first page of each kind and pages with a new element.
-    It looks for new colours, which take most of its time, only where an element is inside other elements than before.
-    All people are in one test, because most of their pages are the same.
+    texts. axe-core takes most of the time, so it checks only the first page of each kind, and pages with a new element.
+    Colours take most of axe-core's time, so they are checked only for elements that are inside other elements than
+    before. One test walks for all people, because most of their pages are the same.
     """
     lengthen()
     there = list(pages(PEOPLE))
@@ -177,7 +177,7 @@ def test_a_text_is_another_one_where_an_element_lies_over_it(visit: Visit) -> No
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:
-    """Some rules are checked in one theme only, so nothing else may differ between the themes."""
+    """Other tests check some rules in one theme only, so nothing else may differ between the themes."""
     ada = visit("ada.keller")
     ada.goto("/")
     layouts, colours = [], []

@@ -1,4 +1,4 @@
-"""A test's changes to the demo world are gone for the next test."""
+"""What one test changes in the demo world is gone in the next test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One journey with only the keyboard, and one without scripts."""
+"""One journey with the keyboard only, and one without scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FOCUSED = """
 
 @dataclass
 class Keyboard:
-    """Moves the focus from stop to stop. Each stop must show the focus, in the visible part of the page."""
+    """Moves the focus with the Tab key. At each stop, the focus must be visible on the screen."""
 
     page: Page
 
@@ -41,7 +41,7 @@ class Keyboard:
         self.page.keyboard.press(key)
 
     def tab(self) -> dict[str, Any] | None:
-        """Move to the next stop. Return None at the end of the page."""
+        """Press Tab, and return the element that has the focus. Return None at the end of the page."""
         self.press("Tab")
         focused: dict[str, Any] | None = self.page.evaluate(_FOCUSED)
         if focused is not None:
@@ -50,7 +50,7 @@ class Keyboard:
         return focused
 
     def to(self, words: str, tag: str = "") -> None:
-        """Press Tab until an element with these words has the focus."""
+        """Press Tab until the element with these words has the focus."""
         passed = []
         for _stop in range(STOPS):
             focused = self.tab()
@@ -129,7 +129,7 @@ def test_menus_open_and_close_with_the_keyboard(visit: Visit) -> None:
 
 
 def test_the_focus_reaches_every_link_and_leaves_every_page(visit: Visit) -> None:
-    """The focus is never trapped: Tab leads through all links and controls to the end of the page."""
+    """Pressing Tab again and again leads through all links and controls to the end of the page."""
     row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
     ada = visit("ada.keller")
     keys = Keyboard(ada.page)

@@ -1,4 +1,4 @@
-"""A link in a text leads to the address in the text, by the rules of a browser."""
+"""A link in a text leads where a browser would lead somebody who enters the text's address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms that a browser sends twice: by a double click, a reload, the back button, or a second tab."""
+"""Forms that a browser sends twice: after a double click, a reload, the back button, or in a second tab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider's approver: from the queue to an approval, or to a denial with a reason; and the administration."""
+"""The provider's approver, from the queue to an approval or to a denial with a reason; and the administration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A passkey in a real browser. A virtual authenticator creates it, signs in with it, and signs an approval with it."""
+"""A passkey in a real browser: a virtual authenticator creates it, and uses it to sign in and to sign an approval."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def virtual_authenticator(page: Page, *, verifies: bool = True) -> tuple[Any, st
 
 
 def answering(session: Any, device: str, *, verifies: bool) -> None:
-    """Make the device recognise its user as the owner, or as somebody else."""
+    """Make the device confirm, or not confirm, that its owner uses it."""
     session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": verifies})
 
 
@@ -163,13 +163,16 @@ SEND = """([manifest, assertion]) => {
 
 
 def offered(page: Page) -> tuple[str, dict[str, Any]]:
-    """Return the text that this page offers to sign, and its request to the device."""
+    """Return the text that the page offers to sign, and the options that it passes to the device."""
     options = page.locator("[data-sign]").get_attribute("data-sign")
     return page.locator("[name=manifest]").input_value(), json.loads(options or "")
 
 
 def moved(session: Any, device: str, to: Page) -> None:
-    """Copy the passkeys to a device for another page. The device still tells every server which page asked."""
+    """Copy the passkeys from one device to another one, for another page.
+
+    The copy still tells servers which page asked.
+    """
     other, its_device = virtual_authenticator(to)
     for key in session.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]:
         other.send("WebAuthn.addCredential", {"authenticatorId": its_device, "credential": key})

@@ -1,4 +1,4 @@
-"""The watch finds each fault: every test opens a page with one fault."""
+"""The watch finds each kind of fault: every test opens a page that has one fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person with a real browser, and a watch that collects every fault of a page."""
+"""A person with a real browser, and a watch that collects every fault of the pages that the browser opens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REFUSED = re.compile(r"Failed to load resource: the server responded with a sta
 
 
 def find_chromium(wanted: str, of_playwright: str) -> str | None:
-    """Return the browser to use: the one that is set, the distribution's, or Playwright's."""
+    """Return the path of the browser: the one that is set, the distribution's, or Playwright's, in this order."""
     if wanted:
         return shutil.which(wanted)
     found = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -52,7 +52,7 @@ def chromium_wanted() -> str:
 
 @dataclass
 class Watch:
-    """Collects all errors of a browser, and every request to another host."""
+    """Collects all errors of a browser, and all requests to other hosts."""
 
     host: str
     complaints: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Watch:
 
 @dataclass
 class Visitor:
-    """The browser tab of one person."""
+    """One person's tab in a browser."""
 
     page: Page
     base: str
@@ -108,7 +108,7 @@ class Visitor:
         expect(page).to_have_url(f"{self.base}/")
 
     def confirm(self) -> None:
-        """Confirm on the step-up page with the password, and with the code of an app if the person has one."""
+        """Confirm on the step-up page with the password and, if the person has an app, with a code."""
         page = self.page
         page.goto(f"{self.base}/step-up/?next=/")
         page.get_by_label("Your password").fill(self.password)
@@ -118,14 +118,14 @@ class Visitor:
         expect(page).to_have_url(f"{self.base}/")
 
     def forget_proof(self) -> None:
-        """Remove the last confirmation, as if five minutes had passed."""
+        """Make the last confirmation too old, as if five minutes had passed."""
         key = next(c["value"] for c in self.page.context.cookies() if c["name"] == settings.SESSION_COOKIE_NAME)
         session = SessionStore(session_key=key)
         session.pop(STEPPED_UP, None)
         session.save()
 
     def code(self) -> str:
-        """Return the app's code. It is valid even if it was just used."""
+        """Return a code of the app. The server accepts it even if it was just used."""
         return a_code(Person.objects.get(email=self.email), secret=self.secret)
 
     def button(self, name: str, *, within: str = "main") -> None:
@@ -136,7 +136,7 @@ class Visitor:
 
     @contextmanager
     def expecting(self, *statuses: int) -> Iterator[None]:
-        """Allow responses with these statuses within the block."""
+        """Inside the block, accept responses with these statuses, which would be faults otherwise."""
         self.watch.expected |= set(statuses)
         try:
             yield
