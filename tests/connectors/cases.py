@@ -1,4 +1,7 @@
-"""The connectors for the contract tests. To add a connector, add one function here and its name in CASES."""
+"""The connectors that the tests of the contract run with.
+
+For a new connector, add a function here and a name in CASES.
+"""
 
 import email.message
 import email.policy
@@ -16,7 +19,7 @@ SECRET = b"the other tenant's secret"
 
 @dataclass
 class Case:
-    """One connector with two small resources, and the few changes that the contract needs."""
+    """One connector, two small resources, and functions for the few changes that the contract's tests make."""
 
     make: Callable[[Limits], Connector]
     locator: str

@@ -1,4 +1,4 @@
-"""Fixtures of the connectors' tests. None of them needs a database."""
+"""Fixtures for the tests of the connectors. None of them needs a database."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,16 @@ from tests.connectors.cases import CASES, Case
 
 @pytest.fixture(params=sorted(CASES))
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    """Return each connector in turn, with new resources."""
+    """Run the test once with each connector, on new resources."""
     return CASES[request.param](tmp_path / "content")
 
 
 @pytest.fixture
 def no_descriptor_left() -> Iterator[None]:
-    """Fail if a test leaves a file or folder open. A server that runs for a long time would run out of descriptors."""
+    """Fail if a test leaves a file or folder open.
+
+    A server with such a fault would run out of descriptors after a while.
+    """
     before = _open_descriptors()
     yield
     assert _open_descriptors() == before

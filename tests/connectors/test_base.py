@@ -1,4 +1,4 @@
-"""The types of content that a page can show, and safe names for downloads."""
+"""Which types of content a page can show, and safe file names for downloads."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The demo's content is plausible, valid, the same in each run, and readable through the real connectors."""
+"""The demo's content is plausible and valid, is the same in each run, and can be read through the real connectors."""
 
 import email
 import email.policy
@@ -130,7 +130,7 @@ def test_changes_by_people_to_the_demo_mail_stay(tmp_path: Path) -> None:
 
 
 def documents(root: Path) -> dict[str, bytes]:
-    """Return the content of every attachment and every document, by name."""
+    """Return the content of all attachments and documents, by file name."""
     found: dict[str, bytes] = {}
     maildir, folder = Maildir(root), Folder(root)
     for place in MAILBOXES:

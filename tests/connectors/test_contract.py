@@ -1,4 +1,4 @@
-"""The contract of connectors, tested with each connector."""
+"""The contract of the connectors. Each test runs with each connector."""
 
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +55,7 @@ HOSTILE = [
 
 
 def listed(connector: Connector, locator: str, limit: int) -> list[Item]:
-    """Return all items of a resource, read page by page."""
+    """Read a resource page by page. Return all its items."""
     found: list[Item] = []
     after: str | None = None
     while True:

@@ -1,4 +1,4 @@
-"""A folder of documents: paths that lead out of it, files that are not documents, and races with both."""
+"""A folder of documents: paths that try to leave it, files that are not documents, and races with both."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ SECRET = b"secret"
 
 @pytest.fixture
 def legal(tmp_path: Path) -> Path:
-    """Return a resource with one document, beside another owner's secret file."""
+    """Return a resource with one document. Beside it is a secret file that belongs to somebody else."""
     folder = tmp_path / LOCATOR
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "doc.txt").write_bytes(b"mine")
@@ -119,7 +119,7 @@ def test_the_root_itself_may_be_a_link_of_the_operator(tmp_path: Path, legal: Pa
 
 
 def swap_before(monkeypatch: pytest.MonkeyPatch, name: str, swap: Callable[[], None]) -> None:
-    """Run `swap` after all checks of `name` have passed, just before the file is opened."""
+    """Run `swap` just before the file `name` is opened, when all checks of it have passed."""
     plain = os.open
 
     def opened(path: str, flags: int, **options: int) -> int:
@@ -242,7 +242,7 @@ def test_only_the_exact_name_on_disk_is_accepted(folder: Folder, legal: Path) ->
 
 
 def test_a_file_system_that_folds_case_lends_no_second_name(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate a file system that ignores case when it finds and opens files, but lists names as they are."""
+    """Simulates a file system that ignores case when it opens files, and still lists the names as they were written."""
     plain_stat, plain_open = os.stat, os.open
     monkeypatch.setattr(_paths.os, "stat", lambda name, **options: plain_stat(str(name).lower(), **options))
     monkeypatch.setattr(

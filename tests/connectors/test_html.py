@@ -1,4 +1,4 @@
-"""A mail's HTML: what remains of hostile markup, checked with another parser."""
+"""The HTML of a mail: another parser checks what is left of hostile markup."""
 
 import re
 from html.parser import HTMLParser
@@ -24,7 +24,7 @@ ALLOWED = {
 
 
 class Judge(HTMLParser):
-    """Collects every tag and attribute that is not allowed, and every link."""
+    """Collects each tag and attribute that is not allowed, and each link."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -186,6 +186,6 @@ def test_no_markup_at_all_leaves_anything_hostile(html: str) -> None:
 @example("<a href=><table><a href=")
 @example("<a href=><table><tr><td><a href=>x</a>y</table></a>")
 def test_cleaning_twice_changes_nothing(html: str) -> None:
-    """If a second cleaning changed the markup, a browser could read it differently than the cleaner."""
+    """If a second cleaning changed the result of the first, a browser might also read that result in another way."""
     once = sanitised(html)
     assert sanitised(once) == once

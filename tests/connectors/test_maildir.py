@@ -1,4 +1,4 @@
-"""Maildir: flags, folders, order, large mailboxes, and hostile names."""
+"""The connector for Maildir: flags, folders, order, large mailboxes, and hostile names."""
 
 import email.message
 import email.policy
@@ -297,7 +297,7 @@ def test_a_listing_reads_no_more_of_a_message_than_headers_may_take(
 
 
 def by_gzip(data: bytes) -> bytes:
-    """Return the data compressed by the program gzip, with file name and time."""
+    """Compress the data with the program gzip, which also stores a file name and a time."""
     program = shutil.which("gzip")
     assert program is not None
     return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout  # noqa: S603 - gzip by its path

@@ -1,4 +1,4 @@
-"""Messages from anybody: good messages are shown, and bad messages cost little and break nothing."""
+"""Messages from anybody. Good messages are shown. Bad messages cost little time and break nothing."""
 
 import email
 import email.message
@@ -22,7 +22,7 @@ NAME = "1762000000.M1.host"
 
 
 class Box:
-    """A mailbox that contains one message at a time."""
+    """A mailbox that has one message at a time."""
 
     def __init__(self, root: Path) -> None:
         self._file = make_maildir(root / LOCATOR) / "cur" / f"{NAME}:2,S"
@@ -310,7 +310,7 @@ def attack_unclosed_html() -> bytes:
 
 
 def honest() -> bytes:
-    """Return a large, normal message: a text, an HTML page and attachments."""
+    """Return a large but ordinary message with a text, an HTML page and attachments."""
     text = b"Your invoice is attached to this message, as you wished.\n" * 10_000
     row = (
         b'<tr><td style="color:#333"><p>Your <b>invoice</b> is <a href="https://x.example/1">here</a>.</p></td></tr>\n'
@@ -322,7 +322,7 @@ def honest() -> bytes:
 
 
 def _spent(box: Box, data: bytes) -> float:
-    """Return the processor time in seconds for listing and reading this message."""
+    """Return the processor time, in seconds, that it takes to list and read this message."""
     maildir = box.put(data)
     started = time.process_time()
     maildir.list(LOCATOR)
@@ -334,7 +334,7 @@ def _spent(box: Box, data: bytes) -> float:
 
 @pytest.mark.slow
 def test_no_message_costs_more_than_a_moment(box: Box) -> None:
-    """Compare hostile messages with a large normal message, so that the machine's speed does not matter."""
+    """Hostile messages are compared with a large ordinary message, so that the machine's speed does not matter."""
     attacks = {name: attack for name, attack in globals().items() if name.startswith("attack_")}
     assert len(attacks) == 12
     moment = max(_spent(box, honest()), 0.5)
@@ -453,7 +453,7 @@ def test_decoding_does_not_depend_on_where_the_blocks_end(pieces: list[bytes], e
 
 
 def test_blocks_may_end_anywhere_in_the_structure(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parser reads blocks with an overlap. Here, every offset is once the end of a block."""
+    """The parser reads blocks that overlap. In this test, a block ends once at each position of the message."""
     expected = box.read(MIXED)
     for size in range(1, 60):
         monkeypatch.setattr(_mime, "_BLOCK", size)

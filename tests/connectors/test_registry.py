@@ -1,4 +1,4 @@
-"""Which connector serves which service."""
+"""Each service gets the connector that it names."""
 
 from pathlib import Path
 
