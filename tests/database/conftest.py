@@ -1,4 +1,4 @@
-"""A PostgreSQL server that a test can stop, damage and reconfigure, because no other test uses it."""
+"""A PostgreSQL server of one test's own. The test can stop, damage and reconfigure it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.wire import Wire, through
 
 @dataclass(frozen=True)
 class OwnServer:
-    """A separate server: the address for its superuser, and its main process."""
+    """A PostgreSQL server that only this test uses. It knows the superuser's address and the main process."""
 
     address: str
     postmaster: int
@@ -36,7 +36,7 @@ class OwnServer:
                 other.execute(statement)
 
     def wait_until_all_have_left(self) -> None:
-        """Wait until the server has ended all sessions. A session lasts a little longer than its client."""
+        """Wait until the server has ended all its sessions, which last a little longer than their clients."""
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres'"
         until = time.monotonic() + 60
         with psycopg.connect(self.address.rpartition("/")[0] + "/template1", autocommit=True) as other:
@@ -44,18 +44,18 @@ class OwnServer:
                 time.sleep(0.05)
 
     def processes(self) -> list[int]:
-        """Return the ids of the postmaster and of its children.
+        """Return the process ids of the server. The main process (postmaster) is the first.
 
-        The postmaster is first: once stopped, it starts no new ones.
+        If the postmaster is stopped first, it starts no new processes.
         """
         children = Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children").read_text().split()
         return [self.postmaster, *map(int, children)]
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stop all processes of the server, as `kill -STOP` does.
+        """Stop all processes of the server inside the block, as `kill -STOP` does.
 
-        The kernel still accepts connections and data for it.
+        The kernel still accepts connections and data in the server's place.
         """
         os.kill(self.postmaster, signal.SIGSTOP)
         pids = self.processes()
@@ -70,7 +70,7 @@ class OwnServer:
 
     @contextlib.contextmanager
     def as_default(self) -> Iterator[None]:
-        """Make Django's connection use this server."""
+        """Inside the block, make Django's connection use this server."""
         parts = urlsplit(self.address)
         overrides = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "NAME": parts.path[1:]}
         inherited = {name: connection.settings_dict[name] for name in overrides}
@@ -101,7 +101,7 @@ def own_server() -> Iterator[OwnServer]:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    """Yield a proxy between Django's connection and the server."""
+    """Yield a proxy through which Django's connection reaches the server."""
     parts = connection.settings_dict
     with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
         yield made
@@ -109,7 +109,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def as_web() -> Iterator[None]:
-    """Use the time limits of a web server for the database."""
+    """Limit the waits for the database as in a web server."""
     bounds.of_process(bounds.web(statement_seconds=15, threads=16))
     connection.close()
     yield

@@ -1,4 +1,4 @@
-"""A PostgreSQL that hangs without breaking the connection: every wait for it ends in time on our side."""
+"""A PostgreSQL server hangs, but the connection does not break. Every wait for the server still ends in time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def in_transaction() -> None:
 
 @pytest.fixture
 def frozen(own_server: OwnServer, as_web: None) -> Iterator[OwnServer]:
-    """Yield a server that was stopped while a web process was connected to it."""
+    """Yield a server that is stopped while a web process has a connection to it."""
     with own_server.as_default():
         ask()
         with own_server.stopped():
@@ -77,7 +77,7 @@ def test_a_stopped_server_is_given_up_at_a_new_connection() -> None:
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.timed
 def test_a_request_on_a_persistent_connection_is_given_up_in_time() -> None:
-    """The call first checks whether the connection works, and then tries a new connection."""
+    """The call first checks whether the connection still works, and then tries a new one. Both end in time."""
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is not None
     with takes(most=IN_TIME), pytest.raises(OperationalError):
@@ -104,7 +104,10 @@ def test_a_server_that_continues_is_used_again_immediately(own_server: OwnServer
 @pytest.mark.usefixtures("as_web")
 @pytest.mark.timed
 def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server: OwnServer) -> None:
-    """One thread finds that the server hangs. The others fail immediately, and sometimes one of them tries again."""
+    """One thread finds out that the server hangs.
+
+    The others then fail immediately, and only sometimes one tries again.
+    """
     spent: list[float] = []
 
     def call() -> None:
@@ -239,7 +242,7 @@ def test_a_log_that_somebody_holds_is_a_503_in_two_seconds_and_nothing_happens(c
 
 
 class held:
-    """Lock a tenant's log, or another row, in another session."""
+    """In another session, locks a tenant's log or another row."""
 
     def __init__(self, value: Any, *, table: str = "audit_app_chainhead", key: str = "tenant_id") -> None:
         self.statement = f"SELECT 1 FROM {table} WHERE {key} = %s FOR UPDATE"
@@ -266,7 +269,7 @@ class held:
 
 @pytest.mark.timed
 def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
-    """The frozen transaction locks a tenant's log. After the server has ended it, the next call gets the lock."""
+    """The frozen transaction has locked a tenant's log. When the server has ended it, the next call gets the lock."""
     row = cast.confirmed()
 
     def freeze() -> None:
@@ -298,7 +301,7 @@ def _ignoring(call: Callable[[], None]) -> Callable[[], None]:
 def test_of_two_hosts_the_one_that_answers_is_found_in_time_and_then_tried_first(
     own_server: OwnServer, as_web: None
 ) -> None:
-    """After a failover, the old primary hangs: it accepts connections, but does not answer."""
+    """After a failover, the former primary hangs: it accepts connections, but does not answer."""
     with Wire("127.0.0.1", 1) as silent, own_server.as_default():
         silent.freeze()
         DatabaseWrapper._last = None

@@ -1,4 +1,4 @@
-"""A broken commit is reported as unknown if it may have been saved, and otherwise as an ordinary error."""
+"""If a commit breaks and may have been saved, the outcome is reported as unknown. Otherwise it is an ordinary error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def end_session(pid: int) -> None:
-    """End the session from another session, as an administrator does."""
+    """End a session from another session, as an administrator of the database does."""
     parts = connection.settings_dict
     with psycopg.connect(
         host=parts["HOST"], port=parts["PORT"] or 5432, user=parts["USER"], dbname=parts["NAME"], autocommit=True
@@ -55,8 +55,9 @@ def test_a_connection_that_breaks_at_the_commit_leaves_the_outcome_unknown(
 
 @postgres
 def test_a_database_that_is_gone_after_the_commit_does_not_hide_that_it_is_unknown(wire: Wire) -> None:
-    """The end of the transaction must not connect again: the error of the new connection would hide that the result is
-    unknown.
+    """The end of the transaction must not open a new connection.
+
+    The error of that connection would hide the unknown outcome.
     """
 
     def act() -> None:
@@ -135,7 +136,7 @@ def test_a_session_that_was_idle_for_too_long_saved_nothing() -> None:
 
 @postgres
 def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> None:
-    """PostgreSQL only warns about this, and the transaction is committed on the primary."""
+    """PostgreSQL commits the transaction on the primary, and reports the missing standby only as a warning."""
     own_server.run("CREATE TABLE kept (n int)", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
                    "SELECT pg_reload_conf()")  # fmt: skip
     try:
@@ -160,7 +161,7 @@ def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> 
 
 @postgres
 def test_an_error_that_was_swallowed_does_not_pass_for_a_commit() -> None:
-    """After a failed statement, PostgreSQL answers COMMIT with ROLLBACK and without an error."""
+    """After a failed statement, PostgreSQL answers COMMIT with ROLLBACK, and raises no error."""
 
     def act() -> None:
         with transaction.atomic():
@@ -175,7 +176,7 @@ def test_an_error_that_was_swallowed_does_not_pass_for_a_commit() -> None:
 
 
 class Failing:
-    """A connection to SQLite whose commit fails with this error code."""
+    """A connection to SQLite on which each commit fails with this error code."""
 
     def __init__(self, inner: Any, code: int) -> None:
         self.inner, self.code = inner, code

@@ -1,4 +1,4 @@
-"""A compiled query keeps its text. It keeps no values, no rows and no decisions."""
+"""A compiled query stores its SQL text, but no values, rows or decisions."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_query_whose_text_is_not_enough_is_refused() -> None:
 
 
 def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads share a compiled query, and one of them may call it between two steps of another one."""
+    """Threads share a compiled query, so one thread can call it between two steps of another thread's call."""
     by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
     mine, theirs = (Plan.objects.create(name=name) for name in ("mine", "theirs"))
     found: list[Any] = []

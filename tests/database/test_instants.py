@@ -1,4 +1,4 @@
-"""The product's backend for PostgreSQL reads each instant in UTC."""
+"""The product's backend for PostgreSQL returns each instant in UTC."""
 
 from __future__ import annotations
 

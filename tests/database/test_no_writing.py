@@ -1,4 +1,4 @@
-"""A read-only PostgreSQL, as after a failover, is an outage: every interface answers 503, never 500."""
+"""PostgreSQL is read-only, for example after a failover. This is an outage: every interface answers 503, never 500."""
 
 from __future__ import annotations
 

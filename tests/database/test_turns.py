@@ -1,4 +1,4 @@
-"""Calls that wait for a lock that is never released leave threads free for others.
+"""If a lock is never released, calls that wait for it still leave threads free for other calls.
 
 If the lock is released, no call is refused.
 """
@@ -49,7 +49,7 @@ SOON = 2
 
 @pytest.fixture
 def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
-    """Return the threads of a web server, each already connected as after its first call."""
+    """Return threads as in a web server. Each already has a database connection, as after its first call."""
     barrier = threading.Barrier(THREADS)
 
     def connect() -> None:
@@ -69,14 +69,14 @@ def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
 
 
 def take_turn(tenant: UUID, *, takes: float = 0.0) -> None:
-    """Lock the tenant's log as every act does, and do nothing else."""
+    """Lock a tenant's log as every act does, and hold the lock for `takes` seconds."""
     with act(TEST, actor=Cast.system()) as current:
         current.take_turn(tenant)
         time.sleep(takes)
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, float]:
-    """Return the result, and the time at which it came."""
+    """Make the call. Return whether it was done or refused, and the time at which it ended."""
     try:
         call()
     except StoreUnavailable as refusal:
@@ -89,7 +89,7 @@ def sent(pool: ThreadPoolExecutor, call: Callable[[], Any]) -> tuple[float, Futu
 
 
 def _all_done(calls: list[tuple[float, Future[tuple[str, float]]]]) -> None:
-    """Assert that no call was refused. A refusal counts as a wrong time, because a slow machine can cause it."""
+    """Assert that no call was refused. On failure raise WrongTime, because a slow machine can cause a refusal."""
     outcomes = Counter(done.result(timeout=120)[0] for _, done in calls)
     assert outcomes.keys() <= {"done", "TurnRefused"}
     in_time(outcomes["TurnRefused"] == 0, outcomes)
@@ -168,7 +168,7 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
 def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     cast: Cast, pool: ThreadPoolExecutor, first: str
 ) -> None:
-    """This is also true for acts that already hold one log: the logs are locked in the order of their keys."""
+    """This also holds for acts that already have one log. All acts lock logs in the order of their keys."""
     stuck_log, other_log = sorted([cast.contoso.pk, cast.fabrikam.pk], reverse=first == "contoso")
     take_turn(stuck_log)
     take_turn(other_log)
@@ -300,7 +300,7 @@ time.sleep(60)
 
 
 class another_process:
-    """Run another process that writes to the file for this many seconds, without a pause or with pauses."""
+    """A process that writes to the same SQLite file for so many seconds, with or without pauses."""
 
     def __init__(self, seconds: float, rest: float) -> None:
         path = str(connection.settings_dict["NAME"])

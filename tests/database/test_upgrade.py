@@ -1,4 +1,4 @@
-"""A database from before the migrations were squashed gets the structure of a new one, and keeps its rows."""
+"""An old database, from before the migrations were squashed, gets the structure of a new one and keeps its rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _differences(before: Shape, after: Shape) -> list[str]:
 
 @contextlib.contextmanager
 def _upgraded(place: Path) -> Iterator[Shape]:
-    """Connect to a copy of the old database, yield its old rows, and migrate it."""
+    """Connect to a copy of the old database, yield its rows, and then migrate it."""
     here = connection.settings_dict["NAME"]
     with _LOADED[connection.vendor](place) as name:
         connection.close()
@@ -104,7 +104,7 @@ _LOADED: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
 
 
 def _rows() -> Shape:
-    """Return the rows of each table in any order, each row by column name."""
+    """Return the rows of each table, as dictionaries by column name. Their order does not matter."""
     found = {}
     with connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shape() -> Shape:
-    """Return the whole structure of a database, by kind and name."""
+    """Return the whole structure of the database, by kind and name."""
     with connection.cursor() as cursor:
         return _SHAPES[connection.vendor](cursor)
 
@@ -143,7 +143,7 @@ def _sqlite_shape(cursor: Any) -> Shape:
 
 
 def _clauses(text: str) -> list[str]:
-    """Return the columns and constraints between the brackets of a CREATE TABLE, in any order."""
+    """Return the columns and constraints in a CREATE TABLE. Their order does not matter."""
     parts, depth, part = [], 0, ""
     for letter in text[text.index("(") + 1 : text.rindex(")")]:
         depth += {"(": 1, ")": -1}.get(letter, 0)
@@ -198,7 +198,7 @@ _FORM = re.compile(r"::(?:text|character varying)(?:\[\])?|[()\s]")
 
 
 def _one_form(kind: str, fact: Any) -> Any:
-    """Return an expression without these casts and brackets. Return everything else unchanged."""
+    """Return an expression without the casts and brackets that mean nothing. Everything else is returned unchanged."""
     has_expressions = kind in ("constraint", "index", "trigger", "policy") and isinstance(fact, str)
     return _FORM.sub("", fact) if has_expressions else fact
 
