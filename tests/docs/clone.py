@@ -1,4 +1,4 @@
-"""A copy of the code in a separate directory, with replacements for programs that would change the machine."""
+"""A copy of the code in another directory. Programs that would change the machine are replaced there."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ exec "$PYTHON_HERE" "$@" """,
 
 @dataclass
 class Running:
-    """A command that runs until it is stopped, and the file with its output."""
+    """A command that runs until it is stopped. Its output is in a file."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -70,7 +70,7 @@ class Running:
         raise AssertionError(f"It never said {words!r}.\n{self.output.read_text()[-2000:]}")
 
     def end(self) -> int:
-        """Press Ctrl-C, which reaches every process at the terminal. Return the exit status."""
+        """Press Ctrl-C, which reaches every process at the terminal. Wait, and return the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         try:
@@ -82,7 +82,7 @@ class Running:
 
 @dataclass
 class Clone:
-    """`path` is the directory of the code. `environment` takes only `PATH` from the machine."""
+    """The copy. `path` is its directory. `environment` has nothing of the machine's environment except `PATH`."""
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Clone:
         return cls(path, inherited | overrides)
 
     def sh(self, command: str, *, within: float = 170, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run one command as a shell does, in the directory of the code."""
+        """Run a command in the copy's directory, as a shell does. Return how it ended."""
         return subprocess.run(
             ["sh", "-euc", self.here(command)],
             cwd=self.path,
@@ -132,7 +132,7 @@ class Clone:
         )
 
     def done(self, command: str, *, within: float = 170, **environment: str) -> str:
-        """Run one command, require that it succeeds, and return its output."""
+        """Run a command, assert that it succeeds, and return its output."""
         run = self.sh(command, within=within, **environment)
         assert run.returncode == 0, f"{command}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
         return run.stdout
@@ -154,7 +154,10 @@ class Clone:
         return Running(process, output)
 
     def in_a_terminal(self, command: str, answer: str) -> tuple[int, str]:
-        """Run a command that asks for a password, and type it each time. Return status and output."""
+        """Run a command at a terminal. Type the answer each time it asks for a password.
+
+        Return its status and output.
+        """
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.path)
@@ -174,12 +177,12 @@ class Clone:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")
 
     def called(self) -> list[str]:
-        """Return the logged calls of the replacement programs."""
+        """Return the calls of the replaced programs, as they were logged."""
         log = self.path / "called"
         return log.read_text().splitlines() if log.exists() else []
 
     def here(self, command: str) -> str:
-        """Return the command with paths inside the copy, and with a free port."""
+        """Return the command with paths that are inside the copy, and with a free port."""
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
         command = command.replace("=/etc/", f"={self.path}/etc/")
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)

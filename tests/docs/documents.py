@@ -1,4 +1,4 @@
-"""Read the documents: their fenced blocks, their prose, and the names in both."""
+"""Reads the documents: their fenced blocks, their prose, and the names that occur in both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def documents() -> list[Path]:
 
 @cache
 def _parted(path: Path) -> tuple[list[Block], str]:
-    """Return a document's fenced blocks, and its other lines."""
+    """Return a document's fenced blocks, and all other lines as one text."""
     blocks: list[Block] = []
     prose: list[str] = []
     opened: re.Match[str] | None = None
@@ -65,7 +65,10 @@ def prose(path: Path) -> str:
 
 
 def commands(block: Block) -> list[str]:
-    """Return the commands of a block marked `sh`, one per line. A backslash at the end continues a command."""
+    """Return the commands in a block that is marked `sh`, one for each line.
+
+    A backslash at a line's end continues the command.
+    """
     joined = block.text.replace("\\\n", " ")
     lines = (re.sub(r"\s+# .*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
@@ -85,7 +88,7 @@ def bold(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the fragments of the headings, as GitHub computes them."""
+    """Return the fragments with which links reach a document's headings, as GitHub computes them."""
     return {_slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
 
 

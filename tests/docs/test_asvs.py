@@ -1,4 +1,4 @@
-"""The table of OWASP ASVS 5.0 has every requirement once, and each test in it exists."""
+"""The document about OWASP ASVS 5.0 lists every requirement once, and each test that it names exists."""
 
 from __future__ import annotations
 

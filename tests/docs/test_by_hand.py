@@ -1,4 +1,4 @@
-"""Check a signed approval by hand, with the document's lines and without the product's code."""
+"""Checks a signed approval by hand, with the lines of the document and without the product's code."""
 
 from __future__ import annotations
 

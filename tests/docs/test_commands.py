@@ -1,4 +1,4 @@
-"""Run every command in the documents. If a test can't run a command, check it as far as possible."""
+"""Runs every command in the documents. A command that a test can't run is checked as far as possible."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_comment_and_a_continued_line_are_read_as_a_shell_reads_them() -> None
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Return a copy with its database, the people of the demo world, and their signed logs."""
+    """Return a copy with a database, the people of the demo world, and their signed logs."""
     made = Clone.make(tmp_path_factory.mktemp("docs") / "clone")
     (made.path / "var").mkdir()
     shutil.copy(ground.sqlite(), made.path / "var" / "lockbox.sqlite3")
@@ -82,7 +82,7 @@ def test_a_command_succeeds(clone: Clone, command: str) -> None:
 
 @pytest.mark.deep
 def test_a_command_that_fails_is_noticed(clone: Clone) -> None:
-    """Otherwise the test above could pass without running anything."""
+    """If failures were not noticed, the test above could pass without running anything."""
     assert clone.sh(".venv/bin/python manage.py no_such_command").returncode != 0
     assert clone.sh("systemctl restart lockbox-nothing").returncode != 0
 
@@ -98,7 +98,7 @@ def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
-    """The first start creates everything, and a later start finds it. Each start ends cleanly when it is stopped."""
+    """The first start creates everything, and a later start uses it. Each start ends cleanly when it is stopped."""
     fresh = Clone.make(tmp_path / "clone")
     for command in kind(SERVES):
         running = fresh.start(command, PORT=str(free_port()))
@@ -157,7 +157,7 @@ def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
 
 @pytest.mark.deep
 def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) -> None:
-    """The commands run in order, because later commands read files that earlier ones made."""
+    """The commands run in the document's order, because later commands read files that earlier commands make."""
     clone.done(".venv/bin/python manage.py log_key create --if-missing")
     clone.done(".venv/bin/python manage.py checkpoint")
     clone.done(".venv/bin/python manage.py evidence contoso -o evidence.zip")

@@ -1,6 +1,4 @@
-"""The licence is in the repository, in each package's metadata, and in the verifier, which is given away as one
-file.
-"""
+"""The licence is in the repository, in each package's metadata, and in the verifier, which is a single file."""
 
 import hashlib
 import os
@@ -26,7 +24,7 @@ def test_each_package_carries_the_exact_text_and_names_it() -> None:
 
 
 def test_the_clients_metadata_have_the_expression_and_the_text(tmp_path: Path) -> None:
-    """Read the metadata as an installer does."""
+    """The test reads the metadata as an installer does."""
     source = tmp_path / "python"
     shutil.copytree(ROOT / "clients" / "python", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
     script = "from setuptools import build_meta; print(build_meta.prepare_metadata_for_build_wheel('.'))"

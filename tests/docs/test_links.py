@@ -1,4 +1,4 @@
-"""Everything to which the documents refer exists: files, headings, pictures, pages, code."""
+"""Everything that the documents refer to exists: files, headings, pictures, pages, code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _leads(path: Path, target: str) -> bool:
 
 
 def _address(span: str) -> str:
-    """Return the span as an address that can be resolved."""
+    """Return a text in backticks as an address that the URL configuration can resolve."""
     return _PLACEHOLDER.sub(lambda found: _KINDS.get(found[0].strip("<>"), str(uuid4())), span).partition("?")[0]
 
 
@@ -56,7 +56,7 @@ _FILE = re.compile(rf"(?:{_TOP})/[\w./<>*-]*")
 
 
 def dead_paths(path: Path) -> list[str]:
-    """Return the files of the project that the document mentions and that do not exist."""
+    """Return the files that the document mentions but that do not exist in the project."""
     named = [span for span in code_spans(path) if _FILE.fullmatch(span) and not span.startswith("var/")]
     return [span for span in named if not list(ROOT.glob(_PLACEHOLDER.sub("*", span).rstrip("/")))]
 
@@ -65,14 +65,14 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 def _is_name(span: str) -> bool:
-    """Return whether the span is a name in the code, and not a word, a file or a command."""
+    """Return whether a text in backticks is a name in the code, and not a word, a file or a command."""
     inner = span[1:]
     return bool(_NAME.fullmatch(span)) and ("_" in inner or "." in inner or any(char.isupper() for char in inner))
 
 
 @cache
 def _known_text() -> str:
-    """Return the text of the product and of the tests. tests/docs is left out, because it contains invalid examples."""
+    """Return the text of the product and of the tests, except tests/docs, which contains invalid examples."""
     here = Path(__file__).parent
     tests = [path for path in files_in("tests") if path.suffix == ".py" and path.parent != here]
     other = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "requirements.in"]
@@ -105,7 +105,7 @@ def _occurs(span: str) -> bool:
 
 
 def offenders(check: Callable[[Path], list[str]], paths: list[Path]) -> dict[str, list[str]]:
-    """Return what a check finds in these documents, by document."""
+    """Run a check on each of these documents. Return what it finds, by document."""
     assert paths
     return {name_of(path): found for path in paths if (found := check(path))}
 
@@ -170,7 +170,7 @@ def test_a_heading_is_reached_as_on_github(tmp_path: Path, monkeypatch: pytest.M
 
 @cache
 def _quoted() -> frozenset[str]:
-    """Return every text in quotation marks of templates and modules, without markup."""
+    """Return every text in quotation marks in templates and modules, without its markup."""
     text = "\n".join(map(text_of, product_files(".html", ".txt", ".py")))
     return frozenset(re.findall(r'"([^"\n]+)"', text) + re.findall(r"'([^'\n]+)'", text))
 
@@ -204,7 +204,7 @@ def test_the_index_gives_each_decision_its_title() -> None:
 
 
 def _fault(code: str) -> str:
-    """Return why a text in backticks is not valid code, or an empty text."""
+    """Return why a text in backticks is not valid code, or an empty text if it is."""
     try:
         ast.parse(code)
     except SyntaxError as error:

@@ -1,4 +1,4 @@
-"""Run the documents' instructions for PostgreSQL on a server: the role, the dump, the restore."""
+"""Follows the documents' instructions for PostgreSQL on a server: the role, the dump, the restore."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ ROLE = f"docs_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
 
 @dataclass
 class Server:
-    """The addresses of the role's database, and of a second, empty database."""
+    """The address of the documented role's database, and of a second, empty database."""
 
     url: str
     restored: str
 
 
 def _statements() -> list[str]:
-    """Return the SQL of the documents, with other names for the role and the databases."""
+    """Return the SQL statements in the documents. The role and the databases get other names here."""
     [block] = blocks("sql")
     text = re.sub(r"\blockbox\b", ROLE, block.text)
     return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 def _sql(*statements: str) -> None:
-    """Run SQL as the server's superuser, because the tests' role can't create roles."""
+    """Run SQL as the superuser of the server. The tests' usual role can't create roles."""
     with psycopg.connect(os.environ["DATABASE_ADMIN_URL"], autocommit=True) as superuser:
         for statement in statements:
             superuser.execute(statement)
@@ -63,7 +63,7 @@ def server(transactional_db: None) -> Iterator[Server]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """Return a copy that uses PostgreSQL's programs in the server's version."""
+    """Return a copy in which PostgreSQL's programs have the version of the server."""
     made = Clone.make(tmp_path / "clone")
     place = importlib.util.spec_from_file_location("with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert place is not None
@@ -75,7 +75,7 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Clone, server: Server) -> None:
-    """Migrate, work, dump, restore and check, as exactly this role. Row-level security limits it."""
+    """Migrate, work, dump, restore and check as the documented role, which row-level security limits."""
     clone.environment |= {"DATABASE_URL": server.url, "RESTORED_URL": server.restored}
     assert "W032" not in clone.sh(".venv/bin/python manage.py migrate --noinput").stderr
     clone.done(".venv/bin/python manage.py demo_world --bare")
@@ -90,7 +90,7 @@ def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Cl
 
 
 def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> None:
-    """This proves that the documented option is needed."""
+    """This shows that the documented option is needed."""
     clone.done(".venv/bin/python manage.py migrate --noinput", DATABASE_URL=server.url)
     refused = clone.sh('pg_dump --format=custom --file=x.dump "$DATABASE_URL"', DATABASE_URL=server.url)
     assert refused.returncode != 0

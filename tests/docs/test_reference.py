@@ -1,6 +1,4 @@
-"""The reference parts of the documents agree with the code: commands, health, log events, words, the auditor's
-check.
-"""
+"""The documents agree with the code: commands, health, log events, words, the auditor's check."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _COMMAND = re.compile(r"(?:\S*python )?manage\.py ([a-z_]+)(.*)")
 
 
 def rows(path: Path, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading."""
+    """Return the cells of the first table under a heading."""
     text = prose(path).partition(f"## {heading}\n")[2]
     lines = re.findall(r"^\|(.*)\|$", text.partition("\n## ")[0], flags=re.MULTILINE)
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines[2:]]
@@ -45,7 +43,7 @@ def _ours() -> set[str]:
 
 
 def wrong_commands(path: Path) -> list[str]:
-    """Return mentions of `manage.py` whose command or option does not exist."""
+    """Return the places where a document mentions a command or an option of `manage.py` that does not exist."""
     found = []
     for span in code_spans(path):
         match = _COMMAND.fullmatch(span)
@@ -93,7 +91,7 @@ _LOGGERS = frozenset({"log", "logger", "security_log"})
 
 
 def logged_events() -> set[str]:
-    """Return the name of every event that this project logs."""
+    """Return the names of all events that the project writes into the server's log."""
     found = set()
     for path in product_files(".py"):
         for node in nodes_of(path):
@@ -139,7 +137,7 @@ def test_the_generated_life_cycle_shows_every_state() -> None:
 
 
 def _check(place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the document's lines on the export. Return how many entries they read."""
+    """Run the lines of the document on the export. Return how many entries they have read."""
     [block] = [block for block in blocks("python") if block.document == "docs/customer-auditor.md"]
     monkeypatch.chdir(place)
     scope: dict[str, Any] = {}

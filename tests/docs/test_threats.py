@@ -1,4 +1,4 @@
-"""Each case of the threat model refers to a test that exists, or says that no test covers it yet."""
+"""Each case of the threat model names a test that exists, or says that no test covers it yet."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_case_is_left_out() -> None:
 
 
 def test_each_case_of_deciding_is_tried_through_every_interface() -> None:
-    """Either one test tries all interfaces, or there is a test for the pages and a test for the API."""
+    """Either one test tries all interfaces, or one test tries the pages and another one the API."""
     through = {case.number: {path.split("/")[1] for path, _name in case.tests} for case in ALL[:16]}
     offenders = {
         number: doors for number, doors in through.items() if not ("parity" in doors or {"web", "api"} <= doors)

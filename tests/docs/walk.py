@@ -1,4 +1,4 @@
-"""Follow a document from top to bottom, as its reader does with one shell."""
+"""Follows a document from top to bottom, as a reader with one shell does."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ set +a
 
 
 class Walk:
-    """The `bash` blocks of one document, run in order in one directory. Variables and functions stay.
+    """Runs the `bash` blocks of a document in order, in one directory.
 
-    A `python` block whose first line is a comment with a file name is written to that file. `close()` ends programs
-    that a block started.
+    Variables and functions stay from block to block. If the first line of a `python` block is a comment with a file
+    name, the block is written to this file. `close()` ends the programs that the blocks have started.
     """
 
     def __init__(self, document: str, place: Path, environment: dict[str, str]) -> None:
@@ -40,7 +40,7 @@ class Walk:
         self._sessions: list[int] = []
 
     def until(self, words: str) -> str:
-        """Run every block before the first one with these words. Return the output."""
+        """Run the blocks before the first block that contains these words. Return their output."""
         shown = ""
         while words not in self._left[0].text:
             shown += self.step()
