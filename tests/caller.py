@@ -1,4 +1,4 @@
-"""A caller of the API with a token: a person or a client."""
+"""A caller of the API: a person or a client, with a token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.factors import anybodys_code
 
 @dataclass
 class Caller:
-    """Calls the API with one token; `call.get("me")` is a GET of /api/v1/me."""
+    """Calls the API with one token. For example, `call.get("me")` is a GET of /api/v1/me."""
 
     secret: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -51,19 +51,19 @@ class Caller:
         return self("put", path, body, **headers)
 
     def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
-        """Read the access request, then decide on exactly this version, as a client of the API does."""
+        """Read the access request, then decide on the version that was read, as a client of the API does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
         return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
     def step_up(self) -> Any:
-        """Confirm with the password, and with the code of an app if the person has one."""
+        """Confirm with the password and, if the person has an app, with a code."""
         return self.post("me/step-up", {"password": PASSWORD, "code": anybodys_code()})
 
 
 def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool = True) -> str:
-    """Return a personal token with these scopes; without scopes, with all.
+    """Return a new personal token with these scopes. Without scopes, it has all scopes.
 
-    With `fresh`, its owner has just confirmed who they are.
+    With `fresh`, the token's owner has just confirmed who they are.
     """
     made = operations.create_token(
         name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
@@ -74,9 +74,10 @@ def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool =
 
 
 def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
-    """Return a client and its secret.
+    """Return a new client and its secret.
 
-    A tenant's administrator creates the tenant's client. With None, staff create a client of the provider.
+    The client belongs to this tenant, and its administrator creates it. With None, it belongs to the provider, and
+    staff create it.
     """
     tenant_id = cast.tenants[tenant].pk if tenant else None
     wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
@@ -91,7 +92,7 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
 
 
 def service_of(cast: Cast, tenant: str | None = None) -> Actor:
-    """Return the actor of a client that can only call the decision point.
+    """Return the actor of a new client that can only call the decision point.
 
     With None, the client belongs to the provider.
     """
@@ -105,17 +106,14 @@ def service_of(cast: Cast, tenant: str | None = None) -> Actor:
 
 
 def access_token(client: Client, secret: str, scope: str = "") -> Any:
-    """Call the token endpoint as a client does."""
+    """Ask the token endpoint for an access token, as a client does."""
     oauth.TRIES.clear()
     form = {"grant_type": "client_credentials", "client_id": str(client.pk), "client_secret": secret}
     return Browser().post("/oauth/token", {**form, **({"scope": scope} if scope else {})})
 
 
 def caller_for(cast: Cast, name: str | None, *scopes: Scope, **options: Any) -> Caller:
-    """Return a caller.
-
-    A person's name gives a person, a tenant's name a client of the tenant, None a client of the provider.
-    """
+    """Return a caller: a person by name, a tenant's client by the tenant's name, the provider's client for None."""
     if name is None or name in cast.tenants:
         client, secret = client_of(cast, name, *scopes, **options)
         return Caller(access_token(client, secret).json()["access_token"])

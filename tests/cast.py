@@ -1,7 +1,7 @@
-"""One cast of people for all tests, and the acts that bring an access request into a state.
+"""The people of all tests, and the acts that bring an access request into a state.
 
 Lockbox is on for Contoso and Fabrikam, and off for Northwind. People and tenants are written as rows. Access requests,
-which have a life cycle, are made by operations.
+which have a life cycle, are made with the product's operations.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ QUEUES = {
 
 @dataclass
 class Cast:
-    """`cast.priya` is a person, `cast.as_("priya")` is that person as an actor, `cast.contoso` is a tenant."""
+    """The people and tenants.
+
+    `cast.priya` is a person, `cast.as_("priya")` the same person as an actor, `cast.contoso` a tenant.
+    """
 
     people: dict[str, Person] = field(default_factory=dict)
     tenants: dict[str, Tenant] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class Cast:
     # --- Acting ----------------------------------------------------------------------------------------
 
     def as_(self, name: str, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """Return the person as an actor who uses this interface. With `fresh`, they have just proved who they are."""
+        """Return the person as an actor who uses this interface. With `fresh`, they have just proved their identity."""
         person = Person.objects.get(pk=self.people[name].pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 
@@ -126,12 +129,12 @@ class Cast:
 
     @staticmethod
     def link_of(row: Invitation) -> str:
-        """Return the secret of the newest link that was sent for this invitation."""
+        """Return the secret in the newest link that was sent for this invitation."""
         row.refresh_from_db()
         return link_secrets.of(row.pk, row.sends)
 
     def colleague(self, name: str = "sten", *, hours: float = 1000) -> Person:
-        """Return a second member of staff, who has been staff for this number of hours."""
+        """Return another member of staff, who joined this number of hours ago."""
         at = clock.now()
         person = Person(email=f"{name}@provider.example", name=f"{name.title()} Test", side="provider", is_staff=True)
         person.created_at = person.email_verified_at = person.totp_set_up_at = at
@@ -143,21 +146,21 @@ class Cast:
         return person
 
     def own_client(self, name: str, scopes: list[str]) -> operations.Made:
-        """Return a client of the provider with all these scopes, as if the scopes had been announced and confirmed."""
+        """Return a client of the provider with these scopes, as if they had been announced and confirmed."""
         made = operations.create_client(name=name, scopes=["grants:read"], actor=self.as_("stella"))
         made.row.scopes = scopes
         made.row.save(update_fields=["scopes"])
         return made
 
     def agreed(self, call: Callable[[], Any]) -> Proposal:
-        """Apply the proposal that this call makes, as if its waiting time were over."""
+        """Call `call`, which proposes a change. Apply the proposal as if its waiting time were over."""
         row: Proposal = operations.apply_proposal(self.made_due(call), actor=self.system("sweep"))
         assert row.outcome == "applied", row.outcome
         return row
 
     @staticmethod
     def made_due(call: Callable[[], Any]) -> UUID:
-        """Return the id of the proposal that this call makes, after moving its waiting time into the past."""
+        """Call `call`, which proposes a change. Move the proposal's waiting time into the past, and return its id."""
         try:
             call()
         except ChangeProposed as held:
@@ -191,9 +194,9 @@ class Cast:
 
     @remembered
     def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
-        """Return an access request that the provider approved.
+        """Return an access request that the provider has approved.
 
-        If the tenant has Lockbox on, it waits for the customer.
+        If the tenant has Lockbox on, the access request now waits for the customer. Otherwise it is open.
         """
         row = self.submitted(tenant, by, **fields)
         return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")
@@ -208,7 +211,7 @@ class Cast:
 
     @remembered
     def in_state(self, state: str) -> AccessRequest:
-        """Return a new access request of Contoso in this state. The people of the cast bring it there."""
+        """Return a new access request of Contoso in this state. People of the cast bring it there with operations."""
         if state == "PENDING_PROVIDER":
             return self.submitted()
         if state == "DENIED":
@@ -228,9 +231,9 @@ class Cast:
 
 
 def gather() -> Cast:
-    """Write the cast's rows, one kind after the other: plans, tenants, services, resources, people and their roles.
+    """Write the cast's rows: plans, tenants, services, resources, people and their roles.
 
-    Nearly every test begins with this, so the rows are written with about a dozen statements.
+    Nearly every test begins with this, so all rows of a kind are written with one statement.
     """
     cast, at = Cast(), clock.now()
     plan, small = Plan.objects.bulk_create(
@@ -285,7 +288,7 @@ def _pickled() -> bytes:
 
 
 def find() -> Cast:
-    """Return the cast from a database that already contains it. Each process reads the rows only once."""
+    """Return the cast of a database that already contains it. Each process reads the rows only once."""
     cast: Cast = pickle.loads(_pickled())
     return cast
 
@@ -296,12 +299,12 @@ def _by(name: str, rows: list[Any]) -> dict[str, Any]:
 
 @cache
 def _password(hasher: str) -> str:
-    """Return the hash of the password that everybody has."""
+    """Return the hash of the password that everybody in the cast has."""
     return make_password(PASSWORD)
 
 
 def _sides() -> dict[str, tuple[str, str]]:
-    """Return each person's domain and side, by name."""
+    """Return, by name, each person's mail domain and side."""
     customers = {name: (slug, "customer") for slug, members in CUSTOMERS.items() for name in members}
     return {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
 
@@ -333,9 +336,7 @@ def _people(at: dt.datetime) -> dict[str, Person]:
 
 
 def _with_two_factors() -> list[str]:
-    """Return the people who need a second factor: customers' approvers and administrators, and everybody of the
-    provider.
-    """
+    """Return the names of those who need a second factor: approvers, administrators, all of the provider's people."""
     customers = [
         name
         for members in CUSTOMERS.values()
@@ -363,7 +364,7 @@ def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:
 
 
 def events_of(row: AccessRequest | UUID) -> list[str]:
-    """Return the names of the entries about one access request, in the log's order."""
+    """Return the events of the log entries about one access request, in order."""
     pk = row if isinstance(row, UUID) else row.pk
     return list(AuditEntry.objects.filter(correlation_id=pk).order_by("seq").values_list("event", flat=True))
 
@@ -373,7 +374,7 @@ def events_in(tenant: Tenant) -> list[str]:
 
 
 def outbox_topics(row: AccessRequest | None = None) -> list[str]:
-    """Return the topics of the messages in order, for one access request or for all."""
+    """Return the topics of the messages in the outbox, in order. With `row`, only those about this access request."""
     messages = OutboxMessage.objects.filter(lane="fanout").order_by("created_at", "topic")
     if row is not None:
         messages = messages.filter(about=row.pk)

@@ -1,4 +1,4 @@
-"""What every test uses: one clock, no network, empty caches, and prepared databases."""
+"""What every test has: one clock, no network, empty caches, and databases that are ready."""
 
 import contextlib
 import datetime as dt
@@ -48,7 +48,7 @@ FIRST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, put the longest first, and skip those for the other database."""
+    """Mark tests by their directory, put the longest tests first, and skip those for the other kind of database."""
     is_postgresql = connection.vendor == "postgresql"
     skipped = "sqlite" if is_postgresql else "postgres"
     other_database = pytest.mark.skip(reason=f"is about {skipped}")
@@ -66,16 +66,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place_in(order: Sequence[str], nodeid: str) -> int:
-    """Return the position of the first prefix in `order` that fits this test, or the last position if none fits."""
+    """Return the index of the first prefix in `order` that the test's id begins with.
+
+    Without one, return the last index.
+    """
     place = nodeid.removeprefix("tests/")
     return next((at for at, beginning in enumerate(order) if place.startswith(beginning)), len(order))
 
 
 def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Reorder browser tests so that each process begins with one of the longest.
+    """Reorder the browser tests, so that each process begins with one of the longest.
 
-    pytest-xdist gives each process one part of the list. Browser tests are few and long. In other runs the order stays:
-    the long tests mostly wait for programs that they start, and other processes take over the tests behind them.
+    pytest-xdist gives each process one part of the list, and browser tests are few and long. Other runs are not
+    reordered: their long tests mostly wait for programs that they start, and other processes take over the tests that
+    come after.
     """
     if not all(place_of(item.path) == "browser" for item in items):
         return items
@@ -84,12 +88,12 @@ def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose settings for the whole run: random cases, the name of the run, and Ctrl-C.
+    """Prepare the whole run: random cases, the name of the run, and Ctrl-C.
 
-    Tests with random cases have no time limit for one case, because a busy machine would break it.
+    Random cases have no time limit for each case, because a busy machine would exceed it.
 
     If a shell starts this run in the background, the run ignores Ctrl-C, and all programs that it starts would inherit
-    this. A signal handler is not inherited, so with one the programs still end on Ctrl-C.
+    this. A signal handler is not inherited. So a handler is set, and the programs end on Ctrl-C.
     """
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("any_speed", deadline=None, suppress_health_check=slow)
@@ -107,24 +111,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the objects that exist now from garbage collection, because they stay until the end of the run."""
+    """Exclude all objects that exist now from garbage collection, because they stay until the end of the run."""
     gc.collect()
     gc.freeze()
 
 
 def place_of(path: Path) -> str:
-    """Return the directory of a test file: `web` for tests/web/test_home.py."""
+    """Return the directory of a test file below tests: `web` for tests/web/test_home.py."""
     return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
 
 
 def sample(size: int, normally: int) -> int:
-    """Return how many random cases to try: all in `bin/test deep`, `normally` in every other run."""
+    """Return how many random cases to try: `size` in `bin/test deep`, and `normally` in every other run."""
     return size if IS_DEEP else normally
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Choose the test's database before the test's transaction begins."""
+    """Choose the database of the test, before the test's transaction begins."""
     ground.use_cast(_wants_cast(item))
     MEMORY.begin(item)
 
@@ -135,7 +139,7 @@ def pytest_runtest_teardown() -> None:
 
 
 def _give_up_claims() -> None:
-    """Wait until the thread that releases keys has ended, because it can't use the database after the test."""
+    """Wait until the thread that releases idempotency keys has ended. After the test, it could not use the database."""
     from requests_app.doors.api import idempotency
 
     if idempotency._left._is_running:
@@ -159,10 +163,10 @@ def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def _statements_stay_prepared() -> Iterator[None]:
-    """Make PostgreSQL plan each statement once for each connection, not for each call.
+    """Make PostgreSQL plan each statement once for each connection, and not at each call.
 
-    psycopg forgets its prepared statements after a rollback, because tables may have been created again. Every test
-    ends with a rollback, but here the tables stay. If a table changes, PostgreSQL itself plans again.
+    psycopg drops its prepared statements after a rollback, because tables may have been created again. Here every test
+    ends with a rollback, but the tables stay. If a table changes after all, PostgreSQL plans again.
     """
     if connection.vendor != "postgresql":
         yield
@@ -184,7 +188,7 @@ def django_db_setup(
     django_db_modify_db_settings: None,
     _statements_stay_prepared: None,
 ) -> Iterator[None]:
-    """Replace pytest-django's fixture, which would run all migrations in each process."""
+    """Provide the databases. This replaces pytest-django's fixture, which would run all migrations in each process."""
     with django_db_blocker.unblock():
         ground.lay()
         MEMORY.learn()
@@ -198,9 +202,9 @@ def django_db_setup(
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_tables_fast() -> Iterator[None]:
-    """Empty the tables after a test with real transactions, without Django's slow flush.
+    """After a test with real transactions, empty the tables in a faster way than Django's flush.
 
-    Django's flush empties table after table, and creates content types and permissions again each time.
+    Django would empty one table after the other, and create the content types and permissions again each time.
     """
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
@@ -212,7 +216,7 @@ def _empty_tables_fast() -> Iterator[None]:
 
 
 class _OneChain:
-    """The middleware of the present test. All its clients share it, as all requests of a server do."""
+    """The middleware of one test. All clients of the test share it, as all requests to a server do."""
 
     def __init__(self) -> None:
         self.chain: Any = None
@@ -225,7 +229,7 @@ class _OneChain:
         handler._middleware_chain = self.chain
 
     def forget(self, **_: Any) -> None:
-        """Middleware reads some settings when it is made."""
+        """Make the middleware again at the next request, because some middleware reads settings when it is made."""
         self.chain = None
 
 
@@ -234,7 +238,10 @@ _CHAIN = _OneChain()
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_chain_for_all_clients() -> Iterator[None]:
-    """Make the middleware once for each test. Django makes it for each client, and each call of the API has one."""
+    """Make the middleware once in each test.
+
+    Django would make it for each client, and each call of the API has a client.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClientHandler, "load_middleware", lambda handler: _CHAIN.load(handler))
         setting_changed.connect(_CHAIN.forget)
@@ -247,7 +254,7 @@ def _one_chain_for_all_clients() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Use Python's clock also on PostgreSQL, so that `travel` can move it. The mark `real_clock` switches this off."""
+    """Use Python's clock on PostgreSQL too, so that `travel` can move it. A test marked `real_clock` is left out."""
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("real_clock") is None:
             patch.setattr(clock, "_database_now", clock._python_now)
@@ -256,13 +263,13 @@ def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class Traveller:
-    """Moves the clock of the whole process. The clock then stops, unless `tick` is set."""
+    """Moves the clock of the whole process. After a move, the clock is stopped unless `tick` is set."""
 
     def __init__(self) -> None:
         self._journeys: list[time_machine.travel] = []
 
     def to(self, at: dt.datetime, *, tick: bool = False) -> dt.datetime:
-        """Move the clock to an instant. The instant must have a time zone."""
+        """Move the clock to this instant, which must have a time zone."""
         if at.tzinfo is None:
             raise ValueError("an instant without a zone is none")
         self.back()
@@ -272,7 +279,7 @@ class Traveller:
         return at
 
     def by(self, *, tick: bool = False, **length: float) -> dt.datetime:
-        """Move the clock by a length, as in `travel.by(hours=12, seconds=-1)`, and return the new time."""
+        """Move the clock forward, as in `travel.by(hours=12, seconds=-1)`. Return the new time."""
         return self.to(clock._python_now() + dt.timedelta(**length), tick=tick)
 
     def freeze(self) -> dt.datetime:
@@ -280,7 +287,7 @@ class Traveller:
         return self.by()
 
     def back(self) -> None:
-        """Return to the present."""
+        """Set the clock back to the real time."""
         while self._journeys:
             self._journeys.pop().stop()
 
@@ -297,7 +304,7 @@ def travel() -> Iterator[Traveller]:
 
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
-    """Replace pytest's fixture. After the first patch, this test restores no remembered world."""
+    """Replace pytest's fixture. Once a test has patched something, it restores no remembered world (remembered.py)."""
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
@@ -305,7 +312,7 @@ def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(name="settings")
 def _settings(settings: Any) -> Any:
-    """Return pytest-django's settings. After the first change, this test restores no remembered world."""
+    """Return pytest-django's settings. Once a test has changed one, it restores no remembered world (remembered.py)."""
     MEMORY.forget_after(lambda: bool(settings._to_restore))
     return settings
 
@@ -314,7 +321,7 @@ def _settings(settings: Any) -> Any:
 
 
 class NetworkRefused(RuntimeError):
-    """Raised if a test connects to another machine."""
+    """A test has tried to connect to another machine."""
 
 
 def _is_here(address: Any) -> bool:
@@ -351,9 +358,9 @@ def _no_network_but_loopback() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
-    """Clear rate limits and the language, which a rollback does not undo.
+    """Clear the limits on calls, and the language. A rollback does not undo these.
 
-    Fail if the test before did not reset the clock.
+    Fail if the previous test has not set the clock back.
     """
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
@@ -364,7 +371,7 @@ def _nothing_left_over() -> Iterator[None]:
 
 
 def _forget_counts() -> None:
-    """Forget what the process counts for each row: the cast has the same ids in each test."""
+    """Clear what the process counts for each row, because each test's cast has the same ids."""
     from requests_app.doors.api import events, quota
     from requests_app.operations import streams
     from requests_app.platform import long_calls
@@ -392,7 +399,7 @@ def _a_log_key() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_heads() -> Iterator[None]:
-    """Give each test its own file of heads and no log name. A rollback of the database would not undo these."""
+    """Give each test a file of heads of its own, and no stored name of the logs. A rollback would not undo these."""
     from audit_app import log_name
 
     path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
@@ -409,7 +416,10 @@ def _own_heads() -> Iterator[None]:
 
 @pytest.fixture
 def cast(db: None) -> Any:
-    """Return the cast. After a test with real transactions, all tables are empty, so its rows are written again."""
+    """Return the cast.
+
+    After a test with real transactions the tables are empty, so the cast's rows are written again.
+    """
     from tests.cast import find, gather
 
     return find() if ground.has_cast() or MEMORY.put_cast() else gather()

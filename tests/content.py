@@ -1,4 +1,4 @@
-"""Content for the cast's resources: one mailbox and one library of Contoso, on disk, with a word to search for."""
+"""Content for the cast's resources on disk: a mailbox and a library of Contoso. Both contain a word to search for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ a;b
 
 
 def fill(root: Path, *, mails: int = 1) -> None:
-    """Write the content of `contoso/mail/finance` and `contoso/docs/legal` below the content root."""
+    """Write the mailbox `contoso/mail/finance` and the library `contoso/docs/legal` below the content root."""
     box = root / "contoso" / "mail" / "finance"
     for part in ("cur", "new", "tmp"):
         (box / part).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The authenticator app that everybody in the tests has: one secret, and its codes."""
+"""The authenticator app of all people in the tests: its one secret, and its codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 @cache
 def _sealed() -> str:
-    """Return the encrypted secret that everybody has."""
+    """Return the encrypted secret that everybody's app has."""
     return factors.seal(SECRET)
 
 
@@ -39,27 +39,27 @@ def give_app(*people: Person) -> None:
 
 
 def a_code(person: Person | None = None, *, secret: str = SECRET) -> str:
-    """Return the app's current code. With a person, the code is valid even if they have just used it."""
+    """Return the present code of the app. With a person, the code is accepted even if they have just used it."""
     if person is not None:
         Authenticator.objects.filter(user=person, type="totp").update(data={"secret": factors.seal(secret)})
     return totp.code(secret, totp.step_at(clock.now()))
 
 
 def anybodys_code() -> str:
-    """Return the current code, and make it valid for everybody, even if they have just used it."""
+    """Return the present code of the app, and make it acceptable for everybody, even if they have just used it."""
     Authenticator.objects.filter(type="totp").update(data={"secret": _sealed()})
     return a_code()
 
 
 def stepped_up(client: Client, person: Person) -> None:
-    """Write into the browser's session that the person has just confirmed who they are."""
+    """Store in the browser's session that the person has just confirmed who they are."""
     session = client.session
     session[STEPPED_UP] = {"at": clock.now().isoformat(), "way": "password+code", "person": str(person.pk)}
     session.save()
 
 
 def set_up_app(client: Client, *, page: str = "/security/set-up/") -> Any:
-    """Read the secret from the page, and submit a code for it."""
+    """Read the secret on the set-up page, and submit a code for it."""
     html = client.get(page).content.decode()
     secret = re.search(r'data-copy="([A-Z2-7]{32})"', html)
     assert secret is not None, html[-2000:]
@@ -69,7 +69,7 @@ def set_up_app(client: Client, *, page: str = "/security/set-up/") -> Any:
 
 
 def sign_in(person: Person, password: str, *, client: Client | None = None, to: str = "") -> Any:
-    """Sign in on the pages, with the code if a page asks for it. Return the last response."""
+    """Sign in on the pages. If a page asks for a code, enter it. Return the last response."""
     client = client or Client()
     answer = client.post(
         reverse("account_login") + (f"?next={to}" if to else ""), {"login": person.email, "password": password}

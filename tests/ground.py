@@ -1,6 +1,6 @@
-"""The databases of the tests: an empty one and one with the cast. Each is made once in a run and then copied.
+"""The databases of the tests: an empty one, and one with the cast. Each is made once in a run, and then copied.
 
-The migrations take seconds, and the cast takes a dozen statements. Each process has its own copies.
+The migrations take seconds, and the cast takes a dozen statements. Each process has copies of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def clear(run: str = "") -> None:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold a lock, so that only one process of this run does this at a time."""
+    """Hold a lock during the block, so that only one process of this run is in the block at a time."""
     place().mkdir(mode=0o700, exist_ok=True)
     with (place() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -78,9 +78,9 @@ def _sources_digest() -> str:
 
 
 def sqlite() -> Path:
-    """Return the file of an empty database. Copy it, and never change it.
+    """Return the file of an empty database, which is only to be copied.
 
-    Later runs in the same clone use the file again, until a migration or a model changes.
+    It is made again when a migration or a model changes. Until then, all runs in the same clone use it.
     """
     stored = settings.BASE_DIR / "var" / "test-ground"
     made = stored / f"{_sources_digest()}.sqlite3"
@@ -100,12 +100,12 @@ def sqlite() -> Path:
 
 
 def _creation() -> Any:
-    """Return the object with which Django's own test runner creates databases."""
+    """Return the object with which Django's test runner creates databases."""
     return connection.creation
 
 
 def lay() -> None:
-    """Give this process its databases, and connect to the one that the first test wants."""
+    """Make this process's databases, and connect to the one that the first test needs."""
     name = _creation()._get_test_db_name()
     connection.close()
     if connection.vendor == "postgresql":
@@ -116,7 +116,7 @@ def lay() -> None:
 
 
 def use_cast(has_cast: bool) -> None:
-    """Choose the database of the next test, before the test begins its transaction."""
+    """Choose the database of the next test, with or without the cast. Call it before the test's transaction begins."""
     global _wants_cast
     _wants_cast = has_cast
     if has_cast in _laid and connection.settings_dict["NAME"] != _laid[has_cast]:
@@ -125,7 +125,7 @@ def use_cast(has_cast: bool) -> None:
 
 
 def has_cast() -> bool:
-    """Return whether the current database contains the cast."""
+    """Return whether the database that is connected now contains the cast."""
     return bool(_laid) and connection.settings_dict["NAME"] == _laid[True]
 
 
@@ -134,7 +134,7 @@ def _connect_to(name: str) -> None:
 
 
 def _gather_in(name: str) -> None:
-    """Write the cast into a database that nobody else uses."""
+    """Write the cast into a database that no other process uses."""
     from tests.cast import gather
 
     _connect_to(name)
@@ -167,7 +167,7 @@ def _sqlite_with_cast() -> Path:
 
 
 def _template(cursor: Any, *, has_cast: bool) -> str:
-    """Return the name of the database to copy. The first process of this run that asks creates it."""
+    """Return the name of the database to copy. In each run, the first process that calls this creates the database."""
     template = f"lockbox_{'cast' if has_cast else 'ground'}_{_run()[:16]}"
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
     if cursor.fetchone() is None:
@@ -183,7 +183,10 @@ def _template(cursor: Any, *, has_cast: bool) -> str:
 
 
 def _require_the_documented_role() -> None:
-    """Refuse a role that bypasses row-level security: the tests would not see errors that occur in production."""
+    """Raise an error for a role that bypasses row-level security.
+
+    Its tests would not find faults that production has.
+    """
     with _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
         if cursor.fetchone() != (False,):
@@ -197,7 +200,7 @@ _STAYS = {"django_content_type", "auth_permission", "django_migrations"}
 def empty() -> None:
     """Delete all rows after a test with real transactions.
 
-    Triggers forbid deleting audit entries, so they are disabled meanwhile.
+    The triggers forbid this for audit entries, so they are switched off meanwhile.
     """
     connection.ensure_connection()
     deletions = [f'DELETE FROM "{table}"' for table in _tables()]
@@ -229,7 +232,10 @@ def _sqlite_triggers_aside(cursor: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _postgresql_triggers_aside(cursor: Any) -> Iterator[None]:
-    """Disable triggers, which also check foreign keys. So the order of the tables does not matter."""
+    """Inside the block, switch off all triggers.
+
+    Foreign keys are then not checked, so the order of tables does not matter.
+    """
     cursor.execute("SET LOCAL session_replication_role = replica")
     yield
 
@@ -251,7 +257,7 @@ def take_up() -> None:
 
 
 def database_url(**instead: object) -> str:
-    """Return the address of the test's database, for a child process."""
+    """Return the URL of the test's database, for a child process. `instead` replaces parts of it."""
     parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"

@@ -1,4 +1,4 @@
-"""Collect all failures of a loop over cheap cases, so that the first failure does not hide the others."""
+"""Collects all failures of a loop over cheap cases, so that the first failure does not hide the others."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Case = Callable[..., AbstractContextManager[None]]
 
 
 def _place_of(error: BaseException) -> str:
-    """Return the file, line and text of the test line that failed."""
+    """Return the file, the line and the text of the test's line that failed."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if TESTS in Path(each.filename).parents]
     return f"at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}"
 
 
 @contextmanager
 def collected() -> Iterator[Case]:
-    """Yield a context manager for the cases of a loop. At the end, fail with every case that failed.
+    """Collect the failures of a loop's cases, and fail at the end with all of them.
 
-    Use `with collected() as case: …`, and inside the loop `with case(name): assert …`. A loop without a case also
-    fails. All cases use the same data, so a case must only read, or be refused and change nothing.
+    Write `with collected() as case: …`, and inside the loop `with case(name): assert …`. A loop without a case fails
+    too. All cases use the same data, so a case must only read, or must be refused and change nothing.
     """
     names: list[str] = []
     offenders: list[str] = []

@@ -1,4 +1,4 @@
-"""Passkeys of the cast. The operation adds them, and software answers as their device."""
+"""Passkeys of the cast. They are added with the product's operation, and a software device answers for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIGIN = "http://localhost:8000"
 
 
 def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
-    """Return the options that the page gives to this person's device for a new key."""
+    """Return the options that the page gives to the person's device when they add a passkey."""
     person = cast.people[name]
     return webauthn.registration_options(
         party=webauthn.own_party(),
@@ -30,7 +30,7 @@ def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
 
 
 def enrolled(cast: Cast, name: str, *, called: str = "Phone", **device: Any) -> tuple[Passkey, Authenticator]:
-    """Return a new passkey of this person, and its device."""
+    """Add a passkey for this person. Return it with its device."""
     challenge, made = secrets.token_bytes(32), Authenticator(**{"origin": ORIGIN, **device})
     row = operations.enrol_passkey(
         actor=cast.as_(name), response=made.create(options_for(cast, name, challenge)), challenge=challenge, name=called
@@ -48,7 +48,7 @@ def key_of(row: Passkey) -> webauthn.Key:
 
 
 def added(client: Any, device: Authenticator, *, called: str = "Phone", page: str = "/security/passkeys/add/") -> Any:
-    """Open the page that adds a passkey, create the passkey on the device, and submit it as the page does."""
+    """Open the page for adding a passkey, create it on the device, and submit the device's answer as the page does."""
     shown = client.get(page)
     assert shown.status_code == 200, shown
     onward = re.search(r'name="next" value="([^"]*)"[^>]*id="id_next"', shown.content.decode())
@@ -57,14 +57,14 @@ def added(client: Any, device: Authenticator, *, called: str = "Phone", page: st
 
 
 def options_on(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
-    """Return the options that a button on the page passes to the device."""
+    """Return the options that a button of the page passes to the device."""
     found = re.search(rf'{attribute}="([^"]*)"', page.content.decode())
     assert found is not None, page.content.decode()[-2000:]
     return dict(json.loads(html.unescape(found[1])))
 
 
 def signs_in(client: Any, device: Authenticator, *, to: str = "") -> Any:
-    """Sign in with only the passkey, as the button on the sign-in page does."""
+    """Sign in with the passkey alone, as the button on the sign-in page does."""
     return client.post("/accounts/passkey/", {"assertion": json.dumps(answer_of(client, device)), "next": to})
 
 

@@ -15,9 +15,9 @@ FIRST, LAST, EACH = 21_000, 32_000, 100
 
 @functools.cache
 def _ports_of_process() -> tuple[Iterator[int], socket.socket]:
-    """Return the ports of this process.
+    """Return the ports that only this process uses, and the socket that reserves them.
 
-    The process holds the port before them until it ends, so that other processes see that these ports are taken.
+    The socket is bound to the port before them until the process ends. Other processes see this and take other ports.
     """
     for flag in range(FIRST, LAST, EACH):
         listener = socket.socket()
@@ -31,7 +31,7 @@ def _ports_of_process() -> tuple[Iterator[int], socket.socket]:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now and that no other process gets."""
+    """Return a port that nobody uses now, and that no other process of the run will get."""
     ports, _held = _ports_of_process()
     for port in itertools.islice(ports, EACH):
         try:

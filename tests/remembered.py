@@ -1,10 +1,10 @@
-"""Remember the rows of each world, so that operations make each world only once or twice in a run.
+"""Remembers the rows of each world, so that operations make each world only once or twice in a run.
 
 Half of all tests begin with an access request in some state. Operations need a hundred statements to bring it there. If
 this run already knows the world, its rows are inserted instead, with the same ids and times.
 
-This is safe only if nothing else has changed what the operations would do. So a world is restored only into a database
-that the test has not written to, and never after the test has patched code or settings.
+This is safe only if nothing else has changed what the operations would do. So a world is restored only if the test has
+not yet written to the database, and has not patched code or settings.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
 @dataclass(frozen=True)
 class World:
-    """The statements that restore the rows, and the result of the call.
+    """A stored world: the statements that restore its rows, and what the call returned.
 
     `counted` has statements that run once in each database. They move its sequences past the restored ids.
     """
@@ -51,7 +51,7 @@ class World:
 
 
 class Memory:
-    """The worlds of this process. `begin` and `end` are called around each test."""
+    """The worlds that this process has stored. Call `begin` and `end` around each test."""
 
     def __init__(self) -> None:
         self._worlds: dict[Hashable, World | None] = {}
@@ -65,7 +65,7 @@ class Memory:
         self._patched: list[Callable[[], bool]] = []
 
     def learn(self) -> None:
-        """Read the cast's rows once, before all tests, so that `put_cast` can insert them into the other database."""
+        """Read the rows of the cast, once before all tests. `put_cast` needs them."""
         if connection.vendor != "postgresql":
             return
         had_cast = ground.has_cast()
@@ -91,7 +91,7 @@ class Memory:
     def put_cast(self) -> bool:
         """Insert the cast into the empty database of a test with real transactions.
 
-        Return whether that was possible.
+        Return False if its rows are not known.
         """
         # If the clock was moved, the people's rows would have wrong times.
         if self._cast is None or not self._may_put_back or _time() != "now":
@@ -105,13 +105,13 @@ class Memory:
         return True
 
     def forget_after(self, is_patched: Callable[[], bool]) -> None:
-        """Restore no world in this test once `is_patched` returns true."""
+        """From the moment when `is_patched` returns True, restore no world in this test."""
         self._patched.append(is_patched)
 
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make a world, or restore it.
+        """Return the world that `make` makes. If it is stored under this key, restore it instead of making it.
 
-        The first call with a key stores nothing, because most keys are used only once.
+        The first call with a key does not store the world, because most keys are used only once.
         """
         is_known = self._is_untouched and self._has_cast and not any(is_patched() for is_patched in self._patched)
         if not is_known or (at := _time()) is None:
@@ -154,7 +154,7 @@ MEMORY = Memory()
 
 
 def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a method of the cast remember the worlds that it makes. Its arguments must be plain values."""
+    """Make a method of the cast remember the worlds that it makes. The method's arguments must be plain values."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **fields: P.kwargs) -> T:
@@ -168,19 +168,22 @@ def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 
 def _may_differ(item: pytest.Item) -> bool:
-    """Return whether the test uses the database's clock, or does not commit in the usual way."""
+    """Return whether a world could differ in this test, because it uses the database's clock or real transactions."""
     return bool(item.get_closest_marker("real_clock")) or not _PATCHES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _somebody_has_acted() -> bool:
-    """Return whether another connection, of a thread or a server, has written: every act writes an entry."""
+    """Return whether another connection (of a thread or a server) has written: every act writes a log entry."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM audit_app_auditentry)")
         return bool(cursor.fetchone()[0])
 
 
 def _ring() -> None:
-    """Wake the readers of the log's stream, as the commit of an act does. Restoring stored rows does not wake them."""
+    """Wake those who wait for events of the log, as the commit of an act does.
+
+    Inserting stored rows does not do this.
+    """
     from requests_app.platform import bell
 
     bell.ring()
@@ -191,7 +194,10 @@ def _shared(key: Hashable) -> Path:
 
 
 def _of_others(key: Hashable) -> World | None:
-    """Return a world that another process of this run has stored. All processes have copies of the same database."""
+    """Return the world that another process of this run has stored under this key.
+
+    All processes have equal databases.
+    """
     try:
         world: World = pickle.loads(_shared(key).read_bytes())
     except FileNotFoundError:
@@ -209,7 +215,7 @@ def _tell_others(key: Hashable, world: World) -> None:
 
 
 def _time() -> Hashable:
-    """Return the instant of a stopped clock, "now" for a clock that was not moved, and None for any other clock."""
+    """Return the instant of a stopped clock, "now" for the real clock, or None for any other clock."""
     if not time_machine.escape_hatch.is_travelling():
         return "now"
     at = clock.now()
@@ -217,7 +223,7 @@ def _time() -> Hashable:
 
 
 def _rows() -> Rows:
-    """Return all rows of all tables, by table and primary key."""
+    """Return all rows of the database, by table and primary key."""
     found: Rows = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.django_table_names(only_existing=True):
@@ -234,7 +240,7 @@ def _literal(value: object) -> str:
 
 
 def _world(before: Rows, after: Rows, returned: object) -> World | None:
-    """Return the difference as statements, or None if rows were deleted. The cast's worlds delete no rows."""
+    """Return the statements that turn `before` into `after`. Return None if rows were deleted, which no world does."""
     statements: list[str] = []
     highest: dict[tuple[str, str], int] = {}
     for table, rows in after.items():
@@ -261,7 +267,7 @@ def _world(before: Rows, after: Rows, returned: object) -> World | None:
 
 
 def _counted(highest: dict[tuple[str, str], int]) -> str:
-    """Return statements that move each table's sequence past these ids. A rollback does not undo them."""
+    """Return statements that move the sequences of these tables past these ids. A rollback does not undo them."""
     return ";\n".join(
         ["SELECT 1"]
         + [

@@ -1,4 +1,4 @@
-"""The site's settings for the tests. Tests write nothing into the project's own data directory."""
+"""The site's settings for tests. Tests write nothing into the project's own data directory."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""The project's files, for tests that loop over them. Each process lists, reads and parses a file only once."""
+"""The project's files, for tests that loop over them. Each process lists, reads and parses each file only once."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def name_of(path: Path) -> str:
 
 @cache
 def files_in(place: str) -> tuple[Path, ...]:
-    """Return every file below a directory of the project, sorted, without compiled files."""
+    """Return every file below a directory of the project, in order, without compiled files."""
     found = (path for path in (ROOT / place).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return tuple(sorted(found))
 
 
 def product_files(*suffixes: str) -> list[Path]:
-    """Return the product's files, or only those with one of these suffixes."""
+    """Return all files of the product. With suffixes, return only files with one of them."""
     return [path for place in PRODUCT for path in files_in(place) if not suffixes or path.suffix in suffixes]
 
 
 def modules(*packages: str, with_migrations: bool = True) -> list[Path]:
-    """Return every Python module of these packages. Without packages, return those of all the product's packages."""
+    """Return every Python module of these packages, by default of all the product's packages."""
     found = [path for package in packages or PACKAGES for path in files_in(package) if path.suffix == ".py"]
     return [path for path in found if with_migrations or "migrations" not in path.parts]
 
 
 def templates(*suffixes: str) -> list[Path]:
-    """Return every template with one of these suffixes. Without suffixes, return the HTML templates."""
+    """Return every template with one of these suffixes, by default the HTML templates."""
     return [path for path in files_in("templates") if path.suffix in (suffixes or (".html",))]
 
 
@@ -55,7 +55,7 @@ def tree_of(path: Path) -> ast.Module:
 
 @cache
 def nodes_of(path: Path) -> tuple[ast.AST, ...]:
-    """Return every node of a Python file's tree. The order has no meaning."""
+    """Return all nodes of a Python file's syntax tree, in no particular order."""
     return tuple(ast.walk(tree_of(path)))
 
 

@@ -1,4 +1,7 @@
-"""Check how long things take. Only these checks are repeated, because a busy machine is sometimes late."""
+"""Checks how long something takes.
+
+Only tests with such checks are repeated, because a busy machine is sometimes late.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from _pytest.runner import runtestprotocol
 
 
 class WrongTime(AssertionError):
-    """Raised if something took too long, or not long enough.
+    """Something took too long, or not long enough.
 
-    A `timed` test is repeated after this error. Raise it for nothing else.
+    A test marked `timed` is repeated after this error, so raise it for nothing else.
     """
 
 
 def in_time(is_so: bool, found: object = "") -> None:
-    """Assert a condition that depends on the machine's speed. The failure shows `found`."""
+    """Raise WrongTime if a condition that depends on the machine's speed is false. The message shows `found`."""
     if not is_so:
         raise WrongTime(found)
 
 
 @contextlib.contextmanager
 def takes(*, least: float = 0.0, most: float) -> Iterator[None]:
-    """Assert how many seconds the block takes."""
+    """Raise WrongTime unless the block takes between `least` and `most` seconds."""
     began = time.monotonic()
     yield
     seconds = time.monotonic() - began
@@ -43,7 +46,7 @@ _FAILURES = pytest.StashKey[list[type[BaseException]]]()
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Store the error with which a `timed` test fails."""
+    """Store the error with which a test marked `timed` fails."""
     report = yield
     if report.failed and call.excinfo is not None and _FAILURES in item.stash:
         item.stash[_FAILURES].append(call.excinfo.type)
@@ -51,7 +54,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Repeat a `timed` test if only the time was wrong.
+    """Run a test marked `timed` again if it fails with WrongTime.
 
     It fails if the time is wrong in every try, and immediately on any other error.
     """

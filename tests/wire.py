@@ -1,11 +1,11 @@
-"""A proxy to PostgreSQL that fails on command: it loses responses, stops passing data on, or breaks at COMMIT.
+"""A proxy to PostgreSQL that fails on command: it loses responses, passes nothing on, or breaks at COMMIT.
 
     with Wire(host, port) as wire:
         connect to 127.0.0.1, wire.port
         wire.next_commit = AtCommit.LOSE_ANSWER
 
-It parses just enough of the protocol (PostgreSQL, chapter 55) to find a COMMIT. It does not support TLS, and refuses it
-as a server without a certificate does.
+It reads just enough of the protocol (PostgreSQL, chapter 55) to find a COMMIT. It refuses TLS, as a server without a
+certificate does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENCRYPTION = frozenset({80877103, 80877104})
 
 
 class AtCommit(Enum):
-    """What the proxy does to the next COMMIT."""
+    """What the proxy is to do with the next COMMIT."""
 
     #: COMMIT does not reach the server, and the connection breaks: nothing is saved.
     LOSE_REQUEST = auto()
@@ -37,7 +37,7 @@ class AtCommit(Enum):
 
 
 class Wire:
-    """Listens on its own port and passes all data on, in both directions."""
+    """Listens on a port of its own, and passes all data on in both directions."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server = (host, port)
@@ -65,22 +65,22 @@ class Wire:
         self.cut()
 
     def freeze(self) -> None:
-        """Stop passing on data in both directions. Connections stay open, and new ones are accepted."""
+        """Pass nothing on any more, in either direction. Connections stay open, and new ones are still accepted."""
         self._is_open.clear()
 
     def thaw(self) -> None:
-        """Pass on the data that has waited, and continue."""
+        """Pass on what has waited since `freeze`, and continue."""
         self._is_open.set()
 
     def refuse(self) -> None:
-        """Accept no further connection."""
+        """Accept no more connections."""
         with contextlib.suppress(OSError):
             # `close()` alone does not end the thread that waits in `accept()`.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def cut(self) -> None:
-        """Break every connection."""
+        """Break all connections."""
         with self._lock:
             for end in self._live:
                 with contextlib.suppress(OSError):
@@ -115,7 +115,7 @@ class Wire:
         server.close()
 
     def fate(self) -> AtCommit | None:
-        """Return what to do with the COMMIT that has just arrived, or None."""
+        """Return what to do with the COMMIT that has just arrived, or None to pass it on."""
         with self._lock:
             self.commits += 1
             if self.next_commit is None:
@@ -138,7 +138,7 @@ class _Line:
         self.fate: AtCommit | None = None
 
     def pass_on(self) -> None:
-        """Pass on data from the client to the server, message by message."""
+        """Pass data from the client to the server, one message after the other."""
         with contextlib.suppress(OSError):
             for message in self._messages():
                 self.wire.wait_open()
@@ -153,7 +153,7 @@ class _Line:
         return None
 
     def pass_back(self) -> None:
-        """Pass on data from the server to the client, as it arrives."""
+        """Pass data from the server to the client as it arrives."""
         with contextlib.suppress(OSError):
             answer = b""
             while data := self.server.recv(65536):
@@ -173,7 +173,7 @@ class _Line:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _messages(self) -> Iterator[bytes]:
-        """Yield the client's messages. A start-up message has no type, and comes after the requests for encryption."""
+        """Yield the client's messages. The start-up message has no type. Requests for encryption can come before it."""
         while True:
             length = self._exactly(4)
             if length is None:
@@ -206,16 +206,14 @@ class _Line:
 
 
 def _is_commit(message: bytes) -> bool:
-    """Return whether the message is a COMMIT: a simple query (Q), or a Parse message (P), which has a name before its
-    text.
-    """
+    """Return whether a message is a COMMIT: a simple query (Q) or a Parse message (P), whose text follows a name."""
     text = message[5:] if message[:1] == b"Q" else message[5:].split(b"\0", 1)[-1] if message[:1] == b"P" else b""
     return text.lstrip().upper().startswith(b"COMMIT")
 
 
 @contextlib.contextmanager
 def through(wire: Wire, connection: Any) -> Iterator[None]:
-    """Connect one of Django's connections through the proxy, in this thread and in threads that connect meanwhile."""
+    """Lead a connection of Django through the proxy. Threads that connect inside the block use the proxy too."""
     inherited = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
     connection.close()
     connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": wire.port})

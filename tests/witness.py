@@ -1,4 +1,4 @@
-"""A small C2SP witness, written from https://c2sp.org/tlog-witness. In tests it replaces a customer's witness."""
+"""A small C2SP witness, written from https://c2sp.org/tlog-witness. In tests it acts as a customer's witness."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def witness_answer(status: int, text: str = "", kind: str = "text/plain") -> Wit
 
 
 class SmallWitness:
-    """Cosigns checkpoints of this installation's logs that are consistent with those that it has seen.
+    """Cosigns checkpoints of this installation's logs, if they are consistent with those that it has seen.
 
-    `misbehave` takes the correct answer and returns the one to send.
+    `misbehave` gets the correct answer and returns the answer to send.
     """
 
     def __init__(self, name: str = "witness.contoso.example", now: Callable[[], dt.datetime] = clock.now) -> None:
