@@ -1,8 +1,8 @@
 """Random bytes and keys that are the same in each run.
 
-All random bytes of the product come from the operating system, and one function replaces it. Its result depends on the
-step of the history, on the model whose id is drawn (or on the number of bytes), and on how many were drawn earlier in
-the step. So if an act draws one id less than before, other steps do not change.
+The product gets all its random bytes from the operating system, through one function, which is replaced here. The bytes
+depend on three things: the step of the history, what is drawn (the id of a model, or a number of bytes), and
+how often this was drawn earlier in the step. So if an act draws one id less than before, other steps do not change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Chance:
         self._drawn.clear()
 
     def install(self, patch: Any) -> None:
-        """Replace the functions, with pytest's `monkeypatch`."""
+        """Replace the functions. `patch` is pytest's `monkeypatch`."""
         patch.setattr(os, "urandom", self.urandom)
         patch.setattr(random, "_urandom", self.urandom)
         patch.setattr(Ed25519PrivateKey, "generate", staticmethod(lambda: key_for(self._next("key"))))
@@ -66,7 +66,7 @@ class Chance:
 
 
 def _model(frame: FrameType | None) -> str:
-    """Return the field whose default is drawn, for example `Ticket.id`. Return an empty text if no field is."""
+    """Return the name of the model field that draws a default, for example `Ticket.id`. Return "" if it is no field."""
     for _ in range(4):
         if frame is None:
             return ""

@@ -1,4 +1,4 @@
-"""The names on which others depend: addresses, the API's document, codes, events, tasks and commands."""
+"""The names that others depend on: URLs, the API's document, codes, events, tasks and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.clients import generated
 
 
 def addresses() -> Iterator[str]:
-    """Yield each address of the site with its methods. Variable parts have only their type."""
+    """Yield each URL of the site with its methods. A variable part is shown by its type only."""
     for pattern, view in sorted(_routes(get_resolver(), "/"), key=lambda each: each[0]):
         # A caller does not see the name of a variable part.
         address = re.sub(r"<(\w+):\w+>", r"<\1>", pattern)
@@ -44,7 +44,7 @@ def _routes(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, Callable[
 
 
 def _methods(view: Callable[..., Any]) -> str:
-    """Return the methods of a view, or "any" if the view does not limit them."""
+    """Return the methods that a view accepts, or "any" if it does not limit them."""
     found: Any = view
     while found is not None:
         of_class = getattr(found, "cls", None) or getattr(found, "view_class", None)
@@ -73,7 +73,10 @@ _SETS = frozenset({"required", "tags"})
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with each $ref resolved, without text for people and without names of components."""
+    """Return the document without references: each $ref is replaced by what it refers to.
+
+    Texts for people and names of components are left out.
+    """
 
     def follow(path: str) -> Any:
         found: Any = document
@@ -116,7 +119,7 @@ def _place(parameter: Any) -> tuple[str, str]:
 
 
 def _value(value: Any) -> Any:
-    """Return an example's value. Of a problem, leave out the parts in words."""
+    """Return the value of an example. If it is a problem document, leave out its texts."""
     if isinstance(value, list):
         return [_value(each) for each in value]
     if not isinstance(value, dict):
@@ -132,7 +135,7 @@ def _value(value: Any) -> Any:
 def packed(document: dict[str, Any]) -> list[str]:
     """Return the resolved document as lines.
 
-    Each frequent part is written once, with its hash, and then only the hash is used.
+    A part that occurs often is written once, together with its hash. Elsewhere only the hash is written.
     """
     parts: dict[str, str] = {}
 
@@ -171,7 +174,7 @@ def unpacked(lines: list[str]) -> dict[str, Any]:
 
 
 def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Yield each place where two documents differ."""
+    """Yield each place at which two documents differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             at = f"{place} › {name}" if place else str(name)
@@ -222,7 +225,7 @@ def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
 
 
 def _commands() -> Iterator[str]:
-    """Yield the commands of this project's apps, with the options that Django does not add."""
+    """Yield the commands of this project's own apps. Options that every Django command has are left out."""
     bare = BaseCommand().create_parser("manage.py", "bare")
     common = {option for action in bare._actions for option in action.option_strings}
     for name, app in sorted(get_commands().items()):
@@ -236,7 +239,7 @@ def _commands() -> Iterator[str]:
 
 
 def _verbs(found: argparse.ArgumentParser, name: str, but: set[str] | None = None) -> Iterator[str]:
-    """Yield a command with its options and its subcommands, without explanations."""
+    """Yield a command and its subcommands, each with its options, but without help texts."""
     options = []
     for action in found._actions:
         if isinstance(action, argparse._SubParsersAction):

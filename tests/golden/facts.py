@@ -1,4 +1,4 @@
-"""The parts of the history to compare: exact bytes if they must not change, and of mails only the facts."""
+"""What is compared of the history: the exact bytes of what must not change, and of mails only the facts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _short(raw: bytes) -> str:
 
 
 def log() -> Iterator[str]:
-    """Yield the canonical bytes of each entry, in order, log by log."""
+    """Yield the canonical bytes of each entry, log after log, in order."""
     for head in ChainHead.objects.order_by("pk"):
         yield f"# {checkpoints.origin_of(head.pk, 0)}: {head.size} entries, {head.pruned_to} of them removed"
         for entry in AuditEntry.objects.filter(tenant_id=head.pk).order_by("seq"):
@@ -50,7 +50,7 @@ def log() -> Iterator[str]:
 
 
 def signed() -> Iterator[str]:
-    """Yield the hash of each checkpoint, and the newest checkpoint of each shard with all signatures."""
+    """Yield the hash of each checkpoint. Also yield the newest checkpoint of each shard with all its signatures."""
     for head in ChainHead.objects.order_by("pk"):
         rows = list(Checkpoint.objects.filter(tenant_id=head.pk).order_by("shard", "size"))
         for row in rows:
@@ -65,7 +65,7 @@ def signed() -> Iterator[str]:
 
 
 def receipts(history: History, reader: Caller) -> Iterator[str]:
-    """Yield inclusion and consistency proofs, in both forms of the API."""
+    """Yield inclusion proofs and consistency proofs, in both forms that the API offers."""
     log = f"tenants/{history.world.tenant().pk}/log"
     size = ChainHead.objects.get(pk=history.world.tenant().pk).size
     for path in (
@@ -88,7 +88,7 @@ _LONG = re.compile(r"^(?:entries|proofs|consistency)-\d+\.jsonl$|\.bin$")
 
 
 def bundles(history: History, reader: Caller) -> dict[str, bytes]:
-    """Return the evidence about the access request `main`, and about the whole log."""
+    """Return two evidence bundles: about the access request `main`, and about the whole log."""
     tenant = history.world.tenant().pk
     found = {}
     for name, path in {
@@ -128,7 +128,7 @@ def evidence(found: dict[str, bytes]) -> Iterator[str]:
 
 
 def decisions(history: History) -> Iterator[str]:
-    """Yield the text of each signed decision with its digest, and the digest and text of each access request."""
+    """Yield the text and digest of each signed decision, and the digest and text of each access request."""
     for step, text, digest in history.manifests:
         yield f"{step}: {digest} {text}"
     for row in AccessRequest.objects.order_by("submitted_at", "reference"):
@@ -152,7 +152,7 @@ _NAMED = (
 
 
 def mails(history: History) -> Iterator[str]:
-    """Yield the receiver, topic, links, numbers and names of each mail. Mails of one step are sorted by topic."""
+    """Yield the recipient, topic, links, numbers and names of each mail. The mails of a step are sorted by topic."""
     names = sorted({" ".join(str(name).split()) for name in _names()} - {""})
     order = {step: at for at, (step, _mail) in enumerate(history.mails)}
     blocks = [(order[step], _block(step, mail, names)) for step, mail in history.mails]
@@ -203,7 +203,7 @@ def _facts(text: str, names: list[str]) -> list[str]:
 
 
 def _text(markup: str) -> str:
-    """Return the visible text of a mail's HTML."""
+    """Return the text that a reader sees of a mail's HTML."""
     markup = re.sub(r"(?s)<(style|title|head)\b.*?</\1>", " ", markup)
     return html.unescape(re.sub(r"<[^>]*>", " ", markup))
 
@@ -212,7 +212,7 @@ def _text(markup: str) -> str:
 
 
 def posts(history: History) -> Iterator[str]:
-    """Yield each message with its headers and its exact body. A body for several receivers is written once."""
+    """Yield each webhook message with its headers and its exact body. Equal bodies are written only once."""
     shown: set[bytes] = set()
     order = {step: at for at, (step, *_rest) in enumerate(history.posts)}
     for _step, url, body, options in sorted(history.posts, key=lambda each: (order[each[0]], each[1], each[2])):

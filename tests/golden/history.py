@@ -1,4 +1,4 @@
-"""The golden history: what people do in six weeks, through the operations, on a clock that moves between steps."""
+"""The golden history: what people do in six weeks. They use the operations, and the clock moves between the steps."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ HOOK = "https://hooks.contoso.example/in?key=1"
 
 
 def log_key(number: int) -> str:
-    """Return a line of the log's key file."""
+    """Return the line with this key for the file of the log's keys."""
     return f"lockbox-log-key-v1 {base64.b64encode(bytes_for(f'log key {number}', 32)).decode()}"
 
 
 class History:
-    """`play()` does all acts. `mails` and `posts` are the sent messages, each with the step that sent it."""
+    """Plays the history. `mails` and `posts` are the messages that were sent, each with the step that sent it."""
 
     def __init__(self, travel: Any, settings: Any, patch: Any) -> None:
         self.chance, self.travel, self.settings, self.patch = Chance(), travel, settings, patch
@@ -79,15 +79,15 @@ class History:
     # --- Helpers --------------------------------------------------------------------------------------------
 
     def step(self, name: str, **later: float) -> None:
-        """Begin the next step, one minute later or at the given distance."""
+        """Begin a new step, one minute after the last one or after the given time."""
         self.at += dt.timedelta(**(later or {"minutes": 1}))
         self.travel.to(self.at)
         self.chance.begin(name)
 
     def leave(self, *, has_webhooks: bool = False) -> None:
-        """Sign the logs, ask the witness, and send the due mails.
+        """Sign the logs, ask the witness, and send the mails that are due.
 
-        With `has_webhooks`, also send the webhooks' messages.
+        With `has_webhooks`, also send the messages of the webhooks.
         """
         step = self.chance.step
         self.step(f"{step}, sent")
@@ -105,7 +105,7 @@ class History:
             webhooks.drain()
 
     def forget(self) -> None:
-        """Delete the waiting mails, because other mails of their kinds were sent."""
+        """Delete the mails that wait. Mails of the same kinds were sent before."""
         OutboxMessage.objects.filter(lane__in=("fanout", "mail"), state="waiting").delete()
 
     def _post(self, url: str, body: bytes, **options: Any) -> outbound.Answer:
@@ -114,7 +114,7 @@ class History:
         return outbound.Answer(204, "", b"")
 
     def refused(self, wanted: type[DomainError], call: Callable[[], Any]) -> Any:
-        """Do an act that is refused, and return the refusal. The refusal writes an entry."""
+        """Do an act that must be refused, and return the refusal. The log gets an entry about it."""
         with pytest.raises(DomainError) as found:
             call()
         assert type(found.value) is wanted, found.value
@@ -122,7 +122,7 @@ class History:
         return found.value
 
     def proposed(self, call: Callable[[], Any]) -> UUID:
-        """Propose a change that a second person must confirm. Return the proposal's id."""
+        """Do an act that becomes a proposal, because a second person must confirm it. Return the proposal's id."""
         return UUID(self.refused(ChangeProposed, call).current["proposal"])
 
     def sign(self, row: AccessRequest, name: str, verdict: str) -> operations.Signed:
@@ -150,7 +150,7 @@ class History:
         return operations.submit(ask, actor=self.world.as_(by))
 
     def opened(self, name: str, ticket: Ticket, *, by: str = "priya", approver: str = "ada", **fields: Any) -> Grant:
-        """Open a window: submit an access request, and approve it on both sides, in three steps."""
+        """Submit an access request and approve it on both sides, in three steps. Return the grant."""
         self.step(f"{name}: submitted")
         row = self.submit(ticket, by=by, **fields)
         self.step(f"{name}: confirmed")

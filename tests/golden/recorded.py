@@ -1,4 +1,4 @@
-"""The golden data: files of lines with which a test compares. Rewrite them only on purpose:
+"""The golden data: files of lines with which the tests compare. Write them again only on purpose:
 
 GOLDEN=remake python -m pytest tests/golden tests/parity/test_doors.py
 """
@@ -23,7 +23,7 @@ def lines_of(name: str) -> list[str]:
 
 
 def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
-    """Compare each file with these lines, or write the file again. Return all differences."""
+    """Compare these lines with the files, and return all differences. With GOLDEN=remake, write the files instead."""
     report: list[str] = []
     for name, lines in found.items():
         now = "\n".join(lines).split("\n")
@@ -36,7 +36,7 @@ def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _changes(name: str, before: list[str], now: list[str]) -> Iterator[str]:
-    """Yield two lines for each difference, with some text before the difference."""
+    """Yield two lines for each difference, each beginning shortly before the difference."""
     for kind, start, end, first, last in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if kind == "equal":
             continue

@@ -1,4 +1,4 @@
-"""The names and shapes on which others depend have not changed."""
+"""The names and shapes that others depend on have not changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_addresses_and_names_are_the_same_as_before() -> None:
 
 
 def test_the_api_s_document_means_the_same_as_before() -> None:
-    """References are resolved, and text for people is left out."""
+    """The comparison ignores references and texts for people."""
     document: dict[str, Any] = json.loads((settings.BASE_DIR / "docs" / "openapi.json").read_text(encoding="utf-8"))
     now = contract.resolved(document)
     if IS_REMADE:

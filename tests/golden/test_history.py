@@ -1,4 +1,4 @@
-"""The log's bytes, checkpoints, proofs, evidence, signed texts, mails' facts and webhooks have not changed."""
+"""The log's bytes, checkpoints, proofs, evidence, signed texts, facts of mails and webhooks have not changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def history(db: None, travel: Any, settings: Any, monkeypatch: Any, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # ten seconds on an idle machine, minutes on a busy one
 def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path) -> None:
-    """This is one test, because the history takes seconds."""
+    """There is only one test, because the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
     shown = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
     assert (set(Event) - happened, set(Topic) - shown) == (set(), set())
@@ -64,7 +64,7 @@ def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path
 
 
 def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[str]:
-    """Check today's evidence with today's verifier and with each earlier one. Return all faults."""
+    """Check today's evidence with today's verifier and with all earlier verifiers. Return what they find wrong."""
     report = []
     origin = origin_of(history.world.tenant().pk, 0)
     named = [str(keys.log_key(origin, public)) for public in keys.load().publics]
@@ -81,7 +81,7 @@ def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[st
 
 
 def _former() -> list[tuple[str, bytes]]:
-    """Return the verifiers that customers may have. Each has the SHA-256 that was published for it."""
+    """Return the verifiers that customers may still have. Each has the SHA-256 with which it was published."""
     found = []
     for line in lines_of("verifiers.txt"):
         digest, name = line.split()

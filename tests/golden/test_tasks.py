@@ -1,6 +1,6 @@
-"""Queued and scheduled tasks of earlier versions still run.
+"""Tasks that an earlier version has queued or scheduled still run.
 
-Their rows contain names of functions, so these names must stay.
+The rows of these tasks contain names of functions, so the names must not change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _named() -> list[str]:
 
 
 def _remade() -> None:
-    """Write the queue's content for each task, as django-q2 stores it."""
+    """Write the file of queued tasks again, with each task as django-q2 stores it."""
     at = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
     payloads = []
     for number, name in enumerate(_named()):
@@ -61,7 +61,10 @@ def test_each_queued_task_of_before_still_runs(settings: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_schedule_of_before_still_puts_its_task_into_the_queue() -> None:
-    """A row of the earlier version does not change, and its task is queued under the same name."""
+    """The row that the earlier version wrote is correct, so it does not change.
+
+    Its task is queued under the same name.
+    """
     at = clock.now()
     rows = [line.split()[1:] for line in lines_of("names.txt") if line.startswith("schedule ")]
     for name, func, minutes, _in_turn in rows:

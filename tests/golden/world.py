@@ -1,6 +1,6 @@
 """The people, tenants, services and resources of the golden history. Their ids depend only on their names.
 
-Only this package uses them. So a change of the other tests' cast does not change the golden data.
+Only this package uses them. So a change to the cast of the other tests does not change the golden data.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ _RESOURCES = (
 
 
 class World:
-    """`world.as_("ada")` is an actor. `world.person("ada")`, `world.tenant("contoso")` and so on are rows."""
+    """The rows of the golden history: `world.person("ada")`, `world.tenant("contoso")`.
+
+    `world.as_("ada")` is an actor.
+    """
 
     def __init__(self) -> None:
         at = START - dt.timedelta(days=100)
@@ -130,12 +133,12 @@ class World:
         return Tenant.objects.get(pk=id_for(f"tenant {slug}"))
 
     def as_(self, who: str | Person, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """Return the person as an actor who uses this interface. With `fresh`, they have just proved who they are."""
+        """Return the person as an actor who uses this interface. With `fresh`, they have just proved their identity."""
         person = self.person(who) if isinstance(who, str) else Person.objects.get(pk=who.pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 
     def passkey(self, name: str) -> tuple[Passkey, Authenticator]:
-        """Return a new passkey of this person. Its signatures (Ed25519) contain no random bytes."""
+        """Add a passkey to this person. Return it with its device, whose Ed25519 signatures have no random part."""
         person, challenge = self.person(name), bytes_for(f"challenge {name}", 32)
         device = Authenticator(
             origin="http://localhost:8000",
