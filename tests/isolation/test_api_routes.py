@@ -1,4 +1,4 @@
-"""Every route of the API, called by outsiders: a missing row and another tenant's row give the same 404 and body."""
+"""Outsiders call every route of the API. They get the same 404 for a missing row and for another tenant's row."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ VALUES: dict[Kind, Any] = {
 
 
 def body_of(route: Route) -> Any:
-    """Return the body of a call, from the act's declaration or from the table above."""
+    """Return a body for a call of this route, from the declaration of its act or from the table above."""
     act = getattr(getattr(route.entry.callback, "cls", None), "declared", None)
     if act is None:
         return BODIES.get(route.name)
@@ -93,7 +93,7 @@ def body_of(route: Route) -> Any:
 
 
 def address(name: str, ids: Ids) -> str:
-    """Return the address. Azure's contract needs its version in the query."""
+    """Return the URL of a route. A URL of Azure's contract gets the version in its query."""
     return reverse(f"api:{name}", kwargs=ids) + (f"?api-version={API_VERSION}" if name.startswith("azure_") else "")
 
 
@@ -106,7 +106,7 @@ def rows_named() -> list[Route]:
 
 
 def personal_routes() -> list[Route]:
-    """Return the routes that show each caller their own rows."""
+    """Return the routes that show callers only their own rows."""
     return [
         route
         for route in calls()
@@ -157,7 +157,7 @@ def test_a_client_of_another_tenant_cannot_learn_what_exists(cast: Cast) -> None
 
 
 def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[str, str], Any, Any]]:
-    """Yield the route and method, the response about a row of Contoso, and the response about a missing row."""
+    """Yield (route, method), the response for a row of Contoso, and the response for a missing row."""
     for ids, method in product(route.ids(world), route.methods):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
         body = body_of(route) if method in ("post", "patch", "put") else None
@@ -195,7 +195,7 @@ def test_nobody_calls_without_a_token(cast: Cast) -> None:
 
 
 def _plain(response: Any) -> Any:
-    """Return the response without the parts that differ in each call."""
+    """Return what can be compared of a response: all parts except those that differ in each call."""
     body = json.loads(response.content) if response.content else {}
     body.pop("request_id", None)
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "", json.dumps(body, sort_keys=True))

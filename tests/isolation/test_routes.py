@@ -1,4 +1,4 @@
-"""Every page of the URL resolver, opened by outsiders: a missing row and another tenant's row give the same 404."""
+"""Outsiders open every page: for a missing row and for another tenant's row, they get the same 404."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PUBLIC = {"limits", "recover", "sso"}
 
 
 def pages() -> list[Route]:
-    """Return the routes of the pages. Other tests cover the administration and the sign-in library."""
+    """Return the routes of the product's pages. Other tests cover the administration and the sign-in library."""
     return [route for route in routes() if route.namespace == "web"]
 
 
 def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
-    """Yield each page whose address contains the id of a row, with every combination of ids."""
+    """Yield each page whose URL contains the id of a row. A page occurs once for each combination of ids."""
     for route in pages():
         if route.names_a_row:
             for ids in route.ids(world):
@@ -40,7 +40,7 @@ def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
 
 
 def personal_paths() -> list[str]:
-    """Return the pages that show each person their own rows. Other tests cover addresses with a secret."""
+    """Return the pages that show people only their own rows. Pages whose URL contains a secret have other tests."""
     found = {route.name for route in pages() if not route.names_a_row and not route.takes_free_text}
     return sorted(found - PUBLIC)
 
@@ -57,19 +57,22 @@ def test_every_row_that_an_address_names_is_in_the_world(cast: Cast) -> None:
 
 
 def test_only_these_pages_open_by_a_secret() -> None:
-    """Other tests cover these pages: invitations, single sign-on, and confirmation of addresses."""
+    """These are the pages for invitations, for single sign-on and for confirming an address. Other tests cover them."""
     secret = {route.name for route in pages() if route.takes_free_text and not route.names_a_row}
     assert secret == {"invitation", "sso_callback", "address_confirm"}
 
 
 def test_every_page_has_a_path_and_its_own_name() -> None:
-    """So the other tests reach every page."""
+    """This makes sure that the other tests here reach every page."""
     assert [route.path for route in pages() if not route.is_path] == []
     assert [name for name, count in Counter(route.name for route in pages()).items() if count > 1] == []
 
 
 def test_the_pages_of_every_module_are_reached() -> None:
-    """`urls.py` names each module. A page of a module that it leaves out would have no address, and no error either."""
+    """`urls.py` lists the modules.
+
+    If it left one out, the pages of that module would have no URL, and no error would show it.
+    """
     modules = [importlib.import_module(f"{web.__name__}.{found.name}") for found in pkgutil.iter_modules(web.__path__)]
     declared = [(module.__name__, page) for module in modules for page in getattr(module, "urlpatterns", ())]
     assert len(declared) > 100
@@ -145,7 +148,7 @@ def test_public_pages_are_public(db: None, name: str) -> None:
 
 
 def _plain(response: Any) -> str:
-    """Return the page without the parts that differ in each call: ids, tokens, the time, and the address."""
+    """Return a page without the parts that differ in each call: ids, tokens, the time, and the URL."""
     text = response.content.decode()
     for varying in (
         r'name="(csrfmiddlewaretoken|once)" value="[^"]+"',

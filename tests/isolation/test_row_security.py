@@ -1,4 +1,4 @@
-"""Row-level security: PostgreSQL hides other tenants' rows from a call, even if the code does not filter them."""
+"""Row-level security: PostgreSQL hides other tenants' rows from a call, even if the code forgets to filter them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None
 
 
 def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_again(cast: Cast) -> None:
-    """The entry goes into the provider's log, which no customer's call can read."""
+    """The act writes into the provider's log, which is hidden from customers. Afterwards the log is hidden again."""
     cast.otto.memberships.all().delete()
     actor = cast.as_("otto")
     with only_tenants([]):
@@ -66,9 +66,9 @@ def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_agai
 
 
 def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None:
-    """The passkey is older than the person's first role, so its row and its log belong to the provider.
+    """The passkey is older than the person's first role, so the passkey's row and log entry belong to the provider.
 
-    The reset must end it, too.
+    The reset must end this passkey too.
     """
     cast.people["newcomer"] = cast.stranger("first@contoso.example")
     enrolled(cast, "newcomer")
@@ -80,9 +80,9 @@ def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None
 
 
 def test_a_refusal_that_belongs_into_the_providers_log_is_written_there(cast: Cast) -> None:
-    """A customer's administrator creates a client of the provider.
+    """A customer's administrator tries to create a client of the provider.
 
-    The refusal is the same as on SQLite, not a server error.
+    The answer is the same refusal as on SQLite, and not a server error.
     """
     with only_tenants([cast.contoso.pk]):
         with pytest.raises(NotAllowed):

@@ -1,4 +1,4 @@
-"""One row of each kind at Contoso, and every route of the URL resolver whose path contains ids of such rows."""
+"""A row of each kind at Contoso, and all routes of the site whose path contains ids of such rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Ids = dict[str, Any]
 
 
 class World:
-    """One row of each kind at Contoso. Each contains a word that no outsider may read."""
+    """A row of each kind at Contoso. Each row contains a word that outsiders must never see."""
 
     CANARY = "Zanzibar"
 
@@ -108,7 +108,7 @@ class World:
         ).row
 
     def id_of(self, collection: str) -> UUID | None:
-        """Return the id of Contoso's row in a collection, or None. Collections have the names that addresses use."""
+        """Return the id of Contoso's row in a collection, or None. Collections have the same names as in URLs."""
         rows: dict[str, UUID] = {
             **dict.fromkeys(("log", "tenant", "tenants", "subscriptions", "tenantOptedIn"), self.cast.contoso.pk),
             **dict.fromkeys(("access-requests", "requests"), self.pending.pk),
@@ -147,7 +147,10 @@ SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `path` is its whole pattern. A regular expression is not a path, and matches all other addresses."""
+    """One route. `path` is the whole pattern of its URLs.
+
+    A regular expression counts as the route of all other URLs.
+    """
 
     namespace: str
     name: str
@@ -160,7 +163,7 @@ class Route:
 
     @property
     def collections(self) -> dict[str, str]:
-        """Return the collection of each id in the path: the part of the path before the id."""
+        """The collection of each id in the path, which is the path's part before the id."""
         found, before = {}, ""
         for part in self.path.strip("/").split("/"):
             name = part.strip("<>").rpartition(":")[2]
@@ -171,17 +174,20 @@ class Route:
 
     @property
     def names_a_row(self) -> bool:
-        """Return whether the path contains the id of a tenant's row."""
+        """Whether the path contains the id of a row that belongs to a tenant."""
         return bool(set(self.collections.values()) - OF_NOBODY)
 
     @property
     def takes_free_text(self) -> bool:
-        """Return whether the path contains free text: a secret, a name, or another text that can identify a row."""
+        """Whether the path contains free text, such as a secret or a name, which may also identify a row."""
         converters = self.entry.pattern.converters.values()
         return any(type(converter) in (StringConverter, SlugConverter, PathConverter) for converter in converters)
 
     def ids(self, world: World) -> Iterator[Ids]:
-        """Yield ids of Contoso's rows for the path. Each word is used in turn, and each number in all its positions."""
+        """Yield values for the variable parts of the path, with ids of Contoso's rows.
+
+        Every possible word is used once, and every number at each place.
+        """
         collections, converters = self.collections, self.entry.pattern.converters
         numbers = [name for name, converter in converters.items() if isinstance(converter, IntConverter)]
         values = {
@@ -196,7 +202,7 @@ class Route:
 
     @property
     def methods(self) -> list[str]:
-        """Return the methods of a route of the API. A plain function accepts all methods and checks them itself."""
+        """The methods of a route of the API. A plain function gets all methods, because it checks them itself."""
         callback = self.entry.callback
         view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
         found = [method for method in METHODS if view is None or hasattr(view, method)]
@@ -218,7 +224,7 @@ def routes(resolver: URLResolver | None = None, namespace: str = "", before: str
 
 
 def unknown_collections(world: World) -> list[tuple[str, str]]:
-    """Return the routes that need a kind of row that the world does not have, with this kind."""
+    """Return (route, kind) for each kind of row that a route needs and the world does not have."""
     return [
         (route.name, collection)
         for route in routes()
