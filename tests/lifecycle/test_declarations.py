@@ -1,4 +1,4 @@
-"""Every act and every event is declared once. The operation of an act passes the declaration to the kernel."""
+"""Every act and every event is declared once, and each operation passes the declaration of its act to the kernel."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def event(name: str = "thing.done") -> Event:
 
 
 def walk(name: str = "walk", **more: Any) -> Act:
-    """Return the declaration of an act that engineers do on a ticket. Only the fields in `more` can be wrong."""
+    """Return a correct declaration of an act that engineers do on a ticket. `more` can make fields of it wrong."""
     sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
     return Act(name, **{**sound, **more})
 
@@ -220,7 +220,7 @@ def test_an_unsound_declaration_is_found(declared: list[Act], events: list[Event
 
 
 def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
-    """Return the names of the constants that operations pass to these functions of the kernel."""
+    """Return the names of the declarations that operations pass to these functions of the kernel."""
     found = set()
     for path in sorted(Path(operations.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -231,13 +231,13 @@ def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
 
 
 def test_every_act_is_given_to_the_kernel_somewhere() -> None:
-    """A refusal to watch a log is recorded by the page."""
+    """The exception is the act of watching a log: the page records its refusals."""
     given = _given_to_the_kernel()
     assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch"}
 
 
 def test_only_an_act_with_a_reason_has_its_own_order() -> None:
-    """For all other acts, the kernel checks the declaration in its own order."""
+    """All other acts leave the order of the checks to the kernel."""
     with_own_order = {name for name, act in acts.ACTS.items() if act.own_order}
     given = {name.lower() for name in _given_to_the_kernel(frozenset({"act"}))}
     assert (given & acts.ACTS.keys()) - with_own_order == SWEPT
@@ -245,7 +245,7 @@ def test_only_an_act_with_a_reason_has_its_own_order() -> None:
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
-    """The system's acts are never refused, so no entry about a refusal contains them."""
+    """Only acts of the system have no such text: they are never refused, so no entry needs it."""
     assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
 
 
@@ -275,7 +275,7 @@ def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.Monkey
 
 
 def test_no_door_types_the_message_after_an_act() -> None:
-    """The declaration contains the message, so a page must not repeat it."""
+    """Pages take the message from the act's declaration, and don't repeat it."""
     messages = {str(act.done) for act in acts.ACTS.values() if act.done}
     typed = {
         f"{path.name}:{node.lineno} {node.value}"

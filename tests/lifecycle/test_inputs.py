@@ -1,4 +1,4 @@
-"""An input is checked against the limits in its declaration, and a refusal contains the input's name."""
+"""Inputs are checked against the limits in the declaration of an act. A refusal names the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hypothesis runs random lives of an access request through the operations, and compares them with a small model."""
+"""Hypothesis plays random lives of an access request with the operations, and compares each step with a small model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ WINDOW = dt.timedelta(hours=2)
 
 
 class Life(RuleBasedStateMachine):
-    """The model: a state, a deadline, and the humans who have decided. Everything else follows from the table."""
+    """The model of an access request: a state, a deadline, and the humans who have decided.
+
+    The table gives the rest.
+    """
 
     #: Every life begins with this access request, which was submitted at START.
     world: Cast
@@ -52,7 +55,10 @@ class Life(RuleBasedStateMachine):
         super().teardown()
 
     def attempt(self, action: str, who: str, expected: str | None) -> None:
-        """Try the act. `expected` is the resulting state, or None if the act must be refused or is a repetition."""
+        """Try an act.
+
+        `expected` is the state afterwards, or None if the act must be refused or repeats an earlier one.
+        """
         actor = self.world.system() if who == "system" else self.world.as_(who)
         extra: dict[str, Any] = {} if action in ("expire", "close") else {"note": "Because."}
         if (who, action) in self.made:
@@ -149,7 +155,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.sampled
 @pytest.mark.timeout(300)
 def test_any_sequence_of_acts_agrees_with_the_model() -> None:
-    """Each run starts from a savepoint, so that no run sees rows of another."""
+    """Each run is rolled back to a savepoint, so that it sees no rows of another run."""
     with time_machine.travel(START, tick=False):
         Life.world = gather()
         Life.row = Life.world.submitted()

@@ -1,4 +1,4 @@
-"""Who may do what, asked directly: the answers of the policy and of an actor, without a row or a page."""
+"""What the policy and actors answer to "who can do what", without a row or a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.domain.errors import NotAllowed, StepUpRequired
 
 
 def client(**fields: Any) -> Actor:
-    """Return a client of the provider that acts in nobody's name."""
+    """Return a client of the provider that acts in its own name."""
     account = uuid4()
     machine = Machine(client_id=uuid4(), account_id=account, name="Gateway", **fields)
     return Actor(side=Side.PROVIDER, door="api", name="Gateway", person_id=account, human_id=uuid4(), machine=machine)

@@ -1,4 +1,4 @@
-"""The table of transitions, and the proof that the kernel accepts exactly these: every state, action and role."""
+"""The table of transitions. The kernel accepts exactly what is in it, for every state, act and role."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[
 def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: State, late: bool) -> None:
     """Each attempt is rolled back, so that all attempts start from the same row.
 
-    Every act that is offered is accepted if it is done in time.
+    Every act that is offered must be accepted if it is done in time.
     """
     row = cast.in_state(state)
     if late:
@@ -131,7 +131,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """Undo the block with a savepoint. An operation refuses to run inside an `atomic` block."""
+    """Roll the block back to a savepoint. `atomic` can't be used, because operations refuse to run inside it."""
     here = transaction.savepoint()
     yield
     transaction.savepoint_rollback(here)
@@ -142,7 +142,7 @@ def _kinds(wanted: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def _attempt(call: Callable[[], object], events: Callable[[], list[str]]) -> tuple[type[Exception] | None, list[str]]:
-    """Call, and return the type of the error with the events in the log. Everything is rolled back."""
+    """Make the call, and roll it back. Return the type of its error, or None, and the events that it logged."""
     error: type[Exception] | None = None
     with _undone():
         try:
@@ -174,7 +174,7 @@ _ENDED = (TicketState.RESOLVED, TicketState.CLOSED)
 
 
 def _ticket_in(cast: Cast, state: TicketState, *, assigned: bool = True) -> Ticket:
-    """Return a ticket of Contoso in this state. The people of the cast bring it there."""
+    """Return a ticket of Contoso in this state. People of the cast bring it there with operations."""
     ticket, priya = cast.ticket(), cast.as_("priya")
     if state is TicketState.NEW:
         return ticket
@@ -211,9 +211,9 @@ def _expected_of_ticket(edge: Transition, state: TicketState, name: str, *, late
 def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
     cast: Cast, travel: Any, state: TicketState, days: int
 ) -> None:
-    """A ticket that has ended can be reopened within 7 days, and not later.
+    """A ticket that has ended can be reopened only within 7 days.
 
-    Every act that is offered is accepted if it is done in time.
+    Every act that is offered must be accepted if it is done in time.
     """
     travel.freeze()
     ticket = _ticket_in(cast, state)
@@ -285,10 +285,7 @@ def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, 
 
 
 def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
-    """Comment, and return the comment or the refusal, the events, the messages and the ticket's state.
-
-    Everything is rolled back.
-    """
+    """Write a comment, and roll it back. Return the comment or the refusal, the events, the messages and the state."""
     before, messages = events_in(cast.contoso), outbox_topics()
     left: tuple[object, ...]
     with _undone():
@@ -307,7 +304,7 @@ def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [*TicketState])
 def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState) -> None:
-    """If the ticket waits for the customer, a customer's comment is the answer: one transition, one entry, one mail."""
+    """A customer's comment is the answer only if the ticket waits for it: one transition, one entry, one mail."""
     ticket = _ticket_in(cast, state)
     people = ("mia", "priya", "stella")
     answered = ("Since Monday.", False, ["ticket.answered"], ["notify.ticket_answered"], TicketState.ASSIGNED)
@@ -347,7 +344,7 @@ def test_an_unsound_table_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_a_move_that_leads_to_one_state_has_a_target() -> None:
-    """If a transition has two possible states, only the decision determines which one follows."""
+    """If a transition can lead to two states, only the decision determines which of them follows."""
     for edge in (*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()):
         if len(edge.targets) == 1:
             assert (edge.target,) == edge.targets
