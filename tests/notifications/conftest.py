@@ -1,4 +1,4 @@
-"""Send the messages, and find the mail that a test is about."""
+"""Sends the messages, and finds the mail that a test is about."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
 
 
 class Mails:
-    """The sent mails, found by the name of their recipient."""
+    """The mails that were sent. They are found by the name of the recipient."""
 
     def send(self) -> Mails:
         mail.outbox.clear()
@@ -28,7 +28,7 @@ class Mails:
         return self
 
     def __call__(self, name: str, topic: str) -> Any:
-        """Return the only mail on this topic to this person. Call `send()` before."""
+        """Return the mail on this topic to this person. There must be exactly one. Call `send()` first."""
         found = [
             m
             for m in mail.outbox
@@ -44,7 +44,7 @@ class Mails:
 
 @pytest.fixture
 def world(cast: Cast, travel: Any) -> Cast:
-    """Return the cast in three time zones, with a notification address at Contoso."""
+    """Return the cast. Its people live in three time zones, and Contoso has a notification address."""
     travel.to(AT)
     people = Person.objects.get_queryset()
     people.filter(email__endswith="@contoso.example").update(time_zone="Europe/Berlin")
@@ -60,12 +60,12 @@ def mails() -> Mails:
 
 
 def parts(found: Any) -> tuple[str, str]:
-    """Return text and HTML of a mail. The lines of the text are joined, so that sentences can be found."""
+    """Return the text and the HTML of a mail. The lines of the text are joined, so that a test can find sentences."""
     return " ".join(found.body.split()), found.alternatives[0][0]
 
 
 def says(found: Any, *texts: str) -> None:
-    """Assert that both parts contain each of these texts."""
+    """Assert that each of these texts is in both parts of a mail."""
     plain, html = parts(found)
     for text in texts:
         assert text in plain

@@ -1,4 +1,4 @@
-"""A mail that only a declaration describes, to a person in a field of the row."""
+"""A mail that has no template: a declaration contains its words. It goes to a person whom the row names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ACT = Act(
 
 @pytest.fixture
 def nudged(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> AccessRequest:
-    """An access request whose engineer, Priya, is to get the mail."""
+    """Return an access request about which its engineer, Priya, is to get the mail."""
     monkeypatch.setitem(topics._PLAIN, NUDGE.topic, PlainTopic(ACT, NUDGE))
     monkeypatch.setitem(topics.MAILS, NUDGE.topic, WORDS)
     row = cast.submitted()
@@ -54,7 +54,7 @@ def test_the_person_in_the_field_gets_the_mail(nudged: AccessRequest, mails: Mai
 def test_a_person_who_no_longer_has_the_role_gets_no_mail(
     cast: Cast, nudged: AccessRequest, mails: Mails, other: dict[str, str]
 ) -> None:
-    """The role is read when the mail leaves; another role, or the same role in another queue, does not count."""
+    """The role counts at the time when the mail is sent. Another role, or the role in another queue, does not count."""
     change = {"service": cast.sharepoint} if "service" in other else other
     QueueAssignment.objects.filter(person=cast.priya, service=cast.sharepoint).delete()
     QueueAssignment.objects.filter(person=cast.priya, service=cast.exchange, role="engineer").update(**change)

@@ -1,4 +1,4 @@
-"""The document about mail contains every topic and the code's numbers."""
+"""The document about mail lists every topic, and its numbers are those of the code."""
 
 from __future__ import annotations
 

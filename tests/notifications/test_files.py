@@ -1,4 +1,4 @@
-"""Mail in files, without a mail server."""
+"""Mails that are written to files, for an installation without a mail server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for every mail: its headers, its links, its HTML, and text that other people wrote."""
+"""The rules for every mail: headers, links, HTML, and text that other people have written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MADE: list[Any] = []
 
 @pytest.fixture
 def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
-    """Return a sent mail of every topic. The mails are made once, because the tests need no rows for them."""
+    """Return a sent mail of every topic. All tests share these mails; the rows behind them are gone."""
     if not _MADE:
         _MADE.extend(request.getfixturevalue("one_of_each_anew"))
     return _MADE
@@ -51,7 +51,7 @@ def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
 
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
-    """Return a sent mail of every topic, together with their rows."""
+    """Send a mail of every topic, and return the mails. The rows behind them exist in this test."""
     left: list[Any] = []
 
     def send() -> None:
@@ -130,7 +130,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
 
 
 class Tags(HTMLParser):
-    """Collects every tag with its attributes."""
+    """Collects each tag with its attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -360,7 +360,7 @@ def test_every_word_of_every_mail_is_translated(
 
 
 def _outside(text: str) -> str:
-    """Return the text outside all brackets of the pseudo-language. Brackets can be nested."""
+    """Return the text that is outside all brackets of the test language. Brackets can be nested."""
     depth, remaining = 0, []
     for char in text:
         depth += (char == pseudolocale.OPENING) - (char == pseudolocale.CLOSING)

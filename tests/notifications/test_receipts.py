@@ -1,4 +1,4 @@
-"""The customer's mail about a closed window has its receipts attached, and does not wait long for them."""
+"""The customer's mail about a closed window has the receipts attached. It does not wait long for them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def closed(world: Cast) -> AccessRequest:
 
 
 def parsed(found: Any) -> EmailMessage:
-    """Return the mail as a mail program parses it, from its bytes."""
+    """Return a mail as a mail program sees it, parsed from its bytes."""
     read = email.message_from_bytes(found.message().as_bytes(), policy=email.policy.default)
     assert isinstance(read, EmailMessage)
     return read
@@ -56,7 +56,7 @@ def attached(found: Any) -> dict[str, bytes]:
 
 
 def names_of(row: AccessRequest, mails: Mails | None = None) -> list[str]:
-    """Return the file names of this access request's receipts, in the order of the acts."""
+    """Return the file names of the receipts about this access request, in the order of the acts."""
     if mails:
         mails.send()
     whose = {

@@ -1,4 +1,4 @@
-"""The mail about several access requests: both parts contain what each of its readers needs."""
+"""One mail about several access requests: both parts have what each reader needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALLOWED = {"html", "head", "meta", "title", "style", "body", "div", "table", "tr
 
 
 def five(world: Cast, travel: Any) -> list[AccessRequest]:
-    """Submit five access requests, one minute apart. They differ in what the mail shows."""
+    """Submit five access requests, one minute apart. They differ in everything that the mail shows."""
     demand = operations.Demand(
         authority="District Court", instrument="Search warrant", reference="12 O 34/26", date=dt.date(2026, 11, 20)
     )

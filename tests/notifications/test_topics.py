@@ -1,4 +1,4 @@
-"""Every topic, for each kind of recipient: the right facts in both parts, with times in the reader's time zone."""
+"""Mails of every topic, to each kind of recipient: both parts have the right facts, in the reader's time zone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:
-    """Record accesses in a window, as the content operations do."""
+    """Record accesses in a window as the operations do, but without content."""
     resource = grant.access_request.resources.get()
     common = {"tenant": cast.contoso, "grant": grant, "resource": resource, "at": clock.now()}
     for item in items:
@@ -421,7 +421,7 @@ def test_a_new_address_is_reported_to_both_addresses(world: Cast, mails: Mails) 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
 def test_only_the_holder_gets_a_mail_about_a_new_password(world: Cast, mails: Mails, travel: Any, name: str) -> None:
-    """The provider's people get a mail, too, although they belong to no tenant."""
+    """People of the provider get this mail too, although they belong to no tenant."""
     operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how="change")
     found = mails.send()(name, "password_changed")
     assert mails.to("password_changed") == [name]
@@ -514,7 +514,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
-    """This applies to the approval page's address, to its passkeys and to the rule.
+    """A mail reports each change of the approval page's address, of its passkeys and of the rule.
 
     A change under two-person control also causes a mail when it is applied.
     """
