@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that can refuse recipients, and one that accepts connections and never answers."""
+"""Two SMTP servers on loopback: a real one that can refuse recipients, and one that never answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class Postbox:
-    """The received mails, and the server's reply for each recipient."""
+    """The mails that the server has received, and its reply for each recipient."""
 
     refusals: dict[str, str] = field(default_factory=dict)
     data_answer: str = "250 OK"
@@ -48,7 +48,7 @@ class Postbox:
 
 
 class Server(Controller):
-    """Listens on a port that the system chooses."""
+    """An SMTP server on a port that the operating system chooses."""
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]
@@ -73,7 +73,7 @@ def postbox(settings: Any) -> Iterator[Postbox]:
 
 @pytest.fixture
 def closed_port(settings: Any) -> int:
-    """Return a port on which no program listens."""
+    """Return a port on which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -83,7 +83,10 @@ def closed_port(settings: Any) -> int:
 
 @pytest.fixture
 def hanging_server(settings: Any) -> Iterator[list[socket.socket]]:
-    """Accept connections and never answer. Yield the connections. A mail's time limit is one second."""
+    """Run a server that accepts connections and never answers. Yield its connections.
+
+    A mail waits one second at most.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     taken: list[socket.socket] = []
 

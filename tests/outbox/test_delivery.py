@@ -1,4 +1,7 @@
-"""A message is sent once to each recipient, is sent again with the same ID after a crash, and not if it is outdated."""
+"""A message is sent once to each recipient. After a crash it is sent with the same ID.
+
+An outdated message is not sent.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def sent_to(topic: Topic) -> list[str]:
 
 
 def a_waiting_mail(cast: Cast) -> OutboxMessage:
-    """Return one mail to one person, which is due and not sent."""
+    """Return a mail to one person. It is due, and was not sent yet."""
     cast.submitted()
     OutboxMessage.objects.exclude(topic=Topic.DECIDE_AS_PROVIDER).delete()
     at = clock.now()
@@ -53,7 +56,7 @@ def a_waiting_mail(cast: Cast) -> OutboxMessage:
 
 
 class Killed(BaseException):
-    """Raised instead of a SIGKILL. No code catches it."""
+    """Raised in place of a SIGKILL. No code of the product catches it."""
 
 
 def test_one_note_becomes_one_mail_for_each_recipient(cast: Cast) -> None:
@@ -141,7 +144,10 @@ def test_after_a_kill_between_sending_and_marking_the_same_mail_leaves_again(
 def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One drain stops between reading and storing for longer than its lease. Its own mail would contain other times."""
+    """A drain stops between reading a mail and storing its text, until its lease is over. Another drain sends the mail.
+
+    The first drain's own text would have other times in it.
+    """
     travel.freeze()
     cast.ticket()
     outbox.drain(limit=1)
@@ -162,7 +168,7 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
 
 
 def test_a_mail_that_is_read_back_is_the_same(cast: Cast) -> None:
-    """PostgreSQL does not store the order of an object's members."""
+    """PostgreSQL does not preserve the order of a JSON object's members."""
     message = a_waiting_mail(cast)
     message.rendered = email.render(message, clock.now())
     sent = email.built(message.rendered).message().as_bytes()

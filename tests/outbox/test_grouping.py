@@ -1,4 +1,4 @@
-"""Forty access requests do not cause forty mails: three have their own mail, and later ones share a mail."""
+"""Forty access requests do not cause forty mails: three get a mail of their own, and later ones share a mail."""
 
 from __future__ import annotations
 
@@ -32,37 +32,37 @@ SEND = "requests_app.messages.mails.postman.Postman.send"
 
 
 class Killed(BaseException):
-    """Raised instead of a SIGKILL. No code catches it."""
+    """Raised in place of a SIGKILL. No code of the product catches it."""
 
 
 @pytest.fixture
 def world(cast: Cast, travel: Any) -> Cast:
-    """Return the cast with a stopped clock, so that the test decides what happens within a quarter of an hour."""
+    """Return the cast, and stop the clock, so that the test decides what happens within a quarter of an hour."""
     travel.to(dt.datetime(2026, 11, 24, 13, 0, tzinfo=dt.UTC))
     travel.freeze()
     return cast
 
 
 def asked(cast: Cast, count: int = 1, tenant: str = "contoso", by: str = "priya", **fields: Any) -> list[str]:
-    """Submit this number of access requests to the customer. Return their references in the order of a mail's list."""
+    """Bring this number of access requests to the customer. Return their references in the order of a mail's list."""
     ticket = cast.ticket(tenant, {"contoso": "mia", "fabrikam": "fred"}[tenant])
     return in_order(cast.confirmed(tenant, by, ticket=ticket, **fields) for _ in range(count))
 
 
 def in_order(rows: Iterable[AccessRequest]) -> list[str]:
-    """Return the references in the order of a mail's list. All have the same deadline, because the clock is stopped."""
+    """Return the references in the order of a mail's list. The deadlines are equal, because the clock is stopped."""
     return [row.reference for row in sorted(rows, key=lambda row: row.pk)]
 
 
 def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
-    """Send the due messages of one topic, and delete all other messages."""
+    """Send the due messages of this topic, and delete all other messages."""
     OutboxMessage.objects.exclude(topic=topic).delete()
     while outbox.drain():
         pass
 
 
 def mailed(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
-    """Return the access requests of each mail to a person, in the order in which the mail lists them."""
+    """Return, for each mail to a person, the references of its access requests, in the order of the mail's list."""
     mails = [m for m in mail.outbox if m.to[0].startswith(f"{name}@")]
     return [
         re.findall(r"\bAR-\w{4}-\w{4}\b", str(m.body))
@@ -82,9 +82,9 @@ def deny(cast: Cast, *references: str) -> None:
 
 
 def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
-    """Send three mails one after another.
+    """Send three mails, each about one access request. Then leave two access requests waiting, and return them.
 
-    Leave two access requests waiting that share a mail now, 15 minutes after the first mail.
+    15 minutes after the first mail, these two share a mail.
     """
     for _ in range(3):
         asked(cast)
@@ -97,7 +97,7 @@ def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
 
 
 def drain_while(sending: Any, monkeypatch: pytest.MonkeyPatch, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
-    """Drain while each attempt to send ends in this way."""
+    """Drain. `sending` replaces the function that sends a mail."""
     with monkeypatch.context() as patch, suppress(Killed):
         patch.setattr(SEND, sending)
         drain(topic)
@@ -159,7 +159,10 @@ def test_an_access_request_that_waited_alone_gets_its_own_mail(world: Cast, trav
 
 @pytest.mark.slow
 def test_forty_access_requests_in_an_hour_are_announced_once_each_in_seven_mails(world: Cast, travel: Any) -> None:
-    """Two engineers submit as often as the limit allows. The approver denies everything in each mail about several."""
+    """Two engineers submit as often as they are allowed to.
+
+    With each mail, the approver denies everything that it lists.
+    """
     ends = clock.now() + dt.timedelta(hours=1)
     tickets = {name: world.ticket() for name in ("priya", "erik")}
     asked_for: list[str] = []
@@ -194,7 +197,7 @@ def test_an_access_request_that_was_answered_meanwhile_is_not_announced(world: C
 
 
 def test_an_answered_access_request_does_not_free_a_place_for_a_mail(world: Cast, travel: Any) -> None:
-    """An approver who answers fast must not get more mails for it."""
+    """An approver who answers fast must not get more mails for that."""
     deny(world, *asked(world, 2))
     drain()
     assert mailed("ada") == []
@@ -283,7 +286,7 @@ def test_a_bundled_mail_without_valid_parts_is_not_sent(
 def test_a_person_who_lost_a_queue_reads_nothing_of_it_in_a_bundled_mail(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The person does not even learn about access requests that have ended."""
+    """The person learns nothing, not even about access requests that have ended."""
     topic = Topic.DECIDE_AS_PROVIDER
     here = [world.submitted() for _ in range(2)]
     ticket = world.ticket(service_id=world.sharepoint.pk)
@@ -350,9 +353,9 @@ def test_a_mail_that_cannot_be_made_fails_alone_in_the_end(
 def test_mail_that_the_server_has_not_accepted_yet_counts_for_the_limit(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time counts from when the server accepts the mails.
+    """A mail counts from the time when the server accepts it.
 
-    So a server that was down does not get many mails at the same time.
+    So a server that was down does not get many mails at the same time when it is back.
     """
     first = asked(world, 3)
     drain_while(_not_accepted, monkeypatch)
@@ -405,7 +408,7 @@ def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
 def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This works in any order in which staff choose the rows: they still belong to one mail."""
+    """Staff can choose the rows in any order: the rows still belong to one mail."""
     waiting = a_mail_of_two(world, travel)
     drain_while(_refused, monkeypatch)
     leader, other = leader_and_other(waiting)
@@ -447,7 +450,7 @@ def test_a_message_taken_out_of_a_bundle_is_not_parked_with_it(
 
 
 def test_a_bundled_message_can_be_sent_again_alone_and_immediately(world: Cast, travel: Any) -> None:
-    """This works with any other messages before it, and any others waiting."""
+    """Other messages can be before it, and others can be waiting."""
     waiting = a_mail_of_two(world, travel)
     drain()
     _leader, other = leader_and_other(waiting)
@@ -473,7 +476,7 @@ def test_a_failed_mail_does_not_include_others(world: Cast) -> None:
 
 @pytest.mark.dialect
 def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_num_queries: Any) -> None:
-    """The queries run while all of a recipient's mails are locked, so their number must not grow."""
+    """All mails to the recipient are locked during these queries, so their number must not grow."""
     for count in (4, 9):
         first, *_others = fanned_out(asked(world, count))
         with django_assert_num_queries(14):
@@ -484,7 +487,7 @@ def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_
 
 
 def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
-    """The lease of the second drain has expired, or the first drain has sent the messages meanwhile."""
+    """Either the second drain's lease is over, or the first drain has sent the messages meanwhile."""
     waiting = a_mail_of_two(world, travel)
     stale = [row_of(each) for each in waiting]
     drain()
@@ -501,7 +504,7 @@ def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
 
 
 def fanned_out(references: Iterable[str]) -> list[OutboxMessage]:
-    """Return the mails to Ada about these access requests, before any attempt to send them."""
+    """Return the mails to Ada about these access requests. No attempt to send them was made yet."""
     for message in OutboxMessage.objects.filter(topic=Topic.DECIDE_AS_CUSTOMER, lane=FANOUT):
         handlers.fan_out(message, clock.now())
     return [row_of(each) for each in references]

@@ -1,4 +1,4 @@
-"""Mail servers that never finish: the greeting, a line, a reply, a mail."""
+"""Mail servers that never finish something: the greeting, a line, a reply, a mail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _greets_a_line_at_a_time(peer: socket.socket, over: threading.Event) -> None
 
 
 def _answers(peer: socket.socket, over: threading.Event, last: Callable[[], None]) -> None:
-    """Accept a mail correctly, up to its end."""
+    """Speak SMTP correctly until the end of the mail, then call `last`."""
     peer.sendall(b"220 hello\r\n")
     lines = peer.makefile("rb")
     for line in lines:
@@ -75,7 +75,10 @@ def _never_reads_the_mail(peer: socket.socket, over: threading.Event) -> None:
 
 @pytest.fixture
 def server(settings: Any) -> Iterator[Callable[[Talk], None]]:
-    """Start a server that talks to everybody in this way. Each of our waits ends within one or two seconds."""
+    """Return a function that starts a server with this behaviour.
+
+    The product waits for it at most one or two seconds.
+    """
     settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_TIMEOUT = "127.0.0.1", 1
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
@@ -125,7 +128,7 @@ def test_a_server_without_end_costs_little_time_and_memory(server: Callable[[Tal
 
 
 def test_an_answer_of_many_lines_within_the_limit_is_read(postbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is for each reply, not for all replies of one connection."""
+    """The limit applies to each reply, and not to all replies of a connection together."""
     monkeypatch.setattr(smtp, "MOST_ANSWER", 200)
     with Postman() as postman:
         for number in range(20):

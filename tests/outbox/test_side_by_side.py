@@ -1,4 +1,4 @@
-"""Several drains at the same time, with real transactions: every mail is sent once."""
+"""Several drains at the same time, with real transactions: every mail is sent only once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db:
 def test_parallel_drains_mail_nobody_twice_and_at_most_three_separately(
     transactional_db: None, postbox: Postbox
 ) -> None:
-    """Each drain finds that one more mail is allowed, and only one drain may send it."""
+    """Each drain sees that one more mail is allowed. Only one of them may send it."""
     cast = gather()
     for _ in range(10):
         cast.confirmed()

@@ -1,6 +1,4 @@
-"""A real SMTP server: what arrives, which recipients are refused, and how long a dead or hanging server delays
-others.
-"""
+"""With a real SMTP server: what arrives, which recipients are refused, and how long a dead server delays others."""
 
 from __future__ import annotations
 
@@ -194,7 +192,7 @@ def test_a_server_that_closes_the_channel_after_a_refusal_costs_the_others_nothi
 def test_a_recipient_at_whom_the_server_breaks_off_delays_nobody_else(
     cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two failures in a row for one recipient do not mean that the server is down."""
+    """The server breaks off twice in a row at this recipient. This does not count as a server that is down."""
     plain, tried = Postman._send, []
 
     def send(self: Postman, mail: Any) -> None:

@@ -1,4 +1,4 @@
-"""Only one worker at a time has a turn, and a worker that has ended does not keep it."""
+"""Only one worker at a time has the turn. A worker that has ended does not keep it."""
 
 from __future__ import annotations
 
