@@ -1,7 +1,6 @@
-"""Attempts to decide without the right, through each interface: the pages, the API, Azure's contract, and the
-operations.
+"""People try to decide without the right, through each interface: pages, API, Azure's contract, operations.
 
-Each refusal also asserts that nothing else happened: no decision, no window, no message. At most one entry is written.
+Each test also asserts that nothing else happens: no decision, no window, no message, and at most one entry.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ VERDICTS = ("approve", "deny")
 
 @dataclass
 class Doors:
-    """Approves or denies through one interface after the other. Each method returns the response."""
+    """Approves and denies through each interface. Each method is one interface and returns its response."""
 
     cast: Cast
     secrets: dict[str, str] = field(default_factory=dict)
@@ -57,7 +56,7 @@ class Doors:
         return by_azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
 
     def room(self, name: str, row: AccessRequest, verdict: str) -> Any:
-        """Call the operation, as an operator's script does."""
+        """Call the operation directly, as a script of an operator does."""
         actor = self.cast.as_(name, door="command")
         try:
             getattr(operations, f"{verdict}_as_{actor.side}")(row.pk, actor=actor, note="So.")
@@ -68,7 +67,7 @@ class Doors:
     def all_refuse(
         self, name: str, pk: object, status: int, *, verdicts: tuple[str, ...] = VERDICTS, in_log: bool = True
     ) -> dict[str, Any]:
-        """Assert that each interface refuses approving and denying with this status and writes only an entry.
+        """Assert that each interface refuses both verdicts with this status, and writes only an entry about the refusal.
 
         Return the last response of each interface.
         """
@@ -97,7 +96,7 @@ def doors(cast: Cast) -> Doors:
 
 
 def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: Cast, doors: Doors) -> None:
-    """Cases 1 and 2: Bea has both roles. Later, Pat is linked to Priya, and Alan to Bea."""
+    """Cases 1 and 2: Bea has roles on both sides. Later, Pat is linked to Priya, and Alan to Bea."""
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
     cast.agreed(lambda: operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella))
@@ -115,7 +114,7 @@ def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: C
 
 
 def test_the_second_one_learns_who_was_first_and_changes_nothing(cast: Cast, doors: Doors) -> None:
-    """Cases 3 and 4."""
+    """Cases 3 and 4 of the threat model."""
     row = cast.confirmed()
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     found = doors.all_refuse("alan", row.pk, 409)
@@ -127,7 +126,7 @@ def test_the_second_one_learns_who_was_first_and_changes_nothing(cast: Cast, doo
 
 
 def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors: Doors, travel: Any) -> None:
-    """Cases 5 and 6: no worker runs. A worker records it later, once."""
+    """Cases 5 and 6: no worker runs at the deadline. Later, a worker records the end once."""
     row, other = cast.confirmed(), cast.submitted(by="erik")
     travel.to(row.decide_by)
     doors.all_refuse("ada", row.pk, 409)
@@ -139,7 +138,7 @@ def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors
 
 
 def test_without_the_role_it_is_refused_and_elsewhere_it_is_not_there(cast: Cast, doors: Doors, travel: Any) -> None:
-    """Cases 7, 8 and 14: another role, another tenant, a role that was taken, and a role that was given later."""
+    """Cases 7, 8 and 14: another role, another tenant, a role that was taken away, and a role that was given later."""
     row = cast.confirmed()
     for name in ("mia", "otto", "ines"):
         doors.all_refuse(name, row.pk, 403)
@@ -177,7 +176,7 @@ def test_an_access_request_with_changed_facts_is_not_approved(cast: Cast, doors:
 
 
 def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors) -> None:
-    """Cases 13 and 15: no proof, an old proof, or no caller at all."""
+    """Cases 13 and 15: no proof of identity, an old proof, or no caller at all."""
     row = cast.confirmed()
     ada = doors.caller("ada")
     Token.objects.update(stepped_up_at=None)
@@ -208,7 +207,7 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
 
 
 def test_each_interface_accepts_only_offered_window_lengths(cast: Cast, doors: Doors) -> None:
-    """Case 11."""
+    """Case 11 of the threat model."""
     ticket, priya = cast.ticket(), doors.caller("priya")
     browser = signed_in(cast, "priya")
     before = snapshot()
@@ -223,7 +222,7 @@ def test_each_interface_accepts_only_offered_window_lengths(cast: Cast, doors: D
 
 
 def test_each_interface_limits_the_number_of_access_requests(cast: Cast, doors: Doors) -> None:
-    """Case 12."""
+    """Case 12 of the threat model."""
     ticket, priya = cast.ticket(), doors.caller("priya")
     for _ in range(limits.PENDING_MAX):
         cast.submitted(ticket=ticket)
@@ -237,7 +236,7 @@ def test_each_interface_limits_the_number_of_access_requests(cast: Cast, doors: 
 
 
 def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
-    """Return the fields of the page's form."""
+    """Return the fields of the page's form for asking for access."""
     return {
         "step": "submit",
         "resource_ids": [str(cast.resource().pk)],
@@ -249,7 +248,7 @@ def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
 
 
 def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
-    """Return the body for the API."""
+    """Return the body of the API's call for asking for access."""
     return {
         "ticket": str(ticket.pk),
         "resources": [str(cast.resource().pk)],
@@ -261,7 +260,7 @@ def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
 
 
 def test_no_command_and_no_task_decides() -> None:
-    """A command or a worker could only decide as the system, and the system can't decide."""
+    """Commands and workers act as the system, and the system can't decide."""
     root = ROOT / "requests_app"
     places = [*(root / "management" / "commands").glob("*.py"), root / "tasks.py", *(root / "work").rglob("*.py")]
     assert len(places) > 20

@@ -1,4 +1,4 @@
-"""An act writes the same entry through every interface, except for the interface's name."""
+"""An act writes the same entry through every interface. Only the interface's name in the entry differs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _entries(since: int) -> list[dict[str, Any]]:
 
 
 def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry without its interface. Replace new ids and references with numbers."""
+    """Return the entry without its interface, and with numbers in place of new ids and references."""
     entry.pop("door")
     text = re.sub(r'"hint": "\w{4}"', '"hint": "new"', json.dumps(entry, sort_keys=True))
     text = re.sub(r"\b(AR|T)-[A-Z2-9]{4}-[A-Z2-9]{4}\b", r"\1-new", text)
@@ -61,15 +61,15 @@ Messages = list[tuple[str, tuple[str, ...], tuple[str, ...]]]
 
 
 def _messages(since: set[UUID]) -> Messages:
-    """Return the topic, the audiences and the names in the payload of each message that is new."""
+    """Return, for each new message, its topic, its audiences, and the names in its payload."""
     rows = OutboxMessage.objects.exclude(pk__in=since).order_by("topic", "mark")
     return [(row.topic, tuple(row.payload.get("audiences", ())), tuple(sorted(row.payload))) for row in rows]
 
 
 def _undeclared(name: str, events: set[str], messages: Messages) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the mails that no declaration names: neither of the case's act, nor of an act that it also does.
+    """Return the mails that are declared neither for the act of this case nor for another act that it triggers.
 
-    A change that waits has the mails of proposals.
+    For a change that waits for a second person, the mails of proposals are declared.
     """
     done = [act for act in ACTS.values() if events & set(act.events)]
     tells = [tell for act in (ACTS[act_of(name)], *done) for tell in act.tells]
@@ -85,7 +85,7 @@ def _undeclared(name: str, events: set[str], messages: Messages) -> list[tuple[s
 
 
 def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], Messages, str]:
-    """Run the act and roll it back. Return its entries, its messages and the interface."""
+    """Run the act, and roll it back. Return its entries, its messages, and the interface in the entries."""
     last = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     messages = set(OutboxMessage.objects.values_list("pk", flat=True))
     here = transaction.savepoint()
@@ -97,7 +97,7 @@ def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], Messages, str]:
 
 
 def _written() -> dict[str, list[str]]:
-    """Return what each case writes, from the golden data: the case's name, and below it the lines of `_summary`."""
+    """Return what each case writes according to the golden data: lines as `_summary` makes them, by the case's name."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in recorded.lines_of("written.txt"):
@@ -109,7 +109,7 @@ def _written() -> dict[str, list[str]]:
 
 
 def _changed(name: str, lines: list[str]) -> list[str]:
-    """Compare what a case writes with the golden data, or write it there."""
+    """Return how these lines of a case differ from the golden data. With GOLDEN=remake, store them instead."""
     written = _written()
     if not recorded.IS_REMADE:
         return [] if written.get(name) == lines else [f"was {written.get(name)}", f"is  {lines}"]
@@ -119,7 +119,7 @@ def _changed(name: str, lines: list[str]) -> list[str]:
 
 
 def _summary(entries: list[dict[str, Any]], messages: Messages) -> list[str]:
-    """Return what an act writes, without values: each entry with the names in its detail, and each message."""
+    """Return what an act has written, without values: each entry with the names in its detail, and each message."""
     lines = []
     for entry in entries:
         actor, about = entry["actor"], entry["subject"]["type"]
@@ -183,7 +183,7 @@ def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
 
 
 def test_each_interface_of_an_act_has_a_case() -> None:
-    """The declarations list the interfaces, and the cases use exactly these."""
+    """A declaration lists the act's interfaces. The cases must use exactly these."""
     attributes = {Door.PAGES: "page", Door.ADMIN: "admin", Door.API: "api"}
     wrong = {}
     for name, act in ACTS.items():
@@ -222,7 +222,7 @@ def test_every_act_has_a_case_or_a_reason_why_not() -> None:
 
 
 def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() -> None:
-    """Every act that the administration offers has a case, or is in a list here."""
+    """Every act that the administration offers must have a case, or be in the list here."""
     offered = {
         f"{model._meta.model_name} {act.name}"
         for model, shown in admin.site._registry.items()

@@ -1,4 +1,7 @@
-"""Which acts need a recent confirmation, and for which a session or token is enough: all acts, by name."""
+"""Lists by name, for all acts, which of them need a recent confirmation.
+
+For the others a session or token is enough.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ IN_SOME_CASES = {
 
 
 def _step_up(case: str) -> StepUp:
-    """Return what the declaration of this case's act requires."""
+    """Return the step-up that the declaration of this case's act requires."""
     return ACTS[act_of(case)].step_up
 
 
@@ -73,7 +76,7 @@ def test_only_acts_that_depend_on_it_are_listed_by_their_cases() -> None:
 
 
 def test_an_act_that_ends_access_is_never_declared_to_need_proof() -> None:
-    """This list is written by hand, because a declaration must not check itself (ADR 64)."""
+    """The list of these acts is written by hand, because a declaration must not check itself (ADR 64)."""
     assert CASES.keys() >= ENDS
     assert set() == ENDS & NEEDS_PROOF
 
@@ -97,7 +100,10 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
 
 @pytest.mark.parametrize("name", sorted(ENDS))
 def test_an_act_that_ends_access_needs_only_a_session_or_token_everywhere(cast: Cast, travel: Any, name: str) -> None:
-    """The page, the administration, the API and Azure's contract need no confirmation. A token's scopes still count."""
+    """No confirmation is needed on the page, in the administration, over the API or through Azure's contract.
+
+    A token still needs the scope.
+    """
     travel.freeze()
     case = CASES[name]
     assert case.who is not None
@@ -124,7 +130,7 @@ def test_a_token_without_the_scope_ends_nothing(cast: Cast) -> None:
 
 
 def test_a_session_that_was_left_open_ends_access_and_gives_none(cast: Cast) -> None:
-    """Case 15: a thief with a stolen cookie can deny and close, but can't open or extend anything, or lift a mute."""
+    """Case 15: a thief with a stolen cookie can deny and close. They can't open or extend anything, or lift a mute."""
     window, first, second = cast.opened().access_request, cast.confirmed(by="erik"), cast.confirmed(by="erik")
     client = signed_in(cast, "ada", fresh=False)
     assert client.post(page_of(window, "access_request_act", "revoke")).status_code == 302
@@ -190,7 +196,7 @@ def test_a_stranger_and_a_form_of_another_site_close_nothing(cast: Cast) -> None
 
 
 def test_somebody_who_is_asked_to_sign_in_first_is_one_press_away(cast: Cast) -> None:
-    """The session ended while the page was open. After the sign-in, the page with the one button is shown."""
+    """The session ended while the page was open. After the sign-in, the person sees the page with the button again."""
     row = cast.opened().access_request
     page = page_of(row, "access_request_act", "revoke")
     away: Any = Browser().post(page)

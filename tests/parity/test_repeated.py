@@ -1,4 +1,4 @@
-"""A person repeats the same decision, through every interface: they get the first result, and no entry is added."""
+"""A person sends the same decision again, through every interface: they get the first result, without a new entry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_an_approval_sent_again_is_answered_by_the_first(cast: Cast, is_closed: bool) -> None:
-    """This works after the window was closed, without a confirmation, and with the ETag from before the first call."""
+    """This works without a confirmation, after the window was closed, and with the ETag from before the first call."""
     row, caller = cast.confirmed(), Caller(token_of(cast, "ada"))
     tag = caller.get(f"access-requests/{row.pk}")["ETag"]
     first = caller.post(f"access-requests/{row.pk}/approve", {"comment": "Seen."}, If_Match=tag)

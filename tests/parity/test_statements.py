@@ -1,4 +1,4 @@
-"""How many statements a decision takes. A row or an actor that is read twice makes the test fail."""
+"""How many SQL statements a decision takes. If a row or an actor is read twice, the test fails."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _posted(browser: Browser, page: str, token: Any, form: dict[str, Any]) -> li
 
 
 def _on_the_page(cast: Cast, who: str, verdict: str) -> list[str]:
-    """Decide as a browser does: with the form's token, as a person who has just confirmed."""
+    """Decide as a browser does: send the form with its token, just after a confirmation. Return the SQL statements."""
     row, browser = _waiting(cast, who), signed_in(cast, who)
     page = page_of(row, "decide", verdict)
     form = {"digest": row.content_digest, "shown": row.state, "comment": "Because."}
@@ -87,13 +87,13 @@ DOORS = [(_inside, INSIDE), (_on_the_page, WEB), (_over_the_api, API)]
 @pytest.mark.parametrize("who", ["pat", "ada"])
 @pytest.mark.parametrize(("door", "budget"), DOORS)
 def test_a_decision_stays_in_its_budget(cast: Cast, door: Door, budget: int, who: str, verdict: str) -> None:
-    """Pat decides for the provider, with the customer to ask next. Ada decides for the customer."""
+    """Pat decides for the provider, after which the customer is asked. Ada decides for the customer."""
     _stays_in(budget, door(cast, who, verdict))
 
 
 @pytest.mark.parametrize(("door", "budget"), DOORS)
 def test_the_providers_approval_that_opens_the_window_stays_in_its_budget(cast: Cast, door: Door, budget: int) -> None:
-    """Without Lockbox, the same operation opens the window."""
+    """Without Lockbox, the provider's approval itself opens the window."""
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     _stays_in(budget, door(cast, "pat", "approve"))
 

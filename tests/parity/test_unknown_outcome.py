@@ -1,4 +1,4 @@
-"""If it is unknown whether an act was saved, every interface says so in the same words. A second try acts once."""
+"""If nobody knows whether an act was saved, every interface says so in the same words. A second try acts only once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Losing = Callable[..., Any]
 
 @contextmanager
 def losing_answer(monkeypatch: pytest.MonkeyPatch, *, after: int = 0, is_saved: bool = True) -> Iterator[None]:
-    """Lose the response to COMMIT of an act, after `after` acts without this fault."""
+    """Lose the database's answer to the COMMIT of an act. The first `after` acts are not affected."""
     backend: Any = type(connections["default"])
     plain_post, plain_commit, left, armed = _change._post, backend._commit, [after], []
 
@@ -146,7 +146,7 @@ def test_a_second_try_acts_once_after_any_first_one(
 
 
 def sent_from(found: Any) -> tuple[str, dict[str, str]]:
-    """Return the address and the fields of the form on the error page."""
+    """Return the URL and the fields of the form on the error page."""
     form = re.search(r'<main.*?(<form\b[^>]*action="([^"]+)".*?</form>)', found.content.decode(), re.DOTALL)
     assert form is not None
     fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))
@@ -157,9 +157,9 @@ def sent_from(found: Any) -> tuple[str, dict[str, str]]:
 def test_the_page_about_an_unknown_outcome_repeats_the_form_with_its_token_and_acts_once(
     world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
 ) -> None:
-    """The error page contains the form with its one-time token.
+    """The error page contains the form with its once-token.
 
-    If the user went back instead, the browser would load a new token, and the act could be done twice.
+    If the person went back instead, the browser would load a new token, and the act could be done twice.
     """
     ticket = world.ticket()
     erik, page = signed_in(world, "erik"), f"/tickets/{ticket.pk}/comment/"
@@ -466,7 +466,7 @@ def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
 
 @contextmanager
 def at_the_key(cause: Exception) -> Iterator[None]:
-    """Make the database fail when a form's key is written."""
+    """Inside the block, make the database fail when the once-token of a form is stored."""
 
     def refused(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("INSERT") and IdempotencyKey._meta.db_table in sql:
