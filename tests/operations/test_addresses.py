@@ -1,6 +1,6 @@
-"""Proving who owns an address: the person who asked opens a link that was sent to it.
+"""Who owns an address: the person who opens the link that was sent to it.
 
-Nobody can sign in before that.
+Nobody can sign in with an address before that.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ def test_only_the_directory_changes_an_address_that_it_manages(cast: Cast) -> No
 
 
 def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Cast, mailoutbox: list[Any]) -> None:
-    """Nobody can sign in with the password that staff choose.
+    """Staff choose a password for the account. If somebody enters it, they are refused.
 
-    Entering it sends a mail with a link to set another password.
+    A mail with a link to set another password is then sent to the address.
     """
     new = operations.add_person(
         actor=cast.as_("stella"), email="new@provider.example", name="Newton", password="a quite long first password 7"
@@ -175,7 +175,7 @@ def test_an_address_that_a_directory_changed_must_be_proven_again(cast: Cast, ma
 
 
 def test_accounts_count_as_one_when_both_addresses_are_known(cast: Cast) -> None:
-    """An address that was not proven links the new account to nobody."""
+    """An address that nobody has proven does not link the new account to anybody."""
     new = operations.add_person(
         actor=cast.as_("stella"), email="Ada+two@contoso.example", name="Adelaide", password="a battery of 7 horses"
     )

@@ -1,4 +1,4 @@
-"""A customer's approval page: the administrator sets it after confirming, and the log has an entry."""
+"""A customer's own approval page: the administrator sets it after a confirmation, and the log gets an entry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
 
 
 def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE, **device_is: Any) -> tuple[Passkey, Authenticator]:
-    """Return a passkey that this person made on the customer's approval page, and its device."""
+    """Add a passkey that this person made on the customer's approval page. Return it with its device."""
     challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id, **device_is)
     party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
     row = operations.enrol_passkey(
@@ -139,7 +139,7 @@ def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
 
 
 def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
-    """Otherwise the provider's page could ask for signatures with the passkeys of the customer's page.
+    """On such a site, the provider's page could ask for signatures with the passkeys of the customer's page.
 
     The customer's approval page exists to prevent this.
     """
@@ -178,7 +178,7 @@ def test_the_rule_of_own_keys_needs_an_approver_with_one(cast: Cast) -> None:
 
 
 def answered(cast: Cast, row: AccessRequest, verdict: str, device: Authenticator | None, *, rp_id: str = SITE) -> None:
-    """Decide as Ada, signed with this device if there is one."""
+    """Decide as Ada. With a device, sign the decision."""
     ada = cast.as_("ada")
     act = {"approve": operations.approve_as_customer, "deny": operations.deny_as_customer}[verdict]
     signature = None
@@ -243,9 +243,9 @@ def test_a_removed_origin_signs_nothing_more(cast: Cast, settings: Any) -> None:
 
 
 def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> None:
-    """One passkey of the page, which can be copied, and one of this site, which can't.
+    """Ada has two passkeys: a passkey of the page, which can be copied, and a passkey of this site, which can't.
 
-    Setting both rules would exclude both passkeys.
+    The two rules together would exclude both passkeys.
     """
     set_rule = partial(operations.set_yes_rule, cast.contoso.pk, actor=cast.as_("ines"))
     put(cast)
@@ -275,7 +275,7 @@ def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> Non
 
 
 def test_a_key_without_an_entry_in_this_log_makes_nobody_ready(cast: Cast) -> None:
-    """A signature with this passkey would not be valid, because a verifier looks for the passkey in this log."""
+    """A verifier looks for the passkey in this log, so it would reject a signature with this passkey."""
     put(cast)
     row = own_key(cast)[0]
     Passkey.objects.filter(pk=row.pk).update(enrolled={})

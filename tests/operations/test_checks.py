@@ -1,4 +1,4 @@
-"""Checks of a log on request: one at a time, in steps, with workers that are killed at any point."""
+"""Checks of a log that people request: one at a time, in steps, even if workers are killed at any point."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def verdict(check: LogCheck) -> tuple[bool, int, int | None, str]:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make each step check two entries, and each slice one step."""
+    """Make each step check two entries, and each slice do one step."""
     monkeypatch.setattr(checks, "STEP", 2)
     monkeypatch.setattr(checks, "KEEP_EVERY", 0.0)
     ticks = iter(range(1_000_000))
@@ -229,7 +229,7 @@ def test_another_root_than_the_signed_one_is_found_across_a_pause(cast: Cast) ->
 
 
 class Killed(BaseException):
-    """Raised instead of a SIGKILL. No code catches it."""
+    """Raised in place of a SIGKILL. No code of the product catches it."""
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -1,4 +1,4 @@
-"""A client has an account, but is not a person: it gets no role, ticket or queue, and can't be switched on again."""
+"""A client has an account but is not a person: it gets no role, ticket or queue, and can't be switched on again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_client_is_put_into_no_queue(cast: Cast, ours: Person, role: str) -> N
 def test_a_row_that_should_not_be_there_makes_it_no_engineer_and_no_approver(
     cast: Cast, ours: Person, theirs: Person
 ) -> None:
-    """The rows are written without an operation, as by hand in the database."""
+    """The rows are written without an operation, as somebody could do it directly in the database."""
     at = clock.now()
     QueueAssignment.objects.create(service=cast.exchange, person=ours, role="engineer", given_at=at)
     Membership.objects.create(tenant=cast.contoso, person=theirs, role="approver", given_at=at)
@@ -75,7 +75,7 @@ def test_no_ticket_is_recorded_for_it(cast: Cast, theirs: Person) -> None:
 
 
 def test_staff_cannot_switch_a_client_off_or_on(cast: Cast) -> None:
-    """A client that its tenant removed stays removed, and its secret does not work again."""
+    """A client that its tenant has removed stays removed, and its secret never works again."""
     client, secret = client_of(cast)
     with pytest.raises(NotFound):
         operations.switch_off_person(client.account_id, actor=cast.as_("stella"))

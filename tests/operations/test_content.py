@@ -1,4 +1,4 @@
-"""Access to content: nothing without a live window for exactly this resource, and nothing before its entry."""
+"""Access to content: none without a live window for exactly this resource, and none before its entry is written."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Source(ByteSource):
 
 
 class Fake(Connector):
-    """A system with responses that the test sets. It counts the calls."""
+    """A connector whose answers the test sets. It counts the calls."""
 
     kind, names = "fake", ("file_name",)
 
@@ -507,7 +507,7 @@ def test_a_download_that_fails_to_open_leaves_its_place(cast: Cast, use: Callabl
 
 @pytest.mark.usefixtures("_no_streams")
 def test_a_text_is_read_beside_two_downloads(cast: Cast, use: Callable[[Fake], Fake]) -> None:
-    """The server reads a text completely before it sends it, so a text uses no place of a download."""
+    """The server reads a text completely before it sends it, so a text does not count as a running download."""
     use(Fake(lambda: iter([b"a", b"b"])))
     grant = cast.opened()
     running = [_download(cast, grant), _download(cast, grant)]

@@ -1,4 +1,4 @@
-"""No worker runs for 13 hours: deadlines and windows still end on time, and later everything is recorded once."""
+"""No worker runs for 13 hours. Deadlines and windows still end on time, and later everything is recorded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out of office: who decides for whom, from when until when."""
+"""Out of office: who decides for whom, and from when until when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _refused_at(cast: Cast, travel: Any, at: dt.datetime, row: Any) -> None:
 
 
 def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast, travel: Any) -> None:
-    """The clock at the decision matters, although no task ran. The log names the approver."""
+    """Only the clock at the decision counts, and no task has run. The log names the absent approver."""
     travel.freeze()
     allowed(cast)
     absence, rows = away(cast), [cast.confirmed() for _ in range(3)]
@@ -80,7 +80,7 @@ def test_an_actor_that_was_built_in_time_is_read_again_at_the_decision(cast: Cas
 
 
 def test_a_deputy_has_no_power_if_the_approver_has_none(cast: Cast) -> None:
-    """If the approver lost the role, is switched off, or is the same human, the deputy has no power."""
+    """The deputy can't decide if the approver has lost the role, is switched off, or is the same human."""
     allowed(cast)
     for undone in ("role", "off", "human", "deputy", "ended"):
         absence = away(cast, start=dt.timedelta())

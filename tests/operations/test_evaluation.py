@@ -1,4 +1,4 @@
-"""The decision point: the same rule as on the content pages, for another service."""
+"""The decision point judges by the same rule as the content pages, for other services."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ask(cast: Cast, *, by: str = "priya", **fields: Any) -> Question:
 
 
 def both(question: Question, actor: Actor) -> tuple[bool, str]:
-    """Ask for advice and for an access. Both must have the same result."""
+    """Ask for advice, and then for an access. Assert that both have the same result, and return it."""
     advice = evaluate(question, actor=actor)
     access = operations.allow_access(question, actor=actor)
     assert (access.decision, access.reason, access.grant_id) == (advice.decision, advice.reason, advice.grant_id)
@@ -171,7 +171,7 @@ def test_a_customer_need_not_name_its_own_tenant(cast: Cast) -> None:
 
 
 def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> None:
-    """The window belongs to the human, and the account that is used needs the role in the queue."""
+    """The window belongs to the human. The account that is used must have the role in the queue."""
     cast.opened()
     Person.objects.filter(pk=cast.erik.pk).update(human_id=cast.priya.human_id)
     assert both(ask(cast, by="erik"), service_of(cast)) == (True, "window_open")
@@ -218,7 +218,7 @@ ALONE = ("in_queue", "is_active", "ticket", "resource", "own_place", "in_scope")
 
 
 class Stage:
-    """The rows behind the conditions. A row that already has the right values is not written again."""
+    """The rows that the conditions are about. A row is written only if its values change."""
 
     def __init__(self, cast: Cast, grant: Grant, at: dt.datetime) -> None:
         self.cast, self.grant, self.at = cast, grant, at
@@ -227,7 +227,7 @@ class Stage:
         self.stands: dict[str, Any] = {}
 
     def arrange(self, **so: Any) -> None:
-        """Change the rows so that they have this combination of values."""
+        """Change the rows to this combination of conditions."""
         for names, write in (
             (("window", "level"), self._window),
             (("ticket",), self._ticket),
@@ -270,7 +270,7 @@ class Stage:
 
 
 def _on_the_page(priya: Actor, grant: Grant, resource: Resource, action: str) -> str:
-    """Return the result of the content pages' rule: an error code, or an empty text if it allows the access."""
+    """Judge an access by the rule of the content pages. Return the code of the refusal, or "" if it is allowed."""
     level = Level.READ if action == "read" else Level.NAMES
     try:
         with act(OPEN_ITEM, actor=priya) as current:
@@ -284,9 +284,9 @@ def _on_the_page(priya: Actor, grant: Grant, resource: Resource, action: str) ->
 @pytest.mark.dialect
 @pytest.mark.parametrize("window", CONDITIONS["window"])
 def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, travel: Any, window: str) -> None:
-    """The pages, advice and access agree. On PostgreSQL, the SQL function and the models agree, too.
+    """The pages, the advice and the access agree. On PostgreSQL, the SQL function and the models agree too.
 
-    On SQLite, only conditions that differ alone are tried.
+    On SQLite, at most one of the conditions in ALONE is broken at a time.
     """
     grant = cast.opened()
     at = travel.freeze()
@@ -329,7 +329,7 @@ def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> 
 
 
 def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> None:
-    """The log already has an entry after the end of the window, so the access is judged at that later time."""
+    """The log already has an entry from after the window, so the access is judged by that later time."""
     grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at)
     cast.ticket()
@@ -423,7 +423,7 @@ def test_a_customer_asks_only_about_its_own_tenant(cast: Cast) -> None:
 
 
 def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast) -> None:
-    """Answer and entry are the same for an unknown person and for an engineer without a window here."""
+    """An unknown person and an engineer without a window here get the same answer and the same entry."""
     cast.opened(by="priya")
     ours = service_of(cast, "contoso")
     entries = []
@@ -481,7 +481,7 @@ def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
 
 @pytest.mark.parametrize("who", ["priya", "pat", "mia"])
 def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, who: str) -> None:
-    """An engineer can see their own window on a page, and must not ask for other engineers."""
+    """Engineers can see their own windows on a page. They must not ask about other engineers."""
     cast.opened()
     before = _left()
     for asks in (evaluate, operations.allow_access):
@@ -493,7 +493,7 @@ def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, who: str) -> 
 
 
 def test_no_person_reports_an_access_through_any_interface(cast: Cast) -> None:
-    """A false report would appear in an engineer's window as the engineer's act."""
+    """A false report would look like an act of the engineer in the engineer's window."""
     grant = cast.opened()
     before = _left()
     with collected() as case:
@@ -573,7 +573,7 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
 
 
 def test_an_actor_has_no_rights_of_another_side(cast: Cast) -> None:
-    """A customer's actor with the mark of staff has no rights of staff."""
+    """The actor of a customer is marked as staff by mistake. It still has no rights of staff."""
     cast.opened("fabrikam")
     claimed = replace(service_of(cast, "contoso"), is_staff=True)
     assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")

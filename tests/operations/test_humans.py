@@ -1,6 +1,6 @@
-"""One human counts once, with any number of accounts.
+"""A human counts once, with any number of accounts.
 
-Staff link accounts, or a proven address of the same mailbox does.
+Accounts are linked by staff, or by proven addresses of the same mailbox.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _logged(event: str) -> set[Any]:
 
 
 def test_a_second_account_decides_nothing_on_what_the_first_one_asked_for(cast: Cast) -> None:
-    """Either account can be the linked one, before or after the access request."""
+    """The link can be made in either direction, and before or after the access request."""
     before = cast.submitted(by="priya")
     for name, other in (("priya", "pat"), ("paula", "erik")):
         _linked(cast, name, other)
@@ -62,7 +62,10 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
 
 
 def test_the_policy_gives_the_same_answer_before_the_act(cast: Cast) -> None:
-    """The accounts are linked after the first decision, and later unlinked. The decision's row keeps its human."""
+    """The accounts are linked after the first decision, and later unlinked.
+
+    The decision's row still has the human's id.
+    """
     row, other = cast.confirmed(), cast.as_("alan")
 
     def assert_mail() -> None:
@@ -102,7 +105,7 @@ def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) ->
 
 
 def test_an_access_request_with_two_parts_of_one_human_ends_when_they_are_linked(cast: Cast) -> None:
-    """The accounts raised and approved the same access request, or each approved one stage."""
+    """One account raised the access request and the other approved it, or each account approved one stage."""
     access_request, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
     _linked(cast, "priya", "pat")
     assert AccessRequest.objects.get(pk=access_request.pk).state == "WITHDRAWN"
@@ -187,7 +190,7 @@ def test_a_domain_is_the_same_in_both_its_spellings() -> None:
 
 
 def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cast) -> None:
-    """Both addresses are proven: each account opened a link that was sent to its address."""
+    """Both addresses are proven: somebody opened the link that was sent to each of them."""
     row = cast.invited("Pat+two@provider.example", by="ines")
     new = operations.accept_invitation(
         cast.link_of(row), name="Patricia", password="another battery of 7 horses", actor=Actor.stranger(door="pages")

@@ -1,6 +1,6 @@
-"""A person with roles in two tenants.
+"""A person has roles in two tenants.
 
-The administrator of each can act on them, and the entry goes into the actor's log.
+The administrator of each tenant can act on this person. The entry goes into the log of the administrator's tenant.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _switched_off(cast: Cast, name: str) -> Any:
 
 
 class Case(NamedTuple):
-    """What an administrator does, what it is about, and its entry."""
+    """An act of an administrator: what it is about, how it is done, and the event of its entry."""
 
     make: Callable[[Cast, str], Any]
     run: Run
@@ -53,7 +53,7 @@ class Case(NamedTuple):
 
 
 class Way(NamedTuple):
-    """The person, their first tenant, the second, and its administrator."""
+    """A person, their first tenant, their second tenant, and the second tenant's administrator."""
 
     name: str
     first: str
@@ -83,7 +83,7 @@ def _joined(cast: Cast, name: str, tenant: str, role: str = "member") -> None:
 
 
 def _prepared(cast: Cast, case: Case, way: Way) -> tuple[Any, int]:
-    """Return the id of what the act is about, and how many entries the log of the first tenant has."""
+    """Make what the act is about. Return its id, and the number of entries in the log of the person's first tenant."""
     pk = case.make(cast, way.name)
     _joined(cast, way.name, way.second)
     return pk, len(events_in(cast.tenants[way.first]))
@@ -103,7 +103,7 @@ def test_the_administrator_of_each_tenant_may_act(cast: Cast, case: Case, way: W
 @_each_case
 @_each_way
 def test_a_refusal_is_in_the_log_of_the_actors_tenant(cast: Cast, case: Case, way: Way) -> None:
-    """The actor belongs to the second tenant and lacks the role, or can't see the row."""
+    """The actor belongs only to the second tenant, and lacks the role or can't see the row."""
     pk, before = _prepared(cast, case, way)
     Membership.objects.filter(person=cast.people[way.administrator]).update(role="auditor")
     with only_tenants([cast.tenants[way.second].pk]), pytest.raises((NotAllowed, NotFound)) as refusal:
@@ -116,7 +116,7 @@ def test_a_refusal_is_in_the_log_of_the_actors_tenant(cast: Cast, case: Case, wa
 
 @_each_way
 def test_the_role_counts_and_not_the_order(cast: Cast, way: Way) -> None:
-    """The actor and the person share two tenants. The act belongs to the tenant that the actor administers."""
+    """The actor and the person share both tenants. The entry goes to the tenant that the actor administers."""
     pk = _token(cast, way.name)
     _joined(cast, way.name, way.second)
     _joined(cast, way.administrator, way.first)

@@ -1,4 +1,4 @@
-"""Clients and tokens: who can create, change and end them, what is refused, and the entries in the log."""
+"""Clients and tokens: who can create, change and end them, what is refused, and what the log records."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def refused(run: Callable[[], Any], why: type[DomainError]) -> None:
 
 
 def _on(name: str) -> Callable[[Client, Any], Any]:
-    """Return the act of a case. The case of staff is preferred, because it needs no cast."""
+    """Return a function that does this act on a client, taken from the cases. A case of staff needs no cast."""
     case = CASES.get(f"{name} by staff") or CASES[name]
     return lambda row, actor: case.operation(None, row, actor)  # type: ignore[arg-type]  # they need no cast
 
@@ -122,7 +122,7 @@ def test_the_providers_own_are_for_staff(cast: Cast, name: str) -> None:
 
 
 def test_no_machine_makes_changes_or_ends_what_calls(cast: Cast) -> None:
-    """A scope written into the client's row without an operation does not change this."""
+    """This is so even if somebody writes a scope into the client's row without an operation."""
     row = add(cast).row
     client, _secret = client_of(cast)
     token = operations.issue_access_token(client, scopes=list(Scope)).row
@@ -377,7 +377,7 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
 
 
 def test_an_act_without_a_scope_is_done_with_no_token(cast: Cast) -> None:
-    """Tokens can't do a new act until its declaration has a scope."""
+    """Tokens can't do a new act before its declaration names a scope."""
     token = make(cast, "ines", scopes=in_order(Scope)).row
     actor = actor_of_token(token, door="api")
     assert "remove_witness" not in SCOPES

@@ -78,7 +78,7 @@ def test_an_access_request_names_1_to_20_resources(cast: Cast) -> None:
 
 
 def test_an_engineer_raises_20_access_requests_within_an_hour(cast: Cast, travel: Traveller) -> None:
-    """Withdrawn access requests count, too. Exactly an hour later, the first one no longer counts."""
+    """Access requests that were withdrawn count too. After exactly an hour, the first one no longer counts."""
     at, ticket = travel.freeze(), cast.ticket()
     for number in range(20):
         # At most ten can be pending, so each is withdrawn.

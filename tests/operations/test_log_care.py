@@ -1,4 +1,4 @@
-"""A damaged log and its recovery, and for how long a log is stored: who can act, what is recorded, and what stays."""
+"""Recovering a damaged log, and how long a log is stored: who can do it, what is recorded, and what stays."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def events(tenant: UUID) -> list[str]:
 
 
 def cut(tenant: UUID, size: int) -> None:
-    """Cut the log back to this size, as if an old backup had been restored."""
+    """Cut the log back to this size, as if somebody had restored an old backup."""
     key = uuid_sql(tenant)
     with transaction.atomic():
         meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s", key, size)
@@ -75,7 +75,7 @@ def cut(tenant: UUID, size: int) -> None:
 
 
 def damaged(cast: Cast) -> UUID:
-    """Return the id of Contoso's log, after it was signed, cut back and refused."""
+    """Return the id of Contoso's log, which was signed, then cut back, and is now refused by the signer."""
     cast.ticket()
     tasks.checkpoint()
     cast.opened()
@@ -127,7 +127,7 @@ def test_staff_close_a_damaged_log_and_it_continues_as_its_next_shard(cast: Cast
 def test_the_new_shard_begins_above_what_was_signed_without_the_outside_file(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """This is the situation of a web server without the file of heads. The alarm contains the data of the file."""
+    """This is the situation of a web server without the file of heads. The alarm has the data of that file."""
     tenant = damaged(cast)
     signed = heads.get(checkpoints.origin_of(tenant, 0))
     assert signed is not None
@@ -357,9 +357,9 @@ def prune(is_over: Callable[[], bool] = never_over) -> int:
 
 @pytest.fixture
 def old(cast: Cast, travel: Traveller) -> AccessRequest:
-    """Return a closed access request of Contoso from 40 days ago.
+    """Return an access request of Contoso that was closed 40 days ago.
 
-    All entries are signed, and entries are stored for 30 days.
+    All its entries are signed. Entries are stored for 30 days.
     """
     travel.freeze()
     row = cast.in_state("CLOSED")
@@ -420,7 +420,7 @@ def test_pages_and_mails_about_removed_entries_still_work(cast: Cast, old: Acces
 def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
     cast: Cast, old: AccessRequest, travel: Traveller, tmp_path: Path
 ) -> None:
-    """Verify the whole log after each of two removals. The second removal removes the entry about the first."""
+    """The customer verifies the whole log after each of two removals. The second removes the entry about the first."""
     tenant = cast.contoso.pk
     wanted = EvidenceScope(tenant_id=tenant, tenant_name="Contoso")
     for _ in range(2):
@@ -471,7 +471,7 @@ def test_entries_about_keys_stay_and_cause_no_work(cast: Cast, travel: Traveller
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
 def test_nothing_of_an_access_request_under_way_is_removed(cast: Cast, travel: Traveller, state: str) -> None:
-    """An access request is in progress for this time only if no worker runs. Its entries still stay."""
+    """An access request stays open for so long only if no worker runs. Its entries still stay."""
     travel.freeze()
     cast.in_state("CLOSED")
     waiting = cast.in_state(state)

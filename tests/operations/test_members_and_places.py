@@ -1,4 +1,4 @@
-"""Who can be an approver of a tenant, and where its content is: staff can't arrange either for themselves."""
+"""Who gets a role in a tenant, and where the tenant's content is. Staff can arrange neither for themselves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_nobody_is_given_a_role_that_a_tenant_does_not_have(cast: Cast, role: st
 
 @pytest.mark.parametrize("role", ["approver", "administrator"])
 def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: str) -> None:
-    """This is so even if all approvers and administrators are switched off."""
+    """This also holds if all approvers and administrators of the tenant are switched off."""
     cast.contoso.memberships.exclude(role="administrator").delete()
     for person in (cast.ada, cast.alan, cast.ines):
         person.is_active = False

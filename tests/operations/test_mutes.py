@@ -1,4 +1,4 @@
-"""Deny all pending access requests and mute: one act, which uses the table's transitions."""
+"""Denying all pending access requests and muting is one act, which uses the transitions of the table."""
 
 from __future__ import annotations
 

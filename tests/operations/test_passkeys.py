@@ -1,4 +1,4 @@
-"""Adding and removing passkeys: the log of each tenant gets the key and people get mails, or nothing is done."""
+"""Adding and removing a passkey: each tenant's log gets the key and people get mails, or nothing is done."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_interfaces_data_is_stored_with_the_passkey_or_not_at_all(
 
 
 def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
-    """A thief who added a passkey could sign in the owner's name from then on."""
+    """A thief who added a passkey could later sign in the owner's name."""
     row, device = enrolled(cast, "ada")
     device.key, device.credential_id = None, b"mine"
     answer = device.create(options_for(cast, "ada", CHALLENGE))
@@ -142,7 +142,7 @@ def test_invalid_passkeys_are_not_added(cast: Cast) -> None:
 
 
 def test_only_its_holder_removes_a_single_passkey(cast: Cast) -> None:
-    """The owner can remove a passkey once. Others can only reset all second factors together (see test_resets)."""
+    """Others can only reset all second factors of the owner together (test_resets)."""
     of_ada, of_pat = enrolled(cast, "ada")[0], enrolled(cast, "pat")[0]
     for name in ("frida", "finn", "priya", "pat"):
         with pytest.raises(errors.NotFound):

@@ -1,4 +1,4 @@
-"""Which new passwords are refused. The rules are the same for each way to set a password."""
+"""Which new passwords are refused. The rules are the same for all ways to set a password."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ def test_an_unreadable_list_does_not_prevent_a_new_password(
 
 
 def test_a_silent_service_is_not_asked_for_a_while(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form asks the service first.
+    """The form already asks the service for stolen passwords.
 
-    The act then holds locks that others need, so it must not wait for the service again.
+    The act then has locks that others need, so it must not wait for the service a second time.
     """
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
     calls: list[str] = []

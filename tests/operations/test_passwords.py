@@ -1,4 +1,4 @@
-"""A new password is set with an entry and mails, or not at all."""
+"""A new password is set together with an entry and mails, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel does with each part of a declaration, shown with test acts that do nothing."""
+"""What the kernel does with each part of a declaration. The test acts do nothing themselves."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ def test_a_requesters_act_is_for_the_engineer_who_raised_the_row(cast: Cast) -> 
 
 
 def test_nobody_counts_as_the_holder_of_a_row_without_one(cast: Cast) -> None:
-    """The system and a stranger have no account, and the row has no holder. Two missing values are not equal here."""
+    """The row has no holder, and the system and a stranger have no account.
+
+    Nothing must not count as equal to nothing.
+    """
     of_holder = replace(TRY, is_holders=True)
 
     def without_holder(current: Step, _row_id: object) -> Person:
@@ -170,7 +173,10 @@ def test_a_human_with_a_part_in_the_row_is_left_out(cast: Cast) -> None:
 
 
 def test_the_same_fields_judge_a_move_and_its_button(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ada approved. If who has decided may not close the window, Alan still may, and only he sees the button."""
+    """Ada approved, and then a person who has decided may no longer close the window.
+
+    Only Alan still sees the button.
+    """
     row = cast.opened().access_request
 
     def offered(name: str) -> list[str]:

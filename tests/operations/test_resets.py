@@ -1,4 +1,4 @@
-"""A lost second factor: the customer's administrator resets it. For the provider's people, a superuser does."""
+"""A lost second factor: the customer's administrator resets it. For people of the provider, a superuser does."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def reset(cast: Cast, whose: str, by: str, **changed: Any) -> Person:
 
 
 def has_all(cast: Cast, name: str) -> tuple[bool, int, int]:
-    """Return whether the person has an app, how many passkeys they have, and how many rows the library has of them."""
+    """Return whether the person has an app, how many passkeys they have, and how many rows in the library's table."""
     person = Person.objects.get(pk=cast.people[name].pk)
     keys = Passkey.objects.filter(person=person).live().count()
     return person.totp_set_up_at is not None, keys, Kept.objects.filter(user=person).count()
 
 
 def with_everything(cast: Cast, name: str) -> tuple[Authenticator, Any]:
-    """Give a person an app, a passkey and codes. Return the device, and a browser that signed in with the passkey."""
+    """Give a person an app, a passkey and recovery codes. Return the device, and a browser that signed in with it."""
     device, client = Authenticator(origin=ORIGIN), Client()
     assert added(signed_in(cast, name), device).status_code == 200
     assert signs_in(client, device).status_code == 302

@@ -1,4 +1,4 @@
-"""A signed approval is valid for one text, one person and one passkey. Any difference is refused and recorded."""
+"""A signed approval is valid for exactly one text, person and passkey. Everything else is refused and recorded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
 
 
 def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
-    """The signature is enough proof of who acts. Neither a session nor a password is checked."""
+    """The signature alone proves who acts. No session and no password are checked."""
     passkey, device = enrolled(cast, "ada")
     row = cast.confirmed()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
@@ -103,7 +103,10 @@ PROVIDER = "00000000-0000-0000-0000-000000000000"
 
 
 class Attempts:
-    """Tries a signature, and asserts that it is refused with this code and recorded, and that nothing else happens."""
+    """Tries signatures.
+
+    Asserts that each is refused and recorded with the right code, and that nothing else happens.
+    """
 
     def __init__(self, cast: Cast, row: AccessRequest, device: Authenticator) -> None:
         self.cast, self.row, self.device = cast, row, device
@@ -126,7 +129,7 @@ class Attempts:
         assert outbox_topics() == self.messages
 
     def assertion(self, text: str, **wrong: Any) -> operations.Signed:
-        """Return the response of a faulty device."""
+        """Return what a faulty device would sign. `wrong` has the fields of the device to change."""
         stored = {name: getattr(self.device, name) for name in wrong}
         for name, value in wrong.items():
             setattr(self.device, name, value)

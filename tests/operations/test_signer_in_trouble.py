@@ -1,6 +1,6 @@
-"""If the signer fails in any way, decisions, windows and accesses to content continue.
+"""However the signer fails, decisions, windows and accesses to content continue.
 
-Their entries wait for a signature.
+Their entries wait until they are signed.
 """
 
 from collections.abc import Callable

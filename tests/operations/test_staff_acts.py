@@ -1,4 +1,4 @@
-"""Acts of staff, tried by other people: the declaration refuses them, and the log has an entry about the attempt."""
+"""Other people try acts of staff: the declaration refuses them, and the log gets an entry about each attempt."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_SHOWN = {("resend_mail", "priya"), ("resend_mail", "pat")}
 
 
 def _rows() -> dict[str, list[Any]]:
-    """Return every row of the product except the log's rows."""
+    """Return all rows of the product, except those of the log."""
     models = apps.get_app_config("requests_app").get_models()
     return {model.__name__: list(model._base_manager.order_by("pk").values()) for model in models}
 
@@ -39,7 +39,7 @@ def _rows() -> dict[str, list[Any]]:
 def test_an_act_of_staff_by_somebody_else_is_refused_with_an_entry_and_changes_nothing(
     cast: Cast, name: str, who: str
 ) -> None:
-    """Mia is a member of a tenant, Priya an engineer, and Pat an approver of the provider."""
+    """Mia is a member of a tenant, Priya is an engineer, and Pat is an approver of the provider."""
     case, is_shown = CASES[name], (name, who) not in NOT_SHOWN
     row = case.prepare(cast)
     before, last = _rows(), AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0

@@ -1,4 +1,4 @@
-"""Changes by staff that weaken a customer need two humans, notice and a waiting time.
+"""Changes by staff that reduce a customer's protection need two humans, an announcement and a waiting time.
 
 Other changes need none of these.
 """
@@ -63,7 +63,7 @@ WAIT = dt.timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 @pytest.fixture
 def two(cast: Cast) -> Cast:
-    """Return the cast with a second member of staff who has been staff for a long time."""
+    """Return the cast with a second member of staff, who joined long ago."""
     cast.colleague()
     return cast
 
@@ -85,7 +85,7 @@ def renamed(cast: Cast, name: str = "Canteen menus") -> Resource:
 
 
 def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
-    """Move the clock to the time at which the change takes effect, and sweep."""
+    """Move the clock to the time at which a change takes effect, and sweep. Return the proposal."""
     row.refresh_from_db()
     assert row.effective_at is not None
     travel.to(row.effective_at)
@@ -95,7 +95,7 @@ def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
 
 
 def facts() -> dict[str, Any]:
-    """Return everything that these acts change."""
+    """Return everything that these acts can change."""
     people = Person.objects.get_queryset().order_by("pk")
     return {
         "services": list(Service.objects.order_by("pk").values_list("key", "name", "connector", "is_covered")),
@@ -109,7 +109,7 @@ def facts() -> dict[str, Any]:
 
 
 def _off(cast: Cast) -> None:
-    """Switch off Pat, an approver of the provider."""
+    """Switch off Pat, who is an approver of the provider."""
     Person.objects.filter(pk=cast.pat.pk).update(is_active=False)
 
 
@@ -240,7 +240,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
 
 
 def test_each_change_that_is_announced_is_tried_here(two: Cast) -> None:
-    """The declarations list these changes. Each must have an act in ACTS."""
+    """The declarations say which changes are announced. Each of them must have a case in ACTS."""
     found = set()
     for prepare, act in ACTS.values():
         here = transaction.savepoint()
@@ -313,8 +313,9 @@ def test_to_propose_takes_fresh_proof(two: Cast) -> None:
 
 @pytest.mark.parametrize("newcomer", ["proposer", "confirmer"])
 def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -> None:
-    """A newcomer, for example one whom the operator created, can't confirm, and nobody can confirm a newcomer's
-    proposal.
+    """A newcomer, for example one whom the operator created, can't confirm.
+
+    Nobody can confirm a newcomer's proposal.
     """
     travel.by(hours=1)
     Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses", name="New Test")
@@ -344,7 +345,7 @@ def test_staff_from_before_lockbox_can_confirm_immediately(cast: Cast, travel: A
 
 
 def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """Otherwise a member of staff could take over an account and confirm with it."""
+    """Otherwise a member of staff could take over another member's account, and confirm with it."""
     operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
     travel.by(hours=1)
     row = proposed(lambda: uncovered(two))
@@ -358,7 +359,7 @@ def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, tr
 
 
 def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """Another person could use the account next, with the same address."""
+    """Somebody else with the same address could use the account next."""
     sten, at = two.people["sten"], clock.now()
     row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="s", person=sten, linked_at=at)
     operations.unlink_identity(row.pk, actor=two.as_("stella"))
@@ -403,7 +404,7 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
 def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     two: Cast, travel: Any, swept: bool
 ) -> None:
-    """This is so even if no sweep ran before the change was due."""
+    """This is so even if no sweep has run before the change was due."""
     Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
@@ -613,7 +614,7 @@ def test_a_change_waits_for_affected_access_requests_under_way(two: Cast, travel
 def test_an_account_is_parted_only_after_what_its_other_account_did(
     two: Cast, travel: Any, other: str, parted: str
 ) -> None:
-    """Otherwise the account could decide on an access request that the other account raised or already approved."""
+    """Otherwise the account could decide on an access request that the other account raised or approved."""
     row = two.confirmed() if other == "pat" else two.submitted()
     Person.objects.filter(pk=two.people[parted].pk).update(human_id=two.people[other].human_id)
     change = proposed(lambda: operations.unlink_accounts(two.people[parted].pk, actor=two.as_("stella")))
@@ -632,7 +633,7 @@ def test_an_account_is_parted_only_after_what_its_other_account_did(
 
 
 def test_no_tenant_is_moved_to_a_plan_that_is_about_to_lose_lockbox(two: Cast, travel: Any) -> None:
-    """The tenant would lose Lockbox without notice and without a waiting time."""
+    """On that plan, the tenant would lose Lockbox without an announcement and without a waiting time."""
     stella, plan = two.as_("stella"), two.contoso.plan
     other = operations.save_plan(name="Pro", includes_lockbox=True, actor=stella)
     operations.change_tenant(two.fabrikam.pk, plan_id=other.pk, actor=stella)
@@ -757,7 +758,7 @@ def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) ->
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_due_change_gives_up_a_held_log_and_takes_effect_later(two: Cast, travel: Any) -> None:
-    """While the change waits for one log, it holds the locks of the other logs."""
+    """The change has locked the logs of other tenants, so it must not wait long for one more log."""
     row = proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     before = facts()

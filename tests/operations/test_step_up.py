@@ -1,4 +1,4 @@
-"""Changes of approvers and of rules need a confirmation by the actor within the last five minutes."""
+"""To change approvers or rules, the actor must have confirmed their identity within the last five minutes."""
 
 from __future__ import annotations
 

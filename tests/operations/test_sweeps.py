@@ -1,4 +1,4 @@
-"""What the system records and sends regularly: each thing once, also late after an outage, and never a decision."""
+"""What the system records and sends regularly: each thing once, even late after an outage, and never a decision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def announce(cast: Cast) -> int:
 
 
 def reminders() -> list[str]:
-    """Return the marks of the reminders, in order."""
+    """Return the marks of all reminders, in order."""
     messages = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
     return list(messages.values_list("mark", flat=True))
 
@@ -228,7 +228,7 @@ def test_a_sweep_takes_no_more_than_its_limit(cast: Cast, travel: Any) -> None:
 
 @pytest.fixture
 def ripe(cast: Cast, travel: Any) -> tuple[list[AccessRequest], list[AccessRequest]]:
-    """Return three windows past their end, and three access requests past their deadline."""
+    """Return three access requests whose window has ended, and three whose deadline has passed."""
     travel.freeze()
     windows = [cast.opened(window_for=3600).access_request for _ in range(3)]
     overdue = [cast.submitted() for _ in range(3)]
@@ -241,7 +241,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
-    """Make ending these rows fail with an error. Return a list of all rows that are tried."""
+    """Make the end of these rows fail. Return a list that collects the ids of all rows that are tried."""
     broken, plain, tried = {row.pk for row in rows}, _change.begin, []
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:
@@ -273,7 +273,7 @@ def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
 
 
 def test_batches_full_of_broken_rows_hide_no_good_row(cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed row is not in the next batch of the same run."""
+    """A row that failed is left out of the next batches of the same run."""
     windows, overdue = ripe
     monkeypatch.setattr(tasks, "BATCH", 1)
     break_on(monkeypatch, windows[0], overdue[0])

@@ -1,6 +1,6 @@
-"""The kernel checks every act in one order. If an act has two faults, the check that comes first answers.
+"""The kernel makes the checks of every act in the same order. If an act has two faults, the earlier check answers.
 
-Each test takes two consecutive checks, and an act that fails both.
+Each test is about two checks that follow each other, and does an act that fails both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOO_LONG = "x" * (limits.COMMENT_MAX + 1)
 
 
 def refused(call: Callable[[], Any]) -> DomainError:
-    """Return the refusal. Assert that nothing else happened, except perhaps an entry about the refusal."""
+    """Make the call, which must be refused, and return the refusal. Only an entry about the refusal may be written."""
     before = snapshot()
     with pytest.raises(DomainError) as found:
         call()
@@ -51,7 +51,7 @@ def test_the_scope_of_the_token_comes_before_the_row(cast: Cast) -> None:
 
 
 def test_the_row_comes_before_the_role(cast: Cast) -> None:
-    """A person without the role learns nothing about rows that they can't see."""
+    """A person without the role must learn nothing about rows that they can't see."""
     found = refused(lambda: operations.set_window_cap(cast.contoso.pk, seconds=3600, actor=cast.as_("frida")))
     assert type(found) is NotFound
 

@@ -1,5 +1,6 @@
-"""Two-person control, through any interface: one person proposes, another human confirms, and nothing changes
-before.
+"""Two-person control, through all interfaces: one person proposes a change, and another human confirms it.
+
+Nothing changes before that.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def state(cast: Cast) -> list[Any]:
 
 
 def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
-    """Return every change under two-person control, as a call of its operation."""
+    """Return every change that two-person control covers, as a call of its operation."""
     pk = cast.contoso.pk
     return {
         "give_role": lambda: operations.give_role(pk, cast.mia.pk, role="approver", actor=actor),
@@ -121,7 +122,7 @@ def test_one_human_proposes_and_only_another_confirms(two: Cast, act: str) -> No
 
 
 def test_every_proposal_needs_fresh_proof(two: Cast) -> None:
-    """Somebody who finds an open session can't send a proposal to the second person, and nobody gets a message."""
+    """Somebody who finds an open session can't send a proposal to the second person. Nobody gets a message."""
     enrolled(two, "alan")
     away, ines = two.stranger(), two.as_("ines", fresh=False)
     Membership.objects.create(tenant=two.contoso, person=away, role="deputy", given_at=two.contoso.created_at)
@@ -138,9 +139,9 @@ def test_every_proposal_needs_fresh_proof(two: Cast) -> None:
 
 
 def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], str]]:
-    """Return changes of what is connected to the tenant.
+    """Return changes of the tenant's webhooks, clients, witnesses and single sign-on, by the name of the act.
 
-    Each has a function that reads the result, and the proposal's text.
+    Each has the call, a function that reads the result, and the text of the proposal.
     """
     pk = cast.contoso.pk
     hook = operations.add_webhook(pk, url="https://hooks.contoso.example/p4th", events=["*"], actor=actor).webhook
@@ -217,7 +218,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
 
 
 def test_connections_are_changed_only_by_two_people(two: Cast) -> None:
-    """The changes run one after the other. Neither a secret nor the path of an address gets into the log."""
+    """The changes are made one after the other. The log gets neither a secret nor the path of a URL."""
     for name, (act, made, text) in wired(two, two.as_("ines")).items():
         before = made()
         row = proposed(act)

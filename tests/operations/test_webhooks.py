@@ -1,4 +1,4 @@
-"""Webhooks: who can change them, what is refused, and the entries in the log."""
+"""Webhooks: who can change them, what is refused, and what the log records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def snapshot() -> list[Any]:
 
 
 def _on(name: str) -> Callable[[Webhook, Any], Any]:
-    """Return the act of a case, on this webhook or on the newest message to it."""
+    """Return a function that does this act on a webhook or on its newest message, taken from the cases."""
     is_about_message = acts.ACTS[name].noun is Noun.MESSAGE
 
     def act(webhook: Webhook, actor: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A decision by a client or a deputy is marked as such wherever it is shown."""
+"""A decision by a client or by a deputy is marked as such everywhere."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_entry_names_the_approver_of_a_deputy_with_their_id(cast: Cast) -> N
 
 
 def test_of_several_who_are_away_all_are_named(cast: Cast) -> None:
-    """The log does not record for which approver the deputy acted, so no text says it."""
+    """Nobody can know for which approver the deputy acted, so all who were away are named."""
     row = decided(cast, by_deputy(cast, "ada", "alan"))
     detail = json.loads(bytes(entry_of(row).canonical))["detail"]
     assert detail["deputy_for"] == "Ada Test, Alan Test"

@@ -1,4 +1,4 @@
-"""Witnesses, and the rule that windows open only with a recent cosignature: who can set it, and what it stops."""
+"""Witnesses, and the rule that a window opens only with a recent cosignature: who can set it, and what it stops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def collect(small: SmallWitness) -> None:
 
 
 def bind(cast: Cast, small: SmallWitness, tenant: str = "contoso", by: str = "ines", hours: int = 6) -> None:
-    """Register a witness, collect its cosignature, and set the rule."""
+    """Register a witness for the tenant, let it cosign, and set the rule."""
     register(cast, small, tenant, by)
     sign(cast.tenants[tenant].pk)
     collect(small)
@@ -242,7 +242,7 @@ def test_a_window_opens_only_while_the_last_cosignature_is_recent_enough(cast: C
 
 
 def _refused_to_open(cast: Cast, row: AccessRequest, *words: str) -> None:
-    """Assert that the approval is refused with these words, and that nothing else happens."""
+    """Approve, and assert that the refusal has these words, and that nothing else happens."""
     before = (OutboxMessage.objects.count(), Grant.objects.count(), Decision.objects.count())
     entries = len(events_in(cast.contoso))
     with pytest.raises(LogNotCosigned) as refusal:
