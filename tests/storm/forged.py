@@ -1,4 +1,4 @@
-"""Logs and journals as a storm reads them, written by hand. So a test can make one thing wrong."""
+"""Logs and journals in the form that a storm reads. They are written by hand, so that a test can make a part wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def at(seconds: float) -> str:
 
 
 def entry(event: str, who: str, seconds: float, **detail: Any) -> dict[str, Any]:
-    """Return an entry. It gets its number in `log`."""
+    """Return a log entry. `log` gives it its number."""
     side = SIDES.get(who, "system")
     is_about_ticket = event.startswith("ticket.")
     subject = detail.pop("subject", TICKET if is_about_ticket else GRANT if event.startswith("content.") else ASKED)
@@ -33,7 +33,7 @@ def entry(event: str, who: str, seconds: float, **detail: Any) -> dict[str, Any]
 
 
 def life() -> list[dict[str, Any]]:
-    """Return the entries of a correct access request, from its ticket to the end of its window."""
+    """Return the entries of one correct access request, from its ticket to the end of its window."""
     closes = at(50)
     return [
         entry("ticket.opened", "mia", 0, title="K000001Q"),
@@ -49,7 +49,7 @@ def life() -> list[dict[str, Any]]:
 
 
 def log(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines of an export of these entries."""
+    """Return these entries as the lines of an export."""
     lines = []
     for number, each in enumerate(copy.deepcopy(entries)):
         each["seq"] = number

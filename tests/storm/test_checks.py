@@ -1,4 +1,4 @@
-"""Each invariant of the storm finds its fault in a forged journal or log, and finds nothing without the fault."""
+"""Each invariant of the storm finds its fault in a forged log or journal, and finds nothing if there is no fault."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_looks_are_counted_by_window_and_item() -> None:
 
 
 def test_an_access_that_was_recorded_and_refused_is_no_wrong_answer() -> None:
-    """The entry comes first. If the window closes before the page is made, the page shows nothing."""
+    """The entry is written first. If the window closes before the page is made, the page shows no content."""
     look = act(REFUSED, event="content.opened", mark=f"{forged.ASKED} 7.mail")
     assert checks.once([look], found_in(life())) == []
 
@@ -181,7 +181,7 @@ def test_each_checkpoint_is_one_of_the_log() -> None:
 
 
 def test_the_tree_is_that_of_rfc_6962() -> None:
-    """The eight inputs of Certificate Transparency's tests."""
+    """The eight test vectors of Certificate Transparency."""
     inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
     leaves = [hashlib.sha256(b"\0" + bytes.fromhex(each)).digest() for each in inputs]
     assert tree.root(leaves).hex().startswith("5dc9da79")

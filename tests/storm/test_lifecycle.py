@@ -1,6 +1,6 @@
-"""The storm checks a log with its own copy of the life cycle, and finds each kind of fault.
+"""The storm checks a log against its own copy of the life cycle, and finds each kind of fault.
 
-It shares no code with the product.
+This copy shares no code with the product.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def test_without_lockbox_the_provider_alone_opens() -> None:
 
 
 def test_the_storms_table_and_the_products_have_the_same_moves() -> None:
-    """The table exists twice by design. A change of one table must also be made in the other."""
+    """The table exists twice on purpose. Somebody who changes it here must also change it there."""
     for ours, products in ((ACCESS_REQUEST, TRANSITIONS), (TICKET, TICKET_TRANSITIONS)):
         theirs = {str(row.event): (set(row.sources), set(row.targets)) for row in products.values()}
         assert {event: (set(sources), set(targets)) for event, (sources, targets, _who) in ours.items()} == theirs

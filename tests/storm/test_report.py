@@ -1,6 +1,4 @@
-"""The numbers of a storm: when acts succeed again, how many calls had an expected response, and what a seed
-determines.
-"""
+"""The numbers in a storm's report: when acts succeed again, and how many calls got an expected response."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ def test_recovery_counts_acts_that_were_begun_after_the_fault() -> None:
 
 
 def test_a_fault_without_recovery_is_in_the_table() -> None:
-    """If the storm ended before acts could succeed again, the fault is not in the table."""
+    """A fault is left out only if the storm ended before the time limit for its recovery."""
     found = report.numbers(storm.Result(7, 60, "sqlite", [], [fault(5, 10), fault(57, 59)], [], begun=0, ended=60))
     assert found["recoveries"] == {"kill one web worker": [float("inf")]}
     read = json.loads(json.dumps(found))
