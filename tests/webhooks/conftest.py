@@ -1,4 +1,4 @@
-"""Receivers on loopback, which has private addresses."""
+"""Receivers on loopback. The tests allow loopback, which is a private address."""
 
 from __future__ import annotations
 

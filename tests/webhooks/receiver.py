@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback. It stores the messages, and answers as the test sets it."""
+"""A receiver of webhooks on loopback. It stores all messages, and answers as the test tells it to."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class Got:
 
 
 class Receiver:
-    """`say` returns the response to each message. `tried` has all messages, `got` those with a successful response."""
+    """`say` returns the response to a message.
+
+    `tried` has all messages, and `got` has those with a successful response.
+    """
 
     def __init__(self) -> None:
         receiver = self
@@ -82,14 +85,14 @@ class Receiver:
 def add(
     cast: Cast, receiver: Receiver, tenant: str | None = "contoso", by: str = "", events: tuple[str, ...] = ("*",)
 ) -> operations.Issued:
-    """Add a webhook: of a tenant as its administrator, or of the provider as staff."""
+    """Add a webhook for a tenant as its administrator, or for the provider (tenant None) as staff."""
     by = by or {"contoso": "ines", "fabrikam": "finn", None: "stella"}[tenant]
     pk = cast.tenants[tenant].pk if tenant else None
     return operations.add_webhook(pk, url=receiver.url, events=events, actor=cast.as_(by))
 
 
 def verified(issued: operations.Issued, got: Got) -> Any:
-    """Verify a message with the standard's library."""
+    """Verify a message with the library of the standard. Return its content."""
     return Verifier(issued.keys.whsec).verify(got.body, got.headers)
 
 

@@ -1,4 +1,4 @@
-"""From an entry of the log to a receiver: each message once by its id, in order, and no receiver delays another."""
+"""From a log entry to a receiver: each message arrives once and in order, and no receiver delays another."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deliver() -> int:
-    """Drain until no more messages are due at this time."""
+    """Drain until no more messages are due now. Return how many attempts were made."""
     done = 0
     while found := delivery.drain():
         done += found
@@ -382,7 +382,7 @@ def test_each_message_to_a_dead_receiver_has_its_own_schedule(cast: Cast, receiv
 
 
 def put(webhook: Webhook, many: int, *, event: str = "ticket.opened", about: str = "") -> None:
-    """Write messages as the dispatcher does, without entries."""
+    """Write messages to a webhook as the dispatcher does, but without log entries."""
     at = clock.now()
     OutboxMessage.objects.bulk_create(
         OutboxMessage(
@@ -554,7 +554,7 @@ def test_a_hanging_receiver_delays_nobody_else(
     holding: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
-        """Wait until all other messages have arrived, in this test without a limit."""
+        """Answer only when all messages to the other receiver have arrived."""
         ended.wait(120)
         by_then.append(len(arrived))
         return 500, ""
@@ -620,7 +620,7 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drain's lease has ended, and the drain continues beside the next one, as after a killed worker."""
+    """All drains believe that they have the turn, as after the lease of a worker that was thought dead has ended."""
     from tests.cast import gather
 
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
@@ -840,7 +840,7 @@ def test_a_name_that_now_has_a_private_address_is_not_connected_to(
 def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or_checked_by(
     cast: Cast, receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
-    """The path of the address and the keys are as secret as passwords."""
+    """The path of a webhook's URL and its keys are as secret as passwords."""
     issued = add(cast, receiver)
     for status in (500, 410):
         receiver.answer(status)
@@ -873,7 +873,7 @@ def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or
 
 
 class Killed(BaseException):
-    """Raised instead of a SIGKILL. No code catches it."""
+    """Raised in place of a SIGKILL. No code of the product catches it."""
 
 
 def test_killed_between_sending_and_marking_it_is_sent_again_under_the_same_id(

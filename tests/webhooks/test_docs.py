@@ -1,4 +1,4 @@
-"""The document for integrators contains every event and the code's numbers, and its code works."""
+"""The document for integrators lists every event, has the numbers of the code, and its examples work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures exactly as in the standard, and keys that only this installation can read."""
+"""Signatures are exactly as the standard says, and only this installation can read the keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sent(keys: list[Keys], body: bytes = BODY) -> dict[str, str]:
 
 
 def is_v1a(whpk: str, found: dict[str, str], body: bytes) -> bool:
-    """Return whether one of the `v1a` signatures is good, checked as the standard tells a receiver."""
+    """Return whether a `v1a` signature of a message is valid, checked in the way that the standard describes."""
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(whpk.removeprefix("whpk_")))
     signed = f"{found['webhook-id']}.{found['webhook-timestamp']}.".encode() + body
     for each in found["webhook-signature"].split(" "):
