@@ -1,4 +1,4 @@
-"""The demo world in the test language, in which every word that was marked for translation is disguised."""
+"""The demo world in the test language, which disguises every text that is marked for translation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def in_the_database() -> Iterator[str]:
 
 
 def on_disk() -> Iterator[str]:
-    """Yield names of documents and folders, and the listed fields of each message."""
+    """Yield texts of the demo's content: names of documents and folders, and the fields of messages in lists."""
     root = Path(project.CONTENT_ROOT)
     for path in root.rglob("*"):
         yield path.name
@@ -68,7 +68,7 @@ def on_disk() -> Iterator[str]:
 
 
 def by_programs() -> Iterator[str]:
-    """Yield names in code and settings, which are the same in every language."""
+    """Yield names from code and settings, which are the same in every language."""
     yield from registry.KINDS
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))

@@ -1,4 +1,4 @@
-"""Every page that a person can reach by links, without a browser."""
+"""Visits every page that a person can reach through links, without a browser."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ INVITED = "invited@contoso.example"
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Roll back everything inside the block, because a form without required input would really act."""
+    """Roll back everything inside the block: a form without required fields would really act."""
     block = transaction.atomic()
     # Mark the block as a test's transaction, because durable transactions may only be inside such a block.
     block._from_testcase = True  # type: ignore[attr-defined]  # Django's TestCase sets it
@@ -66,7 +66,7 @@ def undone() -> Iterator[None]:
 
 
 def addresses(login: str) -> tuple[str, ...]:
-    """Return the addresses at which a person starts: the home page, and pages without a link from it."""
+    """Return the URLs at which a person begins: the home page, and pages that no link of it leads to."""
     if not login:
         invited = Invitation.objects.filter(email=INVITED).first()
         links = ([link_secrets.of(invited.pk, invited.sends)] if invited else []) + ["no-secret"]
@@ -100,7 +100,7 @@ def addresses(login: str) -> tuple[str, ...]:
 
 
 def add_witnesses() -> None:
-    """Add a tenant's witnesses, one in each state. The demo world has none, because no server would answer."""
+    """Add witnesses of a tenant, one in each state. The demo world has none, because no server would answer it."""
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name, problem in (("new", ""), ("away", "timeout"), ("forked", "longer 1200")):
         vkey = SmallWitness(f"{name}.witness.example").vkey
@@ -109,9 +109,9 @@ def add_witnesses() -> None:
 
 
 def add_webhooks() -> None:
-    """Add webhooks that are on, failing and off, with deliveries.
+    """Add webhooks in three states (on, failing, off), with deliveries.
 
-    The demo world has none, because no server would answer.
+    The demo world has none, because no server would answer it.
     """
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name in ("on", "failing", "off"):
@@ -133,7 +133,7 @@ def add_webhooks() -> None:
 
 
 def add_callers() -> None:
-    """Add clients (one decides for an approver), tokens and an invitation, which the demo world does not have."""
+    """Add clients, tokens and an invitation, which the demo world does not have. One client decides for an approver."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
     actor = actor_of(ines, door="pages", stepped_up_at=clock.now())
@@ -155,7 +155,7 @@ def add_callers() -> None:
 
 
 def add_passkeys() -> None:
-    """Add a passkey, which needs a device."""
+    """Add a passkey. The demo world has none, because it has no device."""
     frida, challenge = _named("frida.olsen"), bytes(32)
     options = webauthn.registration_options(
         party=webauthn.own_party(), user_id=frida.pk.bytes, email=frida.email, name=frida.name, challenge=challenge
@@ -171,7 +171,7 @@ def _named(login: str) -> Person:
 
 @dataclass(frozen=True)
 class Visited:
-    """One page as one person sees it."""
+    """A page as one person sees it."""
 
     login: str
     route: str
@@ -182,13 +182,13 @@ class Visited:
 
 
 def links(reading: Reading, base: str) -> list[str]:
-    """Return the addresses of this site to which a page links."""
+    """Return the URLs of this site that a page links to."""
     found = [urljoin(base, link).partition("#")[0] for link in reading.links]
     return [link for link in found if urlsplit(link).netloc in ("", "testserver")]
 
 
 def route_of(address: str) -> str:
-    """Return the route's name with the keys of its query: a filtered list is a different kind of page."""
+    """Return the name of a URL's route with the keys of its query: a filtered list counts as another kind of page."""
     parts = urlsplit(address)
     try:
         match = resolve(parts.path)
@@ -202,10 +202,10 @@ def route_of(address: str) -> str:
 def crawl(
     login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE, opened: Counter[str] | None = None
 ) -> Iterator[Visited]:
-    """Follow all links from the first pages, as this person.
+    """As one person, follow all links, beginning at the pages in `first`.
 
-    Open at most `per_route` pages of each kind. Several people can share the count `opened`. Each of them still opens
-    one page of each kind, because it may look different with their roles.
+    At most `per_route` pages of each kind are opened. Several people can share the count `opened`, but each of them
+    opens at least one page of each kind, because the page may look different with their roles.
     """
     client = Client()
     if login:

@@ -1,4 +1,4 @@
-"""Refusals of forms that are sent empty or with invalid values."""
+"""Sends forms empty or with invalid values, and returns the refusals."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def forms(page: Visited) -> list[Form]:
 
 
 def kind_of(page: Visited, form: Form) -> str:
-    """Return the form's route and fields, which are the same for other rows."""
+    """Return the form's route and the names of its fields. They are the same for all rows."""
     return f"{route_of(urljoin(page.address, form.action))} {form.typed}"
 
 
 class Sender:
-    """Sends forms as one person. Each one is rolled back, and the browser has the cookies from before."""
+    """Sends forms as one person. Each form is rolled back afterwards, and the browser gets its old cookies back."""
 
     def __init__(self, login: str) -> None:
         self._client = Client()
@@ -41,7 +41,7 @@ class Sender:
         self._cookies = self._client.cookies.output(header="")
 
     def refusals(self, page: Visited, form: Form) -> Iterator[Any]:
-        """Yield the refusals of this form, sent empty and with invalid values."""
+        """Send the form empty, and then with invalid values. Yield the refusals."""
         for values in ({}, dict.fromkeys(form.typed, UNFIT)):
             with undone():
                 answer = self._send(page, form, values)
@@ -50,7 +50,7 @@ class Sender:
                 yield answer
 
     def too_many(self, page: Visited, form: Form) -> Any:
-        """Return the refusal of a download while as many as are allowed are running."""
+        """Start as many downloads as the person can have, and return the refusal of one more."""
         with undone():
             running = [self._send(page, form, {}) for _ in range(MOST_PER_PERSON)]
             refused = self._send(page, form, {})
@@ -66,6 +66,6 @@ class Sender:
 
 
 def _read(answer: Any) -> None:
-    """Read a download to its end. Otherwise it would keep one of the person's slots."""
+    """Read a download to its end. An unfinished download counts towards the person's limit."""
     if answer.streaming:
         answer.getvalue()

@@ -1,4 +1,4 @@
-"""Find the product's words that were not marked for translation. Marked words are disguised, and other text is data."""
+"""Finds words of the product that are not marked for translation. Marked words are disguised; other text is data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Words = tuple[str, ...]
 
 @dataclass
 class Form:
-    """A form of a page, with the data that its first button sends."""
+    """A form of a page, with the data that a click on its first button sends."""
 
     action: str
     method: str
@@ -58,9 +58,9 @@ FILLED_IN = frozenset({"text", "search", "email", "password", "date", "number", 
 
 
 class Reading(HTMLParser):
-    """Collects what the walk needs from a page: texts, links and forms.
+    """Collects from a page what the crawl needs: texts, links and forms.
 
-    The texts are those that a person sees or hears, without the text of messages and records.
+    The texts are all that a person sees or hears, except the texts of messages and records.
     """
 
     FOREIGN = frozenset({"letter-text", "letter-html", "digest-value"})
@@ -140,7 +140,7 @@ def words_of(text: str) -> Words:
 
 
 class World:
-    """The texts that are data, indexed by their words."""
+    """The texts of the demo world, which are data. They are indexed by their words."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._starting: dict[str, set[Words]] = defaultdict(set)
@@ -153,7 +153,7 @@ class World:
         self._known: dict[str, list[str]] = {}
 
     def raw(self, texts: Iterable[str]) -> Iterator[str]:
-        """Yield the product's words that were not disguised, each with its place."""
+        """Yield the words that are neither disguised nor data, each with the text around it."""
         for text in texts:
             text = " ".join(text.split())
             if text not in self._known:
@@ -173,7 +173,7 @@ class World:
         return [f"{' '.join(found)!r} in {text[:160]!r}"] if found else []
 
     def _data_at(self, words: Words, at: int) -> int:
-        """Return how many words from here are data: a whole text of the world, or a part of one."""
+        """Return how many words from `at` on are data: a whole text of the world, or a long enough part of a text."""
         whole = max(
             (len(known) for known in self._starting.get(words[at], ()) if words[at : at + len(known)] == known),
             default=0,
@@ -184,7 +184,7 @@ class World:
         return max(whole, length + PIECE - 1 if length else 0)
 
     def _excuse_cut_end(self, text: str, words: Words, suspects: list[bool]) -> None:
-        """Excuse the last word of a shortened text if it is the beginning of a word of the world."""
+        """Accept the last word of a shortened text, if it is the beginning of a word in the world's texts."""
         if len(words) < PIECE or not text.rstrip("”\"' ").endswith("…") or not suspects[-1]:
             return
         before = words[-PIECE:-1]

@@ -1,4 +1,4 @@
-"""In mails, every word of the product is marked for translation, in the subject and in both parts."""
+"""In the subject and in both parts of mails, every word of the product is marked for translation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.words.reading import World, spoken
 
 
 def tell_the_rest() -> None:
-    """Cause the mails that the demo world does not have: a recorded ticket, a reminder, a window about to close."""
+    """Cause mails that the demo world does not cause: a recorded ticket, a reminder, a window that closes soon."""
     contoso = Tenant.objects.get(slug="contoso")
     report = operations.Report(
         tenant_id=contoso.pk,
@@ -100,7 +100,7 @@ def tell_the_rest() -> None:
 
 
 def tell_of_people(contoso: Tenant) -> None:
-    """Cause mails about an invitation, a recovery, a deputy, and a change that needs a second person."""
+    """Cause mails about an invitation, a recovery, a deputy, and a change that a second person must confirm."""
     ines, at = as_("ines.vogel", fresh=True), clock.now()
     operations.invite_person(contoso.pk, email="new@contoso.example", role="member", actor=ines)
     operations.ask_for_reset(email=as_("otto.brandt").email, actor=Actor.stranger(door="pages"))
@@ -127,12 +127,12 @@ def tell_of_people(contoso: Tenant) -> None:
 
 
 def paragraphs(text: str) -> list[str]:
-    """Return the paragraphs of the text part with their lines joined, without the marks of quotations."""
+    """Return the paragraphs of a mail's text, each on one line and without marks of quotation."""
     return [" ".join(line.lstrip("> ") for line in part.split("\n")) for part in text.split("\n\n")]
 
 
 def of_several(at: dt.datetime) -> list[dict[str, Any]]:
-    """Return the mail about several access requests, for each topic, to a person and to a notification address."""
+    """Return mails about several access requests: for each topic, to a person and to a notification address."""
     question = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
     one, *others = question.filter(person__isnull=False)
     mails = []

@@ -1,4 +1,4 @@
-"""On pages and in refusals of forms, every word of the product is marked for translation."""
+"""On all pages, and in the refusals of forms, every word of the product is marked for translation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMS_OF = 2
 
 
 class Walk:
-    """What one group has opened and sent, and the raw words that it found, by person."""
+    """What one group of people has opened and sent, and the words that were not marked, by person."""
 
     def __init__(self, world: World, found: dict[tuple[str, str], str]) -> None:
         self._world, self._found = world, found
@@ -48,7 +48,7 @@ class Walk:
                 self.look(login, read(sender.too_many(page, form).content.decode()), f"{page.route} 429")
 
     def _forms_of(self, pages: list[Visited]) -> Iterator[tuple[Visited, Form]]:
-        """Yield the forms to send: each kind at least once for each person."""
+        """Yield the forms to send. Each person sends each kind of form at least once."""
         by_this_person = set[str]()
         for page in pages:
             for form in forms(page):
@@ -62,7 +62,7 @@ class Walk:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_word_on_every_page_and_of_every_refusal_is_marked(world: World) -> None:
-    """What a person's visit wrote is rolled back before the next person."""
+    """What one person's visit has written is rolled back before the next person's visit."""
     found: dict[tuple[str, str], str] = {}
     for group, logins in GROUPS.items():
         walk = Walk(world, found)

@@ -1,4 +1,4 @@
-"""The linter finds each word that must not be used, in each kind of text, and reports nothing in correct text."""
+"""The linter finds each word that must not be used, in each kind of text. It reports nothing in a correct text."""
 
 from __future__ import annotations
 

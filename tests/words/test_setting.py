@@ -1,4 +1,4 @@
-"""The setting that shows the test language to a person who looks for words that are not marked."""
+"""The setting that shows the test language to somebody who looks for words that are not marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no crawl can reach: every branch of every template, and the catalogue for translators."""
+"""Finds what no crawl reaches: words in all branches of all templates, and the catalogue for translators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARKED = {"blocktranslate": "endblocktranslate", "block page_class": "endblock"
 
 
 def raw_in(template: str) -> list[str]:
-    """Return the words of a template that are not marked for translation."""
+    """Return the words in a template that are not marked for translation."""
     pieces, until = [], ""
     for token in Lexer(template).tokenize():
         words = token.contents.split() if token.token_type is TokenType.BLOCK else [""]
@@ -41,7 +41,7 @@ def raw_in(template: str) -> list[str]:
 
 
 def offenders(check: Callable[[str], list[str]]) -> dict[str, list[str]]:
-    """Return what a check finds in the templates, by template."""
+    """Run a check on each template. Return what it finds, by template."""
     assert len(TEMPLATES) > 200
     return {name: found for name, template in TEMPLATES.items() if (found := check(template))}
 
@@ -79,9 +79,7 @@ def test_the_reader_tells_words_from_data() -> None:
 
 
 def unbound_in(template: str) -> list[str]:
-    """Return values that `blocktranslate` would show as nothing: it accepts only plain names, without a dot or
-    filter.
-    """
+    """Return the values that `blocktranslate` would leave out. It accepts only names without a dot or a filter."""
     found, is_inside = [], False
     for token in Lexer(template).tokenize():
         if token.token_type is TokenType.BLOCK:
@@ -109,7 +107,10 @@ def test_a_value_that_would_render_as_nothing_is_found(template: str, found: lis
 
 
 def unfilled_in(template: str) -> list[str]:
-    """Return texts with a value inside `translate`, which fills in no values: a person would read the braces."""
+    """Return the texts with a value inside `translate`.
+
+    A reader would see the braces, because `translate` fills in nothing.
+    """
     blocks = [token.contents for token in Lexer(template).tokenize() if token.token_type is TokenType.BLOCK]
     return [block for block in blocks if block.split()[0] in ("translate", "trans") and "{{" in block]
 
