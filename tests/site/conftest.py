@@ -1,4 +1,4 @@
-"""Two people who sign in: an approver, and a person without that role."""
+"""Two people for the tests of the sign-in: an approver, and a person without this role."""
 
 import pytest
 from django.test import Client
@@ -35,7 +35,7 @@ def member(tenant: Tenant) -> Person:
 
 
 def signed_in(person: Person) -> Client:
-    """Sign in through the page, as a browser does."""
+    """Sign in on the page, as a browser does. Return the browser."""
     client = Client()
     answer = sign_in(person, PASSWORD, client=client)
     assert answer.status_code == 302, answer.content

@@ -1,4 +1,4 @@
-"""The application of tests/site/test_served_alike.py, which a server can run with WSGI or with the bridge."""
+"""An application for tests/site/test_served_alike.py. A server can run it with WSGI or with the bridge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from lockbox_site.serving.handler import Handler  # noqa: E402
 
 
 class Echo(Handler):
-    """Answers with the request that it got, or as the path says. No middleware and no database is involved."""
+    """Answers with the request that it got, or in the way that the path asks for.
+
+    It uses no middleware and no database.
+    """
 
     def load_middleware(self, is_async: bool = False) -> None:
         pass

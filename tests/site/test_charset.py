@@ -1,4 +1,4 @@
-"""Every interface refuses a request in another encoding than UTF-8, before any code reads the body."""
+"""Every interface refuses a body in another encoding than UTF-8, before any code reads the body."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MESSAGE = '--x\r\nContent-Disposition: form-data; name="theme"\r\n\r\n+AGE-dark\
 
 
 class Door:
-    """Calls the product's handler, as the web server does."""
+    """Calls the product's handler in the way in which the web server does."""
 
     def __init__(self, cookies: str = "", token: str = "") -> None:
         self.headers = {"cookie": cookies, "authorization": f"Bearer {token}"} if cookies or token else {}

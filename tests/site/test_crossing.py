@@ -1,4 +1,4 @@
-"""Requests that another site makes a browser send. The headers of Fetch Metadata show them."""
+"""Requests that another site makes a browser send. They are recognised by the headers of Fetch Metadata."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def test_the_pages_themselves_a_typed_address_and_an_old_browser_pass(cast: Cast
 
 
 def test_a_link_from_another_site_gets_a_page_that_reloads_the_address(cast: Cast) -> None:
-    """From another site, the browser sends no cookies.
+    """The browser sends no cookies with a request that begins on another site.
 
-    So the response is a small page that requests the same address again from this site.
+    So the answer is a small page, which requests the same address again from this site.
     """
     for address in ("/", "/access-requests/?state=any&x=%22", "/accounts/password/reset/key/a-b/"):
         answer = Client().get(address, headers=sent("cross-site"))
@@ -105,7 +105,7 @@ def test_the_step_leads_to_no_other_site_and_writes_nothing_into_the_page(addres
 
 
 def test_a_browser_that_sends_its_cookies_anyway_gets_the_page(cast: Cast) -> None:
-    """A link from a host of the same site sends them, and so does a session from before cookies became strict."""
+    """A browser does this if the link is on a host of the same site, or if its cookies are older and not yet strict."""
     for site in ("same-site", "cross-site"):
         answer = signed_in(cast, "ada").get("/", headers=sent(site))
         assert answer.status_code == 200
@@ -113,7 +113,7 @@ def test_a_browser_that_sends_its_cookies_anyway_gets_the_page(cast: Cast) -> No
 
 
 def test_no_other_sites_link_makes_somebody_look_at_content(cast: Cast) -> None:
-    """An access is recorded, so with such a link a stranger could write an engineer's access into the log."""
+    """With such a link, a stranger could make an engineer's browser record an access in the log."""
     grant = cast.opened()
     resource = grant.access_request.scope.get().resource
     place = [grant.pk, resource.pk]

@@ -1,4 +1,4 @@
-"""The product does not start with a setting that could be misread."""
+"""The product does not start with a setting that could be misunderstood."""
 
 import multiprocessing
 import stat

@@ -1,4 +1,4 @@
-"""What tests/conftest.py guarantees to all other tests."""
+"""What tests/conftest.py guarantees to all tests."""
 
 import datetime as dt
 import socket
@@ -93,7 +93,7 @@ def test_the_real_clock_is_the_databases(travel: Traveller) -> None:
 @pytest.mark.dialect
 @pytest.mark.django_db
 def test_a_test_cannot_delete_an_entry() -> None:
-    """Only `ground.empty` disables the triggers."""
+    """Only `ground.empty` can switch the triggers off."""
     an_entry()
     with pytest.raises(DatabaseError), transaction.atomic():
         delete_all()

@@ -1,4 +1,4 @@
-"""Passwords are hashed by few threads, few more wait, and an attempt that is turned away is not counted."""
+"""Few threads hash passwords, and few more wait for their turn. An attempt that is turned away is not counted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HASHERS = ["requests_app.platform.hashing.Argon2PasswordHasher", "requests_app.p
 
 @pytest.fixture
 def gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """Return the limit of a web process with 16 threads on a small machine."""
+    """Return the gate of a web process with 16 threads on a small machine."""
     settings.PASSWORD_HASHERS = HASHERS
     monkeypatch.setattr(hashing, "_gate", Gate(at_once=1, most=4))
     assert hashing._gate is not None
@@ -45,7 +45,7 @@ def gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @contextmanager
 def full(gate: Gate) -> Iterator[None]:
-    """Take all places with four other threads, and do not release them."""
+    """Occupy all places of the gate with four other threads, and do not release them."""
     over, ready = threading.Event(), threading.Barrier(5)
 
     def hold() -> None:
@@ -65,7 +65,7 @@ def full(gate: Gate) -> Iterator[None]:
 
 @contextmanager
 def stuck(gate: Gate) -> Iterator[None]:
-    """Leave places free, but block the thread that hashes."""
+    """Block the thread that hashes, but leave places of the gate free."""
     over = threading.Event()
     gate._pool.submit(over.wait)
     yield
@@ -155,7 +155,7 @@ def test_without_a_limit_everybody_waits(settings: Settings) -> None:
 def test_a_person_turned_away_at_the_sign_in_has_not_used_a_try(
     gate: Gate, approver: Person, member: Person, busy: Any
 ) -> None:
-    """The response is the same for an unknown address, and the next try counts as the first one."""
+    """An unknown address gets the same answer. The next try counts as the first one."""
     member.set_password(PASSWORD)
     member.save()
     client = Client()

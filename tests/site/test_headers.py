@@ -1,4 +1,4 @@
-"""The headers that a browser gets with every response, through every interface."""
+"""The headers that every response of every interface has for the browser."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def policy_of(answer: Any) -> dict[str, str]:
 
 
 def faults_of(answer: Any) -> list[str]:
-    """Return what is missing from the policy and the headers, and each script of the page that has no nonce."""
+    """Return what is missing in the policy and in the headers, and the page's scripts that have no nonce."""
     policy = policy_of(answer)
     scripts = policy.pop("script-src")
     found = [name for name, value in HEADERS.items() if answer.get(name) != value]
@@ -141,7 +141,7 @@ def test_no_two_answers_have_the_same_nonce(client: Client) -> None:
 
 
 def test_no_origin_may_read_an_answer(cast: Cast) -> None:
-    """No response allows another site to read it (CORS), neither a certain site nor all."""
+    """No response lets another site read it with CORS: neither a certain site nor all sites."""
     fields = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for address in ("/", "/api/", "/api/v1/me", "/oauth/token", "/access/v1/evaluation", "/accounts/login/"):
         for method in ("get", "options"):
@@ -215,7 +215,7 @@ def test_the_sign_in_leads_to_no_other_site(cast: Cast, elsewhere: str) -> None:
 
 
 def test_a_body_that_is_larger_than_any_form_is_not_read(cast: Cast) -> None:
-    """Uploaded files count, too. The framework's own limit ignores them."""
+    """Uploaded files count too, which Django's own limit ignores."""
     for name, address in (("ada", "/preferences/"), ("stella", "/admin/"), ("ada", "/accounts/login/")):
         large = SimpleUploadedFile("large.bin", b"x" * (1024 * 1024))
         with nothing_happens():

@@ -1,4 +1,4 @@
-"""The two health addresses for programs."""
+"""The two addresses at which programs ask whether the installation works."""
 
 import datetime as dt
 import os
@@ -25,9 +25,9 @@ ANSWER_WITHIN = health.ANSWER_WITHIN
 
 @pytest.fixture(autouse=True)
 def _checks_are_over() -> Iterator[None]:
-    """Give the probes enough time on a busy machine, and end them.
+    """Give the probes enough time on a busy machine, and end them after the test.
 
-    Otherwise the next test would get the result of this one.
+    Otherwise the next test would get the results of this test.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "ANSWER_WITHIN", 60.0)
@@ -57,7 +57,7 @@ def checks(client: Client, status: int, part: str = "") -> dict[str, Any]:
 
 
 def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
-    """Without the mark django_db, a query is an error."""
+    """The test has no mark django_db, so any query is an error."""
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 

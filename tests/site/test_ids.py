@@ -1,4 +1,4 @@
-"""An id is accepted in its usual form, in upper or lower case, and in no other form, by every interface."""
+"""Every interface accepts an id only in its usual form, in upper or lower case."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _routes(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]
 
 
 def test_every_route_with_an_id_takes_it_in_upper_case_and_in_no_other_form() -> None:
-    """This is about the routes' pattern. Each view decides whether the row exists."""
+    """This tests only the pattern of the route. Whether the row exists is the view's question."""
     routes = [
         (path, pattern)
         for path, pattern in _routes(get_resolver().url_patterns)
@@ -93,7 +93,7 @@ def test_every_interface_refuses_another_form_of_an_id(cast: Cast, other: str) -
 
 
 def test_text_is_made_an_id_in_one_place() -> None:
-    """`UUID(…)` would accept the other forms again."""
+    """A call of `UUID(…)` elsewhere would accept the other forms of an id."""
     ours = {
         "domain/ids.py": "the place",
         "queries/inbox.py": "its own cursor",

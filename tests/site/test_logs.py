@@ -1,4 +1,4 @@
-"""Each event is one line in the server's log, without secrets."""
+"""Each event is one line in the server's log, and no line contains a secret."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from tests.offenders import collected
 
 
 def lines_of(form: str, log: str, **event: object) -> list[str]:
-    """Return how one event appears in the log in this form."""
+    """Log an event in this form, and return the lines in the log."""
     wanted = logs.configuration(level="INFO", form=form)["formatters"]["lines"]
     out = io.StringIO()
     handler = logging.StreamHandler(out)

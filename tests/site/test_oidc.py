@@ -1,4 +1,4 @@
-"""Forged, old or misdirected identity tokens are refused."""
+"""ID tokens that are forged, old, or meant for somebody else are refused."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def complete(
     exchanged: dict[str, Any] | None = None,
     **claims: Any,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sign in at an issuer that answers in this way. Return the claims, and the calls of UserInfo."""
+    """Sign in at an issuer whose UserInfo answers in this way. Return the claims, and the calls of UserInfo."""
     flow, calls = oidc.Flow.new(), []
     given = token(nonce=flow.nonce, **claims)
     tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}

@@ -1,4 +1,4 @@
-"""Outbound HTTP: to which addresses it does not connect, what it does not follow, and when it stops reading."""
+"""Outgoing HTTP: which addresses are never connected to, what is not followed, and when reading stops."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GOES_ON = 20
 
 
 class Server:
-    """A server on loopback that reads the head of a request and then does what the test sets."""
+    """A server on loopback. It reads the head of a request, and then does what the test tells it to."""
 
     def __init__(self, say: Say, wrap: Callable[[socket.socket], socket.socket] = lambda each: each) -> None:
         self.say, self.wrap = say, wrap
@@ -420,7 +420,7 @@ def test_metadata_services_and_odd_spellings_stay_closed_even_there() -> None:
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Give a name these addresses, one answer for each look-up. Return the names that were looked up."""
+    """Make each look-up of a name return the next of these lists of addresses. Return a list of the names looked up."""
     calls: list[str] = []
 
     def getaddrinfo(host: str, *_args: Any, **_options: Any) -> list[Any]:
@@ -496,7 +496,7 @@ KEY_USAGES = (
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
-    """Return a function that makes a certificate for a name, signed by an authority that this test trusts."""
+    """Return a function that makes a certificate for a name. The test trusts the authority that signs it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
     now = dt.datetime.now(tz=dt.UTC)
@@ -582,7 +582,7 @@ def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> outbound.Lines:
-    """Return the limits of a web process with 16 threads."""
+    """Return the limits on outgoing calls of a web process with 16 threads."""
     found = outbound.Lines(4)
     monkeypatch.setattr(outbound, "_lines", found)
     return found
@@ -622,7 +622,7 @@ def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
 
 
 def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) -> None:
-    """If each host had a separate limit, a tenant with two hosts could take all the places."""
+    """If each host had a limit of its own, a tenant with two hosts could take all places."""
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(lines.to("hostile"))
@@ -668,7 +668,7 @@ def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, ser
 
 
 def test_an_answer_is_never_unpacked(serve: Any) -> None:
-    """A few bytes could become gigabytes."""
+    """A few compressed bytes could become gigabytes."""
     packed = gzip.compress(b"0" * 10_000_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     server = serve(lambda client: client.sendall(head + packed))

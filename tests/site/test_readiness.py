@@ -1,4 +1,4 @@
-"""The probe of each part: whether a web server can write acts, and whether the signer's log was set back."""
+"""The probe of each part, for example: can a web server write acts, and was the signer's log set back?"""
 
 import datetime as dt
 import threading
@@ -57,7 +57,7 @@ def web(client: Client, status: int) -> dict[str, Any]:
 
 @contextmanager
 def in_each_connection(statement: str) -> Iterator[None]:
-    """Run a statement in every connection that is opened inside the block. Each probe opens one."""
+    """Inside the block, run this statement in every new connection. Each probe opens a connection."""
 
     def run(connection: BaseDatabaseWrapper, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -78,7 +78,7 @@ def execute(*statements: str) -> None:
 
 @contextmanager
 def entries_are_refused() -> Iterator[None]:
-    """Make inserting an entry fail, as in a damaged database or without the right to insert."""
+    """Make every insert of an entry fail, as in a damaged database or without the right to insert."""
     if connection.vendor == "postgresql":
         execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -107,7 +107,10 @@ def database_is_read_only() -> Iterator[None]:
 
 @contextmanager
 def disk_is_full() -> Iterator[None]:
-    """Fill the disk on SQLite. On PostgreSQL, simulate the error, because a full disk needs a separate disk."""
+    """Fill the database's disk on SQLite.
+
+    On PostgreSQL, only raise the error: a real full disk would need a disk of its own.
+    """
     if connection.vendor == "postgresql":
         execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$",
@@ -157,7 +160,7 @@ def test_the_write_leaves_the_hosts_row_and_nothing_else(client: Client) -> None
 
 
 def test_the_entry_goes_the_recorders_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So triggers, constraints and rights are the same as for an act."""
+    """So the probe meets the same triggers, constraints and rights as an act."""
     recorded: list[recorder.Witnessed] = []
     genuine = recorder.record
 
@@ -196,7 +199,7 @@ def test_the_write_is_tried_once_in_ten_seconds_for_any_number_of_callers(
 def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
     """Take a lock in another connection, and release it only after the block.
 
-    So a response inside the block has not waited for the lock.
+    A response that arrives inside the block has not waited for the lock.
     """
     is_taken, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
 
@@ -249,7 +252,7 @@ def test_a_stored_ok_does_not_outlive_a_hanging_write(client: Client, monkeypatc
 def test_somebody_who_asks_while_a_check_runs_hears_what_it_finds(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two load balancers that ask at the same time both get the true result."""
+    """If two load balancers ask at the same time, both get the true result."""
     genuine, runs = readiness.base, []
 
     def slowly() -> Any:
@@ -321,7 +324,7 @@ def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.Captur
 def test_the_command_looks_at_every_part_where_no_static_file_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that signs needs no static files. Its probe must still check the other parts."""
+    """A machine that only signs has no static files. Its probe must still check the other parts."""
     monkeypatch.setattr(readiness.statics, "why_not_served", lambda: "The static files are not collected.")
     call_command("ready", "--part", "signer")
     shown = capsys.readouterr().out.splitlines()

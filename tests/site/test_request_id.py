@@ -1,4 +1,4 @@
-"""Every response has an id, which is also in the log and can't forge a line of the log."""
+"""Every response has an id. The server's log has the same id, which can't be used to forge a line of the log."""
 
 import re
 

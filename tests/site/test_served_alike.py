@@ -1,4 +1,4 @@
-"""With the bridge, requests and responses are the same as with WSGI, byte for byte, except for listed differences."""
+"""The bridge gives the same requests and responses as WSGI, byte for byte, except for the differences listed here."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[int, int]]:
-    """Yield the ports of a server with WSGI and of a server with the bridge."""
+    """Yield two ports: of a server that uses WSGI, and of a server that uses the bridge."""
     with ExitStack() as stack:
         yield stack.enter_context(served("wsgi", "plain")), stack.enter_context(served("rsgi", "bridged"))
 
 
 def answer(port: int, request: bytes) -> bytes:
-    """Send the request on a new connection, and return everything that comes back."""
+    """Send a request on a new connection. Return everything that comes back."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         plain.sendall(request)
         found = b""
@@ -69,14 +69,14 @@ def answer(port: int, request: bytes) -> bytes:
 
 
 def comparable(found: bytes) -> tuple[list[bytes], bytes]:
-    """Return the head without the time, sorted, and the body."""
+    """Return the lines of the response's head, sorted and without the time, and its body."""
     head, _blank, body = found.partition(b"\r\n\r\n")
     lines = re.sub(rb"date: [^\r]*|(?<=: ) +", b"", head, flags=re.IGNORECASE).split(b"\r\n")
     return [lines[0], *sorted(line.lower() for line in lines[1:] if line)], unchunked(lines, body)
 
 
 def unchunked(head: list[bytes], body: bytes) -> bytes:
-    """Join the chunks, because the same bytes can be split in other ways."""
+    """Join the chunks of a body, because the same bytes can be split into chunks in many ways."""
     if b"transfer-encoding: chunked" not in {line.lower() for line in head}:
         return body
     found = b""
@@ -143,7 +143,7 @@ def served_request(port: int, request: bytes) -> dict[str, Any]:
 
 
 def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None:
-    """With WSGI, the response was chunked and had no chunks."""
+    """With WSGI, such a response was chunked and had no chunks."""
     head, body = comparable(answer(both[1], b"GET /302 HTTP/1.1\r\n" + HOST + b"\r\n"))
     assert head[0] == b"HTTP/1.1 302 Found"
     assert {b"content-length: 0", "location: /ü?a=b".encode()} <= set(head)
@@ -151,7 +151,7 @@ def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None
 
 
 def test_a_chunked_body_is_read_and_has_a_length(both: tuple[int, int]) -> None:
-    """With WSGI, the framework saw an empty body."""
+    """With WSGI, Django saw an empty body."""
     request = b"POST /f HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     found = served_request(both[1], request)
     assert (found["body"], found["environ"]["CONTENT_LENGTH"]) == ("abcde", "5")

@@ -53,7 +53,7 @@ def scope(path: str = "/", method: str = "GET", client: str = "127.0.0.1:9", **h
 
 
 class Proto:
-    """A client whose body comes in these pieces. A number between them is a pause in seconds."""
+    """A client whose body arrives in these pieces. A number between two pieces is a pause in seconds."""
 
     def __init__(self, *pieces: bytes | float) -> None:
         self._pieces = pieces
@@ -90,7 +90,7 @@ class Proto:
 
 
 class Views(Handler):
-    """The product's handler without its middleware. It answers with this view."""
+    """The product's handler without middleware. It answers every request with one view."""
 
     def __init__(self, view: View) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int =
 
 
 class Gate:
-    """A view that waits until it is released."""
+    """A view that waits until the test releases it."""
 
     def __init__(self) -> None:
         self.opened, self.begun = threading.Event(), 0
@@ -133,7 +133,7 @@ class Gate:
 
 @contextmanager
 def finished() -> Iterator[list[int]]:
-    """Yield a list with one item for each request that the framework has finished."""
+    """Yield a list that gets an item for each request that Django has finished."""
     reported: list[int] = []
 
     def note(**_: Any) -> None:
@@ -387,7 +387,7 @@ def test_nothing_is_done_for_a_client_that_has_gone_before_and_all_for_one_that_
 
 
 def test_requests_know_nothing_of_each_others_context() -> None:
-    """For example, the language of the person whose request used the thread before."""
+    """For example, a request must not see the language of the person whose request used the thread before."""
     stored: ContextVar[str] = ContextVar("kept", default="")
 
     def view(request: Any) -> HttpResponse:
@@ -537,7 +537,10 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
 
 
 def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: Settings) -> None:
-    """The server drops a header line that is not ASCII, and a proxy appends its address to the caller's line."""
+    """The web server drops a header line that is not ASCII.
+
+    A proxy appends its own address to the line that the caller sent.
+    """
 
     class Unread(Headers):
         def get_all(self, name: str) -> list[str]:
@@ -564,7 +567,7 @@ def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: 
     ],
 )
 def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
-    """A client with one address of the network has all of them, and would otherwise have a share for each."""
+    """Somebody with one address of the network has all of them. Otherwise they would get one share for each address."""
     assert environ.caller_of(scope(client=address)) == caller
 
 
@@ -660,7 +663,7 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
 def test_chunks_before_a_stream_failed_are_sent_and_visibly_cut(failure: Exception, given: bytes) -> None:
-    """After the window has closed, no more bytes of it are sent."""
+    """If the stream failed because its window closed, no more bytes of it are sent."""
 
     def pieces() -> Iterator[bytes]:
         yield b"made"
@@ -799,7 +802,7 @@ def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> N
 
 @pytest.mark.parametrize("is_read", [True, False])
 def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
-    """With a real connection, the server itself would read everything into memory."""
+    """The client here is simulated. On a real connection, the server would read everything into memory itself."""
     made: list[int] = []
 
     def pieces() -> Iterator[bytes]:
@@ -816,7 +819,7 @@ def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
             taken, pending = 0, asyncio.Queue[bytes]()
 
             class Server(Proto):
-                """Accepts everything immediately, as the web server does."""
+                """Accepts everything immediately, as the real web server does."""
 
                 async def send_bytes(self, data: bytes) -> None:
                     pending.put_nowait(data)
@@ -973,7 +976,7 @@ def lines_logged() -> Iterator[list[Any]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_database_connection_is_held_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a request, the connection is closed, or idle if connections are persistent."""
+    """As after a request, the connection is closed. If connections are persistent, it is idle."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     holding: list[bool] = []
 

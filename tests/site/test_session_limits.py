@@ -1,4 +1,4 @@
-"""A session ends after 12 hours. An approver's session also ends after 15 minutes without activity."""
+"""A session ends after 12 hours. The session of an approver also ends after 15 minutes without activity."""
 
 import pytest
 from django.test import Client

@@ -1,7 +1,7 @@
-"""The settings in a new process, in development and in production.
+"""The settings, in development and in production.
 
-The settings file gives the same result in every process with the same environment. So most tests run it in this
-process. Tests use separate processes only to show that a refusal ends the process, and what Django and django-q2 do
+The settings file gives the same result in every process with the same environment. So most tests run the file in this
+process. Separate processes show only two things: a refused setting ends the process, and what Django and django-q2 do
 with the settings.
 """
 
@@ -32,20 +32,20 @@ PRODUCTION = {
 
 
 def bare(data_dir: Path, **environment: str) -> dict[str, str]:
-    """Return an environment without other settings of the project."""
+    """Return an environment that has no settings of the project except these."""
     stored = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return stored | {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(data_dir)} | environment
 
 
 def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run manage.py in a bare environment."""
+    """Run manage.py in an environment that has only these settings."""
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     env = bare(data_dir, **environment)
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
 
 
 def setting(data_dir: Path, name: str, **environment: str) -> Any:
-    """Return a setting that the settings file makes from this environment only."""
+    """Return the value that the settings file gives to a setting, in an environment with only these settings."""
     with mock.patch.dict(os.environ, bare(data_dir, **environment), clear=True):
         return runpy.run_path(str(ROOT / "lockbox_site" / "settings.py"))[name]
 
@@ -58,7 +58,7 @@ def refusal(data_dir: Path, **environment: str) -> str:
 
 @pytest.mark.slow
 def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
-    """What the refusals tested below mean for the person who starts the product."""
+    """The tests below only check which settings are refused. This test shows what a refusal does to the process."""
     done = manage(tmp_path, "check", **{**PRODUCTION, "SECRET_KEY": ""})
     assert done.returncode != 0
     assert "PRODUCTION=on needs these settings too: SECRET_KEY." in done.stderr
@@ -67,7 +67,7 @@ def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_django_has_the_settings_that_the_file_makes(tmp_path: Path) -> None:
-    """Otherwise the tests below could be about a file that nobody uses."""
+    """Otherwise the tests below could be about a file that Django does not use."""
     script = "from django.conf import settings; print(settings.SECRET_KEY, settings.PORT, settings.EMAIL_FILE_PATH)"
     done = manage(tmp_path, "shell", "--no-imports", "-c", script, PORT="8112")
     assert done.returncode == 0, done.stderr
@@ -84,7 +84,7 @@ def test_check_deploy_has_no_warning_in_production(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_check_deploy_warns_where_production_is_off(tmp_path: Path) -> None:
-    """Otherwise the test above could pass without any check."""
+    """Otherwise the test above could pass although nothing was checked."""
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 1
     assert "security.W008" in done.stderr
@@ -342,7 +342,7 @@ READERS = frozenset(
 
 
 def names_read(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return each name that this code reads from the environment."""
+    """Return the name of each variable that this code reads from the environment."""
     names = set()
     for node in nodes:
         if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
@@ -377,7 +377,7 @@ def test_the_address_of_the_database_may_name_two_hosts_and_its_own_options(tmp_
 
 
 def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(tmp_path: Path) -> None:
-    """`tests/database/test_bounds.py` is about a database that was stopped."""
+    """`tests/database/test_bounds.py` tests a database that was stopped."""
     noticed = {
         "connect_timeout": 2, "tcp_user_timeout": 10_000,
         "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,

@@ -1,4 +1,4 @@
-"""Limits for attempts to sign in."""
+"""Limits on attempts to sign in."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_nobody_signs_up(client: Client) -> None:
 
 
 def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, approver: object) -> None:
-    """The sixth try within five minutes is not checked, whether the password is right or wrong."""
+    """The sixth try within five minutes is not checked, even if the password is right."""
 
     def attempt(email: str, password: str) -> bytes:
         return client.post("/accounts/login/", {"login": email, "password": password}).content
@@ -51,7 +51,7 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
 
 
 def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, member: Person) -> None:
-    """Otherwise an attacker who had set a session id in somebody's browser could use the session after the sign-in."""
+    """Otherwise an attacker who knows the session id from before the sign-in could use the session afterwards."""
     session = client.session
     session["put"] = "there before"
     session.save()
@@ -71,8 +71,9 @@ def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, membe
 
 
 def test_existing_and_unknown_addresses_get_the_same_answer(approver: Person) -> None:
-    """The responses are equal byte by byte, except for tokens, nonces, ids and the clock, at the first try and after
-    too many.
+    """The responses are equal byte by byte, at the first try and after too many.
+
+    Only tokens, nonces, ids and times differ.
     """
 
     def answers(who: str, page: str, **form: str) -> list[bytes]:
@@ -111,7 +112,7 @@ def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
 
 
 def test_each_door_counts_its_guesses_until_its_time_is_over(approver: Person, travel: Traveller) -> None:
-    """The time begins with the first guess. Exactly at its end, guesses count from one again."""
+    """The period begins with the first guess. Exactly at its end, the count starts again."""
     at, minute = travel.freeze(), dt.timedelta(minutes=1)
     mail, ip = "ada@contoso.example", "10.1.0.1"
     doors: dict[str, tuple[Callable[[int], Attempt], int, dt.timedelta]] = {
@@ -190,7 +191,7 @@ def test_old_counts_are_forgotten(client: Client, travel: Traveller) -> None:
 
 
 def test_the_cache_of_all_processes_has_its_table(settings: Settings) -> None:
-    """A real installation uses this cache."""
+    """A real installation stores this cache in the database."""
     shared = env.cache_url_config("dbcache://lockbox_cache?max_entries=10000")
     settings.CACHES = {**site_settings.CACHES, "default": shared}
     with connection.cursor() as cursor:

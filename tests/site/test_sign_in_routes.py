@@ -1,4 +1,4 @@
-"""The parts of the sign-in library that can be reached. None of them changes an account without an entry."""
+"""Which parts of the sign-in library can be reached. None of them changes an account without a log entry."""
 
 from __future__ import annotations
 

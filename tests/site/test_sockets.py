@@ -1,4 +1,4 @@
-"""How many bytes of a download wait in the kernel, read from the kernel."""
+"""How many bytes of a download wait in the kernel. The kernel itself reports this."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ sys.exit(1)
 
 
 def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
-    """SQLite uses this kind of lock. A process loses it when it closes any copy of the descriptor."""
+    """SQLite uses this kind of lock. A process loses the lock when it closes any descriptor of the file."""
     path = tmp_path / "locked"
     with path.open("w+b") as file, socket.create_server(("127.0.0.1", 0)) as listener:
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -67,9 +67,9 @@ def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
 
 @pytest.fixture
 def others(tmp_path: Path) -> Iterator[dict[str, int]]:
-    """Yield descriptors that are not connections, and one that is closed.
+    """Yield descriptors, by kind, that are not connections. One of them is closed.
 
-    A number can become any of these at any time.
+    The operating system can give a descriptor's number to any of these at any time.
     """
     with ExitStack() as resources:
         reader, writer = os.pipe()
@@ -87,7 +87,7 @@ def others(tmp_path: Path) -> Iterator[dict[str, int]]:
 
 
 def test_any_other_descriptor_stays_as_it_is(others: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the check and the use, the number can be given to another file."""
+    """Between a check and the use of a number, the number can be given to another file."""
     before = {name: os.fstat(number) for name, number in others.items()}
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
@@ -146,7 +146,7 @@ def test_the_bytes_that_a_client_has_read_are_known(host: str) -> None:
 
 
 def client_port(listener: socket.socket) -> int:
-    """Return a port from which nobody has connected."""
+    """Return a port from which no connection comes."""
     return int(listener.getsockname()[1])
 
 
@@ -183,7 +183,7 @@ def test_each_of_many_connections_is_checked_once(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str, int]) -> None:
-    """The client is gone, and the kernel has given the number to another file."""
+    """The client has disconnected, and the kernel has given the descriptor's number to another file."""
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""What a web server prepares before its first request, and what the first requests find prepared."""
+"""What a web server prepares before its first request."""
 
 from __future__ import annotations
 

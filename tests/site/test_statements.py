@@ -1,4 +1,4 @@
-"""On PostgreSQL, every statement of the web server and every wait for a lock has a time limit."""
+"""On PostgreSQL, each statement of the web server has a time limit, and so has each wait for a lock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ handler500 = "lockbox_site.views.server_error"
 
 @pytest.fixture
 def bounded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Use the limits of a web server, with one second for each."""
+    """Set the limits of a web server, each to one second."""
     monkeypatch.setattr(bounds, "ACT_SECONDS_OF_SERVER", 1)
     settings.STATEMENT_SECONDS = 1
     statements.bound()

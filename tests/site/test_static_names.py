@@ -1,4 +1,4 @@
-"""A missing file would only be a broken picture in a page. So these tests check the names."""
+"""The names of static files in the product are right. A wrong name would only show as a broken picture on a page."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Without static files no page can be made. So nothing starts, and the probe for load balancers reports it."""
+"""Without its static files, the product can make no page. So it does not start, and the load balancer's probe fails."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ COMMAND = "Run: manage.py collectstatic --noinput"
 
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> ManifestStaticFilesStorage:
-    """Return a storage with one file, collected as in production."""
+    """Return a storage of static files with one file, which is collected as in production."""
     source, settings.STATIC_ROOT = tmp_path / "source", str(tmp_path / "static")
     (source / "css").mkdir(parents=True)
     Path(settings.STATIC_ROOT).mkdir()

@@ -1,4 +1,4 @@
-"""The whole check of a passkey's response: each fault has its own refusal."""
+"""All checks of a passkey's answer: each fault has a refusal of its own."""
 
 from __future__ import annotations
 
