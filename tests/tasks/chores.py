@@ -1,4 +1,4 @@
-"""Tasks for tests. Each run writes a line to a file, because a killed process can't report anything else."""
+"""Tasks for tests. Each run writes a line to a file, because a process that is killed can't report in another way."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from requests_app.work.guard import guarded
 
 @guarded
 def note(path: str, word: str, seconds: float = 0.0) -> None:
-    """Wait for `seconds`, then write the word."""
+    """Wait for `seconds`, then write the word as a line."""
     time.sleep(seconds)
     _append(path, word)
 
@@ -37,7 +37,7 @@ def _append(path: str, line: str) -> None:
 
 @guarded
 def hold_out(path: str, seconds: float) -> None:
-    """Run for this many seconds and block django-q2's time limit, like a call that never returns."""
+    """Run for so many seconds, like a call that never returns. django-q2's time limit is blocked meanwhile."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
     _append(path, "holding out")
     time.sleep(seconds)

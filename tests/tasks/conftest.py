@@ -1,4 +1,4 @@
-"""Real processes with the test's database. Each has a time limit, and is ended by its process id."""
+"""Real processes that use the test's database. Each has a time limit, and is ended by its process id."""
 
 import datetime as dt
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Running:
-    """One `manage.py …` in its own session, with its output in a file."""
+    """A running `manage.py …` in a session of its own. Its output is in a file."""
 
     def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
         self.log_path = log
@@ -41,7 +41,10 @@ class Running:
         return self.process.pid
 
     def family(self) -> list[int]:
-        """Return the process and its present descendants, and remember them to find orphans later."""
+        """Return the process and its present descendants.
+
+        They are remembered, to find those that are left over later.
+        """
         members = tree(self.pid)
         self._known |= set(members)
         return members
@@ -50,9 +53,9 @@ class Running:
         return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
 
     def stop(self, number: int = signal.SIGTERM, *, within: float = 120.0, is_cut_short: bool = False) -> float:
-        """Send the signal only to the main process.
+        """Send a signal to the main process only, and wait for the end.
 
-        Return how many seconds the end took. Fail if a process had to be killed.
+        Return how many seconds this took. Fail if a process had to be killed.
         """
         self.family()
         started = time.monotonic()
@@ -63,7 +66,7 @@ class Running:
         return took
 
     def until(self, words: str) -> None:
-        """Wait until the output contains these words. Fail immediately if the process has ended."""
+        """Wait until these words are in the output. Fail immediately if the process has ended."""
         wait_for(lambda: words in self.log or self.process.poll() is not None, within=60, why=words)
         assert words in self.log, self.log[-3000:]
 
@@ -88,9 +91,9 @@ LEAST_PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
-    """Call `what` repeatedly until the result is true.
+    """Call `what` again and again until its result is true. Return the result.
 
-    Without success, fail with `why`. `within` is the time on an idle machine.
+    If this takes too long, fail with `why`. `within` is the time that it may take on an idle machine.
     """
     within = max(within * PATIENCE, LEAST_PATIENCE)
     until = time.monotonic() + within
@@ -102,17 +105,17 @@ def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
 
 
 def runs(pid: int, command: str) -> bool:
-    """Return whether this word is in the command line of the process."""
+    """Return whether the command line of the process has this word."""
     return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def beats() -> dict[str, dt.datetime]:
-    """Return when each cluster last gave a heartbeat."""
+    """Return when each cluster last wrote its heartbeat."""
     return dict(Heartbeat.objects.workers().values_list("name", "at"))
 
 
 def in_service(count: int = 1) -> dict[str, dt.datetime]:
-    """Wait until this many clusters have given a heartbeat."""
+    """Wait until this number of clusters have written a heartbeat. Return their heartbeats."""
 
     def enough() -> dict[str, dt.datetime]:
         return found if len(found := beats()) >= count else {}
@@ -124,7 +127,7 @@ Start = Callable[..., Running]
 
 
 def web_alone(start: Start, port: int, **env: str) -> Running:
-    """Start the web server under its supervisor, without clusters and beat. Wait until it is ready."""
+    """Start only the web server under its supervisor, without clusters and beat. Wait until it is ready."""
     address = f"http://127.0.0.1:{port}"
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
     running.until("Ready:")
@@ -133,8 +136,9 @@ def web_alone(start: Start, port: int, **env: str) -> Running:
 
 @pytest.fixture
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts `manage.py …` with short time limits: `start("lockbox", "--no-web",
-    CLUSTERS="2")`.
+    """Return a function that starts `manage.py …` with short time limits.
+
+    For example: `start("lockbox", "--no-web", CLUSTERS="2")`.
     """
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     short = {
@@ -157,7 +161,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
 
 
 class Notes:
-    """The file of lines that the chores write. Chores get `notes.path`, and `notes()` returns the lines."""
+    """The file to which the chores write their lines. Pass `notes.path` to a chore. `notes()` returns the lines."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)

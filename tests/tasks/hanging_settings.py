@@ -1,4 +1,4 @@
-"""The process settings with the product's time limits, so that a task can wait for other machines."""
+"""The settings of a test's processes, but with the product's time limits: a task can wait for other machines."""
 
 from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER

@@ -1,4 +1,4 @@
-"""The site's settings for the processes of a test: with the test's database and short time limits."""
+"""The site's settings for the processes of a test: they use the test's database, and have short time limits."""
 
 from lockbox_site.settings import *  # noqa: F403 - settings build on settings
 from lockbox_site.settings import DATABASES, Q_CLUSTER, STORAGES

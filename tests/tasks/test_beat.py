@@ -1,4 +1,4 @@
-"""The beat enqueues each due task once, and continues after any outage."""
+"""The beat queues each due task once, and continues after any outage."""
 
 import datetime as dt
 import threading

@@ -1,4 +1,4 @@
-"""The bell rings after the commit, once for all waiting messages. If it fails, nothing else fails."""
+"""The bell wakes a worker after the commit, once for all waiting messages. If it fails, nothing else fails."""
 
 import datetime as dt
 

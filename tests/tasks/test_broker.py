@@ -1,4 +1,4 @@
-"""Each cluster gets its own heartbeats in addition to queued tasks, and never from the shared queue."""
+"""Each cluster gets heartbeat tasks of its own besides the queued tasks, and never from the shared queue."""
 
 import pytest
 from django.conf import settings
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a monotonic clock that the test moves: `seconds[0] += 1`."""
+    """Replace the monotonic clock by a list with its value, which the test changes: `seconds[0] += 1`."""
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     monkeypatch.setattr(module._throttle, "next_at", 0.0)

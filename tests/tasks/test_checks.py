@@ -1,4 +1,4 @@
-"""The product does not start with settings that would fail silently later."""
+"""The product does not start with settings that would later fail without an error."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def test_a_queue_that_would_lose_or_double_tasks_is_refused() -> None:
 
 
 def test_a_default_that_is_relied_on_must_be_written_down() -> None:
-    """Without these settings, django-q2 uses 60 seconds, on, 500 tasks, and almost no limit."""
+    """Without these settings, django-q2 would use 60 seconds, on, 500 tasks, and almost no limit."""
     left_out = {"retry", "scheduler", "recycle", "queue_limit"}
     with override_settings(Q_CLUSTER={k: v for k, v in settings.Q_CLUSTER.items() if k not in left_out}):
         assert found() == [f"requests_app.{code}" for code in ("E001", "E002", "E005", "E006")]
@@ -70,7 +70,7 @@ def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("place", ["lockbox.sqlite3", "deeper/lockbox.sqlite3"])
 def test_a_database_among_the_content_is_refused(place: str, tmp_path: Path) -> None:
-    """Reading the file as content would remove SQLite's locks, and would show the database to engineers."""
+    """If a connector read the file as content, SQLite would lose its locks, and engineers would see the database."""
     (tmp_path / "link").symlink_to(tmp_path / "content", target_is_directory=True)
     sqlite = {**settings.DATABASES["default"], "ENGINE": "requests_app.platform.database.sqlite"}
     for root in ("content", "link"):

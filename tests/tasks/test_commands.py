@@ -1,4 +1,4 @@
-"""Commands for operators and for a container's probe."""
+"""The commands for operators, and for the probe of a container."""
 
 import datetime as dt
 import resource
@@ -100,7 +100,7 @@ def test_an_address_that_is_not_ours_is_one_line(host: str, settings: pytest.Fix
 
 
 def test_the_web_server_gets_a_number_for_its_address() -> None:
-    """The web server accepts no host names. A browser tries IPv6 for `localhost` only if IPv4 does not answer."""
+    """The web server accepts no host names. For `localhost`, browsers try IPv6 only if IPv4 does not answer."""
     assert supervisor.address_of("localhost", 8000) == "127.0.0.1"
     command = supervisor.web_command()
     assert command[command.index("--host") + 1] == "127.0.0.1"

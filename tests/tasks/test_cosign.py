@@ -1,4 +1,4 @@
-"""The task that asks the witnesses, over a real connection."""
+"""The task that asks the witnesses to cosign, over a real connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Listening:
-    """A small witness with an HTTP server."""
+    """A small witness behind a real HTTP server."""
 
     def __init__(self, small: SmallWitness) -> None:
         class Handler(BaseHTTPRequestHandler):

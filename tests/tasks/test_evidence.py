@@ -1,4 +1,4 @@
-"""`manage.py evidence`: make the bundle in a shell, with output and exit statuses for scripts."""
+"""`manage.py evidence` makes a bundle in a shell. Scripts can use its output and its exit statuses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def written(path: Path, *arguments: str) -> tuple[bytes, str, str]:
 
 
 def refused(place: Path, *arguments: str) -> tuple[int, str]:
-    """Return the exit status and the output. Assert that no file and no entry is written."""
+    """Run the command, which must be refused. Return its exit status and output.
+
+    No file and no entry may be written.
+    """
     before = AuditEntry.objects.count()
     with pytest.raises(CommandError) as stopped:
         call_command("evidence", *arguments, "-o", str(place / "evidence.zip"), stdout=StringIO(), stderr=StringIO())
@@ -43,7 +46,7 @@ def refused(place: Path, *arguments: str) -> tuple[int, str]:
 
 @pytest.fixture
 def lose_key(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
-    """Return a function that removes the key from this machine."""
+    """Return a function that removes the log's key from this machine."""
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "log.key"
     return lambda: monkeypatch.setattr(settings, "LOG_KEY_FILE", elsewhere)
 

@@ -1,4 +1,4 @@
-"""`manage.py export_log`: every entry once, in order, from where the last run ended."""
+"""`manage.py export_log` writes every entry once, in order. Each run continues where the last run ended."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def seqs(lines: list[dict[str, Any]]) -> list[int]:
 
 
 def refused(*words: Any) -> tuple[int, str]:
-    """Return the exit status and the message of a refusal. Assert that nothing is printed and no entry is written."""
+    """Run the command, which must be refused. Return its exit status and message.
+
+    Nothing may be printed or recorded.
+    """
     before, out = AuditEntry.objects.count(), io.StringIO()
     with pytest.raises(CommandError) as refusal:
         call_command("export_log", *map(str, words), stdout=out, stderr=io.StringIO())
@@ -134,7 +137,7 @@ def test_with_a_limit_the_cursor_is_at_the_last_line(cast: Cast, tmp_path: Path)
 
 
 class Breaks(io.StringIO):
-    """An output that fails after this number of batches. It does not contain the failed batch."""
+    """An output that fails after so many batches. It does not contain the batch that failed."""
 
     def __init__(self, batches: int, error: type[OSError]) -> None:
         super().__init__()
@@ -224,7 +227,10 @@ def test_a_directory_that_is_not_there_is_refused(cast: Cast, tmp_path: Path) ->
 
 @pytest.mark.parametrize("how", ["after", "cursor"])
 def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Cast, tmp_path: Path, how: str) -> None:
-    """The log was restored from a backup or cut. Without the check, the export would silently skip later entries."""
+    """The log was cut or restored from a backup.
+
+    Without this check, the export would skip later entries without an error.
+    """
     grown(cast, 5)
     Cursor(tmp_path / "cursor", cast.contoso.pk).store(7)
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
@@ -268,7 +274,7 @@ def test_words_that_are_not_understood_are_refused(cast: Cast) -> None:
 
 
 class Reader(io.StringIO):
-    """Collects the output, and calls the next function at each batch."""
+    """An output that stores everything and, at each batch, calls the next of some functions."""
 
     def __init__(self, *acts: Any) -> None:
         super().__init__()
@@ -323,7 +329,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_following(cast: Cast, monke
 
 
 def _process(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Start `manage.py export_log contoso …` with the test's database, and without the test's settings."""
+    """Start `manage.py export_log contoso …` as a process with the test's database, but without the tests' settings."""
     where = {"DATABASE_URL": ground.database_url(), "DATA_DIR": str(tmp_path)}
     return subprocess.Popen(
         [sys.executable, "manage.py", "export_log", "contoso", *words],

@@ -1,4 +1,4 @@
-"""Known problems of the queue, with real processes on a real database, each really killed."""
+"""Known problems of the task queue, with real processes that are really killed, on a real database."""
 
 import datetime as dt
 import os
@@ -42,7 +42,7 @@ PATIENT = {"DJANGO_SETTINGS_MODULE": "tests.tasks.patient_settings"}
 
 
 def forked(running: Running) -> list[int]:
-    """Return the processes of the only cluster: two workers, the monitor and the pusher, in this order."""
+    """Return the processes of the only cluster, in this order: two workers, the monitor, and the pusher."""
     parents = {}
     for pid in running.family():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -53,7 +53,10 @@ def forked(running: Running) -> list[int]:
 
 
 def are_idle(pids: set[int]) -> bool:
-    """Return whether these processes sleep, three times in a row: a worker that sleeps for long waits for a task."""
+    """Return whether all these processes sleep, three times in a row.
+
+    A worker that sleeps for long waits for a task.
+    """
     for _ in range(3):
         if any(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S" for pid in pids):
             return False
@@ -272,7 +275,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
 
 
 def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
-    """This may be the operator's first start, and endless retries would hide the error."""
+    """This may be the operator's first start. Starting again without end would hide the error."""
     running = start(
         "lockbox", PORT=str(free_port()), GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere"
     )

@@ -1,4 +1,4 @@
-"""An attempt is counted before it starts. After too many attempts, the task is parked."""
+"""An attempt of a task is counted before it begins. After too many attempts, the task is parked."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ seen: list[Any] = []
 
 @guarded
 def look() -> int:
-    """Record the number of attempts in the database while the task runs, and whether a transaction is open."""
+    """A task. It records how many attempts the database has counted, and whether a transaction is open."""
     seen.append((TaskAttempt.objects.get().attempts, connection.in_atomic_block))
     return 7
 
@@ -46,7 +46,7 @@ def moody(word: str) -> None:
 
 @contextmanager
 def delivered(task_id: str) -> Iterator[None]:
-    """Send the signals that django-q2's worker sends around a task."""
+    """Send the signals that a worker of django-q2 sends before and after a task."""
     task = {"id": task_id}
     pre_execute.send(sender="django_q", func=None, task=task)
     try:
@@ -126,7 +126,7 @@ def test_by_hand_the_work_itself_is_the_key() -> None:
 
 
 def test_an_open_transaction_is_refused() -> None:
-    """The count would be rolled back together with the work, and the task would be retried without end."""
+    """A rollback would undo the count together with the work, so the task would be retried without end."""
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         look()
     assert seen == []

@@ -1,4 +1,4 @@
-"""A mail server, a receiver and a witness hang at the same time. Windows still end, and logs are signed."""
+"""A mail server, a webhook's receiver and a witness hang at the same time. Windows still end, and logs are signed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class Hanging:
-    """Accepts connections, reads nothing and sends nothing."""
+    """A server that accepts connections, but reads nothing and sends nothing."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))

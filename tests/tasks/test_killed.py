@@ -1,4 +1,4 @@
-"""Web server, workers and beat are killed again and again. No change, entry or mail is lost or doubled."""
+"""Web server, workers and beat are killed again and again. No change, entry or mail is lost, and none is doubled."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KILLS, EVERY_SECONDS = 10, 0.8
 
 
 class Mailbox:
-    """Stores every accepted mail, by recipient and Message-ID."""
+    """A mail server. It stores every mail that it accepts, by recipient and Message-ID."""
 
     def __init__(self) -> None:
         self.taken: dict[tuple[str, str], list[bytes]] = defaultdict(list)
@@ -52,7 +52,7 @@ class Mailbox:
 
 
 def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest]) -> None:
-    """Act as a person whose pages sometimes fail: try again until there is a receipt."""
+    """As a person whose pages sometimes fail, try each decision until there is a receipt."""
     browser: Browser | None = None
     person = world.people[who]
 
@@ -160,9 +160,9 @@ def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[A
 
 
 def _let_the_leases_of_the_killed_run_out() -> None:
-    """End the waiting times, so that the test need not wait for them.
+    """End all waiting times, so that the test does not have to wait.
 
-    A killed drain's mails wait two minutes, and a person's fourth mail waits 15 minutes.
+    The mails of a killed drain wait for two minutes, and the fourth mail to a person waits for 15 minutes.
     """
     time.sleep(8)
     at = clock.now()

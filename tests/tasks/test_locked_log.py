@@ -1,4 +1,7 @@
-"""A real web server, a tenant's log that another session locks, and more calls for this log than threads."""
+"""A real web server, and a tenant's log that another session has locked.
+
+More calls wait for it than there are threads.
+"""
 
 from __future__ import annotations
 
@@ -82,9 +85,9 @@ def site(start: Start) -> Iterator[Site]:
 
 
 def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, float, Any]]]:
-    """Make many calls for one tenant, some calls for another tenant, and calls of the probe.
+    """Make many calls for one tenant, whose log may be locked, and meanwhile calls for another tenant and the probe.
 
-    Return both groups of responses.
+    Return two lists of responses: for the first tenant, and all others.
     """
     answers: list[tuple[int, float, Any]] = []
     clients = [threading.Thread(target=lambda: answers.append(site.ask("contoso"))) for _ in range(CALLS)]

@@ -1,4 +1,4 @@
-"""Tasks for which it is unknown whether they were committed. They run again, and everything is done once."""
+"""Nobody knows whether the commit of a task was done. The task runs again, and everything is still done only once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextlib.contextmanager
 def losing_commit(monkeypatch: pytest.MonkeyPatch, number: int, *, is_saved: bool) -> Iterator[None]:
-    """Lose the response to the COMMIT with this number. `is_saved` says whether the commit is done."""
+    """Lose the answer to one COMMIT, which `number` counts. `is_saved` says whether the commit itself is done."""
     backend: Any = type(connections["default"])
     plain, seen = backend._commit, []
 

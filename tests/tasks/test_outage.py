@@ -1,4 +1,4 @@
-"""An outage of the database ends no process, and work continues when the database is back."""
+"""A database outage ends no process. When the database is back, the work continues."""
 
 import contextlib
 import os
@@ -23,9 +23,9 @@ NOTE = "tests.tasks.chores.note"
 
 
 class Gate:
-    """A proxy to a server that can be open or closed. Closed, it drops connections and refuses new ones.
+    """A proxy to the database server. When it is closed, it drops all connections and refuses new ones.
 
-    Frozen, it accepts data and does not answer, like a stopped server whose kernel still acknowledges data.
+    When it is frozen, it accepts data and does not answer, like a stopped server whose kernel still acknowledges data.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -58,7 +58,7 @@ class Gate:
         self._flow.set()
 
     def fail_over(self) -> None:
-        """Lead new connections to the server. The existing connections hang without end."""
+        """Lead new connections to the server, while the existing connections hang forever."""
         self._flow = threading.Event()
         self._flow.set()
 
@@ -117,7 +117,7 @@ def test_an_outage_of_the_database_ends_nothing_and_work_continues_after_it(star
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("end", ["resumed", "failed over"])
 def test_work_continues_after_a_frozen_primary(start: Start, notes: Notes, end: str) -> None:
-    """No process waits for the frozen server without end, and no process is killed because it waits."""
+    """No process waits without end for the frozen server, and no process is killed because it waits."""
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)
         running = start(

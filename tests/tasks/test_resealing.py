@@ -1,4 +1,4 @@
-"""After a change of the keys in the settings, everything that an old key encrypted is encrypted again."""
+"""After the keys in the settings were changed, everything that a former key encrypted is encrypted again."""
 
 from io import StringIO
 from typing import Any

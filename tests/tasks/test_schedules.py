@@ -1,4 +1,4 @@
-"""The rows of the schedule are exactly the declared ones, even if somebody changed them."""
+"""The rows of django-q2's schedules are exactly the declared tasks, even if somebody changes the rows."""
 
 import datetime as dt
 from io import StringIO

@@ -43,7 +43,7 @@ while time.monotonic() < until:
 
 
 def _megabytes(pid: int) -> int:
-    """Return the memory of these processes in megabytes, including the memory of running hashes."""
+    """Return the memory of the web server's processes in megabytes, including what running hashes use."""
     total = 0
     for each in tree(pid):
         found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
@@ -52,7 +52,7 @@ def _megabytes(pid: int) -> int:
 
 
 def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
-    """Return the form's token and the cookie. With so many callers, some calls must be repeated."""
+    """Return the token of the sign-in form, and the cookie. With so many callers, a call must sometimes be repeated."""
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/accounts/login/")
@@ -65,7 +65,7 @@ def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
 
 
 def _signs_in(port: int, number: int, barrier: threading.Barrier, answers: Counter[int]) -> None:
-    """Load the page. Then submit the form at the same time as all others, and again shortly after each response."""
+    """Load the page. Submit the form at the same time as all others, and then again shortly after each response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     token, cookie = _page(connection)
     connection.close()

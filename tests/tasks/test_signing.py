@@ -1,4 +1,4 @@
-"""The task that signs the logs, and the commands that create, rotate and retire its key."""
+"""The task that signs the logs, and the commands that create, rotate and retire its keys."""
 
 import datetime as dt
 import itertools

@@ -1,4 +1,4 @@
-"""A process of the web server that stops working is killed and replaced. A working process is left alone."""
+"""A process of the web server that no longer works is killed and replaced. A process that works is left alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STALLED = 45.0
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a monotonic clock that the test moves: `now[0] += 1`."""
+    """Replace the monotonic clock by a list with its value, which the test changes: `now[0] += 1`."""
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     return now
@@ -53,7 +53,7 @@ def send(heard: Signs, words: str) -> None:
 
 
 def after(heard: Signs, now: list[float], seconds: int, *words: str) -> list[int]:
-    """Listen every half second for `seconds`, and send these signs each second.
+    """Move the clock by `seconds`. Each second, send these datagrams, and listen twice.
 
     Return the silent processes at the end.
     """
@@ -79,7 +79,7 @@ def test_a_process_that_has_not_begun_to_speak_is_not_watched(heard: Signs, now:
 
 
 def test_nobody_is_silent_where_the_supervisor_was_away(heard: Signs, now: list[float]) -> None:
-    """For example, a laptop was asleep, or a machine was paused."""
+    """For example, a laptop was asleep, or a virtual machine was paused."""
     after(heard, now, 3, "7 0.0")
     now[0] += 3600
     assert heard.listen() == 3600
@@ -120,7 +120,7 @@ def test_the_socket_is_this_accounts_own_and_goes_with_it(heard: Signs) -> None:
 def test_without_a_place_for_the_socket_nobody_is_watched(
     tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk has no temporary directory. The name of a socket has at most about 100 characters."""
+    """A full disk has no room for a temporary directory, and a socket's name can have only about 100 characters."""
     for place in (tmp_path / "none", tmp_path / ("a" * 120)):
         if place.name != "none":
             place.mkdir()
@@ -184,7 +184,7 @@ def test_a_sender_without_a_listener_continues(heard: Signs) -> None:
 
 @pytest.mark.real_clock
 def test_a_process_without_a_free_descriptor_gives_signs(heard: Signs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients may use all descriptors. Killing the process for that would end all requests."""
+    """Clients may use up all descriptors. If the process were killed for that, all its requests would end."""
     monkeypatch.setattr(signs, "EVERY_SECONDS", 0.01)
 
     def none_left(*_: object) -> None:
@@ -241,7 +241,7 @@ class Site:
 
     @property
     def main(self) -> int:
-        """Return the main process of the web server, or 0 if it does not run."""
+        """Return the id of the web server's main process, or 0 if it does not run."""
         for pid in self.running.family():
             with contextlib.suppress(OSError):
                 if runs(pid, "granian") and os.getsid(pid) == pid:

@@ -1,4 +1,4 @@
-"""A real web server with more slow clients than threads. All others get their responses as usual."""
+"""A real web server with more slow clients than threads. All other clients get their responses as usual."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Site:
         self._open: list[socket.socket] = []
 
     def send(self, text: str, *, takes: int = 65536) -> socket.socket:
-        """Send the text on a new connection, which stays open."""
+        """Open a new connection, send the text, and leave the connection open."""
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
         plain.settimeout(30)
@@ -76,7 +76,7 @@ class Site:
         return browser
 
     def answers(self) -> None:
-        """Assert that a person who signs in gets a page and the probe gets a response, each without waiting."""
+        """Assert that a person's sign-in and the probe are answered without a wait."""
         began = time.monotonic()
         assert self.get("/healthz")[0] == 200
         in_time(time.monotonic() - began < AT_ONCE)
@@ -96,7 +96,7 @@ class Site:
         return operations.issue_access_token(made.row, scopes=frozenset(scopes)).secret
 
     def ends(self, status: int) -> list[dict[str, Any]]:
-        """Return the server's log lines about requests with this status."""
+        """Return the lines in the server's log about requests that ended with this status."""
         assert self.running is not None
         lines = (line.partition("| ")[2] for line in self.running.log.splitlines())
         found = [json.loads(line) for line in lines if '"request_finished"' in line and line.endswith("}")]

@@ -1,4 +1,7 @@
-"""A real web server with clients that stop reading. Nobody waits for these clients, and their windows still end."""
+"""A real web server, and clients that stop reading.
+
+Nobody else waits for these clients, and their windows still end.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ PROMISED, PAGES = 1.5, 4
 
 
 class Site:
-    """A web server with one process that allows two downloads, and its signed-in person."""
+    """A web server with one process that allows two downloads, and a person who is signed in."""
 
     def __init__(self, port: int) -> None:
         self.port, self.cast = port, gather()
@@ -57,7 +60,7 @@ class Site:
     def ask(self, browser: Browser, grant: Grant) -> tuple[socket.socket, bytes]:
         """Request the large document with a small receive buffer.
 
-        Return the socket and the beginning of the response.
+        Return the socket, and the start of the response.
         """
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar)
         plain = socket.socket()
@@ -70,7 +73,10 @@ class Site:
 
 
 def bound(browser: Browser) -> float:
-    """Return a stream's time limit in seconds, computed from the slowest of three requests for a plain page."""
+    """Return the time limit for a stream in seconds.
+
+    It is computed from the slowest of three requests for an ordinary page.
+    """
     return PROMISED + PAGES * max(_seconds_of_a_page(browser) for _ in range(3))
 
 
@@ -113,7 +119,7 @@ def close_now(browser: Browser, grant: Grant) -> None:
 
 
 def run_out(browser: Browser, grant: Grant) -> None:
-    """Wait until the window has ended, while its streams are stalled."""
+    """Wait until the window has ended, while its streams are not read."""
     assert browser.get(f"/access-requests/{grant.access_request_id}/").status == 200
     time.sleep(max(0.0, (grant.closes_at - clock.now()).total_seconds()))
 
@@ -123,7 +129,7 @@ def cuts(grant: Grant) -> int:
 
 
 def rest_of(plain: socket.socket) -> int:
-    """Return how many bytes arrive until the connection ends, by any cause."""
+    """Read until the connection ends for any reason. Return how many bytes arrived."""
     taken = 0
     try:
         while piece := plain.recv(65536):

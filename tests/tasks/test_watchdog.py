@@ -1,4 +1,4 @@
-"""A silent process counts as stuck only while the database can be read."""
+"""A child without heartbeats counts as stuck only while the database can be read."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class Scene:
-    """A cluster `c` and a watchdog with a limit of 60 s, on a clock that the test moves."""
+    """A cluster `c`, and a watchdog with a limit of 60 s. The test moves their clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -27,7 +27,7 @@ class Scene:
         self.watchdog = Watchdog(stale_after=60.0)
 
     def after(self, seconds: float, *, beat: dt.datetime | None = None) -> bool:
-        """Check every second for `seconds`. Then return whether the cluster seems stuck."""
+        """Let `seconds` pass, with a check each second. Return whether the cluster then counts as stuck."""
         if beat is not None:
             Heartbeat.objects.update_or_create(name="worker:c", defaults={"at": beat, "pid": 1})
         for _ in range(int(seconds)):

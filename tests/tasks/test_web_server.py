@@ -1,4 +1,7 @@
-"""The real web server with expensive requests (threat 36). It answers or closes the connection, and continues."""
+"""The real web server gets expensive requests (threat 36).
+
+It answers or closes the connection, and continues to work.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Site:
         self.head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
 
     def send(self, *pieces: bytes) -> int:
-        """Send the pieces. Return the status of the response, or 0 if the connection was closed."""
+        """Send these pieces. Return the status of the response, or 0 if the server closed the connection."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=15)
         try:
             for piece in pieces:
@@ -48,7 +51,7 @@ class Site:
         return self.send(f"{method} {path} HTTP/1.1\r\n{self.head}{headers}\r\n".encode(), *pieces)
 
     def spent(self) -> float:
-        """Return the processor time in seconds that the server's processes have used."""
+        """Return the processor time, in seconds, that the server's processes have used so far."""
         ticks = 0
         for pid in tree(self.running.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""A customer's witness in a separate process, called by the task that calls all witnesses."""
+"""A customer's witness runs as a separate process. The product's task asks it to cosign."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = "witness.contoso.example"
 
 
 class Process:
-    """`lockbox_verify.py witness`, started with the commands from the page about witnesses."""
+    """`lockbox_verify.py witness`, started with the commands that the page about witnesses shows."""
 
     def __init__(self, folder: Path, log: Verifier) -> None:
         self.folder, self.log = folder, log
@@ -69,7 +69,7 @@ class Process:
             self.process = None
 
     def forget(self) -> None:
-        """Delete everything that the witness has seen."""
+        """Delete everything that the witness has stored about the log."""
         (self.folder / "witness.sqlite3").unlink()
 
     @property
@@ -102,7 +102,7 @@ def register(cast: Cast, process: Process) -> None:
 
 
 def due() -> None:
-    """End the waiting time after a failure."""
+    """Make the witness due now, in spite of the wait after a failure."""
     Witness.objects.update(due_at=AuditEntry.objects.order_by("at").values("at")[:1])
 
 
@@ -199,13 +199,13 @@ def test_a_witness_that_lost_its_state_begins_again(cast: Cast, start: Any) -> N
 
 
 def _signed(origin: str, size: int) -> str:
-    """Return a checkpoint of another tree of this size, signed with the log's key, as a dishonest log could make it."""
+    """Return a checkpoint of another tree with this size, signed with the log's key. A dishonest log could make it."""
     text = Head(origin, size, bytes(range(32))).text
     return str(Note(text, (notes.sign(text, origin, keys.load().current),)))
 
 
 def _forget_checkpoints_above(size: int) -> None:
-    """Restore the checkpoints of an earlier backup."""
+    """Delete the checkpoints above this size, as if an earlier backup had been restored."""
     above = "SELECT id FROM audit_app_checkpoint WHERE size > %s"
     meddle(f"DELETE FROM audit_app_cosignature WHERE checkpoint_id IN ({above})", size)
     meddle("DELETE FROM audit_app_checkpoint WHERE size > %s", size)

@@ -1,4 +1,4 @@
-"""The process settings for a web server to which people of the cast sign in."""
+"""The settings of a test's processes for a web server on which people of the cast sign in."""
 
 from tests.tasks.patient_settings import *  # noqa: F403 - settings build on settings
 
