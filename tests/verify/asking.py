@@ -1,4 +1,4 @@
-"""Call the witness as a log does, and read its state from outside with SQLite."""
+"""Calls the witness as a log does, and reads its state from outside with SQLite."""
 
 import base64
 import contextlib
@@ -25,7 +25,7 @@ class CosignedHead(NamedTuple):
 def log_of(size: int, fork_at: int | None = None, **rest: Any) -> Log:
     """Return a log with this number of entries.
 
-    From `fork_at` on, its entries differ from those of a log without a fork.
+    Its entries from `fork_at` on differ from those of the log without a fork.
     """
     return Log([b"%d%s" % (i, b"" if fork_at is None or i < fork_at else b"'") for i in range(size)], **rest)
 
@@ -33,7 +33,7 @@ def log_of(size: int, fork_at: int | None = None, **rest: Any) -> Log:
 def add_checkpoint_body(
     old: int, log: Log, size: int | None = None, *, path: Sequence[bytes] | None = None, note: str = ""
 ) -> bytes:
-    """Return the body of an add-checkpoint request. By default, it has the log's correct proof."""
+    """Return the body of an add-checkpoint call. Without `path`, it has the log's correct proof."""
     proof = log.tree.consistency(old, size) if path is None else path
     lines = "".join(f"{b64(each)}\n" for each in proof)
     return f"old {old}\n{lines}\n{note or log.note(size)}".encode()
@@ -51,9 +51,9 @@ def key_of(log: Log) -> lv.Key:
 
 
 def dated(line: str, log: Log, size: int | None = None) -> int:
-    """Return when the witness cosigned this checkpoint.
+    """Return when the witness cosigned this checkpoint, from its line.
 
-    Assert that the line is exactly the deterministic Ed25519 signature.
+    Assert that the line is exactly what Ed25519, which is deterministic, gives for this time.
     """
     at = int.from_bytes(base64.b64decode(line.split(" ")[2])[4:12])
     assert line == WITNESS.cosign(NAME, text_of(log, size), at)
@@ -70,7 +70,7 @@ def cosigned_heads(path: Path) -> dict[str, CosignedHead]:
 
 
 def note_held(log: Log, line: str, size: int | None = None) -> str:
-    """Return what the witness stores about this checkpoint: the log's signature, and the line of the answer."""
+    """Return what the witness must store about a checkpoint: the log's signature, and the line that it answered."""
     text = text_of(log, size)
     mine = "".join(each.sign(log.origin, text) for each in log.signers)
     return f"{text}\n{mine}{line}"

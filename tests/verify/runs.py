@@ -1,4 +1,4 @@
-"""Run the verifier in this process, on the files of a test."""
+"""Runs the verifier in this process, on files that a test has written."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from verify import lockbox_verify as lv
 
 
 def judged(path: Path, **options: Any) -> dict[str, Any]:
-    """Return the verdict as data. Give `keys`, `witnesses`, `previous` and `consistency` as text.
+    """Verify a file, and return the verdict as data. Keys, witnesses and checkpoints are given as text.
 
-    Without `keys`, the verifier trusts the bundle's key.
+    Without `keys`, the verifier trusts the bundle's own key.
     """
     options.setdefault("trust_bundle_key", options.get("keys") is None)
     for name in ("keys", "witnesses"):

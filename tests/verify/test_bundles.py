@@ -1,4 +1,4 @@
-"""A correct bundle, and then one fault at a time."""
+"""A correct bundle, and then bundles with one fault each."""
 
 import hashlib
 import json
@@ -74,13 +74,16 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
 def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
     to: Any, is_named: bool, tmp_path: Path
 ) -> None:
-    """An entry about a removal can't cover later entries. Otherwise a large number would allow all later removals."""
+    """Such an entry can only be about entries that come before it.
+
+    With a large number, one entry could excuse all later removals.
+    """
     log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
     assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named
 
 
 def test_the_last_of_several_removals_covers_all(tmp_path: Path) -> None:
-    """The second removal also removed the entry about the first."""
+    """The second removal also removed the entry about the first removal."""
     log = Log.of([*story(random.Random(7), 60), pruning(60, 40), *(entry(61 + n, 10**12) for n in range(20))])
     assert not is_good(verdict(bundle(log, pruned=70), tmp_path))
     log = Log([*log.lines, canonical(pruning(81, 70))])
@@ -195,7 +198,7 @@ def test_a_neighbour_with_another_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so(log: Log, tmp_path: Path) -> None:
-    """Otherwise somebody could leave out the first entries of a period and claim that they were removed."""
+    """Otherwise somebody could leave out the first entries of a period, and claim that they were removed."""
     for span in ((77, 205), (77, 77)):
         written = bundle(log, kind="period", span=span, pruned=77)
         assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
@@ -238,7 +241,7 @@ def test_more_than_a_file_may_have_is_refused(log: Log, tmp_path: Path) -> None:
 def test_many_keys_and_many_signatures_of_nobody_take_no_time(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each key's id is computed once, and not again for each signature line."""
+    """The id of each key is computed once, and not again for each signature line."""
     monkeypatch.setattr(lv, "_key_id", counted := Counted(lv._key_id))
     written = bundle(log)
     other = [Signer.of(str(each)).vkey(log.origin) for each in range(500)]
@@ -497,7 +500,7 @@ def test_a_bundle_that_is_not_there_can_t_be_judged(tmp_path: Path) -> None:
 
 
 def rewritten(written: Written, name: str, place: int, **change: Any) -> None:
-    """Change members of one line of a JSON Lines file, and update the manifest."""
+    """Change members of one line in a JSON Lines file, and update the manifest."""
     lines = written.files[name].splitlines()
     lines[place] = canonical({**json.loads(lines[place]), **change})
     written.files[name] = b"".join(line + b"\n" for line in lines)

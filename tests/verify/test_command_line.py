@@ -1,4 +1,4 @@
-"""The verifier as an auditor runs it: a separate, isolated program with output and exit status."""
+"""The verifier as an auditor runs it: as a separate program. Tests its output and its exit status."""
 
 import ast
 import contextlib
@@ -27,7 +27,7 @@ W1 = Signer.of("w1")
 
 
 def run(*words: object, python: str = sys.executable) -> tuple[int, str, str]:
-    """Run the file outside the repository and without access to the product (`-I`)."""
+    """Run the verifier's file outside the repository and without access to the product (`-I`)."""
     done = subprocess.run(
         [python, "-I", str(FILE), *map(str, words)],
         capture_output=True,
@@ -89,7 +89,10 @@ def test_the_verifier_runs_on_a_newer_python(python: str, evidence: Path, log: L
 
 
 def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """No form of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
+    """No form of the output has a verdict.
+
+    The text shows the bundle's key, so that the reader can compare it elsewhere.
+    """
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
     assert "you did not name the key of the log" in output
@@ -172,7 +175,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
 
 
 def test_the_age_of_the_checkpoint_is_reported_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """The verifier prints two ages: one by the bundle's own claim, one by this machine's clock.
+    """The verifier prints two ages of the checkpoint: by the bundle's own time, and by this machine's clock.
 
     --max-age limits the age by this machine's clock.
     """

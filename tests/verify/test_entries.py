@@ -1,4 +1,4 @@
-"""One line of an entries file: valid entries, and lines that only look like entries."""
+"""A single line of an entries file: valid entries, and lines that only look like entries."""
 
 import json
 from typing import Any

@@ -1,4 +1,7 @@
-"""Bundles of an attacker who has the log's key. Each part is proven by other signatures or reported as not proven."""
+"""Bundles of an attacker who has the log's key.
+
+Everything in them is proven otherwise, or is reported as not proven.
+"""
 
 import json
 import random
@@ -19,7 +22,7 @@ NAMED = entry(0, 0, "tenant.created", subject=TENANT, detail={"name": "Contoso",
 
 
 def named_log(**rest: Any) -> Log:
-    """Return a log whose first entry contains the tenant's name, as in every log."""
+    """Return a log whose first entry has the tenant's name, as in every real log."""
     return Log.of([NAMED, *(entry(1 + place, 1 + place) for place in range(40))], **rest)
 
 
@@ -28,7 +31,7 @@ def words(data: dict[str, Any]) -> str:
 
 
 def rewritten(log: Log, **lines: str) -> Written:
-    """Return a bundle whose checkpoint ends with these signature lines."""
+    """Return a bundle whose checkpoint has these signature lines, in place of other lines with the same names."""
     written, note = bundle(log), log.note()
     lines_left = [line for line in note.splitlines(keepends=True) if not any(f"— {each} " in line for each in lines)]
     written.files["checkpoint-0.txt"] = "".join([*lines_left, *lines.values()]).encode()

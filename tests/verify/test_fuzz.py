@@ -1,4 +1,7 @@
-"""With random data, the result is bad or can't tell. It is never good, and never a traceback."""
+"""The verifier gets random data. Its verdict is "bad" or "can't tell".
+
+It is never "good", and there is no traceback.
+"""
 
 import json
 import random
@@ -83,7 +86,7 @@ def test_a_receipt_with_a_piece_replaced(data: st.DataObject) -> None:
 @QUICK
 @given(st.data())
 def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject) -> None:
-    """The manifest is updated, so that each parser reads the random data."""
+    """The manifest is updated too, so that the random data reaches the parser of each file."""
     files = dict(KINDS[kind].files)
     name = data.draw(st.sampled_from(sorted(files)))
     files[name] = _replaced(data, files[name])
@@ -141,7 +144,7 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=300)
 @given(st.data())
 def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
-    """The entries are signed and canonical, so the check of the rules and the list of decisions read them."""
+    """The entries are signed and canonical, so the later checks (rules and decisions) read them too."""
     entries = json.loads(json.dumps(life()))
     for _ in range(data.draw(st.integers(1, 3))):
         chosen = data.draw(st.sampled_from(entries))

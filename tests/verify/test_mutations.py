@@ -1,9 +1,9 @@
-"""Make 10,000 single changes to an export of 100,000 entries: each is found at its index. 1,000 clean exports are good.
+"""Makes 10,000 single changes to an export of 100,000 entries. The verifier finds each change at its index.
 
-Reading and checking 100,000 entries takes a second. So most tests take the blocks from memory, and remember the results
-for unchanged blocks and good signatures. Everything else is the verifier's code. Some tests make the same changes to
-shorter files on disk. `bin/test deep` makes all changes. Every other run makes a few hundred, in an export of 8,000
-entries.
+The 1,000 unchanged exports are good. Reading and checking 100,000 entries takes a second. So most tests take the blocks from
+memory, and remember the results for unchanged blocks and valid signatures. Everything else is the verifier's own
+code. Some tests make the same changes to shorter files on disk. `bin/test deep` makes all changes. Every other run
+makes a few hundred, in an export of 8,000 entries.
 """
 
 import functools
@@ -36,13 +36,16 @@ OLDER = tuple(ENTRIES * percent // 100 for percent in (10, 35, 60, 85))
 
 
 class Change:
-    """One change to a list of lines: `by` replaces lines[start:end]. With `cut`, the file ends there, within a line."""
+    """One change to a list of lines: `by` replaces lines[start:end].
+
+    With `cut`, the file ends there, in the middle of a line.
+    """
 
     def __init__(self, start: int, end: int, by: list[bytes], bad: int, cut: bytes | None = None) -> None:
         self.start, self.end, self.by, self.bad, self.cut = start, end, by, bad, cut
 
     def lines(self, lines: list[bytes], begin: int = 0) -> Iterator[bytes]:
-        """Yield the changed lines from `begin`, which is not after the change."""
+        """Yield the changed lines, beginning with the line `begin`, which must not be after the change."""
         return itertools.chain(
             (lines[index] for index in range(begin, self.start)),
             self.by,
@@ -54,7 +57,7 @@ class Change:
 
 
 def flip(rng: random.Random, line: bytes) -> bytes:
-    """Flip one bit of one byte, without making a line break."""
+    """Flip one bit of a byte in the line. The result has no new line break."""
     while True:
         place = rng.randrange(len(line))
         changed = line[:place] + bytes([line[place] ^ 1 << rng.randrange(8)]) + line[place + 1 :]
@@ -127,7 +130,7 @@ KINDS: tuple[Callable[[random.Random, list[bytes]], Change], ...] = (
 
 
 class Memory:
-    """The files of a bundle, with the methods of a folder or a ZIP."""
+    """The files of a bundle in memory. It has the methods of the verifier's folder and ZIP."""
 
     def __init__(self, files: dict[str, bytes], sizes: dict[str, int]) -> None:
         self.files, self.sizes = files, sizes
@@ -141,7 +144,7 @@ def block_of(lines: Iterable[bytes]) -> bytes:
 
 
 class Export:
-    """A long log whose blocks are made only once, so that the result of checking a block can be used again."""
+    """A long log. Its blocks are made only once, so that the result of checking a block can be remembered."""
 
     def __init__(self) -> None:
         rng = random.Random(SEED)
@@ -163,7 +166,7 @@ class Export:
     def blocks(self, start: int, end: int) -> Iterator[tuple[bytes, bytes, int]]:
         """Yield the unchanged lines from `start` to `end` in as few blocks as possible.
 
-        Both are at the edge of a block.
+        Both must be where a block begins or ends.
         """
         while start < end:
             width = next(each for each in WIDTHS if start % each == 0 and (start + each <= end or each == WIDTH))
@@ -181,7 +184,10 @@ class Export:
 
 
 class Changed(lv.Bundle):
-    """The bundle of an export with one change. With `is_repaired`, the leaf hashes fit the changed entries."""
+    """The bundle of an export, with one change.
+
+    With `is_repaired`, the leaf hashes are updated for the changed entries.
+    """
 
     def __init__(self, export: Export, changed: Change | None, *, is_repaired: bool) -> None:
         super().__init__(export.source)  # type: ignore[arg-type]  # has what is used of a folder
@@ -220,12 +226,12 @@ def export() -> Export:
 
 @functools.lru_cache
 def _verified(public: bytes, signature: bytes, message: bytes) -> None:
-    """Check a signature. InvalidSignature is raised and not remembered."""
+    """Check a signature. A good result is remembered; InvalidSignature is raised again at each call."""
     Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
 
 
 class RememberedKey:
-    """Replaces Ed25519PublicKey: a signature that was found good is not checked again."""
+    """Replaces Ed25519PublicKey. A signature that was good once is not checked again."""
 
     def __init__(self, public: bytes) -> None:
         self.verify = functools.partial(_verified, public)
@@ -293,7 +299,7 @@ def test_a_change_in_a_long_file_is_found_at_its_index(
 
 
 def small(rng: random.Random, size: int) -> tuple[Log, list[str]]:
-    """Return a log, and the access requests in its entries."""
+    """Return a log of this size, and the ids of its access requests."""
     older = tuple(sorted(rng.sample(range(1, size), rng.randrange(min(size - 1, 4))))) if size > 1 else ()
     entries = story(rng, size)
     return Log.of(entries, older=older), [each["access_request"] for each in entries if each["access_request"]]
@@ -328,7 +334,7 @@ def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_pat
 
 
 def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Path) -> None:
-    """Hashes, counts, proofs and manifest are updated for the change. Only the signed root is not."""
+    """Hashes, counts, proofs and manifest are updated for the change. Only the signed root is the original."""
     for place in range(sample(200, 50)):
         rng = random.Random(f"{SEED + 6} {place}")
         log, _requests = small(rng, rng.randrange(3, 80))

@@ -1,4 +1,4 @@
-"""Signed notes, keys, checkpoints and cosignatures, as C2SP and the Go library write them."""
+"""Signed notes, keys, checkpoints and cosignatures, in the form in which C2SP and the Go library write them."""
 
 import dataclasses
 from pathlib import Path
@@ -197,7 +197,7 @@ def test_the_writer_of_these_tests_and_the_verifier_agree_on_canonical_json() ->
 
 
 def test_a_size_that_no_tree_has_is_refused() -> None:
-    """A witness stores the size in SQLite, which has no unsigned 64-bit integers."""
+    """A witness stores the size in SQLite, which has no unsigned integers of 64 bits."""
     for size, is_fine in ((2**63 - 1, True), (2**63, False), (9_999_999_999_999_999_999, False)):
         text = body(origin_of(), size, bytes(32))
         raw = f"{text}\n{Signer.of('log').sign(origin_of(), text)}".encode()

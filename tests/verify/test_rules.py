@@ -1,4 +1,4 @@
-"""The product's rules, checked over a whole log: the verifier reports what can't have happened, and nothing else."""
+"""The product's rules over a whole log: the verifier reports what can never have happened, and nothing else."""
 
 import copy
 import hashlib
@@ -40,7 +40,7 @@ Entries = list[dict[str, Any]]
 
 
 def life(asked: dict[str, Any] | None = None) -> Entries:
-    """Return the entries of one access request, from submission to the end of its window, one per minute."""
+    """Return the entries of one access request, from its submission to the end of its window, a minute apart."""
     report = ASKED if asked is None else asked
     digest = hashlib.sha256(canonical(report)).hexdigest()
     decided = {"digest": digest, "reference": "AR-1"}
@@ -104,7 +104,7 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
 
 
 def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
-    """Change the opened item into an access that another service allowed."""
+    """Change the entry about an opened item into an entry about an access that another service allowed."""
     entries[5] |= {"event": "content.access_allowed", **change}
     return _detail(entries, 5, action=action)
 
@@ -133,7 +133,7 @@ def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
 
 
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
-    """Return the actor of a client that acts for this human, as the log contains it."""
+    """Return an actor as the log contains it: a client that acts for this human."""
     whose = {name: human[name] for name in ("id", "name", "email")}
     return {"kind": "client", "id": CLIENT, "name": "Desk", "side": human["side"], "email": "", "for": whose}
 
@@ -149,7 +149,7 @@ def test_a_life_in_which_machines_act_for_humans_is_good(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("human", [ENGINEER, PROVIDER])
 def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_path: Path) -> None:
-    """A person who raised or already approved an access request can't approve it with a client."""
+    """Somebody who raised or already approved an access request can't approve it through a client."""
     by_hand, through = life(), life()
     by_hand[2]["actor"], through[2]["actor"] = human, _through_a_client(human)
     (tmp_path / "a").mkdir()
@@ -160,7 +160,7 @@ def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_p
 
 
 def _at(entries: Entries, index: int, micros: int) -> Entries:
-    """Set the time of this entry and all later entries."""
+    """Set the time of this entry and of all later entries."""
     for each in entries[index:]:
         each["at"] = instant(micros)
     return entries
@@ -177,7 +177,7 @@ def _change(entries: Entries, index: int, **change: Any) -> Entries:
 
 
 def _again(entries: Entries, *steps: int, **change: Any) -> Entries:
-    """Return the first six entries, and then some of them again."""
+    """Return the first six entries, followed by some of them again."""
     added = [copy.deepcopy(entries[step]) for step in steps]
     for at, each in enumerate(added, 6):
         each["at"] = instant(at * 60_000_000)
@@ -282,7 +282,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
 
 
 def _twice() -> Entries:
-    """Return the entries of an access request, and then those of another one that uses the same grant."""
+    """Return the entries of an access request, and then of another one that opens the same grant."""
     entries = _again(life(), 0, 1, 2)
     for each in entries[6:]:
         each["access_request"] = OTHER

@@ -1,4 +1,4 @@
-"""A damaged log that a tombstone closed, and the log that continues after it."""
+"""A damaged log that a tombstone has closed, and the log that continues after it."""
 
 import random
 from pathlib import Path
@@ -37,7 +37,7 @@ def tombstone(closed: Log, seq: int, checkpoint: str, **change: Any) -> dict[str
 
 
 def two_logs(*, signed: int = 80, here: int = 80, **change: Any) -> tuple[Log, Log]:
-    """Return a log that is signed up to `signed` and contains `here` entries, and the log after it."""
+    """Return two logs: a closed log that was signed up to `signed` and has `here` entries, and the log after it."""
     whole = Log.of(FIRST)
     closed = Log(whole.lines[:here], closed_by=80)
     entries = [tombstone(closed, 80, whole.note(signed), **change)]
@@ -143,14 +143,14 @@ def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp
 
 
 def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
-    """Return the next log, with an entry about the removal of everything before this number."""
+    """Return the second log, with an entry about the removal of everything before the number `seq`."""
     _, opened = two_logs()
     lines = [*opened.lines, *map(canonical, more), canonical(pruning(101 + len(more), seq, 2 * 10**12))]
     return Log(lines, shard=1, first_seq=80)
 
 
 def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
-    """Return the bundle of both logs, as the product makes it after everything before this number was removed."""
+    """Return the bundle of both logs that the product makes after everything before `seq` was removed."""
     rest = bundle(opened, pruned=max(seq - 80, 0))
     written = bundle(closed, pruned=min(seq, 80))
     written.files |= {name: raw for name, raw in rest.files.items() if "-1." in name}
@@ -160,7 +160,7 @@ def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
 
 @pytest.mark.parametrize("seq", [50, 80, 95])
 def test_the_next_log_tells_what_was_removed_of_the_one_before(seq: int, tmp_path: Path) -> None:
-    """All entries of the closed log can be removed, and even the tombstone."""
+    """All entries of the closed log can be removed, and even the tombstone that closed it."""
     closed, _ = two_logs()
     assert is_good(verdict(as_pruned(closed, pruned_to(seq), seq), tmp_path, keys=[closed.vkey()]))
     data = verdict(as_pruned(closed, pruned_to(seq - 1), seq), tmp_path, keys=[closed.vkey()])
@@ -199,7 +199,7 @@ def test_a_stored_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Pat
 
 
 def third() -> Log:
-    """Return log 2, after a log 1 with 20 entries."""
+    """Return the third log. The second one has 20 entries."""
     second = two_logs()[1]
     return Log.of([tombstone(second, 101, second.note()), entry(102, 10**13)], shard=2, first_seq=101)
 
@@ -274,7 +274,7 @@ def test_a_tombstone_that_no_trusted_key_signed_excuses_no_damage(broken: str, t
 
 
 def test_no_key_is_believed_for_entries_that_were_not_compared_with_the_root(tmp_path: Path) -> None:
-    """The last entry has a later version, so the verifier does not compute the root."""
+    """The last entry is of a later version, so the verifier can't compute the root."""
     evil, real = Signer.of("evil"), Log.of(FIRST, closed_by=80)
     detail = {"old": [real.vkey()], "new": evil.vkey(real.origin)}
     fake = Log.of([entry(0, 0, "log.key_rotated", detail=detail), {**entry(1, 1), "v": 2}])

@@ -1,4 +1,4 @@
-"""Signed decisions in a bundle: who owns the passkey, which log has it, and what happens if one letter differs."""
+"""Signed decisions in a bundle: who owns the passkey, which log introduced it, and what a changed letter does."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def signed_life(
     enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
     prefix: bytes = b"lockbox-decision-v1\n",
 ) -> Entries:
-    """Return entries: a passkey is added, access is requested, and the customer signs an approval.
+    """Return entries in which a passkey is added, access is requested, and the customer signs an approval.
 
-    A test can falsify each part.
+    Each function can falsify a part.
     """
     added = of_key("passkey.enrolled", 0, 0, device)
     enrolment(added["detail"])
@@ -234,7 +234,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_every_fault_of_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
-    """The log itself is consistent each time: its owner, who has its key, has written false data into it."""
+    """Each time the log itself is consistent: its owner, who has its key, has written the false data."""
     with collected() as case:
         for name in FALSE:
             with case(name):
@@ -316,7 +316,7 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
 
 
 def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
-    """Sign the provider's approval at this place with a key that no entry of this log contains."""
+    """Sign the provider's approval at this place, with a key that no entry of this log introduces."""
     yes = entries[place]
     device.create({"rp": {"id": "lockbox.example"}, "challenge": "AAAA"})
     assert device.key is not None
@@ -338,7 +338,7 @@ def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: 
 
 
 def _again(entries: Entries, name: str, seq: int) -> Entries:
-    """Return another access request with the provider's approval, to add after the others."""
+    """Return the entries of another access request with the provider's approval, to append to the others."""
     found = []
     for offset, place in enumerate((1, 2)):
         text = json.dumps(entries[place]).replace(f'"{REQUEST}"', f'"{name}"').replace("AR-1", "AR-2")
@@ -347,7 +347,7 @@ def _again(entries: Entries, name: str, seq: int) -> Entries:
 
 
 def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(tmp_path: Path) -> None:
-    """The customer's log only shows whether the key was always the same."""
+    """The customer's log only shows whether the key was the same each time."""
     entries = signed_life(device())
     _provider_signs(entries, 2, pats := device(), "one")
     for number, (name, of_pat) in enumerate((("second", pats), ("third", device()), ("fourth", pats))):

@@ -1,4 +1,4 @@
-"""The verifier's tree, compared with the inputs of RFC 6962's first implementation and with the definition."""
+"""The verifier's tree, compared with the test vectors of RFC 6962's first implementation and with the definition."""
 
 import hashlib
 from collections.abc import Iterator

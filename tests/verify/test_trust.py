@@ -1,5 +1,6 @@
-"""Which keys are trusted: keys that the reader names, the bundle's keys, rotated keys, witnesses' keys, and the key of
-a stored checkpoint.
+"""Which keys are trusted: the keys that the reader names, and rotated keys that follow from them.
+
+Also tests the bundle's own keys, the keys of witnesses, and the key of a checkpoint that the reader saved.
 """
 
 import json
@@ -33,7 +34,7 @@ ENTRIES = story(random.Random(5), 120)
 
 
 def rotated(*, new: Signer = NEW, at: int = 60, **rest: object) -> Log:
-    """Return a log that announces a new key in the middle, and whose end is signed with the new key."""
+    """Return a log that announces a new key in the middle. The new key has signed the log's end."""
     entries = ENTRIES[:at]
     detail = {"old": [OLD.vkey(origin_of())], "new": new.vkey(origin_of())}
     entries.append(entry(at, 10**12, "log.key_rotated", actor=SYSTEM, subject=TENANT, detail=detail))
@@ -262,14 +263,14 @@ def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -
 
 
 def growth(log: Log, old: int, new: int) -> str:
-    """Return a consistency proof in the format that a witness expects, as on the log's page."""
+    """Return a consistency proof in the form that a witness expects. The log's page offers it in this form too."""
     hashes = "".join(f"{b64(each)}\n" for each in log.tree.consistency(old, new))
     return f"old {old}\n{hashes}\n{log.note(new)}"
 
 
 @pytest.mark.parametrize("new", [40, 77, 120])
 def test_a_separate_consistency_proof_continues_from_a_stored_checkpoint(new: int, tmp_path: Path) -> None:
-    """The proof leads to the newest checkpoint, or to an older checkpoint in the bundle."""
+    """The proof leads either to the newest checkpoint, or to an older checkpoint in the bundle."""
     log = Log.of(ENTRIES, older=(40,))
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
     named = {"keys": [log.vkey()], "previous": log.note(31)}

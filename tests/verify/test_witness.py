@@ -1,4 +1,4 @@
-"""The customer's witness, response by response (https://c2sp.org/tlog-witness), and its state after each."""
+"""The customer's witness: each response (https://c2sp.org/tlog-witness), and the witness's state after it."""
 
 import contextlib
 import datetime as dt
@@ -43,7 +43,7 @@ class HttpAnswer(NamedTuple):
 
 
 class Asker:
-    """One connection to a witness on loopback, and the file with the witness's state."""
+    """A connection to a witness on loopback, and the path of the witness's state."""
 
     def __init__(self, port: int, path: Path) -> None:
         self.path, self.port = path, port
@@ -58,7 +58,7 @@ class Asker:
             return HttpAnswer(response.status, response.headers["Content-Type"], response.read().decode())
 
     def raw(self, sent: bytes) -> bytes:
-        """Send the bytes, and return everything that the witness sends until it closes the connection."""
+        """Send these bytes. Return everything that the witness sends until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
             plain.sendall(sent)
             plain.shutdown(socket.SHUT_WR)
@@ -68,7 +68,7 @@ class Asker:
 
 @pytest.fixture
 def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
-    """Yield a witness for LOG and NEW that has seen neither of them."""
+    """Yield a witness that cosigns for LOG and NEW, and has seen neither of these logs."""
     # The witness may print a line after its response, when pytest no longer captures the output.
     monkeypatch.setattr(lv, "diary", lambda line: None)
     path = tmp_path / "state"
@@ -358,9 +358,9 @@ def test_no_later_cosignature_has_an_older_time(tmp_path: Path, travel: Any) -> 
 
 @pytest.mark.parametrize("false_first", [True, False])
 def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, tmp_path: Path) -> None:
-    """Anyone who forwards a checkpoint can add a signature line.
+    """Anybody who forwards a checkpoint can add a signature line to it.
 
-    If the witness stored a false line, a customer's check of the checkpoint would fail.
+    If the witness stored a false line, the customer's check of this checkpoint would fail.
     """
     state = lv.State(tmp_path / "state", create=True)
     keys = [lv.key_of(each.vkey(LOG.origin)) for each in (OTHER, LOG_KEY)]
@@ -373,7 +373,7 @@ def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, t
 
 
 def test_a_repeated_line_is_stored_once_and_the_witness_starts_again(tmp_path: Path) -> None:
-    """Everybody who has seen a checkpoint can send it with many copies of its signature, without any key."""
+    """Anybody who has seen a checkpoint can send it with many copies of its signature. This needs no key."""
     state = lv.State(tmp_path / "state", create=True)
     line = LOG_KEY.sign(LOG.origin, text_of(LOG))
     often = f"{text_of(LOG)}\n{line * lv.MAX_SIGNATURES}"

@@ -1,4 +1,4 @@
-"""The customer's witness as a process: wherever it is killed, it never cosigns two histories."""
+"""The customer's witness as a process. It can be killed at any point, and still never cosigns two histories."""
 
 import http.client
 import random
@@ -26,7 +26,7 @@ UNPROVEN = (422, "the consistency proof is not valid\n")
 
 
 def dies_in(place: str) -> tuple[str, ...]:
-    """Return a command that runs the witness and kills it (SIGKILL) when it reaches this function."""
+    """Return a command that runs the witness, and that kills it (SIGKILL) when it calls this function."""
     return (sys.executable, "-c", (
         "import os, signal, sys\n"
         "from verify import lockbox_verify as lv\n"
@@ -36,7 +36,7 @@ def dies_in(place: str) -> tuple[str, ...]:
 
 
 class Witness:
-    """`lockbox_verify.py witness`, on its own port."""
+    """A running `lockbox_verify.py witness`, on a port of its own."""
 
     def __init__(self, folder: Path, program: tuple[str, ...]) -> None:
         self.state, key = folder / "state", folder / "key"
@@ -61,7 +61,7 @@ class Witness:
         self.reader.start()
 
     def post(self, body: bytes) -> tuple[int, str]:
-        """Send a request. Raise OSError or HTTPException if there is no response."""
+        """Send a request, and return the response. Raise OSError or HTTPException if none comes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("POST", "/add-checkpoint", body)

@@ -1,4 +1,4 @@
-"""Two contradicting checkpoints reach a witness at the same time, a thousand times."""
+"""Two checkpoints that contradict each other reach a witness at the same time, a thousand times."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ Answer = tuple[int, str]
 
 
 class Round(NamedTuple):
-    """A log that the witness has stored at size `base`. `true` continues it, and `fork` is another tree."""
+    """A log that the witness has stored with `base` entries. `true` continues it, and `fork` has another tree."""
 
     base: int
     true: Log
@@ -32,7 +32,10 @@ class Round(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Return whether both logs continue the stored checkpoint. Then the first one to arrive is cosigned."""
+        """Whether both trees continue the stored checkpoint.
+
+        In this case, the witness cosigns the one that arrives first.
+        """
         return self.fork.tree.root(self.base) == self.true.tree.root(self.base) and len(self.fork.lines) > self.base
 
 
@@ -51,7 +54,10 @@ def rounds(count: int, seed: int) -> list[Round]:
 
 
 def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
-    """Send these requests in order, each at the moment at which the other side sends its request of the same number."""
+    """Send these requests in order.
+
+    Each is sent at the moment at which the other side sends its request of this number.
+    """
     answers = []
     for body, vkey in asks:
         meet(30)
@@ -87,9 +93,9 @@ def by_processes(states: list[lv.State], asks: list[list[Ask]]) -> list[list[Ans
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder in memory if possible.
+    """Return a directory in memory if there is one.
 
-    Waiting for a disk would take most of the time, and not change the result.
+    Most of the time would be spent waiting for a disk, which makes no difference to the result.
     """
     memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
     if not os.access(memory, os.W_OK):
@@ -149,7 +155,7 @@ def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
 
 
 def too_late(each: Round, both: list[Answer], state: lv.State) -> None:
-    """The side that lost asks again from the size that it got, with the best proof that it has, as a log does."""
+    """Let the losing side ask again as a log does: from the size in the answer, with the best proof it can make."""
     winner, loser = (each.true, each.fork) if both[0][0] == 200 else (each.fork, each.true)
     size, other = len(winner.lines), len(loser.lines)
     path = loser.tree.consistency(size) if size <= other else []

@@ -1,7 +1,6 @@
-"""Write logs, evidence bundles and receipts with hashlib and without the product: a second implementation of the
-format.
+"""Writes logs, bundles and receipts with hashlib only: an implementation of the format that shares no code with ours.
 
-The tree follows RFC 6962's recursive definition word for word. This would be too slow for the product.
+The tree follows the recursive definition of RFC 6962 word for word. This would be too slow for the product.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def b64(raw: bytes) -> str:
 
 
 class Tree:
-    """The functions MTH, PATH and PROOF of RFC 6962, sections 2.1, 2.1.1 and 2.1.2, over leaf hashes."""
+    """The functions MTH, PATH and PROOF over leaf hashes (RFC 6962, sections 2.1, 2.1.1 and 2.1.2)."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         self.leaves = list(leaves)
@@ -131,7 +130,7 @@ def canonical(value: Any) -> bytes:
 
 
 def instant(micros: int) -> str:
-    """Return a time in the form of entries: this number of microseconds after T0."""
+    """Return a time in the form that entries have: so many microseconds after T0."""
     at = dt.datetime.fromtimestamp(T0, dt.UTC) + dt.timedelta(microseconds=micros)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -164,7 +163,7 @@ def entry(
 
 
 def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, Any]]:
-    """Return `count` entries of a tenant's log, with complete access requests, all by the rules."""
+    """Return `count` entries of a tenant's log. They are about complete access requests, and keep all rules."""
     entries: list[dict[str, Any]] = []
     micros = 0
 
@@ -201,7 +200,7 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
 
 
 def pruning(seq: int, to: int, micros: int = 10**12) -> dict[str, Any]:
-    """Return the entry about the removal of everything before number `to`."""
+    """Return the entry about the removal of everything before the number `to`."""
     return entry(seq, micros, "log.pruned", subject=TENANT, detail={"from": 0, "to": to, "days": 30})
 
 
@@ -217,7 +216,7 @@ LOG_KEY = Signer.of("log")
 
 @dataclass
 class Log:
-    """One shard: its entries as bytes, and its signers."""
+    """One log (shard): its entries as bytes, and the keys that sign it."""
 
     lines: list[bytes]
     shard: int = 0
@@ -260,7 +259,7 @@ class Log:
 
 @dataclass
 class Written:
-    """A bundle's files before they are zipped. Writing them updates the manifest."""
+    """The files of a bundle before they are zipped. Writing them updates the manifest."""
 
     files: dict[str, bytes]
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -292,9 +291,9 @@ def _at(line: bytes) -> str:
 
 def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, request: str | None = None,
            pruned: int = 0, since: str | None = None, until: str | None = None) -> Written:  # fmt: skip
-    """Return the bundle of these shards. `span` is the indexes of a period. `request` selects the entries about it.
+    """Return the bundle of these logs. `span` has the indexes of a period; `request` selects the entries about it.
 
-    By default, the entries at the edges of the span give the period.
+    Without `since` and `until`, the entries at the ends of the span determine the period.
     """
     files: dict[str, bytes] = {"README.txt": b"How to verify this.\n"}
     described = []
