@@ -67,7 +67,7 @@ class Doors:
     def all_refuse(
         self, name: str, pk: object, status: int, *, verdicts: tuple[str, ...] = VERDICTS, in_log: bool = True
     ) -> dict[str, Any]:
-        """Assert that each interface refuses both verdicts with this status, and writes only an entry about the refusal.
+        """Assert that each interface refuses both verdicts with this status, and writes only an entry about this.
 
         Return the last response of each interface.
         """
