@@ -1,4 +1,4 @@
-"""Helpers for the tests of pages: sign in, press buttons, and prove that nothing happened."""
+"""Helpers for the tests of pages: sign in, fill in forms, and assert that nothing happened."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.factors import anybodys_code, stepped_up
 
 
 def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
-    """Return this person's browser. With `fresh`, they have just proved who they are.
+    """Return a browser in which this person is signed in. With `fresh`, they have just proved their identity.
 
-    The type is Any, because Django adds attributes to its responses at run time.
+    The type is Any, because Django adds attributes to responses at run time.
     """
     client = Client()
     client.force_login(cast.people[name])
@@ -35,7 +35,7 @@ def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str
 
 
 def answer(row: AccessRequest, verdict: str = "approve", /, **fields: Any) -> dict[str, Any]:
-    """Return the fields of the confirm form. Only an approval needs the password and a code."""
+    """Return the fields of the form that confirms a decision. Only an approval has the password and a code."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": ""}
     if verdict == "approve":
         # The code is made now, because it is valid for half a minute and a test may move the clock.
@@ -63,7 +63,7 @@ def nothing_happens() -> Iterator[None]:
 
 @contextmanager
 def only_a_refusal() -> Iterator[None]:
-    """Assert that nothing happens, except that the log gets an entry about the refusal."""
+    """Assert that nothing happens in the block except that the log gets an entry about a refusal."""
     before = snapshot()
     yield
     after = snapshot()
@@ -79,9 +79,9 @@ def queries_of(client: Any, url: str, **headers: str) -> int:
 
 
 def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
-    """Assert that the number of queries does not grow with the number of rows.
+    """Assert that more rows need no more queries. `grow` adds rows.
 
-    `few` returns one number, or one for each person.
+    `few` opens the page. It returns the number of queries, or a number for each person.
     """
     few()  # The first page of a session also saves when the session began.
     before = few()
@@ -91,7 +91,7 @@ def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
 
 
 def look(cast: Cast, grant: Grant, *items: str, by: str = "priya") -> None:
-    """Record accesses as the content operations do, without a mailbox."""
+    """Record accesses to items as the operations do, but without a mailbox."""
     resource = grant.access_request.scope.get().resource
     for item in items:
         content._record(

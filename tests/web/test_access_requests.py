@@ -1,4 +1,4 @@
-"""The list of access requests, the page of one access request, and its accesses to content, live."""
+"""The list of access requests, the page of an access request, and the live list of its accesses to content."""
 
 from __future__ import annotations
 

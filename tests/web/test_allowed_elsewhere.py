@@ -1,4 +1,4 @@
-"""Pages about access that another service gave. They say that access was allowed, and never that content was opened."""
+"""Pages about access through another service. They say that access was allowed, and never that content was opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The customer's pages and the API show a staff change that was announced, until it is applied or withdrawn."""
+"""The customer's pages and the API show an announced change by staff until it is applied or withdrawn."""
 
 from __future__ import annotations
 

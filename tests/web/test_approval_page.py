@@ -1,4 +1,4 @@
-"""The pages that show and set a tenant's own approval page."""
+"""The pages with which a tenant sees and sets its own approval page."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The pages of a tenant's clients: its people see them, its administrator manages them, and each secret is shown
-once.
-"""
+"""A tenant's clients on pages: all its people see them, its administrator manages them, and a secret is shown once."""
 
 from __future__ import annotations
 
@@ -236,7 +234,7 @@ def test_the_list_costs_the_same_with_many(cast: Cast) -> None:
 
 
 def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) -> None:
-    """Otherwise staff could switch on only the account of a removed client, and its old secret would work again."""
+    """If staff could switch on the account of a removed client, its old secret would work again."""
     made = add(cast)
     theirs, _secret = client_of(cast, None)
     operations.remove_client(made.row.pk, actor=cast.as_("ines"))
@@ -253,9 +251,9 @@ def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) ->
 
 
 def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> None:
-    """A person must confirm before they decide.
+    """A person must confirm their identity before they decide.
 
-    So they must also confirm before they create or take over a client that decides.
+    So they must also confirm it before they create or take over a client that decides.
     """
     browser = signed_in(cast, "ines", fresh=False)
     quiet = add(cast).row

@@ -1,4 +1,4 @@
-"""The pages of a window: what they show and hide, and the headers of their responses."""
+"""The pages of a window: what they show, what they hide, and the headers of their responses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def library(cast: Cast) -> Grant:
-    """Return an open window of Priya for Contoso's documents."""
+    """Return an open window of Priya on Contoso's documents."""
     return cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk))
 
 
@@ -66,7 +66,7 @@ def _url(name: str, grant: Grant, resource: Resource | None = None, **query: str
 
 
 def _body(response: Any) -> bytes:
-    """Return the whole body. The test client closes a stream at its end."""
+    """Return the whole body of a response. At the end of a stream, the test client closes it."""
     return b"".join(response.streaming_content) if response.streaming else response.content
 
 
@@ -198,9 +198,7 @@ def test_a_download_says_what_a_browser_must_not_do(as_: Callable[[str], Client]
 
 @pytest.mark.parametrize("name", ["page.html", "offer “ä”.pdf", "Contracts/Lease.txt"])
 def test_only_a_picture_is_shown_in_place(as_: Callable[[str], Client], library: Grant, name: str) -> None:
-    """The entry already says that the item was shown, so a file that is not a picture is refused instead of
-    downloaded.
-    """
+    """The log already says that the item was shown. So a file that is not a picture is refused, and not downloaded."""
     response = as_("priya").get(_url("window_raw", library, id=name, inline="1"))
     assert (response.status_code, "Content-Disposition" in response) == (400, False)
     assert _looks(library) == ["opened"]
@@ -217,7 +215,7 @@ def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client
 
 
 def test_a_download_and_a_view_differ_in_every_text(cast: Cast, as_: Callable[[str], Client]) -> None:
-    """Showing a message is one event; downloading it or its attachment is another, and its entries read differently."""
+    """Showing a message and downloading it are two events. Every text about them must say which of the two it was."""
     grant = cast.opened()
     page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
     part = page.split("part=")[1].split('"')[0]

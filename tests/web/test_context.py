@@ -1,4 +1,4 @@
-"""The head of every page: who is signed in, the menu, and how many access requests wait."""
+"""The top of every page: who is signed in, the menu, and the number of access requests that wait."""
 
 from __future__ import annotations
 

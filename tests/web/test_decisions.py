@@ -1,4 +1,4 @@
-"""Decisions on pages, with the confirmation and the receipt; and acts that are not decisions."""
+"""Decisions on pages, with their confirmation and receipt; also acts that are not decisions."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_the_sixth_try_within_five_minutes_is_not_even_checked(cast: Cast, trave
 
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_the_limit_holds_in_every_process(cast: Cast, forgotten: bool) -> None:
-    """The tries are counted in the database, so they count in every process and for every tenant."""
+    """The database counts the tries, so the limit is the same in every process and for every tenant."""
     row, other = cast.confirmed(), cast.confirmed("fabrikam")
     cast.fabrikam.memberships.create(person=cast.ada, role="approver", given_at=cast.fabrikam.created_at)
     client = signed_in(cast, "ada")
@@ -350,7 +350,7 @@ def test_simultaneous_tries_are_counted_before_they_are_checked(cast: Cast, monk
 
 
 def test_a_session_alone_decides_nothing(cast: Cast) -> None:
-    """A thief of the cookie has neither the password nor the code."""
+    """A thief of the cookie knows neither the password nor the code."""
     row = cast.confirmed()
     client = signed_in(cast, "ada", fresh=False)
     before = snapshot()
@@ -460,7 +460,7 @@ def test_the_second_click_of_two_leads_to_the_same_receipt(cast: Cast) -> None:
 
 
 def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) -> None:
-    """The page reads the row before the first decision, and its operation runs after that decision."""
+    """The second click's page reads the row before the first decision, and makes its own decision after it."""
     from requests_app.doors.web import decisions
 
     row, plain = cast.confirmed(), decisions.act_of

@@ -1,4 +1,4 @@
-"""The rules for every template and style sheet: contrast, no inline code, and no files from other servers."""
+"""The rules for all templates and style sheets: contrast, no inline code, and no files from other servers."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def colour(name: str, theme: int) -> str:
 
 
 def luminance(hexadecimal: str) -> float:
-    """Return the relative luminance as WCAG 2.2 defines it."""
+    """Return the relative luminance of a colour, as WCAG 2.2 defines it."""
     channels = [int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -80,7 +80,7 @@ def test_the_measure_of_contrast_is_the_one_of_the_standard() -> None:
 
 
 def offenders(check: Callable[[str], list[str]]) -> dict[str, list[str]]:
-    """Return what a check finds in the templates of pages, by template."""
+    """Run a check on the template of each page. Return what it finds, by template."""
     assert len(PAGES) > 100
     return {name: found for name, template in PAGES.items() if (found := check(template))}
 
@@ -89,7 +89,7 @@ _INLINE = re.compile(r"\sstyle\s*=|<style\b|\son[a-z]+\s*=\s*[\"']|javascript:")
 
 
 def inline_code(template: str) -> list[str]:
-    """Return styles and code inside a page, and scripts that the content policy would block."""
+    """Return the styles and code in a page's template, and the scripts that the content security policy would block."""
     found = _INLINE.findall(re.sub(r"\{[%#].*?[%#]\}", "", template, flags=re.S))
     scripts = re.findall(r"<script\b[^>]*>", template)
     # A script needs the nonce of the response.

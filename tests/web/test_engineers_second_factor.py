@@ -1,4 +1,4 @@
-"""Engineers need a second factor before anything else. Without one, no interface opens content."""
+"""Engineers must first set up a second factor. Without one, no interface opens content for them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def grant(cast: Cast) -> Grant:
 
 
 def looks(cast: Cast, grant: Grant) -> dict[str, Callable[[], Any]]:
-    """Return every way to access content."""
+    """Return all ways to access content, each as a function."""
     resource, item, priya = grant.access_request.scope.get().resource, mail_id(), cast.as_("priya")
     return {
         "list": lambda: content.list_items(grant.pk, resource.pk, actor=priya),
@@ -74,7 +74,7 @@ def test_no_content_is_opened_without_one_in_any_way(cast: Cast, grant: Grant) -
 
 
 def test_no_page_of_content_opens_without_one(cast: Cast, grant: Grant) -> None:
-    """A session that began with a second factor is also redirected to the set-up."""
+    """Even a session that began with a second factor leads to the page for setting one up."""
     resource, client = grant.access_request.scope.get().resource, signed_in(cast, "priya")
     pages = [reverse("web:window", args=[grant.pk]), reverse("web:window_resource", args=[grant.pk, resource.pk])]
     with nothing_happens():
@@ -83,7 +83,7 @@ def test_no_page_of_content_opens_without_one(cast: Cast, grant: Grant) -> None:
 
 
 def test_a_token_does_nothing_for_somebody_who_needs_one_and_has_none(cast: Cast) -> None:
-    """The API opens no content. Its other routes also require that the person could sign in on the pages."""
+    """No route of the API opens content. All its other routes also refuse people who could not sign in on the pages."""
     caller = Caller(token_of(cast, "priya", fresh=False))
     assert caller.get("me").status_code == 200
     without_factor(cast, "priya")

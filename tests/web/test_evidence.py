@@ -1,4 +1,4 @@
-"""Evidence on pages: what is available to whom, the download, its timeline, and its progress."""
+"""Evidence on pages: who can get which, the download, its timeline, and its progress."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
-    """Write entries as the content page does, without a mailbox."""
+    """Write entries about opened items as the content page does, but without a mailbox."""
     record_accesses(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
 
 
@@ -100,7 +100,7 @@ def record_accesses(cast: Cast, grant: Grant, event: Event, details: list[dict[s
 
 @pytest.fixture
 def closed(cast: Cast) -> AccessRequest:
-    """Return a finished access request of Contoso. The whole log is signed."""
+    """Return an access request of Contoso that is finished. The whole log is signed."""
     row = cast.in_state("CLOSED")
     sign(cast.contoso)
     return row
@@ -266,7 +266,7 @@ def test_invalid_days_are_explained_beside_the_field(cast: Cast, closed: AccessR
 def test_the_proof_from_a_stored_checkpoint_is_in_the_file(
     cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This works with any number of later checkpoints, for every kind of evidence."""
+    """This holds for every kind of evidence, and for any number of later checkpoints."""
     monkeypatch.setattr(checkpoint_history, "MOST", 2)
     cast.ticket()
     sign(cast.contoso)
@@ -489,7 +489,7 @@ def test_times_and_words_of_a_timeline_do_not_hang_on_who_takes_it(cast: Cast, c
 
 
 class _Tags(HTMLParser):
-    """Collects the names of a page's elements and attributes."""
+    """Collects the names of all elements and attributes of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -548,7 +548,7 @@ def test_the_pdf_is_one_with_its_letters_in_it(cast: Cast) -> None:
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the text with markup of the PDF's pages."""
+    """Return a list that collects the text, with its markup, of all pages of the PDFs that are made."""
     from reportlab.platypus import Paragraph
 
     found: list[str] = []
@@ -686,7 +686,7 @@ def test_nothing_of_the_reader_stays_behind_between_two_pieces(
 def test_row_level_security_applies_while_a_piece_is_made(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The middleware's setting ends when the view has returned. The stream then sets row-level security itself."""
+    """The middleware's setting ends when the view has returned. So the stream sets row-level security itself."""
     seen = []
     plain = story.Story._lines_of
 

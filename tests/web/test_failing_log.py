@@ -1,4 +1,4 @@
-"""If an entry can't be written, a page answers 503, and nothing is changed or shown."""
+"""If an entry can't be written, the page answers 503, and nothing is changed or shown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A sign-in with a second factor is a confirmation for five minutes.
+"""For five minutes after a sign-in with a second factor, no further confirmation is needed.
 
-A code that was used before is not counted as a guess.
+A code that was used before does not count as a wrong guess.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ USED = "This code was already used. Wait for the next one (23 s)."
 
 
 def confirm(client: Client, row: AccessRequest, **proof: str) -> Any:
-    """Press the button of the page on which an approval is confirmed."""
+    """Press the button on the page that confirms an approval."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": "Please be quick."}
     return client.post(page_of(row, "decide", "approve"), {**shown, **proof})
 
 
 def asks_for(page: Any) -> list[str]:
-    """Return the fields for password and code on a page."""
+    """Return the names of the fields for a password or a code on a page."""
     return re.findall(r'<input type="(?:password|text)" name="(?:step-up-)?(password|code)"', page.content.decode())
 
 
@@ -58,7 +58,7 @@ def guesses_of(person: Person) -> int:
 
 @contextmanager
 def nothing_is_decided() -> Iterator[None]:
-    """Assert that nothing is decided. An entry about the attempt is allowed."""
+    """Assert that nothing is decided in the block. An entry about the attempt can be written."""
     before = snapshot()
     yield
     assert {**snapshot(), "entries": before["entries"]} == before
@@ -66,7 +66,7 @@ def nothing_is_decided() -> Iterator[None]:
 
 @pytest.fixture
 def at(travel: Traveller) -> dt.datetime:
-    """Stop the clock seven seconds after a new code, so that the next code comes in 23 seconds."""
+    """Stop the clock seven seconds after the app shows a new code. The next code comes in 23 seconds."""
     now = clock.now().replace(microsecond=0)
     return travel.to(now + dt.timedelta(seconds=37 - now.second % 30))
 
@@ -117,7 +117,7 @@ def test_a_sign_in_with_a_password_alone_counts_for_nothing_but_the_first_second
 
 
 def test_a_proof_by_password_alone_ends_with_a_second_factor(cast: Cast) -> None:
-    """Otherwise a thief with the password could set up an app and then decide."""
+    """Otherwise a thief who knows the password could set up an app, and then decide."""
     client = at_the_door(cast, "ada")
     assert client.post("/step-up/", {"password": PASSWORD}).status_code == 302
     set_up_app(client)

@@ -1,4 +1,4 @@
-"""The home page of each side."""
+"""The home pages of customers and of the provider."""
 
 from __future__ import annotations
 
@@ -348,9 +348,9 @@ def test_more_windows_than_fit_are_a_press_away(cast: Cast) -> None:
 
 @pytest.mark.sqlite
 def test_no_query_of_the_page_reads_a_whole_table(cast: Cast) -> None:
-    """SQLite shows its plan for each query. Scanning a large table would take a second with a million rows.
+    """SQLite reports how it executes each query. To scan a whole table with a million rows would take a second.
 
-    PostgreSQL scans such small tables by design, so this runs on SQLite.
+    PostgreSQL always scans tables as small as these, so this test runs only on SQLite.
     """
     for by in ("priya", "erik"):
         cast.submitted(by=by)

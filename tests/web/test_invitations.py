@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again, withdrawn and accepted. A link does not work for anybody else."""
+"""Invitations are sent, sent again, withdrawn and accepted. A link works only for its recipient."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_all_invalid_links_look_the_same(cast: Cast, travel: Any) -> None:
 
 
 def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
-    """Neither the page nor the API shows whether the address has an account elsewhere."""
+    """Neither the page nor the API shows whether the address already has an account."""
     ines, lines = signed_in(cast, "ines"), set()
     for email in ("frida@fabrikam.example", "priya@provider.example", "nobody@fabrikam.example"):
         page = ines.post(people_of(cast), {"email": email, "role": "member"}, follow=True)
@@ -174,9 +174,9 @@ def test_only_people_who_manage_the_tenants_people_invite(cast: Cast) -> None:
 
 
 def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> None:
-    """An invitation ends if its sender loses the role.
+    """An invitation no longer works if its sender loses the role.
 
-    Invitations by staff end when the tenant has an administrator or approver.
+    Invitations by staff no longer work when the tenant has an administrator or an approver.
     """
     accept = Actor.stranger(door="pages")
     operations.give_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))

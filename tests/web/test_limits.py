@@ -1,4 +1,4 @@
-"""The page about what this product can't prevent: it is public and complete, and every page links to it."""
+"""The page about what this product can't prevent. It is public and complete, and every page links to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses in people's text become links. No link hides where it leads."""
+"""URLs in people's texts become links. No link hides where it leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log in the browser: readers, filters, sentences, pages, checks and exports."""
+"""The log on pages: who can read it, filters, sentences, paging, checks and exports."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def url(tenant: Tenant, name: str = "log", *more: str) -> str:
 
 
 def text(response: Any) -> str:
-    """Return the visible text of the page, on one line."""
+    """Return the visible text of a page as one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", response.content.decode())).split())
 
 
 def numbers(response: Any) -> list[int]:
-    """Return the numbers of the entries, in the order of the page."""
+    """Return the numbers of the entries on a page, in the page's order."""
     return [int(seq) for seq in re.findall(r'<tr id="entry-(\d+)"', response.content.decode())]
 
 
@@ -56,7 +56,7 @@ def sentences(response: Any) -> list[str]:
 
 
 def filled(cast: Cast, count: int, **fields: Any) -> None:
-    """Write entries without meaning, for tests that need a number of entries."""
+    """Write `count` entries. Their content has no meaning; the tests only need the number."""
     values: dict[str, Any] = {
         "event": "ticket.commented",
         "door": "pages",
@@ -518,7 +518,7 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """Return the strings in a statement, without values that are filled in."""
+    """Return the strings in a statement of Python, without the values that are filled in."""
     joined = [each for each in ast.walk(node) if isinstance(each, ast.JoinedStr)]
     inside = {id(part) for each in joined for part in ast.walk(each)}
     plain = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and id(each) not in inside]
@@ -527,7 +527,7 @@ def _texts(node: ast.AST) -> list[str]:
 
 
 def _flaws_of_verification() -> set[str]:
-    """Return the texts of problems that entries.py and verify.py can report."""
+    """Return the texts of all flaws that entries.py and verify.py can report."""
     found: set[str] = set()
     for name in ("entries", "verify"):
         for node in nodes_of(ROOT / "audit_app" / f"{name}.py"):

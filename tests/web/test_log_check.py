@@ -51,7 +51,7 @@ def poll(client: Client, cast: Cast) -> Any:
 
 
 def checked(cast: Cast, name: str = "otto") -> Any:
-    """Ask for a check as this person, run the workers, and return the page."""
+    """As this person, request a check of the log. Run the workers, and return the page."""
     client = signed_in(cast, name)
     ask(client, cast)
     tasks.check_logs()
@@ -121,7 +121,7 @@ def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
 
 
 def test_get_of_the_buttons_address_leads_to_the_button_and_starts_nothing(cast: Cast) -> None:
-    """A person who pressed the button without a session comes here after the sign-in."""
+    """A person who pressed the button without a session is sent to this address after the sign-in."""
     client = signed_in(cast, "otto")
     with nothing_happens():
         found = client.get(url(cast.contoso, "log_verify"))

@@ -1,4 +1,4 @@
-"""Exporting the log, in every format, from where the last export ended."""
+"""The export of the log in every format. An export can continue where the last one ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 
 def numbers(kind: str, response: Any) -> list[int]:
-    """Return the sequence number of each line of an export."""
+    """Return the number of the entry in each line of an export."""
     content = body(response)
     if kind == "csv":
         return [int(row["seq"]) for row in csv.DictReader(io.StringIO(content))]
@@ -43,7 +43,7 @@ def numbers(kind: str, response: Any) -> list[int]:
 
 
 def lose(cast: Cast, how: str) -> None:
-    """Take from Otto the right to read the log."""
+    """Take away Otto's right to read the log, in this way."""
     if how == "person":
         operations.switch_off_person(cast.people["otto"].pk, actor=cast.as_("stella"))
         return
@@ -203,7 +203,7 @@ def test_an_interrupted_export_is_reported_as_incomplete(cast: Cast) -> None:
 
 
 def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
-    """An export keeps a thousand entries in memory until its reader continues."""
+    """An export holds a thousand entries in memory until its reader continues to read."""
     filled(cast, 1200)
     client = signed_in(cast, "otto")
     running = [exported(client, cast, "jsonl") for _ in range(long_calls.MOST_PER_PERSON)]

@@ -37,7 +37,7 @@ def removal(cast: Cast, witness: Witness, tenant: str = "contoso") -> str:
 
 
 def text(response: Any) -> str:
-    """Return the visible text of the page, on one line."""
+    """Return the visible text of a page as one line."""
     apart = re.sub(
         r"<(/?(?:li|td|th|tr|p|div|dt|dd|br|h\d|section|a|strong|option))\b[^>]*>", " ", response.content.decode()
     )

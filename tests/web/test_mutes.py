@@ -1,4 +1,4 @@
-"""The page on which an approver denies all pending access requests and mutes engineers."""
+"""The page on which an approver denies all pending access requests, and mutes an engineer or all engineers."""
 
 from __future__ import annotations
 

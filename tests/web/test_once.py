@@ -1,4 +1,4 @@
-"""A form that is sent twice acts once: after a double click, a reload, the back button, or a retry after a failure."""
+"""A form that is sent twice acts once: after a double click, a reload, the back button, or a failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOKEN = "{% csrf_token %}"
 
 
 def once_of(answer: Any, *, action: str = "") -> str:
-    """Return the once-token of the form for `action`, or of the first form in the main part of the page."""
+    """Return the once-token of the form for `action`. Without `action`, take the first form in the page's main part."""
     main = answer.content.decode().partition("<main")[2]
     if action:
         main = main.partition(f'action="{action}"')[2]
@@ -196,7 +196,7 @@ def test_a_refusal_leaves_the_token_unused(cast: Cast) -> None:
 
 
 def test_a_wrong_proof_leaves_the_token_unused(cast: Cast) -> None:
-    """The entry about the wrong proof is committed, but the act of the form is not done."""
+    """The entry about the wrong proof is committed, but the form's act is not done. So the form can be sent again."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     wrong = answer(row, password="not the password", once="x")
@@ -225,7 +225,7 @@ def test_a_wrong_proof_on_the_page_that_asks_for_it_leaves_the_token_unused(cast
 
 
 def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast: Cast) -> None:
-    """A code can be used only once, so a repeated form never contains the same proof."""
+    """A code can be used only once, so a form that is sent again always has another code."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     done = ada.post(page, answer(row, once="x"))
@@ -304,7 +304,7 @@ def test_forms_of_libraries_and_of_those_who_are_not_signed_in_have_it_too(cast:
 
 
 def test_no_template_writes_a_form_without_its_token() -> None:
-    """The tag `csrf_token` writes two tokens: one against forged calls, and one that makes the form act once."""
+    """The tag `csrf_token` writes two tokens: against forged calls, and to make the form act only once."""
     forms = {
         name_of(path): re.findall(r'<form\b[^>]*method="post".*?</form>', text_of(path), re.DOTALL | re.IGNORECASE)
         for path in templates()

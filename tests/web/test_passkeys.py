@@ -1,4 +1,4 @@
-"""Passkeys on the pages: added, used instead of a password or after it, used to confirm, and removed."""
+"""Passkeys on pages: how they are added and removed, and used to sign in and to confirm."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_factor(cast: Cast, name: str) -> Person:
 
 
 def holder(cast: Cast, name: str, **device: Any) -> Authenticator:
-    """Return the device of a person who has only this passkey and the password."""
+    """Return the device of a person whose only second factor is this passkey."""
     without_factor(cast, name)
     made = Authenticator(**{"origin": ORIGIN, **device})
     assert added(signed_in(cast, name), made).status_code == 200

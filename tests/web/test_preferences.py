@@ -1,4 +1,4 @@
-"""A person's settings: time zone, appearance, and the page to which the switch of the appearance returns."""
+"""A person's settings: the time zone and the appearance, and where the button for the appearance leads back to."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def test_strangers_download_no_proofs(cast: Cast, name: str) -> None:
 
 
 def test_a_receipt_is_given_for_no_other_entry(cast: Cast) -> None:
-    """Otherwise an engineer could read the tenant's log entry by entry."""
+    """If receipts of all entries were given, an engineer could read the tenant's log one entry at a time."""
     row = closed(cast)
     other = closed(cast)
     size = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
@@ -255,7 +255,7 @@ def test_without_a_checkpoint_there_is_none_to_save(cast: Cast) -> None:
 
 
 def test_a_closed_part_keeps_the_longest_checkpoint_that_was_ever_signed(cast: Cast) -> None:
-    """The database lost the longest checkpoint. The tombstone has it from the signer's file of heads."""
+    """The database has lost the longest checkpoint. The tombstone got it from the signer's file of heads."""
     filled(cast, 3)
     sign(cast)
     filled(cast, 2)
@@ -366,9 +366,9 @@ def guide(cast: Cast, name: str = "otto") -> Any:
 
 
 def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path) -> None:
-    """An auditor copies the commands one after another.
+    """The test runs the commands one after the other, as an auditor does who copies them.
 
-    Only commands that need the internet or never end are left out.
+    Commands that need the internet, or that never end, are left out.
     """
     filled(cast, 3)
     sign(cast)

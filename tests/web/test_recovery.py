@@ -1,4 +1,4 @@
-"""The customer's recovery: a key on paper, a delay, and a mail to everybody."""
+"""The customer's recovery: a key on paper, a waiting time, and a mail to everybody."""
 
 from __future__ import annotations
 
@@ -129,7 +129,10 @@ def test_a_few_wrong_keys_are_checked_and_all_get_the_same_answer(cast: Cast, tr
 
 
 def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) -> None:
-    """The owner of one IPv6 address has its whole network. Without the limit, they could fill the provider's log."""
+    """With IPv6, one caller has a whole network of addresses.
+
+    With a limit for each address, they could fill the provider's log.
+    """
     key, named = made(cast), {"email": "next@contoso.example"}
     for number in range(5):
         wrong = {"recovery_key": recovery.make(), **named}

@@ -1,4 +1,4 @@
-"""Only people who may act see a refused form again. All others get a refusal without anybody's id."""
+"""Only people who can do an act see its refused form again. All others get a refusal that contains nobody's id."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def test_a_deputy_cannot_name_another_whatever_the_form_holds(cast: Cast) -> Non
 def test_a_form_from_a_declaration_names_nobody_to_those_who_cannot_act(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Each act is changed so that it asks for a person.
+    """The test changes each act so that it asks for a person.
 
-    Then its form contains people's ids, and an empty form is wrong.
+    The act's form then contains ids of people, and an empty form is refused.
     """
     asked = Field("colleague", Kind.ID, of=Noun.PERSON, roles=frozenset({Role.APPROVER}))
     monkeypatch.setitem(acts._ACTS, name, replace(acts._ACTS[name], inputs=(asked,)))

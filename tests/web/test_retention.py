@@ -1,4 +1,4 @@
-"""The page about how long a tenant's log is stored."""
+"""The page that sets for how long a tenant's log is stored."""
 
 from __future__ import annotations
 

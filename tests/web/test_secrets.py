@@ -1,4 +1,4 @@
-"""Secret fields of forms are never stored. All other fields survive a confirmation."""
+"""Secret fields of forms are never stored. All other fields are still there after a confirmation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = ("requests_app.", "lockbox_site.")
 
 
 def loaded(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
-    """Yield every route. This imports the routes' modules, and so all forms."""
+    """Yield every route of the site. This also imports the modules of the routes, and so all forms."""
     for each in (resolver or get_resolver()).url_patterns:
         if isinstance(each, URLResolver):
             yield from loaded(each)
@@ -55,9 +55,9 @@ def test_each_field_that_looks_like_a_secret_is_marked_or_is_named_as_public_and
 
 
 def test_no_form_uses_the_name_of_a_secret_for_another_field() -> None:
-    """While a form waits for a confirmation, fields with the name of a secret are dropped.
+    """While a form waits for a confirmation, fields with the name of a secret are left out.
 
-    Another field with such a name would be lost.
+    A field that has such a name but is not a secret would be lost.
     """
     lost = {
         f"{form.__module__}.{form.__qualname__}.{name}"

@@ -1,4 +1,4 @@
-"""Second factors: who needs one, how people set one up, and what the sign-in then asks for."""
+"""Second factors: who needs one, how people set one up, and what the sign-in asks for afterwards."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_wrong_code_sets_nothing_up(cast: Cast) -> None:
 
 
 def test_a_stolen_session_sets_nothing_up(cast: Cast, travel: Traveller) -> None:
-    """If the password is older than five minutes, the page asks for it again."""
+    """If the password was entered more than five minutes ago, the page asks for it again."""
     travel.freeze()
     client = at_the_door(cast, "ada")
     travel.by(minutes=5)

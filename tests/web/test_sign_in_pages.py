@@ -1,4 +1,4 @@
-"""The sign-in pages have the product's layout and no inline code, and show a stranger nothing about accounts."""
+"""The pages of the sign-in look like all pages, have no inline code, and show strangers nothing about accounts."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: 
 
 
 def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
-    """The mailbox alone is not enough: the next sign-in asks for the code, and no session begins before that."""
+    """Access to the mailbox is not enough: the next sign-in asks for the code, and no session begins before that."""
     browser = Client()
     browser.post(reverse("account_reset_password"), {"email": cast.ada.email})
     outbox.drain(limit=50)

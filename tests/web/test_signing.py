@@ -1,4 +1,4 @@
-"""Signing a decision on its page and over the API; where the signature is shown; and the tenant's rule about it."""
+"""Signing a decision on its page and over the API, where the signature is shown, and the tenant's rule about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 
 def offered(page: Any) -> tuple[str, dict[str, Any]]:
-    """Return the text that the page offers to sign, and its request to the device."""
+    """Return the text that the page offers to sign, and the options that it passes to the device."""
     body = page.content.decode()
     text = re.search(r'name="manifest" value="([^"]*)"', body)
     options = re.search(r'data-sign="([^"]*)"', body)
@@ -81,9 +81,9 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
 
 
 def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
-    """Both stages are signed once, one with a passkey that can be copied and one with a passkey that can't.
+    """One stage is signed with a passkey that can be copied, and the other with a passkey that can't.
 
-    Another decision is not signed.
+    A further decision is not signed.
     """
     (of_pat, pats), (of_ada, adas) = enrolled(cast, "pat"), enrolled(cast, "ada", is_backup_eligible=True)
     plain = cast.confirmed(by="erik")
@@ -213,9 +213,7 @@ def test_a_person_without_a_passkey_is_asked_as_before(cast: Cast) -> None:
 
 
 def test_a_rule_of_signatures_accepts_only_signed_approvals_and_every_denial(cast: Cast) -> None:
-    """The rule applies to each interface: the page offers no unsigned approval, and a client that decides for an
-    approver can only deny.
-    """
+    """The page offers no unsigned approval. A client that decides for an approver can only deny."""
     phone, _key = enrolled(cast, "ada", is_backup_eligible=True)[1], cast.exchange
     ines = cast.as_("ines")
     with pytest.raises(errors.WrongState):

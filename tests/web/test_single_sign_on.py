@@ -1,4 +1,4 @@
-"""Single sign-on with a real OpenID provider on this machine."""
+"""Single sign-on with a real OpenID provider that runs on this machine."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Stay(HTTPRedirectHandler):
 
 @dataclass
 class Provider:
-    """An identity provider, and the part of the sign-in that happens there."""
+    """An identity provider. It also plays the part of the sign-in that a person does there."""
 
     issuer: str
 
@@ -61,7 +61,7 @@ class Provider:
         build_opener().open(sent, timeout=10).close()
 
     def comes(self, url: str, subject: str = "s-ada", **form: str) -> dict[str, str]:
-        """Sign in there as this subject. Return the parameters with which the browser comes back."""
+        """Sign in at the identity provider as this subject. Return the parameters with which the browser comes back."""
         body = urlencode({"sub": subject, **form}).encode()
         answer: Any
         try:
@@ -84,7 +84,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def world(cast: Cast, provider: Provider) -> Cast:
-    """Return the cast. Contoso signs in at the provider, its domain is proven, and the provider knows Ada and Mia."""
+    """Return the cast. Contoso uses this provider and has proven its domain. The provider knows Ada and Mia."""
     connect(cast, provider)
     Domain.objects.create(
         tenant=cast.contoso, name="contoso.example", challenge="x", claimed_at=clock.now(), verified_at=clock.now()
@@ -108,7 +108,7 @@ def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
 
 
 def begin(browser: Client, email: str = "somebody@contoso.example", **form: str) -> str:
-    """Enter an address, and return the address to which the page leads."""
+    """Enter an email address on the sign-in page. Return the URL to which the page leads."""
     page = browser.post(reverse("web:sso"), {"email": email, **form})
     assert page.status_code == 200, page.content.decode()
     return onward(page)
@@ -125,7 +125,7 @@ def way_back(cast: Cast) -> str:
 
 
 def comes(cast: Cast, provider: Provider, subject: str = "s-ada", *, browser: Client | None = None) -> Any:
-    """Do a whole sign-in once, and return the last page."""
+    """Do a whole sign-in, and return the last page."""
     browser = browser or Client()
     back = provider.comes(begin(browser), subject)
     page: Any = browser.get(provider.way_back, back)
@@ -198,7 +198,7 @@ def test_an_address_whose_verification_is_written_as_a_text_counts(world: Cast, 
 
 @pytest.fixture
 def userinfo_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider sends the claims only at its UserInfo endpoint, as certified providers do by default."""
+    """Make the provider send claims only at its UserInfo endpoint, as certified providers do by default."""
     from oidc_provider_mock import _app
 
     monkeypatch.setattr(_app.OpenIDCode, "generate_user_info", lambda _self, user, _scope: {"sub": user.sub})
@@ -378,7 +378,10 @@ def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Pr
 
 
 def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, provider: Provider) -> None:
-    """The identity provider, or an attacker who controls it, can sign anybody in, but this is not enough to approve."""
+    """The identity provider, or an attacker who controls it, can sign anybody in.
+
+    That must not be enough to approve.
+    """
     claims = {"email": world.ada.email, "email_verified": True, "amr": ["pwd", "otp", "mfa"], "acr": "phr"}
     provider.knows("s-ada", **claims, auth_time=int(clock.now().timestamp()))
     row, browser = world.confirmed(), comes(world, provider).browser
@@ -391,7 +394,7 @@ def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, 
 
 
 def test_without_a_second_factor_here_the_sign_in_is_all_the_proof_there_is(world: Cast, provider: Provider) -> None:
-    """This ends when the person sets up a second factor. Approvers always need a second factor of this site."""
+    """It is no longer enough once the person has a second factor here. Approvers must always have one here."""
     browser = comes(world, provider, "s-mia").browser
     form = {"name": "laptop", "scopes": ["tickets:read"], "days": "7"}
     assert browser.post("/tokens/", form).status_code == 200
@@ -675,7 +678,8 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
 def test_the_second_of_two_simultaneous_changes_of_sign_on_is_refused(cast: Cast, provider: Provider) -> None:
     """The form sets the whole connection.
 
-    Otherwise the second change would silently undo the first, for example the break-glass person.
+    So the second change would undo the first, for example the person who can bypass single sign-on, and nobody would
+    notice.
     """
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
 
@@ -758,7 +762,7 @@ def test_an_unlinked_person_is_signed_out_immediately_and_found_again(world: Cas
 
 
 def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: Provider) -> None:
-    """A thief of the client's secret could sign in as anybody of the tenant."""
+    """Otherwise a thief of the client's secret could sign in as anybody of the tenant."""
     with pytest.raises(Unacceptable):
         client_of(world, "contoso", Scope.SIGN_ON_MANAGE)
     caller = caller_for(world, "contoso", Scope.TENANT_MANAGE, Scope.TENANT_READ)

@@ -1,4 +1,4 @@
-"""A site with an IP address as its host: browsers can't store a passkey for it, and the pages say so."""
+"""A site whose host is an IP address. Browsers can't store a passkey for it, and the pages say so."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""If an act needs proof, the page keeps the submitted form in hidden fields, and does the act after the proof."""
+"""If an act needs proof of identity, a page asks for it. It has the form in hidden fields, and then does the act."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def held_by(answer: Any) -> dict[str, list[str]]:
-    """Return the stored fields on the page, as a browser sends them again."""
+    """Return the fields of the waiting form on the page, as a browser sends them again."""
     found: dict[str, list[str]] = {}
     main = answer.content.decode().partition("<main")[2]
     for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', main):
@@ -82,7 +82,7 @@ def test_values_of_one_name_all_wait(cast: Cast) -> None:
 
 
 def test_after_too_many_wrong_proofs_none_is_checked(cast: Cast, travel: Traveller) -> None:
-    """The log gets an entry about the attempts once a minute, for any number of attempts."""
+    """Then the log gets an entry about the attempts once a minute, however many attempts there are."""
     travel.freeze()
     client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
     before = snapshot()
@@ -99,7 +99,7 @@ def test_after_too_many_wrong_proofs_none_is_checked(cast: Cast, travel: Travell
 
 
 def refusals_in(cast: Cast) -> list[tuple[str, str]]:
-    """Return action and code of the refused attempts in the tenant's log."""
+    """Return (action, code) of each refused attempt in the tenant's log."""
     rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, event="act.refused").order_by("seq")
     details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
     assert {row.subject_id for row in rows} <= {str(cast.ines.pk)}
@@ -145,9 +145,9 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
 
 
 def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
-    """A form with a secret asks for confirmation before it is filled in.
+    """If a form has a field for a secret, the page asks for the confirmation before the form is filled in.
 
-    If the confirmation is too old when the form is sent, the person types only the secret again.
+    If the confirmation is too old when the form is sent, the person has to enter only the secret again.
     """
     # Before the first tenant has Lockbox on, no second member of the staff must confirm.
     Tenant.objects.update(lockbox_on=False)

@@ -1,4 +1,4 @@
-"""How every page shows times, states, names and text of strangers."""
+"""How pages show times, states, names, and the texts of strangers."""
 
 import re
 import zoneinfo
@@ -108,7 +108,7 @@ DEADLINE = "{% deadline closes opened=opened kind=kind %}"
 
 
 def visible_words(html: str) -> str:
-    """Return the text without elements that have the attribute `hidden`."""
+    """Return the text of the HTML, without elements that have the attribute `hidden`."""
     return " ".join(strip_tags(re.sub(r"<span[^>]*\bhidden>.*?</span>", "", html, flags=re.S)).split())
 
 

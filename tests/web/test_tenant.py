@@ -1,4 +1,4 @@
-"""A tenant's pages: Lockbox and what switching it does, the longest window, people and roles, addresses."""
+"""The pages of a tenant: Lockbox and what the switch does, the longest window, people and roles, addresses."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def url(tenant: Tenant, name: str = "tenant", *more: Any) -> str:
 
 
 def text(response: Any) -> str:
-    """Return the visible text of the page, on one line."""
+    """Return the visible text of a page as one line."""
     apart = re.sub(r"<(/?(?:li|td|th|tr|p|div|dt|dd|br|h\d|section|a|strong))\b[^>]*>", " ", response.content.decode())
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", apart)).split())
 
 
 def house() -> list[Any]:
-    """Return everything that these pages can change."""
+    """Return all rows that these pages can change."""
     return [
         list(Tenant.objects.order_by("pk").values_list("pk", "lockbox_on", "window_cap")),
         list(Membership.objects.order_by("pk").values_list("pk", "role", "person_id")),
@@ -66,7 +66,7 @@ def refused() -> Iterator[None]:
 
 
 def posts(cast: Cast) -> list[tuple[str, dict[str, Any]]]:
-    """Return every change that the pages offer, as the administrator would send it."""
+    """Return (URL, fields) for each change that the pages offer to the administrator."""
     address = NotificationAddress.objects.create(
         tenant=cast.contoso, email="old@contoso.example", created_at=cast.contoso.created_at
     )

@@ -1,4 +1,4 @@
-"""Tickets in the browser: the list, a new ticket, the conversation, and the page before a ticket ends."""
+"""Tickets on pages: the list, a new ticket, the conversation, and the page that is shown before a ticket ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def taken(cast: Cast) -> Ticket:
-    """Return a ticket of Mia that Priya works on."""
+    """Return a ticket of Mia. Priya works on it."""
     ticket = cast.ticket()
     return operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
 
@@ -382,7 +382,7 @@ def test_an_unknown_act_is_absent(as_: Callable[[str], Client], taken: Ticket) -
 def test_a_refusal_never_closes_a_ticket(
     as_: Callable[[str], Client], taken: Ticket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mia gets her role after the page has judged her, and before the attempt is recorded."""
+    """The page thinks that Mia is not allowed to close the ticket, while the operation would allow it."""
     monkeypatch.setattr("requests_app.queries.tickets.is_allowed", lambda *_given, **_named: False)
     assert as_("mia").post(_act(taken, "close_ticket"), {"note": "", "ends": ""}).status_code == 403
     assert _state(taken) == "ASSIGNED"

@@ -1,4 +1,4 @@
-"""The pages of personal tokens: your own, each shown once; and those of a tenant's people, for its administrator."""
+"""Personal tokens on pages: each person's own tokens, and for an administrator those of the tenant's people."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
 def test_the_scope_of_every_act_of_a_person_is_offered(cast: Cast, name: str) -> None:
-    """A token with these scopes is also enough for every case of an act that this person does."""
+    """So a token with the offered scopes is enough for every case of an act that this person does."""
     actor = cast.as_(name)
     for case_name, case in CASES.items():
         act = act_of(case_name)
@@ -236,7 +236,7 @@ def test_a_token_never_makes_a_session(cast: Cast) -> None:
 
 
 def test_a_person_who_is_switched_off_makes_no_token(cast: Cast) -> None:
-    """The form was open when the account was switched off."""
+    """The account is switched off while the person has the form open."""
     client = signed_in(cast, "otto")
     operations.switch_off_person(cast.otto.pk, actor=cast.as_("ines"))
     with nothing_happens():
@@ -246,7 +246,7 @@ def test_a_person_who_is_switched_off_makes_no_token(cast: Cast) -> None:
 
 @pytest.mark.parametrize("name", ["otto", "priya"])
 def test_a_session_alone_makes_no_token(cast: Cast, name: str, settings: Any) -> None:
-    """A stolen session ends within a day. It must not continue as a token."""
+    """A stolen session ends within a day. A token that it makes would work for longer."""
     settings.ENGINEER_SECOND_FACTOR = False
     without_factor(cast, name)
     client = signed_in(cast, name, fresh=False)

@@ -1,4 +1,4 @@
-"""The pages of a tenant's webhooks: only for its administrator, and each secret is shown once."""
+"""The pages of a tenant's webhooks: only its administrator sees them, and each secret is shown once."""
 
 from __future__ import annotations
 
