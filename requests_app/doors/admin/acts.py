@@ -172,7 +172,7 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
 
 
 def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
-    """Refuse unknown fields: the person who sent them must not believe that they were set."""
+    """Refuse unknown fields, so that nobody believes that they were set."""
     known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"}
     if unknown := sorted(set(request.POST) - known):
         security_log.warning("admin.unknown_fields", person=str(request.user.pk), fields=unknown[:10])

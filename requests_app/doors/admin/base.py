@@ -43,7 +43,7 @@ class Related:
     """Rows of another model that belong to a row. A row's page shows the first of them.
 
     `by(row)` returns the names and values that find these rows. The link to all of them uses the same names and values
-    as filters.
+    as filters. If `by` returns `None`, the page does not show these rows.
     """
 
     model: type[models.Model]

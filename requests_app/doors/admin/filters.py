@@ -22,7 +22,10 @@ Choices = Iterable[tuple[str, Any]]
 
 
 class Filter(admin.SimpleListFilter):
-    """A filter that is one parameter of the address. A value that is not a choice is refused before any query."""
+    """A filter of a list, set by one parameter of the address.
+
+    A value that is not a choice is refused before any query.
+    """
 
     narrow: Callable[[QuerySet, str], QuerySet]
 

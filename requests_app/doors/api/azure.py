@@ -182,8 +182,8 @@ class Requests(AzureView):
     def _rows(self, subscription: UUID) -> Any:
         """Return the tenant's access requests.
 
-        Raise NotFound for an engineer or a provider approver if their queues contain none of these access requests. So
-        they don't learn that the tenant exists.
+        Raise NotFound for a caller of the provider, except staff, who can see none of these access requests. So the
+        caller does not learn that the tenant exists.
         """
         tenant = Tenant.objects.visible_to(self.actor).find(subscription)
         rows = access.access_requests(self.actor).filter(tenant=tenant)

@@ -70,7 +70,7 @@ def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
 
 
 def note_second_factor(request: HttpRequest) -> None:
-    """Note that the present sign-in included the person's second factor, for `remember_sign_in`.
+    """Note for `remember_sign_in` that the present sign-in included the person's second factor.
 
     The note is on the request, not in the session, so it counts only for this sign-in.
     """

@@ -34,7 +34,10 @@ class Body:
 
 
 class GuardedSource(ByteSource):
-    """Provides the chunks of an item to code that reads the item as text. The chunks stop when the window closes."""
+    """Provides the chunks of an item to code that reads the item as text.
+
+    When the window closes, reading the chunks fails.
+    """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._body = Body(chunks)

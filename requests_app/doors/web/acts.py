@@ -81,7 +81,7 @@ def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: dateti
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """Ask for confirmation on GET, and do the act on POST.
+    """On GET, ask for confirmation. On POST, do the act.
 
     To close a window, one button is enough, without a reason.
     """

@@ -135,7 +135,7 @@ class DecisionForm(ProofForm, ActForm):
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """Show on GET, in one sentence, what the decision would do. Make the decision on POST.
+    """On GET, show in one sentence what the decision would do. On POST, make the decision.
 
     The form must contain a proof, unless an earlier proof still counts.
     """

@@ -122,7 +122,7 @@ def _vkey(log: LogState) -> str:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpResponse:
-    """Explain the act on GET, and remove the witness on POST."""
+    """On GET, explain the act. On POST, remove the witness."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     standing = _one(row, witness)

@@ -93,9 +93,9 @@ def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
-    """Limit the database connection to a customer's own tenants.
+    """Return a context in which the database shows a customer only the rows of their own tenants.
 
-    The database then returns no rows of other tenants, even if a query forgets `visible_to`.
+    So the database returns no rows of other tenants, even if a query forgets `visible_to`.
     """
     if request.user.is_authenticated and request.user.side == Person.Side.CUSTOMER:
         return only_tenants(actor_in(request).tenant_ids)

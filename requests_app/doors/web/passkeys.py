@@ -37,7 +37,7 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """Ask for a name on GET. The device then makes the key, and POST stores the key.
+    """On GET, ask for a name. The device then makes the key, and POST stores the key.
 
     If this is the person's first second factor, they also get recovery codes.
     """

@@ -66,7 +66,7 @@ def security(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("code")
 @require_http_methods(_PAGE_METHODS)
 def set_up(request: HttpRequest) -> HttpResponse:
-    """Show the secret on GET. On POST with a code from the app, add the app and show the recovery codes once."""
+    """On GET, show the secret. On POST with a code from the app, add the app and show the recovery codes once."""
     person = cast(Person, request.user)
     if person.totp_set_up_at is not None:
         return redirect("web:security")
@@ -124,7 +124,7 @@ def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_app(request: HttpRequest) -> HttpResponse:
-    """Explain the act on GET, and remove the app on POST."""
+    """On GET, explain the act. On POST, remove the app."""
 
     def act() -> HttpResponse:
         operations.remove_totp(actor=actor_in(request), keep=_drops_app)
@@ -137,7 +137,7 @@ def remove_app(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def new_codes(request: HttpRequest) -> HttpResponse:
-    """Explain the act on GET. On POST, make new recovery codes and show them once."""
+    """On GET, explain the act. On POST, make new recovery codes and show them once."""
 
     def act() -> HttpResponse:
         codes = factors.KeepsRecoveryCodes()

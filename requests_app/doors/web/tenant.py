@@ -96,7 +96,7 @@ def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
-    """Explain the switch, and its effect on access requests that are under way, on GET. Switch Lockbox on POST."""
+    """On GET, explain the switch and its effect on access requests that are under way. On POST, switch Lockbox."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method == "POST":

@@ -233,7 +233,7 @@ def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
-    """Ask for the ticket's reference in another help desk on GET, and set it on POST."""
+    """On GET, ask for the ticket's reference in another help desk. On POST, set the reference."""
     if request.method == "GET":
         if not queries.may_link(row, actor=actor):
             raise NotAllowed
@@ -252,7 +252,7 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Show what ends with the ticket on GET, or ask for the reason to reopen it. Do the act on POST.
+    """On GET, show what ends with the ticket, or ask for the reason to reopen the ticket. On POST, do the act.
 
     If more would end than the page showed, ask again.
     """

@@ -26,7 +26,7 @@ from requests_app.queries import tenant as queries
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the rule on GET, and set it on POST. Both need a step-up."""
+    """On GET, show the rule. On POST, set the rule. Both need a step-up."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     form = YesRuleForm(request.POST or None, tenant=row)
