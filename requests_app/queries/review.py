@@ -145,7 +145,7 @@ def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
 
 
 def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
-    """Return what came before this access request at the same tenant: of the same engineer, and of the same service."""
+    """Return the earlier access requests and windows at this tenant: of this engineer, and of this service."""
     since = row.submitted_at - A_YEAR
     windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
     access_requests = AccessRequest.objects.visible_to(actor).filter(
