@@ -2,10 +2,28 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Make this module look as if it were not installed, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # documented: an import of it raises ModuleNotFoundError
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# structlog would load rich for tracebacks that these logs don't use, and every process would start later.
+with _without("rich"):
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"

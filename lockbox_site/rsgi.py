@@ -3,7 +3,6 @@
 import gc
 import os
 import resource
-import threading
 
 import django
 
@@ -24,7 +23,6 @@ from django.urls import get_resolver
 
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
-from requests_app.doors.api import reader
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
 
@@ -42,8 +40,6 @@ def _allow_descriptors() -> None:
 _allow_descriptors()
 # Without this, the first request would load all views.
 get_resolver().url_patterns  # noqa: B018 - loads them
-# This takes a moment, and nothing else needs to wait for it.
-threading.Thread(target=reader.as_json, name="document", daemon=True).start()
 hashing.bound()
 outbound.bound()
 streams.keep_watch()
