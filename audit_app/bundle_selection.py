@@ -56,7 +56,7 @@ class BundledShard:
 
     `start` and `end` are indexes in that tree. `requested` counts the requested entries. The log's entries about itself
     are always added. A reader who has only an old key learns the new key from them. A shard that follows a damaged one
-    begins with a tombstone, which is such an entry too. `pruning` is the number of the entry about a removal, if it is
+    begins with a tombstone, which is one of them. `pruning` is the number of the entry about a removal, if it is
     in this shard.
     """
 
@@ -289,7 +289,7 @@ def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledSh
 
 
 def _is_sound(part: BundledShard) -> bool:
-    """Return whether all entries and older checkpoints of this shard in the bundle fit its newest signed root.
+    """Return whether all that the bundle has of this shard fits its signed root: entries and older checkpoints.
 
     A damaged shard is left out if it was not requested, because it would make the whole bundle fail.
     """

@@ -77,7 +77,7 @@ class ExportedEntry:
         return decision_signatures.of(self.detail)
 
     def detail_text(self, name: str) -> str:
-        """Return a value of the entry's detail as text, or "" if there is no such text or number."""
+        """Return a value of the entry's detail as text. A missing value, or one that is no text or number, gives ""."""
         value = self.detail.get(name)
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 

@@ -60,7 +60,7 @@ def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
 
 
 def every() -> list[StoredHead]:
-    """Return all stored heads. Raises HeadsUnavailable if one of them is damaged."""
+    """Return all stored heads. Raise HeadsUnavailable if one of them is damaged."""
     with _opened() as file:
         return [_stored(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
 

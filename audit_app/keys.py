@@ -57,7 +57,7 @@ def log_key(origin: str, public: bytes) -> Verifier:
 
 
 def clock_key(public: bytes, *, name: str = "") -> Verifier:
-    """Return the verifier for this key's dates. The key dates the checkpoints of all logs, as a cosigner."""
+    """Return the verifier for the cosignatures with which this key dates the checkpoints of all logs."""
     from audit_app import log_name  # which imports an error from this module
 
     return Verifier(name or log_name.current(), public, COSIGNATURE)

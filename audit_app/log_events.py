@@ -44,10 +44,7 @@ def _set(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:
-    """Return the newest entry about a removal, if what it records is exactly what was removed.
-
-    Otherwise return None.
-    """
+    """Return the newest entry about a removal, if it is about exactly the removed entries. Otherwise return None."""
     rows = AuditEntry.objects.filter(tenant_id=head.pk, event=PRUNED, seq__gte=head.pruned_to, seq__lt=head.size)
     row = rows.order_by("-seq").first()
     return row if row is not None and detail_of(row).get("to") == head.pruned_to else None

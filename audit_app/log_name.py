@@ -24,7 +24,7 @@ class WrongName(BadKey):
 
 
 def current() -> str:
-    """Return the name with which checkpoints are dated, and which new logs get."""
+    """Return the installation's name for logs. Checkpoints are dated under this name, and new logs get it."""
     if (row := _row()) is not None:
         return row.origin
     newest = Checkpoint.objects.order_by("-pk").first()

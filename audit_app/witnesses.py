@@ -138,11 +138,10 @@ def of(tenant_id: UUID) -> list[WitnessStatus]:
 
 
 def freshest(tenant_id: UUID) -> dt.datetime | None:
-    """Return when a registered witness last cosigned the current shard of the log; None if none has.
+    """Return when a registered witness last cosigned the current shard of the log, or None if no witness has.
 
-    The time is read from the signatures and not from the columns: somebody who can write only the columns could make an
-    old log look witnessed. A witness never goes back to a smaller checkpoint, so its newest checkpoint is also its last
-    one.
+    The time is read from the signatures. Somebody who can change only the columns could otherwise make an old log look
+    witnessed. A witness never cosigns a smaller checkpoint than before, so only its largest checkpoint is read.
     """
     lines = _newest_lines(tenant_id, _shard(tenant_id))
     return max((at for _size, at in _good(lines)), default=None)
@@ -157,12 +156,11 @@ class Doubt(StrEnum):
 
 
 def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
-    """Return why the log was not witnessed within this many hours before this instant; None if it was.
+    """Return why the log does not count as witnessed in the last `hours` before `at`, or None if it does.
 
-    The last checkpoint itself need not be cosigned: every entry makes a new checkpoint, and the next act comes before a
-    witness can cosign it. The age is that of the entries and not of the checkpoints, by the time in the bytes of the
-    entries. So nobody can make an entry younger by changing a column, and entries that the signer leaves unsigned count
-    too.
+    The last checkpoint need not be cosigned: each entry causes a new checkpoint, and often the next act comes before a
+    witness can cosign it. But no entry that is older than `hours` may be without a cosignature. The age is the time in
+    the entry's bytes. So nobody can make an entry younger by changing a column, and unsigned entries count too.
     """
     if Witness.objects.filter(in_alarm(), tenant_id=tenant_id).exists():
         return Doubt.ALARM

@@ -21,7 +21,7 @@ _ASKED = {
 
 
 def entry(tenant: UUID, number: int) -> recorder.Witnessed:
-    """Return an entry of about 600 bytes about an opened item. The first three entries open the window instead."""
+    """Return an entry about an opened item, with about 600 bytes. The first three entries open the window instead."""
     if number < len(_BEFORE):
         event, actor, detail = _BEFORE[number]
         return _entry(tenant, event, actor, detail, "access_request", _REQUEST)

@@ -50,7 +50,7 @@ def rooms(root: Path) -> list[str]:
 
 
 def arrows(root: Path, places: list[str]) -> tuple[int, int]:
-    """Return the number of pairs of rooms where the first imports the second, and of pairs that import each other."""
+    """Return how many arrows (a room imports another room) there are, and how many pairs import each other."""
     sys.path.insert(0, str(root))
     graph = grimp.build_graph("requests_app", cache_dir=None)
     pairs = set()

@@ -683,7 +683,7 @@ class Rules:
     def _new(self, fact: Fact, what: str, name: str) -> None:
         """Raise Bad if an access request or grant with this id existed before.
 
-        Two with one id could put other terms under an earlier approval.
+        A second access request with an earlier one's id could put other terms under an earlier approval.
         """
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:

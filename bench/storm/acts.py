@@ -379,7 +379,7 @@ class Client:
             ticket.state = json.loads(answer.body)["state"]
 
     def _ticket_for(self, person: Person, *states: str) -> Ticket | None:
-        """Return a ticket in one of these states, of the person's tenant. The provider's people get one of any tenant.
+        """Return a ticket of the person's tenant in one of these states. The provider's people get any tenant's ticket.
 
         If there is no such ticket, open one.
         """

@@ -123,7 +123,7 @@ class Board:
             self.asked.setdefault(row.id, row)
 
     def ticket(self, dice: random.Random, tenant: str | None, *states: str) -> Ticket | None:
-        """Return a ticket in one of these states, chosen from the newest ones of this tenant (or of all tenants)."""
+        """Return a ticket in one of these states: a new one of this tenant, or of any tenant for None."""
         with self._lock:
             rows = [row for row in self.tickets.values() if tenant in (None, row.tenant) and row.state in states]
         return dice.choice(rows[-40:]) if rows else None

@@ -186,7 +186,7 @@ def _window(columns: Iterable[Any]) -> Window:
 def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
     """Read the same facts as `_in_one_call` with the models, for a database without stored functions.
 
-    No row is locked here: in such a database (SQLite), the transaction itself has the only write lock.
+    No row is locked here: in SQLite, the transaction itself has the only write lock.
     """
     asker = Person.objects.get_queryset().select_related("client").filter(pk=query.asker).first()
     client: Client | None = getattr(asker, "client", None)

@@ -280,7 +280,7 @@ class Membership(models.Model):
 
 
 class QueueAssignment(models.Model):
-    """One role of a person of the provider in the queue of one service."""
+    """One role of one of the provider's people in a service's queue."""
 
     class Role(models.TextChoices):
         ENGINEER = "engineer", _("Engineer")
@@ -398,7 +398,7 @@ def _actor_with(
 def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, tuple[Away, ...]]:
     """Add the role of an approver in each tenant where this person is now the deputy of an absent approver.
 
-    This changes `tenant_roles`. Return, for each such tenant, all absent approvers, because nobody can know for which
+    This changes `tenant_roles`. Return all absent approvers of each of these tenants, because nobody can know for which
     of them the deputy acts.
     """
     as_deputy = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]

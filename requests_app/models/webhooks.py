@@ -21,9 +21,9 @@ class WebhookQuerySet(ScopedQuerySet):
         return self.filter(removed_at=None)
 
     def with_deliveries(self) -> Self:
-        """Annotate each webhook with `parked`, its number of parked messages, and `resume_at`.
+        """Annotate each webhook with `parked` and `resume_at`.
 
-        `resume_at` is the time at which its next waiting message is due.
+        `parked` is the number of its parked messages. `resume_at` is the time at which its next message is due.
         """
         mine = OutboxMessage.objects.filter(webhook=OuterRef("pk"))
         parked = mine.filter(state=OutboxMessage.State.PARKED).order_by().values("webhook")

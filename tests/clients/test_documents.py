@@ -57,7 +57,7 @@ def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, tmp_path: Path
 
 
 def typed() -> list[list[str]]:
-    """Return the words of each command in the document that no test runs.
+    """Return the words of each documented command that no test runs.
 
     An example id replaces each placeholder.
     """

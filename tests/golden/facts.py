@@ -1,4 +1,4 @@
-"""What is compared of the history: the exact bytes of what must not change, and of mails only the facts."""
+"""What the tests compare of the history: exact bytes, but only the facts of mails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test language, which makes visible which text is not marked for translation."""
+"""The test language shows which text is not marked for translation."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A tree of processes ends as a whole, whichever process was started by which other process in which session."""
+"""A tree of processes ends as a whole, no matter which process started which, and in which session."""
 
 import os
 import re

@@ -78,7 +78,7 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
 def test_the_scope_of_every_act_of_a_person_is_offered(cast: Cast, name: str) -> None:
-    """So a token with the offered scopes is enough for every case of an act that this person does."""
+    """A token with the offered scopes is enough for every case of an act that this person does."""
     actor = cast.as_(name)
     for case_name, case in CASES.items():
         act = act_of(case_name)
