@@ -1,4 +1,4 @@
-"""Measure the decision point: how fast it advises, how fast it allows an access with an entry, and other products."""
+"""Measure the decision point and other products: how fast they give advice, or allow an access with an entry."""
 
 from __future__ import annotations
 

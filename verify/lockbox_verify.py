@@ -344,7 +344,7 @@ def checkpoint_of(raw: bytes) -> Checkpoint:
 
 
 def cosigned(text: str, at: int) -> bytes:
-    """Return the text that a witness signs when it cosigns this text at this time (tlog-cosignature, Ed25519)."""
+    """Return the bytes that a witness signs when it cosigns `text` at the time `at` (tlog-cosignature, Ed25519)."""
     return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 

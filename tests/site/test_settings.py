@@ -377,7 +377,7 @@ def test_the_address_of_the_database_may_name_two_hosts_and_its_own_options(tmp_
 
 
 def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(tmp_path: Path) -> None:
-    """`tests/database/test_bounds.py` tests a database that was stopped."""
+    """A database that was stopped, and does not break its connections, is tested in tests/database/test_bounds.py."""
     noticed = {
         "connect_timeout": 2, "tcp_user_timeout": 10_000,
         "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,

@@ -26,7 +26,7 @@ SECRET = base64.b32encode(b"12345678901234567890").decode()
     ],
 )
 def test_the_codes_are_those_of_the_standard(seconds: int, code: str) -> None:
-    """RFC 6238, appendix B: the rows for SHA-1, of each code the last six digits."""
+    """RFC 6238, appendix B: the rows for SHA-1, with the last six digits of each code."""
     at = dt.datetime.fromtimestamp(seconds, dt.UTC)
     assert totp.code(SECRET, totp.step_at(at)) == code
     assert totp.step_of(SECRET, f" {code[:3]} {code[3:]}", at=at) == seconds // 30

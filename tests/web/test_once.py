@@ -304,7 +304,7 @@ def test_forms_of_libraries_and_of_those_who_are_not_signed_in_have_it_too(cast:
 
 
 def test_no_template_writes_a_form_without_its_token() -> None:
-    """The tag `csrf_token` writes two tokens: against forged calls, and to make the form act only once."""
+    """The tag `csrf_token` writes two tokens: one against forged calls, and one that makes the form act only once."""
     forms = {
         name_of(path): re.findall(r'<form\b[^>]*method="post".*?</form>', text_of(path), re.DOTALL | re.IGNORECASE)
         for path in templates()
