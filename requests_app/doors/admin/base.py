@@ -130,7 +130,7 @@ class StaffAdmin(SealedAdmin):
         if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
             answer.template_name = "admin/change_list.html"
             answer.context_data.update(listing.context_of(answer.context_data["cl"], self))
-            answer.context_data.update(self._context(request, None))
+            answer.context_data.update(self._model_context(None))
             answer.context_data["adding"] = self.adding
         return answer
 
@@ -248,8 +248,10 @@ class StaffAdmin(SealedAdmin):
         return row is not None and self.model._default_manager.filter(pk=row.pk).exists()
 
     def _context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), **self._model_context(row)}
+
+    def _model_context(self, row: Any) -> dict[str, Any]:
         return {
-            **self.admin_site.each_context(request),
             "opts": self.opts,
             "add_url": self._add_url(),
             "list_title": self.plural(),

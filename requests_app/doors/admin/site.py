@@ -216,6 +216,10 @@ class LockboxAdminSite(AdminSite):
             "portal": self._menu(request),
         }
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return no applications: the menu of these pages is made from PORTAL."""
+        return []
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
         found = dashboard.context_of(actor_in(request), clock.now())
         return super().index(request, {**found, **(extra_context or {})})
