@@ -11,12 +11,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app.doors import web
-from requests_app.doors.web import urls
+from requests_app.doors.web import errors, middleware, urls
 from tests.cast import Cast
 from tests.factors import stepped_up
 from tests.isolation.world import Ids, Route, World, routes, unknown_collections
@@ -91,9 +93,13 @@ def test_no_route_is_outside_the_known_interfaces() -> None:
 
 
 @pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "nils"])
-def test_another_tenants_people_get_the_404_of_what_does_not_exist(cast: Cast, outsider: str) -> None:
+def test_another_tenants_people_get_the_404_of_what_does_not_exist(
+    cast: Cast, outsider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(cast)
     client = signed_in(cast, outsider)
+    for module in (errors, middleware):
+        monkeypatch.setattr(module, "render", _rendered)
     before = AuditEntry.objects.count()
     for name, ids in rows_named(world):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
@@ -145,6 +151,13 @@ def test_a_stranger_is_sent_to_the_sign_in(cast: Cast) -> None:
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_public_pages_are_public(db: None, name: str) -> None:
     assert Client().get(reverse(f"web:{name}")).status_code == 200
+
+
+def _rendered(request: HttpRequest, template: str, *args: Any, **options: Any) -> HttpResponse:
+    """Render the page of a refusal, but not for HEAD, because that answer has no body."""
+    if request.method == "HEAD":
+        return HttpResponse(status=options["status"])
+    return render(request, template, *args, **options)
 
 
 def _plain(response: Any) -> str:

@@ -32,6 +32,7 @@ from requests_app.models import (
 from requests_app.models import Client as Machine
 from tests.cast import Cast
 from tests.passkeys import enrolled
+from tests.remembered import MEMORY
 
 Ids = dict[str, Any]
 
@@ -43,6 +44,11 @@ class World:
 
     def __init__(self, cast: Cast) -> None:
         self.cast = cast
+        vars(self).update(MEMORY.call("one row of each kind at Contoso", self._add_rows))
+
+    def _add_rows(self) -> dict[str, Any]:
+        """Add the rows with operations, and return them by name."""
+        cast = self.cast
         self.ticket: Ticket = cast.ticket(title=f"{self.CANARY} ticket", body=f"{self.CANARY} body")
         self.pending: AccessRequest = cast.confirmed(ticket=self.ticket, justification=f"{self.CANARY} " + "x" * 40)
         self.grant: Grant = cast.opened(ticket=self.ticket, justification=f"{self.CANARY} " + "y" * 40)
@@ -106,6 +112,7 @@ class World:
         self.token: Token = operations.create_token(
             name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("mia")
         ).row
+        return {name: row for name, row in vars(self).items() if row is not cast}
 
     def id_of(self, collection: str) -> UUID | None:
         """Return the id of Contoso's row in a collection, or None. Collections have the same names as in URLs."""
