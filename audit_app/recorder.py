@@ -49,8 +49,8 @@ def record(
     set back, the log's time stays the same until the clock has caught up.
 
     `locked_head` is the head of the only log that is written to, if this transaction has already locked and read it
-    (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the only entry, on
-    PostgreSQL in the same statement.
+    (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the entry. It is allowed only
+    with a single entry. On PostgreSQL, one statement inserts both.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")

@@ -77,9 +77,9 @@ def _place_in(order: Sequence[str], nodeid: str) -> int:
 def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
     """Reorder the browser tests, so that each process begins with one of the longest.
 
-    pytest-xdist gives each process one part of the list, and browser tests are few and long. Other runs are not
-    reordered: their long tests mostly wait for programs that they start, and other processes take over the tests that
-    come after.
+    pytest-xdist gives each process one part of the list, and browser tests are few and long. A run without browser
+    tests keeps its order: a long test there mostly waits for a program, and meanwhile idle processes take the tests
+    that wait behind the long test.
     """
     if not all(place_of(item.path) == "browser" for item in items):
         return items

@@ -1639,7 +1639,8 @@ class Trust:
     def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
         """Return the log's keys under this name, by key id.
 
-        They are stored, because a file can have many keys, and many signatures of unknown keys.
+        The result is computed once for each name and kind. A file can have many keys and many signatures of unknown
+        keys, so a new computation for each signature would take too long.
         """
         if (name, kind) not in self._ids:
             found = self._ids[name, kind] = {}
@@ -1876,7 +1877,7 @@ class Report:
             self.registered[vkey] = shard.first_seq + fact.leaf_index
 
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
-        """Find out whose key made each valid signature. The log must have introduced the key before the decision."""
+        """Find out whose key made each valid signature. A key counts only if an earlier entry of the log added it."""
         nonces: set[str] = set()
         # By person at the provider: each of their keys, with the number of the entry that it signed first.
         seen: dict[str, dict[str, int]] = {}

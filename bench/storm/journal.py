@@ -45,7 +45,7 @@ RACES = frozenset({409, 412, 429})
 
 
 def code_of(answer: Answer) -> str:
-    """Return the stable code in a problem document, or in an error of Azure's contract or of SCIM. "" for a page."""
+    """Return the stable code of an error: a problem document, an Azure error or a SCIM error. Return "" for a page."""
     try:
         found = json.loads(answer.body)
     except ValueError:

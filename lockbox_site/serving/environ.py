@@ -26,7 +26,10 @@ _FIXED: dict[str, Any] = {
 
 
 class TooLong(io.RawIOBase):
-    """Replaces a body that was not read, because it is longer than any request of this product."""
+    """Replaces the body of an HTTP request that is too long: longer than any valid request of this product.
+
+    The server does not read such a body. Code that reads this replacement gets RequestDataTooBig.
+    """
 
     def readable(self) -> bool:
         return True

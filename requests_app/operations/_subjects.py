@@ -145,7 +145,7 @@ def account(current: Step, _row_id: object = None) -> Person:
 def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
     """Return a finder for a kind of row that belongs to a tenant.
 
-    The finder locks the tenant first. The act's entry is about the tenant.
+    The finder locks the tenant first, and then the row. The log entry of the act names the tenant as its subject.
     """
 
     def find(current: Step, row_id: object) -> Any:

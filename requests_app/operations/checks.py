@@ -1,6 +1,7 @@
-"""Checks of a whole log, which people request. Workers do them in small steps, and only one at a time for each tenant.
+"""Starts checks of a whole log when people request them. Workers do the checks in small steps.
 
-A check reads all entries and saves only its own progress. So a request for a check is not recorded in the log.
+A tenant has at most one check at a time. A check changes nothing except its own progress, so the log has no entry about
+a check or about the request for it.
 """
 
 from __future__ import annotations

@@ -285,10 +285,10 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
-    """Change the address of a person. Raise Taken if another account has it, or Unacceptable if this person decides.
+    """Change the address of a person. Raise Taken if another account has the new address.
 
-    A machine may not change the address of a person who decides or administers, because links to reset the password are
-    sent there.
+    Raise Unacceptable if the person is an approver or an administrator. A directory may not change their address,
+    because links to reset the password are sent to it.
     """
     if person.memberships.filter(role__in=DECIDING).exists():
         words = _(

@@ -454,10 +454,10 @@ def send(plain: socket.socket, data: bytes, until: float) -> None:
 
 
 class _Bounded:
-    """A socket for http.client. All its waits end at one time, and the size of the answer is limited.
+    """A socket for http.client. One deadline is valid for all its waits together, and the answer's size is limited.
 
-    The time-out of a socket starts again with each wait. So a peer that sends a byte every few seconds would never
-    reach it.
+    The time-out of an ordinary socket starts again with each wait. So a peer that sends a byte every few seconds would
+    never reach that time-out.
     """
 
     def __init__(self, plain: socket.socket, until: float) -> None:

@@ -1,4 +1,4 @@
-"""Cases of acts on clients and tokens of the API."""
+"""Test cases for the acts on clients and tokens of the API: how each act is done through each interface."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def add_alarm(number: int) -> None:
 
 
 def add_witness(cast: Cast, number: int) -> None:
-    """Add a witness that has cosigned. It belongs to the next tenant in turn, because a tenant can have only ten."""
+    """Add a witness that has cosigned. Each call uses the next tenant, because a tenant can have only ten witnesses."""
     slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
     tenant, small = cast.tenants[slug], SmallWitness(f"w{number}.example")
     url = f"https://w{number}.example/"
@@ -207,7 +207,7 @@ def add_witness(cast: Cast, number: int) -> None:
 def add_webhook(cast: Cast, number: int) -> None:
     """Add a webhook of the provider or of a tenant, with a message that has failed once.
 
-    The tenants take turns, because a tenant can have only ten.
+    Each call uses the next of three tenants and the provider, because each of them can have only ten webhooks.
     """
     by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
     pk = cast.tenants[tenant].pk if tenant else None

@@ -99,7 +99,7 @@ def test_allowed_actions_come_from_the_table(cast: Cast, calling: Calling, name:
 def test_an_act_without_an_address_is_not_among_the_allowed_actions(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The API has no route for such an act. Only pages offer it."""
+    """An act that has no route in the API is offered only by the pages."""
     monkeypatch.setitem(STAYING, "wave", replace(TRANSITIONS["revoke"], action="wave"))
     monkeypatch.setitem(ACTS, "wave", replace(ACTS["revoke"], name="wave", route=None, moves=None))
     grant, ada = cast.opened(), calling("ada")

@@ -256,9 +256,9 @@ def module_of(path: str) -> str:
 
 
 def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
-    """Return the names of the contracts that would be broken if the product had only these imports.
+    """Return the names of the import contracts that a product would break if it had exactly the imports in `imports`.
 
-    `more` is the name of one more module.
+    `more` is the name of a module to add to the product's modules.
     """
     graph = grimp.ImportGraph()
     for path in modules():

@@ -149,10 +149,7 @@ def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.Monk
 
 
 def test_a_hash_of_a_higher_level_outside_the_root_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The root does not depend on this hash, so the root does not show the change.
-
-    Only the check of the tile finds it.
-    """
+    """The test changes a hash on which the root does not depend. The root stays the same, so only the tile shows it."""
     append(300)
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=1)

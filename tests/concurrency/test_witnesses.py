@@ -1,4 +1,7 @@
-"""Witnesses and races on PostgreSQL: a new rule against an approval, and two workers that ask the same witness."""
+"""Tests races about witnesses on PostgreSQL.
+
+A rule about cosignatures is added while somebody approves an access request. Two workers ask one witness together.
+"""
 
 from __future__ import annotations
 

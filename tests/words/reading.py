@@ -1,4 +1,7 @@
-"""Finds words of the product that are not marked for translation. Marked words are disguised; other text is data."""
+"""Finds words of the product that are not marked for translation.
+
+During the tests, a "translation" disguises every marked word. So a readable word on a page is data, or is not marked.
+"""
 
 from __future__ import annotations
 

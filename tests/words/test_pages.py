@@ -17,7 +17,10 @@ FORMS_OF = 2
 
 
 class Walk:
-    """What one group of people has opened and sent, and the words that were not marked, by person."""
+    """The walk of one group of people through the pages. It sends the forms, and collects the unmarked words.
+
+    `found` has the place of each unmarked word, by the person's login and the word.
+    """
 
     def __init__(self, world: World, found: dict[tuple[str, str], str]) -> None:
         self._world, self._found = world, found

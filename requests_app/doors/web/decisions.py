@@ -280,9 +280,9 @@ def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
-    """Answer without the form.
+    """Answer with the reason why the form is not offered.
 
-    A person who can never decide on this access request does not learn the present state.
+    If this person can never decide on the access request, the answer also hides the access request's present state.
     """
     with noted(row, edge.action, actor_in(request)):
         if isinstance(refusal, NotAllowed):
