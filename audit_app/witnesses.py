@@ -82,7 +82,7 @@ PROBLEMS: dict[str, Promise] = {
     "timeout": gettext_lazy("The witness did not answer in time."),
     "tls": gettext_lazy("The witness’s certificate is not valid for its host name."),
     "address": gettext_lazy(
-        "The witness’s host name belongs to an address that is not public, so this server does not call it."
+        "The witness’s host name leads to an address outside the public internet, so this server does not call it."
     ),
     "no_http": gettext_lazy("The program that answers at the witness’s URL is not a web server."),
     "too_long": gettext_lazy("The witness’s answer is too long."),

@@ -146,15 +146,16 @@ class ServiceClientOnly(NotAllowed):
 
     code = "service_client_only"
     default = _(
-        "Only the service that opens the content can report an access, with the token of an API client. Use "
-        "such a token, or ask with the purpose “advice”."
+        "Only the service that opens the content can report an access. The service must use the token of an API "
+        "client. If you only want to know whether an access would be allowed, use the purpose “advice”."
     )
 
 
 class MachineMayNotDecide(NotAllowed):
     code = "machine_may_not_decide"
     default = _(
-        "A client can decide only if the tenant’s administrator has allowed it to decide for an approver of the tenant."
+        "This client is not allowed to answer access requests. An administrator of the tenant can allow the client to "
+        "decide for one of the tenant’s approvers."
     )
 
 
@@ -300,7 +301,7 @@ class Taken(WrongState):
 
 class LastSecondFactor(WrongState):
     code = "last_second_factor"
-    default = _("This is the last second factor, and the role needs one. Set up another one first.")
+    default = _("This is your only second factor, and your role needs one. Set up another second factor first.")
 
 
 class LastPasskey(WrongState):

@@ -475,7 +475,7 @@ class Migration(migrations.Migration):
                 ("instrument", models.CharField(blank=True, max_length=200, verbose_name="instrument")),
                 (
                     "demand_reference",
-                    models.CharField(blank=True, max_length=120, verbose_name="reference of the demand"),
+                    models.CharField(blank=True, max_length=120, verbose_name="reference number of the demand"),
                 ),
                 ("demand_date", models.DateField(blank=True, null=True, verbose_name="date of the demand")),
                 ("tried", models.TextField(verbose_name="what was tried")),
@@ -808,8 +808,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "time as staff",
-                "verbose_name_plural": "times as staff",
+                "verbose_name": "period on the staff",
+                "verbose_name_plural": "periods on the staff",
                 "ordering": ["from_at"],
                 "constraints": [
                     models.UniqueConstraint(
@@ -1660,9 +1660,9 @@ class Migration(migrations.Migration):
                             ("downloaded", "downloaded"),
                             ("failed", "could not be read"),
                             ("cut", "interrupted"),
-                            ("list_allowed", "list allowed through another service"),
-                            ("read_allowed", "reading allowed through another service"),
-                            ("download_allowed", "download allowed through another service"),
+                            ("list_allowed", "allowed to list, through another service"),
+                            ("read_allowed", "allowed to read, through another service"),
+                            ("download_allowed", "allowed to download, through another service"),
                         ],
                         max_length=16,
                         verbose_name="kind",

@@ -72,7 +72,7 @@ class AccessRequest(models.Model):
     reason_kind = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
     authority = models.CharField(_("authority"), max_length=200, blank=True)
     instrument = models.CharField(_("instrument"), max_length=200, blank=True)
-    demand_reference = models.CharField(_("reference of the demand"), max_length=120, blank=True)
+    demand_reference = models.CharField(_("reference number of the demand"), max_length=120, blank=True)
     demand_date = models.DateField(_("date of the demand"), null=True, blank=True)
     tried = models.TextField(_("what was tried"))
     justification = models.TextField(_("why there is no other way"))
@@ -399,9 +399,9 @@ class ContentAccess(models.Model):
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("interrupted")
         # Accesses that the decision point allowed to another service. What happened there is unknown.
-        LIST_ALLOWED = "list_allowed", _("list allowed through another service")
-        READ_ALLOWED = "read_allowed", _("reading allowed through another service")
-        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed through another service")
+        LIST_ALLOWED = "list_allowed", _("allowed to list, through another service")
+        READ_ALLOWED = "read_allowed", _("allowed to read, through another service")
+        DOWNLOAD_ALLOWED = "download_allowed", _("allowed to download, through another service")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")

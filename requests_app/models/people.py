@@ -229,8 +229,8 @@ class StaffTerm(models.Model):
     objects = StaffTermQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("time as staff")
-        verbose_name_plural = _("times as staff")
+        verbose_name = _("period on the staff")
+        verbose_name_plural = _("periods on the staff")
         ordering = ["from_at"]
         constraints = [
             models.UniqueConstraint(fields=["person"], condition=Q(until_at=None), name="staff_term_open_once"),

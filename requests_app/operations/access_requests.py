@@ -117,7 +117,7 @@ def approve_as_provider(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Approve an access request for the provider, and so confirm that there is no other way.
+    """Approve an access request on the provider's behalf. This confirms that the work can't be done without access.
 
     If the tenant has Lockbox on for this service, the customer is asked next. Otherwise the window opens.
     """
@@ -341,7 +341,7 @@ def _require_facts(step: Move) -> Tenant:
     rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone))
     facts: Tenant = rules.get(pk=row.tenant_id)
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
-        raise FactsChanged(_("%(name)s no longer works for this service.") % {"name": row.requested_by.name})
+        raise FactsChanged(_("%(name)s is no longer an engineer of this service.") % {"name": row.requested_by.name})
     if facts.has_gone:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("A resource that was asked for is no longer available."))
     return facts

@@ -558,7 +558,7 @@ def _require_place(resource: Resource, locator: object) -> None:
     above = [str(parent) for parent in path.parents]
     others = Resource.objects.filter(tenant=resource.tenant)
     if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
-        raise Unacceptable(_("Another resource has this locator, or a locator above or below it."), field="locator")
+        raise Unacceptable(_("Another resource has this locator, one that contains it, or one in it."), field="locator")
 
 
 def _tenant(current: Step) -> Tenant:

@@ -53,7 +53,7 @@ _BAD_URL: dict[str, Promise] = {
     "shape": gettext_lazy("Enter the address that gets the messages, such as https://example.com/lockbox."),
     "scheme": gettext_lazy("The address must begin with https://."),
     "port": gettext_lazy("Messages are sent only to port 443 or 8443."),
-    "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
+    "private": gettext_lazy("This address is not on the public internet, so this server does not call it."),
 }
 
 

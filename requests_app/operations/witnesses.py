@@ -30,7 +30,7 @@ _BAD_URL: dict[str, Promise] = {
     "shape": gettext_lazy("Enter the address of the witness, such as https://witness.example.com/."),
     "scheme": gettext_lazy("The address must begin with https://."),
     "port": gettext_lazy("The port of a witness must be 443 or 8443."),
-    "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
+    "private": gettext_lazy("This address is not on the public internet, so this server does not call it."),
 }
 
 

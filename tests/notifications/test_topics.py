@@ -133,7 +133,7 @@ def test_a_reminder_says_which_it_is_and_how_long_is_left(
     mails.send()
     assert mails.to("reminder") == ["ada", "alan"]
     found = mails("ada", "reminder")
-    assert found.subject == f"Contoso: {left} left to answer Microsoft, until Wed 02:05 CET"
+    assert found.subject == f"Contoso: answer to Microsoft due by Wed 02:05 CET ({left} left)"
     says(found, f"Nobody has answered yet: {left} left", which, "Answer by Wed 25 Nov, 02:05 CET.", JUSTIFICATION)
 
 
@@ -211,7 +211,7 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
         words = "the engineer’s account was switched off"
     else:
         operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
-        words = "the engineer no longer works for this service"
+        words = "the engineer was removed from the queue of this service"
     says(
         mails.send()("ada", "access_request_ended"), f"The access request was withdrawn automatically, because {words}."
     )
@@ -528,7 +528,7 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
         "Ines Test changed the address of Contoso’s own approval page",
         "approvals.contoso.example",
         "before: none",
-        "approvals from this approval page, and from the pages of Customer Lockbox",
+        "approvals that are given on this approval page or on the pages of Customer Lockbox",
         "at the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )

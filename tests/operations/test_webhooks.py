@@ -179,12 +179,12 @@ def test_a_removed_or_unknown_webhook_is_missing(cast: Cast) -> None:
 def test_a_private_address_is_refused_when_it_is_saved(cast: Cast, settings: Any) -> None:
     cases = [
         ("http://hooks.contoso.example/", "https://"),
-        ("https://10.0.0.5/", "not public"),
-        ("https://127.0.0.1/", "not public"),
-        ("https://[::1]/", "not public"),
-        ("https://[::ffff:10.0.0.1]/", "not public"),
-        ("https://169.254.169.254/latest/meta-data", "not public"),
-        ("https://localhost/", "not public"),
+        ("https://10.0.0.5/", "not on the public internet"),
+        ("https://127.0.0.1/", "not on the public internet"),
+        ("https://[::1]/", "not on the public internet"),
+        ("https://[::ffff:10.0.0.1]/", "not on the public internet"),
+        ("https://169.254.169.254/latest/meta-data", "not on the public internet"),
+        ("https://localhost/", "not on the public internet"),
         ("https://2130706433/", "example.com"),
         ("https://0x7f.1/", "example.com"),
         ("https://hooks.contoso.example:22/", "443"),

@@ -112,7 +112,7 @@ def test_the_pages_and_the_receipt_say_so(cast: Cast, way: Any) -> None:
             assert "the client Help desk for Ada Test" in text
         else:
             assert ", deputy for Ada Test" in text
-    timeline = "as deputy for Ada Test" if "deputy" in by_place else f"{MACHINE}: approved for the customer"
+    timeline = "as deputy for Ada Test" if "deputy" in by_place else f"{MACHINE}: approved on the customer’s behalf"
     assert timeline in page
 
 

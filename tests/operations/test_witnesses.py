@@ -126,8 +126,8 @@ def test_nothing_hides_in_a_witnesss_name(cast: Cast, hidden: str) -> None:
 def test_the_address_must_be_one_that_may_be_asked(cast: Cast, settings: Any) -> None:
     settings.WITNESS_PRIVATE_NETWORK = False
     assert "https://" in _refused(cast, "url", url="http://witness.contoso.example/")
-    assert "not public" in _refused(cast, "url", url="https://10.0.0.5/")
-    assert "not public" in _refused(cast, "url", url="https://[::ffff:10.0.0.1]/")
+    assert "not on the public internet" in _refused(cast, "url", url="https://10.0.0.5/")
+    assert "not on the public internet" in _refused(cast, "url", url="https://[::ffff:10.0.0.1]/")
     assert "443" in _refused(cast, "url", url="https://witness.contoso.example:22/")
     assert "witness.example.com" in _refused(cast, "url", url="https://ines:secret@witness.contoso.example/")
     settings.WITNESS_PRIVATE_NETWORK = True

@@ -251,7 +251,7 @@ def test_only_public_keys_are_shown(own_key: Path) -> None:
     new = keys.load().publics[0]
     shown = output_of("log_key", "show")
     assert shown.splitlines() == [
-        "Name of the logs: localhost (recorded at the first signature)",
+        "Name under which the logs are signed: localhost (recorded at the first signature)",
         f"{keys.clock_key(new)}  signs",
         f"{keys.clock_key(old)}  also signs until it is retired",
     ]

@@ -230,9 +230,9 @@ def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cas
     story = page[page.index("What happened, according to the log") :]
     order = [
         "asked for this access",
-        "approved for the provider",
+        "approved on the provider’s behalf",
         "No other way.",
-        "approved for the customer",
+        "approved on the customer’s behalf",
         "2 messages read in 1 mailbox",
         "closed the window early",
         "Thank you, enough.",

@@ -583,7 +583,7 @@ def test_an_engineer_who_left_the_queue_is_a_changed_fact(cast: Cast) -> None:
     with only_a_refusal():
         response = decide(cast, "ada", row, "approve")
     assert response.status_code == 409
-    assert "no longer works for this service" in words(response)
+    assert "is no longer an engineer of this service" in words(response)
     assert decide(cast, "ada", row, "deny").status_code == 302
 
 

@@ -69,8 +69,8 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
     assert grouped(digest) in receipt
     whole = client.get(page_of(row)).content.decode()
     assert whole.count(f"S{key}") == whole.count("Not signed") == 1
-    assert f"approved for the customer, s{key}" in whole
-    assert "approved for the provider, not signed with a passkey" in whole
+    assert f"approved on the customer’s behalf, s{key}" in whole
+    assert "approved on the provider’s behalf, not signed with a passkey" in whole
     while outbox.drain():
         pass
     [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "can read" in each.subject]

@@ -117,7 +117,7 @@ def test_the_administrator_is_led_there(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({**FORM, "url": "https://10.0.0.1/"}, "not public"),
+        ({**FORM, "url": "https://10.0.0.1/"}, "not on the public internet"),
         ({**FORM, "events": []}, "Choose at least one event."),
         ({**FORM, "events": ["no.such"]}, "no.such"),
         ({**FORM, "url": ""}, "Fill in this field."),

@@ -22,9 +22,9 @@ _ACCESSED = {
     "downloaded": "downloaded",
     "failed": "could not be read",
     "cut": "interrupted",
-    "list_allowed": "list allowed through another service",
-    "read_allowed": "reading allowed through another service",
-    "download_allowed": "download allowed through another service",
+    "list_allowed": "allowed to list, through another service",
+    "read_allowed": "allowed to read, through another service",
+    "download_allowed": "allowed to download, through another service",
 }
 
 

@@ -41,7 +41,7 @@ ACCESS_REQUEST_APPROVED_BY_PROVIDER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
     mark=Mark.APPROVED,
     look=("active", "check"),
-    did=_("approved for the provider"),
+    did=_("approved on the provider’s behalf"),
 )
 ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
     "access_request.denied_by_provider",
@@ -50,7 +50,7 @@ ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
     mark=Mark.DENIED,
     look=("refused", "x"),
-    did=_("denied for the provider"),
+    did=_("denied on the provider’s behalf"),
 )
 ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
     "access_request.approved_by_customer",
@@ -59,7 +59,7 @@ ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
     mark=Mark.APPROVED,
     look=("open", "check"),
-    did=_("approved for the customer"),
+    did=_("approved on the customer’s behalf"),
 )
 ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
     "access_request.denied_by_customer",
@@ -68,7 +68,7 @@ ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
     mark=Mark.DENIED,
     look=("refused", "x"),
-    did=_("denied for the customer"),
+    did=_("denied on the customer’s behalf"),
 )
 ACCESS_REQUEST_WITHDRAWN = Event(
     "access_request.withdrawn",
@@ -124,7 +124,7 @@ SUBMIT = Act(
     moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),
     scope=Scope.REQUESTS_SUBMIT,
     events=(ACCESS_REQUEST_SUBMITTED,),
-    tried=_("ask for access"),
+    tried=_("to ask for access"),
     done=_("Your access request {reference} is submitted."),
     tells=(Tell("notify.decide_as_provider", ("provider_approvers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
@@ -147,7 +147,7 @@ APPROVE_AS_PROVIDER = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_PROVIDER,),
-    tried=_("approve an access request for the provider"),
+    tried=_("to approve an access request on the provider’s behalf"),
     tells=(
         Tell("notify.decide_as_customer", ("customer",)),
         Tell("notify.window_opened", ("engineer", "provider_approvers", "customer")),
@@ -166,7 +166,7 @@ DENY_AS_PROVIDER = Act(
     ),
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
-    tried=_("deny an access request for the provider"),
+    tried=_("to deny an access request on the provider’s behalf"),
     tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -183,7 +183,7 @@ APPROVE_AS_CUSTOMER = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_CUSTOMER,),
-    tried=_("approve an access request for the customer"),
+    tried=_("to approve an access request on the customer’s behalf"),
     tells=(Tell("notify.window_opened", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -199,7 +199,7 @@ DENY_AS_CUSTOMER = Act(
     ),
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_CUSTOMER,),
-    tried=_("deny an access request for the customer"),
+    tried=_("to deny an access request on the customer’s behalf"),
     tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -213,7 +213,7 @@ WITHDRAW = Act(
     moves=Moves(sources=PENDING, targets=(State.WITHDRAWN,), timing=Timing.BEFORE),
     scope=Scope.REQUESTS_SUBMIT,
     events=(ACCESS_REQUEST_WITHDRAWN,),
-    tried=_("withdraw an access request"),
+    tried=_("to withdraw an access request"),
     done=_("The access request is withdrawn."),
     tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
@@ -238,7 +238,7 @@ RELEASE = Act(
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_RELEASED,),
-    tried=_("close their own window"),
+    tried=_("to close their own window"),
     done=_("The window is closed. Thank you for closing it early."),
     tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
@@ -254,7 +254,7 @@ REVOKE = Act(
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="revoked"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_REVOKED,),
-    tried=_("close a window"),
+    tried=_("to close a window"),
     done=_("The window is closed. {who} can no longer {act}. {link}"),
     tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),

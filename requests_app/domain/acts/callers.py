@@ -75,7 +75,7 @@ CREATE_CLIENT = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CREATED,),
-    tried=_("add a client"),
+    tried=_("to add a client"),
     done=_("The client was added."),
     tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
@@ -90,7 +90,7 @@ CHANGE_CLIENT = Act(
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CHANGED,),
-    tried=_("change a client"),
+    tried=_("to change a client"),
     proposes=(
         Proposal("change_client", _("allow the client %(name)s to decide for %(decides_for)s")),
         LET_CLIENT_ASK,
@@ -109,7 +109,7 @@ ROTATE_CLIENT_SECRET = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_SECRET_ROTATED,),
-    tried=_("give a client a new secret"),
+    tried=_("to give a client a new secret"),
     done=_("A new secret was made."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -122,7 +122,7 @@ REMOVE_CLIENT = Act(
     title=_("Remove a client"),
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_REMOVED,),
-    tried=_("remove a client"),
+    tried=_("to remove a client"),
     done=_("The client was removed. Its secret and its tokens no longer work."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -136,7 +136,7 @@ MAKE_LASTING_TOKEN = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
-    tried=_("make a long-lived token for a client"),
+    tried=_("to make a long-lived token for a client"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CREATE_TOKEN = Act(
@@ -149,7 +149,7 @@ CREATE_TOKEN = Act(
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(TOKEN_CREATED,),
-    tried=_("make a token"),
+    tried=_("to make a token"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REVOKE_TOKEN = Act(
@@ -161,7 +161,7 @@ REVOKE_TOKEN = Act(
     title=_("Revoke a token"),
     scope=Scope.TOKENS_MANAGE,
     events=(TOKEN_REVOKED,),
-    tried=_("revoke a token"),
+    tried=_("to revoke a token"),
     done=_("The token “{name}” is revoked."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -172,7 +172,7 @@ STEP_UP_TOKEN = Act(
     humans_only=True,
     title=_("Prove with your password that a token is yours"),
     any_token=True,
-    tried=_("prove with their password that a token is theirs"),
+    tried=_("to prove with their password that a token is theirs"),
     doors=frozenset({Door.API}),
     own_order="The proof is compared before the act begins, because hashing takes a while.",
 )

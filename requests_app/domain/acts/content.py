@@ -91,7 +91,7 @@ WATCH = Act(
         {Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER}
     ),
     title=_("See what is accessed through a window"),
-    tried=_("see what is accessed through a window"),
+    tried=_("to see what is accessed through a window"),
     doors=frozenset({Door.PAGES}),
     own_order="This act only reads. Only a refusal leaves an entry.",
 )
@@ -101,7 +101,7 @@ LIST_ITEMS = Act(
     roles=frozenset({Role.ENGINEER}),
     title=_("See the names in a resource"),
     events=(CONTENT_LIST_ASKED, CONTENT_LISTED),
-    tried=_("see the names in a resource"),
+    tried=_("to see the names in a resource"),
     doors=frozenset({Door.PAGES}),
     own_order="The rule about content accesses decides, and the entry is written before the content is read.",
 )
@@ -111,7 +111,7 @@ OPEN_ITEM = Act(
     roles=frozenset({Role.ENGINEER}),
     title=_("Open an item"),
     events=(CONTENT_OPENED, CONTENT_DOWNLOADED),
-    tried=_("open an item"),
+    tried=_("to open an item"),
     doors=frozenset({Door.PAGES}),
     own_order="The rule about content accesses decides, and the entry is written before the content is read.",
 )
@@ -130,7 +130,7 @@ ALLOW_ACCESS = Act(
     title=_("Allow content to be opened through another service"),
     scope=Scope.EVALUATE,
     events=(CONTENT_ACCESS_ALLOWED,),
-    tried=_("allow content to be opened through another service"),
+    tried=_("to allow content to be opened through another service"),
     doors=frozenset({Door.API}),
     own_order="This act answers a question about somebody else, and each answer leaves an entry.",
 )

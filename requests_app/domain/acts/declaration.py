@@ -277,8 +277,8 @@ class Act:
     decision.
 
     `title` is the name of the act where it is offered, and `explains` describes it there. `done` is shown after the
-    act, and the interface replaces the names in braces. `tried` follows "tried to" in the entry about a refusal. Acts
-    of the system have none of these texts, because no person tries them.
+    act, and the interface replaces the names in braces. `tried` begins with "to". It follows "tried" in the entry about
+    a refusal. Acts of the system have none of these texts, because no person tries them.
 
     `tells` lists the messages that the act itself sends. If the act also ends or proposes something else, the messages
     about that are not listed here.

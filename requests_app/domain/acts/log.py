@@ -96,7 +96,7 @@ EXPORT_LOG = Act(
     title=_("Export the log"),
     scope=Scope.LOG_READ,
     events=(LOG_EXPORTED,),
-    tried=_("export the log"),
+    tried=_("to export the log"),
     doors=frozenset({Door.PAGES, Door.API, Door.COMMAND}),
 )
 TAKE_EVIDENCE = Act(
@@ -106,7 +106,7 @@ TAKE_EVIDENCE = Act(
     title=_("Download evidence"),
     scope=Scope.LOG_READ,
     events=(LOG_EVIDENCE_TAKEN,),
-    tried=_("download evidence"),
+    tried=_("to download evidence"),
     doors=frozenset({Door.PAGES, Door.API, Door.COMMAND}),
 )
 SET_LOG_RETENTION = Act(
@@ -125,7 +125,7 @@ SET_LOG_RETENTION = Act(
     ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
-    tried=_("set how long the log is stored"),
+    tried=_("to set how long the log is stored"),
     proposes=(
         Proposal("set_log_retention", _("store the log for %(days)s days"), without=_("store the log permanently")),
     ),
@@ -137,7 +137,7 @@ PRUNE_LOG = Act(
     roles=frozenset({Role.SYSTEM}),
     title=_("Remove old entries"),
     events=(LOG_PRUNED,),
-    tried=_("remove old entries"),
+    tried=_("to remove old entries"),
     doors=frozenset({Door.TASK}),
     own_order="The list of entries to remove is made before the log is locked, and can be empty.",
 )
@@ -157,7 +157,7 @@ SET_COSIGNING = Act(
     ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
-    tried=_("set whether a witness must have cosigned the log"),
+    tried=_("to set whether a witness must have cosigned the log"),
     proposes=(
         Proposal(
             "set_cosigning",
@@ -174,7 +174,7 @@ ADD_WITNESS = Act(
     title=_("Register a witness"),
     step_up=StepUp.ALWAYS,
     events=(WITNESS_ADDED,),
-    tried=_("register a witness"),
+    tried=_("to register a witness"),
     proposes=(Proposal("add_witness", _("register the witness %(name)s at %(url)s")),),
     done=_("From the next checkpoint on, {name} is asked to cosign this log."),
     doors=frozenset({Door.PAGES}),
@@ -186,7 +186,7 @@ REMOVE_WITNESS = Act(
     title=_("Remove a witness"),
     step_up=StepUp.ALWAYS,
     events=(WITNESS_REMOVED,),
-    tried=_("remove a witness"),
+    tried=_("to remove a witness"),
     proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),
     done=_("The witness {name} was removed. It no longer cosigns this log."),
     doors=frozenset({Door.PAGES}),
@@ -198,7 +198,7 @@ TOMBSTONE = Act(
     title=_("Close the damaged log"),
     inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_TOMBSTONED,),
-    tried=_("close the damaged log"),
+    tried=_("to close the damaged log"),
     done=_("The damaged log is closed, and its next part has started."),
     doors=frozenset({Door.ADMIN, Door.COMMAND}),
 )
@@ -209,6 +209,6 @@ ADOPT_LOG_HEAD = Act(
     title=_("Confirm the newest checkpoint"),
     inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_HEAD_ADOPTED,),
-    tried=_("confirm the newest checkpoint"),
+    tried=_("to confirm the newest checkpoint"),
     doors=frozenset({Door.COMMAND}),
 )

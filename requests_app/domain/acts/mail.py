@@ -27,7 +27,7 @@ RESEND_MAIL = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Send a mail again"),
     events=(MAIL_RESENT,),
-    tried=_("send a mail again"),
+    tried=_("to send a mail again"),
     done=_("The mail will be sent again."),
     doors=frozenset({Door.ADMIN}),
 )

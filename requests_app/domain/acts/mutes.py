@@ -32,7 +32,7 @@ DENY_ALL_AND_MUTE = Act(
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_SET,),
-    tried=_("deny all waiting access requests and mute"),
+    tried=_("to deny all waiting access requests and mute"),
     tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers")), Tell("notify.mute", ("customer",))),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -45,7 +45,7 @@ LIFT_MUTE = Act(
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_LIFTED,),
-    tried=_("end a mute"),
+    tried=_("to end a mute"),
     done=_("The mute on {muted} has ended."),
     tells=(Tell("notify.mute", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),

@@ -91,7 +91,7 @@ SET_TWO_PERSON_CONTROL = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
-    tried=_("switch two-person control on or off"),
+    tried=_("to switch two-person control on or off"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -106,7 +106,7 @@ CONFIRM_PROPOSAL = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PROPOSAL_CONFIRMED,),
-    tried=_("confirm a proposed change"),
+    tried=_("to confirm a proposed change"),
     done=_("The change is confirmed."),
     tells=(
         Tell("notify.proposal", ("customer", "administrators")),
@@ -123,7 +123,7 @@ WITHDRAW_PROPOSAL = Act(
     title=_("Withdraw a proposed change"),
     scope=Scope.MEMBERS_MANAGE,
     events=(PROPOSAL_WITHDRAWN,),
-    tried=_("withdraw a proposed change"),
+    tried=_("to withdraw a proposed change"),
     done=_("The change is withdrawn, and nothing was changed."),
     tells=(
         Tell("notify.proposal", ("customer", "administrators")),

@@ -10,7 +10,7 @@ from requests_app.domain.acts.declaration import Event, Mark
 ACT_REFUSED = Event(
     "act.refused",
     label=_("Refused"),
-    sentence=_("{who} tried to {act} and was refused: “{why}”"),
+    sentence=_("{who} tried {to_act} and was refused: “{why}”"),
     siem=Meaning(Family.API, OTHER, "Refused", Severity.MEDIUM, Action.DENIED, has_failed=True),
     mark=Mark.TROUBLE,
     look=("refused", "triangle-alert"),

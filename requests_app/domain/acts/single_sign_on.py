@@ -61,7 +61,7 @@ SET_SIGN_ON = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(SIGN_ON_CHANGED,),
-    tried=_("change single sign-on"),
+    tried=_("to change single sign-on"),
     proposes=(
         Proposal(
             "set_sign_on",
@@ -84,7 +84,7 @@ CLAIM_DOMAIN = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_CLAIMED,),
-    tried=_("add a domain"),
+    tried=_("to add a domain"),
     proposes=(
         Proposal(
             "claim_domain",
@@ -103,7 +103,7 @@ VERIFY_DOMAIN = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_VERIFIED,),
-    tried=_("verify a domain"),
+    tried=_("to verify a domain"),
     done=_("The domain is verified. People with an address of this domain are sent to your sign-in."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -116,7 +116,7 @@ REMOVE_DOMAIN = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_REMOVED,),
-    tried=_("remove a domain"),
+    tried=_("to remove a domain"),
     done=_("The domain was removed."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -130,7 +130,7 @@ UNLINK_IDENTITY = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(IDENTITY_UNLINKED,),
-    tried=_("unlink a person from single sign-on"),
+    tried=_("to unlink a person from single sign-on"),
     done=_("The account is unlinked, and anybody who was signed in with it is signed out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -140,7 +140,7 @@ SIGN_IN = Act(
     roles=frozenset({Role.SYSTEM}),
     title=_("Sign in through single sign-on"),
     events=(IDENTITY_LINKED,),
-    tried=_("sign in through single sign-on"),
+    tried=_("to sign in through single sign-on"),
     tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES}),
     own_order="The issuer's answer identifies the person, and is checked again under the locks.",
@@ -151,7 +151,7 @@ NOTE_BYPASS = Act(
     is_holders=True,
     title=_("Sign in without single sign-on"),
     events=(SIGN_ON_BYPASSED,),
-    tried=_("sign in without single sign-on"),
+    tried=_("to sign in without single sign-on"),
     tells=(Tell("notify.sign_on_bypassed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES}),
     own_order="The person is signing in, and holds no role yet.",

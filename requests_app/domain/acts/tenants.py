@@ -80,7 +80,7 @@ CREATE_TENANT = Act(
     title=_("Set up a tenant"),
     inputs=(Field("name", Kind.TEXT, at_most=120),),
     events=(TENANT_CREATED,),
-    tried=_("set up a tenant"),
+    tried=_("to set up a tenant"),
     done=_("The tenant was added."),
     doors=frozenset({Door.ADMIN}),
 )
@@ -91,7 +91,7 @@ CHANGE_TENANT = Act(
     title=_("Change the tenant"),
     step_up=StepUp.DEPENDS,
     events=(TENANT_CHANGED,),
-    tried=_("change the tenant"),
+    tried=_("to change the tenant"),
     proposes=(MOVE_TENANT,),
     done=_("The tenant was changed."),
     doors=frozenset({Door.ADMIN}),
@@ -104,7 +104,7 @@ SWITCH_LOCKBOX = Act(
     step_up=StepUp.DEPENDS,
     scope=Scope.TENANT_MANAGE,
     events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
-    tried=_("switch Lockbox on or off"),
+    tried=_("to switch Lockbox on or off"),
     proposes=(Proposal("switch_lockbox", _("switch Lockbox %(on)s")),),
     tells=(Tell("notify.lockbox_switched", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
@@ -117,7 +117,7 @@ SET_WINDOW_CAP = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
-    tried=_("set the longest window"),
+    tried=_("to set the longest window"),
     proposes=(Proposal("set_window_cap", _("set the longest window to %(time)s")),),
     done=_("From now on, no window is longer than {length}."),
     doors=frozenset({Door.PAGES, Door.API}),
@@ -131,7 +131,7 @@ SET_YES_RULE = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
-    tried=_("set the approval requirements"),
+    tried=_("to set the approval requirements"),
     proposes=(Proposal("set_yes_rule", _("set the approval requirements: %(rule)s")),),
     done=_("The rule is set. It applies from the next approval on."),
     tells=(Tell("notify.yes_rules_changed", ("customer", "administrators")),),
@@ -144,7 +144,7 @@ SET_APPROVAL_PAGE = Act(
     title=_("Set the address of the tenant’s own approval page"),
     step_up=StepUp.ALWAYS,
     events=(TENANT_CHANGED,),
-    tried=_("set the address of the tenant’s own approval page"),
+    tried=_("to set the address of the tenant’s own approval page"),
     proposes=(
         Proposal(
             "set_approval_page", _("have approvals signed on the tenant’s own page %(approval_origin)s, %(only)s")
@@ -162,7 +162,7 @@ ADD_ADDRESS = Act(
     inputs=(Field("email", Kind.EMAIL), Field("label", Kind.TEXT, at_least=0, at_most=80)),
     scope=Scope.TENANT_MANAGE,
     events=(ADDRESS_ADDED,),
-    tried=_("add a notification address"),
+    tried=_("to add a notification address"),
     done=_("{email} gets mails from now on."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -173,7 +173,7 @@ REMOVE_ADDRESS = Act(
     title=_("Remove a notification address"),
     scope=Scope.TENANT_MANAGE,
     events=(ADDRESS_REMOVED,),
-    tried=_("remove a notification address"),
+    tried=_("to remove a notification address"),
     done=_("{email} gets no more mails."),
     doors=frozenset({Door.PAGES, Door.API}),
 )

@@ -75,7 +75,7 @@ ADD_WEBHOOK = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ADDED,),
-    tried=_("add a webhook"),
+    tried=_("to add a webhook"),
     done=_("The webhook was added."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -89,7 +89,7 @@ CHANGE_WEBHOOK = Act(
     step_up=StepUp.DEPENDS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_CHANGED,),
-    tried=_("change a webhook"),
+    tried=_("to change a webhook"),
     proposes=(
         Proposal(
             "change_webhook",
@@ -111,7 +111,7 @@ REMOVE_WEBHOOK = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REMOVED,),
-    tried=_("remove a webhook"),
+    tried=_("to remove a webhook"),
     proposes=(Proposal("remove_webhook", _("remove the webhook at %(place)s")),),
     done=_("The webhook was removed."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
@@ -125,7 +125,7 @@ ROTATE_WEBHOOK_SECRET = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_SECRET_ROTATED,),
-    tried=_("make a new secret for a webhook"),
+    tried=_("to make a new secret for a webhook"),
     done=_("A new secret was made."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -138,7 +138,7 @@ DISABLE_WEBHOOK = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_DISABLED,),
-    tried=_("switch a webhook off"),
+    tried=_("to switch a webhook off"),
     proposes=(Proposal("disable_webhook", _("switch off the webhook at %(place)s")),),
     done=_("No messages are sent to this webhook until somebody switches it on again."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
@@ -153,7 +153,7 @@ ENABLE_WEBHOOK = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ENABLED,),
-    tried=_("switch a webhook on"),
+    tried=_("to switch a webhook on"),
     proposes=(
         Proposal("enable_webhook", _("switch on the webhook at %(place)s, which gets messages about %(events)s")),
     ),
@@ -171,7 +171,7 @@ SEND_WEBHOOK_TEST = Act(
     title=_("Send a test to a webhook"),
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_TESTED,),
-    tried=_("send a test to a webhook"),
+    tried=_("to send a test to a webhook"),
     done=_("A test is on its way. The result appears below within seconds."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -183,7 +183,7 @@ REDELIVER = Act(
     title=_("Send a message to a webhook again"),
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REDELIVERED,),
-    tried=_("send a message to a webhook again"),
+    tried=_("to send a message to a webhook again"),
     done=_("The message is sent again, with the same id."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

@@ -132,7 +132,7 @@ def _refused(found: Dashboard) -> Tile:
         figure=_figure(found.logs_refused),
         detail=_("These logs differ from what was signed, or can’t be compared with it.")
         if n
-        else _("No log is refused."),
+        else _("At present, no log is refused."),
         url=list_of(LogAlarm),
         alarm=_("Each alarm says what was found and what to do") if n else "",
     )

@@ -97,7 +97,7 @@ class OutboxMessageAdmin(StaffAdmin):
             _("kind"),
             [
                 (MAIL, _("a mail")),
-                (FANOUT, _("a message without recipients yet")),
+                (FANOUT, _("a message that has no recipients yet")),
                 (WEBHOOK, _("a message to a webhook")),
             ],
         ),

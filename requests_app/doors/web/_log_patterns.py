@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.acts import ACTS, EVENTS
@@ -33,6 +34,6 @@ def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
 
 
 def tried(action: str) -> str:
-    """Return the words that follow "tried to" in a sentence. Return an unknown action unchanged."""
+    """Return the words that follow "tried" in a sentence. They begin with "to", also for an unknown action."""
     act = ACTS.get(action)
-    return action if act is None or act.tried is None else str(act.tried)
+    return gettext("to %(action)s") % {"action": action} if act is None or act.tried is None else str(act.tried)

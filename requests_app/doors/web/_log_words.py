@@ -343,7 +343,7 @@ class _Words:
         return format_html(str(words), by=self._plain("by")) if words else self._plain("cause")
 
     @property
-    def act(self) -> str:
+    def to_act(self) -> str:
         return tried(_str(self.detail, "action"))
 
     @property

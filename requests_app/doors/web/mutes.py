@@ -94,8 +94,8 @@ PAGE = Page(
         heading=_("Deny all access requests that wait for you"),
         label=_("Deny all and mute"),
         hint=_(
-            "Windows that are open stay open: close them on their own pages. Each denial is your decision, and the "
-            "engineers are informed."
+            "Access windows that are already open stay open. You can close each of them on its own page. Each denial "
+            "is your decision, and the engineers are informed."
         ),
         act=DENY_ALL_AND_MUTE,
         form=_form,

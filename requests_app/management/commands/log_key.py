@@ -78,7 +78,9 @@ class Command(BaseCommand):
                     self.stdout.write(str(keys.log_key(origin, public)))
             return
         name, standing = _name()
-        self.stdout.write(_("Name of the logs: %(name)s (%(standing)s)") % {"name": name, "standing": standing})
+        self.stdout.write(
+            _("Name under which the logs are signed: %(name)s (%(standing)s)") % {"name": name, "standing": standing}
+        )
         for place, public in enumerate(found):
             self.stdout.write(f"{keys.clock_key(public, name=name)}  {_standing(place, public in have)}")
         self.stderr.write(

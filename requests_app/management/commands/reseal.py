@@ -20,4 +20,9 @@ class Command(BaseCommand):
         resealing.work(lambda: False)
         for webhook in Webhook.objects.filter(removed_at=None):
             tidying.seal_anew(webhook)
-        self.stdout.write(_("Everything that a known key can decrypt is now encrypted with the first keys."))
+        self.stdout.write(
+            _(
+                "Everything that a known key can decrypt is now encrypted with the key that is listed first in each "
+                "setting."
+            )
+        )

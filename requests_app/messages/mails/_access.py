@@ -64,7 +64,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     found["denied_by"] = _decider(denial, row) if denial else ""
     found["was_with_customer"] = bool(_yes(row))
     found["cause"] = _cause(detail)
-    how = [_("the denial is %(signed)s") % {"signed": _signed(denial)}] if denial else []
+    how = [_("the denial is %(signed_or_not)s") % {"signed_or_not": _signed(denial)}] if denial else []
     answer = [words.when(row.state_changed_at, at), *how]
     found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
     found["quotes"] = _comments([(_("Comment"), denial.comment if denial else detail.get("comment", ""))])
@@ -205,7 +205,8 @@ def _decider(decision: Decision, row: AccessRequest) -> str:
 
 def _approvals(row: AccessRequest, label: str) -> list[Fact]:
     names = [
-        _("%(name)s; the approval is %(signed)s") % {"name": _decider(decision, row), "signed": _signed(decision)}
+        _("%(name)s; the approval is %(signed_or_not)s")
+        % {"name": _decider(decision, row), "signed_or_not": _signed(decision)}
         for decision in _yes(row)
     ]
     return [Fact(label, names)] if names else []
@@ -262,7 +263,7 @@ def _cause(detail: dict[str, Any]) -> str:
         "ticket-resolved": _("the ticket was resolved"),
         "ticket-closed": _("the ticket was closed"),
         "person-switched-off": _("the engineer’s account was switched off"),
-        "role-taken": _("the engineer no longer works for this service"),
+        "role-taken": _("the engineer was removed from the queue of this service"),
         "accounts-linked": _(
             "two accounts were found to belong to one person, who was on both sides of the access request"
         ),

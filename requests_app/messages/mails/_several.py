@@ -58,7 +58,7 @@ def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[st
     return {
         "path": "/",
         "purpose": topic_of(messages[0].topic).purpose,
-        "many": ngettext("%(n)d access request", "%(n)d access requests", len(rows)) % {"n": len(rows)},
+        "access_requests": ngettext("%(n)d access request", "%(n)d access requests", len(rows)) % {"n": len(rows)},
         "at_once": MAILS_AT_ONCE,
         "within": words.duration(GROUPED_FOR.total_seconds()),
         "items": [_item(row, at) for row in rows[:LISTED]],

@@ -133,7 +133,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
             *([Fact(_("Denied when the mute began"), [amount + ":", *references])] if row.denied else []),
             *done,
         ],
-        "quotes": [words.quote(_("Comment when the mute began"), row.note)] if row.note else [],
+        "quotes": [words.quote(_("Comment of the person who started the mute"), row.note)] if row.note else [],
     }
 
 
@@ -246,9 +246,9 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
         # A mail has one link, and it leads to this product. So any other address is shown without its scheme.
         now, was = (words.line(payload[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
         site, site_was = (words.line(payload[name]) or _("none") for name in ("rp_id", "rp_id_before"))
-        accepted = _("approvals from the pages of Customer Lockbox")
+        accepted = _("approvals that are given on the pages of Customer Lockbox")
         if payload["origin"]:
-            accepted = _("approvals from this approval page, and from the pages of Customer Lockbox")
+            accepted = _("approvals that are given on this approval page or on the pages of Customer Lockbox")
         if payload["keys_only"]:
             accepted = _("only approvals that are signed with a passkey of this site")
         facts = [

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 #: By the code of the attempt: the codes of outbound.Unreachable, and the product's own.
 _WORDS: dict[str, Promise] = {
     "no_such_host": _("The host name is unknown."),
-    "address": _("The address is not public, so nothing was sent."),
+    "address": _("The webhook’s address is not on the public internet, so nothing was sent."),
     "unreachable": _("No server answered at this address."),
     "timeout": _("The server did not finish its answer within 15 seconds."),
     "tls": _("The connection could not be secured: the certificate is not valid for this name, or has expired."),

@@ -196,7 +196,9 @@ class Groups(ScimView):
     def post(self, request: Any) -> Response:
         """Refuse a new group. A group is a role, and roles can't be added or removed."""
         directory.require_administrator(self.actor, self.tenant())
-        raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
+        raise NotImplementedHere(
+            _("Each group is a role. Find a group by its displayName. You can’t add or remove a group.")
+        )
 
 
 class OneGroup(ScimView):
@@ -213,7 +215,9 @@ class OneGroup(ScimView):
 
     def delete(self, request: Any, pk: UUID) -> Response:
         self._found(pk)
-        raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
+        raise NotImplementedHere(
+            _("Each group is a role. Find a group by its displayName. You can’t add or remove a group.")
+        )
 
     def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
         """Return the tenant, the role and the present group.

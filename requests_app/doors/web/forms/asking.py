@@ -183,7 +183,7 @@ class DemandForm(AskForm):
         widget=forms.TextInput(attrs={"maxlength": 200}),
     )
     demand_reference = forms.CharField(
-        label=gettext_lazy("Reference of the demand"), widget=forms.TextInput(attrs={"maxlength": 120})
+        label=gettext_lazy("Reference number of the demand"), widget=forms.TextInput(attrs={"maxlength": 120})
     )
     demand_date = forms.DateField(
         label=gettext_lazy("Date of the demand"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")

@@ -55,8 +55,8 @@ class _OfClient(StrictForm):
         label=gettext_lazy("Decides for"),
         help_text=gettext_lazy(
             "Anybody who has the client’s secret can then approve or deny in this approver’s name, without a "
-            "password. All approvers get a mail about your choice. For each decision of the client, the log says "
-            "that a machine decided. The client needs the scope decisions:write."
+            "password. All approvers get a mail that says for whom the client decides. For each decision of the "
+            "client, the log says that a machine decided. The client needs the scope decisions:write."
         ),
         required=False,
     )

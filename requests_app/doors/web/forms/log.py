@@ -29,10 +29,10 @@ _GROUPS = {
     "grant": gettext_lazy("Windows"),
     "content": gettext_lazy("Content"),
     "ticket": gettext_lazy("Tickets"),
-    "lockbox": gettext_lazy("Lockbox and tenant"),
-    "tenant": gettext_lazy("Lockbox and tenant"),
-    "resource": gettext_lazy("Lockbox and tenant"),
-    "notification_address": gettext_lazy("Lockbox and tenant"),
+    "lockbox": gettext_lazy("Settings of Lockbox and of the tenant"),
+    "tenant": gettext_lazy("Settings of Lockbox and of the tenant"),
+    "resource": gettext_lazy("Settings of Lockbox and of the tenant"),
+    "notification_address": gettext_lazy("Settings of Lockbox and of the tenant"),
     "role": gettext_lazy("People and roles"),
     "person": gettext_lazy("People and roles"),
 }
@@ -134,7 +134,7 @@ class LogPlace(LogFilter):
     def clean(self) -> dict[str, Any]:
         values = super().clean()
         if sum(values.get(name) is not None for name in ("before", "after", "entry")) > 1:
-            self.add_error(None, _("Send only one of before, after and entry at a time."))
+            self.add_error(None, _("Send only one of the parameters “before”, “after” and “entry”."))
         return values
 
     def place(self) -> queries.LogCursor:

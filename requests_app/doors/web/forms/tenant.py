@@ -59,7 +59,7 @@ class CapForm(StrictForm):
 
 class YesRuleForm(StrictForm):
     rule = forms.ChoiceField(
-        label=gettext_lazy("Approvals count if they are"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
+        label=gettext_lazy("Which approvals count"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
     )
 
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
