@@ -57,7 +57,7 @@ def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
 
 
 def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
-    assert "takes effect 3 days after the confirmation" in pages(cast, "nils", "northwind")[1]
+    assert "takes effect 3 days after it was confirmed" in pages(cast, "nils", "northwind")[1]
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
