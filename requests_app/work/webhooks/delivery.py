@@ -13,14 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from requests_app import operations
@@ -31,6 +31,7 @@ from requests_app.messages.webhooks import messages, schedule, sealing, standard
 from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
 from requests_app.models.outbox import WEBHOOK
 from requests_app.platform import bell, outbound
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.work.webhooks import dispatch
 
 logger = structlog.get_logger(__name__)
@@ -244,6 +245,17 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.due(at).filter(is_free, lane=WEBHOOK)
 
 
+def _receivers(at: Any) -> QuerySet[Webhook]:
+    """Return the receivers that have a message to be sent at this time. Each has a flag for each lane."""
+    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
+    has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
+    return Webhook.objects.present().annotate(**has).filter(Exists(due))
+
+
+#: A drain asks this again after each attempt. Making the text took longer than the attempt itself.
+_RECEIVERS = CompiledQuery(_receivers, at=DateTimeField())
+
+
 def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
     """Return, for each lane, the webhooks with a message to send now.
 
@@ -252,11 +264,9 @@ def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
     if not OutboxMessage.objects.due(at).filter(lane=WEBHOOK).exists():
         # Most drains find nothing, and this question is much cheaper than the next one.
         return {}
-    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
-    has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
     found: dict[_Lane, list[Webhook]] = {}
     # Each message is in exactly one lane.
-    for webhook in Webhook.objects.present().annotate(**has).filter(Exists(due)):
+    for webhook in _RECEIVERS(at=at):
         for lane in _Lane:
             if getattr(webhook, lane.label):
                 found.setdefault(lane, []).append(webhook)
