@@ -72,6 +72,20 @@ class PersonManager(BaseUserManager["Person"]):
     def active(self) -> PersonQuerySet:
         return self.get_queryset().active()
 
+    def get(self, *conditions: Any, **fields: Any) -> Person:
+        """Return the one matching person.
+
+        A look-up by `pk` alone is compiled, because Django makes it for every page to read who is signed in.
+        """
+        # The manager of a relation is a subclass, and finds only the people of this relation.
+        is_compiled = type(self) is PersonManager and not conditions and fields.keys() == {"pk"}
+        if not is_compiled or fields["pk"] is None:
+            return self.get_queryset().get(*conditions, **fields)
+        found: list[Person] = _PERSON(pk=fields["pk"])
+        if not found:
+            raise self.model.DoesNotExist("Person matching query does not exist.")
+        return found[0]
+
     def get_by_natural_key(self, email: str | None) -> Person:
         return self.get(email=(email or "").lower())
 
@@ -320,6 +334,9 @@ def _witness_made_staff(person: Person) -> None:
     logs = [PROVIDER_LOG, *Tenant.objects.ever_on().values_list("pk", flat=True)]
     recorder.record([recorder.Witnessed(tenant_id=log, **fields) for log in logs], at=clock.now())
 
+
+#: The person with an id.
+_PERSON = CompiledQuery(lambda pk: Person.objects.filter(pk=pk).order_by(), pk=UUIDField())
 
 #: The places and the roles of a person of each side.
 _ROLES = {

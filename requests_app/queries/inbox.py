@@ -11,15 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import DateTimeField, Exists, OuterRef, Q, QuerySet, UUIDField
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.errors import Malformed
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
+from requests_app.platform.database.compiled import CompiledQuery
 
 #: The related rows that one line of a list shows.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")
@@ -33,25 +35,53 @@ def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
 
     There is one queryset for each tenant or queue in which the person is an approver.
     """
-    if actor.side is Side.CUSTOMER:
-        role, column, roles_by_key, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
-    else:
-        role, column, roles_by_key, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
-    # A decision stores the human id that the decider had then. The decider's present human id may differ, because
-    # accounts may have been linked since. So both are compared.
-    by_actor = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
-    decided = Decision.objects.filter(by_actor, access_request=OuterRef("pk"))
-    rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)
-    rows = rows.exclude(requester_human=actor.human).exclude(Exists(decided))
-    return [rows.filter(**{column: key}) for key in sorted(key for key, roles in roles_by_key.items() if role in roles)]
+    column = _COLUMNS[actor.side]
+    rows = _waiting(AccessRequest.objects.visible_to(actor), actor.side, human=actor.human, at=at)
+    return [rows.filter(**{column: key}) for key in _decided_by(actor)]
 
 
 def count_waiting_for(actor: Actor, *, at: datetime) -> int:
     """Return how many access requests this person may decide now. The count stops at COUNTED."""
-    left = COUNTED
-    for rows in waiting_for(actor, at=at):
-        left -= rows[:left].count() if left else 0
-    return COUNTED - left
+    counted = 0
+    for key in _decided_by(actor):
+        if counted < COUNTED:
+            counted += len(_WAITING[actor.side](human=actor.human, at=at, key=key))
+    return min(counted, COUNTED)
+
+
+def _decided_by(actor: Actor) -> list[UUID]:
+    """Return the tenants or the queues in which this person is an approver."""
+    if actor.side is Side.CUSTOMER:
+        role, roles_by_key = Role.APPROVER, actor.tenant_roles
+    else:
+        role, roles_by_key = Role.PROVIDER_APPROVER, actor.queue_roles
+    return sorted(key for key, roles in roles_by_key.items() if role in roles)
+
+
+def _waiting(rows: AccessRequestQuerySet, side: Side, *, human: Any, at: Any) -> AccessRequestQuerySet:
+    """Return those of these access requests that wait for this side, and that this human may decide."""
+    # A decision stores the human id that the decider had then. The decider's present human id may differ, because
+    # accounts may have been linked since. So both are compared.
+    by_human = Q(decider_human=human) | Q(decider__human_id=human)
+    decided = Decision.objects.filter(by_human, access_request=OuterRef("pk"))
+    state = State.PENDING_CUSTOMER if side is Side.CUSTOMER else State.PENDING_PROVIDER
+    rows = rows.filter(state=state, decide_by__gt=at)
+    return rows.exclude(requester_human=human).exclude(Exists(decided))
+
+
+def _waiting_in_one(side: Side, *, most: int) -> CompiledQuery:
+    """Return the query for what a human may decide in one tenant or queue. The menu of every page counts its rows."""
+
+    def make(human: Any, at: Any, key: Any) -> QuerySet[Any, Any]:
+        rows = _waiting(AccessRequest.objects.filter(**{_COLUMNS[side]: key}), side, human=human, at=at)
+        return rows.order_by().values_list("pk")[:most]
+
+    return CompiledQuery(make, human=UUIDField(), at=DateTimeField(), key=UUIDField())
+
+
+#: The column of the keys of `_decided_by`.
+_COLUMNS = {Side.CUSTOMER: "tenant", Side.PROVIDER: "service"}
+_WAITING = {side: _waiting_in_one(side, most=COUNTED) for side in _COLUMNS}
 
 
 def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from django.db.models import UUIDField
+
 from requests_app.domain.actors import Actor, Role
 from requests_app.models import Tenant
+from requests_app.platform.database.compiled import CompiledQuery
+
+_ONE_TENANT = CompiledQuery(lambda pk: Tenant.objects.filter(pk=pk), pk=UUIDField())
 
 
 def tenants(actor: Actor) -> list[Tenant]:
@@ -13,6 +18,10 @@ def tenants(actor: Actor) -> list[Tenant]:
     """
     if not actor.tenant_roles:
         return []
+    if len(actor.tenant_roles) == 1:
+        # Nearly everybody has one tenant, and every page reads it.
+        [pk] = actor.tenant_roles
+        return _ONE_TENANT(pk=pk)
     return list(Tenant.objects.visible_to(actor).order_by("name"))
 
 

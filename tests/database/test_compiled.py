@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import BooleanField, CharField, F, QuerySet, UUIDField
 from django.db.models.sql.compiler import SQLCompiler
@@ -154,6 +157,26 @@ def test_an_actor_has_the_roles_that_the_person_has_now(cast: Cast) -> None:
         assert now.tenant_roles == {cast.fabrikam.pk: {Role.AUDITOR}}
     Person.objects.filter(pk=cast.ada.pk).update(is_active=False)
     assert not reread(actor).roles
+
+
+def test_a_person_is_found_by_id_as_they_are_now(cast: Cast, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        assert Person.objects.get(pk=cast.ada.pk).name == "Ada Test"
+    Person.objects.filter(pk=cast.ada.pk).update(name="Ada Keller")
+    assert Person.objects.get(pk=str(cast.ada.pk)).name == "Ada Keller"
+    for nobody in (uuid.uuid4(), None):
+        with pytest.raises(Person.DoesNotExist):
+            Person.objects.get(pk=nobody)
+    with pytest.raises(ValidationError):
+        Person.objects.get(pk="Ada")
+
+
+def test_the_manager_of_a_relation_finds_only_related_people(cast: Cast) -> None:
+    group = Group.objects.create(name="Readers")
+    cast.ada.groups.add(group)
+    assert group.user_set.get(pk=cast.ada.pk) == cast.ada
+    with pytest.raises(Person.DoesNotExist):
+        group.user_set.get(pk=cast.mia.pk)
 
 
 def test_a_token_is_read_with_the_present_time_and_its_present_state(cast: Cast, travel: Traveller) -> None:

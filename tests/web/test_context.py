@@ -6,8 +6,9 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from requests_app.doors.web import context
@@ -98,8 +99,10 @@ def test_the_count_reads_no_more_rows_than_its_bound(cast: Cast, monkeypatch) ->
     monkeypatch.setattr(inbox, "COUNTED", 2)
     for _ in range(3):
         cast.confirmed()
-    at = context.clock.now()
-    assert inbox.count_waiting_for(cast.as_("ada"), at=at) == 2
+    ada, at = cast.as_("ada"), context.clock.now()
+    with CaptureQueriesContext(connection) as captured:
+        assert inbox.count_waiting_for(ada, at=at) == 2
+    assert [query["sql"].rpartition(" LIMIT ")[2] for query in captured.captured_queries] == ["100"]
     assert context.counted(2) == "1+"
 
 

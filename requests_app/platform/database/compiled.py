@@ -37,9 +37,9 @@ class CompiledQuery:
     same kind as the field that its value is compared with, because the parameter's field converts the value for the
     database.
 
-    Use this class only for the few queries that nearly every request runs (ADR 86). The SQL text must depend on nothing
-    but the database. So the query can't lock rows, because Django checks at each call that a lock is inside a
-    transaction. And it can't contain a time, because all later calls would use the time of the first call.
+    Use this class only for the few queries that run all the time (ADR 86). The SQL text must depend on nothing but the
+    database. So the query can't lock rows, because Django checks at each call that a lock is inside a transaction. And
+    it can't contain a time, because all later calls would use the time of the first call.
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> None:
