@@ -29,11 +29,15 @@ BOTH: list[Any] = [{}, STREAM]
 
 
 @pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Any]]]:
-    """Replace each pause by a call of the next function in a list, and yield the list. No test sleeps."""
+def pauses() -> Iterator[list[Callable[[], Any]]]:
+    """Replace each pause by a call of the next function in a list, and yield the list. No test sleeps.
+
+    Only streams pause, so this patch changes no remembered world. Each test can still restore them.
+    """
     to_do: list[Callable[[], Any]] = []
-    monkeypatch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
-    yield to_do
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
+        yield to_do
     assert long_calls.under_way() == 0
 
 
