@@ -1,4 +1,4 @@
-"""Cases of acts on an access request and its window."""
+"""Test cases for the acts on an access request and its window."""
 
 from __future__ import annotations
 

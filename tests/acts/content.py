@@ -1,4 +1,4 @@
-"""Cases of acts on content in a window: through this product, or through another service."""
+"""Test cases for the acts on content in a window: through this product, or through another service."""
 
 from __future__ import annotations
 

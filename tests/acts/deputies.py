@@ -1,4 +1,4 @@
-"""Cases of acts on absences and deputies."""
+"""Test cases for the acts on absences and deputies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts on invitations to a tenant."""
+"""Test cases for the acts on invitations to a tenant."""
 
 from __future__ import annotations
 

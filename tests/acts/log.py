@@ -1,4 +1,4 @@
-"""Cases of acts on a log: exports, retention, witnesses."""
+"""Test cases for the acts on a log: exports, retention, witnesses."""
 
 from __future__ import annotations
 

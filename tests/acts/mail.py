@@ -1,4 +1,4 @@
-"""Cases of acts on a mail that was not delivered."""
+"""Test cases for the acts on a mail that was not delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts on a tenant’s people and their roles. People do these acts, and directories do."""
+"""Test cases for the acts on a tenant’s people and their roles. People do these acts, and directories do."""
 
 from __future__ import annotations
 

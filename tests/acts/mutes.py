@@ -1,4 +1,4 @@
-"""Cases of acts on mutes."""
+"""Test cases for the acts on mutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts that people do on their own accounts."""
+"""Test cases for the acts that people do on their own accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts on changes that need a second person."""
+"""Test cases for the acts on changes that need a second person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts on a tenant’s single sign-on, and of the sign-in itself."""
+"""Test cases for the acts on a tenant’s single sign-on, and of the sign-in itself."""
 
 from __future__ import annotations
 

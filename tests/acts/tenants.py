@@ -1,4 +1,4 @@
-"""Cases of acts on a tenant and its settings."""
+"""Test cases for the acts on a tenant and its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts on a ticket."""
+"""Test cases for the acts on a ticket."""
 
 from __future__ import annotations
 

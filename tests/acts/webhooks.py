@@ -1,4 +1,4 @@
-"""Cases of acts on a webhook and its messages."""
+"""Test cases for the acts on a webhook and its messages."""
 
 from __future__ import annotations
 
