@@ -2440,7 +2440,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         first, *lines = head.decode().split("\n")
         extra = decoded(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
         if first != RECEIPT or not lines or not lines[0].startswith("index ") or len(lines) > MAX_PATH + 1:
-            raise ValueError("its lines do not have the form of a proof")
+            raise ValueError("its lines are not in the format of a proof")
         index, proof = number_of(lines[0].removeprefix("index ")), [hash_of(line) for line in lines[1:]]
         checkpoint = checkpoint_of(tail)
     except ValueError as error:
@@ -3100,7 +3100,9 @@ def parser() -> argparse.ArgumentParser:
         "--witness", help="a witness's key (vkey), or a file of keys; each witness must have cosigned", **many
     )
     add.add_argument(
-        "--require-witness", action="store_true", help="GOOD needs the cosignature of a witness named with --witness"
+        "--require-witness",
+        action="store_true",
+        help="without a cosignature of a witness named with --witness, the verdict is not GOOD",
     )
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
     add.add_argument(
@@ -3111,9 +3113,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--max-age", type=float, metavar="HOURS", help="exit with status 2 if the checkpoint is older than this"
     )
-    add.add_argument("--json", action="store_true", help="the verdict as JSON")
+    add.add_argument("--json", action="store_true", help="print the verdict as JSON")
     add.add_argument("--quiet", action="store_true", help="print nothing; only set the exit status")
-    add.add_argument("--jobs", type=int, default=0, help="number of processes (1: this process alone)")
+    add.add_argument("--jobs", type=int, default=0, help="number of processes (with 1, no other process is started)")
     add.set_defaults(do=do_verify)
     add = commands.add_parser("witness", help="run a witness (C2SP tlog-witness)")
     add.add_argument("--name", required=True, help="the witness's name, as in its key")

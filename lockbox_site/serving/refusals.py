@@ -47,12 +47,12 @@ class Refusal:
 class Refusals:
     def __init__(self) -> None:
         self.too_slow = Refusal(
-            408, "request_timeout", _("What you sent did not arrive in time. This try changed nothing.")
+            408, "request_timeout", _("What you sent did not arrive in time. This attempt changed nothing.")
         )
         self.busy = Refusal(
             503,
             "busy",
-            _("The server is too busy at this moment. This try changed nothing. Try again in a few seconds."),
+            _("The server is too busy at this moment. This attempt changed nothing. Try again in a few seconds."),
         )
         self.streams_full = Refusal(
             503,

@@ -109,7 +109,7 @@ class CodeAlreadyUsed(StepUpRequired):
     code = "code_already_used"
 
     def __init__(self, wait_seconds: int) -> None:
-        words = _("This code was already used. Wait for the next one (%(seconds)d s).")
+        words = _("This code was already used. Wait for the next code (%(seconds)d s).")
         if not wait_seconds:
             words = _("This code was already used. Enter the code that your app shows now.")
         super().__init__(words % {"seconds": wait_seconds}, current={"wait_seconds": wait_seconds})
@@ -284,7 +284,7 @@ class UnknownAction(NotAllowed):
     """A service asked the decision point about an action that does not exist for content."""
 
     code = "unknown_action"
-    default = _("Content can only be listed, read or downloaded.")
+    default = _("Content can be listed, read or downloaded, and nothing else.")
 
 
 class WrongState(DomainError):
@@ -454,7 +454,9 @@ class Busy(DomainError):
     """
 
     code, status, is_evidence = "busy", 503, False
-    default = _("Too many people are signing in at this moment. This try changed nothing. Try again in a few seconds.")
+    default = _(
+        "Too many people are signing in at this moment. This attempt changed nothing. Try again in a few seconds."
+    )
 
 
 class ContentUnavailable(DomainError):

@@ -50,7 +50,7 @@ class NotGuessedSoon:
             )
 
     def get_help_text(self) -> str:
-        return _("Four or more words that do not belong together are good and easy to remember.")
+        return _("A good password that is easy to remember has four or more words that do not belong together.")
 
 
 class NothingNear:

@@ -1654,7 +1654,7 @@ class Migration(migrations.Migration):
                     "kind",
                     models.CharField(
                         choices=[
-                            ("list_asked", "asked for a list of names"),
+                            ("list_asked", "requested a list of names"),
                             ("listed", "names listed"),
                             ("opened", "opened"),
                             ("downloaded", "downloaded"),
@@ -1961,7 +1961,7 @@ class Migration(migrations.Migration):
                 ("former_sealed", models.TextField(blank=True, verbose_name="former sealed keys")),
                 ("former_until", models.DateTimeField(blank=True, null=True, verbose_name="former keys until")),
                 ("created_at", models.DateTimeField(verbose_name="added")),
-                ("from_at", models.DateTimeField(verbose_name="told from")),
+                ("from_at", models.DateTimeField(verbose_name="messages since")),
                 ("is_on", models.BooleanField(default=True, verbose_name="on")),
                 ("off_at", models.DateTimeField(blank=True, null=True, verbose_name="switched off")),
                 (

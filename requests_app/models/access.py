@@ -391,7 +391,7 @@ class ContentAccess(models.Model):
     """One access to content. Like an audit entry, a row is written once and never changed."""
 
     class Kind(models.TextChoices):
-        LIST_ASKED = "list_asked", _("asked for a list of names")
+        LIST_ASKED = "list_asked", _("requested a list of names")
         LISTED = "listed", _("names listed")
         # Shown on a page. Older rows of this kind can also be downloads.
         OPENED = "opened", _("opened")

@@ -56,7 +56,7 @@ class Webhook(models.Model):
     former_sealed = models.TextField(_("former sealed keys"), blank=True)
     former_until = models.DateTimeField(_("former keys until"), null=True, blank=True)
     created_at = models.DateTimeField(_("added"))
-    from_at = models.DateTimeField(_("told from"))
+    from_at = models.DateTimeField(_("messages since"))
     is_on = models.BooleanField(_("on"), default=True)
     off_at = models.DateTimeField(_("switched off"), null=True, blank=True)
     off_because = models.CharField(_("why it is off"), max_length=8, choices=Because.choices, blank=True)

@@ -269,7 +269,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
 def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
     if row.ticket is not None:
         raise Unacceptable(
-            _("A law-enforcement demand replaces a ticket. Name only one of the two."), field="ticket_id"
+            _("A law-enforcement demand replaces a ticket. Name a ticket or a demand, not both."), field="ticket_id"
         )
     row.authority = limits.require_text(demand.authority, field="authority", at_most=200)
     row.instrument = limits.require_text(demand.instrument, field="instrument", at_most=200)

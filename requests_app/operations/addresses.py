@@ -107,4 +107,9 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 def _may_change_address(current: Step) -> None:
     """Raise NotAllowed if a directory manages the address, or if the person signs in only with single sign-on."""
     if not current.row.may_change_address():
-        raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))
+        raise NotAllowed(
+            _(
+                "Your organisation’s directory manages your address. Ask the administrator of the directory to change "
+                "your address."
+            )
+        )

@@ -90,7 +90,8 @@ def _require_signer(tenant: Tenant, before: Tenant) -> None:
         return
     if tenant.own_keys_only:
         words = _(
-            "No approver has a passkey of this site that can sign approvals. First add one on your own approval page."
+            "No approver has a passkey of this site that can sign approvals. First add such a passkey on your "
+            "own approval page."
         )
         raise Unacceptable(words, field="keys_only")
     if is_anybody_ready(before):

@@ -338,7 +338,7 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
         (Outside, NotCovered(_("This name points to a place outside the resource."))),
         (NoSuchItem, NotFound()),
         (ItemTooLarge, Unacceptable(_("This item is too large to be opened here."))),
-        (Unreadable, Unacceptable(_("This item is stored in a form that can’t be read here."))),
+        (Unreadable, Unacceptable(_("This item is stored in a format that can’t be read here."))),
         (BadQuestion, Malformed()),
     ]
     for kind, refusal in refusals:

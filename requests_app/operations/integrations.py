@@ -133,7 +133,7 @@ def _new_client(current: Step, tenant_id: object) -> Client:
 
 def _require_room(current: Step) -> None:
     if Client.objects.live().filter(tenant=current.row.tenant).count() >= MOST_CLIENTS:
-        raise TooMany(_("There are %(max)d clients already.") % {"max": MOST_CLIENTS})
+        raise TooMany(_("There can be at most %(max)d clients.") % {"max": MOST_CLIENTS})
 
 
 _UNCHANGED = object()
@@ -396,7 +396,7 @@ def _may_have_token(current: Step) -> None:
 
 def _require_token_room(current: Step) -> None:
     if Token.objects.filter(account=current.row).personal().live(current.at).count() >= MOST_TOKENS:
-        raise TooMany(_("You already have %(max)d tokens. Revoke a token first.") % {"max": MOST_TOKENS})
+        raise TooMany(_("You can have at most %(max)d tokens. Revoke a token first.") % {"max": MOST_TOKENS})
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:

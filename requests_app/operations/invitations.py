@@ -233,4 +233,7 @@ def _require_new(tenant: Tenant, email: str, current: Step) -> None:
     if waiting.filter(email=email).exists():
         raise Unacceptable(_("This address is invited already. Send the invitation again instead."), field="email")
     if waiting.count() >= limits.INVITATIONS_MAX:
-        raise TooMany(_("%(max)d invitations are waiting. Withdraw some first.") % {"max": limits.INVITATIONS_MAX})
+        raise TooMany(
+            _("%(max)d invitations have not been accepted yet. Withdraw some of them first.")
+            % {"max": limits.INVITATIONS_MAX}
+        )

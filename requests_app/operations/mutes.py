@@ -113,7 +113,7 @@ def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
     person = Person.objects.get_queryset().filter(pk=pk, pk__in=asked).first() if pk else None
     if person is None:
         raise Unacceptable(
-            _("Choose everybody, or an engineer who has asked your tenant for access before."), field="engineer"
+            _("Choose everybody, or choose an engineer who has asked your tenant for access before."), field="engineer"
         )
     return person
 
@@ -121,7 +121,7 @@ def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
 def _length(hours: int) -> timedelta:
     if isinstance(hours, bool) or hours not in limits.MUTE_HOURS:
         allowed = ", ".join(str(choice) for choice in limits.MUTE_HOURS)
-        raise Unacceptable(_("Choose one of: %(allowed)s hours.") % {"allowed": allowed}, field="hours")
+        raise Unacceptable(_("Choose one of these lengths: %(allowed)s hours.") % {"allowed": allowed}, field="hours")
     return timedelta(hours=hours)
 
 

@@ -126,7 +126,9 @@ def _is_active_human(current: Step) -> None:
 
 def _require_room(current: Step) -> None:
     if Passkey.objects.filter(person=current.row).live().count() >= MOST:
-        raise Unacceptable(_("You have %(max)d passkeys. Remove one first.") % {"max": MOST}, field="name")
+        raise Unacceptable(
+            _("You can have at most %(max)d passkeys. Remove a passkey first.") % {"max": MOST}, field="name"
+        )
 
 
 def _require_not_last(row: Passkey) -> None:

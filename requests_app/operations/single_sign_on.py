@@ -176,7 +176,7 @@ def _require_new_domain(tenant: Tenant, name: str) -> None:
 
 def _require_domain_room(tenant: Tenant) -> None:
     if tenant.domains.count() >= MOST_DOMAINS:
-        raise TooMany(_("There are %(max)d domains already.") % {"max": MOST_DOMAINS})
+        raise TooMany(_("There can be at most %(max)d domains.") % {"max": MOST_DOMAINS})
 
 
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:

@@ -93,7 +93,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
-        raise WrongState(_("Lockbox is already in the proposed state, or the plan no longer includes Lockbox."))
+        raise WrongState(_("Lockbox is already switched as proposed, or the plan no longer includes Lockbox."))
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)

@@ -17,7 +17,7 @@ from requests_app.platform.database.errors import CommitUnknown
 #: The message if it is unknown whether anything changed.
 UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
 #: The message if the act has not begun. An earlier attempt may have been saved, or may still run.
-NOT_BEGUN = _("The service can't reach its database. This try changed nothing. Try again in a moment.")
+NOT_BEGUN = _("The service can't reach its database. This attempt changed nothing. Try again in a moment.")
 
 
 @dataclass

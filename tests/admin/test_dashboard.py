@@ -57,7 +57,10 @@ def test_an_overdue_access_request_no_longer_waits_though_no_sweep_has_run(
     travel.to(row.decide_by)
     staff.force_login(cast.stella)
     tile = tiles(staff)["Waiting for the customer"]
-    assert (tile.figure, tile.alarm) == ("0", "1 more has passed its deadline, but is not recorded as expired yet")
+    assert (tile.figure, tile.alarm) == (
+        "0",
+        "1 more access request has passed its deadline, but is not recorded as expired yet",
+    )
 
 
 def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, staff: Client, travel: Any) -> None:
@@ -104,14 +107,14 @@ def test_the_outbox_says_how_much_waits_how_long_and_what_was_given_up(cast: Cas
 
 def test_the_background_work_says_when_it_was_last_seen(cast: Cast, staff: Client) -> None:
     found = tiles(staff)
-    assert found["Clusters that work"].alarm
+    assert found["Clusters that are running"].alarm
     assert found["Last sweep"].figure == "never"
     at = clock.now()
     names = ("worker:one", "worker:two", "sweep", "beat")
     Heartbeat.objects.bulk_create(Heartbeat(name=name, at=at, pid=1) for name in names)
     Heartbeat.objects.create(name="worker:gone", at=at - dt.timedelta(hours=1), pid=1)
     found = tiles(staff)
-    assert (found["Clusters that work"].figure, found["Clusters that work"].alarm) == ("2", "")
+    assert (found["Clusters that are running"].figure, found["Clusters that are running"].alarm) == ("2", "")
     assert (found["Last sweep"].figure, found["Last sweep"].alarm) == ("just now", "")
 
 

@@ -203,7 +203,7 @@ def test_a_used_code_is_a_mistake_and_neither_a_guess_nor_a_refusal(cast: Cast, 
     for _ in range(7):
         used = other.post("me/step-up", proof)
     assert (used.status_code, used.json()["code"]) == (403, "code_already_used")
-    assert used.json()["title"] == "This code was already used. Wait for the next one (23 s)."
+    assert used.json()["title"] == "This code was already used. Wait for the next code (23 s)."
     assert used.json()["current"] == {"wait_seconds": "23"}
     assert AuditEntry.objects.count() == entries
     assert not Tries.objects.filter(count__gt=0).exists()

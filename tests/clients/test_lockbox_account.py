@@ -159,7 +159,7 @@ def test_a_file_that_others_can_read_is_not_used(cast: Cast, bare: Shell, url: s
     bare("login", url, typed=f"{token_of(cast, 'ada')}\n")
     bare.account_file.chmod(0o640)
     ended = bare("whoami")
-    assert (ended.status, "Others can read" in ended.err) == (3, True)
+    assert (ended.status, "Other users can read" in ended.err) == (3, True)
 
 
 def test_no_proxy_is_used_for_loopback(shell: Shells, stranger: str) -> None:

@@ -247,8 +247,8 @@ def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mai
     mails.send()
     assert mails.to("closing_soon") == ["ada", "alan", "priya", "soc"]
     found = mails("ada", "closing_soon")
-    assert found.subject == "Contoso: window for 1 mailbox closes on Tue 16:05 CET"
-    says(found, "The window closes in 10 minutes", "So far: 2 messages read and 12 items listed in 1 mailbox.")
+    assert found.subject == "Contoso: access window for 1 mailbox closes on Tue 16:05 CET"
+    says(found, "The access window closes in 10 minutes", "So far: 2 messages read and 12 items listed in 1 mailbox.")
     says(mails("priya", "closing_soon"), "You can read messages", "submit a new access request")
 
 
@@ -261,7 +261,7 @@ def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) ->
     mails.send()
     assert mails.to("window_closed") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
     found = mails("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, 3 messages read and 12 items listed in 1 mailbox"
+    assert found.subject == "Contoso: access window closed, 3 messages read and 12 items listed in 1 mailbox"
     says(
         found,
         "The window closed automatically at its end.",
@@ -274,7 +274,7 @@ def test_a_window_that_was_not_used_says_so(world: Cast, mails: Mails) -> None:
     grant = world.opened()
     operations.release(grant.access_request_id, actor=world.as_("priya"), note="Found it in the service's log.")
     found = mails.send()("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, nothing was opened or listed"
+    assert found.subject == "Contoso: access window closed, nothing was opened or listed"
     says(found, "Priya Test gave the window back early.", "Found it in the service's log.")
     says(mails("priya", "window_closed"), "You gave the window back early.")
 

@@ -590,7 +590,7 @@ def test_a_link_and_what_can_not_be_read_are_refused_with_their_reason(cast: Cas
     root, grant = Path(settings.CONTENT_ROOT) / "contoso/mail", cast.opened()
     [file] = (root / "finance/cur").iterdir()
     file.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(64))
-    with pytest.raises(Unacceptable, match="stored in a form that can’t be read here"):
+    with pytest.raises(Unacceptable, match="stored in a format that can’t be read here"):
         _read(cast, grant)
     (root / "finance").rename(root / "elsewhere")
     (root / "finance").symlink_to(root / "elsewhere")

@@ -496,7 +496,7 @@ def test_a_form_whose_key_was_refused_was_not_begun_and_says_so(world: Cast, cau
     with at_the_key(cause):
         found = signed_in(world, "ada").post(page_of(row, "decide", "approve"), answer(row, once="x"))
     assert found.status_code == 503
-    assert "The service can't reach its database. This try changed nothing." in words_of(found)
+    assert "The service can't reach its database. This attempt changed nothing." in words_of(found)
     assert WORDS not in words_of(found)
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
     assert not IdempotencyKey.objects.exists()
@@ -522,7 +522,7 @@ def test_an_act_that_could_not_begin_speaks_of_this_try_alone(world: Cast, monke
     with monkeypatch.context() as locked:
         locked.setattr(_change, "_take_key", away)
         found = ada.decide("approve", row)
-    title = "The service can't reach its database. This try changed nothing. Try again in a moment."
+    title = "The service can't reach its database. This attempt changed nothing. Try again in a moment."
     assert (found.status_code, found.json()["code"], found.json()["title"]) == (503, "store_unavailable", title)
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
 

@@ -166,7 +166,7 @@ def test_a_person_turned_away_at_the_sign_in_has_not_used_a_try(
     with busy(gate), capture_logs() as lines:
         answers = [attempt(email) for email in (member.email, "nobody@contoso.example") for _ in range(4)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "5")}
-    words = "Too many people are signing in at this moment. This try changed nothing."
+    words = "Too many people are signing in at this moment. This attempt changed nothing."
     ends = {(line["code"], line["log_level"]) for line in lines if line["event"] == "request_finished"}
     assert ends == {(503, "warning")}, "it is no outage"
     assert all(words in answer.content.decode() for answer in answers)
@@ -192,7 +192,7 @@ def test_a_caller_who_is_turned_away_reads_and_is_logged_the_same(gate: Gate, ca
     with full(gate), capture_logs() as lines:
         answer = Caller(token).step_up()
     assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "5", "busy")
-    assert "This try changed nothing." in answer.json()["title"]
+    assert "This attempt changed nothing." in answer.json()["title"]
     [end] = [line for line in lines if line["event"] == "request_finished"]
     assert (end["code"], end["log_level"]) == (503, "warning")
 

@@ -168,7 +168,7 @@ def test_with_too_many_waiting_one_more_is_refused_immediately() -> None:
             refused = Proto()
             await found.__rsgi__(scope(path, accept=accept), refused)
             assert (refused.status, refused.headers["content-type"]) == (503, kind)
-            assert b"This try changed nothing." in refused.body
+            assert b"This attempt changed nothing." in refused.body
         assert gate.begun == 2
         gate.opened.set()
         await asyncio.gather(*calls)
@@ -424,7 +424,7 @@ def test_a_body_that_is_not_whole_in_time_takes_no_thread(monkeypatch: pytest.Mo
         for client in (Proto(60.0), Proto(b"a", 60.0)):
             await found.__rsgi__(post(10), client)
             assert (client.status, client.headers["connection"]) == (408, "close")
-            assert json.loads(client.body)["title"].endswith("This try changed nothing.")
+            assert json.loads(client.body)["title"].endswith("This attempt changed nothing.")
         client = Proto(b"3", 60.0)
         await found.__rsgi__(post(transfer_encoding="chunked"), client)
         assert client.status == 408

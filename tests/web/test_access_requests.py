@@ -548,7 +548,7 @@ def test_before_there_is_a_window_the_live_page_says_so(cast: Cast) -> None:
     row = cast.confirmed()
     response = signed_in(cast, "ada").get(page_of(row, "live"))
     assert response.status_code == 200
-    assert "No window is open" in response.content.decode()
+    assert "No access window is open" in response.content.decode()
     assert signed_in(cast, "ada").get(page_of(row, "live"), headers=HTMX).status_code == 286
 
 

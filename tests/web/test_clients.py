@@ -151,7 +151,7 @@ def test_there_is_an_end_to_how_many_a_tenant_has(cast: Cast, monkeypatch: pytes
     add(cast)
     answer = signed_in(cast, "ines").post(page(cast), FORM)
     assert answer.status_code == 429
-    assert "There are 1 clients already." in answer.content.decode()
+    assert "There can be at most 1 clients." in answer.content.decode()
     assert Client.objects.count() == 1
 
 

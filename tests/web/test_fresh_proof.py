@@ -32,7 +32,7 @@ from tests.web.test_security import at_the_door
 pytestmark = pytest.mark.django_db
 
 LOGIN, CODE = reverse("account_login"), reverse("mfa_authenticate")
-USED = "This code was already used. Wait for the next one (23 s)."
+USED = "This code was already used. Wait for the next code (23 s)."
 
 
 def confirm(client: Client, row: AccessRequest, **proof: str) -> Any:

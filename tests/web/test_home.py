@@ -214,10 +214,10 @@ def test_the_engineer_reads_who_must_act_next(cast: Cast) -> None:
 def test_the_engineer_opens_and_gives_back_their_own_window(cast: Cast) -> None:
     grant = cast.opened()
     page = home(cast, "priya")
-    assert "Your open windows (1)" in page
+    assert "Your open access windows (1)" in page
     assert reverse("web:window", args=[grant.pk]) in page
     assert page_of(grant.access_request, "access_request_act", "release") in page
-    assert "Your open windows" not in home(cast, "erik")
+    assert "Your open access windows" not in home(cast, "erik")
 
 
 def test_the_engineer_asks_again_with_one_press(cast: Cast) -> None:
@@ -340,7 +340,7 @@ def test_more_windows_than_fit_are_a_press_away(cast: Cast) -> None:
     for _ in range(6):
         cast.opened()
     page = home(cast, "ada")
-    assert "More than 5 windows are open now" in page
+    assert "More than 5 access windows are open now" in page
     assert "Open now (5+)" in page
     assert page.count('class="live"') == 5
     assert f"{reverse('web:access_requests')}?state=open" in page

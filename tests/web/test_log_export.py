@@ -135,7 +135,7 @@ def test_only_readers_of_the_log_can_export_it(cast: Cast, name: str, status: in
 def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
     cast.ticket()
     page = signed_in(cast, "otto").get(url(cast.contoso))
-    assert "Only after entry number" in text(page)
+    assert "Only entries after number" in text(page)
     assert "The new file begins with the next entry." in text(page)
 
 

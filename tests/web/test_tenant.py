@@ -169,7 +169,7 @@ def test_the_page_shows_the_state(cast: Cast) -> None:
     assert "Exchange Online covered" in shown
     assert "SharePoint Online not yet covered" in shown
     assert "Plan E5, includes Lockbox" in shown
-    assert "Waiting for your answer 1 Open windows 1" in shown
+    assert "Waiting for your answer 1 Open access windows 1" in shown
     assert "No window is longer than 4 hours" in shown
     assert "Ada Test Alan Test" in shown
 

@@ -128,7 +128,7 @@ def test_there_is_an_end_to_how_many_one_has(cast: Cast, monkeypatch: pytest.Mon
     make(cast)
     answer = signed_in(cast, "otto").post(HERE, FORM)
     assert answer.status_code == 429
-    assert "You already have 1 tokens. Revoke a token first." in answer.content.decode()
+    assert "You can have at most 1 tokens. Revoke a token first." in answer.content.decode()
     assert Token.objects.count() == 1
 
 

@@ -83,7 +83,7 @@ def read() -> Account | None:
     try:
         with path().open(encoding="utf-8") as file:
             if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise NotSignedIn(f"Others can read {path()}. Sign in again: lockbox login")
+                raise NotSignedIn(f"Other users can read {path()}. Sign in again: lockbox login")
             found = Account(**json.load(file))
     except FileNotFoundError:
         return None

@@ -97,8 +97,8 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     demand.add_argument("--demand-date", type=date.fromisoformat, metavar="YYYY-MM-DD")
 
     for name, run, help in (
-        ("approve", requests.approve, "approve an access request for your side"),
-        ("deny", requests.deny, "deny an access request for your side"),
+        ("approve", requests.approve, "approve an access request on your side's behalf"),
+        ("deny", requests.deny, "deny an access request on your side's behalf"),
     ):
         found = _command(inner, name, run, common, help)
         _one(found)
@@ -135,19 +135,23 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     _ticket(_command(inner, "show", tickets.show, common, "show one ticket and its conversation"))
 
     found = _command(inner, "open", tickets.open_, common, "open a ticket")
-    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
+    found.add_argument(
+        "--tenant", type=uuid, metavar="ID", help="the tenant (default: your tenant, if you have only one)"
+    )
     found.add_argument("--service", required=True, help="the key or the id of the service")
     found.add_argument("--title", required=True)
-    found.add_argument("--body", required=True, metavar="TEXT", help="use - to read standard input")
+    found.add_argument("--body", required=True, metavar="TEXT", help="the text; with -, it is read from standard input")
     found.add_argument("--priority", choices=["low", "normal", "high"], default="normal")
     found.add_argument(
-        "--on-behalf-of", metavar="ID|ADDRESS", help="for the provider only: the person who called or wrote"
+        "--on-behalf-of",
+        metavar="ID|ADDRESS",
+        help="only for the provider: the person of the customer who called or wrote",
     )
     _elsewhere(found)
 
     found = _command(inner, "comment", tickets.comment, common, "write on a ticket")
     _ticket(found)
-    found.add_argument("text", metavar="TEXT", help="use - to read standard input")
+    found.add_argument("text", metavar="TEXT", help="the text; with -, it is read from standard input")
     found.add_argument("--internal", action="store_true", help="only the provider's side can read the text")
     found = _command(inner, "link", tickets.link, common, "set the ticket's reference in another system")
     _ticket(found)
@@ -169,7 +173,9 @@ def _log(words: Any, common: argparse.ArgumentParser) -> None:
     found.add_argument("--after", type=int, metavar="SEQ", help="only entries with a higher number than this")
     found.add_argument("-o", "--output", metavar="FILE", help="a new file (default: standard output)")
     found = _command(words, "watch", log.watch, common, "show events as they happen (with --json: as JSON Lines)")
-    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
+    found.add_argument(
+        "--tenant", type=uuid, metavar="ID", help="the tenant (default: your tenant, if you have only one)"
+    )
     found.add_argument(
         "--after", metavar="CURSOR", help="show events after this cursor; 0 is the beginning (default: now)"
     )
@@ -181,7 +187,9 @@ def _log(words: Any, common: argparse.ArgumentParser) -> None:
 
 def _whose(found: Any) -> None:
     whose = found.add_mutually_exclusive_group()
-    whose.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
+    whose.add_argument(
+        "--tenant", type=uuid, metavar="ID", help="the tenant (default: your tenant, if you have only one)"
+    )
     whose.add_argument("--provider", action="store_true", help="the provider's own log, for staff")
 
 

@@ -11,8 +11,8 @@ from requests_app.domain.scopes import Scope
 
 CONTENT_LIST_ASKED = Event(
     "content.list_asked",
-    label=_("Asked for a list of names"),
-    sentence=_("{who} asked for the names in {resource_name}"),
+    label=_("List of names requested"),
+    sentence=_("{who} requested the list of names in {resource_name}"),
     siem=Meaning(Family.DATASTORE, 4),
 )
 CONTENT_LISTED = Event(

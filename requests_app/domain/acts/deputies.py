@@ -12,7 +12,7 @@ from requests_app.domain.scopes import Scope
 OUT_OF_OFFICE_SET = Event(
     "out_of_office.set",
     label=_("Deputy named"),
-    sentence=_("{who} is out of the office; {deputy_name} decides from {from_at} until {until_at}"),
+    sentence=_("{who} is out of the office; {deputy_name} decides in their place from {from_at} until {until_at}"),
     siem=Meaning(Family.USER_ACCESS, 1, severity=Severity.MEDIUM),
 )
 OUT_OF_OFFICE_ENDED = Event(

@@ -104,7 +104,7 @@ VERIFY_DOMAIN = Act(
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_VERIFIED,),
     tried=_("to verify a domain"),
-    done=_("The domain is verified. People with an address of this domain are sent to your sign-in."),
+    done=_("The domain is verified. People with an address of this domain are sent to your organisation’s sign-in."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_DOMAIN = Act(

@@ -57,13 +57,13 @@ LOCKBOX_SWITCHED_OFF = Event(
 ADDRESS_ADDED = Event(
     "notification_address.added",
     label=_("Notification address added"),
-    sentence=_("{who} added {email} to the addresses that only get mail"),
+    sentence=_("{who} added the notification address {email}"),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
 )
 ADDRESS_REMOVED = Event(
     "notification_address.removed",
     label=_("Notification address removed"),
-    sentence=_("{who} removed {email} from the addresses that only get mail"),
+    sentence=_("{who} removed the notification address {email}"),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 

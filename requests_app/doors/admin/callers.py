@@ -96,8 +96,8 @@ class ClientAdmin(StaffAdmin):
     list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
     lead = gettext_lazy(
         "Machines that call the API. Clients without a tenant belong to the provider and serve every tenant. A "
-        "customer’s own administrator manages the customer’s clients. You can only remove the customer’s "
-        "clients."
+        "customer’s own administrator manages the customer’s clients. You can remove the "
+        "customer’s clients, but not change them."
     )
     facts: ClassVar = [
         ("", ("account", "id", "tenant", scopes, "decides_for", works)),

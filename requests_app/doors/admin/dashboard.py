@@ -73,8 +73,8 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
 def _stage(stage: Stage, at: dt.datetime) -> Tile:
     who = _("Waiting for the provider") if stage.state == State.PENDING_PROVIDER else _("Waiting for the customer")
     late = ngettext(
-        "%(n)d more has passed its deadline, but is not recorded as expired yet",
-        "%(n)d more have passed their deadline, but are not recorded as expired yet",
+        "%(n)d more access request has passed its deadline, but is not recorded as expired yet",
+        "%(n)d more access requests have passed their deadline, but are not recorded as expired yet",
         stage.late.n,
     ) % {"n": stage.late.n}
     return Tile(
@@ -153,11 +153,11 @@ def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
 
 def _workers(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
-        label=_("Clusters that work"),
+        label=_("Clusters that are running"),
         figure=str(found.workers_alive),
         detail=_seen(_("A cluster was last seen"), found.workers, at),
         url=list_of(Heartbeat),
-        alarm="" if found.workers.is_fresh else _("No cluster works"),
+        alarm="" if found.workers.is_fresh else _("No cluster is running"),
     )
 
 

@@ -77,7 +77,7 @@ def html_part(row: OutboxMessage) -> str:
     if not (row.rendered or {}).get("html"):
         return NOTHING
     url = reverse("admin:requests_app_outboxmessage_html", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', url, _("Show it"))
+    return format_html('<a href="{}">{}</a>', url, _("Show the mail"))
 
 
 class OutboxMessageAdmin(StaffAdmin):

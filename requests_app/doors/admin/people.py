@@ -286,7 +286,7 @@ class InvitationAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
     lead = _(
-        "Only the mail contains the link. If a tenant has an approver or an administrator, only the tenant’s own "
+        "The link is only in the mail. If a tenant has an approver or an administrator, only the tenant’s own "
         "administrator can invite people."
     )
     facts: ClassVar = [

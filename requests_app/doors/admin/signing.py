@@ -153,8 +153,8 @@ class LogAlarmAdmin(OfOneLog):
     ordering = ("since",)
     words = gettext_lazy("Log alarms")
     lead = gettext_lazy(
-        "Logs that the signer refuses. Windows, decisions and the log continue to work, but the log is not signed "
-        "until it is repaired. An alarm disappears automatically when the log is correct again."
+        "Logs that the signer refuses. Access windows, decisions and the log continue to work, but the log is not "
+        "signed until it is repaired. An alarm disappears automatically when the log is correct again."
     )
     facts: ClassVar = [("", (tenant, found, "since", "last_at", code)), (gettext_lazy("What to do"), (way_back,))]
     related: ClassVar = [

@@ -329,7 +329,7 @@ class AccessRequests(ListView):
         """
         if self.actor.machine is None:
             if who is not None:
-                raise Unacceptable(_("You can ask only in your own name."), field="engineer")
+                raise Unacceptable(_("You can ask for access only in your own name."), field="engineer")
             return self.actor
         person = access.engineer_named(who or "")
         if person is None:
@@ -437,7 +437,7 @@ class Manifest(ApiView):
         row, at = access.access_request(pk, actor=self.actor), clock.now()
         verdict = request.query_params.get("decision", "")
         if verdict not in Decision.Verdict.values:
-            raise Unacceptable(_("Send either approve or deny as the decision."), field="decision")
+            raise Unacceptable(_("Send “approve” or “deny” as the decision."), field="decision")
         access.require_offered(row, deciding_act(verdict, self.actor.side).name, actor=self.actor, at=at)
         text = signing.text_to_sign(row, actor=self.actor, verdict=verdict, at=at)
         challenge = manifest.challenge_of(text)

@@ -227,7 +227,7 @@ def approval(body: dict[str, Any]) -> tuple[str, str]:
     """Return the decision and its reason. Older callers send the decision in `decision`, and all others in `status`."""
     decisions = {body[name] for name in ("status", "decision") if name in body}
     if len(decisions) != 1:
-        raise Unacceptable(_("Send either Approve or Deny."), field="status")
+        raise Unacceptable(_("Send “Approve” or “Deny”."), field="status")
     return decisions.pop(), body["reason"]
 
 

@@ -128,5 +128,5 @@ def _challenge_in(response: object, person: UUID, tenant: UUID) -> bytes:
         return challenges.read(response, Purpose.APPROVAL_PAGE, person, tenant, at=clock.now())
     except PasskeyTooLate as refusal:
         raise Unacceptable(
-            _("The options for this key are unknown or too old. Ask for new options."), field="response"
+            _("The options for this key are unknown or too old. Get new options first."), field="response"
         ) from refusal

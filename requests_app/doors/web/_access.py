@@ -189,7 +189,7 @@ def look_words(look: ContentAccess) -> str:
     if look.kind == kinds.LISTED:
         return ngettext("listed %(n)d name", "listed %(n)d names", look.count) % {"n": look.count}
     if look.kind == kinds.FAILED:
-        return _("asked for an item that could not be read")
+        return _("tried to access an item that could not be read")
     if look.kind == kinds.CUT:
         return _("was interrupted while reading")
     if look.kind == kinds.LIST_ALLOWED:

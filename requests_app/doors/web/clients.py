@@ -283,7 +283,7 @@ REMOVAL = _page(
             _("The log records that you removed the client."),
         ),
         label=_("Remove this client"),
-        cancel=_("Keep it"),
+        cancel=_("Keep this client"),
         run=lambda visit, values: operations.remove_client(visit.thing.pk, actor=visit.actor),
         done=REMOVE_CLIENT.done,
         then=_LIST,

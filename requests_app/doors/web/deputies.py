@@ -83,7 +83,7 @@ PAGE = Page(
             "clock",
         ),
         button=Button(
-            label=_("End this"),
+            label=_("End this absence"),
             column=_("Manage"),
             form=EndForm,
             find=lambda visit, pk: queries.absence(visit.tenant, pk),

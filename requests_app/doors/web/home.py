@@ -156,9 +156,11 @@ def _heading(actor: Actor, context: dict[str, Any]) -> str:
         ) % {"n": count}
     windows = len(context["windows"])
     if context["has_more_windows"]:
-        return _("More than %(n)d windows are open now") % {"n": windows}
+        return _("More than %(n)d access windows are open now") % {"n": windows}
     if windows:
-        return ngettext("%(n)d window is open now", "%(n)d windows are open now", windows) % {"n": windows}
+        return ngettext("%(n)d access window is open now", "%(n)d access windows are open now", windows) % {
+            "n": windows
+        }
     if context["may_decide"]:
         return _("Nothing is waiting for you")
     if context.get("is_engineer"):

@@ -72,7 +72,7 @@ PAGE = Page(
             Column(_("Muted"), lambda row: row, _who),
             Column(_("By"), lambda row: row.set_by, person),
             Column(_("Until"), lambda row: row.until_at, when),
-            Column(_("Denied when the mute began"), lambda row: row.denied),
+            Column(_("Denied at the start of the mute"), lambda row: row.denied),
         ),
         empty=Empty(
             _("Nobody is muted"),

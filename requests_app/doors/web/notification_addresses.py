@@ -36,7 +36,7 @@ PAGE = Page(
         "a mail only opens a page."
     ),
     table=Table(
-        caption=_("Addresses that only get mail"),
+        caption=_("Notification addresses"),
         rows=lambda visit: queries.addresses(visit.tenant),
         columns=(
             Column(_("Address"), lambda row: row.email),

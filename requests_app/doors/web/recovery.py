@@ -128,7 +128,7 @@ def recover(request: HttpRequest) -> HttpResponse:
                 form.add_error(
                     "recovery_key",
                     _(
-                        "This is not a recovery key: its form is different. Compare it letter by "
+                        "This is not a recovery key: its format is different. Compare it letter by "
                         "letter with the printed key."
                     ),
                 )

@@ -167,7 +167,7 @@ REVOCATION = Page(
             _("The log records that you revoked it."),
         ),
         label=_("Revoke this token"),
-        cancel=_("Keep it"),
+        cancel=_("Keep this token"),
         offered=_is_live,
         run=_revoke,
         done=_("The token “{thing}” is revoked."),
@@ -195,10 +195,10 @@ OF_TENANT = Page(
         "Revoke a token that was lost or is not needed."
     ),
     table=Table(
-        caption=_("Tokens that work"),
+        caption=_("Valid tokens"),
         rows=lambda visit: visit.thing.rows,
         columns=(_TOKEN, _OWNER, _SCOPES, LAST_USED, _EXPIRES),
-        empty=Empty(_("Nobody has a token that works"), icon="key-round"),
+        empty=Empty(_("Nobody has a valid token"), icon="key-round"),
         hint=_more_than_shown,
         link=REVOKE,
     ),

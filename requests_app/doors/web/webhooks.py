@@ -291,7 +291,7 @@ REMOVAL = _page(
             _("The log records that you removed the webhook."),
         ),
         label=_("Remove this webhook"),
-        cancel=_("Keep it"),
+        cancel=_("Keep this webhook"),
         run=lambda visit, values: operations.remove_webhook(visit.thing.pk, actor=visit.actor),
         done=REMOVE_WEBHOOK.done,
         then=_LIST,

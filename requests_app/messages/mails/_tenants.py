@@ -130,7 +130,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
                 [words.who(row.engineer) if row.engineer else name],
             ),
             Fact(_("Until") if row.lifted_at is None else _("Was set until"), [words.when(row.until_at, at)]),
-            *([Fact(_("Denied when the mute began"), [amount + ":", *references])] if row.denied else []),
+            *([Fact(_("Denied at the start of the mute"), [amount + ":", *references])] if row.denied else []),
             *done,
         ],
         "quotes": [words.quote(_("Comment of the person who started the mute"), row.note)] if row.note else [],

@@ -96,7 +96,7 @@ def patched(before: State, body: Any) -> State:
         each = folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
+            raise Fault("invalidSyntax", _("An operation must be “add”, “replace” or “remove”."))
         if path is None:
             if kind == "remove" or not isinstance(value, dict):
                 raise Fault("noTarget", _("Send what to change."))

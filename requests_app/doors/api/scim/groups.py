@@ -35,7 +35,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
         each = folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
+            raise Fault("invalidSyntax", _("An operation must be “add”, “replace” or “remove”."))
         if path is None:
             if kind == "remove" or not isinstance(value, dict):
                 raise Fault("noTarget", _("Send what to change."))
@@ -98,7 +98,7 @@ def _require_name(resource: dict[str, Any], given: Any, *, of: str = "displaynam
 
 
 def _refuse_name() -> None:
-    raise Fault("mutability", _("Groups are the roles, so their names never change."))
+    raise Fault("mutability", _("Each group is a role, so the name of a group never changes."))
 
 
 def _listed(value: Any) -> Members:
@@ -109,7 +109,7 @@ def _listed(value: Any) -> Members:
     for each in values:
         row = folded({"value": each} if isinstance(each, str) else each)
         if str(row.get("type", "User")).lower() != "user":
-            raise Fault("invalidValue", _("Members are people: a group can’t be a member of a role."))
+            raise Fault("invalidValue", _("Only people can be members: a group can’t be a member of another group."))
         found.add(_key(row.get("value")))
     return frozenset(found)
 

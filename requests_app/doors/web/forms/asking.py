@@ -67,7 +67,7 @@ class AskForm(PageForm):
         label=gettext_lazy("Which level of access do you need?"),
         help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
         widget=forms.RadioSelect,
-        error_messages={"required": gettext_lazy("Choose names only, or read.")},
+        error_messages={"required": gettext_lazy("Choose “names only” or “read”.")},
     )
     window_for = forms.TypedChoiceField(
         label=gettext_lazy("For how long?"),

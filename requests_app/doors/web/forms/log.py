@@ -150,7 +150,7 @@ class LogExport(LogFilter):
     """
 
     after = forms.IntegerField(
-        label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=LAST
+        label=gettext_lazy("Only entries after number"), required=False, min_value=0, max_value=LAST
     )
     download = IdField(required=False, widget=forms.HiddenInput)
 

@@ -38,7 +38,7 @@ class WitnessForm(StrictForm):
 
 class RuleForm(StrictForm):
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("A witness must have cosigned the log within the last"),
+        label=gettext_lazy("How recently must a witness have cosigned the log?"),
         coerce=lambda hours: None if hours == NO_RULE else int(hours),
         error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
     )
@@ -49,6 +49,6 @@ class RuleForm(StrictForm):
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
         choices = [
             (NO_RULE, _("no limit: a window opens without a witness")),
-            *((each, duration_words(each * 3600)) for each in hours),
+            *((each, _("within the last %(time)s") % {"time": duration_words(each * 3600)}) for each in hours),
         ]
         self.offer("hours", choices)

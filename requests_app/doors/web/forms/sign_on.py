@@ -74,9 +74,9 @@ class SignOnForm(StrictForm):
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
     )
-    is_on = forms.BooleanField(label=gettext_lazy("People can sign in this way"), required=False)
+    is_on = forms.BooleanField(label=gettext_lazy("People can sign in with single sign-on"), required=False)
     is_only = forms.BooleanField(
-        label=gettext_lazy("People can sign in only in this way"),
+        label=gettext_lazy("People can sign in only with single sign-on"),
         help_text=gettext_lazy("Your people’s passwords, and links to set them, then no longer work here."),
         required=False,
     )

@@ -132,7 +132,7 @@ class Story:
         if wanted.kind == PERIOD:
             found.append(Fact(_("Period"), [_between(wanted.since, wanted.until)]))
         entries = ngettext("%(n)s entry", "%(n)s entries", count) % {"n": counted(count)}
-        found.append(Fact(_("In here"), [entries, *self._gaps()]))
+        found.append(Fact(_("In this evidence"), [entries, *self._gaps()]))
         found.append(Fact(_("Made"), [self.made]))
         return found
 
