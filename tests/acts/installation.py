@@ -1,4 +1,4 @@
-"""Test cases for the acts of staff on what all tenants share: plans, services, resources, queues and the provider’s people."""
+"""Test cases for the acts of staff on what all tenants share: plans, services, resources, queues, and people."""
 
 from __future__ import annotations
 
