@@ -467,7 +467,7 @@ def entry_of(line: bytes) -> dict[str, Any]:
 
 
 class Fact(NamedTuple):
-    """What later chapters need of an entry."""
+    """The parts of an entry that later chapters of this file use."""
 
     leaf_index: int
     at: str

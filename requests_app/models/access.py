@@ -264,7 +264,7 @@ class Decision(models.Model):
 
     @property
     def is_device_bound(self) -> bool | None:
-        """Whether the passkey that signed can't leave its device. None for a decision without a signature."""
+        """Whether the passkey that signed can't leave its device, or None if the decision is not signed."""
         found = (self.signed_with or {}).get("device_bound")
         return found if isinstance(found, bool) else None
 

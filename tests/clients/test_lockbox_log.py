@@ -1,4 +1,4 @@
-"""`lockbox log` and `lockbox watch`, as installed, against a real server."""
+"""Tests `lockbox log` and `lockbox watch` with a real server. The program runs as users install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lockbox requests`, `windows`, `release` and `revoke`, as installed, against a real server."""
+"""Tests `lockbox requests`, `windows`, `release` and `revoke` with a real server, as users install the program."""
 
 from __future__ import annotations
 

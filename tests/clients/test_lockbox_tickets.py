@@ -1,4 +1,4 @@
-"""`lockbox tickets`, as installed, against a real server."""
+"""Tests `lockbox tickets` with a real server. The program runs as users install it."""
 
 from __future__ import annotations
 

@@ -404,7 +404,7 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
 def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     two: Cast, travel: Any, swept: bool
 ) -> None:
-    """This is so even if no sweep has run before the change was due."""
+    """This is also true if no sweep ran before the change was due."""
     Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))

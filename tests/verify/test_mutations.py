@@ -231,7 +231,7 @@ def _verified(public: bytes, signature: bytes, message: bytes) -> None:
 
 
 class RememberedKey:
-    """Replaces Ed25519PublicKey. A signature that was good once is not checked again."""
+    """A public key that remembers good signatures and does not verify them again. It replaces Ed25519PublicKey."""
 
     def __init__(self, public: bytes) -> None:
         self.verify = functools.partial(_verified, public)

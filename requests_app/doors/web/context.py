@@ -75,7 +75,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 
 def counted(number: int) -> str:
-    """Return a count as text: "" for zero, and "99+" from `inbox.COUNTED` on."""
+    """Return a count as text. Zero gives "". A number from `inbox.COUNTED` on gives "99+"."""
     if number >= inbox.COUNTED:
         return f"{inbox.COUNTED - 1}+"
     return str(number) if number else ""
