@@ -226,7 +226,7 @@ def test_the_last_checkpoint_is_shown_with_its_time_and_the_waiting_entries(cast
     travel.by(seconds=20)
     filled(cast, 2)
     page = shown(cast)
-    assert "Last checkpoint Signed The checkpoint covers 1,200 entries, dated Mon 1 Mar, 11:00 UTC" in page
+    assert "Last checkpoint Signed The checkpoint covers 1,200 entries. Its date is Mon 1 Mar, 11:00 UTC" in page
     assert "2 entries wait for the next checkpoint, which comes within a minute." in page
     sign(cast)
     page = shown(cast)
@@ -297,7 +297,7 @@ def test_each_witness_is_shown_with_what_it_cosigned(cast: Cast) -> None:
     Cosignature.objects.create(
         tenant_id=cast.contoso.pk, checkpoint=first, vkey=row.vkey, line="— w AAAA\n", at=clock.now()
     )
-    assert "witness.contoso.example cosigned the last checkpoint," in shown(cast)
+    assert "witness.contoso.example cosigned the last checkpoint on " in shown(cast)
     filled(cast, 2)
     sign(cast)
     page = shown(cast)
@@ -408,8 +408,8 @@ def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
     sign(cast)
     response = signed_in(cast, "otto").get(url(cast.contoso))
     page = text(response)
-    assert "This part is damaged. It begins with entry number 0, and entry 5 closed it," in page
-    assert 'and <a href="?entry=5#entry-5">entry 5</a> closed it,' in response.content.decode()
+    assert "This part is damaged. It begins with entry number 0, and entry 5 closed it on " in page
+    assert 'and <a href="?entry=5#entry-5">entry 5</a> closed it on ' in response.content.decode()
     assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
     assert "The checkpoint covers 2 entries of this part" in page
     assert "Verified All 2 entries since number 5 were checked, and none is missing" in text(checked(cast))

@@ -71,7 +71,7 @@ SET_SIGN_ON = Act(
             ),
         ),
     ),
-    done=_("Single sign-on was changed. Test it before you rely on it."),
+    done=_("Single sign-on was changed. Test single sign-on before you rely on it."),
     tells=(Tell("notify.sign_on_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )

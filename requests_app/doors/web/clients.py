@@ -100,12 +100,12 @@ def _secret(visit: Visit, made: Made) -> Secret:
 
 def _token(visit: Visit, made: Made) -> Secret:
     address = absolute(reverse("api:scim_users")).removesuffix("/Users")
-    words = _("Enter the token in the directory. Create the next token before this token expires on")
+    words = _("Enter the token in the directory. This token expires on {when}. Create the next token before that.")
     return Secret(
         heading=_("The directory’s token"),
         value=made.secret,
         warning=_("This token is shown now and never again."),
-        text=format_html("{} {}.", words, visit.when(made.row.expires_at)),
+        text=format_html(str(words), when=visit.when(made.row.expires_at)),
         shown=(
             Shown(made.secret, _("Token (secret token, bearer token)")),
             Shown(address, _("Address of SCIM (tenant URL, base URL)")),

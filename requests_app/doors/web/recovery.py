@@ -18,12 +18,13 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.domain.errors import NotFound, TooMany, Unacceptable
 from requests_app.doors.web._thing_views import addresses
-from requests_app.doors.web._things import Action, Column, Link, Page, Secret, Shown, Visit, filled, strong, to
+from requests_app.doors.web._things import Action, Column, Link, Page, Secret, Shown, Visit, strong, to
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import RecoveryForm
 from requests_app.doors.web.invitations import stranger
 from requests_app.queries import tenant as queries
 from requests_app.templatetags.lockbox import when
+from requests_app.words.text import visible_single
 from requests_app.words.times import duration_words
 
 
@@ -45,9 +46,12 @@ def _key_of_now(visit: Visit) -> str:
     if known is None:
         return strong(_("You have no recovery key. Create it now, while you have an administrator who can create it."))
     return format_html(
-        "{} {}. {}",
-        filled(_("{name} created a key"), name=known.made_by.name),
-        visit.when(known.made_at),
+        "{} {}",
+        format_html(
+            _("{name} created a key on {when}."),
+            name=visible_single(known.made_by.name),
+            when=visit.when(known.made_at),
+        ),
         strong(_("When you create a new key, the earlier key no longer works.")),
     )
 

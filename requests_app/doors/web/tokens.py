@@ -60,7 +60,7 @@ def _form(visit: Visit, data: QueryDict | None) -> TokenForm:
 
 def _secret(visit: Visit, made: Made) -> Secret:
     command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {absolute(reverse("api:me"))}'
-    until = format_html("{} {}.", _("The token works until"), visit.when(made.row.expires_at))
+    until = format_html(str(_("The token works until {when}.")), when=visit.when(made.row.expires_at))
     how = _("Store the token in the variable LOCKBOX_TOKEN. Then this command prints who you are for the API:")
     return Secret(
         heading=_("Your new token"),

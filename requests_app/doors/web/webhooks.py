@@ -91,8 +91,8 @@ def _keys(visit: Visit, issued: Issued) -> Secret:
         ),
     ]
     if former_until is not None and visit.at < former_until:
-        words = _("The earlier keys also sign messages until")
-        shown.append(Shown(text=format_html("{} {}.", words, visit.when(former_until))))
+        words = _("The earlier keys also sign messages until {when}.")
+        shown.append(Shown(text=format_html(str(words), when=visit.when(former_until))))
     return Secret(
         heading=_("The webhook’s secret"),
         value=keys.whsec,
@@ -120,7 +120,7 @@ def _amount_of_events(row: Webhook) -> Text:
 
 
 def _signs_until(context: Context, at: datetime) -> str:
-    return format_html("{} {}", _("also signs messages until"), when(context, at))
+    return format_html(str(_("also signs messages until {when}")), when=when(context, at))
 
 
 def _will_be_off(visit: Visit) -> Text:
