@@ -69,14 +69,14 @@ class Route:
 
 #: The headings of the document's tags, in the order of the page.
 GROUPS = {
-    "caller": _("Who calls"),
+    "caller": _("The caller"),
     "tenants": _("Tenants"),
     "members": _("Members"),
     "single sign-on": _("Single sign-on"),
     "services": _("Services and resources"),
     "tickets": _("Tickets"),
     "access requests": _("Access requests"),
-    "grants": _("Windows"),
+    "grants": _("Access windows"),
     "log": _("The log"),
     "events": _("Events"),
     "webhooks": _("Webhooks"),

@@ -26,7 +26,7 @@ _YEARS = range(1970, 9000)
 
 _GROUPS = {
     "access_request": gettext_lazy("Access requests"),
-    "grant": gettext_lazy("Windows"),
+    "grant": gettext_lazy("Access windows"),
     "content": gettext_lazy("Content"),
     "ticket": gettext_lazy("Tickets"),
     "lockbox": gettext_lazy("Settings of Lockbox and of the tenant"),
