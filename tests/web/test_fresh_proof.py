@@ -315,7 +315,7 @@ def test_after_the_half_minute_a_used_code_says_that_the_next_one_is_there(
     sign_in(cast.ada, PASSWORD)
     client = signed_in(cast, "ada", fresh=False)
     travel.by(seconds=22, milliseconds=999)
-    assert "next one (1 s)" in confirm(client, row, password=PASSWORD, code=code).content.decode()
+    assert "next code (1 s)" in confirm(client, row, password=PASSWORD, code=code).content.decode()
     travel.by(milliseconds=1)
     assert "your app shows now" in confirm(client, row, code=code).content.decode()
     travel.by(seconds=30)
