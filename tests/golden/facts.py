@@ -153,7 +153,8 @@ _NAMED = (
 
 def mails(history: History) -> Iterator[str]:
     """Yield the recipient, topic, links, numbers and names of each mail. The mails of a step are sorted by topic."""
-    names = sorted({" ".join(str(name).split()) for name in _names()} - {""})
+    # Longer names first: a name inside a longer name is not counted again.
+    names = sorted(sorted({" ".join(str(name).split()) for name in _names()} - {""}), key=len, reverse=True)
     order = {step: at for at, (step, _mail) in enumerate(history.mails)}
     blocks = [(order[step], _block(step, mail, names)) for step, mail in history.mails]
     for _at, lines in sorted(blocks):
@@ -192,10 +193,10 @@ def _facts(text: str, names: list[str]) -> list[str]:
     text = " ".join(text.split())
     links = sorted({each.rstrip(".,)") for each in _LINK.findall(text)})
     rest = _LINK.sub(" ", text)
-    # Longer names first: a name inside a longer name is not counted again.
     mentioned = []
-    for name in sorted(names, key=len, reverse=True):
-        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rest):
+    for name in names:
+        # Few names are in a mail, and the expression takes much longer than `in`.
+        if name in rest and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rest):
             mentioned.append(name)
             rest = rest.replace(name, " ")
     numbers = sorted({each.strip(".,:-/#+") for each in _NUMBER.findall(rest)})
