@@ -17,6 +17,7 @@ from uuid import UUID
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.db.models import UUIDField
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -39,6 +40,7 @@ from requests_app.models import (
     Tenant,
     Ticket,
 )
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import actor_of
 from tests import factors
 from tests.remembered import remembered
@@ -363,19 +365,35 @@ def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:
     ]
 
 
+# Nearly every test reads these, and a walk reads them a thousand times. So their SQL is compiled only once.
+_EVENTS_OF = CompiledQuery(
+    lambda row: AuditEntry.objects.filter(correlation_id=row).order_by("seq").values_list("event", flat=True),
+    row=UUIDField(),
+)
+_EVENTS_IN = CompiledQuery(
+    lambda log: AuditEntry.objects.filter(tenant_id=log).order_by("seq").values_list("event", flat=True),
+    log=UUIDField(),
+)
+
+
+def _topics(**about: Any) -> Any:
+    messages = OutboxMessage.objects.filter(lane="fanout", **about).order_by("created_at", "topic")
+    return messages.values_list("topic", flat=True)
+
+
+_TOPICS = CompiledQuery(_topics)
+_TOPICS_ABOUT = CompiledQuery(_topics, about=UUIDField())
+
+
 def events_of(row: AccessRequest | UUID) -> list[str]:
     """Return the events of the log entries about one access request, in order."""
-    pk = row if isinstance(row, UUID) else row.pk
-    return list(AuditEntry.objects.filter(correlation_id=pk).order_by("seq").values_list("event", flat=True))
+    return _EVENTS_OF(row=row if isinstance(row, UUID) else row.pk)
 
 
 def events_in(tenant: Tenant) -> list[str]:
-    return list(AuditEntry.objects.filter(tenant_id=tenant.pk).order_by("seq").values_list("event", flat=True))
+    return _EVENTS_IN(log=tenant.pk)
 
 
 def outbox_topics(row: AccessRequest | None = None) -> list[str]:
     """Return the topics of the messages in the outbox, in order. With `row`, only those about this access request."""
-    messages = OutboxMessage.objects.filter(lane="fanout").order_by("created_at", "topic")
-    if row is not None:
-        messages = messages.filter(about=row.pk)
-    return list(messages.values_list("topic", flat=True))
+    return _TOPICS() if row is None else _TOPICS_ABOUT(about=row.pk)

@@ -121,7 +121,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
                     with pytest.raises(wanted) as refusal:
                         _call(action, row, actor)
                     assert type(refusal.value) in (wanted, *_kinds(wanted)), (action, name, refusal.value)
-                    assert AccessRequest.objects.get(pk=row.pk).state == state
+                    assert AccessRequest.objects.values_list("state", flat=True).get(pk=row.pk) == state
                     assert events_of(row) == ([*before, "act.refused"] if name != "system" else before), (
                         action,
                         name,
@@ -241,7 +241,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
                     with pytest.raises(wanted) as refusal:
                         _call_ticket(cast, action, ticket, actor)
                     assert type(refusal.value) is wanted, (action, name, refusal.value)
-                    assert Ticket.objects.get(pk=ticket.pk).state == state
+                    assert Ticket.objects.values_list("state", flat=True).get(pk=ticket.pk) == state
                     refused = ["act.refused"] if name != "system" else []
                     assert events_in(cast.contoso) == [*before, *refused], (action, name)
                     assert (outbox_topics(), TicketComment.objects.count()) == (messages, comments)
