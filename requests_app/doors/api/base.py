@@ -255,8 +255,10 @@ class ListView(ApiView):
     pagination_class = Pages
 
     def listed(self, rows: Any, **context: Any) -> Response:
-        if self.filterset_class is not None:
-            rows = self.filtered(self.filterset_class, rows).qs
+        filters = self.filterset_class
+        # Without a filter in the query, the form with all filters would be built to change nothing.
+        if filters is not None and not filters.get_filters().keys().isdisjoint(self.request.query_params):
+            rows = self.filtered(filters, rows).qs
         serializer = self.serializer_class
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
         pages = self.pagination_class()
