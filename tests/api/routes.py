@@ -108,7 +108,15 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
         "resources": world.mailbox.pk,
     } | {name.replace("_", "-"): row for name, row in rows.items()}
     tenant = tenant or world.cast.contoso.pk
-    named = {"tenant": tenant, "subscription": tenant, "message": world.delivery.pk, "person": world.cast.mia.pk}
+    named = {
+        "tenant": tenant,
+        "subscription": tenant,
+        "message": world.delivery.pk,
+        "person": world.cast.mia.pk,
+        "address": world.address.pk,
+        "resource": world.mailbox.pk,
+        "comment": world.comment.pk,
+    }
     found: list[str] = []
     for part in route.path.split("/"):
         if not part.startswith("{"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from itertools import cycle, product
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,8 @@ import pytest
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
-from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, address_of, body_of, resolved
+from requests_app.doors.api.pages import PARAMETERS
+from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, Route, address_of, body_of, resolved
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.isolation.world import World
@@ -55,13 +56,17 @@ NOT_A_BODY: dict[str, bytes] = {
 
 
 def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
+    """Ines's body is read on every route. On most routes of a tenant, Priya is refused before her body is read."""
     world, callers = World(cast), _callers(cast)
     before = AuditEntry.objects.count()
     for route, (name, body) in product(TAKES_A_BODY, NOT_A_BODY.items()):
         headers = {"Content_Encoding": "gzip"} if name == "bomb" else {}
-        for who in ("ines", "priya", "stella"):
+        wanted: dict[str, tuple[int, ...]] = {"ines": (400, 422)}
+        if route.path.startswith("/api/v1/tenants/"):
+            wanted["priya"] = (400, 404, 422)
+        for who, statuses in wanted.items():
             found = _send(callers[who], route.method, address_of(route, world), body, **headers)
-            assert 400 <= found.status_code < 500, (str(route), name, who, found.content)
+            assert found.status_code in statuses, (str(route), name, who, found.content)
             assert _is_problem(found), (str(route), name, who)
         assert AuditEntry.objects.count() == before, (str(route), name)
 
@@ -126,6 +131,11 @@ def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(cast: Cast) ->
     assert not AuditEntry.objects.exclude(pk__in=before).filter(tenant_id=cast.contoso.pk).exists()
 
 
+def _reader_of(route: Route) -> str:
+    """Return a caller who can read this route, so that its parameters are read."""
+    return "stella" if str(route).startswith("provider_") else "ines"
+
+
 HOSTILE_NAMES = [
     "_connector",
     "tenant__name",
@@ -138,12 +148,14 @@ HOSTILE_NAMES = [
 ]
 
 
-def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast) -> None:
-    world, callers = World(cast), cycle(_callers(cast).values())
+def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, settings: Any) -> None:
+    world, callers = World(cast), _callers(cast)
+    settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
     for route, name in product(READS, HOSTILE_NAMES):
         query = {"api-version": AZURE_VERSION.partition("=")[2]} if AZURE in route.path else {}
-        found = next(callers).get(address_of(route, world).split("?")[0], {**query, name: "1"})
-        assert 400 <= found.status_code < 500, (str(route), name, found.content)
+        caller = callers[_reader_of(route)]
+        found = caller.get(address_of(route, world).split("?")[0], {**query, name: "1"})
+        assert found.status_code == 400, (str(route), name, found.content)
         assert _is_problem(found), (str(route), name)
 
 
@@ -151,13 +163,26 @@ HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e
 
 
 @pytest.mark.postgres
-def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> None:
-    world, callers = World(cast), cycle(_callers(cast).values())
-    for route in READS:
-        for parameter, value in product(route.filters(), HOSTILE_VALUES):
-            found = next(callers).get(address_of(route, world).split("?")[0], {parameter["name"]: value})
-            assert found.status_code < 500, (str(route), parameter["name"], value, found.content)
-            assert found.status_code != 429
+def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, settings: Any) -> None:
+    """Send all filters of a route in one call, because a refusal with 422 names every wrong filter.
+
+    Then send each filter that the refusal did not name alone.
+    """
+    world, callers = World(cast), _callers(cast)
+    settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
+    for route, value in product(READS, HOSTILE_VALUES):
+        caller, address = callers[_reader_of(route)], address_of(route, world).split("?")[0]
+        names = [each["name"] for each in route.filters()]
+        refused: set[str] = set()
+        if len(together := set(names) - PARAMETERS) > 1:
+            found = caller.get(address, dict.fromkeys(sorted(together), value))
+            assert found.status_code in (200, 400, 422), (str(route), value, found.content)
+            if found.status_code == 422:
+                refused = {each["field"] for each in found.json()["errors"]}
+        for name in [name for name in names if name not in refused]:
+            found = caller.get(address, {name: value})
+            assert found.status_code in (200, 400, 422), (str(route), name, value, found.content)
+            assert found.status_code != 200 or found.json()["items"] == [], (str(route), name, value, found.content)
 
 
 def _comparable(found: Any) -> str:
