@@ -27,6 +27,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page stays open for a few seconds. Optimizing its scripts costs more than it saves in this time.
+    "--js-flags=--no-turbofan --no-maglev",
 ]
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = "There is no Chromium here. Install one, or name it: CHROMIUM=/path bin/test browser"
