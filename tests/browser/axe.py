@@ -126,6 +126,8 @@ def violations(
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
+        # The later pages of this person load axe-core by themselves. Chromium then compiles it only once.
+        page.context.add_init_script(AXE_SCRIPT)
     return list(page.evaluate(_RUN, {"only": only, "without": list(without), "judged": list(judged)}))
 
 
