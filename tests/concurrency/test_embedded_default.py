@@ -95,7 +95,7 @@ def installation(tmp_path: Path) -> Installation:
 
 @contextlib.contextmanager
 def served(here: Installation, log: Path) -> Iterator[Running]:
-    running = Running(["lockbox"], here.env, log)
+    running = Running([sys.executable, "manage.py", "lockbox"], here.env, log)
     try:
         running.until("Ready:")
         yield running

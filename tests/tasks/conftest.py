@@ -6,29 +6,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 
 from requests_app.models import Heartbeat
+from requests_app.work import supervisor
 from requests_app.work.processes import kill_tree, tree
+from requests_app.work.supervisor import web_answers
 from tests.ground import database_url
 
 T = TypeVar("T")
 
 
 class Running:
-    """A running `manage.py …` in a session of its own. Its output is in a file."""
+    """A running command in a session of its own. Its output is in a file."""
 
-    def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
+    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
         self.log_path = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=env, stdout=output,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                command, cwd=settings.BASE_DIR, env=env, stdout=output, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         self._known: set[int] = set()
 
@@ -84,6 +87,8 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+#: How many seconds a supervisor gives its processes to stop. A web server alone has as many.
+STOP_SECONDS = 18
 #: Each wait can take this many times longer than on a machine without other work.
 PATIENCE = 8
 #: The shortest limit of a wait, in seconds. A short task may wait long for a processor.
@@ -126,7 +131,7 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
 Start = Callable[..., Running]
 
 
-def web_alone(start: Start, port: int, **env: str) -> Running:
+def supervised_web(start: Start, port: int, **env: str) -> Running:
     """Start only the web server under its supervisor, without clusters and beat. Wait until it is ready."""
     address = f"http://127.0.0.1:{port}"
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
@@ -134,9 +139,19 @@ def web_alone(start: Start, port: int, **env: str) -> Running:
     return running
 
 
+def web_alone(start: Start, port: int, **env: str) -> Running:
+    """Start the web server with one process and without its supervisor. Wait until it answers."""
+    with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=1):
+        command = supervisor.web_command()
+    running = start(command=command, PORT=str(port), BASE_URL=f"http://127.0.0.1:{port}", **env)
+    wait_for(lambda: web_answers("127.0.0.1", port) or running.process.poll() is not None, within=60)
+    assert running.process.poll() is None, running.log[-3000:]
+    return running
+
+
 @pytest.fixture
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts `manage.py …` with short time limits.
+    """Return a function that starts `manage.py …`, or another command, with short time limits.
 
     For example: `start("lockbox", "--no-web", CLUSTERS="2")`.
     """
@@ -145,14 +160,15 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
         "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
         "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
         "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "30", "SWEEP_SECONDS": "1",
-        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "18", "WORKERS": "2", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
+        "TASK_ATTEMPTS": "2", "STOP_SECONDS": str(STOP_SECONDS), "WORKERS": "2", "HOST": "127.0.0.1",
+        "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     (tmp_path / "data" / "static").mkdir(parents=True)
     begun: list[Running] = []
 
-    def begin(*arguments: str, **env: str) -> Running:
-        log = tmp_path / f"{arguments[0]}-{len(begun)}.log"
-        begun.append(Running(list(arguments), {**inherited, **short, **env}, log))
+    def begin(*arguments: str, command: Sequence[str] = (sys.executable, "manage.py"), **env: str) -> Running:
+        log = tmp_path / f"{len(begun)}.log"
+        begun.append(Running([*command, *arguments], {**inherited, **short, **env}, log))
         return begun[-1]
 
     yield begin

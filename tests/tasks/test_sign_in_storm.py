@@ -19,7 +19,7 @@ from lockbox_site.demo.browser import Browser
 from requests_app.work.processes import tree
 from tests.cast import PASSWORD, gather
 from tests.ports import free_port
-from tests.tasks.conftest import Start, web_alone
+from tests.tasks.conftest import Start, supervised_web
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
@@ -42,33 +42,30 @@ while time.monotonic() < until:
 """
 
 
-def _megabytes(pid: int) -> int:
-    """Return the memory of the web server's processes in megabytes, including what running hashes use."""
+def _megabytes(pids: list[int]) -> int:
+    """Return the memory of these processes in megabytes, including what running hashes use."""
     total = 0
-    for each in tree(pid):
+    for each in pids:
         found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
         total += int(found[1]) if found else 0
     return total // 1024
 
 
-def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
-    """Return the token of the sign-in form, and the cookie. With so many callers, a call must sometimes be repeated."""
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("GET", "/accounts/login/")
-            page = connection.getresponse()
-            body, cookie = page.read().decode(), str(page.headers["Set-Cookie"]).partition(";")[0]
-            if found := re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', body):
-                return found[1], cookie
-        connection.close()
-        time.sleep(0.5)
-
-
-def _signs_in(port: int, number: int, barrier: threading.Barrier, answers: Counter[int]) -> None:
-    """Load the page. Submit the form at the same time as all others, and then again shortly after each response."""
+def _page(port: int) -> tuple[str, str]:
+    """Return the token of the sign-in form, and the cookie. One page is enough for any number of guesses."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-    token, cookie = _page(connection)
-    connection.close()
+    with contextlib.closing(connection):
+        connection.request("GET", "/accounts/login/")
+        page = connection.getresponse()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
+        assert token
+        return token[1], str(page.headers["Set-Cookie"]).partition(";")[0]
+
+
+def _signs_in(port: int, page: tuple[str, str], number: int, barrier: threading.Barrier, answers: Counter[int]) -> None:
+    """Submit the form at the same time as all others, and again shortly after each response."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    token, cookie = page
     fields = {"csrfmiddlewaretoken": token, "login": f"n{number}@contoso.example", "password": "a guess"}
     headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
     barrier.wait()
@@ -87,24 +84,27 @@ def _signs_in(port: int, number: int, barrier: threading.Barrier, answers: Count
 def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     mia = gather().people["mia"]
     port = free_port()
-    running = web_alone(start, port, TRUSTED_PROXY_COUNT="1", DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings")
+    running = supervised_web(
+        start, port, TRUSTED_PROXY_COUNT="1", DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings"
+    )
     browser = Browser(f"http://127.0.0.1:{port}", mia.email, PASSWORD)
     browser.sign_in()
     cookie = "; ".join(f"{each.name}={each.value}" for each in browser.jar)
     answers = Counter[int]()
-    barrier = threading.Barrier(STRANGERS)
-    before = most = _megabytes(running.pid)
+    page, barrier = _page(port), threading.Barrier(STRANGERS)
+    pids = tree(running.pid)
+    before = most = _megabytes(pids)
     strangers = [
-        threading.Thread(target=_signs_in, args=(port, number, barrier, answers)) for number in range(STRANGERS)
+        threading.Thread(target=_signs_in, args=(port, page, number, barrier, answers)) for number in range(STRANGERS)
     ]
     for thread in strangers:
         thread.start()
     command = [sys.executable, "-c", VISITOR, str(port), cookie, str(SECONDS - 1)]
     visitor = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while any(thread.is_alive() for thread in strangers):
-        most = max(most, _megabytes(running.pid))
+        most = max(most, _megabytes(pids))
         time.sleep(0.02)
-    after = _megabytes(running.pid)
+    after = _megabytes(pids)
     seen = [line.split() for line in visitor.communicate()[0].splitlines()]
     took = sorted(float(seconds) for _status, seconds in seen)
     running.stop()

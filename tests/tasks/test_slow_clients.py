@@ -26,7 +26,7 @@ from tests.content import fill
 from tests.factors import a_code
 from tests.ports import free_port
 from tests.stopwatch import WrongTime, in_time
-from tests.tasks.conftest import Running, Start, wait_for, web_alone
+from tests.tasks.conftest import STOP_SECONDS, Running, Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -98,7 +98,7 @@ class Site:
     def ends(self, status: int) -> list[dict[str, Any]]:
         """Return the lines in the server's log about requests that ended with this status."""
         assert self.running is not None
-        lines = (line.partition("| ")[2] for line in self.running.log.splitlines())
+        lines = self.running.log.splitlines()
         found = [json.loads(line) for line in lines if '"request_finished"' in line and line.endswith("}")]
         return [line for line in found if line["code"] == status]
 
@@ -119,13 +119,12 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         start,
         port,
         CONTENT_ROOT=str(content),
-        WEB_WORKERS="1",
         WEB_THREADS=str(THREADS),
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     yield site
     site.hang_up()
-    running.stop()
+    running.stop(within=STOP_SECONDS)
 
 
 def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:

@@ -26,7 +26,7 @@ from tests.content import fill
 from tests.factors import a_code
 from tests.ports import free_port
 from tests.stopwatch import in_time
-from tests.tasks.conftest import Start, wait_for, web_alone
+from tests.tasks.conftest import STOP_SECONDS, Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -103,13 +103,12 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         start,
         port,
         CONTENT_ROOT=str(content),
-        WEB_WORKERS="1",
         WEB_THREADS="4",
         WEB_STREAMS="4",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     yield site
-    running.stop()
+    running.stop(within=STOP_SECONDS)
 
 
 def close_now(browser: Browser, grant: Grant) -> None:
@@ -140,11 +139,14 @@ def rest_of(plain: socket.socket) -> int:
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize("end", [close_now, run_out])
-def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
-    site: Site, end: Callable[[Browser, Grant], None]
-) -> None:
-    priya, ada, grant, other = site.sign_in("priya"), site.sign_in("ada"), site.window(), site.window()
+def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(site: Site) -> None:
+    priya, ada = site.sign_in("priya"), site.sign_in("ada")
+    for end in (close_now, run_out):
+        stall_and_end(site, end, priya, ada)
+
+
+def stall_and_end(site: Site, end: Callable[[Browser, Grant], None], priya: Browser, ada: Browser) -> None:
+    grant, other = site.window(), site.window()
     if end is run_out:
         grant.closes_at = clock.now() + dt.timedelta(seconds=6)
         grant.save()

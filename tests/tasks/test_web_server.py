@@ -17,7 +17,7 @@ from requests_app.work.processes import tree
 from tests.caller import token_of
 from tests.cast import gather
 from tests.ports import free_port
-from tests.tasks.conftest import Running, Start, web_alone
+from tests.tasks.conftest import STOP_SECONDS, Running, Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
@@ -62,11 +62,9 @@ class Site:
 @pytest.fixture
 def site(start: Start) -> Iterator[Site]:
     port, cast = free_port(), gather()
-    running = web_alone(
-        start, port, WEB_WORKERS="1", WEB_THREADS="4", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings"
-    )
+    running = web_alone(start, port, WEB_THREADS="4", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings")
     yield Site(port, running, token_of(cast, "priya"))
-    running.stop()
+    running.stop(within=STOP_SECONDS)
 
 
 def test_nothing_that_is_made_to_be_expensive_is(site: Site) -> None:
