@@ -28,7 +28,7 @@ from tests.tasks.conftest import Start, supervised_web
 
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.postgres, pytest.mark.real_clock]
 
-CALLS = 200
+CALLS = 100
 #: How many seconds the locked log may add to other tenants' calls. Calls for the locked log wait nearly two seconds
 #: each.
 ADDED = 1.0
