@@ -1,6 +1,7 @@
 """The signer: what it signs, when it signs, and what it refuses to sign."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -331,6 +332,22 @@ def test_a_bit_flipped_in_the_root_while_it_is_computed_is_found(monkeypatch: py
     monkeypatch.setattr(checkpoints, "_agree", and_flip)
     refused("signature", why=OTHER)
     assert calls == [300]
+    assert heads.get(checkpoints.origin_of(TENANT, 0)) is None
+
+
+@pytest.mark.parametrize("made_by", ["sign", "cosign"])
+def test_a_bit_flipped_in_a_signature_is_found_before_it_is_stored(
+    made_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(300)
+    plain = getattr(notes, made_by)
+
+    def faulty(*arguments: Any) -> notes.Signature:
+        made = plain(*arguments)
+        return replace(made, signature=flipped(made.signature, 20))
+
+    monkeypatch.setattr(notes, made_by, faulty)
+    refused("signature")
     assert heads.get(checkpoints.origin_of(TENANT, 0)) is None
 
 

@@ -53,6 +53,7 @@ pytestmark = pytest.mark.django_db
 
 REQUEST = UUID("a0000000-0000-4000-8000-000000000007")
 OTHER = UUID("a0000000-0000-4000-8000-000000000008")
+NEW = UUID("a0000000-0000-4000-8000-000000000009")
 HOUR = dt.timedelta(hours=1)
 
 
@@ -736,6 +737,22 @@ def test_the_shard_that_says_what_was_removed_of_an_older_one_comes_with_it(
     inline = [json.loads(body)["event"] for body in bodies(files, 1)]
     assert inline.count("log.pruned") + [event for _seq, event in beside(files, 1)].count("log.pruned") == 1
     assert verified(taken(**what), tmp_path)[0] == 0
+
+
+def test_the_shard_that_says_what_was_removed_is_left_out_if_nothing_requested_was_removed(
+    log: None, tmp_path: Path
+) -> None:
+    tombstone(AT + 5 * HOUR)
+    append(5, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    prune(270)
+    sign(AT + 6 * HOUR)
+    tombstone(AT + 7 * HOUR)
+    about(NEW, 2, at=AT + 8 * HOUR)
+    sign(AT + 8 * HOUR)
+    bundle = taken(access_request=NEW)
+    assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == [2]
+    assert verified(bundle, tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("what", [{"since": AT + 6 * HOUR}, {"access_request": REQUEST}])
