@@ -14,6 +14,7 @@ from audit_app import canonical, checkpoints, heads, keys, log_events, notes, pr
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
+from audit_app.tiles import Tiles
 from audit_app.verify import verify
 from requests_app.domain.events import Event
 from tests.audit import care
@@ -318,6 +319,18 @@ def test_a_bit_flipped_in_the_head_before_signing_is_found(where: str, monkeypat
 
     monkeypatch.setattr(checkpoints, "signed_note", faulty)
     refused("signature", why=OTHER)
+
+
+def test_a_full_tile_is_compared_with_all_levels_above_it() -> None:
+    """The last full tile of 65,536 entries fills the tile above it, whose root is in the third level."""
+    tiles = Tiles(TENANT, 0)
+    tiles.give((0, 255), b"".join(tree.leaf(bytes([number])) for number in range(256)))
+    tiles.give((1, 0), bytes(255 * 32) + tiles.root(0, 255))
+    tiles.give((2, 0), tiles.root(1, 0))
+    checkpoints.look_above(tiles, 255)
+    tiles.give((2, 0), flipped(tiles.root(1, 0), 3))
+    with pytest.raises(Refusal):
+        checkpoints.look_above(tiles, 255)
 
 
 def test_a_bit_flipped_in_the_root_while_it_is_computed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
