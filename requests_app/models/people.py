@@ -78,7 +78,8 @@ class PersonManager(BaseUserManager["Person"]):
         A look-up by `pk` alone is compiled, because Django makes it for every page to read who is signed in.
         """
         # The manager of a relation is a subclass, and finds only the people of this relation.
-        is_compiled = type(self) is PersonManager and not conditions and fields.keys() == {"pk"}
+        is_plain = type(self) is PersonManager and self._db is None
+        is_compiled = is_plain and not conditions and fields.keys() == {"pk"}
         if not is_compiled or fields["pk"] is None:
             return self.get_queryset().get(*conditions, **fields)
         found: list[Person] = _PERSON(pk=fields["pk"])

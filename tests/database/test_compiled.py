@@ -112,6 +112,25 @@ def test_a_query_whose_text_is_not_enough_is_refused() -> None:
         dated(is_active=True)
 
 
+def test_no_two_texts_are_made_from_one_query(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads can make the text of a query at once, and Django changes a query while it makes the text.
+
+    If they shared the query, one of them could drop a join from the text of the other one, which would then stay.
+    """
+    by_person = CompiledQuery(_with_tenant, person=UUIDField())
+    plain, queries = SQLCompiler.as_sql, []
+
+    def interrupted(compiler: SQLCompiler, *args: Any, **options: Any) -> Any:
+        queries.append(compiler.query)
+        if len(queries) == 1:
+            by_person(person=cast.frida.pk)
+        return plain(compiler, *args, **options)
+
+    monkeypatch.setattr(SQLCompiler, "as_sql", interrupted)
+    assert by_person(person=cast.ada.pk)
+    assert len(queries) == len({id(query) for query in queries}) > 1
+
+
 def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads share a compiled query, so one thread can call it between two steps of another thread's call."""
     by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())

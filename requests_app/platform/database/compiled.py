@@ -52,11 +52,16 @@ class CompiledQuery:
             # Compared with None, a column would have to be IS NULL, which is another text.
             raise TypeError(f"This query needs a value for each of {sorted(self._fields)}.")
         if self._queryset is None:
-            self._queryset = self._make(**{name: Parameter(name, field) for name, field in self._fields.items()})
+            self._queryset = self._made()
         using = self._queryset.db
         if using not in self._compiled:
-            self._compiled[using] = _Compiled(self._queryset, using)
+            # Several threads can be here at once. Each needs its own query, because Django changes a query while it
+            # makes the text.
+            self._compiled[using] = _Compiled(self._made(), using)
         return self._compiled[using].rows(values)
+
+    def _made(self) -> QuerySet[Any, Any]:
+        return self._make(**{name: Parameter(name, field) for name, field in self._fields.items()})
 
 
 class _Compiled:
