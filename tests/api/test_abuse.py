@@ -64,6 +64,9 @@ def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
         wanted: dict[str, tuple[int, ...]] = {"ines": (400, 422)}
         if route.path.startswith("/api/v1/tenants/"):
             wanted["priya"] = (400, 404, 422)
+        elif name in ("half", "list", "text"):
+            # Some routes read the body before they know what this person can do.
+            wanted |= dict.fromkeys(("priya", "stella"), (400, 401, 403, 404, 405, 409, 422))
         for who, statuses in wanted.items():
             found = _send(callers[who], route.method, address_of(route, world), body, **headers)
             assert found.status_code in statuses, (str(route), name, who, found.content)
@@ -136,6 +139,18 @@ def _reader_of(route: Route) -> str:
     return "stella" if str(route).startswith("provider_") else "ines"
 
 
+def _sides_of(route: Route) -> dict[str, tuple[int, ...]]:
+    """Return callers of all sides that can reach this route, each with the expected statuses.
+
+    Some filters find other rows for the provider's people.
+    """
+    sides: dict[str, tuple[int, ...]] = {_reader_of(route): (200, 400, 422)}
+    if not route.path.startswith("/api/v1/tenants/"):
+        for who in ("priya", "stella"):
+            sides.setdefault(who, (200, 400, 403, 404, 422))
+    return sides
+
+
 HOSTILE_NAMES = [
     "_connector",
     "tenant__name",
@@ -171,18 +186,19 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, set
     world, callers = World(cast), _callers(cast)
     settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
     for route, value in product(READS, HOSTILE_VALUES):
-        caller, address = callers[_reader_of(route)], address_of(route, world).split("?")[0]
-        names = [each["name"] for each in route.filters()]
-        refused: set[str] = set()
-        if len(together := set(names) - PARAMETERS) > 1:
-            found = caller.get(address, dict.fromkeys(sorted(together), value))
-            assert found.status_code in (200, 400, 422), (str(route), value, found.content)
-            if found.status_code == 422:
-                refused = {each["field"] for each in found.json()["errors"]}
-        for name in [name for name in names if name not in refused]:
-            found = caller.get(address, {name: value})
-            assert found.status_code in (200, 400, 422), (str(route), name, value, found.content)
-            assert found.status_code != 200 or found.json()["items"] == [], (str(route), name, value, found.content)
+        address, names = address_of(route, world).split("?")[0], [each["name"] for each in route.filters()]
+        for who, statuses in _sides_of(route).items():
+            refused: set[str] = set()
+            if len(together := set(names) - PARAMETERS) > 1:
+                found = callers[who].get(address, dict.fromkeys(sorted(together), value))
+                assert found.status_code in statuses, (str(route), value, who, found.content)
+                if found.status_code == 422:
+                    refused = {each["field"] for each in found.json()["errors"]}
+            for name in [name for name in names if name not in refused]:
+                found = callers[who].get(address, {name: value})
+                assert found.status_code in statuses, (str(route), name, value, who, found.content)
+                is_empty = found.status_code != 200 or found.json()["items"] == []
+                assert is_empty, (str(route), name, value, who, found.content)
 
 
 def _comparable(found: Any) -> str:
