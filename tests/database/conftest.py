@@ -90,6 +90,9 @@ def own_server() -> Iterator[OwnServer]:
     assert place.loader is not None
     module: Any = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
+    # Set at the start, because a running server applies this setting some time after it was reloaded. As long as
+    # synchronous_commit is off, no commit waits for the missing standby.
+    module.OPTIONS["synchronous_standby_names"] = "nobody"
     with module.server() as documented:
         address = module.admin_of(documented)
         with psycopg.connect(address) as other:
