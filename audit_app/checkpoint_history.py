@@ -69,7 +69,7 @@ def _chosen(checkpoint: Checkpoint, previous_size: int | None) -> list[int]:
 
 
 def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int | None) -> Iterator[tuple[int, int]]:
-    """Yield (size, id) of each checkpoint without which some reader could not follow the log."""
+    """Yield (size, id) of each checkpoint that some reader needs to follow the log."""
     rows = before.order_by("size").values_list("size", "pk")
     if previous_size is not None:
         yield from rows.filter(size=previous_size)

@@ -68,11 +68,12 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 
 
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
-    """Sign up to `limit` logs with new entries. Then sign again, with a new time, each checkpoint that is an hour old.
+    """Sign at most `limit` logs that have new entries. Then give at most `limit` old checkpoints a new time.
 
-    Raise NoKey if this machine has no key (another machine signs), WrongName if LOG_ORIGIN differs from the signed
-    name, and HeadsUnavailable if no head can be stored. A log that is refused, or that can't be read or written, does
-    not delay the others. If another process of this machine is signing, nothing is done.
+    A checkpoint is old after an hour; it is signed again. Raise NoKey if this machine has no key (another
+    machine signs), WrongName if LOG_ORIGIN differs from the signed name, and HeadsUnavailable if no head can be
+    stored. A log that is refused, or that can't be read or written, does not delay the others. If another
+    process of this machine is signing, nothing is done.
     """
     have = keys.load()
     log_name.require()
@@ -142,9 +143,10 @@ def _alarmed(at: dt.datetime) -> list[UUID]:
 
 
 def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
-    """Sign a log's newest entries, or sign its last checkpoint again with a new time. Success removes its alarm.
+    """Sign a log's newest entries, or sign its last checkpoint again with a new time.
 
-    Return None for an empty log, or if another signer signs it now. Raise NoKey, or Refusal after it is recorded.
+    If this succeeds, the log's alarm is removed. Return None for an empty log, or if another signer is at work.
+    Raise NoKey if there is no key. If the log is refused, record an alarm and raise Refusal.
     """
     have = have or keys.load()
     log_name.require()
@@ -255,9 +257,10 @@ def _read(tenant_id: UUID) -> _Reading | None:
 
 
 def _require_tombstone(head: ChainHead) -> None:
-    """Raise Refusal unless the current shard begins with a tombstone, above all numbers that were ever signed.
+    """Raise Refusal unless the current shard begins with a tombstone.
 
-    Without this check, a log that was cut or rewritten would be signed without an alarm, as the next shard.
+    The tombstone's number must be higher than all numbers that were ever signed. Without this check, a log that
+    was cut or rewritten would be signed as the next shard, without an alarm.
     """
     if why := log_events.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
         raise Refusal("no_tombstone", seq=head.first_seq, why=why)
@@ -273,10 +276,10 @@ def _signed_before(head: ChainHead) -> int:
 
 
 def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the leaf hashes of the entries from `start` to `size` twice: computed from the bytes, and as stored.
+    """Return two lists of the leaf hashes of the entries from `start` to `size`.
 
-    The two lists are equal; if not, Refusal is raised. Each of the two computations of the root uses its own list, so
-    that a fault in one of the lists is detected.
+    The first is computed from the entries' bytes, and the second is stored. Raise Refusal if the lists
+    differ. The root is later computed twice, once from each list, so that a fault in one list is detected.
     """
     first = expected = reading.first_seq + start
     rows = AuditEntry.objects.filter(
@@ -313,9 +316,9 @@ def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
 def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | None, again: Callable[[], Head]) -> Note:
     """Sign a head with every key, check the result as an independent reader would, and return it.
 
-    `last` is the head that was signed last. If it is the same head, the signatures of retired keys are added from it.
-    `again` computes the head a second time, after signing. Otherwise a bit that flips in memory after all other
-    comparisons would be signed, and a signature can't be taken back.
+    `last` is the head that was signed last. If it equals `head`, its signatures by retired keys are added.
+    `again` computes the head a second time, after signing. Without this, a bit that flips in memory after all
+    other comparisons would be signed, and a signature can't be taken back.
     """
     signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
@@ -369,7 +372,10 @@ def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: Signed
 
 
 def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
-    """Store since when entries wait. Call it outside the signer's transaction, which must not wait for the log."""
+    """Store since when entries wait for a signature, if some do.
+
+    Call it outside the signer's transaction, because it can wait for the lock of the log.
+    """
     row = ChainHead.objects.filter(pk=reading.tenant_id, unsigned_since__isnull=False)
     end = reading.first_seq + size
     if not row.filter(size=end, shard=reading.shard).update(unsigned_since=None):
@@ -583,10 +589,10 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def adopt(tenant_id: UUID) -> Head:
-    """Store the database's newest checkpoint in the file outside, after that file was lost. Raise Refusal.
+    """Store the database's newest checkpoint again in the file outside the database, after that file was lost.
 
-    The caller must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show
-    whether it was.
+    Raise Refusal if there is no checkpoint, or if it contradicts the tiles or a larger stored head. The caller
+    must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show this.
     """
     current = state(tenant_id)
     if current.checkpoint is None:

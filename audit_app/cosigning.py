@@ -197,9 +197,10 @@ def _wait(failures: int) -> dt.timedelta:
 
 
 def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None:
-    """Store the cosignature in the answer. If the witness has another size, return the next call.
+    """Store the cosignature in the answer.
 
-    Raise WitnessProblem.
+    If the witness has seen another size of the log, return a corrected call. Raise WitnessProblem for other
+    failures.
     """
     try:
         answer = future.result()
@@ -273,8 +274,8 @@ def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
 def _failed(witness: Witness, problem: WitnessProblem, at: dt.datetime) -> None:
     """Record the problem in the witness's row and in the operator's log, and postpone the next attempt.
 
-    If the witness has seen another log, this problem stays until the witness cosigns again. A missing answer does not
-    replace it.
+    If the witness has seen a longer or different version of this log, this problem stays until the witness
+    cosigns again. A problem of another kind, such as a missing answer, does not replace it.
     """
     row = Witness.objects.filter(pk=witness.pk)
     if not row.update(failures=witness.failures, due_at=at + _wait(witness.failures)):

@@ -64,7 +64,7 @@ def clock_key(public: bytes, *, name: str = "") -> Verifier:
 
 
 def load() -> Keys:
-    """Read and return the keys of this machine. Raise NoKey.
+    """Return the keys of this machine. Raise NoKey if it has no key, or if a key can't be used.
 
     They are read again at each call, so that a new key is used without a restart.
     """

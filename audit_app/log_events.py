@@ -28,7 +28,10 @@ def retained(tenant_id: UUID) -> QuerySet[AuditEntry]:
 
 
 def name_in(tenant_id: UUID, end: int) -> str:
-    """Return the tenant's name, from the newest entry before the number `end` that contains it, or ""."""
+    """Return the tenant's name from the newest entry that contains a name, or "".
+
+    Only entries with numbers below `end` are searched.
+    """
     rows = AuditEntry.objects.filter(tenant_id=tenant_id, event__in=NAMES, seq__lt=end).order_by("-seq")
     for row in rows.iterator(chunk_size=100):
         detail = detail_of(row)
@@ -44,7 +47,10 @@ def _set(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:
-    """Return the newest entry about a removal, if it is about exactly the removed entries. Otherwise return None."""
+    """Return the newest entry about a removal, if this removal ends where the remaining entries begin.
+
+    Otherwise return None.
+    """
     rows = AuditEntry.objects.filter(tenant_id=head.pk, event=PRUNED, seq__gte=head.pruned_to, seq__lt=head.size)
     row = rows.order_by("-seq").first()
     return row if row is not None and detail_of(row).get("to") == head.pruned_to else None
@@ -53,7 +59,7 @@ def pruning_entry(head: ChainHead) -> AuditEntry | None:
 def is_pruning_logged(head: ChainHead) -> bool:
     """Return whether the log has an entry about its last removal. Removals in closed shards need no entry.
 
-    Retention may run during the search, and remove the entry that is searched for. Then the search begins again.
+    While this function searches for the entry, retention may remove it. Then the function searches again.
     """
     while head.pruned_to > head.first_seq and pruning_entry(head) is None:
         before, head = head, ChainHead.objects.get(pk=head.pk)

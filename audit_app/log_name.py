@@ -24,7 +24,10 @@ class WrongName(BadKey):
 
 
 def current() -> str:
-    """Return the installation's name for logs. Checkpoints are dated under this name, and new logs get it."""
+    """Return the installation's name for logs.
+
+    New logs get this name. The signature that dates a checkpoint has it too.
+    """
     if (row := _row()) is not None:
         return row.origin
     newest = Checkpoint.objects.order_by("-pk").first()

@@ -77,7 +77,7 @@ OTHER = 99
 class Meaning:
     """The meaning of one event. If OCSF has no number for the activity, `name` is the activity's name.
 
-    `by_action` has other meanings of the same event, by the `action` in the entry's detail.
+    `by_action` maps a value of `action` in the entry's detail to the meaning that then applies instead.
     """
 
     family: Family

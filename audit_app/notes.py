@@ -178,9 +178,9 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
 
 
 def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
-    """Return a cosignature.
+    """Cosign `text`, and return the signature.
 
-    It says that at this time (seconds since 1970) the cosigner knew no larger consistent tree.
+    The signature states that at the time `at` (seconds since 1970) the cosigner knew no larger consistent tree.
     """
     verifier = Verifier(name, public_bytes(key), COSIGNATURE)
     return Signature(name, verifier.key_id, at.to_bytes(8) + key.sign(_cosigned(text, at)))

@@ -58,7 +58,10 @@ def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
 
 
 def receipt(tenant_id: UUID, seq: int) -> Proof:
-    """Return the proof of one entry under the newest checkpoint, after checking it. Raise NotProven."""
+    """Return the proof of one entry under the newest checkpoint, after checking the proof.
+
+    Raise NotProven if there is no valid proof.
+    """
     place = tree_position(tenant_id, seq)
     checkpoint = covering(tenant_id, place.shard, place.index)
     entry = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).first()
@@ -82,7 +85,10 @@ def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
 
 
 def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
-    """Return the proof that a newer checkpoint of the shard continues an older one. Raise NotProven."""
+    """Return the proof that a newer checkpoint of the shard continues an older one.
+
+    Raise NotProven if there is no valid proof.
+    """
     try:
         path = Tiles(new.tenant_id, new.shard).consistency(old.size, new.size)
         tree.check_consistency(old.size, new.size, bytes(old.root), bytes(new.root), path)
@@ -94,7 +100,7 @@ def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
 def consistency_to(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
     """Return the proof that the checkpoint continues a tree of the size `old_size`.
 
-    Only the reader knows the root that they have for this size, and checks whether the proof fits it.
+    The proof is not checked here. The reader checks it, because only the reader knows the root of the old tree.
     """
     try:
         return Tiles(checkpoint.tenant_id, checkpoint.shard).consistency(old_size, checkpoint.size)

@@ -1,9 +1,9 @@
 """Removes old entries whose hashes a checkpoint covers, so that all remaining entries can still be proven.
 
-`ChainHead.pruned_to` says up to where entries are removed. It never decreases, never passes the signed entries, and an
-entry of the log has the same number. Triggers in the database enforce this. They also prevent that anything else is
-deleted, and that entries about a new key or a closed shard are deleted. The tiles still have the hashes of the removed
-entries.
+Entries with a number below `ChainHead.pruned_to` can be removed. `pruned_to` never decreases, and never
+passes the signed entries. The newest entry about a removal contains the same number. Triggers in the
+database enforce this. They also refuse to delete any other entry, and every entry about a new key or a
+closed shard. The tiles still have the hashes of the removed entries.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Plan:
 def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | None:
     """Return which entries older than `before` can be removed, or None.
 
-    Everything from the first entry about an access request in `keep` onwards stays. So do entries that no checkpoint
-    covers yet. Unsigned entries of a closed shard will never be covered; they can be removed when the next shard is
-    signed.
+    The first entry about an access request in `keep` stays, and every entry after it. Entries that no
+    checkpoint covers yet stay too. In a closed shard, no checkpoint will ever cover the unsigned entries. They
+    can be removed after the next shard was signed.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     remaining = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
@@ -81,10 +81,11 @@ def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
 
 
 def require_hashes(wanted: Plan) -> None:
-    """Raise Refusal unless the tiles have the hashes of these entries, and lead from them to the checkpoint.
+    """Raise Refusal unless the tiles have the hashes of these entries, and give the checkpoint's root.
 
-    A changed entry must not be removed before somebody has seen that it was changed. The signer learns the place from
-    the Refusal and raises an alarm. Shards that a tombstone closed are known to be damaged, and are not checked.
+    A changed entry must not be removed before somebody has seen that it was changed. So its place is stored,
+    and the signer checks there next and raises an alarm. Shards that a tombstone closed are known to be
+    damaged, and are not checked.
     """
     first = max(wanted.start, wanted.first_seq) - wanted.first_seq
     end = wanted.end - wanted.first_seq

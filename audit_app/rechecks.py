@@ -21,9 +21,9 @@ MOST_ENTRIES = 100_000
 
 @dataclass(frozen=True)
 class Recheck:
-    """The entries to compare at one signature: at most two ranges, in this order.
+    """The entries to compare at one signature: at most two ranges.
 
-    Each begins at the start of a tile.
+    The second range continues at the first entry of the log. Each range begins at the start of a tile.
     """
 
     ranges: tuple[Range, ...]
@@ -48,10 +48,11 @@ class Recheck:
 def due(signed: SignedHead, at: dt.datetime, *, least: int) -> Recheck:
     """Return the entries to compare now.
 
-    Their share of the log is the time since the last signature, as a part of a day. The share is rounded up to whole
-    tiles, and has at least `least` entries. After the last entry of the log, the comparison continues with the first.
-    The number of signatures does not matter. A log that is signed every minute compares almost nothing at each
-    signature. A log that is dated once an hour compares a twenty-fourth of its entries.
+    Their number grows with the time since the last signature: for each day, the whole log is compared, up to
+    MOST_ENTRIES. The number is rounded up to whole tiles, and is at least `least`. After the last entry of the
+    log, the comparison continues with the first. So the number of signatures does not matter. In a log that is
+    signed every hour, a twenty-fourth of the entries is compared each time. In a log that is signed every
+    minute, it is almost nothing.
     """
     since = at - signed.dated_at if signed.dated_at else dt.timedelta()
     wanted = max(least, min(math.ceil(signed.size * (since / TURN)), MOST_ENTRIES))

@@ -143,8 +143,8 @@ def _write(rows: list[AuditEntry]) -> None:
 def _type(field: Field[Any, Any]) -> str:
     """Return the type of the field in PostgreSQL, without a length.
 
-    A cast to a type with a length would cut a long text without an error. Without the cast, the column refuses such a
-    text.
+    A cast to a type with a length would cut a long text without an error. A cast without a length does not
+    change the text, and then the column refuses it.
     """
     return str(field.db_type(connection)).partition("(")[0]
 
@@ -156,8 +156,8 @@ def _values(row: AuditEntry) -> list[Any]:
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
     """Lock these logs until the caller commits. Return the time of their newest entry.
 
-    With `is_holding`, the caller has locks of other logs already, so that the tenants of those logs wait too. Read the
-    clock after this call. Otherwise an act could wait here and still be judged by a time before its deadline.
+    Set `is_holding` if the caller has already locked other logs. The caller then waits only a short time,
+    because others wait for those logs. Read the clock after this call: a deadline may pass during the wait.
     """
     heads = _locked_heads(set(tenant_ids), is_holding=is_holding).values()
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
@@ -219,9 +219,9 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
 def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UUID, ChainHead]:
     """Lock the heads of these logs, usually one by one.
 
-    Each wait counts under its log, so callers that wait for one busy log can't occupy every thread. A caller that
-    already holds a log waits only a short time for the next one, because other callers wait for the log that it holds.
-    Many heads are locked in one statement, and all such statements count as waiting for the same lock.
+    The waits for each log are counted, so callers that wait for one busy log can't occupy every thread. A
+    caller that already holds a log waits only a short time for the next one, because other callers wait for the
+    log that it holds. Many heads are locked in one statement. All such statements are counted together.
     """
     if connection.vendor != "postgresql" or len(tenant_ids) > EACH_FOR_ITSELF:
         with connection.awaiting(_HEADS, is_holding=is_holding or len(tenant_ids) > 1):  # type: ignore[attr-defined]  # our own

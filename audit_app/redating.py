@@ -1,8 +1,9 @@
-"""Dates the checkpoints of logs without new entries, many logs at a time. 200,000 logs may be due every hour.
+"""Dates the checkpoints of logs without new entries, many logs at a time.
 
-At each dating, some tiles of the log are compared again: one tile of a short log, or the share of a long log that
-covers all of it in a day. If a log differs in any way from what was signed last, it is left to checkpoints.sign(),
-which refuses it and records the reason.
+200,000 logs may be due every hour. At each dating, a part of the log is compared again. For a short log,
+this is one tile. For a long log, the part is so large that the whole log is compared once a day. If a log
+differs in any way from what was signed last, it is left to checkpoints.sign(), which refuses it and records
+the reason.
 """
 
 from __future__ import annotations
@@ -107,9 +108,10 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
 
 
 def _read(tenant_ids: Sequence[UUID], have: Keys, at: dt.datetime) -> Iterable[_Log]:
-    """Read the state of these logs, in the same order as checkpoints._read.
+    """Read the state of these logs.
 
-    In another order, the work of another signer could look like a changed log.
+    The tables are read in the same order as in checkpoints._read. In another order, the work of another signer
+    could look like a changed log.
     """
     alarmed = LogAlarm.objects.filter(pk__in=tenant_ids).values("pk")
     # A new key is first announced in the log, and a log with an alarm is checked completely. So both are left out.

@@ -104,7 +104,7 @@ class Tiles:
         )
 
     def give(self, place: _Place, hashes: bytes) -> None:
-        """Put a tile into the cache that the caller has read together with others."""
+        """Put a tile into the cache. The caller has read this tile together with other tiles."""
         self._read[place] = hashes
 
     def forget(self) -> None:

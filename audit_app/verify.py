@@ -107,7 +107,7 @@ class Verification:
         }
 
     def advance(self, limit: int) -> None:
-        """Check up to `limit` more entries, and the signed roots among them.
+        """Check up to `limit` more entries. If a checkpoint ends at one of them, check its root too.
 
         After the last entry, `has_ended` is True.
         """
@@ -172,7 +172,7 @@ class Verification:
 def _flaw_of_note(checkpoint: Checkpoint) -> str:
     """Return why the signature of the newest checkpoint is bad, or "" if it is good.
 
-    Only keys that are known to have signed here are accepted.
+    Only keys with which this installation has signed before are accepted.
     """
     origin = checkpoints.origin_of(checkpoint.tenant_id, checkpoint.shard)
     try:

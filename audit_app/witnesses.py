@@ -29,7 +29,7 @@ class NoWitness(ValueError):
 
 
 class WitnessProblem(Exception):
-    """The reason why a witness did not cosign: a code of PROBLEMS, and a number that belongs to the code."""
+    """The reason why a witness did not cosign: a code of PROBLEMS, and the number in this code's text, if any."""
 
     def __init__(self, code: str, number: int | None = None) -> None:
         super().__init__(code)
@@ -174,7 +174,10 @@ def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
 
 
 def in_alarm() -> Q:
-    """Return a condition for the witnesses that have seen another log, and have not cosigned this log since."""
+    """Return a condition for the witnesses in alarm: they have seen a log that differs from their tenant's log.
+
+    A later cosignature ends the alarm.
+    """
     found = Q()
     for code in ALARMS:
         found |= Q(problem=code) | Q(problem__startswith=f"{code} ")
@@ -191,7 +194,10 @@ def _shard(tenant_id: UUID) -> int:
 
 
 def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignature | None]]:
-    """Return each witness with its cosignature of the largest checkpoint of the shard that it has cosigned, or None."""
+    """Return each witness with its cosignature of the largest checkpoint that it has cosigned in the shard.
+
+    A witness that has cosigned nothing there has None instead.
+    """
     lines = Cosignature.objects.filter(tenant_id=tenant_id, vkey=OuterRef("vkey"), checkpoint__shard=shard)
     newest = Subquery(lines.order_by("-checkpoint_id").values("pk")[:1])
     rows = list(Witness.objects.filter(tenant_id=tenant_id).annotate(newest=newest).order_by("added_at", "pk"))

@@ -1,4 +1,7 @@
-"""Measure the decision point and other products: how fast they give advice, or allow an access with an entry."""
+"""Measure how fast the decision point gives advice, and how fast it allows an access and writes the entry.
+
+Other products are measured for comparison.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +172,10 @@ def _peer_answer(python: str, name: str, program: str, questions: str, each: int
 
 
 def _environment() -> str:
-    """Return the Python of the other products' environment. It has only the packages of their lock file."""
+    """Return the path of Python in the other products' environment, which is made if needed.
+
+    The environment has only the packages of their lock file.
+    """
     python, lock = PLACE / "venv" / "bin" / "python", PEERS / "requirements.txt"
     stamp = PLACE / "venv" / lock.name
     if not stamp.exists() or stamp.read_text() != lock.read_text():

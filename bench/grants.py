@@ -18,7 +18,10 @@ _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "
 
 @dataclass(frozen=True)
 class Pair:
-    """An engineer with an open window, the resource of the window, and what other products must know about both."""
+    """An engineer with an open window, and a resource of the window.
+
+    `until` and `level` are those of the window.
+    """
 
     engineer: str
     resource: str
@@ -53,8 +56,8 @@ def people(cast: Cast) -> None:
 def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -> None:
     """Add grants until there are `total`. There are `start` now, and all live grants are among them.
 
-    The rows are written without indexes and foreign keys, which would take ten times as long. Both are restored at the
-    end.
+    The rows are written without indexes and without checks of foreign keys. With them, the work would take ten
+    times as long. Both are restored at the end.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")

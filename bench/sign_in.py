@@ -34,7 +34,10 @@ _PASSWORD = "not the password of anybody"
 
 
 def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Try to sign in `count` times, and ask for as many password resets. Half of them are for existing people."""
+    """Try to sign in `count` times, and ask `count` times for a password reset, half each for existing people.
+
+    Return the times, and a verdict on each act.
+    """
     # Each failed sign-in is logged, and the lines would appear between the numbers.
     logging.disable(logging.WARNING)
     people = _people(count // 2)

@@ -134,7 +134,10 @@ class Site:
 
 
 class Slow:
-    """Slow clients: each has sent one of these heads, and then sends and reads one kilobyte a second."""
+    """Slow clients, one for each of `heads`.
+
+    Each sends its head. Then a POST sends one kilobyte a second, and any other client reads as much.
+    """
 
     def __init__(self, port: int, heads: list[str]) -> None:
         self._lines: list[tuple[socket.socket, bool]] = []

@@ -50,7 +50,10 @@ def rooms(root: Path) -> list[str]:
 
 
 def arrows(root: Path, places: list[str]) -> tuple[int, int]:
-    """Return how many arrows (a room imports another room) there are, and how many pairs import each other."""
+    """Return the number of arrows between rooms, and of pairs of rooms with arrows both ways.
+
+    An arrow: one part of `requests_app` imports another.
+    """
     sys.path.insert(0, str(root))
     graph = grimp.build_graph("requests_app", cache_dir=None)
     pairs = set()
@@ -94,15 +97,15 @@ def statements(root: Path) -> dict[str, int]:
 
 
 def unclear_words(root: Path) -> dict[str, int]:
-    """Return, for each area, the number of places that `bin/test static` would refuse."""
+    """Return, for each area, the number of unclear words, which `bin/test static` would refuse."""
     tree = _plain_words.Tree(root)
     return {f"Unclear words in {area}": len(list(tree.offences(area))) for area in _plain_words.AREAS}
 
 
 def last_run(root: Path) -> dict[str, int]:
-    """Return the test cases and seconds of each part in the last run of all tests.
+    """Return, for each part of the last run of all tests, the number of its test cases and its seconds.
 
-    It is empty if there was no such run.
+    Return an empty dict if there was no such run.
     """
     reports = {name: root / "var" / "test-results" / f"{name}.xml" for name in ("full", "sqlite", "browser")}
     if not all(path.exists() for path in reports.values()):

@@ -188,7 +188,7 @@ def admin_of(address: str) -> str:
 def run(command: list[str], **addresses: str) -> int:
     """Run the command to its end, and return its exit status.
 
-    INT and TERM only reach the command: the server must stop last.
+    SIGINT and SIGTERM are passed to the command and do not end this process: the server must stop last.
     """
     child = subprocess.Popen(command, env={**os.environ, **addresses})
 

@@ -1,8 +1,9 @@
 """Limits what other sites can make a browser do here. They can link to a page, and can do nothing else.
 
-A browser reports where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
-change these headers. Requests without these headers come from programs and from very old browsers. They are allowed
-here, because cookies, tokens and the page's policy protect against them.
+A browser reports where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and
+no script can change these headers. Requests without these headers come from programs and from very old
+browsers. They are allowed here, because cookies, tokens in forms and the page's policy protect without the
+headers.
 """
 
 from collections.abc import Callable
@@ -51,7 +52,10 @@ class CrossingMiddleware:
 
 
 def _is_a_link(request: HttpRequest) -> bool:
-    """Return whether the browser requests a page for a tab of its own, without a body, as after a click on a link."""
+    """Return whether the browser opens a page without sending a body, as after a click on a link.
+
+    A page in a frame does not count.
+    """
     headers = request.headers
     return (
         request.method in ("GET", "HEAD")

@@ -96,7 +96,7 @@ def http_address(name: str, *, default: str) -> str:
 
 
 def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
-    """Return what `read` makes of an address with a scheme.
+    """Return what `read` makes of the variable's value, which is an address with a scheme.
 
     If `read` fails, the error does not quote the address, because it may contain a password.
     """

@@ -22,7 +22,10 @@ from requests_app.identity import factors, guesses
 
 
 class ResetPasswordForm(LibraryResetForm):
-    """Sends the mail for a new password. It does not check here whether an account has the entered address."""
+    """Sends the mail for a new password.
+
+    A worker looks for the account later, so the answer does not show whether there is one.
+    """
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()

@@ -211,9 +211,10 @@ def _log(at: dt.datetime) -> Check:
 
 
 def _heads(at: dt.datetime) -> Check:
-    """Check that no log belongs to a restored database.
+    """Check that no log was set back by the restore of an older database.
 
-    If this process could not compare the logs when it started, it compares them here.
+    The process compares the logs with the stored heads when it starts. If this failed, this check compares
+    them.
     """
     from audit_app import restored_database
 

@@ -63,7 +63,7 @@ def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpRes
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400 as Django does. But if an act may have been committed, don't say that nothing was changed.
 
-    This happens, for example, if the session is ended elsewhere while its request runs.
+    For example, Django answers 400 after an act if the session was ended elsewhere meanwhile.
     """
     if outcome.current().may_have_changed:
         return _refused(request, outcome.refusal_of(exception))

@@ -198,7 +198,7 @@ class Cast:
     def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
         """Return an access request that the provider has approved.
 
-        If the tenant has Lockbox on, the access request now waits for the customer. Otherwise it is open.
+        If the tenant has Lockbox on, the access request now waits for the customer. Otherwise its window is open.
         """
         row = self.submitted(tenant, by, **fields)
         return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")

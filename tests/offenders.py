@@ -14,7 +14,7 @@ Case = Callable[..., AbstractContextManager[None]]
 
 
 def _place_of(error: BaseException) -> str:
-    """Return the file, the line and the text of the test's line that failed."""
+    """Return the line of the test that failed: its file, its number and its text."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if TESTS in Path(each.filename).parents]
     return f"at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}"
 

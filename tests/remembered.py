@@ -1,10 +1,11 @@
-"""Remembers the rows of each world, so that operations make each world only once in a run.
+"""Stores the rows that the cast's methods make, so that operations make the same rows only once in a run.
 
-Half of all tests begin with an access request in some state. Operations need a hundred statements to bring it there. If
-this run already knows the world, its rows are inserted instead, with the same ids and times.
+Half of all tests begin with an access request in some state: their world. Operations need a hundred
+statements to make it. If this run already knows the world, its rows are inserted instead, with the same ids
+and times.
 
-This is safe only if nothing else has changed what the operations would do. So a world is restored only if the test has
-not yet written to the database, and has not patched code or settings.
+This is safe only if nothing else has changed what the operations would do. So a world is restored only if
+the test has not yet written to the database, and has not patched code or settings.
 """
 
 from __future__ import annotations

@@ -524,7 +524,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
     """Return 16 bytes that identify who may do what.
 
-    They tell whether signed text and access request have equal terms.
+    If they are equal for the signed text and for the access request, both have the same terms.
     """
     return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
 
@@ -560,8 +560,8 @@ class Expected(NamedTuple):
 class Checked(NamedTuple):
     """The result of checking one block of lines.
 
-    `bad` describes the first line that is not good: its place in the block, the reason, and whether the line is only
-    impossible to judge.
+    `bad` describes the first line that is not good: its place in the block, the reason, and True if this
+    program can't judge it.
     """
 
     good: int
@@ -576,8 +576,8 @@ class Checked(NamedTuple):
 def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], expected: Expected) -> Checked:
     """Check whole lines of an entries file against their leaf hashes, up to the first bad line.
 
-    The first line must have the index `first`. The function uses nothing but its arguments, so that several processes
-    can check blocks. An empty block with a hash means that a line is missing at the end.
+    The first line must have the index `first`. The function uses nothing but its arguments, so that several
+    processes can check blocks. If the block is empty but `hashes` is not, a line is missing at the end.
     """
     *lines, rest = block.split(b"\n")
     bad = None
@@ -877,9 +877,9 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
-    """Return the origin of the page.
+    """Check a passkey's client data, and return the origin of the page that used the passkey.
 
-    Raise Bad unless the passkey signed this challenge, and on a page of its own site.
+    Raise Bad unless this challenge was signed on a page of the passkey's site.
     """
     if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
@@ -945,9 +945,9 @@ class Enrolment(NamedTuple):
 
 
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
-    """Return why the log does not show that this key was the decider's when they decided, or "" if it does.
+    """Return "" if the log shows that the decider had this key at the time of the decision.
 
-    `seq` is the number of the decision's entry.
+    Otherwise return the reason why it does not. `seq` is the number of the decision's entry.
     """
     if found is None or found.seq != proof.seq:
         return "the entry that the signature names did not add this passkey"
@@ -1118,7 +1118,7 @@ class Bundle:
     def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes, int]]:
         """Yield blocks of whole lines of entries.
 
-        Each comes with the leaf hashes of its lines, and with their number.
+        Each block comes with the leaf hashes of its lines, and with the count of lines.
         """
         entries, hashes = self.open(f"entries-{shard}.jsonl"), self.open(f"leaf-hashes-{shard}.bin")
         rest = b""
@@ -1450,8 +1450,9 @@ def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: lis
 def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
     """Return an error that names the smallest range in which the first false entry must be.
 
-    The range begins at the size of the largest older checkpoint that agrees, and ends at the size of the smallest that
-    does not. It is narrowed further to the first subtree that differs, among those before the last entry.
+    The range begins at the size of the largest older checkpoint that agrees, and ends at the size of the
+    smallest that does not. `signed` and `found` are the subtrees before the last entry. The false entry is in
+    the first subtree that differs, or else it is the last entry. This can make the range smaller.
     """
     low, high = shard.start, shard.end
     for each in sorted(shard.older, key=lambda each: each.checkpoint.size):
@@ -1617,9 +1618,9 @@ class Trust:
         self._ids = {}
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
-        """Return those of these keys that signed the checkpoint.
+        """Return those of the keys in `publics` that signed the checkpoint.
 
-        Raise Bad if a signature with the id of one of them is false.
+        Raise Bad if a signature has the id of such a key but is false.
         """
         return self._signed(checkpoint, checkpoint.origin, ED25519, publics)
 
@@ -1692,9 +1693,9 @@ class Trust:
     def check_older(self, shard: Shard, after: list[Shard]) -> int:
         """Return how many older checkpoints are signed only by keys that are not trusted.
 
-        Raise Bad if one has no signature of the log: such a checkpoint proves nothing. If the log replaced the key that
-        signed a checkpoint, an entry about the replacement names this key. The entry is in this log or in one of the
-        logs in `after`.
+        Raise Bad if one has no signature of the log: such a checkpoint proves nothing. A key that the log has
+        replaced is good enough here, if an entry under a trusted signature names it. The entry is in this log or in
+        a log in `after`.
         """
         here, unproven = [shard, *after], 0
         is_here = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
@@ -1719,7 +1720,10 @@ class Witnesses:
     """
 
     def __init__(self, named: list[Key] | None, offered: list[Key], logs: Container[bytes]) -> None:
-        """Sort the keys. `logs` are the log's own keys, which don't count, because a log can't be its own witness."""
+        """Divide the keys into `pinned` (you named them) and `unpinned` (only the bundle has them).
+
+        The log's own keys, `logs`, don't count, because a log can't be its own witness.
+        """
         self.named = list(dict.fromkeys(named or ()))
         self.not_outside = [key for key in self.named if key.public in logs]
         self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
@@ -1777,7 +1781,8 @@ def _base(name: str) -> str:
 def keys_named(words: Sequence[str]) -> list[Key]:
     """Return the keys that these words of the command line name.
 
-    Each word is a vkey, or a file with one vkey on each line (a line with `#` is a comment). Raise CannotTell.
+    Each word is a vkey, or a file with one vkey on each line (a line with `#` is a comment). Raise CannotTell
+    for any other word.
     """
     keys = []
     for word in words:
@@ -1859,7 +1864,10 @@ class Report:
         return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
-        """Record that a passkey was added or removed. If the log has several such entries, the first one counts."""
+        """Record that a passkey was added or removed.
+
+        If one passkey was added several times, the first entry counts. The same is true for removals.
+        """
         seq, before = shard.first_seq + fact.leaf_index, self.enrolled.get(fact.subject)
         if fact.event == ENROLLED:
             if before is None or before.seq < 0 or seq < before.seq:
@@ -2345,10 +2353,10 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
-    """Require a signed entry about each removal: of a whole log's first entries, or of entries before a period.
+    """Require a signed entry about each removal, if the removed entries could belong in this bundle.
 
-    If the manifest were trusted instead, somebody could leave out any number of first entries. Each removal leaves such
-    an entry, which only a later removal can remove.
+    The manifest is not signed. If it were trusted, somebody could leave out any number of first entries. Each
+    removal leaves an entry about itself, which only a later removal can remove.
     """
     doubted = shards if report.data["kind"] == "log" else []
     if report.data["kind"] == "period":
@@ -2472,7 +2480,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
 
 
 def lasting(seconds: int) -> str:
-    """Return a length of time in words. The largest unit is used that gives at least the number two."""
+    """Return a length of time in words, in the largest unit that fits at least twice (90 minutes, 2 hours)."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:,} {unit}"
@@ -2740,9 +2748,9 @@ class Cosigner:
         return Key(self.name, COSIGNATURE, self.private.public_key().public_bytes_raw())
 
     def line(self, text: str, at: int) -> str:
-        """Cosign a checkpoint, and return the line.
+        """Cosign a checkpoint, and return the signature's line.
 
-        Its type is 0x04: eight bytes of time, and a signature over both.
+        The signature has the type 0x04: eight bytes of time, then a signature over the time and `text`.
         """
         return signature_line(self.name, self.key.id, at.to_bytes(8) + self.private.sign(cosigned(text, at)))
 

@@ -17,7 +17,7 @@ __all__ = ["FORMATS", "Format", "Source"]
 class Format:
     """One format. `ending` is the file name's ending.
 
-    An export without a header can be continued: the next export is appended to it.
+    If a format has no header, an export can be continued: the next export is appended to the same file.
     """
 
     content_type: str

@@ -118,5 +118,5 @@ def _header(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text that UTF-8 can encode, and that no reader cuts at a zero byte."""
+    """Return the text, changed so that UTF-8 can encode it and no reader cuts it at a zero byte."""
     return text.encode(errors="backslashreplace").decode().replace("\x00", "\ufffd")

@@ -24,7 +24,7 @@ def declared() -> Mapping[str, Meaning]:
 
 
 def meaning_of(event: str, action: str = "") -> Meaning:
-    """Return the meaning of an event. `action` is the value of that name in the entry's detail."""
+    """Return the meaning of an event. `action` is the value of "action" in the entry's detail."""
     meaning = declared().get(event, UNKNOWN)
     return dict(meaning.by_action).get(action, meaning)
 

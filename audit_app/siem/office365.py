@@ -95,9 +95,10 @@ def operation_of(event: str) -> str:
 
 
 def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
-    """Return the parameters of the cmdlet, and whether somebody outside the customer's organization ran it.
+    """Return the fields of the Exchange Admin schema for a decision, and the decision's signature.
 
-    The names are those of the Exchange Admin schema.
+    `Parameters` are those of the cmdlet that decides. `ExternalAccess` is true if somebody outside the
+    customer's organization decided.
     """
     given = {
         "RequestId": entry.access_request,

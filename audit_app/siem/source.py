@@ -13,7 +13,10 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Source:
-    """The source of an export. `vendor` is the provider, because customers see the product as the provider's."""
+    """The source of an export.
+
+    `vendor` is the provider's name, because to customers the product belongs to the provider.
+    """
 
     shards: Shards
     vendor: str

@@ -37,7 +37,10 @@ Mark = tuple[str, str, str]
 
 
 def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[str]:
-    """Yield the marks by which the journal finds an entry: keys in its detail, or what the entry is about."""
+    """Yield the marks of an entry: keys in its detail, or what the entry is about.
+
+    The journal has the same mark for the act of this entry.
+    """
     detail = entry["detail"]
     text = json.dumps(detail) + comments.get(str(detail.get("comment_id", "")), "")
     yield from set(KEY.findall(text))
@@ -107,8 +110,8 @@ def _violation(kind: str, group: list[IntendedAct], there: int, *, safety: bool 
 def answers(acts: Iterable[IntendedAct]) -> list[Violation]:
     """Find wrong responses: a 5xx other than 503, a 4xx that is not expected, a false "nothing was changed".
 
-    If the server replays the first answer, the act was done by an earlier try. That try must not have got "nothing was
-    changed".
+    If the last response is a replay, an earlier call did the act. So it is wrong if all earlier responses were
+    "nothing was changed".
     """
     wrong = []
     for act in acts:
@@ -146,7 +149,7 @@ def replayed(tenant: str, replay: Replay, at: datetime, grace: Any) -> list[Viol
 
 
 def signed(tenant: str, lines: list[dict[str, Any]], notes: Iterable[str]) -> list[Violation]:
-    """Check that every checkpoint that anybody has seen belongs to this log."""
+    """Check that every checkpoint in `notes` fits the entries of this log (`lines`)."""
     leaves = [bytes.fromhex(line["leaf_hash"]) for line in lines]
     found = [tree.follows(leaves, note) for note in notes]
     return [Violation("the log is not what was signed", f"{tenant}: {words}") for words in found if words]

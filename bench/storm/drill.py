@@ -31,7 +31,7 @@ AFTER = 0.5
 
 
 def commands(tree: Path) -> dict[str, str]:
-    """Return the commands for backup and restore in docs/operators.md."""
+    """Return the commands for backup, restore and check in docs/operators.md, by name."""
     text = (tree / "docs" / "operators.md").read_text()
     section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(?:sh|text)\n(.*?)```", section, re.DOTALL)
@@ -86,9 +86,9 @@ class Drill(Storm):
     # --- Afterwards --------------------------------------------------------------------------------------------
 
     def calm_down_and_check(self, journal: Any) -> list[Violation]:
-        """Lose the machine: end everything immediately. Only the backup, the key and the newest heads are left.
+        """Lose the machine, restore on another machine, and return what is wrong there.
 
-        Then restore.
+        Only the backup, with the keys, and the newest heads are left.
         """
         self.memory_ended = processes.memory(self.installation.family())
         heads = self.directory / "log_heads.sqlite3"
@@ -160,7 +160,10 @@ class Drill(Storm):
         return found
 
     def _reported_as_documented(self) -> list[Violation]:
-        """Check that `verify_audit` prints BAD and the signed length for each log that is shorter than its head."""
+        """Run `verify_audit`, and store whether it ended with status 1 and printed BAD.
+
+        Return no violation. `_signed_as_documented` uses the stored value.
+        """
         try:
             output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
             status = 0
@@ -172,7 +175,10 @@ class Drill(Storm):
         return []
 
     def _signed_as_documented(self, reader: Reader, logs: dict[str, Any], notes: list[str]) -> list[Violation]:
-        """Check that a log as long as its head is signed again, and that a shorter log is refused with an alarm."""
+        """Check that each log shorter than its head has an alarm, and that no other log has one.
+
+        If there is a shorter log, also check that `verify_audit` has reported it.
+        """
         found, shorter = [], 0
         for slug, lines in logs.items():
             tenant = self.cast.tenants[slug]["id"]

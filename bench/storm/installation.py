@@ -1,4 +1,7 @@
-"""The installation under test: its directory, its port, its database, and its processes by what they do."""
+"""The installation under test: its directory, its port, its database and its processes.
+
+A process is found by what it does.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ class Installation:
         self.process = None
 
     def kill_supervisor(self) -> None:
-        """Kill only the supervisor. The undertaker then ends its children, and nothing starts them again."""
+        """Kill only the supervisor. The undertaker then ends its child processes, and nothing starts them again."""
         assert self.process is not None
         family = processes.tree(self.process.pid)
         self.process.kill()

@@ -62,7 +62,10 @@ class Life:
 
 @dataclass
 class Replay:
-    """What one tenant's log reports: the access requests, and everything that must not happen."""
+    """What was read from one tenant's log.
+
+    `lives` has the access requests. `wrong` lists everything that must not happen.
+    """
 
     provider_for: timedelta
     customer_for: timedelta

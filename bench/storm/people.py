@@ -29,7 +29,10 @@ def totp(secret: str, step: int) -> str:
 
 @dataclass
 class Person:
-    """A person with a browser, a token and an authenticator app. Always the same client plays this person."""
+    """A person with a browser, a token and an authenticator app.
+
+    In a storm, only one thread acts as this person.
+    """
 
     name: str
     id: str
@@ -58,7 +61,10 @@ class Person:
         return totp(self.secret, step)
 
     def keep_code(self, answer: Answer) -> None:
-        """Use the last code again, if the answer says that nothing was changed: the code was not used up."""
+        """Make the last code usable again, if the answer says that nothing was changed.
+
+        The server has not used up the code in this case.
+        """
         if answer.status == 503:
             self.last_step -= 1
 
@@ -93,7 +99,10 @@ class Ticket:
 
 @dataclass
 class Asked:
-    """An access request as the callers know it. `tried` has who has tried which act, with any outcome."""
+    """An access request as the callers know it.
+
+    `tried` has a pair (person, act) for each act that a person has tried, with any outcome.
+    """
 
     id: str
     tenant: str
@@ -123,7 +132,10 @@ class Board:
             self.asked.setdefault(row.id, row)
 
     def ticket(self, dice: random.Random, tenant: str | None, *states: str) -> Ticket | None:
-        """Return a ticket in one of these states: a new one of this tenant, or of any tenant for None."""
+        """Return a random one of the newest tickets in these states, or None if no ticket has such a state.
+
+        With `tenant`, only tickets of this tenant count.
+        """
         with self._lock:
             rows = [row for row in self.tickets.values() if tenant in (None, row.tenant) and row.state in states]
         return dice.choice(rows[-40:]) if rows else None

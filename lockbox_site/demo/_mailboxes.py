@@ -1,9 +1,10 @@
 """Makes Maildir mailboxes from the scripts of the demo's mail.
 
-A script is a text file. A thread begins with "== subject" and "@ days-before-the-anchor hour:minute". A message begins
-with "<" (received from the named role) or ">" (sent from the mailbox). Options follow: "+hours" after the previous
-message, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are the message's text. Words in braces
-are replaced by the tenant's own words.
+A script is a text file. A thread begins with the lines "== subject" and "@ days hour:minute". The days
+count back from ANCHOR. A message begins with "<" and a role, if that role sent it to the mailbox, or with
+">", if the mailbox sent it. Options follow on the same line: "+5" (at least five hours after the previous
+message), "html", "baddate", and files such as "pdf:Name.pdf". The next lines are the message's text. Words
+in braces are replaced by the tenant's own words.
 """
 
 import email.message

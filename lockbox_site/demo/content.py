@@ -23,8 +23,8 @@ class DemoResource(NamedTuple):
 class _Tenant:
     """The content of one tenant.
 
-    A mailbox is (local part, display name, script). A library is (folder, name). The other fields are the tenant's
-    words for the scripts.
+    A mailbox is (local part, display name, name of a script with its mails). A library is (folder, name). The
+    other fields contain the words that replace the names in braces in a script.
     """
 
     slug: str
@@ -103,7 +103,10 @@ def catalogue() -> list[DemoResource]:
 
 
 def build(root: Path) -> None:
-    """Write the content below `root`. Files that exist already are not changed, even if they were moved or read."""
+    """Write the content below `root`. Existing files are not changed.
+
+    A mail also exists if it was read, and so moved from `new` to `cur`.
+    """
     for tenant in _TENANTS:
         facts = _facts(tenant)
         for local, name, script in tenant.mailboxes:

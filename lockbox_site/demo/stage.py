@@ -244,7 +244,7 @@ def _empty(directory: Path) -> None:
 
 
 def _write_big_document() -> None:
-    """Write a document that takes long enough to read that the demo can close the window meanwhile."""
+    """Write a document so big that the demo can close the window while the document is being read."""
     path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "engineering" / BIG_DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

@@ -20,7 +20,10 @@ def exists() -> bool:
 
 
 def build(*, with_history: bool = True) -> None:
-    """Build the world, unless it exists already. `with_history` adds tickets and access requests of the day before."""
+    """Build the world, unless it exists already.
+
+    `with_history` adds tickets, and access requests in most of the states.
+    """
     content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()

@@ -68,7 +68,7 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
 
 
 class Unreadable(Exception):
-    """The headers that proxies write can't be read. A caller must have changed them."""
+    """The headers that proxies write can't be read. This happens only if a caller has changed them."""
 
 
 def caller_of(scope: Any) -> str:

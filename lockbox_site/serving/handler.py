@@ -12,8 +12,9 @@ class Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         """Store the content type of the header, but ignore the encoding that it names.
 
-        Django would decode with any codec of Python that the header names, even the query, and fails with a codec that
-        is not for text. `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are not in UTF-8.
+        Django would decode with any Python codec that the header names, and would use it even for the query. It
+        fails with a codec that is not for text. `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are
+        not in UTF-8.
         """
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 

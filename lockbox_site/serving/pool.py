@@ -97,7 +97,7 @@ class Pool:
 
     @property
     def stalled_for(self) -> float:
-        """For how many seconds no job has begun or ended, although all threads are busy or a job waits. Otherwise 0."""
+        """The number of seconds in which no job has begun or ended. 0 if a thread is free and no job waits."""
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
 

@@ -103,11 +103,11 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Once:
-    """A claim that makes sure that an act is done only once. The act uses the claim when it commits.
+    """A claim on a key, which makes sure that an act is done only once. The act uses the claim when it commits.
 
-    A call of the API claims its key before the act begins. An act that a form starts claims `key` for the account in
-    the act's own transaction. `leads_to` is the address of the page that follows the act, if the form knows this
-    address in advance.
+    For a call of the API, the key is claimed before the act begins. For a form, the act itself claims `key` for
+    the account, in its own transaction. `leads_to` is the address of the page that follows the act, if the form
+    knows this address in advance.
     """
 
     claim: UUID

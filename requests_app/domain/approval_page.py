@@ -17,9 +17,10 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]
 
 
 def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
-    """Return the text as an origin, in the form that browsers use (RFC 6454). Raise Unacceptable for any other text.
+    """Return the text as an origin, in the form that browsers use (RFC 6454).
 
-    `providers_host` is the host of this product's own pages, which can't be the customer's page.
+    Raise Unacceptable for any other text. `providers_host` is the host of this product's own pages. The
+    customer's page can't have this host.
     """
     text = text.strip().rstrip("/")
     try:

@@ -1,4 +1,7 @@
-"""The tables of transitions of access requests and of tickets, with who may make them, built from the declarations."""
+"""The tables of transitions of access requests and of tickets, built from the declarations.
+
+Each transition has the roles that may make it.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,7 @@ def deciding_act(verdict: str, side: str) -> Act:
 
 
 def plain_acts(noun: Noun, door: Door) -> list[Act]:
-    """Return the acts on this kind of row that this interface builds from their declarations alone.
+    """Return the acts on this kind of row for which this interface has no code of its own, only the declaration.
 
     Decisions are left out, because a decision can be signed and so needs code of its own.
     """

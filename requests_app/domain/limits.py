@@ -43,7 +43,10 @@ def provider_deadline(at: datetime) -> datetime:
 
 
 def staff_change_wait() -> timedelta:
-    """Return how long a confirmed change by staff waits before it takes effect, if it reduces customers' protection."""
+    """Return the waiting time before a confirmed change by staff takes effect.
+
+    Only changes that reduce customers' protection wait.
+    """
     return timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 

@@ -1,11 +1,12 @@
-"""Limits guesses: at a password, a code or a key, or at who has an account.
+"""Limits how often somebody can guess a password, a code or a key, or whether an address has an account.
 
-A guess is counted in the database, under a lock, before it is checked. So even if 200 guesses arrive at the same time,
-in any number of processes, only the allowed number is checked. A right guess is subtracted afterwards.
+A guess is counted in the database, under a lock, before it is checked. So even if 200 guesses arrive at the
+same time, in any number of processes, only the allowed number is checked. A right guess is subtracted
+afterwards.
 
-The sign-in, the passkeys, the reset of passwords and the other interfaces each have a count of their own. If they had
-one count, somebody who knows only a person's address could send wrong passwords to the sign-in until the person could
-no longer confirm their identity for a decision.
+The sign-in, the passkeys, the reset of passwords and the other interfaces each have a count of their own.
+If they had one count, somebody who knows only a person's address could send wrong passwords to the sign-in
+until the person could no longer confirm their identity for a decision.
 """
 
 from __future__ import annotations
@@ -175,7 +176,10 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 
 
 def _account(door: str, email: str) -> str:
-    """Return the subject for an entered address. It has only a hash, because people may type their password there."""
+    """Return the subject under which guesses at an entered address are counted.
+
+    It contains only a hash, because people may enter their password as the address.
+    """
     typed = salted_hmac("lockbox.guesses", email.strip().lower(), algorithm="sha256").hexdigest()
     return f"{door}:{typed[:48]}"
 

@@ -39,8 +39,8 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
     """Return the people of an audience.
 
-    If `name` is a field of the message's row, return the person in that field, if they still have one of the topic's
-    roles on the row.
+    `name` can be a field of the row that the message is about. Then return the person in that field, but only
+    if they still have one of the topic's roles for this row.
     """
     if not name.startswith(OF_ROW):
         return _READERS[Audience(name)](message)
@@ -165,7 +165,7 @@ def _tenant(message: OutboxMessage) -> list[Recipient]:
 
 
 def _address(message: OutboxMessage) -> list[Recipient]:
-    """Return the account that has the address that somebody entered.
+    """Return the account with the email address in the message's payload, which somebody entered.
 
     An account that can sign in only with single sign-on gets no mail.
     """
@@ -180,7 +180,7 @@ def _new_address(message: OutboxMessage) -> list[Recipient]:
 
 
 def _former_address(message: OutboxMessage) -> list[Recipient]:
-    """Return the former address of a change, because its reader may not know about the change."""
+    """Return the former address of a change, so that its owner learns about the change."""
     row = AddressChange.objects.get(pk=message.about)
     return [Recipient(row.email_before, row.person_id)]
 

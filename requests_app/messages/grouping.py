@@ -21,12 +21,15 @@ _READ_BACK = timedelta(days=2)
 
 
 def render(message: OutboxMessage, at: datetime) -> str:
-    """Render a mail. Combine it with mails that wait, if its recipient would otherwise get too many mails.
+    """Render a mail. If its recipient would otherwise get too many mails, combine it with other mails that wait.
 
-    Return a note if another mail has included this message meanwhile. Raise NotYet if the recipient has recently got
-    enough mails. All rows of a recipient are locked in one order, so that two workers can't both find room for one more
-    mail. The same transaction decides what the mail contains: even if this process is killed afterwards, the rendered
-    mail is sent. A mail that failed before, or that staff sent again, is sent alone and immediately.
+    Return a note if another mail has included this message meanwhile. Raise NotYet if the recipient has
+    recently got enough mails. A mail that failed before, or that staff sent again, is sent alone and
+    immediately.
+
+    One transaction locks the mails that wait for the recipient, in one order, and stores the rendered mail. So
+    two workers can't both find room for one more mail. And the rendered mail is sent even if this process is
+    killed.
     """
     with transaction.atomic(durable=True):
         waiting = list(_alike(message, at).filter(state="waiting", rendered__isnull=True).order_by("pk").locked())
@@ -123,7 +126,10 @@ def _can_wait(message: OutboxMessage, until: datetime) -> bool:
 
 
 def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
-    """Return a note if another worker has sent or combined this mail. Otherwise use the mail that it has rendered."""
+    """Return a note if another worker has sent or combined this mail.
+
+    If another worker has only rendered it, copy the rendered mail to `message` and return "".
+    """
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
         return row.last_error or _("Not sent here: another worker sends this message.")

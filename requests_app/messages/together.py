@@ -31,7 +31,7 @@ def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) ->
 
 
 def tell_again(message: OutboxMessage, at: datetime) -> None:
-    """Put all messages of a combined mail into it again, because staff send it again.
+    """Put all messages of a combined mail back into the mail. Call this when staff send the mail again.
 
     This includes messages that had been taken out of the mail and were not sent.
     """
@@ -51,7 +51,7 @@ def end(message: OutboxMessage, state: str, note: str) -> None:
 
 
 def let_loose(message: OutboxMessage, at: datetime) -> None:
-    """Release the messages of a combined mail that must not be sent. Each of them waits to be sent again."""
+    """Undo the combining of a mail that must not be sent in this form. Each message then waits to be sent."""
     others = bundled_in(message).exclude(state=OutboxMessage.State.WAITING)
     others.update(state=OutboxMessage.State.WAITING, delivered_at=None, next_attempt_at=at, last_error="")
     OutboxMessage.objects.filter(pk=message.pk).update(rendered=None, last_error="")

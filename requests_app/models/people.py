@@ -75,7 +75,8 @@ class PersonManager(BaseUserManager["Person"]):
     def get(self, *conditions: Any, **fields: Any) -> Person:
         """Return the one matching person.
 
-        A look-up by `pk` alone is compiled, because Django makes it for every page to read who is signed in.
+        A look-up only by `pk` uses a compiled query. Django does this look-up for every page, to find who is signed
+        in.
         """
         # The manager of a relation is a subclass, and finds only the people of this relation.
         is_plain = type(self) is PersonManager and self._db is None
@@ -207,7 +208,10 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """Whether the person has an authenticator app, or a passkey of this site. Queries only if there is no app."""
+        """Whether the person has an authenticator app, or a passkey of this site.
+
+        The database is queried only if the person has no app.
+        """
         if self.totp_set_up_at is not None:
             return True
         return bool(Passkey.objects.filter(person_id=self.pk).live().of_this_site().exists())

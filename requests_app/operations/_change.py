@@ -179,7 +179,7 @@ class Step:
             policy.require_step_up(self.actor, self.at)
 
     def read_note(self, note: str) -> None:
-        """Check the limits of the comment and set it, if the act takes a comment."""
+        """Check the comment and store it in the step. Do nothing if the act takes no comment."""
         if self.act.comment is not Comment.NONE:
             self.note = limits.require_note(note, needed=self.act.comment is Comment.NEEDED)
 
@@ -554,9 +554,9 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """Return the refusal that an error of a database constraint means. If it means none, raise the error again.
+    """Return the refusal for an error of a database constraint. If no refusal fits, raise the error again.
 
-    Another act that ran at the same time caused such an error, so the checks before it could not see the reason.
+    Another act that ran at the same time caused the error. So the checks of this act could not see the reason.
     """
     words = str(error)
     if "decision_not_by_requester" in words:

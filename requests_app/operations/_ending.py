@@ -74,9 +74,9 @@ def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
 
 
 def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
-    """Yield the grants in groups, each with the closing time that all grants of the group have.
+    """Yield the grants in groups, each with the value for `closed_at`.
 
-    A grant whose time is over closed at its own end. All other grants close at the time of the act.
+    A grant whose time is over gets the planned end of its own window. All other grants get the time of the act.
     """
     ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
     early = [grant for grant in grants if grant.closed_at != grant.closes_at]

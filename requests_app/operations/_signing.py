@@ -128,7 +128,8 @@ def _decider(step: Move) -> dict[str, str]:
 def _passkey(step: Move, stage: Decision.Stage, credential: bytes) -> Passkey:
     """Lock the decider's passkey with this credential id, and return it.
 
-    The passkey must be in use. The log that a verifier of the decision reads must have an entry about it.
+    Raise PasskeyUnknown unless the passkey is in use and has an entry in the log of the decider's side: the
+    tenant's log or the provider's.
     """
     rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
     row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()

@@ -121,10 +121,9 @@ def passkey(current: Step, passkey_id: object) -> Passkey:
 
 
 def proposal(current: Step, row_id: object) -> Proposal:
-    """Return the proposal, locked.
+    """Return the proposal, locked. If it belongs to a tenant, the tenant is locked first.
 
-    Before it, the tenant of a tenant's proposal is locked. The confirming act must also have locked the rows that the
-    change needs.
+    An act that confirms a tenant's proposal must call this after it has locked the rows that the change needs.
     """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
     if row.tenant_id is not None:

@@ -319,16 +319,16 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
     """Return the mute that applies to the engineer, or None.
 
-    Call this after the act took its turn at the log. The acts that set and lift a mute take the same turn.
+    Call this after the act has locked the log. The acts that set and lift a mute lock it too.
     """
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
 def _require_facts(step: Move) -> Tenant:
-    """Raise FactsChanged unless the facts behind the access request are still true when somebody approves it.
+    """Raise FactsChanged if the ticket is closed, the engineer has lost role or account, or a resource is gone.
 
-    Return the tenant's rules for approvals, which the same statement reads. The act has its turn at the log, and every
-    change of a rule or of a witness takes the same turn. So these can't change before the act commits.
+    Return the tenant's rules for approvals. The act has already locked the log, and every change of a rule or
+    of a witness locks it too. So neither can change before the act commits.
     """
     row = step.row
     if row.ticket is not None and not row.ticket.is_live:

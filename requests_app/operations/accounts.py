@@ -31,9 +31,10 @@ from requests_app.operations._perform import perform
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
     """Record that two accounts belong to one human.
 
-    From then on, all rules that compare people treat the two accounts as one human. If an affected tenant has ever had
-    Lockbox on, the change is announced first. An access request that has not ended is ended if one of the two accounts
-    asked for it and the other decided on it, or if both decided on it.
+    From then on, all rules that compare people treat the two accounts as one human. An access request that has
+    not ended is ended if one account asked for it and the other decided on it, or if both decided on it. If an
+    affected tenant has ever had Lockbox on, the link is only announced now. It is made after a second human has
+    confirmed it and the waiting time is over.
     """
 
     def find(current: Step, row_id: object) -> tuple[Person, ...]:
@@ -90,8 +91,8 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
 def _link_terms(person: Person, other: Person) -> Terms:
     """Return the terms of the link, which name one account of each human.
 
-    If every tenant gets the message, the accounts are accounts of the provider. So no tenant learns the names of
-    another tenant's people.
+    If both humans have accounts of the provider, the terms name these. Every tenant then gets the terms, and
+    must not learn the names of another tenant's people.
     """
     pair = [person, other]
     if all(_are_providers(str(one.human_id)) for one in pair):
@@ -105,10 +106,10 @@ def _link_terms(person: Person, other: Person) -> Terms:
 
 
 def _touched_by_linking(terms: Terms) -> list[UUID]:
-    """Return the tenants that the link affects.
+    """Of the tenants that have ever had Lockbox on, return those that the link affects.
 
-    If both accounts belong to the provider, these are all tenants that have ever had Lockbox on. Otherwise they are
-    those of the two humans' tenants that have.
+    If both accounts belong to the provider, return all of them. Otherwise return those in which one of the two
+    humans has a role.
     """
     people = Person.objects.get_queryset().filter(pk__in=[terms["person"], terms["other"]])
     if all(person.side == Person.Side.PROVIDER for person in people):
@@ -161,21 +162,21 @@ def _unlink(current: Step, person: Person) -> None:
 
 
 def _touched_by_parting(terms: Terms) -> list[UUID]:
-    """Return the tenants that unlinking affects.
+    """Of the tenants that have ever had Lockbox on, return those that unlinking affects.
 
-    For an account of the provider, these are all tenants that have ever had Lockbox on. For another account, they are
-    those of its own tenants that have.
+    For an account of the provider, return all of them. For another account, return those in which it has a
+    role.
     """
     people = Person.objects.get_queryset().filter(pk=terms["person"])
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
 
 
 def _stands_in(terms: Terms, at: datetime) -> bool:
-    """Return whether the accounts must stay linked for now, because of an access request that has not ended.
+    """Return whether the accounts must stay linked for now, because an access request has not ended.
 
-    That is so if the human has raised it, or if another of their accounts has decided on it. If the accounts were
-    unlinked now, one of them could decide on what the other one asked for or decided on. Decisions that this account
-    itself made do not matter, because they count for both humans.
+    They must if the human has raised this access request, or if another account of the human has decided on it.
+    After unlinking, one of the accounts could decide on what the other one asked for or decided on. Decisions
+    of the account itself do not matter, because they count for both humans.
     """
     human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
     others = Decision.objects.filter(human).exclude(decider=terms["person"])

@@ -1,6 +1,7 @@
 """Mutes, with which a tenant stops an engineer who asks too often.
 
-A mute denies all pending access requests of an engineer, and refuses new ones for some hours.
+A mute denies the engineer's access requests that wait for the customer, and refuses new ones for some
+hours.
 """
 
 from __future__ import annotations

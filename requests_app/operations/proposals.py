@@ -34,9 +34,10 @@ LOCK_SECONDS = 0.5
 
 
 def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch two-person control on or off. It covers changes of who decides, and of the tenant's rules.
+    """Switch two-person control on or off.
 
-    Two people must agree to switch it off.
+    Under it, two people must agree on a change of the tenant's rules, of what is connected to it, or of who
+    decides. They must also agree to switch it off.
     """
 
     def state(current: Step) -> None:
@@ -188,10 +189,11 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
 
 def apply_due(*, actor: Actor, limit: int) -> int:
-    """Apply the proposals of staff that are due, and record those that nobody confirmed in time. Return how many ended.
+    """Apply the proposals of staff that are due, and end those that nobody confirmed in time.
 
-    If a proposal that is not due yet has begun to affect more tenants, these tenants get the message. If one proposal
-    fails, the others are still applied, and the first failure is raised at the end.
+    Return how many proposals ended. If a proposal that is not due yet affects more tenants by now, these
+    tenants get a message about it. If one proposal fails, the others are still applied. The first failure is
+    raised at the end.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []

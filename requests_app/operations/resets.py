@@ -76,10 +76,10 @@ def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> No
 def _found(current: Step, person_id: object) -> Person:
     """Lock the person and return them, if the actor is staff or belongs to one of the person's tenants.
 
-    The tenant in which the actor is judged is locked too, and the turns at all logs with entries about the person are
-    taken. The person's passkeys are read but not locked: an act that adds or removes a passkey waits for the person's
-    row. A decision first takes its turn at the log, and then locks the passkey that signed it. If a passkey were locked
-    here before the turn, the two acts would wait for each other.
+    After the person, lock the tenant in which the actor is judged, and then all logs with entries about the
+    person. Read the passkeys without a lock. A decision locks its log first, and then the passkey that signed
+    it. If this act locked a passkey before the logs, the two acts would wait for each other. An act that adds
+    or removes a passkey must also lock the person, so the passkeys do not change meanwhile.
     """
     actor = current.actor
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
@@ -140,7 +140,7 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
 def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
     """Write the entry about the reset.
 
-    For each removed passkey, also write an entry in every log that has one about it.
+    For each removed passkey, also write an entry in every log that has an entry about this passkey.
     """
     detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
     entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)

@@ -232,9 +232,9 @@ _PROBLEMS = {
 def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
     """Return the person with this issuer and subject. At the first sign-in, link this identity to an account.
 
-    The account is found by the directory's key, or by an address that the issuer has verified and that is in a domain
-    that the tenant has proven. An account is never made here. The person's roles follow their groups. Raise NotAllowed
-    if there is no such account.
+    The account is found by the directory's key or by its address. The address counts only if the issuer has
+    verified it and the tenant has proven its domain. No account is made here: if none is found, raise
+    NotAllowed. The person's roles follow their groups.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -366,9 +366,9 @@ def _also(person: Person, came: AssertedIdentity) -> Person | None:
 
 
 def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
-    """Return the humans whom the first sign-in makes one human, so that they can be locked first.
+    """Return the humans whom the first sign-in merges into one, so that they can be locked first.
 
-    The person's own human is among them. The set is empty if there is no other human.
+    The person's own human is among them. The set is empty if there is nothing to merge.
     """
     other = _also(person, came)
     others = {other.human_id} if other else set()

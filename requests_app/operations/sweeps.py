@@ -1,6 +1,6 @@
 """Regular work of the system: ends what is past its deadline, and sends reminders.
 
-No deadline depends on this module.
+A deadline applies even if this work runs late.
 """
 
 from __future__ import annotations

@@ -406,7 +406,10 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:
-    """Raise WrongState if this plan will lose Lockbox by a change that was announced before the tenant got the plan."""
+    """Raise WrongState if an announced change is going to remove Lockbox from this plan.
+
+    A tenant that gets the plan now did not get that announcement.
+    """
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
@@ -538,7 +541,10 @@ def _copy_with(row: Any, wanted: Terms) -> Any:
 
 
 def _witness_coverage(current: Step, service: Service) -> None:
-    """Record in the log of each tenant with Lockbox on whether the service is covered, which decides who is asked."""
+    """Record whether the service is covered, in the log of each tenant that has Lockbox on.
+
+    The coverage decides who is asked about accesses.
+    """
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
@@ -593,7 +599,10 @@ def _validated(row: Any) -> Any:
 
 
 def _plan(plan_id: Any, *, is_locked: bool = False, is_row: bool = False) -> Plan:
-    """Return the plan, locked with `is_locked`. If it is missing, raise NotFound with `is_row`, else Unacceptable."""
+    """Return the plan. With `is_locked`, lock it.
+
+    If there is no such plan, raise NotFound with `is_row`, and Unacceptable without `is_row`.
+    """
     plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
         return plans.get(pk=plan_id)

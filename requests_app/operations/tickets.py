@@ -222,9 +222,9 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 def _is_answer(ticket_id: object, actor: Actor) -> bool:
     """Return whether a comment of this person would be an answer.
 
-    This is called before the act begins, so that there is only one act with one entry. If the ticket changes meanwhile,
-    nothing is lost. An answer is judged again under the lock, by the table of transitions. A text that was written
-    before the question is a comment, and the ticket still waits after it.
+    Call this before the act begins, because an answer and a comment are different acts, each with one entry. If
+    the ticket changes meanwhile, nothing is lost. An answer is judged again under the lock, by the table of
+    transitions. A comment that was written before the question stays a comment, and the ticket still waits.
     """
     if actor.side is not Side.CUSTOMER:
         return False

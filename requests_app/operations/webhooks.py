@@ -114,7 +114,7 @@ def _require_room(current: Step) -> None:
 
 
 def _lock_webhook(terms: dict[str, Any]) -> None:
-    """Lock the webhook. As in every act on a webhook, this comes before the turn at the log."""
+    """Lock the webhook. Every act on a webhook does this before it locks the log's head."""
     list(Webhook.objects.filter(pk=terms["webhook"]).locked())
 
 
@@ -225,7 +225,10 @@ def _disable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
-    """Switch off a webhook that has failed for days or answered "gone". Its administrators get a mail."""
+    """Switch off a webhook that has failed for days or answered "gone".
+
+    The tenant's administrators or, for the provider's webhook, staff get a mail.
+    """
     with perform(GIVE_UP_WEBHOOK, webhook_id, actor=actor, state=_require_on) as current:
         webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because(because), current)
@@ -343,9 +346,9 @@ def _as_it_is(current: Step) -> dict[str, Any] | None:
 
 
 def _of_tenants(current: Step, terms: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the terms that wait for a second person.
+    """Return `terms` for a tenant's webhook. Under two-person control, a second person must confirm these terms.
 
-    For a webhook of the provider, return None, because no tenant's two-person control applies to it.
+    For a webhook of the provider, return None, because no tenant's two-person control applies.
     """
     return terms if current.row.tenant_id is not None else None
 

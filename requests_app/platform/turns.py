@@ -67,6 +67,9 @@ def _take(key: str, token: str, seconds: int) -> bool:
 
 
 def _is_gone(holder: str) -> bool:
-    """Return whether the holder has ended: its process has ended, or it is an earlier attempt of this process."""
+    """Return whether the holder of a turn has ended.
+
+    Either its process has ended, or it is an attempt of this process that is already over.
+    """
     process, _space, _name = holder.rpartition(" ")
     return holder not in _tokens if process == process_names.current() else process_names.has_ended(process)

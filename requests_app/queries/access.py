@@ -190,10 +190,13 @@ def counts() -> dict[str, Aggregate]:
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what was accessed under each grant, in the form that `sentences.summary` needs.
 
-    Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items. "attachments":
-    distinct attachments that were downloaded. "listed": distinct names. "resources": how many resources had an item
-    opened or downloaded. "allowed": how often another service got permission. "kinds" has the same numbers without
-    "allowed" for each kind of resource that was opened or listed, even if the list was empty.
+    Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items that
+    were downloaded. "attachments": distinct attachments that were downloaded. "listed": distinct names.
+    "resources": how many resources had an item opened or downloaded. "allowed": how often another service got
+    permission.
+
+    "kinds" has the same numbers, except "allowed", for each kind of resource that was opened or listed, even if
+    the list was empty. There, "resources" also counts the resources that were only listed.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
     found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}

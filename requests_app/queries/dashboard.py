@@ -1,6 +1,6 @@
 """Reads the state of the installation for staff: access requests, windows, messages, background work and logs.
 
-Each count stops at MOST and each list is short, so that the page stays fast when the database is full.
+Each count stops at MOST and each list is short, so that the page stays fast when there are many rows.
 """
 
 from __future__ import annotations

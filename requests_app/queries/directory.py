@@ -52,7 +52,7 @@ def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
 
 
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:
-    """Filter people by user name, in upper or lower case.
+    """Filter people by user name. Upper and lower case count as equal.
 
     For a person without a record of the directory, compare the address instead.
     """

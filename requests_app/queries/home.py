@@ -1,6 +1,7 @@
 """Reads the parts of the home page: open windows, recent results, and the engineer's work.
 
-The functions for the parts find only ids, each with an index. Then `rows_of` reads the rows of all parts in one query.
+The functions for access requests find only ids, with the help of an index. Then `rows_of` reads the rows of
+all these parts in one query.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
 
 
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the access requests whose windows are open now, the next window to close first.
+    """Return the ids of the access requests whose windows are open now. The window that closes next comes first.
 
-    This is for a customer, a provider approver or staff. For an engineer's own windows, use `under_way_of_engineer`.
+    This is for a customer, a provider approver or staff. For an engineer's own windows, use
+    `under_way_of_engineer`.
     """
     rows = AccessRequest.objects.visible_to(actor)
     if actor.side is Side.PROVIDER:
@@ -102,7 +104,7 @@ def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
-    """Return, for each access request, when its engineer last had a window at the same tenant before."""
+    """Return, for each access request, when its engineer's previous window at the same tenant opened, or None."""
     before = Grant.objects.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )

@@ -209,7 +209,7 @@ def demand_services(actor: Actor) -> QuerySet[Service]:
 
 
 def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
-    """Return how many of this engineer's access requests wait at this tenant. The limit applies to this number."""
+    """Return how many of this engineer's access requests wait at this tenant. At most PENDING_MAX may wait."""
     return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
 
 

@@ -87,11 +87,13 @@ def web_command() -> list[str]:
     """Return the web server's command line.
 
     Thousands of slow or idle clients must not keep other clients out. Such clients hold no thread
-    (lockbox_site/serving). `--backpressure` limits the number of connections. Idle connections count, because browsers
-    keep them open. A connection ends if the headers of its next request do not arrive in time. `--workers-kill-timeout`
-    is set because a client that does not read could otherwise delay the end of the server forever. HTTP/2 is off: when
-    a window closes, the client still gets the bytes in the server's own buffers, and with HTTP/2 these would be
-    hundreds of kilobytes for each stream.
+    (lockbox_site/serving). `--backpressure` limits the number of connections, including the idle connections
+    that browsers keep open. A connection ends if the headers of its next request do not arrive in time.
+    `--workers-kill-timeout` is set because a client that does not read could otherwise delay the end of the
+    server forever.
+
+    HTTP/2 is off because of the server's buffers: when a window closes, the client still gets the
+    bytes in them. With HTTP/2, these would be hundreds of kilobytes for each stream.
     """
     options = {
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,

@@ -17,7 +17,10 @@ from requests_app.work.processes import kill_tree
 
 
 class Undertaker:
-    """The supervisor's end of the pipe to the undertaker, the process that kills the sessions that are left."""
+    """The supervisor's end of the pipe to the undertaker.
+
+    The undertaker is a process. When the pipe closes, it kills all sessions on its list.
+    """
 
     def __init__(self, cwd: Path) -> None:
         self._cwd = cwd

@@ -20,5 +20,5 @@ for _module in iter_modules(__path__):
 
 
 def act_of(name: str) -> str:
-    """Return the name of the act that a case, given by its name, is about."""
+    """Return the name of the act that is tested by the case with this name."""
     return re.split(r" by |, ", name)[0]

@@ -89,7 +89,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
 
 
 def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:
-    """Return the route's URL with the ids of Contoso's rows. Rows that are given replace them."""
+    """Return the route's URL with the ids of Contoso's rows. An id in `rows` replaces one of these."""
     ids = {
         "access-requests": world.pending.pk,
         "requests": world.pending.pk,

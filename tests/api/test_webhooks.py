@@ -1,4 +1,4 @@
-"""Webhooks over the API: the same acts as on the pages. Only one response contains each secret."""
+"""Webhooks over the API: the same acts as on the pages. No secret is sent in more than one response."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_a_bit_flipped_in_the_head_before_signing_is_found(where: str, monkeypat
 
 
 def test_a_full_tile_is_compared_with_all_levels_above_it() -> None:
-    """The last full tile of 65,536 entries fills the tile above it, whose root is in the third level."""
+    """In a log of 65,536 entries, the last full tile fills the tile above it, whose root is in the third level."""
     tiles = Tiles(TENANT, 0)
     tiles.give((0, 255), b"".join(tree.leaf(bytes([number])) for number in range(256)))
     tiles.give((1, 0), bytes(255 * 32) + tiles.root(0, 255))
@@ -458,7 +458,7 @@ def begun_again(**head: int) -> None:
 
 
 def no_tombstone() -> None:
-    """Assert that the next shard is not signed for lack of a valid tombstone, and that the log's check finds a flaw."""
+    """Assert that the signer refuses a shard without a valid tombstone, and that the log's check finds a flaw."""
     assert verify(TENANT).flaw is not None
     refused("no_tombstone")
     assert heads.get(checkpoints.origin_of(TENANT, 1)) is None

@@ -637,7 +637,10 @@ def test_a_new_key_is_announced_after_the_entry_about_it_was_pruned(log: None, t
 
 
 def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
-    """Both keys have signed the newest tree. Later it is dated again, which must not remove the old key's signature."""
+    """Both keys sign the newest tree, and then no entry is added.
+
+    The new key then dates the tree again. The old key's signature must stay.
+    """
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
     assert redating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}

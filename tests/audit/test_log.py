@@ -94,7 +94,10 @@ def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [19, 20, 600])
 def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> None:
-    """On PostgreSQL this also works with the documented role, for which row-level security forbids COPY."""
+    """On PostgreSQL this also works with the database role that the docs describe.
+
+    Row-level security forbids COPY to this role.
+    """
     tenants, odd = [uuid4() for _ in range(3)], 'a "quoted", {braced} \\ text\twith\nlines, \u20ac and NULL'
     person = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@example.com"}
     entries = [

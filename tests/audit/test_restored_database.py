@@ -58,7 +58,7 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
 
 @pytest.mark.parametrize("rest", [0, 5])
 def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
-    """With `rest`, the backup also has entries that are newer than its last head."""
+    """The log is cut back to its first checkpoint, of 10 entries. With `rest`, later entries came in two parts."""
     signed(10)
     append(rest)
     signed(300 - rest)

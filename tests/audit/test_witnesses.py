@@ -44,7 +44,10 @@ def register(witness: SmallWitness, tenant: UUID = TENANT, url: str = URL) -> Wi
 
 
 def ask(*small: SmallWitness, **options: Any) -> cosigning.Round:
-    """Ask every witness that is due. Each of these answers at its own URL, and the first one also at all other URLs."""
+    """Ask every witness that is due.
+
+    Each of `small` answers at its own URL. The first of them also answers at all other URLs.
+    """
     by_url = {f"https://{each.verifier.name}/w/add-checkpoint": each for each in small}
     return cosigning.collect(clock.now, lambda url, body: by_url.get(url, small[0]).post(url, body), **options)
 

@@ -182,7 +182,10 @@ def asked(**changed: Any) -> str:
 
 
 def manifest_of(of: str = "", **changed: Any) -> dict[str, Any]:
-    """Return the content of a text to sign. `of` is the access request, and `minutes=…` changes one member."""
+    """Return the content of a text to sign, about the access request `of` (JSON).
+
+    Further arguments change members, for example `minutes=…`.
+    """
     digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
         "access_request": {"digest": digest, "id": REQUEST, "reference": "AR-7K2M"},

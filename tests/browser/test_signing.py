@@ -169,9 +169,9 @@ def offered(page: Page) -> tuple[str, dict[str, Any]]:
 
 
 def moved(session: Any, device: str, to: Page) -> None:
-    """Copy the passkeys from one device to another one, for another page.
+    """Copy the passkeys from a device to a new device of the page `to`.
 
-    The copy still tells servers which page asked.
+    A signature of the copy names this page.
     """
     other, its_device = virtual_authenticator(to)
     for key in session.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]:

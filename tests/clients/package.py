@@ -22,7 +22,7 @@ _MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lo
 
 
 def clone(to: Path) -> Path:
-    """Copy the files that a clone has to `to`. Return the directory of the package in the copy."""
+    """Copy the files of a clone into the directory `to`. Return the directory of the package in the copy."""
     shutil.copytree(ROOT / "clients", to / "clients", ignore=_MADE)
     (to / "docs").mkdir()
     shutil.copy(DOCUMENT, to / "docs")

@@ -79,9 +79,9 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """The call waits for the lock on the window's row, which another transaction has.
+    """The call waits for the lock on the window's row, which another transaction holds.
 
-    That transaction changes something.
+    Meanwhile, that transaction closes the window or takes the caller's right away.
     """
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()

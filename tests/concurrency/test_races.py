@@ -478,7 +478,7 @@ def test_two_simultaneous_changes_never_leave_a_tenant_without_a_decider(world: 
 
 
 def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
-    """Either the approval or the link comes first.
+    """Either the approval comes first, or the link that makes the engineer and the approver one human.
 
     In both cases, nobody gets a window that they approved themselves.
     """
@@ -667,7 +667,10 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
 
 
 def test_an_access_request_during_a_change_comes_before_or_after_it(world: Cast) -> None:
-    """The entry about the submission has the valid name: the new one, or the old one if the change must wait."""
+    """The change renames a resource. The entry about the submission has the resource's valid name.
+
+    This is the old name if the change must wait, and otherwise the new name.
+    """
     operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
     for number in range(3):
         name = f"Menus {number}"

@@ -106,7 +106,7 @@ def test_a_server_that_continues_is_used_again_immediately(own_server: OwnServer
 def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server: OwnServer) -> None:
     """One thread finds out that the server hangs.
 
-    The others then fail immediately, and only sometimes one tries again.
+    The other threads then fail immediately. In each second, at most one thread tries again.
     """
     spent: list[float] = []
 

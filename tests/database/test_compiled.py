@@ -115,7 +115,8 @@ def test_a_query_whose_text_is_not_enough_is_refused() -> None:
 def test_no_two_texts_are_made_from_one_query(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads can make the text of a query at once, and Django changes a query while it makes the text.
 
-    If they shared the query, one of them could drop a join from the text of the other one, which would then stay.
+    If they shared the query, one of them could drop a join from the other's text. This wrong text would be used
+    from then on.
     """
     by_person = CompiledQuery(_with_tenant, person=UUIDField())
     plain, queries = SQLCompiler.as_sql, []

@@ -63,7 +63,7 @@ def server(transactional_db: None) -> Iterator[Server]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """Return a copy in which PostgreSQL's programs have the version of the server."""
+    """Return a copy of the repository. Its PATH has PostgreSQL's programs in the server's version."""
     made = Clone.make(tmp_path / "clone")
     place = importlib.util.spec_from_file_location("with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert place is not None

@@ -137,7 +137,10 @@ def test_the_generated_life_cycle_shows_every_state() -> None:
 
 
 def _check(place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the lines of the document on the export. Return how many entries they have read."""
+    """Run the Python code of docs/customer-auditor.md on the export in `place`.
+
+    Return how many entries the code has read.
+    """
     [block] = [block for block in blocks("python") if block.document == "docs/customer-auditor.md"]
     monkeypatch.chdir(place)
     scope: dict[str, Any] = {}

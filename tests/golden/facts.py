@@ -1,4 +1,4 @@
-"""What the tests compare of the history: exact bytes, but only the facts of mails."""
+"""The parts of the history that the tests compare: exact bytes, but of mails only the facts."""
 
 from __future__ import annotations
 

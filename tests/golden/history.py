@@ -56,7 +56,7 @@ HOOK = "https://hooks.contoso.example/in?key=1"
 
 
 def log_key(number: int) -> str:
-    """Return the line with this key for the file of the log's keys."""
+    """Return the log's key with this number, as a line of the setting LOG_KEY."""
     return f"lockbox-log-key-v1 {base64.b64encode(bytes_for(f'log key {number}', 32)).decode()}"
 
 
@@ -105,7 +105,7 @@ class History:
             webhooks.drain()
 
     def forget(self) -> None:
-        """Delete the mails that wait. Mails of the same kinds were sent before."""
+        """Delete the mails that wait. They are not needed, because mails of the same kinds were sent before."""
         OutboxMessage.objects.filter(lane__in=("fanout", "mail"), state="waiting").delete()
 
     def _post(self, url: str, body: bytes, **options: Any) -> outbound.Answer:

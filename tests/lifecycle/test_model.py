@@ -30,9 +30,9 @@ WINDOW = dt.timedelta(hours=2)
 
 
 class Life(RuleBasedStateMachine):
-    """The model of an access request: a state, a deadline, and the humans who have decided.
+    """The model of an access request: its state, its deadline, and the decisions that were made.
 
-    The table gives the rest.
+    The rules of this class say who can do which act in which state.
     """
 
     #: Every life begins with this access request, which was submitted at START.

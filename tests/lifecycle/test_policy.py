@@ -1,4 +1,4 @@
-"""What the policy and actors answer to "who can do what", without a row or a page."""
+"""The answers of the policy and of actors to "who can do what". The tests use no row and no page."""
 
 from __future__ import annotations
 

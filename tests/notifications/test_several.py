@@ -1,4 +1,4 @@
-"""One mail about several access requests: both parts have what each reader needs."""
+"""One mail about several access requests: its plain text and its HTML have what each reader needs."""
 
 from __future__ import annotations
 

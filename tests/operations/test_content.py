@@ -1,4 +1,4 @@
-"""Access to content: none without a live window for exactly this resource, and none before its entry is written."""
+"""Access to content: it needs a live window for exactly this resource, and an entry that is written before."""
 
 from __future__ import annotations
 

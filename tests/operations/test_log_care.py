@@ -127,7 +127,7 @@ def test_staff_close_a_damaged_log_and_it_continues_as_its_next_shard(cast: Cast
 def test_the_new_shard_begins_above_what_was_signed_without_the_outside_file(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """This is the situation of a web server without the file of heads. The alarm has the data of that file."""
+    """This web server has no file of heads. It takes the signed size from the alarm instead."""
     tenant = damaged(cast)
     signed = heads.get(checkpoints.origin_of(tenant, 0))
     assert signed is not None
@@ -471,7 +471,7 @@ def test_entries_about_keys_stay_and_cause_no_work(cast: Cast, travel: Traveller
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
 def test_nothing_of_an_access_request_under_way_is_removed(cast: Cast, travel: Traveller, state: str) -> None:
-    """An access request stays open for so long only if no worker runs. Its entries still stay."""
+    """The access request has not ended after 40 days, because no worker runs. Its entries still stay."""
     travel.freeze()
     cast.in_state("CLOSED")
     waiting = cast.in_state(state)

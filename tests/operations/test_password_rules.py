@@ -140,9 +140,9 @@ def test_an_unreadable_list_does_not_prevent_a_new_password(
 
 
 def test_a_silent_service_is_not_asked_for_a_while(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form already asks the service for stolen passwords.
+    """The form asks the service that knows stolen passwords, and then the act asks it again.
 
-    The act then has locks that others need, so it must not wait for the service a second time.
+    The act has locks that others need, so it must not wait for the service a second time.
     """
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
     calls: list[str] = []

@@ -1,4 +1,4 @@
-"""What the kernel does with each part of a declaration. The test acts do nothing themselves."""
+"""What the kernel does with each part of a declaration. The acts that these tests declare change nothing."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_requesters_act_is_for_the_engineer_who_raised_the_row(cast: Cast) -> 
 def test_nobody_counts_as_the_holder_of_a_row_without_one(cast: Cast) -> None:
     """The row has no holder, and the system and a stranger have no account.
 
-    Nothing must not count as equal to nothing.
+    Two missing ids must not count as equal.
     """
     of_holder = replace(TRY, is_holders=True)
 
@@ -173,9 +173,9 @@ def test_a_human_with_a_part_in_the_row_is_left_out(cast: Cast) -> None:
 
 
 def test_the_same_fields_judge_a_move_and_its_button(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ada approved, and then a person who has decided may no longer close the window.
+    """Ada approved. Then the declaration is changed: a person who has decided must not close the window.
 
-    Only Alan still sees the button.
+    Now only Alan still sees the button, and only his act succeeds.
     """
     row = cast.opened().access_request
 

@@ -46,7 +46,10 @@ def snapshot() -> list[Any]:
 
 
 def _on(name: str) -> Callable[[Webhook, Any], Any]:
-    """Return a function that does this act on a webhook or on its newest message, taken from the cases."""
+    """Return a function that does the act `name` as its test case does it.
+
+    It does the act on a webhook, or on a message of this webhook.
+    """
     is_about_message = acts.ACTS[name].noun is Noun.MESSAGE
 
     def act(webhook: Webhook, actor: Any) -> Any:

@@ -96,7 +96,10 @@ def doors(cast: Cast) -> Doors:
 
 
 def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: Cast, doors: Doors) -> None:
-    """Cases 1 and 2: Bea has roles on both sides. Later, Pat is linked to Priya, and Alan to Bea."""
+    """Cases 1 and 2 of the threat model: Bea has roles on both sides.
+
+    Later, Pat is linked to Priya, and Alan to Bea.
+    """
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
     cast.agreed(lambda: operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella))

@@ -58,7 +58,8 @@ class Running:
     def stop(self, number: int = signal.SIGTERM, *, within: float = 120.0, is_cut_short: bool = False) -> float:
         """Send a signal to the main process only, and wait for the end.
 
-        Return how many seconds this took. Fail if a process had to be killed.
+        Return how many seconds this took. Fail if a process had to be killed, or with `is_cut_short`, if none had
+        to be.
         """
         self.family()
         started = time.monotonic()

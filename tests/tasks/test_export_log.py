@@ -137,7 +137,7 @@ def test_with_a_limit_the_cursor_is_at_the_last_line(cast: Cast, tmp_path: Path)
 
 
 class Breaks(io.StringIO):
-    """An output that fails after so many batches. It does not contain the batch that failed."""
+    """An output that fails after `batches` batches. It does not contain the batch that failed."""
 
     def __init__(self, batches: int, error: type[OSError]) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ def forked(running: Running) -> list[int]:
 def are_idle(pids: set[int]) -> bool:
     """Return whether all these processes sleep, three times in a row.
 
-    A worker that sleeps for long waits for a task.
+    If a worker sleeps for so long, it is waiting for a task.
     """
     for _ in range(3):
         if any(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S" for pid in pids):

@@ -51,7 +51,7 @@ def key_of(log: Log) -> lv.Key:
 
 
 def dated(line: str, log: Log, size: int | None = None) -> int:
-    """Return when the witness cosigned this checkpoint, from its line.
+    """Return when the witness cosigned this checkpoint, as read from the cosignature `line`.
 
     Assert that the line is exactly what Ed25519, which is deterministic, gives for this time.
     """
@@ -70,7 +70,7 @@ def cosigned_heads(path: Path) -> dict[str, CosignedHead]:
 
 
 def note_held(log: Log, line: str, size: int | None = None) -> str:
-    """Return what the witness must store about a checkpoint: the log's signature, and the line that it answered."""
+    """Return what the witness must store about a checkpoint: the log's signature, and the witness's answer `line`."""
     text = text_of(log, size)
     mine = "".join(each.sign(log.origin, text) for each in log.signers)
     return f"{text}\n{mine}{line}"

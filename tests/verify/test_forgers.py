@@ -1,6 +1,6 @@
 """Bundles of an attacker who has the log's key.
 
-Everything in them is proven otherwise, or is reported as not proven.
+The verifier accepts a claim in them only with other proof. Otherwise it reports the claim as not proven.
 """
 
 import json

@@ -104,7 +104,7 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
 
 
 def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
-    """Change the entry about an opened item into an entry about an access that another service allowed."""
+    """Change the entry about an opened item into an entry about an allowed access through another service."""
     entries[5] |= {"event": "content.access_allowed", **change}
     return _detail(entries, 5, action=action)
 

@@ -234,7 +234,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_every_fault_of_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
-    """Each time the log itself is consistent: its owner, who has its key, has written the false data."""
+    """In each case, the log itself is consistent: the log's owner has its key, and wrote the false data."""
     with collected() as case:
         for name in FALSE:
             with case(name):

@@ -1,4 +1,4 @@
-"""Evidence on pages: who can get which, the download, its timeline, and its progress."""
+"""Evidence on pages: which evidence each person can get, the download, its timeline, and its progress."""
 
 from __future__ import annotations
 

@@ -620,7 +620,10 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All drains believe that they have the turn, as after the lease of a worker that was thought dead has ended."""
+    """All drains believe that they have the turn.
+
+    This can happen if a worker hangs until its turn ends, and then works again.
+    """
     from tests.cast import gather
 
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)

@@ -56,7 +56,10 @@ INVITED = "invited@contoso.example"
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Roll back everything inside the block: a form without required fields would really act."""
+    """Roll back everything inside the block.
+
+    Without this, a form without required fields would act when it is sent empty.
+    """
     block = transaction.atomic()
     # Mark the block as a test's transaction, because durable transactions may only be inside such a block.
     block._from_testcase = True  # type: ignore[attr-defined]  # Django's TestCase sets it

@@ -1,4 +1,4 @@
-"""The setting that shows the test language to somebody who looks for words that are not marked."""
+"""The setting that shows the pages in a test language, to find words that are not marked for translation."""
 
 from __future__ import annotations
 

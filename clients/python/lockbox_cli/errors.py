@@ -47,7 +47,7 @@ class NotSignedIn(Failure):
 
 
 class NotReachable(Failure):
-    """No server answered, the server could not do it now, or something other than this API answered.
+    """No server answered, the server could not handle the call now, or something other than this API answered.
 
     Nothing was done.
     """

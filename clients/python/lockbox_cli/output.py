@@ -91,7 +91,7 @@ class Output:
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
         """Print names and values, one pair on each line.
 
-        With `aside`, print them on standard error, as for a question.
+        With `aside`, print them on standard error, for example before a question to the user.
         """
         found = [(name, _cell(value)) for name, value in pairs if _cell(value).text]
         stream = sys.stderr if aside else sys.stdout

@@ -135,7 +135,7 @@ def _joined(numbered: dict[int, tuple[bool, str]]) -> str:
 
 
 def message_id(headers: Headers) -> str:
-    """Return the Message-ID, which the log can then contain. Return an empty string if it is not well formed."""
+    """Return the Message-ID if it is well formed, and otherwise an empty string. The log can contain the result."""
     value = headers.get("message-id", "").strip()
     return value if _MESSAGE_ID.match(value) else ""
 

@@ -135,7 +135,10 @@ def seconds(facts: os.stat_result | _stored.Facts) -> int:
 
 
 def find(box: int, unique: str) -> Opened:
-    """Open the message with this unique name. If it is moved or renamed meanwhile, search again. Raise ItemNotFound."""
+    """Open the message with this unique name. If it is moved or renamed meanwhile, search again.
+
+    Raise ItemNotFound if no attempt finds it.
+    """
     for _ in range(_ATTEMPTS):
         found = next(((entry.name, place) for entry, place in _entries(box) if unique_name(entry.name) == unique), None)
         if found:

@@ -132,7 +132,10 @@ def one_line(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return a body whose line breaks are all "\n". Other control characters are replaced by a visible character."""
+    """Return a body whose line breaks are all line feeds.
+
+    Tabs stay. Every other control character is replaced by a visible character.
+    """
     plain = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL_BUT_LINES.sub("\ufffd", plain)
 
@@ -140,7 +143,7 @@ def visible_lines(text: str) -> str:
 def safe_filename(name: str, fallback: str) -> str:
     """Return the last component of a file name that a sender chose, safe for a download and never empty.
 
-    Direction marks are removed: "invoice\u202egpj.exe" would otherwise be shown as "invoiceexe.jpg".
+    Direction marks are removed. With one after "invoice", "invoicegpj.exe" would be shown as "invoiceexe.jpg".
     """
     last = re.split(r"[/\\]", name)[-1]
     printable = "".join(char for char in last if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))

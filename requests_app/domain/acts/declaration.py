@@ -163,10 +163,10 @@ class Comment(StrEnum):
 
 
 class Party(StrEnum):
-    """A part that a human can have in the row of an act, and that can exclude this human from the act.
+    """A relation of a human to the row of an act. An act can exclude the humans who have this relation.
 
-    SUBJECT is the human whose account the act is about. DECIDER is a human who decided at an earlier stage of the
-    access request.
+    SUBJECT is the human whose account the act is about. DECIDER is a human who decided at an earlier stage of
+    the access request.
     """
 
     REQUESTER = "requester"
@@ -236,9 +236,9 @@ class MailWords:
 class Tell:
     """A message that an act sends: its topic, and the people who can get it.
 
-    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". Such a person
-    gets the message only if they have one of `roles` for the row when the message is sent. A topic with `mail` needs no
-    templates: its words use only facts that every row of that kind has.
+    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". Such a
+    person gets the message only if they have one of `roles` for the row when the message is sent. A topic with
+    `mail` needs no templates. The words in `mail` use only facts that every row of the act's noun has.
     """
 
     topic: str
@@ -261,32 +261,35 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """The declaration of one thing that somebody can do. The kernel judges the act by it (`operations._perform`).
+    """The declaration of one thing that somebody can do.
 
-    `noun` is the kind of row that the act is about. For an act that creates a row, it is the row to which the new row
-    will belong. The actor needs one of `roles` on the row. If the row belongs to the provider and to no tenant, the
-    actor needs one of `provider_roles` instead. With `is_holders`, the person to whom the row belongs may do the act
-    too. With `is_public`, anybody may try the act: they must bring a secret, or the act changes nothing. `humans_only`
-    excludes the clients of the API. `separate_from` excludes every human who has one of these parts in the row. The
-    body of an act may refuse more actors than the declaration does, but never allow more.
+    The kernel judges the act by this declaration (`operations._perform`).
 
-    `moves` says how the act changes the state of its row. An act that leaves the state as it is can list in `during`
-    the states in which it is possible. On an access request, such an act is possible only before the deadline. `scope`
-    is the scope that a token needs. Without `scope`, no token can be used for the act, unless `any_token` is set. With
-    `is_of_approver`, a client does the act in the name of the approver for whom it decides, although the act is not a
-    decision.
+    `noun` is the kind of row that the act is about. For an act that creates a row, it is the kind of the row to
+    which the new row will belong. The actor needs one of `roles` on the row. If the row belongs to the provider
+    and to no tenant, the actor needs one of `provider_roles` instead. With `is_holders`, the person to whom the
+    row belongs may do the act too. With `is_public`, anybody may try the act: they must bring a secret, or the
+    act changes nothing. `humans_only` excludes the clients of the API. `separate_from` excludes every human who
+    has one of these relations to the row. The body of an act may refuse more actors than the declaration does,
+    but never allow more.
 
-    `title` is the name of the act where it is offered, and `explains` describes it there. `done` is shown after the
-    act, and the interface replaces the names in braces. `tried` begins with "to". It follows "tried" in the entry about
-    a refusal. Acts of the system have none of these texts, because no person tries them.
+    `moves` says how the act changes the state of its row. An act that leaves the state as it is can list in
+    `during` the states in which it is possible. On an access request, such an act is possible only before the
+    deadline. `scope` is the scope that a token needs. Without `scope`, no token can be used for the act, unless
+    `any_token` is set. `is_of_approver` is for acts that are not decisions. A client still does such an act in
+    the name of the approver for whom the client decides.
 
-    `tells` lists the messages that the act itself sends. If the act also ends or proposes something else, the messages
-    about that are not listed here.
+    `title` is the name of the act where it is offered, and `explains` describes it there. `done` is shown after
+    the act, and the interface replaces the names in braces. `tried` begins with "to". It follows "tried" in the
+    entry about a refusal. Acts of the system have none of these texts, because no person tries them.
+
+    `tells` lists the messages that the act itself sends. If the act also ends or proposes something else, the
+    messages about that are not listed here.
 
     `route` is the act's call of the API, if the call needs no code of its own.
 
-    `own_order` is the reason why an act does not follow the kernel's order of steps. `own_doors` is the reason why its
-    interfaces are not built from the declaration. For all other acts, both are empty.
+    `own_order` is the reason why an act does not follow the kernel's order of steps. `own_doors` is the reason
+    why its interfaces are not built from the declaration. For all other acts, both are empty.
     """
 
     name: str = field(kw_only=False)

@@ -74,7 +74,7 @@ class StaffAdmin(SealedAdmin):
     words: ClassVar[str | Promise] = ""
 
     def plural(self) -> str:
-        """Return the name of these rows: `words`, or the model's own name."""
+        """Return the plural name for rows of this model: `words`, or else the model's own plural name."""
         return capfirst(str(self.words or self.opts.verbose_name_plural))
 
     # --- Permissions -----------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class StaffAdmin(SealedAdmin):
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 
     def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
-        """Return the rows whose oldest and newest dates limit the dates that a list offers.
+        """Return the rows from which a list takes the first and the last date that it offers.
 
         Return None to offer no dates.
         """

@@ -74,7 +74,10 @@ class ByLog(Filter):
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
-    """Return a variant of a filter that is shown only after a log was chosen. The filter's index is for one log."""
+    """Return a variant of a filter. The variant is shown only after a log was chosen.
+
+    The filter's index begins with the log, so other searches would be slow.
+    """
 
     class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
         def has_output(self) -> bool:
@@ -172,7 +175,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Order one log by the numbers of its entries, and all logs together by the key.
+        """Order one log by the numbers of its entries, and all logs together by the primary key.
 
         There is an index for each order.
         """
@@ -181,7 +184,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """If the reference of an access request was typed, find the entries about this access request.
 
-        They are in the log of one tenant, and there is an index for this search.
+        The query also names the tenant, because the index for this search begins with the tenant.
         """
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:

@@ -111,8 +111,8 @@ def batch_in(body: Any) -> Batch | None:
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
     """Read one question from a list of questions. Return the error if the question is malformed.
 
-    A member of the question replaces the default member of the same name. Only the names in `_INHERITED` are taken from
-    the default member if the question's member does not have them.
+    A member of the question replaces the default member of the same name. But if it lacks one of its names in
+    `_INHERITED`, this name is taken from the default member.
     """
     try:
         parts = _parts(asked)

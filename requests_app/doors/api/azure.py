@@ -182,8 +182,8 @@ class Requests(AzureView):
     def _rows(self, subscription: UUID) -> Any:
         """Return the tenant's access requests.
 
-        Raise NotFound for a caller of the provider, except staff, who can see none of these access requests. So the
-        caller does not learn that the tenant exists.
+        Raise NotFound for a caller of the provider who can see none of them, so that the caller does not learn that
+        the tenant exists. Staff get an empty result instead.
         """
         tenant = Tenant.objects.visible_to(self.actor).find(subscription)
         rows = access.access_requests(self.actor).filter(tenant=tenant)

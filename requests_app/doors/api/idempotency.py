@@ -251,8 +251,9 @@ def _give_back(claim: UUID) -> None:
 class _Left:
     """Claims that could not be released. While there are such claims, one thread tries to release them.
 
-    Without this, other processes can't know that this process has finished with the keys. If a database can be read but
-    not written, one thread for each claim would mean thousands of threads, each with its own connection.
+    Without this, other processes can't know that this process has finished with the keys. All claims share the
+    thread: if a database can be read but not written, there may be thousands of claims, and each thread has its
+    own connection.
     """
 
     def __init__(self) -> None:

@@ -116,7 +116,10 @@ class ShardFilter(django_filters.FilterSet):
 
 
 def _either(shown: Any) -> dict[Any, Any]:
-    """Return the responses of a route that answers with JSON or text, and with 409 if the log is damaged."""
+    """Return the OpenAPI responses of a route that answers with JSON or text.
+
+    The response 409 is included, for a log that is damaged.
+    """
     return {(200, "application/json"): shown, (200, "text/plain"): OpenApiTypes.STR} | problems(409)
 
 

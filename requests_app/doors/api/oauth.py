@@ -163,9 +163,9 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer 503 in the standard's format.
+    """Answer 503 in the format of RFC 6749, after the database failed.
 
-    The standard defines no such error for the token endpoint, so the error of section 4.1.2.1 is used.
+    RFC 6749 defines no error for this at the token endpoint, so the error of its section 4.1.2.1 is used.
     """
     log.error("store.unavailable", error=type(error).__name__, path=request.path)
     body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}

@@ -96,7 +96,7 @@ class PasskeyOptions(_OfThePage):
 
 
 class Passkeys(_OfThePage):
-    """A personal token alone is not enough: confirm with `me/step-up` first."""
+    """A personal token is not enough to add a key: confirm your identity with `me/step-up` first."""
 
     @extend_schema(
         operation_id="passkeys_add",

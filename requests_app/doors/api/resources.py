@@ -25,7 +25,7 @@ _READ = {"GET": Scope.TENANT_READ}
 
 
 class ServiceOut(ServiceRef):
-    """If a service is not covered, it behaves as if the tenant had no Lockbox."""
+    """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on."""
 
     is_covered = serializers.BooleanField()
 

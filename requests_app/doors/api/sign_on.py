@@ -1,7 +1,7 @@
 """Single sign-on of a tenant: its connection, its verified domains, and the identities of its people.
 
-The identity provider can sign in as anybody of the tenant. So only a human can change this, after `me/step-up`. No
-client can get the scope for it.
+The identity provider can sign in as anybody of the tenant. So only a human can change these settings, after
+`me/step-up`. No client can get the scope for the change.
 """
 
 from __future__ import annotations
@@ -278,9 +278,10 @@ class OneIdentity(ApiView):
         responses={204: None},
     )
     def delete(self, request: Any, pk: UUID) -> Response:
-        """Only the tenant's administrator can do this, and staff for the provider's own people, after `me/step-up`.
+        """Only the tenant's administrator can do this, after `me/step-up`.
 
-        The person is signed out immediately. Their next sign-in counts as their first sign-in.
+        For the provider's own people, staff can do it, also after `me/step-up`. The person is signed out
+        immediately. Their next sign-in counts as their first sign-in.
         """
         operations.unlink_identity(pk, actor=self.actor)
         return Response(status=204)

@@ -81,7 +81,7 @@ class AddressOut(serializers.Serializer):
 
 
 class TenantChange(Strict):
-    """Send one of the two members."""
+    """Send exactly one of the members."""
 
     needs_a_member = True
 
@@ -136,7 +136,7 @@ class OneTenant(ApiView):
         examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
     )
     def patch(self, request: Any, tenant: UUID) -> Response:
-        """Only the tenant's administrator can do this. `yes_rule` needs a step-up.
+        """Only the tenant's administrator can do this. To set `yes_rule`, a step-up is needed.
 
         The allowed lengths of a window are the same as on the pages.
         """

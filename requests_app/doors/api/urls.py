@@ -51,7 +51,7 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 
 class Nothing(ApiView):
-    """Answers every other path with a problem, not with a page."""
+    """Answers each unknown address with a problem document, not with a page."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request)

@@ -384,7 +384,7 @@ class _Words:
 
     @property
     def to(self) -> str | SafeString:
-        """The number of an entry, or the address of a mail."""
+        """The value of {to}: an entry's number, or the recipient of a mail."""
         number = self.detail.get("to")
         return grouped(number) if isinstance(number, int) else self._plain("to")
 

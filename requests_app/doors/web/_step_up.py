@@ -186,9 +186,9 @@ def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlr
 
 
 def to_confirm(request: HttpRequest) -> dict[str, Any]:
-    """Return what the page needs to ask for a passkey, and whether the person has no code.
+    """Return the options for asking for a passkey, and `has_no_code`. Without a passkey, return {}.
 
-    Without a passkey, return {}.
+    `has_no_code` is True if the person has no app and no recovery codes.
     """
     person = cast(Person, request.user)
     with own_account():
@@ -203,8 +203,8 @@ def to_confirm(request: HttpRequest) -> dict[str, Any]:
 def local(target: Any) -> str:
     """Return the target if it is a path of this site, and otherwise "".
 
-    With no allowed hosts, every address with a host or a scheme is refused. So are tabs and line breaks, because a
-    browser removes them from an address before it reads the address.
+    Every address with a host or a scheme is refused, because Django's check gets no allowed hosts. Tabs and
+    line breaks are refused too, because a browser removes them from an address before it reads the address.
     """
     if not isinstance(target, str) or not target.isprintable() or not target.startswith("/"):
         return ""

@@ -120,7 +120,7 @@ def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpRespo
 
 @look
 def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
-    """Show one item, if a page can show it."""
+    """Show one item, or a download link if it can't be shown."""
     item_id, actor = _text(request, "id", needed=True), actor_in(request)
     found = queries.resource(resource, actor=actor)
     if found.kind == Resource.Kind.MAILBOX:

@@ -311,7 +311,10 @@ def _stale(row: AccessRequest, actor: Actor) -> FactsChanged:
 @login_required
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show the decision of this side, with its entry in the log, and what happens next. People can save this page."""
+    """Show the decision of the person's side, with its entry in the log, and what happens next.
+
+    People can save this page.
+    """
     actor, at = actor_in(request), instant(request)
     row = access.access_request(pk, actor=actor)
     decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)

@@ -51,7 +51,10 @@ class ActorMiddleware:
 
 
 def _not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -> HttpResponse:
-    """Answer 405 with a page, for example after a sign-in in the middle of a POST. Django's answer would be empty."""
+    """Answer 405 with a page, because Django's answer would be empty.
+
+    For example, a POST needs a sign-in, and the browser then requests its address with GET.
+    """
     page = render(request, "405.html", status=response.status_code)
     page["Allow"] = response["Allow"]
     return page

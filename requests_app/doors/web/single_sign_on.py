@@ -1,7 +1,8 @@
 """Single sign-on: from an email address to its identity provider, and back.
 
-A separate cookie contains the encrypted state of this round trip, for ten minutes. The browser sends this cookie even
-if another site leads back here. So the session's cookie can stay hidden from all other sites.
+A separate cookie contains the encrypted state of this round trip, for ten minutes. The browser sends it
+even if a person comes here from another site, as from the identity provider. So the session's cookie can
+stay `SameSite=Strict`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`manage.py createsuperuser`: Django's command, but without questions if the database is not up to date."""
+"""`manage.py createsuperuser`: Django's command.
+
+If the database is not up to date, it fails before it asks anything.
+"""
 
 from __future__ import annotations
 

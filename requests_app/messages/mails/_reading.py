@@ -21,7 +21,10 @@ PLAIN_READERS: dict[Noun, Reader] = {}
 
 
 def reads_plain(noun: Noun) -> Callable[[Reader], Reader]:
-    """Register a function that reads the facts for mails with declared words about this kind of row."""
+    """Register a function that reads the facts for mails about this kind of row.
+
+    It is used for topics that only a declaration names.
+    """
 
     def registered(reader: Reader) -> Reader:
         PLAIN_READERS[noun] = reader

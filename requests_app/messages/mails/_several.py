@@ -29,7 +29,7 @@ LISTED = 50
 class Item:
     """One access request in the list of a mail.
 
-    `lines` say in one sentence who asks for what, and why. `url` is the address of the page.
+    `lines` begins with a sentence about who asks for what, and why. `url` is the address of the request's page.
     """
 
     decide_by: str

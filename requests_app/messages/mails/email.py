@@ -90,10 +90,11 @@ class Mail(EmailMultiAlternatives):
 
 
 def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
-    """Return the mail, ready to be sent. Only here, `secret` replaces the mark in the text.
+    """Return the mail, ready to be sent. `secret` replaces `link_secrets.MARK` in the text.
 
-    The Message-ID contains a hash of all bytes of the mail. So if a mail is sent again, it is identical, or it has
-    another id. Django refuses line breaks in headers, so nobody can inject a header.
+    The stored text never contains the secret. The Message-ID contains a hash of all bytes of the mail. So
+    if a mail is sent again, it is identical, or it has another id. Django refuses line breaks in headers, so
+    nobody can inject a header.
     """
     mail = _drafted(rendered, secret)
     digest = hashlib.sha256(mail.message().as_bytes()).hexdigest()[:_DIGEST]

@@ -74,7 +74,7 @@ def line(text: object) -> str:
 
 
 def quote(title: str, text: str) -> Quote:
-    """Return the beginning of a longer text as a Quote, with the line breaks of the text."""
+    """Return a text as a Quote, with its line breaks. Only the beginning of a long text is quoted."""
     shown, left = [], QUOTE_CHARS
     lines = text.strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for raw in lines[:QUOTE_LINES]:

@@ -1,6 +1,6 @@
-"""Standard Webhooks 1.0: the keys as people copy them, and the three headers of a message.
+"""Standard Webhooks 1.0: the keys as text to copy, and the three headers of a message.
 
-Pure, except for new keys.
+All functions are pure, except `Keys.new`.
 """
 
 from __future__ import annotations

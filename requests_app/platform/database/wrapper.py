@@ -13,7 +13,7 @@ from requests_app.platform.database import bounds
 
 
 class Wrapper(BaseDatabaseWrapper):
-    """A Django connection that never connects again only to end a transaction."""
+    """A Django connection. If it was lost, it does not connect again to end the transaction."""
 
     connection: Any
 
@@ -39,7 +39,10 @@ class Wrapper(BaseDatabaseWrapper):
         yield
 
     def prepare_database(self) -> None:
-        """Remove the limits before a migration, because a migration may need a long transaction."""
+        """Before a migration, remove the time limit for a transaction without a statement.
+
+        A migration may need a long transaction.
+        """
         super().prepare_database()
         if bounds.current() is bounds.COMMAND:
             bounds.of_process(bounds.MIGRATION)

@@ -41,7 +41,7 @@ class PageForm(forms.Form):
     def check(self, field: str, rule: Callable[[Any], Any]) -> None:
         """Apply a rule of the domain to a field's value, and show the rule's refusal beside the field.
 
-        So a preview shows only what can be submitted.
+        Without this, a preview could show a value that is refused when it is submitted.
         """
         if field not in self.cleaned_data:
             return

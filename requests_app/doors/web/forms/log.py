@@ -70,7 +70,10 @@ class DaysForm(StrictForm):
 
 
 class LogFilter(DaysForm):
-    """The filters of a log. `as_asked` returns the filters as text: for addresses, for the export and for its entry."""
+    """The filters of a log.
+
+    `as_asked` returns them as text: for addresses, for the export, and for the entry about the export.
+    """
 
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
@@ -144,9 +147,10 @@ class LogPlace(LogFilter):
 
 
 class LogExport(LogFilter):
-    """The filters, and the number of the last entry that the reader already has. The export begins after this entry.
+    """The filters, and the number of the last entry that the reader already has.
 
-    The page asks for the progress with `download`. Other callers of the export do not send `download`.
+    The export begins after this entry. `download` is an id with which the page asks how far the export is.
+    Other callers do not send it.
     """
 
     after = forms.IntegerField(

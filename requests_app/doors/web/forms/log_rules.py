@@ -1,4 +1,4 @@
-"""The forms in which a tenant's administrator chooses the log's witnesses, and what depends on them."""
+"""The forms for the witnesses of a tenant's log, and for how recent their cosignatures must be."""
 
 from __future__ import annotations
 

@@ -21,7 +21,10 @@ def days_words(days: int) -> str:
 
 
 def _choice_words(days: int) -> str:
-    """Return the number of days. Whole years are added, because nobody recognises 7 years in 2555 days."""
+    """Return the number of days in words, with the years in brackets if the years are whole.
+
+    Nobody recognises 7 years in 2555 days.
+    """
     years, rest = divmod(days, 365)
     if rest or not years:
         return days_words(days)

@@ -121,7 +121,7 @@ class ProposalForm(StrictForm):
 
 
 class ControlForm(StrictForm):
-    """The button that switches two-person control."""
+    """The button that switches two-person control on or off."""
 
     control = forms.ChoiceField(choices=[(to, to) for to in ("on", "off")])
 

@@ -129,7 +129,7 @@ class NoteForm(StrictForm):
 class EndForm(StrictForm):
     """The last comment before a ticket ends, or the first comment when it is reopened.
 
-    `ends` lists the access requests that would end with the ticket when the page was shown.
+    `ends` lists the access requests that the page showed as ending with the ticket.
     """
 
     note = forms.CharField(

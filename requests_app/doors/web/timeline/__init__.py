@@ -15,10 +15,10 @@ _Report = Callable[[int], None]
 
 
 def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Report]) -> list[Extra]:
-    """Return the HTML file and the PDF. Each file is made when the bundle writes it. Their common data is read once.
+    """Return the HTML file and the PDF. Each file is made when the bundle writes it.
 
-    `begin` is called before the HTML file reads the entries. It returns a function that takes the number of further
-    entries that are done.
+    Their common data is read once. `begin` is called before the HTML file reads the entries. It returns a
+    function. Each call of this function gets the number of entries that were written since the last call.
     """
     story = Story(prepared, subject, actor=actor)
 

@@ -182,7 +182,7 @@ class Story:
 
     @cached_property
     def turns(self) -> list[Line]:
-        """The first entries about who asked, who decided, and how windows ended."""
+        """At most LISTED entries about who asked, who decided, and how windows ended, in order."""
         return self._lines_of(self._entries_of(_TURNS))
 
     @cached_property
@@ -226,7 +226,7 @@ class Story:
 
     @cached_property
     def listed(self) -> int:
-        """How many names were listed. Each name counts once in its resource."""
+        """How many items were listed by name. Each item counts once in its resource."""
         found: set[tuple[str, str]] = set()
         for part in self.prepared.parts:
             lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
@@ -320,7 +320,7 @@ class Story:
 
 
 def instant(at: dt.datetime | None) -> str:
-    """Return an instant in UTC, to the second, as the entry shows it."""
+    """Format an instant in UTC, to the second. Return "" for None."""
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
