@@ -68,17 +68,16 @@ def uuid_sql(tenant: UUID) -> Any:
     return tenant.hex if connection.vendor == "sqlite" else tenant
 
 
-def cut_to(size: int) -> None:
-    """Cut all rows of the log back to this size, as if somebody had restored an old backup."""
-    tenant = uuid_sql(TENANT)
-    for statement in (
-        "DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s",
-        "DELETE FROM audit_app_checkpoint WHERE tenant_id = %s AND size > %s",
-        "UPDATE audit_app_chainhead SET size = %s WHERE tenant_id = %s",
-        "UPDATE audit_app_signedhead SET size = %s WHERE tenant_id = %s",
-    ):
-        values = (tenant, size) if statement.startswith("DELETE") else (size, tenant)
-        meddle(statement, *values)
+def cut_to(size: int, signed: int | None = None) -> None:
+    """Cut all rows of the log back to this size, as if somebody had restored an old backup.
+
+    `signed` is the size of the last checkpoint in that backup. Without it, the whole log was signed.
+    """
+    tenant, last = uuid_sql(TENANT), size if signed is None else signed
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s", tenant, size)
+    meddle("DELETE FROM audit_app_checkpoint WHERE tenant_id = %s AND size > %s", tenant, last)
+    meddle("UPDATE audit_app_chainhead SET size = %s WHERE tenant_id = %s", size, tenant)
+    meddle("UPDATE audit_app_signedhead SET size = %s WHERE tenant_id = %s", last, tenant)
 
 
 # --- What is signed --------------------------------------------------------------------------------------

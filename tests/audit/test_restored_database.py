@@ -58,13 +58,14 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
 
 @pytest.mark.parametrize("rest", [0, 5])
 def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
-    """The log is cut back to its first checkpoint, of 10 entries. With `rest`, later entries came in two parts."""
+    """With `rest`, the restored backup also has entries that are newer than its last checkpoint."""
     signed(10)
     append(rest)
     signed(300 - rest)
     signed(3, tenant=OTHER)
-    cut_to(10)
+    cut_to(10 + rest, signed=10)
     entries = AuditEntry.objects.count()
+    assert entries == 13 + rest
     assert restored_database.compare(AT) == [TENANT]
     assert alarm() == ("shorter", 310)
     assert AuditEntry.objects.count() == entries
