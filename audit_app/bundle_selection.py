@@ -54,10 +54,10 @@ class EvidenceScope:
 class BundledShard:
     """The entries of one shard that are in the bundle, and the signed tree that contains them.
 
-    `start` and `end` are indexes in that tree. `requested` counts the requested entries. The log's entries about itself
-    are always added. A reader who has only an old key learns the new key from them. A shard that follows a damaged one
-    begins with a tombstone, which is one of them. `pruning` is the number of the entry about a removal, if it is
-    in this shard.
+    `start` and `end` are indexes in that tree. `requested` counts the requested entries. The log's entries
+    about itself are always added: from them, a reader who has only an old key learns the new key. One of them
+    is the tombstone with which a shard begins after a damaged shard. `pruning` is the number of the entry that
+    records a removal of old entries, if it is in this shard.
     """
 
     tenant_id: UUID
@@ -202,10 +202,11 @@ class BundleSelection:
 
 
 def choose(wanted: EvidenceScope) -> BundleSelection:
-    """Choose what a bundle contains. Raise NotProven with one of three codes if the wanted entries can't be proven.
+    """Choose what a bundle contains. Raise NotProven if the wanted entries can't be proven.
 
-    `unsigned`: no checkpoint covers the entries yet, or none covers the entry about a removal. `absent`: the log never
-    had the entries, or no longer has them. `damaged`: the tree has lost hashes that a proof needs.
+    NotProven has one of three codes. `unsigned`: no checkpoint covers the entries yet, or none covers the entry
+    that records the removal of old entries. `absent`: the log never had the entries, or no longer has them.
+    `damaged`: the tree has lost hashes that a proof needs.
     """
     head = ChainHead.objects.filter(pk=wanted.tenant_id).first() or ChainHead(tenant_id=wanted.tenant_id)
     closed = ClosedShard.objects.filter(tenant_id=wanted.tenant_id).order_by("shard")
@@ -247,7 +248,7 @@ def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
 def _unsigned(
     wanted: EvidenceScope, shards: list[_Shard], found: list[BundledShard], parts: list[BundledShard]
 ) -> Iterator[UnsignedShard]:
-    """Yield the shards that were never signed and lie between the shards of the bundle.
+    """Yield the shards before the bundle's last shard that were never signed.
 
     If the bundle's first shard has an entry from before the period, unsigned shards before it are left out.
     """
@@ -289,7 +290,7 @@ def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledSh
 
 
 def _is_sound(part: BundledShard) -> bool:
-    """Return whether all that the bundle has of this shard fits its signed root: entries and older checkpoints.
+    """Return whether this shard's entries and older checkpoints in the bundle fit the shard's signed root.
 
     A damaged shard is left out if it was not requested, because it would make the whole bundle fail.
     """

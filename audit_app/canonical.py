@@ -22,11 +22,11 @@ def instant(at: datetime) -> str:
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Return the canonical bytes (RFC 8785) of the record. Raise an error for a value that they can't express.
+    """Return the canonical bytes (RFC 8785) of the record. Raise an error for a value that RFC 8785 can't express.
 
-    The product's own records are encoded by Python's encoder in C, which is ten times as fast and writes the same bytes
-    for them: ASCII names have the same order by code point and by UTF-16, and short escapes and integers look the same.
-    Records with any other value are given to the library.
+    Python's encoder in C is ten times as fast as the library. It writes the same bytes for ASCII names, texts,
+    safe integers, booleans and null, also in dicts and lists: such names have the same order by code point and
+    by UTF-16. The library encodes every record that contains anything else.
     """
     if not _is_plain(record):
         return rfc8785.dumps(record)
@@ -45,10 +45,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """Return SHA-256(0x00
-
-    entry), the leaf hash of RFC 6962, section 2.1.
-    """
+    """Return the leaf hash of RFC 6962, section 2.1: SHA-256(0x00 + entry)."""
     return tree.leaf(entry)
 
 

@@ -94,9 +94,10 @@ class Evidence:
 
 
 def prepare(wanted: EvidenceScope, *, at: dt.datetime) -> Evidence:
-    """Choose what the bundle contains, and return it. Raise NotProven; `bundle_selection.choose` has the codes.
+    """Choose what the bundle contains, and return it. Raise NotProven if the wanted entries can't be proven.
 
-    The tenant's name is read from the signed entries. The name in the database can be newer and would contradict them.
+    `bundle_selection.choose` describes the codes of this error. The tenant's name is read from the signed
+    entries. The name in the database can be newer and would contradict them.
     """
     chosen = choose(wanted)
     newest = chosen.parts[-1]

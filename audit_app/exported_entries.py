@@ -1,7 +1,7 @@
-"""Reads an entry for an export from its canonical bytes. If the bytes are damaged, the columns are used instead.
+"""Reads an entry from its canonical bytes, for an export.
 
-An export does not stop at a damaged entry, because it would then hide all later entries. It marks the entry as not
-intact.
+If the bytes are damaged, the columns are used instead. An export does not stop at a damaged entry, because
+it would then hide all later entries. It marks the entry as not intact.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class Checkpoint(models.Model):
 class LogKey(models.Model):
     """A public key that has signed here.
 
-    A reader must not trust it because of this row, but get it from another source.
+    This row is no reason to trust the key. A reader must get the key from another source.
     """
 
     public = models.BinaryField(max_length=32, primary_key=True)

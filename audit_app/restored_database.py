@@ -1,8 +1,8 @@
 """Detects that the database was restored to an older state, before this process adds an entry to any log.
 
-The signer compares each log before it signs. For a restored database this is too late: new entries would already follow
-the gap. So all logs are compared with the stored heads when a process starts. An alarm is raised for each log that
-differs. Nothing is signed here.
+The signer compares each log with its stored head before it signs. For a restored database this is too late:
+the log may already have new entries in place of the lost ones. So all logs are compared with the stored
+heads when a process starts. An alarm is raised for each log that differs. Nothing is signed here.
 """
 
 from __future__ import annotations
@@ -135,10 +135,10 @@ def _stored_heads() -> dict[_Log, StoredHead]:
 
 
 def _doubtful() -> Iterator[tuple[_Log, StoredHead]]:
-    """Yield the logs that must be compared one by one: their stored head is not a checkpoint in the database.
+    """Yield each log whose stored head is not a checkpoint in the database. The caller must compare these logs.
 
-    The stored heads are read before the database, because a signer stores a head only after its entries are in the
-    database.
+    The stored heads are read first. A signer stores a head only after its entries are in the database, so every
+    head that was read must already fit the database.
     """
     logs = list(_stored_heads().items())
     for some in (logs[at : at + AT_ONCE] for at in range(0, len(logs), AT_ONCE)):
@@ -162,7 +162,10 @@ def _roots(some: Iterable[tuple[_Log, StoredHead]]) -> dict[tuple[UUID, int, int
 
 
 def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
-    """Raise Refusal if the log is shorter than its stored head, or if its root at that size is another one."""
+    """Raise Refusal if the log is shorter than its stored head.
+
+    Also raise it if the root over as many entries as the head covers is not the head's root.
+    """
     head = ChainHead.objects.filter(pk=tenant_id).first() or ChainHead(tenant_id=tenant_id)
     if head.shard > shard:
         # A tombstone has closed this shard.

@@ -141,7 +141,7 @@ def _leaf(index: int) -> bytes:
 
 
 def _heartbeats(bar: Any, count: int) -> Result:
-    """Measure how fast the signer dates logs that have a few entries and no new ones.
+    """Measure how fast the signer renews the date of logs that have a few entries and no new entries.
 
     The aim is 200,000 logs an hour.
     """
@@ -166,7 +166,10 @@ def _heartbeats(bar: Any, count: int) -> Result:
 
 
 def _heartbeats_of_one(bar: Any, tenant: UUID, count: int) -> Result:
-    """Measure how the signer dates one long log for a day. In this time, every entry of the log is compared once."""
+    """Measure how the signer renews the date of one long log each hour for a day.
+
+    In this time, every entry of the log is compared with the tiles once.
+    """
     ticking, have = bar.add_task("heartbeats of a long log", total=24), keys.load()
 
     def beat(hour: int) -> None:

@@ -30,7 +30,7 @@ _PLENTY = "100000000"
 
 
 def measure(cast: Cast, pairs: Sequence[grants.Pair], *, each: int, callers: int, bar: Any) -> list[Result]:
-    """Measure advice and access over HTTP, with this number of simultaneous callers."""
+    """Measure questions (advice) and reported accesses over HTTP, with this number of simultaneous callers."""
     scopes = frozenset({Scope.EVALUATE})
     made = cast.own_client("Gateway", sorted(scopes))
     secret = operations.issue_access_token(made.row, scopes=scopes).secret

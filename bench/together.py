@@ -1,4 +1,4 @@
-"""Does the same act in several processes at the same time, as a server with so many workers does."""
+"""Does the same act in several processes at the same time, as a server with several workers does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Maker = Callable[[], Callable[[Any], None]]
 
 
 def measure(make: Maker, questions: Sequence[Any], *, processes: int, each: int) -> tuple[list[float], float]:
-    """Return the seconds of each act, and the time from the start of the first act to the end of the last one.
+    """Return the seconds that each act took, and the time from the first act's start to the last one's end.
 
-    Each process calls `make`, which opens its connections and returns the act. Each act gets a random question.
+    Each process calls `make`, which opens its connections and returns the act. The process then does the act
+    `each` times, with a random one of the `questions` as its argument.
     """
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(processes + 1)

@@ -112,9 +112,9 @@ class RequestLogMiddleware(RequestMiddleware):
             structlog.contextvars.bind_contextvars(user_id=str(person.pk))
 
     def _process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Log nothing for an exception that becomes a 503, because the request has its own line.
+        """Log nothing for an exception that becomes a 503: the log line of the request reports it already.
 
-        The library would log a failure with the status 500.
+        The library would log the exception too, as a failure with the status 500.
         """
         if isinstance(exception, (OperationalError, InterfaceError)):
             return
@@ -123,7 +123,7 @@ class RequestLogMiddleware(RequestMiddleware):
         super()._process_exception(request, exception)
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Log the request. If its answer still waits for an event, log it when the answer is known."""
+        """Log the request. If the response is not ready yet (`Waiting`), log the request when the status is known."""
         if not isinstance(response, Waiting):
             super().handle_response(request, response)
             return
@@ -218,7 +218,10 @@ class StoreUnavailableMiddleware:
 
 
 class SessionLimitsMiddleware:
-    """Ends each session after 12 hours, and the session of a person who decides after 15 minutes without activity."""
+    """Ends each session after 12 hours.
+
+    If the person can decide on access requests, also ends the session after 15 minutes without activity.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

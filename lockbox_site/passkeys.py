@@ -79,7 +79,7 @@ def _refused(request: HttpRequest, onward: str) -> HttpResponse:
 
 
 def _note(request: HttpRequest, person: Person, **more: bool) -> None:
-    """Record in the session that a second factor was given or is not needed, and that the proof is fresh."""
+    """Record that a second factor was given or is not needed, and that the person has just proved who they are."""
     note_second_factor(request)
     record_authentication(request, person, "mfa", type="webauthn", **more)
 

@@ -80,9 +80,9 @@ def _place_in(order: Sequence[str], nodeid: str) -> int:
 def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
     """Reorder the browser tests, so that each process begins with one of the longest.
 
-    pytest-xdist gives each process one part of the list, and browser tests are few and long. A run without browser
-    tests keeps its order: a long test there mostly waits for a program, and meanwhile idle processes take the tests
-    that wait behind the long test.
+    pytest-xdist gives each process one part of the list, and browser tests are few and long. A run with other
+    tests keeps its order. There, a long test mostly waits for a program. Meanwhile idle processes take the
+    tests that are queued behind it.
     """
     if not all(place_of(item.path) == "browser" for item in items):
         return items
@@ -324,7 +324,7 @@ def travel() -> Iterator[Traveller]:
 
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
-    """Replace pytest's fixture. Once a test has patched something, it restores no remembered world (remembered.py)."""
+    """Replace pytest's fixture. After its first patch, a test gets no rows from memory (remembered.py)."""
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
@@ -332,9 +332,9 @@ def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(name="settings")
 def _settings(settings: Any) -> Any:
-    """Return pytest-django's settings. Once a test has changed one, it restores no remembered world (remembered.py).
+    """Return pytest-django's settings. After a test has changed one, it gets no rows from memory (remembered.py).
 
-    CONTENT_ROOT may change, because the acts that make a world read no content.
+    CONTENT_ROOT may change, because the acts that make these rows read no content.
     """
     MEMORY.forget_after(lambda: any(change.options.keys() != {"CONTENT_ROOT"} for change in settings._to_restore))
     return settings
@@ -422,7 +422,10 @@ def _a_log_key() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_heads() -> Iterator[None]:
-    """Give each test a file of heads of its own, and no stored name of the logs. A rollback would not undo these."""
+    """Give each test a separate file for the logs' heads, and clear the stored name of the logs.
+
+    A rollback would not undo changes to these.
+    """
     from audit_app import log_name
 
     path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"

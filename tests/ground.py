@@ -183,9 +183,9 @@ def _template(cursor: Any, *, has_cast: bool) -> str:
 
 
 def _require_the_documented_role() -> None:
-    """Raise an error for a role that bypasses row-level security.
+    """Stop the run if the database's role bypasses row-level security.
 
-    Its tests would not find faults that production has.
+    With such a role, the tests would not find faults that production has.
     """
     with _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")

@@ -1,8 +1,8 @@
 """Ask another product the benchmark's questions: `ask.py NAME PROGRAM QUESTIONS EACH PROCESSES`.
 
-It runs in the environment of the other products. With each question, the product gets the grant, and evaluates the same
-rule as ours: this engineer, this resource, before the window's end, a sufficient level. The output is JSON: {"version",
-"seconds", "wall"}.
+This program runs in the environment in which the other products are installed. Each question contains the
+grant. The product evaluates the same rule as Lockbox: this engineer, this resource, before the window's
+end, a sufficient level. The output is JSON: {"version", "seconds", "wall"}.
 """
 
 from __future__ import annotations

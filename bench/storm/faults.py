@@ -66,7 +66,10 @@ _SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill 
 
 @dataclass
 class Fault:
-    """One fault. `over` is the time from which nothing prevents acts any more. Recovery is measured from it."""
+    """One fault. `over` is the time at which its cause has gone, so that acts can succeed again.
+
+    Recovery is measured from `over`.
+    """
 
     at: float
     kind: str

@@ -25,7 +25,10 @@ def acknowledged(acts: Iterable[IntendedAct]) -> list[IntendedAct]:
 
 
 def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
-    """Return how many seconds after the fault's end an act first succeeded, of those that began after the end."""
+    """Return how many seconds after the fault's end an act that changes something first succeeded.
+
+    Only calls that began after the fault's end count.
+    """
     ended = [
         call.ended
         for act in acts

@@ -172,7 +172,7 @@ class Storm:
         ]
 
     def _add_webhooks(self) -> None:
-        """As each tenant's administrator, confirm and add webhooks."""
+        """Confirm the administrators' identities, then add webhooks for their tenants."""
         here = self.installation
         line = Client(
             99, self.seed, StormTarget(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
@@ -240,7 +240,7 @@ class Storm:
         self.calm_took = time.monotonic() - began
 
     def _overdue(self) -> bool:
-        """Return whether something is overdue that the sweep has not ended yet."""
+        """Return whether the sweep has still not ended an access request or a window that is overdue."""
         past = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
         text = "SELECT 1 FROM requests_app_accessrequest WHERE state LIKE 'PENDING%' AND decide_by < '{}'"
         window = "SELECT 1 FROM requests_app_grant WHERE closed_at IS NULL AND closes_at < '{}'"
@@ -292,7 +292,7 @@ class Storm:
         ).read(lines)  # fmt: skip
 
     def _heads(self, reader: Reader, logs: dict[str, list[dict[str, Any]]]) -> list[Violation]:
-        """Check that the heads outside the database agree with the logs from the API."""
+        """Check that the signed heads, which are stored outside the database, agree with the logs from the API."""
         found = []
         by_id = {self.cast.tenants[slug]["id"]: slug for slug in logs}
         for note in reader.heads():

@@ -109,9 +109,9 @@ def _content(root: Path, world: dict[str, Any]) -> None:
 
 
 def _callers(world: dict[str, Any]) -> dict[str, Any]:
-    """Make a personal token for everybody.
+    """Make a personal token for everybody, and a client of the provider.
 
-    For each tenant, also make a client that decides and a client for a directory.
+    For each tenant, also make a client that decides on access requests, and a client that manages its people.
     """
     from requests_app import operations
     from requests_app.domain import clock

@@ -125,10 +125,10 @@ class Bridge:
         return partial(self._unless_crowded, call.answer) if is_sign_in else call.answer
 
     def _unless_crowded(self, answer: Callable[[], Any]) -> Any:
-        """Raise Full for a sign-in that no password check has room for, if other requests wait for its thread.
+        """Return the answer. Raise Full if no more passwords can be checked now and other requests wait for a thread.
 
-        Such a sign-in would be refused anyway, but later. Many of them would block the pages of people who are signed
-        in.
+        Such a sign-in would be refused anyway, but later. Many of them would block the pages of people who are
+        signed in.
         """
         if self._pool.is_waited_for and hashing.is_full():
             raise Full
@@ -211,7 +211,8 @@ class Bridge:
 class Client:
     """Knows whether a client has disconnected.
 
-    The web server is asked only when somebody needs to know. The open question is cancelled at the end.
+    The web server is asked only when somebody needs to know. If it has not answered when the block ends, the
+    call is cancelled.
     """
 
     def __init__(self, proto: Any) -> None:
@@ -367,7 +368,10 @@ class Poll:
         return self._call.caller
 
     def look(self) -> Stream | Poll | None:
-        """If the answer is ready, send it. Otherwise return this poll, so that the caller looks again later."""
+        """If the answer is ready, send it, or return it if it is a stream.
+
+        Otherwise return this poll, so that the caller looks again later.
+        """
         return self._call.run(self._look)
 
     def _look(self) -> Stream | Poll | None:
@@ -386,7 +390,7 @@ class Poll:
             return views.server_error(self._response.request)
 
     def refused(self, status: int) -> None:
-        """Record that the web server has sent an answer with this status instead."""
+        """Record that the web server refuses the request with this status, and does not wait for the answer."""
         self._response.ended(status)
 
     def close(self) -> None:

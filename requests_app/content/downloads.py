@@ -33,12 +33,12 @@ def disposition(filename: str, *, as_attachment: bool) -> str:
 def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iterator[bytes]:
     """Yield the chunks of a download. Stop within a second if the reader may no longer read this tenant's log.
 
-    Each chunk is made in UTC and in the language of the HTTP request, which Django resets when the view returns. The
-    database connection is limited to this tenant only while a chunk is made, because other users of the thread come in
-    between.
+    Each chunk is made in UTC and in the language of the HTTP request, because Django resets the language when
+    the view returns. Between two chunks, the thread can work for other requests. So the database connection is
+    limited to this tenant only while a chunk is made.
 
-    A client of an answer without a length can't distinguish a cut answer from a complete one. So a stopped download
-    ends in the middle of a line, which no format accepts as its end.
+    If the answer has no length, a client can't distinguish a cut answer from a complete one. So a stopped
+    download ends in the middle of a line, which no format accepts as its end.
     """
     language, checked, has_begun = translation.get_language(), clock.monotonic(), False
     try:

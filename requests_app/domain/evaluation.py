@@ -72,9 +72,9 @@ def _is_storable(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A grant that is not closed, of the human who is the subject of the question, in the resource's tenant.
+    """A grant that is not closed, in the resource's tenant.
 
-    `is_in_scope` says whether the grant names the resource.
+    It is for the human whom the question is about. `is_in_scope` says whether the grant names the resource.
     """
 
     grant_id: UUID
@@ -91,11 +91,12 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the database contains at one instant. A resource that the asker may not know of counts as not found.
+    """What the database contains at one instant.
 
-    The facts about the asker are read again here, because they may have changed since the asker was authenticated.
-    These are: whether the account and the token still work, whether the token and its client still have the scope, and
-    the asker's roles in the resource's tenant.
+    A resource that the asker is not allowed to see counts as not found. The facts about the asker are read
+    again here, because they may have changed since the asker was authenticated. These are: whether the account
+    and the token still work, whether the token and its client still have the scope, and the asker's roles in
+    the resource's tenant.
     """
 
     at: datetime

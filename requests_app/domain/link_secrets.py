@@ -1,8 +1,8 @@
-"""Computes the secret in the link of a mail from the row that the link opens. Pure.
+"""Computes the secret in a mail's link. It is computed from the row that the link opens. Pure.
 
-The secret is never stored and never shown in the outbox. Staff can read a mail that waits there, and with the link of
-an invitation anybody can become one of a customer's people. So a stored mail contains a mark in place of the secret.
-When the mail is sent, the secret replaces the mark.
+The secret is never stored and never shown in the outbox. Staff can read a mail that waits in the outbox,
+and with the link of an invitation anybody can become one of a customer's people. So a stored mail contains
+a mark in place of the secret. When the mail is sent, the secret replaces the mark.
 """
 
 from __future__ import annotations

@@ -90,10 +90,10 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The facts about the row of an act that the declaration's rules need.
+    """The row that an act is about: the facts that the declaration's rules need.
 
-    `log_id` is the tenant's id, or PROVIDER_LOG for a row without a tenant. `holder` is the person to whom the row
-    belongs. `parties` are the humans who have a part in the row.
+    `log_id` is the tenant's id, or PROVIDER_LOG for a row without a tenant. `holder` is the person to whom the
+    row belongs. `parties` has the humans for each relation to the row, for example those who decided on it.
     """
 
     log_id: UUID
@@ -148,7 +148,7 @@ class Raised(Protocol):
 def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
     """Return the actor's roles on this access request.
 
-    They include REQUESTER if the actor is the human who raised it, with any of this human's accounts.
+    An engineer is also REQUESTER if the same human raised the access request, with any account.
     """
     return _roles_on(actor, _subject(row))
 
@@ -246,8 +246,8 @@ def require_scope(actor: Actor, scope: Scope) -> None:
 def require_step_up(actor: Actor, at: datetime) -> None:
     """Raise StepUpRequired unless this person confirmed their identity within the last five minutes.
 
-    A client needs no step-up, because it has no password: a person who did confirm their identity allowed it to decide.
-    The system needs no step-up either.
+    A client needs no step-up, because it has no password. A person allowed the client to decide, and confirmed
+    their identity for that. The system needs no step-up either.
     """
     if actor.machine is not None or actor.is_system:
         return

@@ -1,8 +1,9 @@
-"""Challenges that passkeys sign, except those of signed decisions. A challenge expires, and is valid for one purpose.
+"""Challenges that passkeys sign, except those of signed decisions.
 
-A challenge has random bytes, its end, and a MAC over both, the purpose and the person. Because the MAC proves that the
-challenge is genuine, nothing is stored when it is issued. So a page can be open in two windows, and a visitor who is
-not signed in needs no session.
+A challenge expires, and is valid for one purpose. It has random bytes, the time at which it expires, and a
+MAC. The MAC covers the bytes, the time, the purpose and the person. Because the MAC proves that the
+challenge is genuine, nothing is stored when it is issued. So a page can be open in two windows, and a
+visitor who is not signed in needs no session.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def issue(purpose: Purpose, *about: UUID, at: datetime) -> bytes:
 
 
 def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> bytes:
-    """Return the challenge in a passkey's answer, if it was issued for this purpose and these ids and has not expired.
+    """Return the challenge in a passkey's answer. Raise PasskeyUnreadable for a malformed answer.
 
-    Raise PasskeyUnreadable for a malformed answer. Otherwise raise PasskeyTooLate.
+    Raise PasskeyTooLate if the challenge has expired, or was not issued for this purpose and these ids.
     """
     try:
         client = json.loads(base64url.from_text(response["response"]["clientDataJSON"]))  # type: ignore[index]  # what is no mapping raises below
@@ -63,8 +64,8 @@ def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> byte
 def spend(challenge: bytes, *, at: datetime) -> None:
     """Mark a challenge as used. Raise PasskeyTooLate if it was used before.
 
-    If two answers arrive at the same time, only one of them is accepted. The mark is deleted long after the challenge
-    has expired, together with old guesses.
+    If two answers arrive at the same time, only one of them is accepted. The mark is a row of Tries. It is
+    deleted long after the challenge has expired, as all old rows of this table are.
     """
     subject = f"challenge:{hashlib.sha256(challenge).hexdigest()[:48]}"
     _row, is_first = Tries.objects.get_or_create(subject=subject, defaults={"since": at, "count": 1})

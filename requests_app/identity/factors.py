@@ -1,8 +1,8 @@
 """Reads and writes second factors in the tables of the sign-in library.
 
-The domain does not know the library. Its operations decide who must have a second factor, write the entry and send the
-mail. An interface passes a function from this module (`keep`) to the operation. The operation calls it, and so it
-writes the library's row in the transaction of the act.
+The domain does not know the library. Its operations decide who must have a second factor, write the entry
+and send the mail. An interface passes a function from this module to the operation, as `keep`. The
+operation calls `keep`, so the library's row is written in the transaction of the act.
 """
 
 from __future__ import annotations
@@ -155,9 +155,9 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
 
 
 def seal_anew(is_over: Callable[[], bool]) -> int:
-    """Encrypt with the present key all secrets that a former key encrypted. Return the number of rows.
+    """Encrypt again, with the present key, all secrets that a former key encrypted. Return the number of rows.
 
-    A row that no key decrypts is left as it is.
+    Stop when `is_over` returns True. A row that no key decrypts is left as it is.
     """
     done = 0
     for pk, kind, data in (

@@ -258,7 +258,8 @@ class Decision(models.Model):
     def key_name(self) -> str:
         """The name of the passkey that signed the decision.
 
-        It is empty for the provider's people, because customers do not see the names of their passkeys.
+        It is empty if one of the provider's people decided, because customers do not see the names of those
+        passkeys.
         """
         return str((self.signed_with or {}).get("name", ""))
 

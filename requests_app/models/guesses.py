@@ -1,4 +1,4 @@
-"""Stores in the database how often somebody has guessed, so that all processes use the same count."""
+"""Counts in the database how often somebody has guessed a secret, so that all processes use the same count."""
 
 from __future__ import annotations
 

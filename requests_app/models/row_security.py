@@ -1,8 +1,8 @@
-"""Limits in PostgreSQL which tenants' rows a connection can see, as a second check if code forgets `visible_to`.
+"""Makes PostgreSQL hide other tenants' rows from a connection, as a second check if code forgets `visible_to`.
 
-If no tenants are set, the policies (migration 0003) hide nothing. This is the case for workers, for staff and for the
-provider's people: only the querysets limit what they see. The policies do not apply to a superuser of the database, so
-production uses another role.
+If no tenants are set, the policies (migration 0003) hide nothing. This is the case for workers, for staff
+and for the provider's people: only the querysets limit what they see. The policies do not apply to a
+superuser of the database, so production uses another role.
 """
 
 from __future__ import annotations

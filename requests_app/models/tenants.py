@@ -40,7 +40,7 @@ class TenantQuerySet(ScopedQuerySet):
     def ever_on(self) -> Self:
         """Return the tenants that have Lockbox on, or had it on before.
 
-        Changes that weaken them are announced first.
+        If staff want to reduce the protection of such a tenant, the change is announced first.
         """
         return self.filter(models.Q(lockbox_on=True) | models.Q(lockbox_first_on_at__isnull=False))
 

@@ -17,9 +17,13 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 class Heartbeat(models.Model):
     """The time at which a background process, a task or a host last reported.
 
-    `name` says who reported, and what: `worker:<cluster>`: the cluster completed a task; `<task>`: the task succeeded;
-    `beat`: the beat runs; `pulse:<task>`: the beat queued the task before its schedule; `host:<name>`: the health check
-    of a web server wrote this row, to test that the server can write.
+    `name` says who reported, and what:
+
+    - `worker:<cluster>`: The cluster completed a task.
+    - `<task>`: The task succeeded.
+    - `beat`: The beat runs.
+    - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.
+    - `host:<name>`: The health check of a web server wrote this row, to test that the server can write.
     """
 
     WORKER = "worker:"

@@ -65,9 +65,10 @@ def announced(
 
 
 def announce(current: Step, change: Change, terms: Terms) -> None:
-    """End the act as a proposal if the change reduces the protection of a tenant that has ever had Lockbox on.
+    """End the act and write a proposal instead, if the change must be announced.
 
-    `terms` is stored unchanged and shown to people. It contains ids as text, and the names that people read.
+    It must be if it reduces the protection of a tenant that has ever had Lockbox on. `terms` is stored
+    unchanged and shown to people. It contains ids as text, and the names that people read.
     """
     if is_announced(change, terms):
         current.require_proof()

@@ -18,8 +18,8 @@ def decide(
 ) -> None:
     """Write the decision, inside the transition that is being made. Verify the signature, if there is one.
 
-    If a customer approves, the approval must meet the tenant's `rules`. The caller must have read the rules after the
-    act took its turn at the log.
+    If a customer approves, the approval must meet the tenant's `rules`. The caller must have read the rules
+    after the act locked the log.
     """
     row, actor = step.row, step.actor
     assert actor.deciding_human is not None  # the policy has checked this

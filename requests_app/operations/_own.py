@@ -31,7 +31,10 @@ class OwnAct:
     tenants: tuple[UUID, ...]
 
     def witness(self, event: str, *, detail: dict[str, str], text: str = "") -> None:
-        """Write one entry in the log of each of the person's tenants. The turns at the further logs are taken here."""
+        """Write one entry in the log of each of the person's tenants.
+
+        The act has locked only the first log. The other logs are locked here.
+        """
         entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)
         with self.act.reaching(logs[0]):

@@ -82,18 +82,18 @@ def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, 
 def require_two(current: Step, tenant: Tenant) -> None:
     """Raise NotAllowed if the tenant is under two-person control and no second person has confirmed this change.
 
-    If a person of the tenant does the act, it has become a proposal before this is called (`_second.hold`). So this
-    refuses only the acts of a directory or of the provider.
+    A change by a person of the tenant becomes a proposal earlier (`_second.hold`). So only changes by a
+    directory or by the provider are refused here.
     """
     if tenant.needs_two and current.confirmed is None:
         raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
 
 
 def require_first(tenant: Tenant, role: str) -> None:
-    """Raise NotAllowed if the customer's own people can give this role. Call this when staff want to give the role.
+    """Raise NotAllowed if the customer's own people can give this role. Call this when staff want to give it.
 
-    Approvers and administrators whose accounts are switched off count as well: such a customer must use its recovery
-    key.
+    For a role that decides or administers, people whose accounts are switched off count too. If all approvers
+    and administrators are switched off, the customer must use its recovery key.
     """
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in DECIDING:
@@ -111,7 +111,8 @@ def require_first(tenant: Tenant, role: str) -> None:
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
     """Raise WrongState if the tenant would have no approver, or no administrator, without this role.
 
-    Also raise it for the administrator who can sign in without single sign-on, if everybody else must use it.
+    If the tenant's people must use single sign-on, one administrator can sign in without it. Also raise
+    WrongState for this administrator's role.
     """
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
@@ -201,9 +202,10 @@ def new_person(
     near: str = "",
     row: Person | None = None,
 ) -> Person:
-    """Return an account that is not saved yet. Without a password, nobody can sign in until the holder has set one.
+    """Return an account that is not saved yet. Without `row`, a new row is made.
 
-    The password may not contain `near`, a name of the person that is not in the row. Without `row`, a new row is made.
+    Without a password, nobody can sign in until the holder has set one. The password may not contain `near`,
+    for example the tenant's name, which is not in the row.
     """
     name = name_of(name)
     if time_zone not in time_zones.names():
@@ -223,9 +225,10 @@ def new_person(
 
 
 def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
-    """Set up an account that has no role yet for the reader of its mail. Raise Unacceptable for any other account.
+    """Set up an existing account again, when an invitation to its address is accepted.
 
-    Only the reader of the mail sees this answer, so nobody else learns that the account exists.
+    Raise Unacceptable unless it is an active account of a customer's human without a role. Only the reader of
+    the mail sees this refusal, so nobody else learns that the account exists.
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():

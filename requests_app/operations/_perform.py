@@ -99,7 +99,7 @@ def _read(each: Field, value: object, current: Step) -> Any:
 
 
 def _wait_for_second(current: Step, holds: Held | None, announces: Announced | None) -> None:
-    """If a second person must agree first, end the act here as a proposal."""
+    """If a second person must agree first, end the act here and write a proposal instead."""
     if announces is not None and (change := announces(current)) is not None:
         announce(current, *change)
     if holds is None or (terms := holds(current)) is None:

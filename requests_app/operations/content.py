@@ -117,9 +117,10 @@ def open_item(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item, Stream]:
-    """Open one item, or one part of a mail. Read the stream through `guarded`, which ends it when the window ends.
+    """Open one item, or one part of a mail.
 
-    `kind` is OPENED for content that a page shows, and DOWNLOADED for a file.
+    The caller must read the stream through `guarded`, which ends it when the window ends. `kind` is OPENED for
+    content that a page shows, and DOWNLOADED for a file.
     """
     access, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place, kind=kind)
     with _failures(access, actor, item_id=item_id):
@@ -137,9 +138,10 @@ def download(
     part: str | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
 ) -> tuple[Stream, Iterator[bytes]]:
-    """Open one item for a reader of any speed. Raise TooMany if too many downloads are running already.
+    """Open one item. Return its stream, and the chunks to send, which stop when the window ends.
 
-    `kind` is OPENED for a picture inside a page.
+    The reader can be slow. Raise TooMany if too many downloads are running already. `kind` is OPENED for a
+    picture inside a page.
     """
     place = DownloadSlot()
     try:
@@ -191,7 +193,8 @@ def _open(
 ) -> tuple[RecordedAccess, Item]:
     """Authorise the access, read the item's name, and record with this name that the item is opened.
 
-    The name is read between two checks. It is returned only after the second check is committed.
+    The access is authorised before the name is read, and again when it is recorded. The name is returned only
+    after the record is committed.
     """
     with act(OPEN_ITEM, actor=actor) as current:
         access = _authorised(current, grant_id, resource_id, level=Level.READ)

@@ -173,7 +173,7 @@ def provision_role(
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
     """Remove a person whom the directory deleted.
 
-    The account is switched off, with everything that this ends, and is hidden from the directory.
+    Switch off the account, which also ends its tokens, access requests and windows. Hide it from the directory.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 

@@ -80,9 +80,9 @@ def create_client(
 ) -> Made:
     """Add a client to a tenant, for its administrator. Without `tenant_id`, add it to the provider, for staff.
 
-    Under two-person control, the client is made without a decider, because only one person sees its secret. Two scopes
-    of a client of the provider are announced to customers first, so the new client does not have them yet: to ask about
-    every tenant, and to ask for access.
+    Under two-person control, `decides_for_id` is refused, because only one person sees the secret. A client of
+    the provider does not get two scopes yet: to ask about every tenant, and to ask for access. They are
+    announced to customers first.
     """
 
     def check(current: Step) -> None:
@@ -142,7 +142,10 @@ _UNCHANGED = object()
 def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
-    """Set the scopes of a client, and the approver in whose name it decides. None means that it decides for nobody."""
+    """Set the scopes of a client, and the approver in whose name it decides.
+
+    Without `scopes`, they stay. With `decides_for_id=None`, it decides for nobody.
+    """
     before: dict[str, Any] = {}
 
     def check(current: Step) -> None:
@@ -400,7 +403,7 @@ def _require_token_room(current: Step) -> None:
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token. Its owner can do this, an administrator of the owner's tenant, or staff."""
+    """End a token. The owner, an administrator of the owner's tenant, or staff can do this."""
     with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
         token: Token = current.row
         person = token.account
@@ -472,7 +475,10 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Delete an idempotency key whose act is not committed. Keep any other key, but make no call wait for it."""
+    """Delete the claim's idempotency key, unless its act is committed.
+
+    If only the answer is missing, keep the key, but make no call wait for it.
+    """
     mine = IdempotencyKey.objects.filter(claim=claim)
     mine.filter(done_at=None).delete()
     mine.filter(status=None).update(claimed_until=clock.now())
@@ -521,7 +527,7 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 
 def _needs_two(client: Client) -> bool:
-    """Return whether the client's tenant is under two-person control. Call this under the turn at the log."""
+    """Return whether the client's tenant is under two-person control. Call this after the log is locked."""
     return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 

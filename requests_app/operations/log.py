@@ -61,9 +61,10 @@ def take_evidence(
 ) -> Tenant:
     """Record that evidence is downloaded: about one access request, about a period, or about the whole log.
 
-    The day `until` is not part of the period. The caller streams the evidence after this has returned. `is_ready` is
-    False if the caller prepared nothing, because the person was not allowed to have evidence. If the person has got the
-    role meanwhile, this raises WrongState, because no entry may claim that evidence was downloaded.
+    The day `until` is not part of the period. The caller streams the evidence after this has returned.
+    `is_ready` is False if the caller prepared no evidence, because the person was not allowed to have it. If
+    the person has got the role since then, raise WrongState. Otherwise an entry would record a download that
+    did not happen.
     """
     row: AccessRequest | None = None
 
@@ -94,8 +95,8 @@ def take_evidence(
 def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
     """Send a mail again. It has the same Message-ID, so a mailbox that already has the mail shows it only once.
 
-    A mail about several access requests names all of them again. Until it is sent, none of them can be sent in a mail
-    of its own.
+    A mail about several access requests names all of them again. Until this mail is sent, staff can't send a
+    separate mail about one of these access requests.
     """
 
     def state(current: Step) -> None:

@@ -56,10 +56,10 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
 
 def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
-    """Store the database's newest checkpoint outside the database again, after the file with it was lost.
+    """Store the database's newest checkpoint outside the database again, after the file of heads was lost.
 
-    The log's entry names the person who guarantees that the checkpoint is right. Only the operator of the machine that
-    signs can do this, because no other machine has that file.
+    The log's entry names the person who guarantees that the checkpoint is right. Only the operator of the
+    machine that signs can do this, because only that machine has such a file.
     """
 
     def state(current: Step) -> None:

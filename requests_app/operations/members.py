@@ -109,7 +109,10 @@ def add_person(
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
-    """Make one of the provider's people staff. If a customer has ever had Lockbox on, this is announced first."""
+    """Make one of the provider's people staff.
+
+    If any customer has Lockbox on, or had it on before, this is an announced change (`_announced`).
+    """
 
     def announces(current: Step) -> tuple[Change, Terms]:
         return MAKE_STAFF_ANNOUNCED, _named(current.row)
@@ -248,7 +251,7 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
     """Put one of the provider's people into the queue of a service.
 
-    If a customer has ever had Lockbox on, this is announced first.
+    If any customer has Lockbox on, or had it on before, this is an announced change (`_announced`).
     """
     service = Service()
 
@@ -354,7 +357,10 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
 
 def _lock_account(terms: dict[str, Any]) -> None:
-    """Lock the person and what the act might end, as `_managed` does. This comes before the lock on the tenant."""
+    """Lock the person, and the access requests and grants that the act might end, as `_managed` does.
+
+    Call this before the tenants are locked.
+    """
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
     lock_access(AccessRequest.objects.filter(requested_by=key(terms["person"])))
 
@@ -472,7 +478,10 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
 
 
 def _newly_known(actor: Actor) -> list[UUID]:
-    """Return the other humans of the same mailbox, if a link proves the person's address for the first time now."""
+    """Return the human ids of the other people who have the actor's mailbox.
+
+    The list is empty if the actor's address was verified before.
+    """
     person = Person.objects.get_queryset().filter(pk=actor.person, email_verified_at=None).first()
     return others_of_mailbox(person.email, but=person.pk) if person else []
 
@@ -493,7 +502,10 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
 
 
 def _managed(current: Step, person_id: object) -> Person:
-    """Lock the person and return them, if the actor is staff or belongs to one of the person's tenants."""
+    """Lock the person and return them.
+
+    Raise NotFound unless the actor is staff or belongs to one of the person's tenants.
+    """
     actor = current.actor
     # The account of a client is not a person. It ends with its client, and can't be switched on again.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)

@@ -188,8 +188,9 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 class Lines:
     """Limits the outgoing calls of a web process: at most `most` calls run or wait at the same time.
 
-    At most half of them run to one peer, and one peer can't take all places. So if an identity provider hangs, threads
-    are left for pages and for other identity providers. A peer with several host names still has only one limit.
+    At most half of this number can run to one peer at the same time. With the calls that wait, one peer can
+    have all places except one. So if an identity provider hangs, threads are left for pages and for other
+    identity providers. A peer with several host names still has only one limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -201,7 +202,8 @@ class Lines:
     def to(self, peer: str) -> Iterator[None]:
         """Hold a place for one call to this peer until the block ends.
 
-        Raise Busy immediately if no place is free. Raise Busy after a wait if too many calls to this peer are running.
+        Raise Busy immediately if no place is free, or only the one that this peer can't have. Raise Busy after a
+        wait if too many calls to this peer are running.
         """
         with self._changed:
             if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
@@ -366,8 +368,8 @@ class _Connection(http.client.HTTPConnection):
     def end(self) -> None:
         """Close the connection and its socket.
 
-        http.client releases its socket after it has read the headers, so its own close() would leave the socket open.
-        Here the body is read after that.
+        After http.client has read the headers, it no longer has the socket, so its own close() would leave the
+        socket open. The socket is still needed then, to read the body.
         """
         self.close()
         if self._plain is not None:

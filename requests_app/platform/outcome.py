@@ -68,7 +68,10 @@ def current() -> Outcome:
 
 
 def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
-    """Record that an act is committed. Without a claim, record that an act is committed or may be."""
+    """Record that an act on this row was committed, or may have been.
+
+    Pass the act's `claim` only if it was committed.
+    """
     found = current()
     found.may_have_changed = True
     found.subject_type, found.subject_id = subject_type, subject_id

@@ -140,7 +140,8 @@ def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
 def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
     """Return one page of entries, newest first.
 
-    `size` is the number of entries in the log. A search that no index helps counts back from this number.
+    `size` is the number of entries in the log. A search without an index reads only SPAN entries, so the page
+    can be incomplete.
     """
     before = place.before
     if place.after is not None:

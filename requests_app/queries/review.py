@@ -137,7 +137,8 @@ def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:
 def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
     """Return the newest content accesses under a grant.
 
-    For a list, return only its result and not the request for it.
+    A listing of names is recorded when it is requested and when it is returned. Only the second record is
+    included.
     """
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")

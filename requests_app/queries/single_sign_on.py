@@ -1,4 +1,4 @@
-"""Reads for single sign-on: which connection an address uses, and a tenant's settings."""
+"""Reads what single sign-on needs: the connection for a mail address, and a tenant's settings."""
 
 from __future__ import annotations
 

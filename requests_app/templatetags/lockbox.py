@@ -134,8 +134,8 @@ def _icon(name: str, label: str, css: str) -> SafeString:
 def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
     """`{% badge access_request.state %}` or `{% badge ticket.state subject="ticket" %}`: a state with its icon.
 
-    `subject` says what has the state: "access_request", "ticket" or "message". With "kind", the first argument is the
-    kind of the badge itself, and `word` is the badge's text.
+    `subject` says what has the state: "access_request", "ticket" or "message". With `subject="kind"`, the first
+    argument is not a state but the kind of badge, and `word` is the badge's text.
     """
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))

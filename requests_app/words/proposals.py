@@ -75,7 +75,7 @@ def words(act: str, values: Mapping[str, Any]) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values that need their own words, such as lists."""
+    """Return, as text, the values that can't be shown as they are, such as lists."""
     events, role_map = values.get("events") or [], values.get("role_map") or {}
     groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
     sign_on = gettext("on") if values.get("is_on") else gettext("off")

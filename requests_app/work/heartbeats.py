@@ -1,4 +1,7 @@
-"""Writes the heartbeats, and gives each turn to one process. The watchdog, `/readyz` and the admin read heartbeats."""
+"""Writes the heartbeats, and gives each turn of periodic work to only one process.
+
+The watchdog, `/readyz` and the admin read heartbeats.
+"""
 
 import datetime as dt
 import os

@@ -207,7 +207,7 @@ def add_witness(cast: Cast, number: int) -> None:
 def add_webhook(cast: Cast, number: int) -> None:
     """Add a webhook of the provider or of a tenant, with a message that has failed once.
 
-    Each call uses the next of three tenants and the provider, because each of them can have only ten webhooks.
+    The calls use the provider and three tenants in turn, because each of these can have only ten webhooks.
     """
     by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
     pk = cast.tenants[tenant].pk if tenant else None
@@ -229,7 +229,7 @@ def add_caller(cast: Cast, number: int) -> None:
 
 
 def populate(cast: Cast, rounds: int) -> None:
-    """Add this number of rows to every table whose rows increase in use."""
+    """Add at least `rounds` rows to every table that grows while the product is used."""
     for number in range(rounds):
         base = Task.objects.count()
         ticket = cast.ticket(title=f"Ticket {base}")

@@ -40,9 +40,10 @@ def _quotas_are_full() -> None:
 
 @contextmanager
 def connections_stay_open() -> Iterator[None]:
-    """Keep database connections open in the block. A WSGI call would close them, and with them the test's transaction.
+    """Keep database connections open in the block.
 
-    A call of Django's test client inside the block ends this.
+    A WSGI call would close them, and with them the test's transaction. Don't use Django's test client inside
+    the block: after its call, WSGI calls close the connections again.
     """
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)

@@ -141,9 +141,9 @@ def _reader_of(route: Route) -> str:
 
 
 def _sides_of(route: Route) -> dict[str, tuple[int, ...]]:
-    """Return callers of all sides that can reach this route, each with the expected statuses.
+    """Return callers who can reach this route, each with the expected statuses.
 
-    Some filters find other rows for the provider's people.
+    The provider's people are included where they can, because some filters find other rows for them.
     """
     sides: dict[str, tuple[int, ...]] = {_reader_of(route): (200, 400, 422)}
     if not route.path.startswith("/api/v1/tenants/"):
@@ -182,7 +182,7 @@ HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, settings: Any) -> None:
     """Send all filters of a route in one call, because a refusal with 422 names every wrong filter.
 
-    Then send each filter that the refusal did not name alone.
+    Then send each of the other filters in a separate call.
     """
     world, callers = World(cast), _callers(cast)
     settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.

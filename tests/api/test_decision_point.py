@@ -523,7 +523,10 @@ def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) 
 
 
 def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any]:
-    """Decide by the certification scenario's own people, records and eight rules, in place of the product's rule."""
+    """Decide as AuthZEN's certification scenario prescribes, with its people and records.
+
+    This replaces the product's rule.
+    """
     is_admin = asked.subject.get("role") == "admin"
     known = (asked.subject_id, asked.action, asked.resource_id)
     if asked.action == "write" and asked.resource.get("status") == "archived":

@@ -32,7 +32,8 @@ BOTH: list[Any] = [{}, STREAM]
 def pauses() -> Iterator[list[Callable[[], Any]]]:
     """Replace each pause by a call of the next function in a list, and yield the list. No test sleeps.
 
-    Only streams pause, so this patch changes no remembered world. Each test can still restore them.
+    Only streams pause, so the patch does not change which rows the cast makes. Each test can still restore
+    stored worlds (`tests.remembered`).
     """
     to_do: list[Callable[[], Any]] = []
     with pytest.MonkeyPatch.context() as patch:

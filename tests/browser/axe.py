@@ -162,7 +162,10 @@ def _shape_of(html: str) -> _Shape:
 
 
 class Shapes:
-    """Remembers which elements each kind of page had so far. With `nested`, the elements around them count too."""
+    """Remembers which elements each kind of page had so far.
+
+    With `nested`, the same element inside other elements counts as a different element.
+    """
 
     def __init__(self, *, nested: bool = False) -> None:
         self._seen: dict[object, set[int]] = defaultdict(set)

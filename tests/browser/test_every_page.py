@@ -93,10 +93,11 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
     """Check each page at both widths. Check it with axe-core in both themes, at the width of its route.
 
-    All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show shorter
-    texts. axe-core takes most of the time, so it checks only the first page of each kind, and pages with a new element.
-    Colours take most of axe-core's time, so they are checked only for elements that are inside other elements than
-    before. One test walks for all people, because most of their pages are the same.
+    All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show
+    shorter texts. axe-core takes most of the time, so it checks only the first page of each kind, and pages
+    with a new element. Colours take most of axe-core's time. So they are checked only if an element of the page
+    is nested in a way that no earlier page had. One test visits the pages of all people, because most of their
+    pages are the same.
     """
     lengthen()
     there = list(pages(PEOPLE))

@@ -1,4 +1,4 @@
-"""A link in a text leads where a browser would lead somebody who enters the text's address."""
+"""A link in a text leads to the same host as the address in the text, when a browser opens the address."""
 
 from __future__ import annotations
 

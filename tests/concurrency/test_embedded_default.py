@@ -156,7 +156,7 @@ def errors_in(log: str) -> tuple[list[str], list[str]]:
 
 
 def few(acts: list[dict[str, Any]]) -> int:
-    """Return the allowed number of acts, and of log lines, that report a busy database."""
+    """Return how many acts may end with an unknown outcome, and how many log lines may report a busy database."""
     return 5 + len(acts) // 100
 
 

@@ -89,7 +89,10 @@ def sent(pool: ThreadPoolExecutor, call: Callable[[], Any]) -> tuple[float, Futu
 
 
 def _all_done(calls: list[tuple[float, Future[tuple[str, float]]]]) -> None:
-    """Assert that no call was refused. On failure raise WrongTime, because a slow machine can cause a refusal."""
+    """Assert that every call was done.
+
+    On a slow machine, calls can be refused. So a refusal raises WrongTime, after which the test is repeated.
+    """
     outcomes = Counter(done.result(timeout=120)[0] for _, done in calls)
     assert outcomes.keys() <= {"done", "TurnRefused"}
     in_time(outcomes["TurnRefused"] == 0, outcomes)
@@ -168,7 +171,10 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
 def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     cast: Cast, pool: ThreadPoolExecutor, first: str
 ) -> None:
-    """This also holds for acts that already have one log. All acts lock logs in the order of their keys."""
+    """Acts lock logs in the order of their keys.
+
+    So if the second log is stuck, they already hold the first while they wait.
+    """
     stuck_log, other_log = sorted([cast.contoso.pk, cast.fabrikam.pk], reverse=first == "contoso")
     take_turn(stuck_log)
     take_turn(other_log)

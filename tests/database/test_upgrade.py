@@ -55,7 +55,7 @@ def _differences(before: Shape, after: Shape) -> list[str]:
 
 @contextlib.contextmanager
 def _upgraded(place: Path) -> Iterator[Shape]:
-    """Connect to a copy of the old database, yield its rows, and then migrate it."""
+    """Connect to a copy of the old database, and migrate it. Yield the rows from before the migration."""
     here = connection.settings_dict["NAME"]
     with _LOADED[connection.vendor](place) as name:
         connection.close()

@@ -182,7 +182,7 @@ class Clone:
         return log.read_text().splitlines() if log.exists() else []
 
     def here(self, command: str) -> str:
-        """Return the command with paths that are inside the copy, and with a free port."""
+        """Return the command with its paths changed to paths inside the copy, and its port to a free one."""
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
         command = command.replace("=/etc/", f"={self.path}/etc/")
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)

@@ -1,4 +1,4 @@
-"""The golden data: files of lines with which the tests compare. Write them again only on purpose:
+"""The golden data: files with the lines that the tests expect. Write them again only on purpose:
 
 GOLDEN=remake python -m pytest tests/golden tests/parity/test_doors.py
 """
@@ -36,7 +36,7 @@ def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _changes(name: str, before: list[str], now: list[str]) -> Iterator[str]:
-    """Yield two lines for each difference, each beginning shortly before the difference."""
+    """Yield, for each line that differs, its old and new text from shortly before the difference."""
     for kind, start, end, first, last in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if kind == "equal":
             continue

@@ -156,7 +156,7 @@ SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
 class Route:
     """One route. `path` is the whole pattern of its URLs.
 
-    A regular expression counts as the route of all other URLs.
+    A pattern that is a regular expression is for the URLs that no other route has.
     """
 
     namespace: str
@@ -170,7 +170,10 @@ class Route:
 
     @property
     def collections(self) -> dict[str, str]:
-        """The collection of each id in the path, which is the path's part before the id."""
+        """The collection of each id in the path, by the id's name.
+
+        The part of the path before an id names its collection.
+        """
         found, before = {}, ""
         for part in self.path.strip("/").split("/"):
             name = part.strip("<>").rpartition(":")[2]
@@ -193,7 +196,8 @@ class Route:
     def ids(self, world: World) -> Iterator[Ids]:
         """Yield values for the variable parts of the path, with ids of Contoso's rows.
 
-        Every possible word is used once, and every number at each place.
+        All combinations of words are used. Each test number is used for all numbers of the path together, but `old`
+        is 0.
         """
         collections, converters = self.collections, self.entry.pattern.converters
         numbers = [name for name, converter in converters.items() if isinstance(converter, IntConverter)]

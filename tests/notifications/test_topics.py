@@ -514,7 +514,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
-    """A mail reports each change of the approval page's address, of its passkeys and of the rule.
+    """A mail reports each change of the approval page's address and passkeys, and of the rule for approvals.
 
     A change under two-person control also causes a mail when it is applied.
     """

@@ -218,7 +218,10 @@ ALONE = ("in_queue", "is_active", "ticket", "resource", "own_place", "in_scope")
 
 
 class Stage:
-    """The rows that the conditions are about. A row is written only if its values change."""
+    """The rows that decide about an access, for example the window and the ticket.
+
+    A row is written only if its values change.
+    """
 
     def __init__(self, cast: Cast, grant: Grant, at: dt.datetime) -> None:
         self.cast, self.grant, self.at = cast, grant, at

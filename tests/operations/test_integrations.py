@@ -68,7 +68,10 @@ def refused(run: Callable[[], Any], why: type[DomainError]) -> None:
 
 
 def _on(name: str) -> Callable[[Client, Any], Any]:
-    """Return a function that does this act on a client, taken from the cases. A case of staff needs no cast."""
+    """Return a function that does this act on a client, as the act's case does.
+
+    The case for staff is used if there is one, because it works without a cast.
+    """
     case = CASES.get(f"{name} by staff") or CASES[name]
     return lambda row, actor: case.operation(None, row, actor)  # type: ignore[arg-type]  # they need no cast
 

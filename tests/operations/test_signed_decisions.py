@@ -37,7 +37,10 @@ def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
 
 
 def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
-    """The signature alone proves who acts. No session and no password are checked."""
+    """The entry is enough to verify the approval.
+
+    Ada has not just confirmed who she is: the signature alone proves it.
+    """
     passkey, device = enrolled(cast, "ada")
     row = cast.confirmed()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
@@ -129,7 +132,7 @@ class Attempts:
         assert outbox_topics() == self.messages
 
     def assertion(self, text: str, **wrong: Any) -> operations.Signed:
-        """Return what a faulty device would sign. `wrong` has the fields of the device to change."""
+        """Return the signature of a faulty device. `wrong` has the attributes in which the device differs."""
         stored = {name: getattr(self.device, name) for name in wrong}
         for name, value in wrong.items():
             setattr(self.device, name, value)

@@ -614,7 +614,10 @@ def test_a_change_waits_for_affected_access_requests_under_way(two: Cast, travel
 def test_an_account_is_parted_only_after_what_its_other_account_did(
     two: Cast, travel: Any, other: str, parted: str
 ) -> None:
-    """Otherwise the account could decide on an access request that the other account raised or approved."""
+    """The accounts stay linked until the access request has ended.
+
+    Otherwise the account could decide on what the other account raised or approved.
+    """
     row = two.confirmed() if other == "pat" else two.submitted()
     Person.objects.filter(pk=two.people[parted].pk).update(human_id=two.people[other].human_id)
     change = proposed(lambda: operations.unlink_accounts(two.people[parted].pk, actor=two.as_("stella")))

@@ -33,7 +33,7 @@ def announce(cast: Cast) -> int:
 
 
 def reminders() -> list[str]:
-    """Return the marks of all reminders, in order."""
+    """Return each reminder's mark (when it was due, in seconds), oldest first."""
     messages = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
     return list(messages.values_list("mark", flat=True))
 
@@ -241,7 +241,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
-    """Make the end of these rows fail. Return a list that collects the ids of all rows that are tried."""
+    """Make the sweep fail to end these rows. Return a list that collects the ids of all rows that it tries."""
     broken, plain, tried = {row.pk for row in rows}, _change.begin, []
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:

@@ -450,7 +450,7 @@ def test_a_message_taken_out_of_a_bundle_is_not_parked_with_it(
 
 
 def test_a_bundled_message_can_be_sent_again_alone_and_immediately(world: Cast, travel: Any) -> None:
-    """Other messages can be before it, and others can be waiting."""
+    """It is sent alone even if other messages come before it or wait."""
     waiting = a_mail_of_two(world, travel)
     drain()
     _leader, other = leader_and_other(waiting)
@@ -487,7 +487,7 @@ def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_
 
 
 def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
-    """Either the second drain's lease is over, or the first drain has sent the messages meanwhile."""
+    """The second drain has read the messages before the first drain rendered or sent them."""
     waiting = a_mail_of_two(world, travel)
     stale = [row_of(each) for each in waiting]
     drain()

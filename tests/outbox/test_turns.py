@@ -1,4 +1,7 @@
-"""Only one worker at a time has the turn. A worker that has ended does not keep it."""
+"""Only one worker at a time has the turn for a task, for example to send mails.
+
+A worker that has ended does not keep it.
+"""
 
 from __future__ import annotations
 

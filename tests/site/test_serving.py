@@ -537,9 +537,9 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
 
 
 def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: Settings) -> None:
-    """The web server drops a header line that is not ASCII.
+    """The web server drops a header line that is not ASCII, with the address that the proxy appended to it.
 
-    A proxy appends its own address to the line that the caller sent.
+    Behind a proxy, such a request is refused.
     """
 
     class Unread(Headers):
@@ -567,7 +567,10 @@ def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: 
     ],
 )
 def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
-    """Somebody with one address of the network has all of them. Otherwise they would get one share for each address."""
+    """Somebody with one address of the network has all of them.
+
+    If each address were one client, this person would get one share for each.
+    """
     assert environ.caller_of(scope(client=address)) == caller
 
 
@@ -663,7 +666,7 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
 def test_chunks_before_a_stream_failed_are_sent_and_visibly_cut(failure: Exception, given: bytes) -> None:
-    """If the stream failed because its window closed, no more bytes of it are sent."""
+    """If the window closed, chunks that were made but not sent are discarded. After other failures, they are sent."""
 
     def pieces() -> Iterator[bytes]:
         yield b"made"

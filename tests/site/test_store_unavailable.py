@@ -82,7 +82,7 @@ def test_the_way_to_try_again_leads_to_no_other_site(approver: Person, monkeypat
 
 @pytest.mark.django_db
 def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is busy has not deleted the session, for which the status would be 400."""
+    """The database is busy, but the session still exists. For a deleted session, the status would be 400."""
     client = signed_in(approver)
     client.raise_request_exception = False
 

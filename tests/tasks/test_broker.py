@@ -1,4 +1,4 @@
-"""Each cluster gets heartbeat tasks of its own besides the queued tasks, and never from the shared queue."""
+"""Besides the queued tasks, each cluster gets heartbeat tasks of its own. They are never in the shared queue."""
 
 import pytest
 from django.conf import settings

@@ -42,7 +42,10 @@ def test_a_queue_that_would_lose_or_double_tasks_is_refused() -> None:
 
 
 def test_a_default_that_is_relied_on_must_be_written_down() -> None:
-    """Without these settings, django-q2 would use 60 seconds, on, 500 tasks, and almost no limit."""
+    """Without these settings, django-q2 uses unsafe defaults.
+
+    They are: retry 60 s, scheduler on, recycle 500 tasks, queue_limit almost none.
+    """
     left_out = {"retry", "scheduler", "recycle", "queue_limit"}
     with override_settings(Q_CLUSTER={k: v for k, v in settings.Q_CLUSTER.items() if k not in left_out}):
         assert found() == [f"requests_app.{code}" for code in ("E001", "E002", "E005", "E006")]

@@ -100,7 +100,10 @@ def test_an_address_that_is_not_ours_is_one_line(host: str, settings: pytest.Fix
 
 
 def test_the_web_server_gets_a_number_for_its_address() -> None:
-    """The web server accepts no host names. For `localhost`, browsers try IPv6 only if IPv4 does not answer."""
+    """The web server accepts no host names.
+
+    `localhost` becomes an IPv4 address, because browsers try IPv6 only if IPv4 does not answer.
+    """
     assert supervisor.address_of("localhost", 8000) == "127.0.0.1"
     command = supervisor.web_command()
     assert command[command.index("--host") + 1] == "127.0.0.1"

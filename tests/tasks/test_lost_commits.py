@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextlib.contextmanager
 def losing_commit(monkeypatch: pytest.MonkeyPatch, number: int, *, is_saved: bool) -> Iterator[None]:
-    """Lose the answer to one COMMIT, which `number` counts. `is_saved` says whether the commit itself is done."""
+    """Lose the answer to COMMIT `number`, counted from 0. `is_saved` says whether the commit is done."""
     backend: Any = type(connections["default"])
     plain, seen = backend._commit, []
 

@@ -1,4 +1,4 @@
-"""The settings of a test's processes for a web server on which people of the cast sign in."""
+"""Settings for the processes that a test starts. People of the cast can sign in on their web server."""
 
 from tests.tasks.patient_settings import *  # noqa: F403 - settings build on settings
 

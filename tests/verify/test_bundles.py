@@ -74,9 +74,9 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
 def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
     to: Any, is_named: bool, tmp_path: Path
 ) -> None:
-    """Such an entry can only be about entries that come before it.
+    """The entry about a removal can only be about entries that come before it.
 
-    With a large number, one entry could excuse all later removals.
+    If it could state a larger number, one entry could excuse all later removals.
     """
     log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
     assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named

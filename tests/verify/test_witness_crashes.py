@@ -26,7 +26,7 @@ UNPROVEN = (422, "the consistency proof is not valid\n")
 
 
 def dies_in(place: str) -> tuple[str, ...]:
-    """Return a command that runs the witness, and that kills it (SIGKILL) when it calls this function."""
+    """Return a command that runs the witness, and kills it (SIGKILL) when it calls the function named in `place`."""
     return (sys.executable, "-c", (
         "import os, signal, sys\n"
         "from verify import lockbox_verify as lv\n"

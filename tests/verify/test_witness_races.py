@@ -56,7 +56,7 @@ def rounds(count: int, seed: int) -> list[Round]:
 def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
     """Send these requests in order.
 
-    Each is sent at the moment at which the other side sends its request of this number.
+    Before each request, wait until the other side is ready too, so that both send at the same moment.
     """
     answers = []
     for body, vkey in asks:

@@ -291,8 +291,9 @@ def _at(line: bytes) -> str:
 
 def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, request: str | None = None,
            pruned: int = 0, since: str | None = None, until: str | None = None) -> Written:  # fmt: skip
-    """Return the bundle of these logs. `span` has the indexes of a period; `request` selects the entries about it.
+    """Return the bundle of these logs. `span` has the indexes of a period.
 
+    `request` is the id of an access request. It selects the entries that its bundle contains.
     Without `since` and `until`, the entries at the ends of the span determine the period.
     """
     files: dict[str, bytes] = {"README.txt": b"How to verify this.\n"}

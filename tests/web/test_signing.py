@@ -1,4 +1,4 @@
-"""Signing a decision on its page and over the API, where the signature is shown, and the tenant's rule about it."""
+"""Signing a decision on its page and over the API; where signatures are shown; the tenant's rule for them."""
 
 from __future__ import annotations
 

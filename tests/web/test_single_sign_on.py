@@ -676,10 +676,9 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
 
 
 def test_the_second_of_two_simultaneous_changes_of_sign_on_is_refused(cast: Cast, provider: Provider) -> None:
-    """The form sets the whole connection.
+    """The form sets the whole connection, so the second change would undo the first.
 
-    So the second change would undo the first, for example the person who can bypass single sign-on, and nobody would
-    notice.
+    For example, nobody would notice that another person can now bypass single sign-on.
     """
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
 
@@ -762,7 +761,10 @@ def test_an_unlinked_person_is_signed_out_immediately_and_found_again(world: Cas
 
 
 def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: Provider) -> None:
-    """Otherwise a thief of the client's secret could sign in as anybody of the tenant."""
+    """A client can't change single sign-on or domains.
+
+    Otherwise a thief of its secret could sign in as anybody.
+    """
     with pytest.raises(Unacceptable):
         client_of(world, "contoso", Scope.SIGN_ON_MANAGE)
     caller = caller_for(world, "contoso", Scope.TENANT_MANAGE, Scope.TENANT_READ)

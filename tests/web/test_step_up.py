@@ -1,4 +1,7 @@
-"""If an act needs proof of identity, a page asks for it. It has the form in hidden fields, and then does the act."""
+"""If an act needs proof of identity, a page asks for it.
+
+This page has the fields of the act's form as hidden fields. After the proof, the act is done.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,10 @@ class Command(BaseCommand):
 
 
 def _beyond(state: LogState) -> str:
-    """Return what the log can't show itself: that a longer log was signed before, or that the signer refuses it."""
+    """Return why the log is bad although its entries fit together, or "" if it is good.
+
+    Either a longer log was signed before, or the signer refuses the log.
+    """
     try:
         stored = heads.get(state.origin)
     except HeadsUnavailable:

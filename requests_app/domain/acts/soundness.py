@@ -53,7 +53,7 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
 
 
 def _of_people(act: Act) -> Iterator[str]:
-    """Yield the problems with who may do an act, and with where the act is offered."""
+    """Yield the problems in what an act declares about who can do it, and about where it is offered."""
     if not (act.roles or act.is_holders or act.is_public):
         yield f"nobody is allowed to {act.name}"
     if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):

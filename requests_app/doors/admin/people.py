@@ -118,7 +118,7 @@ def is_linked(person: Person) -> bool:
 def is_human(person: Person) -> bool:
     """Return whether this is the account of a human.
 
-    A client's account has no acts here, because it ends with the client.
+    The page of a client's account has no buttons for acts: removing the client ends its account.
     """
     return person.kind == Person.Kind.HUMAN
 

@@ -61,11 +61,10 @@ class ApiView(APIView):
     _standing: quota.QuotaStatus | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Dispatch as the framework does.
+        """Handle the call as the framework does, with two additions.
 
-        For a customer, the database shows only rows of their tenants (row-level security).
-
-        A repeated call is recognised before the handler runs.
+        For a customer, the database shows only rows of their tenants (row-level security). A repeated call is
+        recognised before the handler runs.
         """
         if self.for_approval_page and (asked := cors.preflight(request, self._taken())) is not None:
             return asked

@@ -94,11 +94,12 @@ class LogEntryOut(serializers.Serializer):
 
 
 class LogOut(serializers.Serializer):
-    """`size` is the number that the next entry gets. Entries before `pruned_to` were removed by the tenant's retention.
+    """`size` is the number that the next entry gets.
 
-    `signed_size` counts the entries of the tree `origin`, which begins at `first_seq`. `keys` are the verifier keys
-    (C2SP signed-note) that have signed this log. Before you trust a key, compare it with another source. `alarm` is the
-    reason why the log is not signed any more, or null if nothing is wrong.
+    Entries before `pruned_to` were removed by the tenant's retention. `origin` names the newest tree. Its first
+    entry has the number `first_seq`, and `signed_size` of its entries are signed. `keys` are the verifier keys
+    (C2SP signed-note) that have signed this log. Before you trust a key, compare it with another source.
+    `alarm` is the reason why the log is not signed any more, or null if nothing is wrong.
     """
 
     size = serializers.IntegerField()

@@ -181,7 +181,7 @@ class LogEvidence(_Evidence):
     def get(self, request: Any, tenant: UUID) -> Any:
         """The bundle contains everything that the verifier needs. Entries that are not signed yet are not included.
 
-        Only the bundle from the page contains a timeline for people.
+        This bundle has no timeline for people. Download it from the web page to get one.
         """
         return self.taken(queries.readable(tenant, actor=self.actor))
 

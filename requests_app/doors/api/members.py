@@ -1,6 +1,6 @@
 """A tenant's people: give and take their roles, and switch their accounts off and on.
 
-A client can only read here, because only people change who decides.
+A client of the API can read here, but can't change anything. Only a human may change who decides.
 """
 
 from __future__ import annotations

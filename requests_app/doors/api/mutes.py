@@ -75,11 +75,11 @@ class Mutes(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """Only an approver can do this. Each pending access request is denied by its own decision.
+        """Only an approver can add a mute. It denies each pending access request with a separate decision.
 
-        This needs `me/step-up` only if the new mute ends before the mute that it replaces. Until the mute ends, a new
-        access request that would need this tenant's approval is refused as `muted`. Also, the provider's approvers
-        can't approve an access request that the tenant would then have to decide.
+        The approver must call `me/step-up` first only if the new mute ends before the mute that it replaces. Until
+        the mute ends, a new access request that would need this tenant's approval is refused as `muted`. Also, the
+        provider's approvers can't approve an access request that the tenant would then have to decide.
         """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)

@@ -106,7 +106,10 @@ class Schema(AutoSchema):
         return found
 
     def _needs_body(self) -> bool:
-        """Return whether an empty body is refused. The generator knows this only for bodies with a required member."""
+        """Return whether an empty body is refused.
+
+        The generator can't see this if any one of the members is enough.
+        """
         wanted = self.get_request_serializer()
         return isinstance(wanted, dict) or bool(getattr(wanted, "needs_a_member", False))
 

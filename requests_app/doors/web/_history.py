@@ -37,7 +37,8 @@ _STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
 def needs_customer(row: AccessRequest) -> bool:
     """Return whether the customer decides, or has decided, on this access request.
 
-    Before the provider's approval, return what that approval would do now: ask the customer, or open the window.
+    Before the provider's approval, return True if that approval would ask the customer, and False if it would
+    open the window.
     """
     decisions = {decision.stage for decision in row.decisions.all()}
     if Decision.Stage.PROVIDER in decisions:
@@ -138,9 +139,10 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _by_whom(entry: Entry) -> str | SafeString:
-    """Return what was done. If a client did it, name the client and the person for whom the client acted.
+    """Return the words for what was done, and through whom.
 
-    If a deputy did it, name the approvers who were away.
+    If a client did it, they name the client and the person for whom it acted. If a deputy did it, they name the
+    approvers who were away.
     """
     words, actor = _words(entry), entry.record["actor"]
     if actor.get("kind") == "client":

@@ -61,8 +61,8 @@ class Visit:
     def says(self, words: Words) -> str:
         """Return the words as HTML, with names in place of the placeholders.
 
-        Text that is already escaped does not change, and empty words stay empty. Only declared words have placeholders.
-        If the words come from a function, they can contain a name, so they are escaped and their braces stay.
+        Only declared words have placeholders. The result of a function can contain a name, so it is escaped, and
+        its braces stay. Text that is already escaped does not change, and empty words stay empty.
         """
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
@@ -151,7 +151,7 @@ class Empty:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A list. Each row can have one button, or one link to a page that asks first."""
+    """A list. Each row can have one button, or one link to a page that asks for confirmation."""
 
     caption: Text
     columns: tuple[Column, ...]
@@ -206,9 +206,10 @@ def nothing_to_fill_in(visit: Visit, data: QueryDict | None) -> StrictForm:
 class Action:
     """A form, its button and its operation.
 
-    The answer is a message on the page `then`, or a page that shows a secret once. `offered` decides whether a person
-    sees the form; the operation decides whether the act is allowed. With `act`, a form with a mistake is shown again
-    only to people who can do this act on the page's row or tenant. All others are refused.
+    The answer is a message on the page `then`, or a page that shows a secret once. `offered` decides whether a
+    person sees the form; the operation decides whether the act is allowed. A form with a mistake never reaches
+    the operation. So with `act`, a person who can't do this act on the page's row or tenant is refused before
+    the form is shown again.
     """
 
     label: Words
@@ -233,7 +234,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Shown:
-    """One paragraph of a secret's page, and a value to copy below the paragraph."""
+    """One part of a secret's page: a paragraph, and below it a value that people can copy."""
 
     value: object = ""
     label: object = ""

@@ -23,8 +23,8 @@ from requests_app.templatetags.once import FIELD
 def form_of(request: HttpRequest) -> dict[str, Any]:
     """Return what a template needs to send the same form again, with the same one-time token.
 
-    Return {} if the form contains files or secrets, because a page can't send these again. Only the proof of a decision
-    is not a reason: the page asks for it again.
+    Return {} if the form contains files or secrets, because a page can't send these again. The proof of a
+    decision is an exception: it is left out, and the page asks for it again.
     """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""

@@ -90,9 +90,9 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 @never_cache
 def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> HttpResponse:
-    """Show the progress of this person's own download.
+    """Show the progress of this person's own download, as a part of the page.
 
-    The page asks for this part again until the download has ended.
+    The page requests this part again until the download has ended.
     """
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)

@@ -115,7 +115,10 @@ def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:
 
 
 def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
-    """Return the tenants with several pending access requests. An approver can deny all of them together."""
+    """Return the tenants with several pending access requests.
+
+    On the page at `url`, an approver can deny all requests of the tenant together.
+    """
     tenants = {line.row.tenant_id: line.row.tenant for line in waiting}
     counted = Counter(line.row.tenant_id for line in waiting)
     asked_often = [tenant for pk, tenant in tenants.items() if counted[pk] > 1]

@@ -50,7 +50,10 @@ def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: obje
 
 
 class _Check(CsrfViewMiddleware):
-    """Checks whether a page of this product has sent the form. Its own answer is never used."""
+    """Checks whether a page of this product has sent the form.
+
+    Only its verdict counts. Its response is never sent.
+    """
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         return HttpResponse(status=403)
@@ -66,8 +69,8 @@ def _nothing(request: HttpRequest) -> HttpResponse:
 def resume(request: HttpRequest) -> HttpResponse:
     """Show the stored form once, with a button that sends it again. Nothing is sent automatically.
 
-    If the page is loaded again, it redirects to the home page. So nobody can go back after the form was sent, to read
-    the text or to send it again.
+    The second time, the page redirects to the home page. So after the form was sent, nobody can read its text
+    or send it again with the back button.
     """
     stored = _taken(request)
     if stored is None:

@@ -288,7 +288,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
     """Refuse a person who can't do this act.
 
-    If they sent the form, the log records the attempt, as for the act itself.
+    If they sent the form, record the attempt in the log, as the operation would record it.
     """
     if request.method == "POST":
         operations.require_may(_ACTS[action], row.pk, is_offered=False, actor=actor)

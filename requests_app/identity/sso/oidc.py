@@ -159,7 +159,7 @@ def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "
 
 
 def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
-    """Return the issuer's claims about the person who signed in. Raise SignOnFailed.
+    """Return the issuer's claims about the person who signed in. Raise SignOnFailed if any check fails.
 
     `answer` has the parameters with which the browser came back.
     """
@@ -245,7 +245,10 @@ def _audiences(claims: Mapping[str, Any]) -> list[Any]:
 
 
 def _token_hash(token: str, algorithm: str) -> str:
-    """Return the left half of a token's hash, as at_hash has it (Core 1.0, section 3.1.3.6). Ed25519 uses SHA-512."""
+    """Return the left half of a token's hash, in the form of the claim at_hash (Core 1.0, section 3.1.3.6).
+
+    Ed25519 uses SHA-512.
+    """
     name = f"sha{algorithm[2:]}" if algorithm[2:].isdigit() else "sha512"
     digest = hashlib.new(name, token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
@@ -346,7 +349,7 @@ def _userinfo(
 def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claims of the ID token, with the claims that only UserInfo has.
 
-    A source's claim that an email address is verified counts only for the address in the same source.
+    A claim such as `email_verified` is used only if its source also has the email address that is returned.
     """
     added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
     found = {**added, **claims}

@@ -251,7 +251,10 @@ def _seen(grant: Grant) -> str:
 
 
 def _detail_of(row: AccessRequest, event: Event) -> dict[str, Any]:
-    """Return the detail of the log's entry about the end, which has the cause and the comment. The row has neither."""
+    """Return the detail of the newest log entry with this event, or {}.
+
+    The detail has the cause and the comment, which the row of the access request does not have.
+    """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
     entry = entries.order_by("seq").last()
     return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}

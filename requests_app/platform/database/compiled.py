@@ -67,7 +67,7 @@ class CompiledQuery:
 class _Compiled:
     """Holds the SQL text for one database, and the Django compiler that made it.
 
-    The compiler knows what each column becomes.
+    Django needs the compiler to make model instances from the columns.
     """
 
     def __init__(self, queryset: QuerySet[Any, Any], using: str) -> None:

@@ -1,7 +1,8 @@
 """Reads filters and paths of SCIM (RFC 7644, sections 3.4.2.2 and 3.5.2). A library parses them.
 
-A filter is tested on each resource as answers show it. Only the values in a filter become part of a database query, as
-parameters. A filter can name only attributes of the schema, and reads only the tenant's own resources.
+A filter is tested on each resource in the form that an answer would have. Only the values in a filter
+become part of a database query, as parameters. A filter can name only attributes of the schema, and reads
+only the tenant's own resources.
 """
 
 from __future__ import annotations
