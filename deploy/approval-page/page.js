@@ -145,7 +145,7 @@ function facts(said, asked) {
     ["For how long", [duration(said.minutes)]],
     ["Who", named(said.engineer)],
     ["Why, in the engineer’s words", [lines(asked.justification)], "quote"],
-    ["What was tried without access", [lines(asked.tried)], "quote"],
+    ["What was tried first", [lines(asked.tried)], "quote"],
     ["Because of", ground(asked)],
     ["After", asked.previous ? [visible(asked.previous), "an earlier access request"] : ["no earlier access request"]],
     ["Confirmed by", said.provider_approver ? named(said.provider_approver) : ["nobody at the provider"]],

@@ -65,7 +65,7 @@ def _accounts(words: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _requests(words: Any, common: argparse.ArgumentParser) -> None:
-    inner = _group(words, "requests", "list, read, raise and decide on access requests")
+    inner = _group(words, "requests", "list, read, raise, approve and deny access requests")
     found = _command(inner, "list", requests.list_, common, "list access requests, newest first")
     found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in requests.STATES])
     found.add_argument("--ticket", type=uuid, metavar="ID")
@@ -82,7 +82,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="can be repeated")
     found.add_argument("--level", choices=["names", "read"], default="names", help="default: names")
     found.add_argument("--minutes", type=whole, required=True, help="length of the window")
-    found.add_argument("--tried", required=True, help="what was tried without access")
+    found.add_argument("--tried", required=True, help="what the engineer tried first, without access")
     found.add_argument("--justification", required=True, help="why there is no other way")
     found.add_argument("--previous", type=uuid, metavar="ID", help="the earlier access request that this one continues")
     found.add_argument(
@@ -97,8 +97,8 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     demand.add_argument("--demand-date", type=date.fromisoformat, metavar="YYYY-MM-DD")
 
     for name, run, help in (
-        ("approve", requests.approve, "approve an access request on your side's behalf"),
-        ("deny", requests.deny, "deny an access request on your side's behalf"),
+        ("approve", requests.approve, "approve an access request, for your tenant or for the provider"),
+        ("deny", requests.deny, "deny an access request, for your tenant or for the provider"),
     ):
         found = _command(inner, name, run, common, help)
         _one(found)
@@ -123,7 +123,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
-    inner = _group(words, "tickets", "list, read and open tickets, and write on them")
+    inner = _group(words, "tickets", "list and read tickets, open a new ticket, and comment on a ticket")
     found = _command(inner, "list", tickets.list_, common, "list open tickets, the latest change first")
     found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in tickets.STATES])
     found.add_argument("--all", action="store_true", help="also list resolved and closed tickets")
@@ -140,18 +140,20 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     )
     found.add_argument("--service", required=True, help="the key or the id of the service")
     found.add_argument("--title", required=True)
-    found.add_argument("--body", required=True, metavar="TEXT", help="the text; with -, it is read from standard input")
+    found.add_argument(
+        "--body", required=True, metavar="TEXT", help="the text, or - to read the text from standard input"
+    )
     found.add_argument("--priority", choices=["low", "normal", "high"], default="normal")
     found.add_argument(
         "--on-behalf-of",
         metavar="ID|ADDRESS",
-        help="only for the provider: the person of the customer who called or wrote",
+        help="only for the provider: the person who called or wrote for the customer",
     )
     _elsewhere(found)
 
-    found = _command(inner, "comment", tickets.comment, common, "write on a ticket")
+    found = _command(inner, "comment", tickets.comment, common, "add a comment to a ticket")
     _ticket(found)
-    found.add_argument("text", metavar="TEXT", help="the text; with -, it is read from standard input")
+    found.add_argument("text", metavar="TEXT", help="the text, or - to read the text from standard input")
     found.add_argument("--internal", action="store_true", help="only the provider's side can read the text")
     found = _command(inner, "link", tickets.link, common, "set the ticket's reference in another system")
     _ticket(found)
@@ -190,7 +192,7 @@ def _whose(found: Any) -> None:
     whose.add_argument(
         "--tenant", type=uuid, metavar="ID", help="the tenant (default: your tenant, if you have only one)"
     )
-    whose.add_argument("--provider", action="store_true", help="the provider's own log, for staff")
+    whose.add_argument("--provider", action="store_true", help="the provider's own log; only staff can read it")
 
 
 def _ticket(found: Any) -> None:

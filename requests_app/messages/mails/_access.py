@@ -171,7 +171,7 @@ def _reason(row: AccessRequest) -> list[str]:
 def _why(row: AccessRequest) -> list[Quote]:
     why = [
         (_("Why, in the engineer’s words"), row.justification),
-        (_("What was tried without access"), row.tried),
+        (_("What was tried first"), row.tried),
     ]
     return _comments([*why, *_comments_of(row)])
 

@@ -129,7 +129,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
                 _("Who is muted") if row.lifted_at is None else _("Who was muted"),
                 [words.who(row.engineer) if row.engineer else name],
             ),
-            Fact(_("Until") if row.lifted_at is None else _("Was set until"), [words.when(row.until_at, at)]),
+            Fact(_("Until") if row.lifted_at is None else _("Planned end of the mute"), [words.when(row.until_at, at)]),
             *([Fact(_("Denied at the start of the mute"), [amount + ":", *references])] if row.denied else []),
             *done,
         ],
