@@ -53,14 +53,16 @@ PROBLEMS: dict[str, Promise] = {
         "witness has, and ask the provider."
     ),
     "unknown_log": gettext_lazy(
-        "The witness does not know this log. Start the witness with the key of this log. If a damaged log was closed "
-        "and a new log was started, the key line is not the same as before."
+        "The witness does not know this log. Start the witness with the key of this log: the page “Witnesses” shows "
+        "the command. After a damaged log was closed, the new log has another name, so the command is different."
     ),
     "unknown_key": gettext_lazy(
         "The witness does not accept the key that signs this log. Was the key changed? Start the witness with the "
         "new key."
     ),
-    "not_understood": gettext_lazy("The server did not understand the request. Is it a witness, and is the URL right?"),
+    "not_understood": gettext_lazy(
+        "The server at the witness’s URL did not understand the request. Is it a witness, and is the URL right?"
+    ),
     "elsewhere": gettext_lazy("The witness redirects to another URL. If the other URL is right, register it."),
     "status": gettext_lazy("The witness answered with the error {n}."),
     "no_cosignature": gettext_lazy(
@@ -75,10 +77,11 @@ PROBLEMS: dict[str, Promise] = {
         "The log cannot prove that it continues the checkpoint of the witness. The provider must check this."
     ),
     "undecided": gettext_lazy(
-        "The witness reported a different size twice. Does another server also send this log to the witness?"
+        "The witness has a different number of entries than this server expected, even after a second try. Does "
+        "another server also send this log to the witness?"
     ),
     "unreachable": gettext_lazy("The witness cannot be reached. Is it running, and is the URL right?"),
-    "no_such_host": gettext_lazy("There is no machine with this name."),
+    "no_such_host": gettext_lazy("The host name in the witness’s URL is unknown. Is the URL right?"),
     "timeout": gettext_lazy("The witness did not answer in time."),
     "tls": gettext_lazy("The witness’s certificate is not valid for its host name."),
     "address": gettext_lazy(

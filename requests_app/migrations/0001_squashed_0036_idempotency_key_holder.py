@@ -855,7 +855,7 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(168),
                         ],
-                        verbose_name="cosigned within (hours)",
+                        verbose_name="maximum age of the witness’s cosignature (hours)",
                     ),
                 ),
                 (
@@ -904,7 +904,7 @@ class Migration(migrations.Migration):
                         default="",
                         editable=False,
                         max_length=253,
-                        verbose_name="site of the page’s keys",
+                        verbose_name="site of the passkeys",
                     ),
                 ),
                 (
@@ -913,7 +913,7 @@ class Migration(migrations.Migration):
                         db_default=False,
                         default=False,
                         editable=False,
-                        verbose_name="approvals need a key of this site",
+                        verbose_name="approvals need a passkey of the approval page",
                     ),
                 ),
                 ("created_at", models.DateTimeField(editable=False, verbose_name="created")),

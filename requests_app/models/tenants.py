@@ -74,7 +74,10 @@ class Tenant(models.Model):
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     # In hours: a window opens only if a witness cosigned the last checkpoint within this time.
     cosigned_within = models.PositiveSmallIntegerField(
-        _("cosigned within (hours)"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(168)]
+        _("maximum age of the witness’s cosignature (hours)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(168)],
     )
     log_retention_days = models.PositiveIntegerField(
         _("log stored for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
@@ -89,10 +92,10 @@ class Tenant(models.Model):
         _("own approval page"), max_length=300, blank=True, default="", db_default="", editable=False
     )
     approval_rp_id = models.CharField(
-        _("site of the page’s keys"), max_length=253, blank=True, default="", db_default="", editable=False
+        _("site of the passkeys"), max_length=253, blank=True, default="", db_default="", editable=False
     )
     own_keys_only = models.BooleanField(
-        _("approvals need a key of this site"), default=False, db_default=False, editable=False
+        _("approvals need a passkey of the approval page"), default=False, db_default=False, editable=False
     )
     created_at = models.DateTimeField(_("created"), editable=False)
 

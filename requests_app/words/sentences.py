@@ -239,7 +239,7 @@ _NOT_COSIGNED: dict[Doubt, Promise] = {
     Doubt.UNCOVERED: gettext_lazy(
         "Some entries of the log of %(tenant)s are older than %(time)s and have no cosignature of a witness. By a "
         "rule of %(tenant)s, no window can open without these cosignatures. Ask an administrator of %(tenant)s: the "
-        "page “Witnesses” shows up to which entry each witness has cosigned. You can deny at any time."
+        "page “Witnesses” shows how many entries each witness has cosigned. You can deny at any time."
     ),
 }
 

@@ -208,4 +208,7 @@ def test_the_web_server_does_not_start_under_another_name(tmp_path: Any) -> None
     done = manage(tmp_path, "shell", "--no-imports", "-c", script, BASE_URL="https://other.example", DEBUG="on")
     assert done.returncode == 0, done.stderr
     done = manage(tmp_path, "checkpoint", BASE_URL="https://other.example")
-    assert (done.returncode, done.stdout) == (0, "Signed: 0. Dated: 1.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        "Logs with new entries signed: 0. Other logs signed again with a new time: 1.\n",
+    ), done.stderr

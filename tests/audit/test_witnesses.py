@@ -726,7 +726,7 @@ def test_an_alarm_about_a_shard_ends_with_it_and_the_next_must_be_cosigned(trave
     small.misbehave = lambda _answer: witness_answer(404)
     ask(small)
     assert problem() == "unknown_log"
-    assert "the key line is not the same" in witnesses.problem_words(problem())
+    assert "the command is different" in witnesses.problem_words(problem())
     small.misbehave = lambda given: given
     travel.by(minutes=1)
     ask(small)

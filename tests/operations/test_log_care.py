@@ -261,7 +261,7 @@ def test_after_the_file_was_lost_the_operator_confirms_the_log_and_the_log_says_
     call_command("log_heads", "adopt", "contoso", "--because", "The disk of the signer died.")
     out = capsys.readouterr()
     assert out.out.startswith(f"{checkpoints.origin_of(tenant, 0)}\n{checkpoint.size} ")
-    assert "You confirm that nobody has replaced this database" in out.err
+    assert "With this command, you confirm that nobody has replaced this database" in out.err
     entry = newest(tenant)
     assert (entry["event"], entry["door"]) == (Event.LOG_HEAD_ADOPTED, "command")
     assert entry["detail"]["size"] == checkpoint.size

@@ -158,9 +158,9 @@ def test_a_check_that_nobody_takes_up_says_so(cast: Cast, travel: Any) -> None:
     filled(cast, 3)
     client = signed_in(cast, "otto")
     ask(client, cast)
-    assert "No worker is checking" not in text(client.get(url(cast.contoso)))
+    assert "The check is interrupted" not in text(client.get(url(cast.contoso)))
     travel.by(minutes=3, seconds=1)
-    assert "No worker is checking at the moment." in text(client.get(url(cast.contoso)))
+    assert "The check is interrupted, because no background process is" in text(client.get(url(cast.contoso)))
 
 
 def test_a_check_that_was_given_up_has_no_verdict(cast: Cast) -> None:

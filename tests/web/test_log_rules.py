@@ -274,7 +274,7 @@ def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
     assert "The last checkpoint has 1 more entry." in text(client.get(page(cast)))
     small.misbehave = lambda _answer: witness_answer(404)
     collect(small)
-    assert "Does not cosign The witness does not know this log. Start the witness with the key of this log." in text(
+    assert "Does not cosign The witness does not know this log. Start the witness with the key of this log: " in text(
         client.get(page(cast))
     )
     small.misbehave = lambda _answer: witness_answer(422)
@@ -366,10 +366,10 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     assert f"witness.sqlite3 --log '{vkey}'" in shown
     assert "For a witness, the new log is another log. Stop the witness, and start it again with the key below" in shown
     assert "No window opens now: no witness has cosigned the log" in shown
-    assert "the key line is not the same as before" in shown
+    assert "the new log has another name, so the command is different" in shown
     # An auditor finds the same message on the log's page.
     log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
-    assert "the key line is not the same as before" in log
+    assert "the new log has another name, so the command is different" in log
 
 
 def test_ten_witnesses_cost_what_one_costs(cast: Cast) -> None:

@@ -55,7 +55,7 @@ _FLAWS: tuple[tuple[str, Promise], ...] = (
     ("the bytes are not canonical", gettext_lazy("The entry’s bytes are not canonical JSON.")),
     ("the column", gettext_lazy("The entry’s database columns do not match the entry’s bytes.")),
     ("it is older", gettext_lazy("The entry has an earlier time than the entry before it.")),
-    ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
+    ("there are entries beyond", gettext_lazy("The log has more entries than its recorded size.")),
     (
         "the signed root is another one",
         gettext_lazy(

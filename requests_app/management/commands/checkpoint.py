@@ -17,7 +17,10 @@ BATCH = 500
 
 
 class Command(BaseCommand):
-    help = "Sign the logs that have new entries, and date the other logs, immediately and without a worker."
+    help = (
+        "Sign the logs that have new entries, and sign the other logs again with the present time. This command does "
+        "it immediately, without a worker."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         signed = dated = bad = 0
@@ -26,14 +29,17 @@ class Command(BaseCommand):
                 done = checkpoints.work(clock.now, limit=BATCH)
                 signed, dated = signed + done.signed, dated + done.dated
                 for tenant_id, code in done.refused:
-                    self.stdout.write(_("%(log)s is refused: %(code)s") % {"log": tenant_id, "code": code})
+                    self.stdout.write(
+                        _("The signer refuses the log %(log)s: %(code)s") % {"log": tenant_id, "code": code}
+                    )
                 bad += len(done.refused) + len(done.failed)
                 if not done.signed + done.dated:
                     break
         except (NoKey, HeadsUnavailable) as why:
             words = str(why)
             raise CommandError(f"{words[:1].upper()}{words[1:]}.", returncode=1) from why
-        self.stdout.write(_("Signed: %(signed)d. Dated: %(dated)d.") % {"signed": signed, "dated": dated})
+        words = _("Logs with new entries signed: %(signed)d. Other logs signed again with a new time: %(dated)d.")
+        self.stdout.write(words % {"signed": signed, "dated": dated})
         if bad:
             words = ngettext("%(n)d log was not signed.", "%(n)d logs were not signed.", bad)
             raise CommandError(words % {"n": bad}, returncode=1)

@@ -58,8 +58,9 @@ class Command(BaseCommand):
         self.stdout.write(f"{head.origin}\n{_head(head.size, head.root)}")
         self.stderr.write(
             _(
-                "You confirm that nobody has replaced this database with an older copy since the last signature. A "
-                "witness, an exported checkpoint or a receipt that names more entries proves the opposite."
+                "With this command, you confirm that nobody has replaced this database with an older copy since the "
+                "last signature. This is wrong if a witness, an exported checkpoint or a receipt has more entries than "
+                "this database."
             )
         )
 
