@@ -163,12 +163,12 @@ class PasskeyRefused(NotAllowed):
     """The answer of a passkey was not accepted. Each subclass is one reason, and its code never changes."""
 
     code = "passkey_refused"
-    default = _("The answer of your passkey was not accepted.")
+    default = _("The answer of your passkey was not accepted. Try again.")
 
 
 class PasskeyUnreadable(PasskeyRefused):
     code, status = "passkey_unreadable", 400
-    default = _("The answer of your passkey could not be read.")
+    default = _("The answer of your passkey could not be read. Try again.")
 
 
 class PasskeyUnknown(PasskeyRefused):

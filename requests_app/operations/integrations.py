@@ -367,7 +367,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
             choices = ", ".join(str(each) for each in LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
         if Scope.DECISIONS_WRITE in wanted and days > LONGEST_THAT_DECIDES:
-            words = _("A token that can decide is valid for %(days)d days at most.")
+            words = _("A token that can approve or deny is valid for at most %(days)d days.")
             raise Unacceptable(words % {"days": LONGEST_THAT_DECIDES}, field="days")
         # A session ends within a day. With a stolen session, nobody must be able to make a token that lasts longer.
         current.require_proof(needed=current.actor.token_id is None)

@@ -62,7 +62,7 @@ def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
     def state(current: Step) -> None:
         if not current.row.has_second_factor:
             raise WrongState(
-                _("Recovery codes are for people who can’t use their second factor. Set up a second factor first.")
+                _("Recovery codes replace a second factor when you can’t use it. Set up a second factor first.")
             )
 
     with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as account:

@@ -101,7 +101,7 @@ def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> Non
         ({**FORM, "days": "8"}, "8"),
         (
             {**FORM, "scopes": ["decisions:write"], "days": "90"},
-            "A token that can decide is valid for 30 days at most.",
+            "A token that can approve or deny is valid for at most 30 days.",
         ),
     ],
 )

@@ -153,8 +153,8 @@ class ClientAdmin(StaffAdmin):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
             words = _(
-                "Some scopes of the client are only proposed, because customers get a mail first. The change is "
-                "listed under Proposals."
+                "Some of the scopes are only proposed: customers get a mail before the client gets these scopes. The "
+                "change is listed under Proposals."
             )
             messages.info(request, words)
         context = {

@@ -142,7 +142,8 @@ CLIENTS = Page(
     lead=(
         _(
             "A client is a machine that calls the API for you, such as a ticket system or a SIEM. It can do "
-            "only what its scopes allow, never sees content, and decides only if this page says so."
+            "only what its scopes allow. It never sees content. It can approve or deny access requests only if this "
+            "page says so."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -211,8 +212,8 @@ CHANGE = _page(
     title=_("Change the client {thing}"),
     action=Action(
         lead=_(
-            "If you remove a scope, the client’s next call can’t use it any more, even with a token that the "
-            "client already has. If you add a scope, the client can use it with its next token."
+            "If you remove a scope, the client can’t use that scope any more, even with a token that the client "
+            "already has. If you add a scope, the client can use that scope with its next token."
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),

@@ -224,9 +224,11 @@ def _as_filled_in(
     if not form.is_valid():
         if form.lacks_only_the_proof:
             # The page may have asked for no proof, because five minutes ago none was needed.
-            form.add_error(
-                None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
+            words = _(
+                "Nothing was decided yet. Prove again that it is you: an approval needs proof that is not older than "
+                "five minutes."
             )
+            form.add_error(None, words)
         return _confirm(request, row, form, edge, status=Unacceptable.status)
     note, signature = form.cleaned_data["comment"], form.signature
     if signature is not None or not edge.needs_step_up:

@@ -31,9 +31,9 @@ PAGE = Page(
     heading=_("Addresses of {tenant}"),
     tab="addresses",
     lead=_(
-        "These addresses get the same mails as your approvers: who asks for access to what and until when, which "
-        "windows opened and closed, and which items were opened. Only the approvers get reminders. The addresses can "
-        "decide nothing: a link in a mail only opens a page."
+        "These addresses get the same mails as your approvers. The mails say who asks for access to what, until when "
+        "an approver can answer, which windows opened and closed, and which items were opened. Only the approvers get "
+        "reminders. The addresses can decide nothing: a link in a mail only opens a page."
     ),
     table=Table(
         caption=_("Notification addresses"),

@@ -286,9 +286,10 @@ def _words(code: str) -> str:
         "state": _("This sign-in was not started in this browser, or was started too long ago. Start again."),
         "mixed_up": _("The answer came from a different identity provider than the one that this server asked."),
         "refused": _("The identity provider refused the sign-in."),
-        "no_code": _("The identity provider’s answer contains no code."),
+        "no_code": _("The identity provider’s answer contains no authorization code."),
         "exchange": _(
-            "The identity provider did not accept the code. Check the client’s id, its secret and the redirect address."
+            "The identity provider did not accept the authorization code. Check the client’s id, its secret and the "
+            "redirect address."
         ),
         "no_token": _("The identity provider sent no identity token. The scopes must include “openid”."),
         "keys": _("The identity provider’s keys could not be read."),

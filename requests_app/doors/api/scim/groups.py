@@ -117,5 +117,5 @@ def _listed(value: Any) -> Members:
 def _key(value: Any) -> UUID:
     found = as_id(value)
     if found is None:
-        raise Fault("invalidValue", _("Name a member by the id of a User."))
+        raise Fault("invalidValue", _("Identify a member by the id of a User."))
     return found

@@ -47,7 +47,7 @@ class Fault(Malformed):
 def folded(body: Any) -> dict[str, Any]:
     """Return the attributes with lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
-        raise Fault("invalidSyntax", _("This is not an object."))
+        raise Fault("invalidSyntax", _("Send a JSON object here."))
     return {str(name).lower(): value for name, value in body.items()}
 
 

@@ -163,8 +163,8 @@ class AskForm(PageForm):
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
         words = _(
-            "The longest window that %(tenant)s allows is %(cap)s. The window opens at the last approval, and "
-            "closes automatically."
+            "The longest window that %(tenant)s allows is %(cap)s. The window opens when the last "
+            "required approval is given, and closes automatically."
         )
         if not choices:
             words = _("The longest window that %(tenant)s allows is %(cap)s, but all offered lengths are longer.")

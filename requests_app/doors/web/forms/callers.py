@@ -42,7 +42,7 @@ class TokenForm(StrictForm):
         self.offer("scopes", _scopes_shown.choices(offered))
         lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LIFETIMES]
         self.offer("days", lifetimes)
-        words = _("A token that can decide is valid for %(days)d days at most.")
+        words = _("A token that can approve or deny is valid for at most %(days)d days.")
         self.fields["days"].help_text = words % {"days": LONGEST_THAT_DECIDES}
 
 

@@ -71,7 +71,7 @@ class PasskeyForm(StrictForm):
             widget=forms.HiddenInput,
             error_messages={
                 "required": _("No passkey was made. Press the button, and let your device check that it is you."),
-                "invalid": _("The answer of your passkey could not be read."),
+                "invalid": _("The answer of your passkey could not be read. Try again."),
             },
         )
     )
