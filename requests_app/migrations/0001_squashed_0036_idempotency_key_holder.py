@@ -1042,7 +1042,11 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         blank=True,
-                        choices=[("applied", "took effect"), ("withdrawn", "withdrawn"), ("lapsed", "lapsed")],
+                        choices=[
+                            ("applied", "took effect"),
+                            ("withdrawn", "withdrawn"),
+                            ("lapsed", "did not take effect"),
+                        ],
                         db_default="",
                         default="",
                         max_length=12,

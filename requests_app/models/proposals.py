@@ -46,7 +46,7 @@ class Proposal(models.Model):
     class Outcome(models.TextChoices):
         APPLIED = "applied", _("took effect")
         WITHDRAWN = "withdrawn", _("withdrawn")
-        LAPSED = "lapsed", _("lapsed")
+        LAPSED = "lapsed", _("did not take effect")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(

@@ -249,7 +249,7 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
-    """Put one of the provider's people into the queue of a service.
+    """Give one of the provider's people a role in the queue of a service.
 
     If any customer has Lockbox on, or had it on before, this is an announced change (`_announced`).
     """

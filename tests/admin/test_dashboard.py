@@ -67,15 +67,15 @@ def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, sta
     at = travel.freeze()
     cast.ticket()
     found = tiles(staff)
-    assert (found["Logs that are refused"].figure, found["Logs that are refused"].alarm) == ("0", "")
+    assert (found["Logs that the signer refuses"].figure, found["Logs that the signer refuses"].alarm) == ("0", "")
     assert found["Waiting for a checkpoint"].figure == "1"
     assert found["Waiting for a checkpoint"].alarm == ""
     travel.by(minutes=4)
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="shorter")
     found = tiles(staff)
     assert found["Waiting for a checkpoint"].alarm == "Check that the machine with the log’s key works"
-    assert found["Logs that are refused"].figure == "1"
-    assert found["Logs that are refused"].alarm == "Each alarm says what was found and what to do"
+    assert found["Logs that the signer refuses"].figure == "1"
+    assert found["Logs that the signer refuses"].alarm == "Each alarm says what was found and what to do"
     LogAlarm.objects.all().delete()
     assert checkpoints.sign(cast.contoso.pk, at=clock.now()) is not None
     found = tiles(staff)
@@ -99,8 +99,8 @@ def test_the_outbox_says_how_much_waits_how_long_and_what_was_given_up(cast: Cas
     found = tiles(staff)
     assert found["Waiting to be sent"].figure == str(waiting)
     assert found["Waiting to be sent"].alarm == ""
-    assert found["Mails that were given up"].figure == "1"
-    assert found["Mails that were given up"].alarm
+    assert found["Mails that could not be delivered"].figure == "1"
+    assert found["Mails that could not be delivered"].alarm
     OutboxMessage.objects.update(next_attempt_at=clock.now() - dt.timedelta(hours=1))
     assert tiles(staff)["Waiting to be sent"].alarm == "Mail is late"
 
@@ -125,7 +125,7 @@ def test_the_last_failure_and_what_was_given_up_are_shown(cast: Cast, staff: Cli
     assert (tile.detail, tile.alarm) == ("requests_app.tasks.sweep", "")
     at = clock.now()
     TaskAttempt.objects.create(key="k", name="sweep", attempts=3, first_at=at, last_at=at, parked_at=at)
-    assert tiles(staff)["Last failure"].alarm == "1 task was given up"
+    assert tiles(staff)["Last failure"].alarm == "1 task failed too often and is not tried again"
 
 
 def test_every_figure_leads_to_its_rows(world: Cast, staff: Client) -> None:

@@ -23,7 +23,7 @@ SERVICE_CHANGED = Event(
 )
 ACCOUNTS_LINKED = Event(
     "accounts.linked",
-    label=_("Accounts linked to one human"),
+    label=_("Accounts linked as one human"),
     sentence=_("{who} linked the accounts of {name} and {other_name}: they count as one human"),
     variants=(
         (
@@ -151,10 +151,10 @@ GIVE_QUEUE_ROLE = Act(
     "give_queue_role",
     noun=Noun.PERSON,
     roles=frozenset({Role.STAFF}),
-    title=_("Put somebody into a queue"),
+    title=_("Give somebody a role in a queue"),
     step_up=StepUp.DEPENDS,
     events=(ROLE_GIVEN,),
-    tried=_("to put somebody into a queue"),
+    tried=_("to give somebody a role in a queue"),
     proposes=(GIVE_QUEUE_ROLE_ANNOUNCED,),
     done=_("The role was given."),
     doors=frozenset({Door.ADMIN}),

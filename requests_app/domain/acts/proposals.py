@@ -77,8 +77,8 @@ PROPOSAL_APPLIED = Event(
 )
 PROPOSAL_LAPSED = Event(
     "proposal.lapsed",
-    label=_("Announced change lapsed"),
-    sentence=_("A change lapsed: {proposed_by} had proposed to {proposed}. Nothing was changed. {lapsed}"),
+    label=_("Announced change did not take effect"),
+    sentence=_("A change did not take effect: {proposed_by} had proposed to {proposed}. Nothing was changed. {lapsed}"),
     siem=Meaning(Family.ENTITY, OTHER, "Lapse", Severity.LOW),
 )
 

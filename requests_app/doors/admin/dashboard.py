@@ -115,7 +115,7 @@ def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
 
 def _parked(found: Dashboard) -> Tile:
     return Tile(
-        label=_("Mails that were given up"),
+        label=_("Mails that could not be delivered"),
         figure=_figure(found.mail_parked),
         detail=_("Somebody did not get a mail that they need.")
         if found.mail_parked.n
@@ -128,11 +128,11 @@ def _parked(found: Dashboard) -> Tile:
 def _refused(found: Dashboard) -> Tile:
     n = found.logs_refused.n
     return Tile(
-        label=_("Logs that are refused"),
+        label=_("Logs that the signer refuses"),
         figure=_figure(found.logs_refused),
         detail=_("These logs differ from what was signed, or can’t be compared with it.")
         if n
-        else _("At present, no log is refused."),
+        else _("At present, the signer refuses no log."),
         url=list_of(LogAlarm),
         alarm=_("Each alarm says what was found and what to do") if n else "",
     )
@@ -165,9 +165,11 @@ def _sweep(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
         label=_("Last sweep"),
         figure=times.relative_words(found.sweep.at, at) if found.sweep.at else _("never"),
-        detail=_seen(_("The beat was last seen"), found.beat, at),
+        detail=_seen(_("The scheduler (beat) was last seen"), found.beat, at),
         url=list_of(Heartbeat),
-        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines still apply"),
+        alarm=""
+        if found.sweep.is_fresh
+        else _("The sweep, which records ended access requests and windows, is late. Deadlines still apply"),
     )
 
 
@@ -183,7 +185,11 @@ def _queue(found: Dashboard) -> Tile:
 def _failure(found: Dashboard, at: dt.datetime) -> Tile:
     last = found.last_failure
     parked = found.tasks_parked.n
-    given_up = ngettext("%(n)d task was given up", "%(n)d tasks were given up", parked) % {"n": parked}
+    given_up = ngettext(
+        "%(n)d task failed too often and is not tried again",
+        "%(n)d tasks failed too often and are not tried again",
+        parked,
+    ) % {"n": parked}
     return Tile(
         label=_("Last failure"),
         figure=times.relative_words(last.stopped, at) if last else _("none"),

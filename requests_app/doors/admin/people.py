@@ -140,7 +140,7 @@ class PersonAdmin(StaffAdmin):
         by_flag("is_staff", _("staff")),
         by_row("human_id", _("human")),
     )
-    lead = _("Nobody is ever deleted, because their name is in logs. An account that is switched off can do nothing.")
+    lead = _("Accounts are never deleted, because logs name people. An account that is switched off can do nothing.")
     facts: ClassVar = [
         ("", ("name", "email", "side", "kind", "is_active", "is_staff", "created_at", "last_login")),
         (_("Preferences"), ("time_zone", "language", "theme")),
@@ -169,7 +169,7 @@ class PersonAdmin(StaffAdmin):
             model=AuditEntry,
             by=lambda p: {"tenant_id": _own_log(p), "actor_id": p.pk},
             order=("-seq",),
-            title=_("What this person did, in the log of their own side"),
+            title=_("What this person did, in the log of their tenant or of the provider"),
         ),
     ]
     adding: ClassVar = AdminAction(
@@ -183,7 +183,7 @@ class PersonAdmin(StaffAdmin):
     acts: ClassVar = [
         AdminAction(
             name="queue",
-            label=_("Put into a queue"),
+            label=_("Give a role in a queue"),
             form=QueueForm,
             run=give_queue_role,
             done=GIVE_QUEUE_ROLE.done,
@@ -207,8 +207,9 @@ class PersonAdmin(StaffAdmin):
             run=give_role,
             done=_("The role was given, and the tenant's approvers get a mail."),
             explains=_(
-                "If somebody in the tenant already has a role that can decide, only the customer can give this "
-                "role to others."
+                "If the tenant has any approver or administrator, only the customer can make somebody an approver, a "
+                "deputy or an administrator. If the tenant has an active administrator, only the customer can give "
+                "roles."
             ),
             offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
@@ -286,8 +287,9 @@ class InvitationAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
     lead = _(
-        "The link is only in the mail. If a tenant has an approver or an administrator, only the tenant’s own "
-        "administrator can invite people."
+        "The link of an invitation is only in its mail. If a tenant has an active administrator, only the tenant’s own "
+        "administrators can invite people. If a tenant has any approver or administrator, staff can’t invite "
+        "approvers, deputies or administrators."
     )
     facts: ClassVar = [
         ("", ("email", "role", "tenant", "invited_by", "sends")),
@@ -334,7 +336,9 @@ class OutOfOfficeAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("approver", "deputy"), tenant="tenant", people=("approver", "deputy"))
     list_filter = (by_tenant(),)
     words = _("Deputies")
-    lead = _("Each tenant's approvers name their deputies. A deputy has the role only for the time of the absence.")
+    lead = _(
+        "Each tenant's approvers name their deputies. A deputy can approve and deny only while the approver is absent."
+    )
     facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
 
 
@@ -401,8 +405,8 @@ class ProposalAdmin(StaffAdmin):
     list_filter = (by_tenant(),)
     lead = _(
         "If staff propose a change that weakens customers' protection, a second member of the staff confirms it "
-        "here. The change is announced, and takes effect after the waiting time. A tenant's own people confirm "
-        "the tenant's own proposals. This list only shows them."
+        "here. The change is announced, and takes effect after the waiting time. The list also shows the proposals of "
+        "tenants. Only a tenant's own people can confirm the tenant's proposals."
     )
     facts: ClassVar = [
         ("", (_words, _state, "tenant", _touched, "act", _terms)),
@@ -416,9 +420,9 @@ class ProposalAdmin(StaffAdmin):
             label=_("Confirm the change"),
             done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
-                "A second person must confirm the change: a member of the staff for at least as long as the "
-                "waiting time lasts. The waiting time begins with the confirmation, and the change takes effect "
-                "at its end. Until then, any member of the staff can withdraw the change."
+                "A second person must confirm the change. This person must have been a member of the staff for at "
+                "least the length of the waiting time. The waiting time begins with the confirmation. The change takes "
+                "effect when the waiting time is over. Until then, any member of the staff can withdraw the change."
             ),
             offered=is_unconfirmed,
         ),

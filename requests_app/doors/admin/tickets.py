@@ -89,7 +89,7 @@ def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
     return operations.open_ticket(report, actor=actor)
 
 
-_ENDS = _("When the ticket is closed, the waiting access requests and open windows under the ticket end.")
+_ENDS = _("Every waiting access request of the ticket ends, and every open window of the ticket closes.")
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:

@@ -124,8 +124,8 @@ class WebhookAdmin(StaffAdmin):
         run=add,
         done=ADD_WEBHOOK.done,
         explains=gettext_lazy(
-            "This webhook belongs to the provider: it gets the entries of every log, including the logs of later "
-            "tenants."
+            "This webhook belongs to the provider: it gets the entries of every log, including the logs of "
+            "tenants that are added later."
         ),
     )
     acts: ClassVar = [
