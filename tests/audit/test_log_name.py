@@ -40,7 +40,10 @@ def show() -> str:
 
 def test_the_name_is_written_down_at_the_first_signature(settings: Any) -> None:
     append(1)
-    assert "Name under which the logs are signed: localhost (from the settings, until the first signature)\n" in show()
+    assert (
+        "Name under which the logs are signed: localhost (from the settings; can change until the first signature)\n"
+        in show()
+    )
     assert not LogOrigin.objects.exists()
     checkpoints.sign(TENANT, at=AT)
     assert [(row.origin, row.is_mixed, row.kept_at) for row in LogOrigin.objects.all()] == [("localhost", False, AT)]

@@ -52,7 +52,7 @@ class Command(BaseCommand):
                 raise NoKey(
                     _(
                         "the logs were signed with a key that is not on this machine: put this key into %(path)s. If "
-                        "the key is lost, use --anyway"
+                        "the key is lost, create a new key with --anyway"
                     )
                     % {"path": settings.LOG_KEY_FILE}
                 ) from None
@@ -84,7 +84,10 @@ class Command(BaseCommand):
         for place, public in enumerate(found):
             self.stdout.write(f"{keys.clock_key(public, name=name)}  {_standing(place, public in have)}")
         self.stderr.write(
-            _("These keys date the checkpoints. To show the keys of one log: manage.py log_key show --tenant TENANT")
+            _(
+                "These keys sign the times of the checkpoints. To show the keys of one log: manage.py log_key show "
+                "--tenant TENANT"
+            )
         )
 
     def _rotate(self, options: dict[str, Any]) -> None:
@@ -120,10 +123,10 @@ def _name() -> tuple[str, str]:
     try:
         if log_name.is_recorded():
             return log_name.current(), _("recorded at the first signature")
-        return log_name.current(), _("from the settings, until the first signature")
+        return log_name.current(), _("from the settings; can change until the first signature")
     except DatabaseError:
         # Before the first migration nothing has been signed.
-        return settings.LOG_ORIGIN, _("from the settings, until the first signature")
+        return settings.LOG_ORIGIN, _("from the settings; can change until the first signature")
 
 
 def _publics_here() -> list[bytes]:
