@@ -275,7 +275,7 @@ def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
     if _is_of_log(found, tenant_id):
         raise NoWitness(_("This is the log’s own name or key. A log can’t be its own witness."))
     if not found.name.isprintable():
-        raise NoWitness(_("The witness’s name has characters that cannot be seen."))
+        raise NoWitness(_("The witness’s name has characters that cannot be seen. Choose a name without them."))
     if len(str(found)) > MOST_VKEY:
         raise NoWitness(_("The witness’s name is too long."))
     return found

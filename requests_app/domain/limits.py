@@ -86,7 +86,9 @@ def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) 
             field=field,
         )
     if any(ord(char) < 32 and char not in "\n\t" for char in text):
-        raise Unacceptable(_("This contains characters that cannot be stored."), field=field)
+        raise Unacceptable(
+            _("This contains characters that cannot be stored. Remove them, and try again."), field=field
+        )
     return text
 
 

@@ -71,5 +71,7 @@ def described(ticket: Ticket) -> dict[str, str]:
 
 def _seen(text: str, *, field: str) -> str:
     if any(unicodedata.category(char) in _UNSEEN for char in text):
-        raise Unacceptable(_("This text contains characters that cannot be seen."), field=field)
+        raise Unacceptable(
+            _("This text contains characters that cannot be seen. Remove them, and try again."), field=field
+        )
     return text

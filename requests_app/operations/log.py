@@ -102,7 +102,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
     def state(current: Step) -> None:
         message = current.row
         if message.lane != MAIL:
-            raise WrongState(_("Only a mail to one recipient can be sent again. This message is not such a mail."))
+            raise WrongState(_("This message can’t be sent again, because it is not a mail to one recipient."))
         if message.state == OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is waiting to be sent."))
         if together.waits_in_another(message):
@@ -123,7 +123,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
 
     def state(current: Step) -> None:
         if current.row.state != OutboxMessage.State.WAITING:
-            raise WrongState(_("This mail is no longer waiting."))
+            raise WrongState(_("This mail is no longer waiting to be sent."))
 
     with perform(PARK_MAIL, message_id, actor=actor, state=state) as current:
         message: OutboxMessage = current.row

@@ -160,7 +160,7 @@ def test_with_nothing_waiting_it_says_who_could_answer(cast: Cast) -> None:
     assert "There has never been an access request." in page
     assert "Ada Test or Alan Test" in page
     assert "can answer for" in page
-    assert "within 12 hours" in page
+    assert "The time to answer is 12 hours." in page
 
 
 def test_the_home_page_shows_access_requests_that_the_provider_has_not_confirmed(cast: Cast) -> None:

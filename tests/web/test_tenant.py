@@ -183,7 +183,7 @@ def test_switching_off_is_reviewed_first_with_what_is_under_way(cast: Cast) -> N
         shown = text(client.get(here))
     assert "You are not asked beforehand." in shown
     assert "1 access request that waits for you continues to wait: it still needs your approval." in shown
-    assert "1 access request that waits at Microsoft was submitted under Lockbox" in shown
+    assert "1 access request that waits at Microsoft was submitted while Lockbox was on" in shown
     assert "1 window is open." in shown
     response = client.post(here, follow=True)
     assert response.redirect_chain == [(url(cast.contoso), 302)]

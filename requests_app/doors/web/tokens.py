@@ -61,7 +61,7 @@ def _form(visit: Visit, data: QueryDict | None) -> TokenForm:
 def _secret(visit: Visit, made: Made) -> Secret:
     command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {absolute(reverse("api:me"))}'
     until = format_html(str(_("The token works until {when}.")), when=visit.when(made.row.expires_at))
-    how = _("Store the token in the variable LOCKBOX_TOKEN. Then this command prints who you are for the API:")
+    how = _("Store the token in the variable LOCKBOX_TOKEN. Then this command shows to whom the token belongs:")
     return Secret(
         heading=_("Your new token"),
         value=made.secret,
@@ -107,7 +107,7 @@ TOKENS = Page(
         _(
             "With a token, a program of yours calls the API as you. The program can do something only if the "
             "token has the scope for it, and if you are allowed to do it at that moment. The program never sees "
-            "content. To decide with a token, you need your password and a code, as on a page."
+            "content. To approve or deny with a token, you need your password and a code, as on the pages here."
         ),
         WHAT_CAN_BE_CALLED,
     ),

@@ -126,7 +126,9 @@ def _signs_until(context: Context, at: datetime) -> str:
 def _will_be_off(visit: Visit) -> Text:
     if not visit.tenant.needs_two:
         return ""
-    return _("Under two-person control, the webhook is off until a second person confirms that it is switched on.")
+    return _(
+        "Under two-person control, the webhook stays off until a second person confirms the proposal to switch it on."
+    )
 
 
 def _end_of_former_keys(visit: Visit) -> str:
@@ -134,8 +136,8 @@ def _end_of_former_keys(visit: Visit) -> str:
         return ""
     return strong(
         _(
-            "Keys from before the present keys still sign messages, too. If you create a new secret, these older "
-            "keys stop working immediately."
+            "At present, the keys that were replaced last time also sign messages. If you create a new secret, these "
+            "replaced keys stop working immediately."
         )
     )
 

@@ -38,7 +38,8 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
             raise Fault("invalidSyntax", _("An operation must be “add”, “replace” or “remove”."))
         if path is None:
             if kind == "remove" or not isinstance(value, dict):
-                raise Fault("noTarget", _("Send what to change."))
+                words = _("Send a path. Without a path, send “add” or “replace”, with an object as the value.")
+                raise Fault("noTarget", words)
             for name, inner in value.items():
                 members = _changed(resource, members, kind, str(name), inner)
         elif isinstance(path, str):

@@ -17,7 +17,7 @@ _PLAIN = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
 
 class AddressForm(StrictForm):
     email = forms.EmailField(
-        label=gettext_lazy("Your address at work"),
+        label=gettext_lazy("Your email address at work"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username"}),
     )
@@ -48,7 +48,7 @@ class SignOnForm(StrictForm):
     )
     scopes = forms.CharField(label=gettext_lazy("Scopes"), max_length=200, widget=_PLAIN)
     key_claim = forms.CharField(
-        label=gettext_lazy("Claim with the directory’s key"),
+        label=gettext_lazy("Claim that holds the directory’s key"),
         help_text=gettext_lazy(
             "If your directory manages people with SCIM, name the claim that has the same value as externalId. In "
             "Entra ID, this claim is oid."
@@ -57,7 +57,7 @@ class SignOnForm(StrictForm):
         widget=_PLAIN,
     )
     groups_claim = forms.CharField(
-        label=gettext_lazy("Claim with the groups"),
+        label=gettext_lazy("Claim that lists the groups"),
         help_text=gettext_lazy("If this is empty, roles are given only on the pages of Customer Lockbox."),
         max_length=80,
         required=False,
@@ -66,9 +66,9 @@ class SignOnForm(StrictForm):
     role_map = forms.CharField(
         label=gettext_lazy("Roles by group"),
         help_text=gettext_lazy(
-            "One line for each group: the group, an equals sign, and member, approver, auditor or "
-            "administrator. Each sign-in gives or takes away the roles that are named in these lines. The last "
-            "approver and the last administrator keep their roles."
+            "Write one line for each group: the group, an equals sign, and a role. The role is member, approver, "
+            "auditor or administrator. Each sign-in gives or takes away the roles that are named in these lines. The "
+            "last approver and the last administrator keep their roles."
         ),
         max_length=20_000,
         required=False,
@@ -77,7 +77,9 @@ class SignOnForm(StrictForm):
     is_on = forms.BooleanField(label=gettext_lazy("People can sign in with single sign-on"), required=False)
     is_only = forms.BooleanField(
         label=gettext_lazy("People can sign in only with single sign-on"),
-        help_text=gettext_lazy("Your people’s passwords, and links to set them, then no longer work here."),
+        help_text=gettext_lazy(
+            "Then your people’s passwords no longer work here. Links to set a password don’t work either."
+        ),
         required=False,
     )
     break_glass_id = forms.TypedChoiceField(
@@ -111,7 +113,9 @@ class SignOnForm(StrictForm):
         for line in filter(None, (each.strip() for each in self.cleaned_data["role_map"].splitlines())):
             group, equals, role = (part.strip() for part in line.rpartition("="))
             if not (equals and group) or role not in Membership.Role.values:
-                raise forms.ValidationError(_("This line is not a group with a role: %(line)s") % {"line": line[:80]})
+                raise forms.ValidationError(
+                    _("Write a group, an equals sign and a role in this line: %(line)s") % {"line": line[:80]}
+                )
             found[group] = role
         return found
 

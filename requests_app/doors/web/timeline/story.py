@@ -133,7 +133,7 @@ class Story:
             found.append(Fact(_("Period"), [_between(wanted.since, wanted.until)]))
         entries = ngettext("%(n)s entry", "%(n)s entries", count) % {"n": counted(count)}
         found.append(Fact(_("In this evidence"), [entries, *self._gaps()]))
-        found.append(Fact(_("Made"), [self.made]))
+        found.append(Fact(_("Evidence made"), [self.made]))
         return found
 
     def _gaps(self) -> Iterator[str]:
