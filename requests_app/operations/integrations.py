@@ -535,7 +535,7 @@ def _decider(person_id: object, client: Client) -> Person | None:
     if person_id is None:
         return None
     if client.tenant is None or Scope.DECISIONS_WRITE not in client.scopes:
-        words = _("Only a tenant’s own client with the scope %(scope)s can decide for somebody.")
+        words = _("Only a tenant’s own client with the scope %(scope)s can approve and deny for somebody.")
         raise Unacceptable(words % {"scope": Scope.DECISIONS_WRITE}, field="decides_for")
     approvers = Person.objects.get_queryset().approvers_of(client.tenant_id)
     person = next((each for each in approvers if str(each.pk) == str(person_id)), None)

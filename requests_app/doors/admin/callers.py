@@ -111,7 +111,8 @@ class ClientAdmin(StaffAdmin):
         run=add,
         done=CREATE_CLIENT.done,
         explains=gettext_lazy(
-            "This client belongs to the provider: it serves every tenant and decides nothing. Its secret is shown once."
+            "This client belongs to the provider: it serves every tenant, and cannot approve or deny. Its secret is "
+            "shown once."
         ),
     )
     acts: ClassVar = [

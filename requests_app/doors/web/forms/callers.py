@@ -65,7 +65,7 @@ class _OfClient(StrictForm):
         super().__init__(*args, **kwargs)
         self.offer("scopes", _scopes_shown.choices(OF_CLIENTS))
         people = [(str(person.pk), f"{person.name} ({person.email})") for person in approvers]
-        self.offer("decides_for", [("", _("Nobody: the client decides nothing")), *people])
+        self.offer("decides_for", [("", _("Nobody: the client cannot approve or deny")), *people])
 
     def clean_decides_for(self) -> str | None:
         return self.cleaned_data["decides_for"] or None

@@ -48,7 +48,7 @@ class SignOnForm(StrictForm):
     )
     scopes = forms.CharField(label=gettext_lazy("Scopes"), max_length=200, widget=_PLAIN)
     key_claim = forms.CharField(
-        label=gettext_lazy("Claim that holds the directory’s key"),
+        label=gettext_lazy("Claim that holds the id in the directory"),
         help_text=gettext_lazy(
             "If your directory manages people with SCIM, name the claim that has the same value as externalId. In "
             "Entra ID, this claim is oid."
