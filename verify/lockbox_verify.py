@@ -537,7 +537,7 @@ def how_decided(fact: Fact) -> dict[str, Any]:
 def by_whom(decided: dict[str, Any]) -> str:
     who = str(decided["who"])
     who += f", deputy for {quoted(decided['deputy_for'])}" if decided.get("deputy_for") else ""
-    return f"the client {quoted(decided['client'])} for {who}" if decided.get("client") else who
+    return f"the API client {quoted(decided['client'])} for {who}" if decided.get("client") else who
 
 
 _TOO_DEEP = "lists and objects are nested too deeply"
@@ -700,7 +700,7 @@ class Rules:
         asked, detail = self._pending(fact, request, "was decided on"), fact.detail
         if fact.actor in asked.by:
             raise Bad(
-                "one person counts twice: the person who decides here asked for access or decided before",
+                "one person counts twice: the person who made this decision also asked for access, or decided earlier",
                 index=fact.leaf_index,
             )
         if detail.get("digest") != asked.detail["digest"]:
@@ -754,7 +754,7 @@ class Rules:
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"content was {what} in a resource that was not asked for", index=fact.leaf_index)
         if is_opened and asked.get("level") != "read":
-            raise Bad(f"content was {what} in a window that covers only names", index=fact.leaf_index)
+            raise Bad(f"content was {what} in a window for names only", index=fact.leaf_index)
 
 
 def instant(text: str) -> dt.datetime:
@@ -828,7 +828,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
     client, data = _base64url(assertion["clientDataJSON"]), _base64url(assertion["authenticatorData"])
     origin = _check_client(json.loads(client), challenge, rp_id)
     if len(data) < 37 or data[:32] != hashlib.sha256(rp_id.encode()).digest():
-        raise Bad("the passkey answered for another site")
+        raise Bad("the passkey signed for another site")
     if ~data[32] & (_USER_PRESENT | _USER_VERIFIED):
         raise Bad("the passkey did not verify its user")
     message = data + hashlib.sha256(client).digest()
@@ -852,9 +852,9 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
     if manifest["access_request"]["id"] != entry["access_request"]:
         raise Bad("the signed text is about another access request")
     if manifest["access_request"]["digest"] != entry["detail"]["digest"]:
-        raise Bad("the signed text asks for something different from the access request that was decided on")
+        raise Bad("the signed text does not ask for the same access as the access request")
     if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
-        raise Bad("the signed text has a different answer, or is for a different stage")
+        raise Bad("the signed text has another answer or another stage than this decision")
     if manifest["decider"]["id"] != actor["id"]:
         raise Bad("the signed text is the answer of another person")
     if not _INSTANT.fullmatch(manifest["not_after"]) or entry["at"] >= manifest["not_after"]:
@@ -950,13 +950,13 @@ def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
     Otherwise return the reason why it does not. `seq` is the number of the decision's entry.
     """
     if found is None or found.seq != proof.seq:
-        return "the entry that the signature names did not add this passkey"
+        return "the signature names an entry that did not add this passkey"
     detail = found.detail
     if detail.get("leaf") != proof.leaf:
-        return "the entry that added the passkey does not have the hash that the signature names"
+        return "the signature names another hash for the entry that added the passkey"
     same = (proof.passkey, proof.credential, proof.public_key, proof.rp_id, proof.decider)
     if tuple(detail.get(name) for name in ("passkey", "credential", "public_key", "rp_id", "person")) != same:
-        return "the passkey that signed is not the passkey that this person added in that entry"
+        return "the signature names an entry that added another passkey, or added this passkey for another person"
     if found.seq >= seq:
         return "the passkey was added after it signed this decision"
     if found.removed is not None and found.removed < seq:
@@ -1006,7 +1006,7 @@ class Zip:
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Bad(f"{member.filename} in the ZIP is encrypted, or packed in an unusual way")
             if member.file_size > max(64 << 20, MAX_RATIO * member.compress_size):
-                raise Bad(f"{member.filename} in the ZIP is refused: unpacked, it has {member.file_size:,} bytes")
+                raise Bad(f"{member.filename} in the ZIP is too large: unpacked, it has {member.file_size:,} bytes")
             self.sizes[member.filename] = member.file_size
 
     def open(self, name: str) -> Any:
@@ -1260,7 +1260,7 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
     ):
         raise Bad("manifest.json does not describe the logs of this bundle")
     if not by_request and not (log["start"] + log["entries"] == log["end"] <= log["size"]):
-        raise Bad(f"manifest.json: the numbers of log {number} do not match each other")
+        raise Bad(f"manifest.json: start, end, size and number of entries of log {number} do not match each other")
     if closed_by is not None and log["size"] == 0 and f"checkpoint-{number}.txt" not in bundle.files:
         return Unsigned(number, closed_by)
     try:
@@ -1583,7 +1583,7 @@ def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | 
         check_previous(shard, between, "the checkpoint at the end of the consistency proof")
         return
     if root is None:
-        raise CannotTell(f"{what} has {saved.size} entries, but the bundle has no consistency proof from there")
+        raise CannotTell(f"{what} has {saved.size} entries, but the bundle has no consistency proof for this size")
     if root != saved.root:
         raise Bad(f"the log was rewritten: it does not begin with the {saved.size} entries of {what}")
 
@@ -2050,8 +2050,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_name(manifest, shards, report)
     if not trust.is_named and not options.trust_bundle_key:
         report.gap(
-            "you did not name the key of the log. A forged bundle can contain any key, so use --key to name a key "
-            "that you got from another source (or use --trust-bundle-key to trust the bundle's own key)"
+            "you did not name the key of the log. A forged bundle can contain any key. Get the key from another "
+            "source, and name it with --key (or use --trust-bundle-key to trust the bundle's own key)"
         )
     judge_beginning(shards, report)
     judge_age(shards[-1], options, report)
@@ -2268,7 +2268,7 @@ def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, repor
         why = "you did not name the witness's key with --witness, so its cosignature was not checked"
         report.note(f"{says}; {why}" if is_here else f"{says}, but it did not cosign the newest checkpoint")
     if len(absent) > 10:
-        report.note(f"entries name {len(absent) - 10:,} more witnesses whose keys you did not name")
+        report.note(f"entries say that {len(absent) - 10:,} more witnesses watch this log; you did not name their keys")
 
 
 def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Report, log: dict[str, Any]) -> None:
@@ -2291,13 +2291,13 @@ def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Rep
 def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
     if after is None or after.number != shard.number + 1:
         if shard.closed_by is not None:
-            closed = f"entry {shard.closed_by} closed log {shard.number}, and this entry is not in this bundle"
+            closed = f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle"
             if after is None and not _is_over(shard, report):
-                raise CannotTell(f"{closed}; the log that continues log {shard.number} is not in it either")
+                raise CannotTell(f"{closed}; the log that continues log {shard.number} is not in this bundle either")
             report.note(closed)
         return
     if shard.closed_by != after.first_seq:
-        raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
+        raise Bad(f"manifest.json does not say that the first entry of log {after.number} closed log {shard.number}")
     if not shard.is_closed or not after.is_sound:
         return
     report.note(f"entry {shard.closed_by} closed log {shard.number} as damaged; log {after.number} continues it")
@@ -2318,7 +2318,8 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
     """Judge whether the bundle is complete: it must have every log of its extent, and both entries next to a period."""
     if manifest["kind"] == "access_request":
         report.note(
-            "each entry here is in the log; the log may have more entries about the access request than this bundle"
+            "each entry here is in the log; the log can have more entries about the access request that are not in "
+            "this bundle"
         )
         return
     for each in unsigned:
@@ -2371,8 +2372,8 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
         if shard.pruned:
             which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not in this bundle"
             if shard.first_seq + shard.pruned <= gone:
-                report.note(f"{which}. They were removed because their storage time was over, as an entry log.pruned "
-                            "says. Only their hashes are left, and these match the signed root")  # fmt: skip
+                report.note(f"{which}. An entry log.pruned says that they were removed because their storage time was "
+                            "over. Only their hashes are left, and these match the signed root")  # fmt: skip
             elif shard in doubted:
                 report.gap(
                     f"{which}, and no signed entry here says that they were removed (log.pruned). If they were "
@@ -2404,7 +2405,7 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
     elif age > STALE:
         report.gap(
             f"{what} was {lasting(age)} old when the bundle was made, but a log gets a newly dated checkpoint each "
-            "hour: the signer has stopped, or newer entries are held back"
+            "hour. The signer has stopped, or newer entries are held back"
         )
     if options.max_age is not None and not (ago := time.time() - at) <= options.max_age:
         report.gap(f"by the clock of this machine, {what} is {lasting(int(ago))} old, which is more than you allow")
@@ -2527,7 +2528,7 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         kinds = {"log": "the whole log", "period": "a period of the log", "access_request": "one access request",
                  "receipt": "a receipt for one entry"}  # fmt: skip
         tenant = data["tenant"]
-        named = f"the tenant that the entries call {quoted(tenant['name'])}" if tenant.get("name") else ""
+        named = f"the tenant named {quoted(tenant['name'])} in the entries" if tenant.get("name") else ""
         yield line("what", f"{kinds[data['kind']]} of {named or 'tenant ' + tenant['id']} ({data['format']})")
         if not tenant.get("name") and tenant.get("name_not_proven"):
             yield line("", f"not proven: the tenant's name, {quoted(tenant['name_not_proven'])}")
@@ -2547,11 +2548,16 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
     for log in data["logs"]:
         yield from _log_in_words(log, line, data["kind"])
     if previous := data.get("previous"):
-        words = "the log continues it" if previous["holds"] else "nothing here shows that the log continues it"
+        words = (
+            "the log continues this checkpoint"
+            if previous["holds"]
+            else "nothing in the bundle shows that the log continues this checkpoint"
+        )
         yield line("previous", f"{previous['origin']}, {previous['size']:,} entries: {words}")
     if data["result"] != "bad" and (rules := data.get("rules")):
         words = (
-            f"replayed: {rules['windows']} windows, {rules['looks']} accesses to content; each was inside its window"
+            f"replayed {rules['windows']} windows and {rules['looks']} accesses to content; "
+            "each access was inside its window"
         )
         yield line("rules", words)
         if rules["downloads"]:
@@ -2576,7 +2582,7 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
     for problem in data["problems"]:
         yield line("BAD", problem_in_words(problem))
     verdicts = {"good": "GOOD: everything that was checked is valid.", "bad": "BAD: do not rely on this.",
-                "unknown": "CAN'T TELL: nothing was found false, but something named above is missing."}  # fmt: skip
+                "unknown": "CAN'T TELL: nothing false was found, but something is missing (see above)."}  # fmt: skip
     yield verdicts[data["result"]]
 
 
@@ -2625,7 +2631,7 @@ def _age_in_words(log: dict[str, Any]) -> str:
     if made is None:
         return ago
     by_bundle = f"{lasting(made)} before the bundle was made" if made >= 0 else "after the bundle was made"
-    return f"{by_bundle}, as the bundle says; {ago}"
+    return f"{by_bundle}, according to the bundle; {ago}"
 
 
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
@@ -2659,7 +2665,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"for {decisions['unproven']:,} decisions, no signature by a person's key was checked:")
+    yield line("unproven", f"{decisions['unproven']:,} decisions are not proven by a signature of a person's key:")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
@@ -2996,7 +3002,7 @@ def run_witness(server: Server) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     host, port = server.server_name, server.server_port
-    diary(f"witness {server.signer.key} listens on {host}:{port}; it knows {len(server.logs)} keys of logs")
+    diary(f"witness {server.signer.key} listens on {host}:{port} and knows {len(server.logs)} log keys")
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -3102,15 +3108,17 @@ def parser() -> argparse.ArgumentParser:
     whose = add.add_mutually_exclusive_group()
     whose.add_argument("--key", help="the log's key (vkey), or a file with one key on each line", **many)
     whose.add_argument(
-        "--trust-bundle-key", action="store_true", help="trust the bundle's own key, although nobody has compared it"
+        "--trust-bundle-key", action="store_true", help="trust the bundle's own key, without a key from another source"
     )
     add.add_argument(
-        "--witness", help="a witness's key (vkey), or a file of keys; each witness must have cosigned", **many
+        "--witness",
+        help="a witness's key (vkey), or a file of keys; the cosignature of each witness is required",
+        **many,
     )
     add.add_argument(
         "--require-witness",
         action="store_true",
-        help="without a cosignature of a witness named with --witness, the verdict is not GOOD",
+        help="the verdict is GOOD only with a cosignature of a witness named with --witness",
     )
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
     add.add_argument(

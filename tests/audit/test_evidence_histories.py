@@ -132,7 +132,7 @@ class History:
                 yield f"entry {shard.closed_by} closed log {shard.number}: there is no signed checkpoint of this log"
         dated = checkpoints.newest(TENANT, last.number).dated_at
         if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
-            yield f"entry {last.closed_by} closed log {last.number}, and this entry is not in this bundle; the log"
+            yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle; the log"
 
     def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
         """Yield the messages for removed entries without a signed entry about the removal.

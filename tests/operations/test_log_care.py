@@ -432,7 +432,7 @@ def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
         # The only finding is the time: the test's clock is ahead of the verifier's.
         assert verdict["problems"] == [gap for gap in verdict["gaps"] if "in the future" not in gap] == []
         assert verdict["logs"][0]["pruned"] == ChainHead.objects.get(pk=tenant).pruned_to
-        assert "as an entry log.pruned says" in verdict["notes"][0]
+        assert "An entry log.pruned says that they were removed" in verdict["notes"][0]
         cast.ticket()
         tasks.checkpoint()
         travel.by(days=40)

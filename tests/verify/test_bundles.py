@@ -53,8 +53,8 @@ def test_a_verdict_names_what_was_pruned(log: Log, tmp_path: Path) -> None:
     assert is_good(data)
     assert data["logs"][0]["entries"] == 223
     assert data["notes"] == [
-        "entries 0 to 76 of log 0 are not in this bundle. They were removed because their storage time was over, as an "
-        "entry log.pruned says. Only their hashes are left, and these match the signed root"
+        "entries 0 to 76 of log 0 are not in this bundle. An entry log.pruned says that they were removed because "
+        "their storage time was over. Only their hashes are left, and these match the signed root"
     ]
 
 
@@ -215,7 +215,8 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
 def test_an_access_request_is_never_called_whole(log: Log, tmp_path: Path) -> None:
     data = verdict(every_kind(log)["access_request"], tmp_path)
     assert data["notes"] == [
-        "each entry here is in the log; the log may have more entries about the access request than this bundle"
+        "each entry here is in the log; "
+        "the log can have more entries about the access request that are not in this bundle"
     ]
     assert verdict(every_kind(log)["period"], tmp_path)["notes"] == verdict(bundle(log), tmp_path)["notes"] == []
 
@@ -461,7 +462,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(log: Log, tmp_path: Path) -> No
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as target, target.open("bomb.txt", "w") as stream:
         for _ in range(80):
             stream.write(bytes(1 << 20))
-    assert problems(judged(path)) == [(None, "bomb.txt in the ZIP is refused: unpacked, it has 83,886,080 bytes")]
+    assert problems(judged(path)) == [(None, "bomb.txt in the ZIP is too large: unpacked, it has 83,886,080 bytes")]
 
 
 def test_a_member_that_can_t_be_unpacked_is_bad(log: Log, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log)
     assert (
         "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (the key calls itself w1.example)" in output
     )
-    assert "decisions, no signature by a person's key was checked:" in output
+    assert "decisions are not proven by a signature of a person's key:" in output
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path:
         assert status == 0
         assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in output
         assert "WARNING" not in output
-        assert "99 entries: the log continues it" in output
+        assert "99 entries: the log continues this checkpoint" in output
 
 
 def test_bad_names_the_first_bad_index_and_why(log: Log, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_age_of_the_checkpoint_is_reported_in_words(evidence: Path, log: Log
     status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0
     assert re.search(
-        r"this date was 60 seconds before the bundle was made, as the bundle says; [\d,]+ days ago, by the clock",
+        r"this date was 60 seconds before the bundle was made, according to the bundle; [\d,]+ days ago, by the clock",
         output,
     )
     _, output, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())

@@ -212,7 +212,7 @@ def test_the_tenant_s_name_is_what_the_entries_call_it(tmp_path: Path) -> None:
     log = named_log()
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
     assert data["tenant"] == {"id": TENANT, "name": "Contoso", "name_not_proven": None}
-    assert "the whole log of the tenant that the entries call “Contoso”" in words(data)
+    assert "the whole log of the tenant named “Contoso” in the entries" in words(data)
     renamed = entry(41, 41, "tenant.changed", subject=TENANT, detail={"set": {"name": "Contoso AG"}, "was": {}})
     other = entry(42, 42, "tenant.changed", subject=TENANT, detail={"window_cap": 60})
     later = Log([*log.lines, canonical(renamed), canonical(other)])

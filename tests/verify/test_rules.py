@@ -126,9 +126,7 @@ def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
     assert "1 of these accesses were downloads" in "\n".join(lv.in_words(data))
     names_only = life({**ASKED, "level": "names"})
     names_only[opened]["event"] = "content.downloaded"
-    assert problems(judged(names_only, tmp_path)) == [
-        (opened, "content was downloaded in a window that covers only names")
-    ]
+    assert problems(judged(names_only, tmp_path)) == [(opened, "content was downloaded in a window for names only")]
     assert is_good(judged(_allowed(life(), "download"), tmp_path))
 
 
@@ -195,7 +193,7 @@ def _detail(entries: Entries, index: int, **change: Any) -> Entries:
     return entries
 
 
-TWICE = "one person counts twice: the person who decides here asked for access or decided before"
+TWICE = "one person counts twice: the person who made this decision also asked for access, or decided earlier"
 
 BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "nobody said yes": (lambda: _drop(_drop(life(), 1), 1), 1, "content was listed outside a window"),
@@ -225,7 +223,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "another mailbox": (lambda: _detail(life(), 5, resource=OTHER), 5,
                         "content was opened in a resource that was not asked for"),
     "names only": (
-        lambda: life({**ASKED, "level": "names"}), 5, "content was opened in a window that covers only names"
+        lambda: life({**ASKED, "level": "names"}), 5, "content was opened in a window for names only"
     ),
     "allowed elsewhere at the end": (
         lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content was opened outside a window"
@@ -235,11 +233,11 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     ),
     "allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "read"), 5,
-        "content was opened in a window that covers only names",
+        "content was opened in a window for names only",
     ),
     "something unheard of allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "copy"), 5,
-        "content was opened in a window that covers only names",
+        "content was opened in a window for names only",
     ),
     "another mailbox elsewhere": (lambda: _detail(_allowed(life(), "read"), 5, resource=OTHER), 5,
                                   "content was opened in a resource that was not asked for"),
@@ -366,7 +364,7 @@ def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path:
     assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
     assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
     report = "\n".join(lv.in_words(data))
-    assert "unproven    for 2 decisions, no signature by a person's key was checked:" in report
+    assert "unproven    2 decisions are not proven by a signature of a person's key:" in report
     assert "this verifier does not know this kind of signature" in report
 
 

@@ -117,7 +117,7 @@ def test_the_manifest_says_where_a_log_was_closed(tmp_path: Path) -> None:
     for closed_by in (None, 79):
         closed.closed_by = closed_by
         data = verdict(bundle(closed, opened), tmp_path)
-        assert problems(data) == [(None, "manifest.json does not say that log 0 was closed where log 1 begins")]
+        assert problems(data) == [(None, "manifest.json does not say that the first entry of log 1 closed log 0")]
 
 
 def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
@@ -125,7 +125,8 @@ def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
     data = verdict(bundle(closed), tmp_path)
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "entry 80 closed log 0, and this entry is not in this bundle; the log that continues log 0 is not in it either"
+        "log 0 was closed by entry 80, which is not in this bundle; "
+        "the log that continues log 0 is not in this bundle either"
     ]
 
 
@@ -134,7 +135,7 @@ def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp
     until = instant((closed.dated_at - T0) * 10**6)
     data = verdict(bundle(closed, kind="period", span=(0, 80), until=until), tmp_path)
     assert is_good(data)
-    assert data["notes"] == ["entry 80 closed log 0, and this entry is not in this bundle"]
+    assert data["notes"] == ["log 0 was closed by entry 80, which is not in this bundle"]
     later = instant((closed.dated_at - T0 + 1) * 10**6)
     assert verdict(bundle(closed, kind="period", span=(0, 80), until=later), tmp_path)["exit"] == 2
 

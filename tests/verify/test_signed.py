@@ -106,7 +106,7 @@ def test_a_signed_approval_is_reported_with_its_passkey(tmp_path: Path, algorith
     who = "Ada Keller <ada.keller@contoso.example>"
     assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added in entry number 0" in content
     assert f"digest {proven['digest']}" in content
-    assert "unproven    for 1 decisions, no signature by a person's key was checked" in content
+    assert "unproven    1 decisions are not proven by a signature of a person's key:" in content
 
 
 def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "another tenant": ({"manifest": lambda content: content["tenant"].update(id="other")}, "about another tenant"),
     "other content": (
         {"manifest": lambda content: content["access_request"].update(digest="0")},
-        "asks for something different",
+        "does not ask for the same access",
     ),
-    "a no": ({"manifest": _set("decision", "deny")}, "a different answer"),
-    "another stage": ({"manifest": _set("stage", "provider")}, "is for a different stage"),
+    "a no": ({"manifest": _set("decision", "deny")}, "another answer or another stage"),
+    "another stage": ({"manifest": _set("stage", "provider")}, "another answer or another stage"),
     "another person": (
         {"manifest": lambda content: content["decider"].update(id=ENGINEER["id"])},
         "the answer of another person",
@@ -219,15 +219,15 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another number": (
         {"signature": lambda found: found["enrolled"].update(seq=1)},
-        "the entry that the signature names did not add this passkey",
+        "the signature names an entry that did not add this passkey",
     ),
     "another leaf": (
         {"signature": lambda found: found["enrolled"].update(leaf="00")},
-        "does not have the hash that the signature names",
+        "the signature names another hash for the entry",
     ),
     "told of another key": (
         {"enrolment": _set("person", ENGINEER["id"])},
-        "not the passkey that this person added in that entry",
+        "or added this passkey for another person",
     ),
     "told of copies": ({"enrolment": _set("backup_eligible", True)}, "backup status is not the same"),
 }

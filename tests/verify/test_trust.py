@@ -109,7 +109,7 @@ def test_a_checkpoint_that_nobody_dates_any_more_leaves_open_what_is_held_back(
     if not is_fresh:
         assert (data["exit"], data["problems"], len(data["gaps"])) == (2, [], 1)
         assert data["gaps"][0].endswith(
-            " old when the bundle was made, but a log gets a newly dated checkpoint each hour: the signer "
+            " old when the bundle was made, but a log gets a newly dated checkpoint each hour. The signer "
             "has stopped, or newer entries are held back"
         )
 
@@ -255,7 +255,7 @@ def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -
     for size in (39, 41, 59, 101, 119):
         data = verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))
         why = f"the checkpoint that you saved has {size} entries, "
-        why += "but the bundle has no consistency proof from there"
+        why += "but the bundle has no consistency proof for this size"
         assert (data["exit"], data["gaps"]) == (2, [why])
     request = bundle(log, kind="access_request", request=str(json.loads(log.lines[1])["access_request"]))
     assert is_good(verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(40)))

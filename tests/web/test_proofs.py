@@ -316,10 +316,10 @@ def test_a_proof_and_a_saved_checkpoint_satisfy_the_verifier(cast: Cast, tmp_pat
     (tmp_path / "r.tlog-proof").write_bytes(proof(cast, 5).content)
     command = ["r.tlog-proof", "--key", vkey(cast), "--previous", "kept"]
     status, output = verify(tmp_path, *command)
-    assert (status, "no consistency proof from there" in output) == (2, True)
+    assert (status, "no consistency proof for this size" in output) == (2, True)
     (tmp_path / "proof").write_bytes(consistency(cast, 3, 7).content)
     status, output = verify(tmp_path, *command, "--consistency", "proof")
-    assert (status, "3 entries: the log continues it" in output) == (0, True)
+    assert (status, "3 entries: the log continues this checkpoint" in output) == (0, True)
 
 
 def test_there_is_no_proof_of_what_was_not_signed(cast: Cast) -> None:
