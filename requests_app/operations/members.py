@@ -383,7 +383,11 @@ def _account_of(tenant: Tenant, terms: dict[str, Any], *, is_active: bool) -> Pe
     if person is None:
         raise NotFound
     if person.is_active != is_active:
-        raise WrongState(_("This account was already switched on or off."))
+        raise WrongState(
+            _("This account is already switched on.")
+            if person.is_active
+            else _("This account is already switched off.")
+        )
     return person
 
 
@@ -434,7 +438,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 def _on_agreed(current: Step, terms: Terms) -> None:
     person = Person.objects.get_queryset().humans().get(pk=terms["person"])
     if person.is_active:
-        raise WrongState(_("This account is switched on already."))
+        raise WrongState(_("This account is already switched on."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     switch_on(current, person, memberships_of(person))
 

@@ -349,6 +349,18 @@ def test_two_who_could_confirm_are_always_left(two: Cast) -> None:
     assert Person.objects.get(pk=two.finn.pk).is_active
 
 
+def test_a_confirmed_switch_of_an_account_names_the_state_that_the_account_already_has(two: Cast) -> None:
+    person = Person.objects.filter(pk=two.alan.pk)
+    off = proposed(lambda: operations.switch_off_person(two.alan.pk, actor=two.as_("ines")))
+    person.update(is_active=False)
+    with pytest.raises(WrongState, match="already switched off"):
+        operations.confirm_proposal(off.pk, actor=two.as_("ada"))
+    on = proposed(lambda: operations.switch_on_person(two.alan.pk, actor=two.as_("ines")))
+    person.update(is_active=True)
+    with pytest.raises(WrongState, match="already switched on"):
+        operations.confirm_proposal(on.pk, actor=two.as_("ada"))
+
+
 def test_two_person_control_needs_two_humans_who_can_answer(cast: Cast) -> None:
     cast.agreed(lambda: operations.link_accounts(cast.finn.pk, cast.frida.pk, actor=cast.as_("stella")))
     with pytest.raises(WrongState):
