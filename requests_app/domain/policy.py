@@ -85,7 +85,7 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
     if not (look.is_own_place and look.is_active and look.is_in_scope):
         raise NotCovered
     if look.needs_read and not look.gives_read:
-        raise NotCovered(_("This window covers names only."))
+        raise NotCovered(_("This window is for names only: you can list items, but not open them."))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ def batch_in(body: Any) -> Batch | None:
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
         raise Malformed(_("%(member)s must be a list of objects.") % {"member": "evaluations"})
     if len(asked) > MOST:
-        raise Malformed(_("One call can have at most %(max)d questions.") % {"max": MOST})
+        raise Malformed(_("One call can have at most %(max)d evaluations.") % {"max": MOST})
     semantic = _semantic(body.get("options", {}))
     return Batch([_one_of(each, defaults) for each in asked], semantic) if asked else None
 

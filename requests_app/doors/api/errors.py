@@ -72,19 +72,19 @@ class PreconditionRequired(DomainError):
 
 class KeyReused(Unacceptable):
     code = "idempotency_key_reused"
-    default = _("This Idempotency-Key was used for another call.")
+    default = _("This Idempotency-Key was used for another call. Send another key.")
 
 
 class StillUnderWay(DomainError):
     code, status = "idempotency_in_progress", 409
-    default = _("The first call with this Idempotency-Key has not been answered yet.")
+    default = _("The first call with this Idempotency-Key has not been answered yet. Wait, then send the call again.")
 
 
 class AnswerGone(DomainError):
     """The call was done before. Its answer can't be given again, because it contained a secret or was not stored."""
 
     code, status = "idempotency_answer_gone", 409
-    default = _("This call was already done, and its answer was lost.")
+    default = _("This call was already done, and its answer was lost. Read the present state.")
 
 
 def problem(

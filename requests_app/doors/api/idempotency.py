@@ -146,7 +146,9 @@ def _claimed(
                 )
                 raise KeyReused(words, field="Idempotency-Key")
             # The earlier answer may contain more than this caller is allowed to read now.
-            raise AnswerGone(_("This call was already done, but your roles have changed since."))
+            raise AnswerGone(
+                _("This call was already done. Its answer is not sent again, because your roles have changed since.")
+            )
         if row.status is not None:
             return _stored_answer(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
@@ -216,7 +218,10 @@ def keep(row: IdempotencyKey, response: Any) -> None:
 def _stored_answer(row: IdempotencyKey) -> HttpResponse:
     if row.body is None:
         raise AnswerGone(
-            _("This call was already done. Its answer contained a secret, which is shown only once."),
+            _(
+                "This call was already done. Its answer contained a secret, which is shown only once. If you don’t "
+                "have the secret, make a new one."
+            ),
             current={"subject_type": row.subject_type, "subject_id": row.subject_id},
         )
     assert row.status is not None

@@ -215,7 +215,7 @@ def _prepared(wanted: EvidenceScope, at: dt.datetime) -> evidence.Evidence:
             raise NotYetSigned(_("None of these entries is signed yet. Try again in a minute.")) from why
         if why.code == "absent":
             raise NotFound from why
-        raise LogDamaged(_("There is no evidence, because the stored log does not match the signed log.")) from why
+        raise LogDamaged(_("Evidence can’t be made, because the stored log does not match the signed log.")) from why
 
 
 def _bundle(prepared: evidence.Evidence) -> Generator[bytes]:

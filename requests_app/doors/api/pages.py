@@ -42,7 +42,7 @@ class Pages(CursorPagination):
                 raise NoSuchPage
             return super().paginate_queryset(queryset, request, view)
         except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:
-            raise Malformed(_("This cursor does not belong to this list.")) from error
+            raise Malformed(_("This cursor does not belong to this list. Start again without a cursor.")) from error
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"items": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
