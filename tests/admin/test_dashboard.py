@@ -141,7 +141,7 @@ def test_the_sizes_of_the_logs_are_shown(world: Cast, staff: Client) -> None:
     logs = staff.get("/admin/").context["logs"]
     assert logs[0]["name"] == "Contoso"
     assert logs[0]["size"] > 0
-    assert "The provider's own" in [log["name"] for log in logs]
+    assert "The provider’s own log" in [log["name"] for log in logs]
 
 
 def test_the_page_costs_the_same_on_a_full_database(world: Cast, staff: Client) -> None:

@@ -70,7 +70,7 @@ class ByLog(Filter):
         found = [(str(pk), name) for pk, name in named[:50]]
         if chosen and chosen not in dict(found):
             found += [(str(pk), name) for pk, name in named if str(pk) == chosen]
-        return [(str(PROVIDER_LOG), _("The provider's own")), *found]
+        return [(str(PROVIDER_LOG), _("The provider’s own log")), *found]
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
@@ -321,12 +321,12 @@ class CosignatureAdmin(StaffAdmin):
 
 def _named(tenant_id: UUID, name: str | None) -> str:
     if tenant_id == PROVIDER_LOG:
-        return str(_("The provider's own"))
+        return str(_("The provider’s own log"))
     return link_to(Tenant(pk=tenant_id), name) if name else mono(tenant_id)
 
 
 def log_name(tenant_id: UUID, name: str | None) -> str:
-    return str(_("The provider's own")) if tenant_id == PROVIDER_LOG else name or str(tenant_id)
+    return str(_("The provider’s own log")) if tenant_id == PROVIDER_LOG else name or str(tenant_id)
 
 
 def _is_uuid(typed: str) -> bool:

@@ -98,8 +98,8 @@ class IdentityAdmin(StaffAdmin):
     list_filter = (by_tenant(), by_row("person", gettext_lazy("person"), Person))
     words = gettext_lazy("Accounts that are linked to an identity provider")
     lead = gettext_lazy(
-        "People are recognised by issuer and subject, never by an address. Only a tenant’s own administrator unlinks "
-        "the tenant’s people."
+        "People are recognised by issuer and subject, never by an email address. Only a tenant’s own administrator "
+        "can unlink the accounts of the tenant’s people."
     )
     facts: ClassVar = [("", ("person", "issuer", subject, "tenant", "linked_at"))]
     acts: ClassVar = [
@@ -108,9 +108,8 @@ class IdentityAdmin(StaffAdmin):
             "unlink",
             label=gettext_lazy("Unlink"),
             explains=gettext_lazy(
-                "Anybody who is signed in with the account is signed out immediately. The next single sign-on "
-                "counts as the first single sign-on: it needs a verified address in one of the provider’s "
-                "domains."
+                "Anybody who is signed in with the account is signed out immediately. The next single sign-on is "
+                "like the first: it needs a verified address in one of the provider’s domains."
             ),
             offered=belongs_to_provider,
         )

@@ -33,14 +33,14 @@ _FOUND: dict[str, Promise] = {
     "different": gettext_lazy("%(signed)s entries were signed. At least one of them has changed."),
     "shorter": gettext_lazy("%(signed)s entries were signed, but only %(found)s are there."),
     "tile": gettext_lazy("The stored hashes of the tree do not match each other, or some are missing."),
-    "signature": gettext_lazy("The machine that signs made an invalid signature, so this machine makes errors."),
+    "signature": gettext_lazy("The machine that signs makes errors: one of its signatures was invalid."),
     "no_tombstone": gettext_lazy(
-        "A new part of the log begins at number %(seq)s, but no tombstone closed the earlier part there."
+        "A new part of the log begins at number %(seq)s, but no tombstone closed the part before it."
     ),
     "outside_behind": gettext_lazy(
-        "%(signed)s entries are signed, but the file outside the database has only %(kept)s."
+        "%(signed)s entries are signed, but LOG_HEADS_FILE, outside the database, has only %(kept)s."
     ),
-    "outside_unreadable": gettext_lazy("The file outside the database can’t be read."),
+    "outside_unreadable": gettext_lazy("LOG_HEADS_FILE, outside the database, can’t be read."),
 }
 _DAMAGED = gettext_lazy(
     "If a backup was restored, restore a newer backup that contains all signed entries. Then the log is signed "
@@ -50,9 +50,10 @@ _DAMAGED = gettext_lazy(
 )
 _OUTSIDE = gettext_lazy(
     "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
-    "that the database is not an older copy, run on that machine: manage.py log_heads adopt"
+    "that the database is not an older copy, run on that machine: "
+    'manage.py log_heads adopt TENANT --because "what happened"'
 )
-_MACHINE = gettext_lazy("Try again on another machine. The log itself is unchanged.")
+_MACHINE = gettext_lazy("Sign on another machine. The log itself is unchanged.")
 _WAYS: dict[str, Promise] = {
     "outside_behind": _OUTSIDE,
     "outside_unreadable": _OUTSIDE,
@@ -109,7 +110,7 @@ def key_id(row: LogKey) -> str:
     return mono(keys.clock_key(bytes(row.public)).key_id.hex())
 
 
-@admin.display(description=gettext_lazy("public key for the dates of checkpoints"))
+@admin.display(description=gettext_lazy("public key to check the dates of checkpoints"))
 def vkey(row: LogKey) -> str:
     return mono(keys.clock_key(bytes(row.public)))
 
@@ -182,7 +183,10 @@ class CheckpointAdmin(OfOneLog):
     list_display = (tenant, part, "size", "signed_at", "dated_at")
     ordering = ("-id",)
     words = gettext_lazy("Checkpoints")
-    lead = gettext_lazy("Signed heads. After an hour in which nothing happens, the newest head gets a new date.")
+    lead = gettext_lazy(
+        "Each checkpoint is a signed state of a log. If nothing happens in the log for an hour, its newest checkpoint "
+        "gets a new date."
+    )
     facts: ClassVar = [
         ("", (tenant, part, "size", "signed_at", "dated_at")),
         (gettext_lazy("Evidence"), (origin, root, note)),
@@ -196,7 +200,7 @@ class ClosedShardAdmin(OfOneLog):
     list_display = (tenant, part, "first_seq", "end_seq", "found_size", "closed_at")
     ordering = ("-id",)
     words = gettext_lazy("Closed parts of logs")
-    lead = gettext_lazy("Parts that a tombstone closed. Their numbers are never used again.")
+    lead = gettext_lazy("Parts that a tombstone closed. The numbers of their entries are never used again.")
     facts: ClassVar = [
         ("", (tenant, part, "first_seq", "end_seq", "found_size", "closed_at")),
         (gettext_lazy("Signed last"), (origin, note)),
@@ -207,7 +211,10 @@ class SignedHeadAdmin(OfOneLog):
     list_display = (tenant, part, "size", "dated_at")
     ordering = ("dated_at", "pk")
     words = gettext_lazy("Signed so far")
-    lead = gettext_lazy("How far each log is signed, and when the signer last confirmed this. The oldest is first.")
+    lead = gettext_lazy(
+        "How far each log is signed, and when the signer last confirmed this. The log with the oldest confirmation is "
+        "first."
+    )
     facts: ClassVar = [("", (tenant, part, "size", "dated_at", "checked_to", origin))]
 
 

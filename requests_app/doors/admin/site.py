@@ -238,7 +238,9 @@ class LockboxAdminSite(AdminSite):
                 items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
             if title == _SINGLE_SIGN_ON:
                 url = reverse("admin:single_sign_on")
-                items.insert(0, {"url": url, "words": str(_("The provider’s own")), "is_here": request.path == url})
+                items.insert(
+                    0, {"url": url, "words": str(_("The provider’s single sign-on")), "is_here": request.path == url}
+                )
             groups.append({"title": title, "items": items})
         return groups
 

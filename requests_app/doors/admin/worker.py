@@ -44,8 +44,8 @@ def plain_text(stored: str | None) -> str:
     try:
         value = _StringsOnly(io.BytesIO(b64decode(stored))).load()
     except (pickle.UnpicklingError, NotBase64, ValueError, EOFError, IndexError, KeyError, AttributeError, TypeError):
-        return str(_("This is not text."))
-    return value if isinstance(value, str) else str(_("This is not text."))
+        return str(_("The stored error is not a text, so it can’t be shown."))
+    return value if isinstance(value, str) else str(_("The stored error is not a text, so it can’t be shown."))
 
 
 @admin.display(description=_("error"))
@@ -79,7 +79,7 @@ class TaskAdmin(StaffAdmin):
 
 
 class SuccessAdmin(TaskAdmin):
-    lead = _("Tasks that ended.")
+    lead = _("Tasks that succeeded.")
 
 
 class FailureAdmin(TaskAdmin):
@@ -94,7 +94,8 @@ class QueuedAdmin(StaffAdmin):
     list_display = ("id", queued_name, "key", "lock")
     ordering = ("id",)
     lead = _(
-        "A worker works on a locked task, until the time of the lock at the latest. The other tasks wait for a worker."
+        "If the lock of a task ends in the future, a worker has the task. After that time, another worker can take it. "
+        "The other tasks wait for a worker."
     )
     facts: ClassVar = [("", ("id", queued_name, "key", "lock"))]
 
@@ -103,8 +104,8 @@ class ScheduleAdmin(StaffAdmin):
     list_display = ("name", "func", "schedule_type", "minutes", "next_run", "cluster")
     ordering = ("name",)
     lead = _(
-        "The code declares the schedules. The beat removes schedules that are not in the code, and corrects "
-        "schedules that were changed."
+        "The schedules are set in the code. The scheduler (beat) removes schedules that are not in the code, and "
+        "corrects schedules that were changed."
     )
     facts: ClassVar = [("", ("name", "func", "schedule_type", "minutes", "repeats", "next_run", "cluster", "cron"))]
 
@@ -124,7 +125,7 @@ def parked(row: TaskAttempt) -> str:
 class TaskAttemptAdmin(StaffAdmin):
     list_display = ("name", "attempts", "first_at", "last_at", parked)
     ordering = ("-last_at",)
-    lead = _("Tasks that were started and have not succeeded. A parked task is not tried again: it is an alarm.")
+    lead = _("Tasks that were started and have not succeeded. A parked task is not tried again, and raises an alarm.")
     search: ClassVar = Search(ids=(), words=("name",))
     list_filter = (
         by_choice(

@@ -29,7 +29,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
         if not (web or beat or clusters):
-            raise CommandError(_("There is nothing to run."))
+            raise CommandError(
+                _("There is nothing to run. Leave out --no-web or --no-beat, or set --clusters to 1 or more.")
+            )
         require_migrated()
         require_log_name()
         for line in compare_heads():

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             tidying.seal_anew(webhook)
         self.stdout.write(
             _(
-                "Everything that a known key can decrypt is now encrypted with the key that is listed first in each "
+                "Everything that a known key can decrypt is now encrypted with a present key: the first key of its "
                 "setting."
             )
         )
