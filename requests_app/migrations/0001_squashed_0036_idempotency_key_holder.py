@@ -1664,9 +1664,9 @@ class Migration(migrations.Migration):
                             ("downloaded", "downloaded"),
                             ("failed", "could not be read"),
                             ("cut", "interrupted"),
-                            ("list_allowed", "allowed to list, through another service"),
-                            ("read_allowed", "allowed to read, through another service"),
-                            ("download_allowed", "allowed to download, through another service"),
+                            ("list_allowed", "listing allowed, through another service"),
+                            ("read_allowed", "reading allowed, through another service"),
+                            ("download_allowed", "download allowed, through another service"),
                         ],
                         max_length=16,
                         verbose_name="kind",
@@ -1909,7 +1909,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("personal", "personal token"),
-                            ("access", "access token of a client"),
+                            ("access", "access token of an API client"),
                             ("lasting", "long-lived token of a directory"),
                         ],
                         max_length=8,

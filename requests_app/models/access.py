@@ -248,7 +248,7 @@ class Decision(models.Model):
             name = gettext("%(name)s, deputy for %(away)s") % {"name": name, "away": away}
         if self.client is None:
             return name
-        return gettext("the client %(client)s for %(name)s") % {"client": self.client, "name": name}
+        return gettext("the API client %(client)s for %(name)s") % {"client": self.client, "name": name}
 
     @property
     def is_signed(self) -> bool:
@@ -400,9 +400,9 @@ class ContentAccess(models.Model):
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("interrupted")
         # Accesses that the decision point allowed to another service. What happened there is unknown.
-        LIST_ALLOWED = "list_allowed", _("allowed to list, through another service")
-        READ_ALLOWED = "read_allowed", _("allowed to read, through another service")
-        DOWNLOAD_ALLOWED = "download_allowed", _("allowed to download, through another service")
+        LIST_ALLOWED = "list_allowed", _("listing allowed, through another service")
+        READ_ALLOWED = "read_allowed", _("reading allowed, through another service")
+        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed, through another service")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")

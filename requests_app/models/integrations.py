@@ -107,7 +107,7 @@ class Token(models.Model):
 
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")
-        ACCESS = "access", _("access token of a client")
+        ACCESS = "access", _("access token of an API client")
         LASTING = "lasting", _("long-lived token of a directory")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

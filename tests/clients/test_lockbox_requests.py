@@ -151,7 +151,7 @@ def test_a_client_that_may_decides_without_a_question(cast: Cast, shell: Shells)
     ended = machine("requests", "deny", row.reference, "--yes", "--json")
     assert ended.status == 0, ended.err
     assert (ended.json["state"], ended.json["decisions"][-1]["through"]) == ("DENIED", "Help desk")
-    assert "denied by the client Help desk for Ada Test" in shell("ada")("requests", "show", row.reference).out
+    assert "denied by the API client Help desk for Ada Test" in shell("ada")("requests", "show", row.reference).out
 
 
 def test_a_deputys_decision_is_shown_as_one(cast: Cast, shell: Shells) -> None:

@@ -306,8 +306,8 @@ def test_a_recorded_ticket_is_confirmed_to_whom_it_was_recorded_for(world: Cast,
     mails.send()
     assert mails.to("ticket_recorded") == ["mia"]
     found = mails("mia", "ticket_recorded")
-    assert found.subject == f"Contoso: your ticket {ticket.reference} is recorded, Invoices are missing"
-    says(found, "Priya Test (Microsoft) wrote down for you", "the customer’s contact for this ticket")
+    assert found.subject == f"Contoso: we recorded your ticket {ticket.reference}, Invoices are missing"
+    says(found, "Priya Test (Microsoft) recorded in a ticket what you told", "the customer’s contact for this ticket")
     says(mails("erik", "ticket_opened"), "Priya Test (Microsoft) recorded the ticket for Mia Test (Contoso).")
 
 
@@ -377,10 +377,10 @@ def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) 
     )
     found = mails.send()("alan", "client_decides")
     assert mails.to("client_decides") == ["ada", "alan", "soc"]
-    assert found.subject == "Contoso: a client can now approve or deny for Ada Test"
+    assert found.subject == "Contoso: an API client can now approve or deny for Ada Test"
     says(
         found,
-        "Ines Test allowed the client “Help desk” to approve and deny",
+        "Ines Test allowed the API client “Help desk” to approve and deny",
         "in the name of Ada Test",
         f"/tenant/{world.contoso.pk}/clients/",
     )

@@ -186,7 +186,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
                 robot.pk, scopes=["decisions:write"], decides_for_id=cast.ada.pk, actor=actor
             ),
             lambda: list(Client.objects.values_list("scopes", "decides_for")),
-            "allow the client Robot to decide for Ada Test",
+            "allow the API client Robot to approve and deny in the name of Ada Test",
         ),
         "add_witness": (
             watch(first),

@@ -34,7 +34,7 @@ from verify import lockbox_verify as lv
 
 pytestmark = pytest.mark.django_db
 
-MACHINE = "the client Help desk for Ada Test"
+MACHINE = "the API client Help desk for Ada Test"
 DEPUTY = "Otto Test, deputy for Ada Test"
 
 
@@ -109,7 +109,7 @@ def test_the_pages_and_the_receipt_say_so(cast: Cast, way: Any) -> None:
     assert by_place in page  # the page of the access request
     for text in (page, receipt):
         if "client" in by_place:
-            assert "the client Help desk for Ada Test" in text
+            assert "the API client Help desk for Ada Test" in text
         else:
             assert ", deputy for Ada Test" in text
     timeline = "as deputy for Ada Test" if "deputy" in by_place else f"{MACHINE}: approved on the customer’s behalf"
@@ -132,7 +132,9 @@ def test_log_and_timeline_say_so(cast: Cast, way: Any) -> None:
     entry = entry_of(decided(cast, act(cast)))
     sentence, _comment = sentence_of(entry, tenant=cast.contoso, about=About({}, {}), at=clock.now())
     shown = words(sentence)
-    names = ("the client", "Help desk", "for Ada Test") if by_place == MACHINE else ("Otto Test", "deputy for Ada Test")
+    names = (
+        ("the API client", "Help desk", "for Ada Test") if by_place == MACHINE else ("Otto Test", "deputy for Ada Test")
+    )
     assert all(name in shown for name in names), shown
 
 
@@ -189,7 +191,7 @@ def test_the_verifier_says_so(cast: Cast, way: Any) -> None:
     fact = lv._fact(0, json.loads(bytes(entry_of(row).canonical)), dict[Any, Any]().setdefault)
     shown = {"who": fact.name, **lv.how_decided(fact)}
     if by_place == MACHINE:
-        assert lv.by_whom(shown) == f"the client “Help desk” for Ada Test <{cast.ada.email}>"
+        assert lv.by_whom(shown) == f"the API client “Help desk” for Ada Test <{cast.ada.email}>"
     else:
         assert lv.by_whom(shown) == f"Otto Test <{cast.otto.email}>, deputy for “Ada Test”"
 

@@ -66,7 +66,7 @@ def test_everybody_of_the_tenant_sees_who_calls_and_who_decides(cast: Cast, name
     text = signed_in(cast, name).get(page(cast)).content.decode()
     for words in ("Help desk", "Robot", "Ada Test", "Decide on access requests"):
         assert words in text
-    assert "Add a client" not in text
+    assert "Add an API client" not in text
     assert "/change/" not in text
 
 

@@ -149,7 +149,7 @@ def window(grant: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
 
 def _decision(each: dict[str, Any]) -> str:
     who = each["decider"]["name"] + (f", deputy for {', '.join(away)}" if (away := each["deputy_for"]) else "")
-    who = f"the client {each['through']} for {who}" if each["through"] else who
+    who = f"the API client {each['through']} for {who}" if each["through"] else who
     comment = f": “{each['comment']}”" if each["comment"] else ""
     verdict = {"approve": "approved", "deny": "denied"}.get(each["verdict"], each["verdict"])
     return f"{verdict} by {who}, {at(each['at'])}, {_signed(each)}{comment}"

@@ -16,15 +16,15 @@ from lockbox_client.api.grants import grants_accesses, grants_list, grants_show
 _NAMES = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
 _STATES = {"open": Cell("● open", "green"), "closed": Cell("○ closed", "dim")}
 _ACCESSED = {
-    "list_asked": "asked for names",
+    "list_asked": "requested a list of names",
     "listed": "names listed",
     "opened": "opened",
     "downloaded": "downloaded",
     "failed": "could not be read",
     "cut": "interrupted",
-    "list_allowed": "allowed to list, through another service",
-    "read_allowed": "allowed to read, through another service",
-    "download_allowed": "allowed to download, through another service",
+    "list_allowed": "listing allowed, through another service",
+    "read_allowed": "reading allowed, through another service",
+    "download_allowed": "download allowed, through another service",
 }
 
 

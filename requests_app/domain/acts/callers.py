@@ -11,20 +11,28 @@ from requests_app.domain.scopes import Scope
 
 CLIENT_CREATED = Event(
     "client.created",
-    label=_("Client added"),
-    sentence=_("{who} added the client {name}"),
-    variants=((has("decides_for"), _("{who} added the client {name}, which decides for {decides_for}")),),
+    label=_("API client added"),
+    sentence=_("{who} added the API client {name}"),
+    variants=(
+        (
+            has("decides_for"),
+            _("{who} added the API client {name}, which can approve and deny in the name of {decides_for}"),
+        ),
+    ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
 CLIENT_CHANGED = Event(
     "client.changed",
-    label=_("Client changed"),
-    sentence=_("{who} changed the client {name}"),
+    label=_("API client changed"),
+    sentence=_("{who} changed the API client {name}"),
     variants=(
-        (has("decides_for"), _("{who} changed the client {name}, which now decides for {decides_for}")),
+        (
+            has("decides_for"),
+            _("{who} changed the API client {name}: it can now approve and deny in the name of {decides_for}"),
+        ),
         (
             has("decides_for_id_before"),
-            _("{who} changed the client {name}: it can no longer make decisions for a person"),
+            _("{who} changed the API client {name}: it can no longer approve or deny in a person’s name"),
         ),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
@@ -32,19 +40,19 @@ CLIENT_CHANGED = Event(
 CLIENT_TOKEN_MADE = Event(
     "client.token_made",
     label=_("Long-lived token made"),
-    sentence=_("{who} made a long-lived token for the client {name}"),
+    sentence=_("{who} made a long-lived token for the API client {name}"),
     siem=Meaning(Family.ENTITY, OTHER, "Token made", Severity.MEDIUM),
 )
 CLIENT_SECRET_ROTATED = Event(
     "client.secret_rotated",
-    label=_("Client’s secret changed"),
-    sentence=_("{who} gave the client {name} a new secret"),
+    label=_("API client’s secret changed"),
+    sentence=_("{who} gave the API client {name} a new secret"),
     siem=Meaning(Family.ENTITY, OTHER, "Secret rotated", Severity.MEDIUM),
 )
 CLIENT_REMOVED = Event(
     "client.removed",
-    label=_("Client removed"),
-    sentence=_("{who} removed the client {name}"),
+    label=_("API client removed"),
+    sentence=_("{who} removed the API client {name}"),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 TOKEN_CREATED = Event(
@@ -61,7 +69,7 @@ TOKEN_REVOKED = Event(
 )
 
 LET_CLIENT_ASK = Proposal(
-    "let_client_ask", _("give the client %(name)s these permissions for every tenant: %(gained)s"), by_staff=True
+    "let_client_ask", _("give the API client %(name)s these permissions for every tenant: %(gained)s"), by_staff=True
 )
 
 CREATE_CLIENT = Act(
@@ -70,13 +78,13 @@ CREATE_CLIENT = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Add a client"),
+    title=_("Add an API client"),
     inputs=(Field("name", at_most=80),),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CREATED,),
-    tried=_("to add a client"),
-    done=_("The client was added."),
+    tried=_("to add an API client"),
+    done=_("The API client was added."),
     tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -86,16 +94,18 @@ CHANGE_CLIENT = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Change a client"),
+    title=_("Change an API client"),
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CHANGED,),
-    tried=_("to change a client"),
+    tried=_("to change an API client"),
     proposes=(
-        Proposal("change_client", _("allow the client %(name)s to decide for %(decides_for)s")),
+        Proposal(
+            "change_client", _("allow the API client %(name)s to approve and deny in the name of %(decides_for)s")
+        ),
         LET_CLIENT_ASK,
     ),
-    done=_("The client was changed. The change applies from the client’s next call on."),
+    done=_("The API client was changed. The change applies from the client’s next call on."),
     tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -105,11 +115,11 @@ ROTATE_CLIENT_SECRET = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Give a client a new secret"),
+    title=_("Give an API client a new secret"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_SECRET_ROTATED,),
-    tried=_("to give a client a new secret"),
+    tried=_("to give an API client a new secret"),
     done=_("A new secret was made."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -119,11 +129,11 @@ REMOVE_CLIENT = Act(
     roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Remove a client"),
+    title=_("Remove an API client"),
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_REMOVED,),
-    tried=_("to remove a client"),
-    done=_("The client was removed. Its secret and its tokens no longer work."),
+    tried=_("to remove an API client"),
+    done=_("The API client was removed. Its secret and its tokens no longer work."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 MAKE_LASTING_TOKEN = Act(
@@ -132,11 +142,11 @@ MAKE_LASTING_TOKEN = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Make a long-lived token for a client"),
+    title=_("Make a long-lived token for an API client"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
-    tried=_("to make a long-lived token for a client"),
+    tried=_("to make a long-lived token for an API client"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CREATE_TOKEN = Act(
@@ -172,7 +182,7 @@ STEP_UP_TOKEN = Act(
     humans_only=True,
     title=_("Prove with your password that a token is yours"),
     any_token=True,
-    tried=_("to prove with their password that a token is theirs"),
+    tried=_("to prove with a password that a token is their own"),
     doors=frozenset({Door.API}),
     own_order="The proof is compared before the act begins, because hashing takes a while.",
 )

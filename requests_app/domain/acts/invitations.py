@@ -28,7 +28,7 @@ INVITATION_ACCEPTED = Event(
     variants=(
         (
             has("invited_by", ""),
-            _("{who} accepted the invitation that was sent to {email} because the recovery key was used"),
+            _("{who} accepted the invitation that was sent to {email} after somebody used the recovery key"),
         ),
     ),
     siem=Meaning(Family.ACCOUNT, 1, severity=Severity.MEDIUM),

@@ -145,7 +145,7 @@ SET_COSIGNING = Act(
     "set_cosigning",
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
-    title=_("Set whether a witness must have cosigned the log"),
+    title=_("Set whether windows need the cosignature of a witness"),
     inputs=(
         Field(
             "hours",
@@ -157,12 +157,12 @@ SET_COSIGNING = Act(
     ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
-    tried=_("to set whether a witness must have cosigned the log"),
+    tried=_("to set whether windows need the cosignature of a witness"),
     proposes=(
         Proposal(
             "set_cosigning",
-            _("open windows only if a witness cosigned the log within the last %(time)s"),
-            without=_("open a window even if no witness has cosigned the log"),
+            _("allow windows to open only if a witness cosigned the log within the last %(time)s"),
+            without=_("allow windows to open even if no witness has cosigned the log"),
         ),
     ),
     doors=frozenset({Door.PAGES}),
@@ -199,7 +199,7 @@ TOMBSTONE = Act(
     inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_TOMBSTONED,),
     tried=_("to close the damaged log"),
-    done=_("The damaged log is closed, and its next part has started."),
+    done=_("The damaged log is closed. The log continues with a new part."),
     doors=frozenset({Door.ADMIN, Door.COMMAND}),
 )
 ADOPT_LOG_HEAD = Act(

@@ -54,7 +54,7 @@ PERSON_SWITCHED_ON = Event(
 
 SWITCH_ON_PROVIDER = Proposal(
     "switch_on_provider",
-    _("switch on the account of %(name)s again, with the roles of this account"),
+    _("switch on the account of %(name)s again, with the roles that the account still has"),
     by_staff=True,
 )
 

@@ -96,10 +96,10 @@ TICKET_LINKED = Event(
 )
 
 RECORDED = MailWords(
-    subject=_("{tenant}: your ticket {ticket_reference} is recorded, {title}"),
+    subject=_("{tenant}: we recorded your ticket {ticket_reference}, {title}"),
     headline=_("Your ticket is recorded"),
     lead=(
-        _("{opened_by} wrote down for you what you told {provider}. The engineers of {service} have been informed."),
+        _("{opened_by} recorded in a ticket what you told {provider}. The engineers of {service} have been informed."),
         _("If something in the ticket is wrong, write a comment on the ticket’s page."),
     ),
     link=_("Read the ticket"),
@@ -243,11 +243,11 @@ REOPEN_TICKET = Act(
 LINK_TICKET = Act(
     "link_ticket",
     noun=Noun.TICKET,
-    title=_("Link a ticket"),
+    title=_("Link a ticket to another system"),
     roles=CUSTOMERS | WORKERS,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_LINKED,),
-    tried=_("to link a ticket"),
-    done=_("The reference is set."),
+    tried=_("to link a ticket to another system"),
+    done=_("The ticket’s external reference was saved."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

@@ -106,7 +106,7 @@ class ClientAdmin(StaffAdmin):
     related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
     adding: ClassVar = AdminAction(
         name="add",
-        label=gettext_lazy("Add a client"),
+        label=gettext_lazy("Add an API client"),
         form=ClientForm,
         run=add,
         done=CREATE_CLIENT.done,

@@ -151,8 +151,8 @@ def _by_whom(entry: Entry) -> str | SafeString:
         client = visible_single(str(actor.get("name", "")))
         if isinstance(whose, dict):
             name = visible_single(str(whose.get("name", "")))
-            return format_html(_("the client {client} for {name}: {did}"), client=client, name=name, did=did)
-        return format_html(_("the client {client}: {did}"), client=client, did=did)
+            return format_html(_("the API client {client} for {name}: {did}"), client=client, name=name, did=did)
+        return format_html(_("the API client {client}: {did}"), client=client, did=did)
     if away := entry.detail.get("deputy_for"):
         return format_html(_("{did}, as deputy for {away}"), did=words, away=visible_single(str(away)))
     return words

@@ -211,9 +211,9 @@ class _Words:
             return shown
         whose = _str(_dict(self.actor, "for"), "name")
         if not whose:
-            return format_html(_("the client {client}"), client=shown)
+            return format_html(_("the API client {client}"), client=shown)
         return format_html(
-            _("the client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, get_language())
+            _("the API client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, get_language())
         )
 
     @property

@@ -137,11 +137,11 @@ def _of_one(visit: Visit) -> dict[str, Any]:
 CLIENTS = Page(
     name="clients",
     path=_PATH,
-    heading=_("Clients of {tenant}"),
+    heading=_("API clients of {tenant}"),
     tab="clients",
     lead=(
         _(
-            "A client is a machine that calls the API for you, such as a ticket system or a SIEM. It can do "
+            "An API client is a machine that calls the API for you, such as a ticket system or a SIEM. It can do "
             "only what its scopes allow. It never sees content. It can approve or deny access requests only if this "
             "page says so."
         ),
@@ -166,7 +166,7 @@ CLIENTS = Page(
         ),
     ),
     action=Action(
-        heading=_("Add a client"),
+        heading=_("Add an API client"),
         lead=_("The client’s secret is shown once, on the next page."),
         label=_("Add this client"),
         act=CREATE_CLIENT,
@@ -183,7 +183,7 @@ CLIENT = Page(
     path=f"{_PATH}<uuid:client>/",
     heading="{thing}",
     title=_("Client {thing}"),
-    back=Link(_("Clients of {tenant}"), _LIST),
+    back=Link(_("API clients of {tenant}"), _LIST),
     is_for_administrators=True,
     find=_find,
     facts=(
@@ -208,8 +208,8 @@ _page = partial(Page, back=_BACK, is_for_administrators=True, is_narrow=True, fi
 CHANGE = _page(
     name="client_change",
     path=f"{_PATH}<uuid:client>/change/",
-    heading=_("Change the client"),
-    title=_("Change the client {thing}"),
+    heading=_("Change the API client"),
+    title=_("Change the API client {thing}"),
     action=Action(
         lead=_(
             "If you remove a scope, the client can’t use that scope any more, even with a token that the client "
@@ -275,8 +275,8 @@ NEW_SECRET = _page(
 REMOVAL = _page(
     name="client_remove",
     path=f"{_PATH}<uuid:client>/remove/",
-    heading=_("Remove the client {thing}?"),
-    title=_("Remove the client {thing}"),
+    heading=_("Remove the API client {thing}?"),
+    title=_("Remove the API client {thing}"),
     action=Action(
         consequences=(
             _("The client’s secret and tokens stop working immediately. Nobody can restore the client."),

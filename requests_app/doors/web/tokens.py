@@ -187,7 +187,7 @@ OF_TENANT = Page(
     path="tenant/<uuid:tenant>/tokens/",
     heading=_("Tokens of your people"),
     title=_("Tokens of the people of {tenant}"),
-    back=Link(_("Clients of {tenant}"), to("web:clients", "tenant")),
+    back=Link(_("API clients of {tenant}"), to("web:clients", "tenant")),
     is_for_administrators=True,
     find=lambda visit, ids: callers.tokens_in(visit.tenant, at=visit.at),
     lead=_(

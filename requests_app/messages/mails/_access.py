@@ -200,7 +200,7 @@ def _decider(decision: Decision, row: AccessRequest) -> str:
         who = _("%(name)s, deputy for %(away)s") % {"name": who, "away": away}
     if decision.client is None:
         return who
-    return _("the client %(client)s for %(name)s") % {"client": words.line(decision.client), "name": who}
+    return _("the API client %(client)s for %(name)s") % {"client": words.line(decision.client), "name": who}
 
 
 def _approvals(row: AccessRequest, label: str) -> list[Fact]:
