@@ -140,7 +140,7 @@ def test_a_witness_is_added(cast: Cast) -> None:
     small = SmallWitness()
     response = signed_in(cast, "ines").post(page(cast), {"vkey": small.vkey, "url": URL}, follow=True)
     assert "From the next checkpoint on, witness.contoso.example is asked to cosign this log." in text(response)
-    assert "The witness is asked within a minute." in text(response)
+    assert "The witness is asked for a cosignature within a minute." in text(response)
     assert Witness.objects.get().vkey == small.vkey
     assert events_in(cast.contoso) == ["witness.added"]
 

@@ -43,7 +43,7 @@ def test_an_approver_denies_all_on_one_page_and_is_left_in_peace(cast: Cast, cli
     form = {"engineer": str(cast.priya.pk), "hours": "4", "note": "Nobody knows of this."}
     after = client.post(page_of(cast), form, follow=True)
     text = after.content.decode()
-    assert "2 access requests are denied. You get no access requests from <bdi" in text
+    assert "2 access requests were denied. You get no access requests from <bdi" in text
     assert "Priya Test</bdi>: nothing waits" in text
     assert states() == ["DENIED", "DENIED", "PENDING_CUSTOMER"]
     row = Mute.objects.get()

@@ -95,7 +95,7 @@ PAGE = Page(
     ),
     action=Action(
         heading=_("Are you away?"),
-        label=_("Name this deputy"),
+        label=_("Make this person your deputy"),
         missing=_no_deputy,
         act=SET_OUT_OF_OFFICE,
         form=_form,

@@ -48,7 +48,7 @@ def _who(context: Context, row: Mute) -> str:
 
 
 def _done(visit: Visit, made: Mute) -> str:
-    denied = ngettext("%(n)d access request is denied.", "%(n)d access requests are denied.", made.denied)
+    denied = ngettext("%(n)d access request was denied.", "%(n)d access requests were denied.", made.denied)
     first = denied % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
     until = when_words(made.until_at, visit.at)
     words = _("You get no access requests from {muted} until {until}.")
@@ -61,9 +61,9 @@ PAGE = Page(
     heading=_("Deny all and mute"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "Use this when repeated access requests might wear somebody down into approving. Everything that waits for "
-        "your answer is denied immediately. For the time that you choose, you get no new access requests: {provider} "
-        "can neither submit them nor pass them on. The mute ends automatically, and the log records it."
+        "Use this when access requests come so often that somebody might approve only to end them. Everything that "
+        "waits for your answer is denied immediately. For the time that you choose, you get no new access requests: "
+        "{provider} can neither submit them nor pass them on. The mute ends automatically, and the log records it."
     ),
     table=Table(
         caption=_("Who is muted now"),

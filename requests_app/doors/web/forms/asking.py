@@ -114,7 +114,7 @@ class AskForm(PageForm):
     def require_known(self) -> None:
         """Raise Malformed for a field that does not belong to this form."""
         if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
-            raise Malformed(_("The browser sent a field that is not allowed here."))
+            raise Malformed(_("The browser sent a field that is not allowed here. Load the page again, and try again."))
 
     def chosen(self) -> list[Resource]:
         """Return the selected resources of a valid form, in the order of the list."""
@@ -167,7 +167,10 @@ class AskForm(PageForm):
             "required approval is given, and closes automatically."
         )
         if not choices:
-            words = _("The longest window that %(tenant)s allows is %(cap)s, but all offered lengths are longer.")
+            words = _(
+                "The longest window that %(tenant)s allows is %(cap)s, but all offered lengths are longer. Ask "
+                "%(tenant)s to allow a longer window."
+            )
         self.fields["window_for"].help_text = words % values
 
 
@@ -194,7 +197,7 @@ class DemandForm(AskForm):
         super().__init__(*args, **kwargs)
         self.fields["tried"].label = gettext_lazy("What was done to avoid this access?")
         self.fields["tried"].help_text = gettext_lazy(
-            "Say how the authority was referred to the customer, and what the authority answered."
+            "Say how you told the authority to ask the customer instead, and what the authority answered."
         )
         self.fields["justification"].help_text = gettext_lazy(
             "Begin with a summary in one line: the customer reads it first. Say what the instrument covers."

@@ -48,7 +48,7 @@ class RuleForm(StrictForm):
         super().__init__(*args, **kwargs)
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
         choices = [
-            (NO_RULE, _("no limit: a window opens without a witness")),
+            (NO_RULE, _("not needed: a window opens even if no witness has cosigned the log")),
             *((each, _("within the last %(time)s") % {"time": duration_words(each * 3600)}) for each in hours),
         ]
         self.offer("hours", choices)

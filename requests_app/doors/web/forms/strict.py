@@ -10,7 +10,9 @@ from requests_app.domain.errors import Malformed
 from requests_app.doors.web.forms import PageForm
 
 _OURS = frozenset({"csrfmiddlewaretoken"})
-_NOTHING_ALLOWED = gettext_lazy("The browser sent a field that is not allowed here.")
+_NOTHING_ALLOWED = gettext_lazy(
+    "The browser sent a field that is not allowed here. Load the page again, and try again."
+)
 
 
 class StrictForm(PageForm):

@@ -118,7 +118,7 @@ class _Document:
             _(
                 "You can read the entries in this file, but the file alone proves nothing. The bundle also "
                 "contains the entries as they were hashed, a signed checkpoint, and the proofs that the "
-                "checkpoint covers the entries. Check them on your own machine, without a network, with the key "
+                "checkpoint covers the entries. Check the bundle on your own machine, without a network, with the key "
                 "that you saved:"
             ),
         )
