@@ -13,13 +13,14 @@ from typing import Any, ClassVar, cast
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, compiler, operations
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg import pq
 
 from requests_app.platform.database import bounds
+from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
 from requests_app.platform.database.postgresql.session import CONNECTING, NotAsked, Session
 from requests_app.platform.database.pulse import PULSE
@@ -73,7 +74,17 @@ class _Instants(BaseTzLoader):
             return cast(datetime, super().load(data))
 
 
+class _Compiler(ColumnsOnce, compiler.SQLCompiler):
+    pass
+
+
+class _Operations(operations.DatabaseOperations):
+    def compiler(self, compiler_name: str) -> Any:
+        return _Compiler if compiler_name == "SQLCompiler" else super().compiler(compiler_name)
+
+
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
+    ops_class = _Operations
     #: The seconds that the check of an unusable connection took. They are subtracted from the limit for a new
     #: connection.
     _waited = 0.0

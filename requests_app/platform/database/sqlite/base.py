@@ -10,9 +10,10 @@ from time import monotonic, sleep
 from typing import Any
 
 from django.db import DatabaseError, OperationalError
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, operations
 
 from requests_app.platform.database import bounds
+from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
 from requests_app.platform.database.sqlite.turn import LOOK, Line, line_at
 from requests_app.platform.database.turns import TURNS
@@ -36,7 +37,13 @@ _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 _STUCK_AFTER = 1.0
 
 
+class _Operations(operations.DatabaseOperations):
+    def compiler(self, compiler_name: str) -> Any:
+        return ColumnsOnce if compiler_name == "SQLCompiler" else super().compiler(compiler_name)
+
+
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
+    ops_class = _Operations
     transaction_mode: str | None
     #: The queue for the turn to write, while this connection has the turn; otherwise None.
     _line: Line | None = None
