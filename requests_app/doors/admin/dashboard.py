@@ -54,7 +54,9 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
         "windows_url": list_of(Grant, window="open"),
         "logs": [
             {
-                "name": _("The provider’s own log") if log.tenant_id == PROVIDER_LOG else log.tenant_name or log.tenant_id,
+                "name": _("The provider’s own log")
+                if log.tenant_id == PROVIDER_LOG
+                else log.tenant_name or log.tenant_id,
                 "size": log.size,
                 "last_at": log.last_at,
                 "url": list_of(AuditEntry, tenant_id=log.tenant_id),
