@@ -17,20 +17,18 @@ import hypothesis
 import pytest
 import time_machine
 from django.conf import settings
-from django.contrib.auth import login
 from django.core.cache import cache
 from django.core.signals import setting_changed
 from django.db import connection
-from django.http import HttpRequest
 from django.test import Client, TransactionTestCase
 from django.test.client import ClientHandler
 from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 
 from lockbox_site import starting
-from lockbox_site.sessions import SessionStore
 from requests_app.domain import clock
 from tests import ground
+from tests.factors import force_login
 from tests.remembered import MEMORY
 from tests.stopwatch import pytest_runtest_makereport as pytest_runtest_makereport
 from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
@@ -252,20 +250,10 @@ def _one_chain_for_all_clients() -> Iterator[None]:
         setting_changed.disconnect(_CHAIN.forget)
 
 
-def _sign_in(client: Any, user: Any, backend: str | None = None) -> None:
-    """Sign in as Django's test client does, but without an empty session that is stored first and then replaced."""
-    request = HttpRequest()
-    has_session = settings.SESSION_COOKIE_NAME in client.cookies
-    request.session = client.session if has_session else SessionStore()
-    login(request, user, backend)
-    request.session.save()
-    client._set_login_cookies(request)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _sign_in_with_one_session() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Client, "_login", _sign_in)
+        patch.setattr(Client, "_login", force_login)
         yield
 
 

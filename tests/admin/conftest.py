@@ -42,7 +42,7 @@ from requests_app.platform import bell
 from requests_app.work import schedules
 from tests.caller import client_of, token_of
 from tests.cast import Cast
-from tests.factors import stepped_up
+from tests.factors import force_login
 from tests.passkeys import enrolled
 from tests.remembered import MEMORY
 from tests.witness import SmallWitness
@@ -75,8 +75,7 @@ def act_address(row: Any, act: str) -> str:
 
 def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
     client = Client(**extra)
-    client.force_login(cast.people[name])
-    stepped_up(client, cast.people[name])
+    force_login(client, cast.people[name], is_fresh=True)
     return client
 
 

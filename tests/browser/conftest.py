@@ -17,7 +17,7 @@ from lockbox_site.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
-from tests.factors import stepped_up
+from tests.factors import force_login
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 
 #: The longest wait for a page. A busy machine stays far below it.
@@ -97,8 +97,7 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
         person = Person.objects.get(email__startswith=f"{login}@")
         if not form:
             client = Client()
-            client.force_login(person)
-            stepped_up(client, person)
+            force_login(client, person, is_fresh=True)
             cookie = client.cookies[settings.SESSION_COOKIE_NAME]
             context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
         visitor = Visitor(

@@ -20,7 +20,7 @@ from audit_app.models import AuditEntry
 from requests_app.doors import web
 from requests_app.doors.web import errors, middleware, urls
 from tests.cast import Cast
-from tests.factors import stepped_up
+from tests.factors import force_login
 from tests.isolation.world import Ids, Route, World, routes, unknown_collections
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +49,7 @@ def personal_paths() -> list[str]:
 
 def signed_in(cast: Cast, name: str) -> Client:
     client = Client()
-    client.force_login(cast.people[name])
-    stepped_up(client, cast.people[name])
+    force_login(client, cast.people[name], is_fresh=True)
     return client
 
 

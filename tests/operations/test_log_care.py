@@ -36,7 +36,7 @@ from tests.audit.bundles import verified
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast, gather, outbox_topics
 from tests.conftest import Traveller
-from tests.factors import stepped_up
+from tests.factors import force_login
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -404,8 +404,7 @@ def test_pages_and_mails_about_removed_entries_still_work(cast: Cast, old: Acces
     assert prune() > 0
     for who in ("ada", "priya", "stella"):
         client = Client()
-        client.force_login(cast.people[who])
-        stepped_up(client, cast.people[who])
+        force_login(client, cast.people[who], is_fresh=True)
         assert client.get(reverse("web:access_request", args=[old.pk])).status_code == 200
         # Its decision is entry 3, which was removed except for its hash.
         assert client.get(reverse("web:access_request_receipt", args=[old.pk, 3])).status_code == 404

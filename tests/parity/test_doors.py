@@ -32,7 +32,7 @@ from tests import acts
 from tests.acts import CASES, act_of
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast
-from tests.factors import stepped_up
+from tests.factors import force_login
 from tests.golden import recorded
 
 pytestmark = pytest.mark.django_db
@@ -143,8 +143,7 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
         caller = Caller(access_token(made, secret).json()["access_token"])
         actor = replace(actor_of_token(made.account.tokens.get()), door="command")
     else:
-        client.force_login(cast.people[case.who])
-        stepped_up(client, cast.people[case.who])
+        force_login(client, cast.people[case.who], is_fresh=True)
         caller = Caller(token_of(cast, case.who) if case.calls else "")
         actor = cast.as_(case.who, door="command")
 
@@ -244,8 +243,7 @@ def test_exporting_the_log_leaves_the_same_entry_through_each_interface(cast: Ca
     travel.freeze()
     cast.ticket()
     client = Client()
-    client.force_login(cast.people[name])
-    stepped_up(client, cast.people[name])
+    force_login(client, cast.people[name], is_fresh=True)
     url, actor = reverse("web:log_export", args=[cast.contoso.pk, "csv"]), cast.as_(name, door="command")
     filters: dict[str, str] = {}
     caller = Caller(token_of(cast, name))

@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, OutboxMessage
 from requests_app.operations import content
 from tests.cast import PASSWORD, Cast
-from tests.factors import anybodys_code, stepped_up
+from tests.factors import anybodys_code, force_login
 
 
 def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
@@ -24,9 +24,7 @@ def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
     The type is Any, because Django adds attributes to responses at run time.
     """
     client = Client()
-    client.force_login(cast.people[name])
-    if fresh:
-        stepped_up(client, cast.people[name])
+    force_login(client, cast.people[name], is_fresh=fresh)
     return client
 
 

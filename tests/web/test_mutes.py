@@ -11,7 +11,7 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.models import AccessRequest, Membership, Mute, Person
 from tests.cast import Cast, events_in
-from tests.factors import stepped_up
+from tests.factors import force_login
 
 pytestmark = pytest.mark.django_db
 
@@ -21,8 +21,7 @@ def page_of(cast: Cast) -> str:
 
 
 def signed_in(client: Client, cast: Cast, name: str) -> Client:
-    client.force_login(cast.people[name])
-    stepped_up(client, cast.people[name])
+    force_login(client, cast.people[name], is_fresh=True)
     return client
 
 

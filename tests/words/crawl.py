@@ -32,7 +32,7 @@ from requests_app.models import (
 from requests_app.models import Client as Caller
 from requests_app.platform import webauthn
 from requests_app.queries import actor_of
-from tests.factors import stepped_up
+from tests.factors import force_login
 from tests.witness import SmallWitness
 from tests.words.reading import Reading, read
 
@@ -213,9 +213,7 @@ def crawl(
     client = Client()
     if login:
         person = Person.objects.get(email__startswith=f"{login}@")
-        client.force_login(person)
-        # Pages that need a recent confirmation are included.
-        stepped_up(client, person)
+        force_login(client, person, is_fresh=True)
     waiting, known, here, opened = deque(first), set(first), set[str](), Counter() if opened is None else opened
     while waiting:
         address = waiting.popleft()
