@@ -5,6 +5,7 @@ Only the text of the SQL statement is stored. Each call passes its own values an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import date
@@ -13,6 +14,9 @@ from typing import Any
 from django.db import connections
 from django.db.models import Field, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
+
+#: A date or an instant, as Django passes it to SQLite.
+_AS_TEXT = re.compile(r"\d{4}-\d\d-\d\d\b")
 
 
 class Parameter(Value):
@@ -76,7 +80,7 @@ class _Compiled:
             raise ValueError("A compiled query can't lock rows.")
         self._compiler: Any = queryset.query.get_compiler(using=using)
         self._sql, self._params = self._compiler.as_sql()
-        if any(isinstance(param, date) for param in self._params):
+        if any(map(_is_time, self._params)):
             raise ValueError("A compiled query can't contain a time. Use a parameter.")
         # Connections belong to one thread, and this object to all threads.
         self._compiler.connection = None
@@ -93,6 +97,11 @@ class _Compiled:
         query: Any = _Query(compiler)
         rows: Any = self._queryset._iterable_class
         return list(rows(QuerySet(self._queryset.model, query, self._using)))
+
+
+def _is_time(param: object) -> bool:
+    """Return whether this value in a statement is a date or an instant, or a text that looks like one."""
+    return isinstance(param, date) or (isinstance(param, str) and _AS_TEXT.match(param) is not None)
 
 
 class _Query:
