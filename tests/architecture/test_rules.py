@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import grimp
@@ -122,15 +122,24 @@ def host_readings(nodes: Nodes) -> list[int]:
 
 
 def judgements(nodes: Nodes) -> list[int]:
-    """Return the lines that call a check which can refuse: `policy.require…`, `standing.require…`."""
-    return [
+    """Return the lines that call or import a check which can refuse: `policy.require…`, `standing.require…`."""
+    modules_with_checks = ("policy", "standing", "access")
+    calls = [
         node.lineno
         for node in nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr.startswith("require")
-        and ast.unparse(node.func.value).rpartition(".")[2] in ("policy", "standing", "access")
+        and ast.unparse(node.func.value).rpartition(".")[2] in modules_with_checks
     ]
+    imports = [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").rpartition(".")[2] in modules_with_checks
+        and any(each.name.startswith("require") for each in node.names)
+    ]
+    return calls + imports
 
 
 def role_checks(nodes: Nodes) -> list[int]:
@@ -158,6 +167,7 @@ def test_no_page_judges() -> None:
 def test_the_rule_finds_a_page_that_judges() -> None:
     judging = "policy.require_role(actor, ROLES, tenant_id=row.pk)\nstanding.require_move(row, edge, at=at)"
     assert judgements(list(ast.walk(ast.parse(judging)))) == [1, 2]
+    assert judgements(list(ast.walk(ast.parse("from requests_app.domain.policy import require_role as may")))) == [1]
     assert judgements(list(ast.walk(ast.parse("readers.require_staff(actor)")))) == []
 
 
@@ -272,6 +282,7 @@ def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
     return [contract.name for contract in contracts() if not contract.check(graph, verbose=False).kept]
 
 
+SITE = "The site stands above the product, and the product above its log"
 ROOMS = "Imports point down from room to room, and every module has a room"
 FOREIGN = "The domain never sees the API framework, the sign-in library or htmx"
 #: A wrong import, and the contract that it breaks.
@@ -285,6 +296,9 @@ WRONG = [
     ("requests_app.words.times", "requests_app.queries.home", ROOMS),
     ("requests_app.doors.api.mutes", "requests_app.doors.web.mutes", "Doors know nothing of each other"),
     ("audit_app.recorder", "requests_app.domain.clock", "The witness knows nothing of what it watches"),
+    ("audit_app.recorder", "requests_app.domain.clock", SITE),
+    ("audit_app.recorder", "lockbox_site.logs", SITE),
+    ("requests_app.domain.clock", "lockbox_site.logs", SITE),
     ("requests_app.operations.content", "rest_framework", FOREIGN),
 ]
 
@@ -302,3 +316,65 @@ def test_one_wrong_import_breaks_a_contract(importer: str, imported: str, contra
 def test_a_module_without_a_room_breaks_a_contract() -> None:
     assert broken_contracts(more="requests_app.domain.anything") == []
     assert broken_contracts(more="requests_app.anything") == [ROOMS]
+
+
+#: The parts of requests_app from top to bottom. They are named here again, because a contract must not check itself.
+#: Parts in one line must not import each other.
+FLOORS = (
+    "apps",
+    "management",
+    "doors tasks",
+    "templatetags",
+    "work",
+    "operations",
+    "messages",
+    "queries",
+    "words",
+    "identity content",
+    "models",
+    "migrations",
+    "platform",
+    "domain",
+)
+
+
+def broken(name: str, imports: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return what a contract reports about a product that has exactly these imports."""
+    graph = grimp.ImportGraph()
+    for path in modules():
+        graph.add_module(module_of(name_of(path)))
+    for importer, imported in imports:
+        graph.add_module(imported, is_squashed=imported.partition(".")[0] not in PACKAGES)
+        graph.add_import(importer=importer, imported=imported)
+    [contract] = [each for each in contracts() if each.name == name]
+    return dict(contract.check(graph, verbose=False).metadata)
+
+
+def test_every_import_that_does_not_point_down_breaks_the_contract() -> None:
+    upwards = {
+        (f"requests_app.{lower}", f"requests_app.{upper}")
+        for number, floor in enumerate(FLOORS)
+        for lower in floor.split()
+        for upper in " ".join(FLOORS[: number + 1]).split()
+        if upper != lower
+    }
+    found = broken(ROOMS, upwards)["invalid_dependencies"]
+    assert {(each["importer"], each["imported"]) for each in found} == upwards
+
+
+def test_no_room_below_the_doors_may_import_a_framework() -> None:
+    rooms = ["domain", "platform", "models", "content", "queries", "words", "messages", "operations"]
+    frameworks = ["rest_framework", "drf_spectacular", "django_filters", "authlib", "allauth", "django_htmx"]
+    wrong = {(f"requests_app.{room}", framework) for room in rooms for framework in frameworks}
+    found = broken(FOREIGN, wrong)["invalid_chains"]
+    assert {(each["downstream_module"], each["upstream_module"]) for each in found} == wrong
+
+
+def test_operations_may_import_only_the_parts_that_they_share() -> None:
+    """The exceptions of the contract name modules that are no operations. The names of these begin with "_"."""
+    [contract] = [each for each in contracts() if each.name == "Operations never call operations"]
+    allowed = [line.partition(" -> ") for line in contract.contract_options["ignore_imports"]]
+    shared = "requests_app.operations._"
+    assert {(importer, imported) for importer, _to, imported in allowed if not imported.startswith(shared)} == {
+        ("requests_app.operations.content", "requests_app.operations.streams")
+    }
