@@ -101,6 +101,7 @@ def _matrix() -> Iterator[str]:
     yield "An act is one thing that a person or a machine can do, on one kind of thing."
     yield ""
     yield '* "Who" lists the roles. One of them is needed on that row. An operation can refuse more people.'
+    yield '* "No client" means that only people can do the act. A client of the API is always refused.'
     yield "* Proof is a password and a second factor, not older than five minutes."
     yield '* "Second person" is somebody else who must agree first, or a part in the row that excludes a person.'
     for noun in Noun:
@@ -137,6 +138,8 @@ def _who(act: Act) -> Iterator[str]:
     yield from (f"{_plain(role)} (of the provider's own)" for role in sorted(act.provider_roles))
     if act.is_holders:
         yield "the owner"
+    if act.humans_only:
+        yield "no client"
 
 
 def _second(act: Act) -> Iterator[str]:
