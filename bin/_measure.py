@@ -49,18 +49,32 @@ def rooms(root: Path) -> list[str]:
     return sorted(name for name in found if name not in DJANGOS and not name.startswith(("_", ".")))
 
 
-def arrows(root: Path, places: list[str]) -> tuple[int, int]:
+def imports_of(root: Path) -> grimp.ImportGraph:
+    sys.path.insert(0, str(root))
+    return grimp.build_graph(*PRODUCT, cache_dir=None)
+
+
+def in_circles(graph: grimp.ImportGraph) -> int:
+    """Return the number of modules that import themselves, through other modules."""
+    above = {module: graph.find_upstream_modules(module) for module in graph.modules}
+    return sum(
+        any(module in above[imported] for imported in graph.find_modules_directly_imported_by(module))
+        for module in graph.modules
+    )
+
+
+def arrows(graph: grimp.ImportGraph, places: list[str]) -> tuple[int, int]:
     """Return the number of arrows between rooms, and of pairs of rooms with arrows both ways.
 
     An arrow: one part of `requests_app` imports another.
     """
-    sys.path.insert(0, str(root))
-    graph = grimp.build_graph("requests_app", cache_dir=None)
     pairs = set()
-    for importer in graph.modules:
+    for importer in graph.find_descendants("requests_app"):
         for imported in graph.find_modules_directly_imported_by(importer):
-            ends = [module.split(".")[1] for module in (importer, imported) if "." in module]
-            if len(ends) == 2 and ends[0] != ends[1] and set(ends) <= set(places):
+            if not imported.startswith("requests_app."):
+                continue
+            ends = [module.split(".")[1] for module in (importer, imported)]
+            if ends[0] != ends[1] and set(ends) <= set(places):
                 pairs.add((ends[0], ends[1]))
     return len(pairs), sum((there, here) in pairs for here, there in pairs) // 2
 
@@ -119,13 +133,15 @@ def last_run(root: Path) -> dict[str, int]:
 
 def numbers(root: Path) -> dict[str, int]:
     places = rooms(root)
-    there, both = arrows(root, places)
+    graph = imports_of(root)
+    there, both = arrows(graph, places)
     sources = [path for area in PRODUCT for path in files(root, area) if path.suffix == ".py"]
     sources = [path for path in sources if "migrations" not in path.parts]
     found = {
         "Rooms of requests_app": len(places),
         "Arrows between rooms": there,
         "Pairs of rooms with arrows both ways": both,
+        "Modules in a circle of imports": in_circles(graph),
         "Migrations": sum(path.name[:4].isdigit() for area in PRODUCT for path in files(root, area)),
         "Longest module": max(lines_of(path) for path in sources),
         "Longest function": max(length for path in sources for length, _name in functions(path)),
