@@ -35,6 +35,25 @@ from tests.factors import anybodys_code
 STALE = "Write it: python manage.py openapi"
 
 
+def test_git_tracks_no_generated_code() -> None:
+    """The client is generated in a directory that git ignores, and where a package is built, git ignores it too."""
+    listed = subprocess.run(
+        ["git", "ls-files", "clients"], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True
+    )
+    names = listed.stdout.splitlines()
+    assert "clients/python/build_client.py" in names
+    assert [name for name in names if PACKAGE.name in name] == []
+    built = settings.BASE_DIR / "clients" / "python" / PACKAGE.name
+    ignored = subprocess.run(
+        ["git", "check-ignore", str(PACKAGE / "client.py"), str(built / "client.py")],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+    )
+    assert len(ignored.stdout.splitlines()) == 2
+    assert not PACKAGE.is_relative_to(settings.BASE_DIR / "clients")
+
+
 def test_the_committed_document_is_the_codes() -> None:
     assert (settings.BASE_DIR / openapi.DOCUMENT).read_text() == openapi.text(), STALE
 
