@@ -57,18 +57,17 @@ class ColumnsOnce(SQLCompiler):
         return selected, klass_info, annotations
 
     def _order_by_pairs(self) -> Any:
-        """Yield what Django yields, but do not search for the orderings among the selected columns.
+        """Return what Django returns, but do not search for the orderings among the selected columns.
 
         Django hashes all selected columns for this search. It finds only an alias, or an expression that is also
         selected. The columns of a plain query have no aliases, and no expression equals one of them.
         """
         djangos: Any = super()
         if not self._is_plain():
-            yield from djangos._order_by_pairs()
-            return
+            return djangos._order_by_pairs()
         selected, self.select = self.select, None
         try:
-            yield from list(djangos._order_by_pairs())
+            return list(djangos._order_by_pairs())
         finally:
             self.select = selected
 
