@@ -20,7 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from audit_app import recorder
 from requests_app.domain import clock
 from requests_app.domain.actors import CLIENT_ROLES, Actor, Away, Machine, Role, Side
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.acts.members import ROLE_GIVEN
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.scopes import known
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
@@ -328,7 +329,7 @@ def _witness_made_staff(person: Person) -> None:
     """
     detail = {"person": str(person.pk), "name": person.name, "email": person.email, "role": str(Role.STAFF)}
     fields: dict[str, Any] = {
-        "event": Event.ROLE_GIVEN,
+        "event": ROLE_GIVEN,
         "door": "command",
         "actor": {"kind": "system", "id": None, "name": "createsuperuser", "side": "system", "email": ""},
         "subject_type": "person",

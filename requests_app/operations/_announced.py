@@ -18,8 +18,9 @@ from django.utils.translation import gettext as _
 from audit_app import canonical, recorder
 from requests_app.domain import limits, policy
 from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person, Proposal, StaffTerm, Tenant
 from requests_app.operations._change import Held, Step
@@ -101,7 +102,7 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
         expires_at=current.at + limits.PROPOSAL_FOR,
         effective_at=None if has_second(actor.human, current.at) else current.at + limits.staff_change_wait(),
     )
-    witness(current, row, Event.PROPOSAL_MADE, by=actor.name)
+    witness(current, row, PROPOSAL_MADE, by=actor.name)
     tell(current, row, "made")
     return row
 
@@ -148,7 +149,7 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
     if row.effective_at is not None:
         row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
         row.save(update_fields=["effective_at"])
-    event = Event.PROPOSAL_MADE if row.confirmed_by is None else Event.PROPOSAL_CONFIRMED
+    event = PROPOSAL_MADE if row.confirmed_by is None else PROPOSAL_CONFIRMED
     witness(current, row, event, by=row.proposed_by.name, only=tenants, told_late=True)
     by = row.confirmed_by or row.proposed_by
     tell(current, row, "made" if row.confirmed_by is None else "confirmed", by=by.name, only=tenants)

@@ -24,6 +24,7 @@ from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.declaration import Act, Comment, Party, StepUp
+from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.errors import (
     DeadlinePassed,
     DomainError,
@@ -36,7 +37,6 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
-from requests_app.domain.events import Event
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post
@@ -586,7 +586,7 @@ def _refused(current: Step, refusal: DomainError) -> None:
     current.head = None
     try:
         with transaction.atomic(durable=True):
-            current.witness(Event.ACT_REFUSED, text=f"{current.action} {refusal.code}")
+            current.witness(ACT_REFUSED, text=f"{current.action} {refusal.code}")
     except (DatabaseError, InterfaceError) as error:
         raise _not_done(error) from error
 

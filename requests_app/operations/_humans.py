@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 from django.db.models import Q, QuerySet
 
 from audit_app import recorder
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.acts.installation import ACCOUNTS_LINKED
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Decision, Membership, Person, mailboxes
 from requests_app.operations._change import Step, lock_access
@@ -43,7 +44,7 @@ def join_same_mailbox(current: Step, person: Person) -> None:
         return
     person.human_id = other.human_id
     detail = {"person": str(person.pk), "email": person.email, "because": "same_address", "human": str(other.human_id)}
-    witness_in(current, Event.ACCOUNTS_LINKED, logs_of(other.human_id), detail=detail, text=person.name)
+    witness_in(current, ACCOUNTS_LINKED, logs_of(other.human_id), detail=detail, text=person.name)
 
 
 def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
@@ -65,7 +66,7 @@ def join_verified(current: Step, person: Person) -> None:
         detail = {"person": str(person.pk), "email": person.email, "because": "same_address"}
         detail |= {"human": str(human), "human_before": str(person.human_id)}
         logs = logs_of(person.human_id, human)
-        witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
+        witness_in(current, ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
         merge(current, human, person.human_id)
         person.human_id = human
 

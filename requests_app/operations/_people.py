@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.members import PERSON_SWITCHED_OFF, PERSON_SWITCHED_ON, ROLE_GIVEN, ROLE_TAKEN
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.domain.ids import as_id
 from requests_app.identity.passwords import require_far
 from requests_app.messages.topics import Audience, Note, Topic
@@ -40,7 +40,7 @@ def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership
     membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
     # A passkey from before the first role now belongs to a person of the tenant, so the tenant's people can see it.
     Passkey.objects.filter(person=person, tenant=None).update(tenant=tenant)
-    current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
+    current.witness(ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=True)
     return membership
 
@@ -56,7 +56,7 @@ def take(current: Step, tenant: Tenant, person: Person, membership: Membership) 
     if role in DECIDING:
         require_two(current, tenant)
     membership.delete()
-    current.witness(Event.ROLE_TAKEN, detail={**described(person), "role": role}, text=person.name)
+    current.witness(ROLE_TAKEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=False)
 
 
@@ -151,7 +151,7 @@ def switch_off(current: Step, person: Person, memberships: list[Membership]) -> 
     StaffTerm.end(person, at=current.at)
     # Permanently: a person with a stolen token must not be able to wait until the account is switched on again.
     Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
-    current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
+    current.witness(PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
     for membership in memberships:
         tell_approvers(current, membership.tenant, membership.role, person, given=False)
     end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
@@ -166,7 +166,7 @@ def switch_on(current: Step, person: Person, memberships: list[Membership]) -> N
     person.save(update_fields=["is_active"])
     if person.is_staff:
         StaffTerm.begin(person, at=current.at)
-    current.witness(Event.PERSON_SWITCHED_ON, detail=described(person), text=person.name)
+    current.witness(PERSON_SWITCHED_ON, detail=described(person), text=person.name)
     for membership in memberships:
         tell_approvers(current, membership.tenant, membership.role, person, given=True)
 

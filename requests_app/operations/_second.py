@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from requests_app.domain import limits
 from requests_app.domain.actors import Side
 from requests_app.domain.acts.declaration import Act
+from requests_app.domain.acts.proposals import PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Proposal, Tenant
 from requests_app.operations._change import Held, Step
@@ -136,6 +136,6 @@ def _proposed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> DomainErr
         proposed_at=current.at,
         expires_at=current.at + limits.PROPOSAL_FOR,
     )
-    current.witness(Event.PROPOSAL_MADE, detail=proposal_detail(row))
+    current.witness(PROPOSAL_MADE, detail=proposal_detail(row))
     tell(current, row, "made")
     return ChangeProposed(current={"proposal": str(row.pk), "tenant": str(tenant.pk)})

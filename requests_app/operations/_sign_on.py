@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from requests_app.domain.events import Event
+from requests_app.domain.acts.single_sign_on import SIGN_ON_CHANGED
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Passkey, Person, SignOn, Tenant
 from requests_app.operations._change import Step
@@ -43,7 +43,7 @@ def let_in(current: Step, tenant: Tenant, person: Person) -> None:
     row.break_glass, row.changed_at = person, current.at
     row.save(update_fields=["break_glass", "changed_at"])
     detail = {**described_connection(row), "changed": ["break_glass", "break_glass_id"]}
-    current.witness(Event.SIGN_ON_CHANGED, detail=detail, text=row.issuer)
+    current.witness(SIGN_ON_CHANGED, detail=detail, text=row.issuer)
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 

@@ -13,13 +13,15 @@ from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.declaration import Party
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
+    ACCOUNTS_LINKED,
+    ACCOUNTS_UNLINKED,
     LINK_ACCOUNTS,
     LINK_ACCOUNTS_ANNOUNCED,
     UNLINK_ACCOUNTS,
     UNLINK_ACCOUNTS_ANNOUNCED,
 )
 from requests_app.domain.errors import NotFound, WrongState
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
 from requests_app.operations._announced import Terms, announced, everybody
 from requests_app.operations._change import Step
@@ -71,7 +73,7 @@ def _link(current: Step, person: Person, other: Person) -> None:
     logs = logs_of(person.human_id, other.human_id)
     detail = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
     detail |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
-    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=f"{person.name} {other.name}")
+    witness_in(current, ACCOUNTS_LINKED, logs, detail=detail, text=f"{person.name} {other.name}")
     merge(current, person.human_id, other.human_id)
 
 
@@ -158,7 +160,7 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
 def _unlink(current: Step, person: Person) -> None:
     before, logs = person.human_id, logs_of(person.human_id)
     detail = {**_described(person), "human_before": str(before), "human": str(part(person))}
-    witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=detail, text=person.name)
+    witness_in(current, ACCOUNTS_UNLINKED, logs, detail=detail, text=person.name)
 
 
 def _touched_by_parting(terms: Terms) -> list[UUID]:

@@ -8,9 +8,14 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, limits, link_secrets
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.own_account import ASK_FOR_RESET, CONFIRM_ADDRESS, REQUEST_ADDRESS
+from requests_app.domain.acts.own_account import (
+    ASK_FOR_RESET,
+    CONFIRM_ADDRESS,
+    PERSON_ADDRESS_CHANGED,
+    PERSON_ADDRESS_REQUESTED,
+    REQUEST_ADDRESS,
+)
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AddressChange, Person
 from requests_app.operations._change import Step, act
@@ -60,7 +65,7 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
         row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, 1))
         row.expires_at = at + limits.ADDRESS_CHANGE_FOR
         row.save(force_insert=True)
-        account.witness(Event.PERSON_ADDRESS_REQUESTED, detail={"new_email": email})
+        account.witness(PERSON_ADDRESS_REQUESTED, detail={"new_email": email})
         for topic, audience in (
             (Topic.ADDRESS_LINK, Audience.NEW_ADDRESS),
             (Topic.ADDRESS_CHANGED, Audience.FORMER_ADDRESS),
@@ -98,7 +103,7 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
         person.save(update_fields=["email", "email_verified_at"])
         row.ended_at = row.confirmed_at = at
         row.save(update_fields=["ended_at", "confirmed_at"])
-        account.witness(Event.PERSON_ADDRESS_CHANGED, detail={"email_before": row.email_before})
+        account.witness(PERSON_ADDRESS_CHANGED, detail={"email_before": row.email_before})
         account.tell_of(Topic.ADDRESS_CHANGED, row.pk, Audience.FORMER_ADDRESS, how="changed")
         join_verified(account.act, person)
     return person

@@ -11,9 +11,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import approval_page
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.tenants import SET_APPROVAL_PAGE
+from requests_app.domain.acts.tenants import SET_APPROVAL_PAGE, TENANT_CHANGED
 from requests_app.domain.errors import Unacceptable
-from requests_app.domain.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._keys import is_anybody_ready
@@ -51,7 +50,7 @@ def _set_approval_page(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
     _set(tenant, terms["approval_origin"], terms["approval_rp_id"], keys_only=terms["own_keys_only"])
     tenant.save(update_fields=list(_FIELDS))
     former = {f"{name}_before": value for name, value in before.items()}
-    current.witness(Event.TENANT_CHANGED, detail={**_now(tenant), **former})
+    current.witness(TENANT_CHANGED, detail={**_now(tenant), **former})
     # If somebody could set a foreign address without a message, approvers would sign on the attacker's page.
     tell_yes_rules(
         current,

@@ -28,7 +28,17 @@ from requests_app.content.connectors.base import OutsideResource as Outside
 from requests_app.content.connectors.registry import connector_for
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role
-from requests_app.domain.acts.content import LIST_ITEMS, NOTE_OUTCOME, OPEN_ITEM
+from requests_app.domain.acts.content import (
+    CONTENT_CUT,
+    CONTENT_DOWNLOADED,
+    CONTENT_FAILED,
+    CONTENT_LIST_ASKED,
+    CONTENT_LISTED,
+    CONTENT_OPENED,
+    LIST_ITEMS,
+    NOTE_OUTCOME,
+    OPEN_ITEM,
+)
 from requests_app.domain.errors import (
     ContentUnavailable,
     DomainError,
@@ -37,7 +47,6 @@ from requests_app.domain.errors import (
     NotFound,
     Unacceptable,
 )
-from requests_app.domain.events import Event
 from requests_app.domain.policy import ContentAccessFacts
 from requests_app.models import ContentAccess, Grant, Level, Person, Resource
 from requests_app.models.services import is_own_place
@@ -47,12 +56,12 @@ from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
 PAGE = 100
 
 _EVENTS = {
-    ContentAccess.Kind.LIST_ASKED: Event.CONTENT_LIST_ASKED,
-    ContentAccess.Kind.LISTED: Event.CONTENT_LISTED,
-    ContentAccess.Kind.OPENED: Event.CONTENT_OPENED,
-    ContentAccess.Kind.DOWNLOADED: Event.CONTENT_DOWNLOADED,
-    ContentAccess.Kind.FAILED: Event.CONTENT_FAILED,
-    ContentAccess.Kind.CUT: Event.CONTENT_CUT,
+    ContentAccess.Kind.LIST_ASKED: CONTENT_LIST_ASKED,
+    ContentAccess.Kind.LISTED: CONTENT_LISTED,
+    ContentAccess.Kind.OPENED: CONTENT_OPENED,
+    ContentAccess.Kind.DOWNLOADED: CONTENT_DOWNLOADED,
+    ContentAccess.Kind.FAILED: CONTENT_FAILED,
+    ContentAccess.Kind.CUT: CONTENT_CUT,
 }
 
 

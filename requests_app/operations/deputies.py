@@ -10,9 +10,14 @@ from django.utils.translation import gettext as _
 from audit_app import canonical
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
+from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.deputies import (
+    END_OUT_OF_OFFICE,
+    OUT_OF_OFFICE_ENDED,
+    OUT_OF_OFFICE_SET,
+    SET_OUT_OF_OFFICE,
+)
 from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, OutOfOffice, Person, Tenant
 from requests_app.operations._change import Step
@@ -45,7 +50,7 @@ def set_out_of_office(
 
     with perform(SET_OUT_OF_OFFICE, tenant_id, actor=actor, may=_is_no_deputy, check=check) as current:
         row.save(force_insert=True)
-        _witness(current, row, Event.OUT_OF_OFFICE_SET)
+        _witness(current, row, OUT_OF_OFFICE_SET)
     return row
 
 
@@ -63,7 +68,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
         row: OutOfOffice = current.row
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
-        _witness(current, row, Event.OUT_OF_OFFICE_ENDED)
+        _witness(current, row, OUT_OF_OFFICE_ENDED)
     return row
 
 
@@ -101,6 +106,6 @@ def _witness(current: Step, row: OutOfOffice, event: Event) -> None:
             about=row.pk,
             audiences=(Audience.CUSTOMER, Audience.DEPUTY),
             mark=uuid4().hex,
-            extra={"ended": "yes" if event is Event.OUT_OF_OFFICE_ENDED else "", "by": current.actor.name},
+            extra={"ended": "yes" if event is OUT_OF_OFFICE_ENDED else "", "by": current.actor.name},
         )
     )

@@ -12,9 +12,15 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.members import CHANGE_PROVISIONED, PROVISION_MEMBER, PROVISION_ROLE, REMOVE_PROVISIONED
+from requests_app.domain.acts.members import (
+    CHANGE_PROVISIONED,
+    PERSON_CHANGED,
+    PERSON_CREATED,
+    PROVISION_MEMBER,
+    PROVISION_ROLE,
+    REMOVE_PROVISIONED,
+)
 from requests_app.domain.errors import NotFound, Taken, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._people import (
@@ -93,7 +99,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
         person.created_at = current.at
         person.save(force_insert=True)
         _keep(current, DirectoryRecord(tenant=tenant, person=person), found)
-        current.witness(Event.PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
+        current.witness(PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
         _give_and_take(current, tenant, person, roles)
         if not found.is_active:
             switch_off(current, person, memberships_of(person))
@@ -193,7 +199,7 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
             switch_off(current, person, memberships_of(person))
         else:
             detail = {**described(person), "changed": ["removed"]}
-            current.witness(Event.PERSON_CHANGED, detail=detail, text=person.name)
+            current.witness(PERSON_CHANGED, detail=detail, text=person.name)
         record = record or _unwritten(tenant, person)
         record.removed_at = record.changed_at = current.at
         record.save()
@@ -275,7 +281,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
         _keep(current, record, wanted)
     if changed:
         detail = {**described(person), **was, "changed": changed}
-        current.witness(Event.PERSON_CHANGED, detail=detail, text=person.name)
+        current.witness(PERSON_CHANGED, detail=detail, text=person.name)
     if wanted.roles is not None:
         _give_and_take(current, tenant, person, wanted.roles)
     if wanted.is_active and not person.is_active:

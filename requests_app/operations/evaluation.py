@@ -9,9 +9,9 @@ from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
 from requests_app.domain import evaluation, policy
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.content import ALLOW_ACCESS
+from requests_app.domain.acts.content import ALLOW_ACCESS, CONTENT_ACCESS_ALLOWED
+from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.evaluation import Action, Facts, Question, Verdict, Window
-from requests_app.domain.events import Event
 from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, last_ended, read, require_still
 from requests_app.operations._change import Step, act, security_log
@@ -68,7 +68,7 @@ def _allowed(current: Step, question: Question, facts: Facts, window: Window) ->
     current.subject_type, current.subject_id = "grant", str(window.grant_id)
     detail = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
     return current.witness(
-        Event.CONTENT_ACCESS_ALLOWED,
+        CONTENT_ACCESS_ALLOWED,
         detail={**detail, **_asked(question, facts)},
         text=f"{facts.resource_name} {facts.person_name} {question.item}",
         beside=recorder.Beside(access),
@@ -94,7 +94,7 @@ def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) 
         }
     asked = {"asked": question.action, "resource": str(facts.resource_id), "resource_name": facts.resource_name}
     return current.witness(
-        Event.ACT_REFUSED,
+        ACT_REFUSED,
         detail={**detail, **asked, "item": question.item},
         text=f"{current.action} {verdict.reason}",
     )

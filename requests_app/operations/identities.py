@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
+from requests_app.domain.acts.single_sign_on import IDENTITY_UNLINKED, UNLINK_IDENTITY
 from requests_app.domain.errors import NotFound
-from requests_app.domain.events import Event
 from requests_app.models import Identity, Person, StaffTerm
 from requests_app.operations._people import described
 from requests_app.operations._perform import perform
@@ -31,5 +30,5 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
             # Another person may use the account now, as after a reset of its second factors.
             StaffTerm.begin(person, at=current.at)
         detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
-        current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)
+        current.witness(IDENTITY_UNLINKED, detail=detail, text=person.name)
     return person

@@ -17,6 +17,11 @@ from requests_app.domain import api_secrets, clock, limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
+    CLIENT_CHANGED,
+    CLIENT_CREATED,
+    CLIENT_REMOVED,
+    CLIENT_SECRET_ROTATED,
+    CLIENT_TOKEN_MADE,
     CREATE_CLIENT,
     CREATE_TOKEN,
     LET_CLIENT_ASK,
@@ -25,6 +30,8 @@ from requests_app.domain.acts.callers import (
     REVOKE_TOKEN,
     ROTATE_CLIENT_SECRET,
     STEP_UP_TOKEN,
+    TOKEN_CREATED,
+    TOKEN_REVOKED,
 )
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.errors import (
@@ -37,7 +44,6 @@ from requests_app.domain.errors import (
     WrongProof,
     WrongState,
 )
-from requests_app.domain.events import Event
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
@@ -114,7 +120,7 @@ def create_client(
         if terms is not None:
             client.scopes = [scope for scope in client.scopes if scope not in terms["gained"]]
         client.save(force_insert=True)
-        current.witness(Event.CLIENT_CREATED, detail=_described(client), text=str(client))
+        current.witness(CLIENT_CREATED, detail=_described(client), text=str(client))
         if terms is not None:
             propose(current, LET_CLIENT_ASK, terms)
         _tell_of_decider(current, client)
@@ -229,7 +235,7 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
     after = _described(client)
     client.save(update_fields=["scopes", "decides_for"])
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
-    current.witness(Event.CLIENT_CHANGED, detail={**after, **was}, text=str(client))
+    current.witness(CLIENT_CHANGED, detail={**after, **was}, text=str(client))
     if before["decides_for_id"] != after["decides_for_id"]:
         _tell_of_decider(current, client)
 
@@ -257,7 +263,7 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.save(update_fields=["secret_hash", "secret_at"])
         _revoke_all(client.account, current)
-        entry = current.entry(Event.CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
+        entry = current.entry(CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
         # One person sees the secret of a client that may ask about every tenant. So each of these tenants gets an entry
         # in its log.
         asks_everywhere = client.tenant_id is None and known(client.scopes) & _ANNOUNCED_SCOPES
@@ -278,7 +284,7 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
         client.decides_for = None
         client.save(update_fields=["decides_for"])
         _revoke_all(client.account, current)
-        current.witness(Event.CLIENT_REMOVED, detail=_named(client), text=str(client))
+        current.witness(CLIENT_REMOVED, detail=_named(client), text=str(client))
     return client
 
 
@@ -336,7 +342,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
             expires_at=current.at + timedelta(days=days),
         )
         detail = {**_named(client), "token": str(token.pk), "hint": token.hint, "days": days, "former": former}
-        current.witness(Event.CLIENT_TOKEN_MADE, detail=detail, text=str(client))
+        current.witness(CLIENT_TOKEN_MADE, detail=detail, text=str(client))
     return Made(token, secret)
 
 
@@ -388,7 +394,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
             expires_at=current.at + timedelta(days=days),
         )
         current.subject_type, current.subject_id = "token", str(token.pk)
-        current.witness(Event.TOKEN_CREATED, detail=_of_token(token, person), text=f"{person.name} {token.name}")
+        current.witness(TOKEN_CREATED, detail=_of_token(token, person), text=f"{person.name} {token.name}")
     return Made(token, secret)
 
 
@@ -411,7 +417,7 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
             token.revoked_at, token.revoked_by_id = current.at, current.actor.person
             token.save(update_fields=["revoked_at", "revoked_by"])
             detail = _of_token(token, person)
-            current.witness(Event.TOKEN_REVOKED, detail=detail, text=f"{person.name} {token.name}")
+            current.witness(TOKEN_REVOKED, detail=detail, text=f"{person.name} {token.name}")
     return token
 
 

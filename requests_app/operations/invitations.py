@@ -11,12 +11,15 @@ from requests_app.domain import limits, link_secrets, policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.invitations import (
     ACCEPT_INVITATION,
+    INVITATION_ACCEPTED,
+    INVITATION_SENT,
+    INVITATION_WITHDRAWN,
     INVITE_PERSON,
     RESEND_INVITATION,
     WITHDRAW_INVITATION,
 )
+from requests_app.domain.acts.proposals import TWO_PERSON_SWITCHED_OFF
 from requests_app.domain.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.models import Invitation, Membership, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
@@ -73,7 +76,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
     row.invited_by_id = current.proposer or current.actor.person
     row.created_at, row.was_confirmed = current.at, current.confirmed is not None
     send(current, row)
-    current.witness(Event.INVITATION_SENT, detail=invitation_detail(row), text=row.email)
+    current.witness(INVITATION_SENT, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -104,7 +107,7 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         row: Invitation = current.row
         row.sends += 1
         send(current, row)
-        current.witness(Event.INVITATION_SENT, detail=invitation_detail(row), text=row.email)
+        current.witness(INVITATION_SENT, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -119,7 +122,7 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         row: Invitation = current.row
         row.withdrawn_at = current.at
         row.save(update_fields=["withdrawn_at"])
-        current.witness(Event.INVITATION_WITHDRAWN, detail=invitation_detail(row), text=row.email)
+        current.witness(INVITATION_WITHDRAWN, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -145,7 +148,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
         )
         by = row.invited_by.name if row.invited_by else ""
         current.witness(
-            Event.INVITATION_ACCEPTED, detail={**invitation_detail(row), **described(person), "invited_by": by}, text=by
+            INVITATION_ACCEPTED, detail={**invitation_detail(row), **described(person), "invited_by": by}, text=by
         )
         if tenant.needs_two and (row.is_recovery or row.was_confirmed):
             current.confirmed = row.pk
@@ -154,7 +157,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
             # The second person has lost access, or would have stopped the recovery.
             tenant.needs_two = False
             tenant.save(update_fields=["needs_two"])
-            current.witness(Event.TWO_PERSON_SWITCHED_OFF)
+            current.witness(TWO_PERSON_SWITCHED_OFF)
         if row.is_recovery:
             let_in(current, tenant, person)
         row.accepted_at, row.accepted_by = current.at, person

@@ -15,10 +15,9 @@ from audit_app import canonical
 from audit_app.models import ChainHead
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.log import EXPORT_LOG, TAKE_EVIDENCE
-from requests_app.domain.acts.mail import PARK_MAIL, RESEND_MAIL
+from requests_app.domain.acts.log import EXPORT_LOG, LOG_EVIDENCE_TAKEN, LOG_EXPORTED, TAKE_EVIDENCE
+from requests_app.domain.acts.mail import MAIL_PARKED, MAIL_RESENT, PARK_MAIL, RESEND_MAIL
 from requests_app.domain.errors import WrongState
-from requests_app.domain.events import Event
 from requests_app.messages import together
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
 from requests_app.models.outbox import MAIL
@@ -34,7 +33,7 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
     Staff can also export the provider's log. The caller streams the log after this has returned.
     """
     with perform(EXPORT_LOG, log_id, actor=actor, find=_log) as current:
-        current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
+        current.witness(LOG_EXPORTED, detail={"format": kind, "filters": filters})
     pk: UUID = current.row.pk
     return pk
 
@@ -88,7 +87,7 @@ def take_evidence(
             bounds = {"since": since, "until": until}
             of = {name: canonical.instant(at) for name, at in bounds.items() if at is not None}
             of["kind"] = "period" if of else "log"
-        current.witness(Event.LOG_EVIDENCE_TAKEN, detail=of)
+        current.witness(LOG_EVIDENCE_TAKEN, detail=of)
     return tenant
 
 
@@ -114,7 +113,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "attempts", "next_attempt_at", "claimed_until"])
         together.tell_again(message, current.at)
-        current.witness(Event.MAIL_RESENT, detail=_of(message))
+        current.witness(MAIL_RESENT, detail=_of(message))
     return message
 
 
@@ -131,7 +130,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
         message.last_error, message.claimed_until = error[:500], None
         message.save(update_fields=["state", "last_error", "claimed_until", "attempts"])
         together.end(message, OutboxMessage.State.PARKED, error)
-        current.witness(Event.MAIL_PARKED, detail=_of(message))
+        current.witness(MAIL_PARKED, detail=_of(message))
     return message
 
 

@@ -18,9 +18,17 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
+from requests_app.domain.acts.log import (
+    ADOPT_LOG_HEAD,
+    LOG_HEAD_ADOPTED,
+    LOG_POLICY_CHANGED,
+    LOG_PRUNED,
+    LOG_TOMBSTONED,
+    PRUNE_LOG,
+    SET_LOG_RETENTION,
+    TOMBSTONE,
+)
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.domain.ids import as_id
 from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Tenant
@@ -50,7 +58,7 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
     with perform(TOMBSTONE, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
         head, comment = current.row, current.inputs["comment"]
         detail = checkpoints.close_shard(head.pk, at=current.at)
-        current.witness(Event.LOG_TOMBSTONED, detail={**detail, "comment": comment}, text=comment)
+        current.witness(LOG_TOMBSTONED, detail={**detail, "comment": comment}, text=comment)
     pk: UUID = head.pk
     return pk
 
@@ -80,7 +88,7 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
             "root": base64.b64encode(adopted.root).decode(),
             "comment": comment,
         }
-        current.witness(Event.LOG_HEAD_ADOPTED, detail=detail, text=comment)
+        current.witness(LOG_HEAD_ADOPTED, detail=detail, text=comment)
     return adopted
 
 
@@ -139,7 +147,7 @@ def _set_retention(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None
     before, tenant.log_retention_days = tenant.log_retention_days, terms["days"]
     tenant.save(update_fields=["log_retention_days"])
     detail = {"log_retention_days": terms["days"], "log_retention_days_before": before}
-    current.witness(Event.LOG_POLICY_CHANGED, detail=detail)
+    current.witness(LOG_POLICY_CHANGED, detail=detail)
 
 
 def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
@@ -161,7 +169,7 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
         if still is None or still.end < wanted.end or not pruning.allow(wanted):
             return 0
         detail = {**wanted.entry_detail, "days": tenant.log_retention_days}
-        current.witness(Event.LOG_PRUNED, detail=detail)
+        current.witness(LOG_PRUNED, detail=detail)
     return wanted.end - wanted.start
 
 
@@ -221,7 +229,7 @@ def _due(at: datetime) -> list[UUID]:
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():
         old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
-        other = old.exclude(event__in=[Event.LOG_PRUNED, *log_events.RETAINED])
+        other = old.exclude(event__in=[LOG_PRUNED, *log_events.RETAINED])
         due = stored.filter(Exists(other), log_retention_days=days)
         found += due.order_by("pk").values_list("pk", flat=True)
     return found

@@ -20,14 +20,16 @@ from requests_app.domain.acts.installation import (
 )
 from requests_app.domain.acts.members import (
     GIVE_ROLE,
+    PERSON_CREATED,
+    ROLE_GIVEN,
+    ROLE_TAKEN,
     SWITCH_OFF_PERSON,
     SWITCH_ON_PERSON,
     SWITCH_ON_PROVIDER,
     TAKE_ROLE,
 )
-from requests_app.domain.acts.own_account import SET_PASSWORD
+from requests_app.domain.acts.own_account import PERSON_PASSWORD_CHANGED, SET_PASSWORD
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Topic
 from requests_app.models import (
     AccessRequest,
@@ -104,7 +106,7 @@ def add_person(
         person.save(force_insert=True)
         if is_staff:
             StaffTerm.begin(person, at=current.at)
-        current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
+        current.witness(PERSON_CREATED, detail=described(person), text=person.name)
     return person
 
 
@@ -139,7 +141,7 @@ def _make_staff(current: Step, person: Person) -> None:
     person.is_staff = True
     person.save(update_fields=["is_staff"])
     StaffTerm.begin(person, at=current.at)
-    current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
+    current.witness(ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
 
 
 def _found_of_provider(current: Step, person_id: object) -> Person:
@@ -286,7 +288,7 @@ def _assigned(service: Service, person: Person, role: str) -> QuerySet[QueueAssi
 def _give_queue_role(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
     row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
     detail = {**described(person), "role": role, "service": service.key}
-    current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
+    current.witness(ROLE_GIVEN, detail=detail, text=person.name)
     return row
 
 
@@ -328,7 +330,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         theirs = AccessRequest.objects.filter(requested_by=person, service=service)
         _assigned(service, person, role).delete()
         detail = {**described(person), "role": role, "service": service.key}
-        current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
+        current.witness(ROLE_TAKEN, detail=detail, text=person.name)
         if role == QueueAssignment.Role.ENGINEER:
             end_access(current, theirs, cause="role-taken")
 
@@ -476,7 +478,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
                 person.email_verified_at = account.act.at
                 person.save(update_fields=["email_verified_at"])
                 join_verified(account.act, person)
-        account.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
+        account.witness(PERSON_PASSWORD_CHANGED, detail={"how": how})
         account.tell_holder(Topic.PASSWORD_CHANGED, how=how)
     return person
 

@@ -17,9 +17,9 @@ from audit_app import canonical
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import DENY_AS_CUSTOMER
-from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
+from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE, MUTE_LIFTED, MUTE_SET
 from requests_app.domain.errors import Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.states import PENDING, State
@@ -74,7 +74,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
         replaced = _end(current, same)
         row.save(force_insert=True)
         detail = {"n": row.denied, "denied": denied, "left": left, "replaces": replaced, "comment": row.note}
-        _witness(current, row, Event.MUTE_SET, detail)
+        _witness(current, row, MUTE_SET, detail)
     return row
 
 
@@ -89,7 +89,7 @@ def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
         row: Mute = current.row
         _end(current, Mute.objects.filter(pk=row.pk))
         row.lifted_at = current.at
-        _witness(current, row, Event.MUTE_LIFTED, {})
+        _witness(current, row, MUTE_LIFTED, {})
     return row
 
 
@@ -171,6 +171,6 @@ def _witness(current: Step, row: Mute, event: Event, detail: dict[str, Any]) -> 
             about=row.pk,
             audiences=(Audience.CUSTOMER,),
             mark=uuid4().hex,
-            extra={"lifted": "yes" if event is Event.MUTE_LIFTED else "", "by": current.actor.name},
+            extra={"lifted": "yes" if event is MUTE_LIFTED else "", "by": current.actor.name},
         )
     )

@@ -13,9 +13,9 @@ from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.own_account import ENROL_PASSKEY, REMOVE_PASSKEY
+from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.own_account import ENROL_PASSKEY, PASSKEY_ENROLLED, PASSKEY_REMOVED, REMOVE_PASSKEY
 from requests_app.domain.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, Passkey, Person, Tenant
 from requests_app.models.people import actor_of
@@ -79,7 +79,7 @@ def enrol_passkey(
             sign_count=new.sign_count,
             created_at=current.at,
         )
-        written = _witnessed(current, Event.PASSKEY_ENROLLED, row, logs)
+        written = _witnessed(current, PASSKEY_ENROLLED, row, logs)
         row.enrolled = {str(entry.tenant_id): {"seq": entry.seq, "leaf": entry.leaf_hash.hex()} for entry in written}
         row.save(force_insert=True)
         if keep is not None:
@@ -104,7 +104,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> P
         row: Passkey = current.row
         logs = logs_with(row)
         row.removed_at, row.removed_by_id = current.at, current.actor.person
-        _witnessed(current, Event.PASSKEY_REMOVED, row, logs)
+        _witnessed(current, PASSKEY_REMOVED, row, logs)
         row.save(update_fields=["removed_at", "removed_by"])
         if keep is not None:
             keep(row)

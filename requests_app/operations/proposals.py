@@ -12,14 +12,21 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.proposals import (
     APPLY_PROPOSAL,
     CONFIRM_PROPOSAL,
+    PROPOSAL_APPLIED,
+    PROPOSAL_CONFIRMED,
+    PROPOSAL_LAPSED,
+    PROPOSAL_WITHDRAWN,
     SET_TWO_PERSON_CONTROL,
+    TWO_PERSON_SWITCHED_OFF,
+    TWO_PERSON_SWITCHED_ON,
     WITHDRAW_PROPOSAL,
 )
 from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, WrongState
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import Membership, Person, Proposal, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
@@ -56,7 +63,7 @@ def _switch(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     tenant.needs_two = bool(terms["on"])
     require_two_left(tenant)
     tenant.save(update_fields=["needs_two"])
-    current.witness(Event.TWO_PERSON_SWITCHED_ON if tenant.needs_two else Event.TWO_PERSON_SWITCHED_OFF)
+    current.witness(TWO_PERSON_SWITCHED_ON if tenant.needs_two else TWO_PERSON_SWITCHED_OFF)
 
 
 def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
@@ -73,7 +80,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
         tenant, by = current.tenant, row.proposed_by
         row.ended_at, row.confirmed_by_id = current.at, current.actor.person
         row.save(update_fields=["ended_at", "confirmed_by"])
-        current.witness(Event.PROPOSAL_CONFIRMED, detail={**proposal_detail(row), "proposed_by": by.name})
+        current.witness(PROPOSAL_CONFIRMED, detail={**proposal_detail(row), "proposed_by": by.name})
         current.confirmed, current.proposer, current.keep = row.pk, by.pk, keep
         CONTROLLED[row.act].run(current, tenant, row.said)
         require_two_left(tenant)
@@ -89,11 +96,11 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     with perform(WITHDRAW_PROPOSAL, proposal_id, actor=actor, state=_require_pending) as current:
         row: Proposal = current.row
         if row.tenant_id is None:
-            _end(row, current, Proposal.Outcome.WITHDRAWN, Event.PROPOSAL_WITHDRAWN, "withdrawn")
+            _end(row, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
             return row
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
-        current.witness(Event.PROPOSAL_WITHDRAWN, detail={**proposal_detail(row), "proposed_by": row.proposed_by.name})
+        current.witness(PROPOSAL_WITHDRAWN, detail={**proposal_detail(row), "proposed_by": row.proposed_by.name})
         tell(current, row, "withdrawn")
     return row
 
@@ -184,7 +191,7 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             del current.notes[before:]
             _lapse(row, current, "no_longer_fits")
             return row
-        _end(row, current, Proposal.Outcome.APPLIED, Event.PROPOSAL_APPLIED, "applied")
+        _end(row, current, Proposal.Outcome.APPLIED, PROPOSAL_APPLIED, "applied")
     return row
 
 
@@ -232,7 +239,7 @@ def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
     row.confirmed_by, row.confirmed_human = second, second.human_id
     row.confirmed_at, row.effective_at = current.at, current.at + limits.staff_change_wait()
     row.save(update_fields=["confirmed_by", "confirmed_human", "confirmed_at", "effective_at"])
-    _announced.witness(current, row, Event.PROPOSAL_CONFIRMED, by=by.name)
+    _announced.witness(current, row, PROPOSAL_CONFIRMED, by=by.name)
     _announced.tell(current, row, "confirmed")
     return row
 
@@ -263,7 +270,7 @@ def _doubt(row: Proposal) -> str:
 
 
 def _lapse(row: Proposal, current: Step, why: str) -> None:
-    _end(row, current, Proposal.Outcome.LAPSED, Event.PROPOSAL_LAPSED, "lapsed", reason=why)
+    _end(row, current, Proposal.Outcome.LAPSED, PROPOSAL_LAPSED, "lapsed", reason=why)
 
 
 def _end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **more: Any) -> None:

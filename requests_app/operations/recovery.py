@@ -11,9 +11,16 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import recovery
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.invitations import MAKE_RECOVERY_KEY, TRY_RECOVERY_KEY, USE_RECOVERY_KEY
+from requests_app.domain.acts.invitations import (
+    MAKE_RECOVERY_KEY,
+    RECOVERY_KEY_MADE,
+    RECOVERY_KEY_REFUSED,
+    RECOVERY_KEY_USED,
+    TRY_RECOVERY_KEY,
+    USE_RECOVERY_KEY,
+)
 from requests_app.domain.errors import NotFound, TooMany, Unacceptable
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.identity import guesses
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
@@ -42,7 +49,7 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
         row = RecoveryKey.objects.create(
             tenant=tenant, secret_hash=recovery.hashed(key), made_by_id=current.actor.person, made_at=current.at
         )
-        current.witness(Event.RECOVERY_KEY_MADE, detail={"key": str(row.pk)})
+        current.witness(RECOVERY_KEY_MADE, detail={"key": str(row.pk)})
         _tell(current, tenant, row, what="made")
     return MadeKey(row, key)
 
@@ -71,9 +78,7 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
         invitation = Invitation(tenant=tenant, email=email, role=Membership.Role.ADMINISTRATOR, created_at=current.at)
         invitation.valid_from = opens_at
         send(current, invitation)
-        current.witness(
-            Event.RECOVERY_KEY_USED, detail={**invitation_detail(invitation), "key": str(row.pk)}, text=email
-        )
+        current.witness(RECOVERY_KEY_USED, detail={**invitation_detail(invitation), "key": str(row.pk)}, text=email)
         _tell(current, tenant, row, what="used", email=email, invitation=str(invitation.pk))
     return invitation
 
@@ -92,7 +97,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
         if row is None:
             current.tenant_id, current.subject_type, current.subject_id = PROVIDER_LOG, "address", actor.ip
             current.take_turn(PROVIDER_LOG)
-            current.witness(Event.RECOVERY_KEY_REFUSED)
+            current.witness(RECOVERY_KEY_REFUSED)
     if row is None:
         raise NotFound
     attempt.give_back()

@@ -10,8 +10,8 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.acts.own_account import STEP_UP
+from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.errors import DomainError, NotAllowed
-from requests_app.domain.events import Event
 from requests_app.models import AccessRequest
 from requests_app.operations._change import Step, act
 from requests_app.operations._own import own_act
@@ -41,7 +41,7 @@ def note_refusal(
         current.concerns("access_request", row, row.tenant_id)
         text = f"{action} {refusal.code}"
         if always or not _is_noted(current, text):
-            current.witness(Event.ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
+            current.witness(ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
 
 
 def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor) -> None:
@@ -71,12 +71,12 @@ def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
         account.act.only_notes = True
         text = f"step_up {refusal.code}"
         if not _is_noted(account.act, text):
-            account.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
+            account.witness(ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
 
 
 def _is_noted(current: Step, text: str) -> bool:
     assert current.tenant_id is not None
     entries = AuditEntry.objects.filter(tenant_id=current.tenant_id, actor_id=current.actor.person).order_by("-seq")
     newest = entries.values_list("event", "subject_id", "text", "at")[:NEWEST_READ]
-    wanted = (Event.ACT_REFUSED, current.subject_id, text)
+    wanted = (ACT_REFUSED, current.subject_id, text)
     return any((*entry,) == wanted and at > current.at - ONCE_IN for *entry, at in newest)

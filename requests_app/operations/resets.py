@@ -13,9 +13,9 @@ from audit_app import recorder
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Party
-from requests_app.domain.acts.members import RESET_SECOND_FACTORS
+from requests_app.domain.acts.members import PERSON_SECOND_FACTORS_RESET, RESET_SECOND_FACTORS
+from requests_app.domain.acts.own_account import PASSKEY_REMOVED
 from requests_app.domain.errors import NotAllowed, NotFound, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Step
@@ -143,12 +143,12 @@ def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: boo
     For each removed passkey, also write an entry in every log that has an entry about this passkey.
     """
     detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
-    entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
+    entry = current.entry(PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
     entry = replace(entry, subject_type="person", subject_id=str(person.pk))
     entries = [replace(entry, tenant_id=log) for log in logs_of(person)]
     for row in keys:
         text = f"{person.name} {row.name}"
-        entry = current.entry(Event.PASSKEY_REMOVED, detail=key_described(row), text=text)
+        entry = current.entry(PASSKEY_REMOVED, detail=key_described(row), text=text)
         entry = replace(entry, subject_type="passkey", subject_id=str(row.pk))
         entries += [replace(entry, tenant_id=log) for log in logs_with(row)]
     recorder.record(entries, at=current.at)

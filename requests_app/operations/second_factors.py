@@ -12,9 +12,16 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.own_account import MAKE_RECOVERY_CODES, REMOVE_TOTP, SET_UP_TOTP
+from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.own_account import (
+    MAKE_RECOVERY_CODES,
+    PERSON_RECOVERY_CODES_MADE,
+    PERSON_TOTP_REMOVED,
+    PERSON_TOTP_SET_UP,
+    REMOVE_TOTP,
+    SET_UP_TOTP,
+)
 from requests_app.domain.errors import LastSecondFactor, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Topic
 from requests_app.models import Person
 from requests_app.operations._change import Step
@@ -34,7 +41,7 @@ def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
         account.person.totp_set_up_at = account.act.at
         account.person.save(update_fields=["totp_set_up_at"])
         keep(account.person)
-        _inform(account, Event.PERSON_TOTP_SET_UP, how="totp_set_up")
+        _inform(account, PERSON_TOTP_SET_UP, how="totp_set_up")
     return account.person
 
 
@@ -52,7 +59,7 @@ def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
     with own_act(REMOVE_TOTP, actor=actor, state=state) as account:
         account.person.save(update_fields=["totp_set_up_at"])
         keep(account.person)
-        _inform(account, Event.PERSON_TOTP_REMOVED, how="totp_removed")
+        _inform(account, PERSON_TOTP_REMOVED, how="totp_removed")
     return account.person
 
 
@@ -67,7 +74,7 @@ def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
 
     with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as account:
         keep(account.person)
-        _inform(account, Event.PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
+        _inform(account, PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
     return account.person
 
 

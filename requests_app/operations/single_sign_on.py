@@ -15,16 +15,23 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.installation import ACCOUNTS_LINKED
 from requests_app.domain.acts.single_sign_on import (
     CLAIM_DOMAIN,
+    DOMAIN_CLAIMED,
+    DOMAIN_REMOVED,
+    DOMAIN_VERIFIED,
+    IDENTITY_LINKED,
     NOTE_BYPASS,
     REMOVE_DOMAIN,
     SET_SIGN_ON,
     SIGN_IN,
+    SIGN_ON_BYPASSED,
+    SIGN_ON_CHANGED,
     VERIFY_DOMAIN,
 )
 from requests_app.domain.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.identity.sso import domains, sealing
 from requests_app.messages.topics import Topic
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
@@ -133,7 +140,7 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
     now = described_connection(row)
     changed = [name for name, value in now.items() if value != was[name]]
     changed += ["client_secret"] if has_secret else []
-    current.witness(Event.SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
+    current.witness(SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
@@ -165,7 +172,7 @@ def _claim_domain(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Domai
     row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
     row.claimed_at = current.at
     row.save(force_insert=True)
-    current.witness(Event.DOMAIN_CLAIMED, detail={"domain": name}, text=name)
+    current.witness(DOMAIN_CLAIMED, detail={"domain": name}, text=name)
     return row
 
 
@@ -205,7 +212,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
         except IntegrityError:
             # This code can't see domains of other tenants, but the database's constraint covers them.
             raise Taken(_("Somebody else has verified this domain.")) from None
-        current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
+        current.witness(DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
     return row
 
 
@@ -213,7 +220,7 @@ def remove_domain(domain_id: object, *, actor: Actor) -> None:
     """Remove a domain. People who were linked because of it stay linked, but nobody else is linked because of it."""
     with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
         row: Domain = current.row
-        current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
+        current.witness(DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
         row.delete()
 
 
@@ -295,7 +302,7 @@ def note_bypass(*, actor: Actor) -> None:
         if row is None:
             raise NotAllowed
         current.concerns("person", person, row.tenant_id)
-        current.witness(Event.SIGN_ON_BYPASSED, detail=described(person), text=person.name)
+        current.witness(SIGN_ON_BYPASSED, detail=described(person), text=person.name)
         tell(current, Topic.SIGN_ON_BYPASSED, row.tenant, person.pk)
 
 
@@ -390,7 +397,7 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
         tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
     )
     detail = {**described(person), "issuer": came.issuer, "subject": came.subject}
-    current.witness(Event.IDENTITY_LINKED, detail=detail, text=person.name)
+    current.witness(IDENTITY_LINKED, detail=detail, text=person.name)
 
 
 def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
@@ -398,7 +405,7 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
     detail = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     detail |= {"human": str(other.human_id), "human_before": str(person.human_id)}
     logs = logs_of(person.human_id, other.human_id)
-    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
+    witness_in(current, ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
     merge(current, other.human_id, person.human_id)
     person.human_id = other.human_id
 

@@ -17,29 +17,39 @@ from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
     ADD_SERVICE,
     CHANGE_PLAN,
     CHANGE_SERVICE,
+    PLAN_CHANGED,
     RENAME_RESOURCE,
+    RESOURCE_ADDED,
+    RESOURCE_CHANGED,
     SAVE_PLAN,
     SAVE_RESOURCE,
     SAVE_SERVICE,
+    SERVICE_CHANGED,
 )
 from requests_app.domain.acts.tenants import (
     ADD_ADDRESS,
+    ADDRESS_ADDED,
+    ADDRESS_REMOVED,
     CHANGE_TENANT,
     CREATE_TENANT,
+    LOCKBOX_SWITCHED_OFF,
+    LOCKBOX_SWITCHED_ON,
     MOVE_TENANT,
     REMOVE_ADDRESS,
     SET_WINDOW_CAP,
     SET_YES_RULE,
     SWITCH_LOCKBOX,
+    TENANT_CHANGED,
+    TENANT_CREATED,
 )
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import (
     AccessRequest,
@@ -98,7 +108,7 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
     tenant.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
-    current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
+    current.witness(LOCKBOX_SWITCHED_ON if on else LOCKBOX_SWITCHED_OFF, detail={"on": on})
     current.tell(
         Note(
             topic=Topic.LOCKBOX_SWITCHED,
@@ -137,7 +147,7 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
 def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     before, tenant.window_cap = tenant.window_cap, int(terms["seconds"])
     tenant.save(update_fields=["window_cap"])
-    current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
+    current.witness(TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
 
 
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
@@ -166,7 +176,7 @@ def _set_yes_rule(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     _require_signer(tenant, terms["rule"])
     before, tenant.yes_rule = tenant.yes_rule, terms["rule"]
     tenant.save(update_fields=["yes_rule"])
-    current.witness(Event.TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
+    current.witness(TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
     tell_yes_rules(current, tenant, rule=tenant.yes_rule, rule_before=before)
 
 
@@ -191,14 +201,14 @@ def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor)
     with perform(ADD_ADDRESS, tenant_id, actor=actor, inputs=inputs, check=check) as current:
         inputs = current.inputs
         address = NotificationAddress.objects.create(tenant=current.row, created_at=current.at, **inputs)
-        current.witness(Event.ADDRESS_ADDED, detail=inputs, text=address.email)
+        current.witness(ADDRESS_ADDED, detail=inputs, text=address.email)
     return address
 
 
 def remove_address(address_id: object, *, actor: Actor) -> None:
     with perform(REMOVE_ADDRESS, address_id, actor=actor) as current:
         email = current.row.email
-        current.witness(Event.ADDRESS_REMOVED, detail={"email": email}, text=email)
+        current.witness(ADDRESS_REMOVED, detail={"email": email}, text=email)
         current.row.delete()
 
 
@@ -215,7 +225,7 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
         tenant: Tenant = current.row
         tenant.save(force_insert=True)
         current.tenant_id = tenant.pk
-        current.witness(Event.TENANT_CREATED, detail={"name": tenant.name, "plan": tenant.plan.name}, text=tenant.name)
+        current.witness(TENANT_CREATED, detail={"name": tenant.name, "plan": tenant.plan.name}, text=tenant.name)
     return tenant
 
 
@@ -269,7 +279,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         plan = wanted.get("plan", tenant.plan)
         if plan.pk != tenant.plan_id and _tenant_of({"tenant": str(tenant.pk)}):
             _require_lasting(plan, current.at)
-        _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
+        _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=TENANT_CHANGED)
     return tenant
 
 
@@ -293,7 +303,7 @@ def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockb
 
     with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, announces=announces) as current:
         plan: Plan = current.row
-        _change_row(current, plan, wanted, allowed=set(wanted), event=Event.PLAN_CHANGED)
+        _change_row(current, plan, wanted, allowed=set(wanted), event=PLAN_CHANGED)
     return plan
 
 
@@ -353,9 +363,9 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
     """
 
     # Tenant and service can't be changed, because windows that are open would then cover something else.
-    allowed, event = {"name", "is_active"}, Event.RESOURCE_CHANGED
+    allowed, event = {"name", "is_active"}, RESOURCE_CHANGED
     if not resource_id:
-        allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
+        allowed, event = {"name", "kind", "locator", "is_active"}, RESOURCE_ADDED
 
     def find(current: Step, row_id: object) -> Resource:
         if row_id:
@@ -431,7 +441,7 @@ def _change_plan_agreed(current: Step, terms: Terms) -> None:
     plan = Plan.objects.get(pk=terms["row"])
     _require_unchanged(plan, terms)
     current.subject_type, current.subject_id = "plan", str(plan.pk)
-    _change_row(current, plan, terms["set"], allowed=set(terms["set"]), event=Event.PLAN_CHANGED)
+    _change_row(current, plan, terms["set"], allowed=set(terms["set"]), event=PLAN_CHANGED)
 
 
 def _tenant_of(terms: Terms) -> list[UUID]:
@@ -449,7 +459,7 @@ def _move_tenant_agreed(current: Step, terms: Terms) -> None:
         raise WrongState(_("The tenant’s plan was changed after this change was proposed. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
     wanted = {"plan": _plan(terms["plan"])}
-    _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
+    _change_row(current, tenant, wanted, allowed={"plan"}, event=TENANT_CHANGED)
 
 
 @announced(ADD_SERVICE)
@@ -483,7 +493,7 @@ def _save_service(current: Step, service: Service, wanted: Terms) -> None:
     was_covered = None if service._state.adding else service.is_covered
     if wanted.get("connector", service.connector) not in KINDS:
         raise Unacceptable(_("There is no such connector."), field="connector")
-    _change_row(current, service, wanted, allowed=set(wanted), event=Event.SERVICE_CHANGED)
+    _change_row(current, service, wanted, allowed=set(wanted), event=SERVICE_CHANGED)
     if was_covered is not None and was_covered != service.is_covered:
         _witness_coverage(current, service)
 
@@ -494,7 +504,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
     _require_place(resource, terms["wanted"].get("locator"))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     allowed = {"name", "kind", "locator", "is_active"}
-    _change_row(current, resource, terms["wanted"], allowed=allowed, event=Event.RESOURCE_ADDED)
+    _change_row(current, resource, terms["wanted"], allowed=allowed, event=RESOURCE_ADDED)
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
@@ -519,7 +529,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     if resource.name != terms["was"]:
         raise WrongState(_("The resource was renamed after this change was proposed. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
-    _change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
+    _change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
 
 
 def _differing(row: Any, wanted: Terms) -> Terms:
@@ -545,7 +555,7 @@ def _witness_coverage(current: Step, service: Service) -> None:
 
     The coverage decides who is asked about accesses.
     """
-    entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
+    entry = current.entry(SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
 

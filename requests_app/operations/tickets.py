@@ -20,9 +20,11 @@ from requests_app.domain.acts.tickets import (
     OPEN_TICKET,
     REOPEN_TICKET,
     RESOLVE_TICKET,
+    TICKET_COMMENTED,
+    TICKET_LINKED,
+    TICKET_NOTE_ADDED,
 )
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS
 from requests_app.domain.states import TicketState
 from requests_app.messages.topics import Audience, Note, Topic
@@ -137,7 +139,7 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
             "external_url": ticket.external_url,
             **{f"{name}_before": value for name, value in before.items()},
         }
-        current.witness(Event.TICKET_LINKED, detail=detail, text=f"{ticket.reference} {ticket.external_reference}")
+        current.witness(TICKET_LINKED, detail=detail, text=f"{ticket.reference} {ticket.external_reference}")
     return ticket
 
 
@@ -210,7 +212,7 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
         )
         touch_ticket(ticket, at=current.at)
         current.witness(
-            Event.TICKET_NOTE_ADDED if is_internal else Event.TICKET_COMMENTED,
+            TICKET_NOTE_ADDED if is_internal else TICKET_COMMENTED,
             detail={"reference": ticket.reference, "comment_id": str(row.pk), "state": str(ticket.state)},
             text=ticket.reference,
         )

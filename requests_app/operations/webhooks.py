@@ -27,9 +27,17 @@ from requests_app.domain.acts.webhooks import (
     REMOVE_WEBHOOK,
     ROTATE_WEBHOOK_SECRET,
     SEND_WEBHOOK_TEST,
+    WEBHOOK_ADDED,
+    WEBHOOK_CHANGED,
+    WEBHOOK_DISABLED,
+    WEBHOOK_ENABLED,
+    WEBHOOK_REDELIVERED,
+    WEBHOOK_REMOVED,
+    WEBHOOK_SECRET_ROTATED,
+    WEBHOOK_TESTED,
 )
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.messages.webhooks import messages, sealing
 from requests_app.messages.webhooks.standard import Keys
@@ -85,9 +93,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
             webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, Webhook.Because.PERSON
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save(force_insert=True)
-        current.witness(
-            Event.WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place
-        )
+        current.witness(WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place)
         # It begins with the entry after this one. For other logs, the start is set when something happens there.
         log_id = tenant.pk if tenant else PROVIDER_LOG
         WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
@@ -168,7 +174,7 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
         _begin_anew(webhook, current)
     webhook.save()
     detail = {**_described(webhook), "events": webhook.events, "address_changed": is_elsewhere}
-    current.witness(Event.WEBHOOK_CHANGED, detail=detail, text=webhook.place)
+    current.witness(WEBHOOK_CHANGED, detail=detail, text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 
 
@@ -187,7 +193,7 @@ def _remove_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> N
 
 
 def _remove_webhook(current: Step, webhook: Webhook) -> None:
-    current.witness(Event.WEBHOOK_REMOVED, detail=_described(webhook), text=webhook.place)
+    current.witness(WEBHOOK_REMOVED, detail=_described(webhook), text=webhook.place)
     webhook.removed_at, webhook.is_on = current.at, False
     webhook.sealed = webhook.former_sealed = ""
     webhook.save()
@@ -204,7 +210,7 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
         webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save()
-        current.witness(Event.WEBHOOK_SECRET_ROTATED, detail=_described(webhook), text=webhook.place)
+        current.witness(WEBHOOK_SECRET_ROTATED, detail=_described(webhook), text=webhook.place)
     return Issued(webhook, keys)
 
 
@@ -274,7 +280,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
     webhook.save()
     old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
     old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: the message is too old."))
-    current.witness(Event.WEBHOOK_ENABLED, detail=_described(webhook), text=webhook.place)
+    current.witness(WEBHOOK_ENABLED, detail=_described(webhook), text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 
 
@@ -292,7 +298,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
         row = OutboxMessage.objects.create(
             **outbox_row(webhook, message), created_at=current.at, next_attempt_at=current.at
         )
-        current.witness(Event.WEBHOOK_TESTED, detail={**_described(webhook), "message": message.id}, text=webhook.place)
+        current.witness(WEBHOOK_TESTED, detail={**_described(webhook), "message": message.id}, text=webhook.place)
         bell.ring(bell.DELIVER_WEBHOOKS)
     return row
 
@@ -306,7 +312,7 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "mark", "attempts", "next_attempt_at", "claimed_until"])
         detail = {**_described(webhook), "message": (message.rendered or {}).get("id", ""), "event": message.topic}
-        current.witness(Event.WEBHOOK_REDELIVERED, detail=detail, text=webhook.place)
+        current.witness(WEBHOOK_REDELIVERED, detail=detail, text=webhook.place)
         bell.ring(bell.DELIVER_WEBHOOKS)
     return message
 
@@ -373,9 +379,7 @@ def _require_off(current: Step) -> None:
 def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> None:
     webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
     webhook.save()
-    current.witness(
-        Event.WEBHOOK_DISABLED, detail={**_described(webhook), "because": str(because.value)}, text=webhook.place
-    )
+    current.witness(WEBHOOK_DISABLED, detail={**_described(webhook), "because": str(because.value)}, text=webhook.place)
 
 
 def _begin_anew(webhook: Webhook, current: Step) -> None:

@@ -13,9 +13,15 @@ from audit_app import witnesses
 from audit_app.models import Witness
 from audit_app.notes import BadNote
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
+from requests_app.domain.acts.log import (
+    ADD_WITNESS,
+    LOG_POLICY_CHANGED,
+    REMOVE_WITNESS,
+    SET_COSIGNING,
+    WITNESS_ADDED,
+    WITNESS_REMOVED,
+)
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._people import key
@@ -57,7 +63,7 @@ def _add_witness(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Witnes
     _require_room(tenant)
     at = current.at
     witness = Witness.objects.create(tenant_id=tenant.pk, vkey=terms["vkey"], url=terms["url"], added_at=at, due_at=at)
-    current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
+    current.witness(WITNESS_ADDED, detail=_described(witness), text=str(witness))
     return witness
 
 
@@ -94,7 +100,7 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
 @controlled(REMOVE_WITNESS)
 def _remove_witness(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     witness = _removable(tenant, terms["witness"])
-    current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
+    current.witness(WITNESS_REMOVED, detail=_described(witness), text=str(witness))
     witness.delete()
 
 
@@ -146,7 +152,7 @@ def _set_cosigning(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None
         raise WrongState(_("There is no witness any more. With this rule, no window could open."))
     before, tenant.cosigned_within = tenant.cosigned_within, hours
     tenant.save(update_fields=["cosigned_within"])
-    current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
+    current.witness(LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
 
 
 def _vkey(vkey: str, tenant: Tenant) -> str:

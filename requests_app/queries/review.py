@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import EVENTS
-from requests_app.domain.events import Event
+from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.queries import access, inbox
 from requests_app.queries.inbox import COUNTED
@@ -89,7 +89,7 @@ def history(row: AccessRequest) -> list[Entry]:
 def last_change(row: AccessRequest) -> Entry | None:
     """Return the newest entry about the access request, without content accesses and refused acts."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
-    last = entries.exclude(event__in=(*_CONTENT, Event.ACT_REFUSED)).order_by("-seq").first()
+    last = entries.exclude(event__in=(*_CONTENT, ACT_REFUSED)).order_by("-seq").first()
     return Entry(last) if last else None
 
 

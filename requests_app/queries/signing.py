@@ -15,7 +15,8 @@ from audit_app.checkpoints import origin_of
 from audit_app.models import AuditEntry, Checkpoint
 from requests_app.domain import manifest
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.acts.access_requests import ACCESS_REQUEST_SUBMITTED
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Passkey, Tenant
 from requests_app.platform import webauthn
 
@@ -40,7 +41,7 @@ def submitted_text(row: AccessRequest) -> str:
     removed. A caller that shows the text must compute the digest itself.
     """
     rows = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
-    entry = rows.filter(event=Event.ACCESS_REQUEST_SUBMITTED).order_by("seq").first()
+    entry = rows.filter(event=ACCESS_REQUEST_SUBMITTED).order_by("seq").first()
     if entry is None:
         return ""
     try:

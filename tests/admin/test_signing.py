@@ -13,7 +13,7 @@ from django.test import Client
 from audit_app import checkpoints, keys
 from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey
 from requests_app.domain import clock
-from requests_app.domain.events import Event
+from requests_app.domain.acts.log import LOG_TOMBSTONED
 from requests_app.doors.admin.signing import _FOUND
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast
@@ -74,7 +74,7 @@ def test_staff_close_the_log_after_they_gave_a_reason(alarm: LogAlarm, staff: Cl
     assert staff.post(url, {"comment": "Restored."}).status_code == 302
     entry = AuditEntry.objects.order_by("-id").first()
     assert entry is not None
-    assert (entry.event, entry.door, entry.actor_id) == (Event.LOG_TOMBSTONED, "admin", cast.stella.pk)
+    assert (entry.event, entry.door, entry.actor_id) == (LOG_TOMBSTONED, "admin", cast.stella.pk)
     assert ClosedShard.objects.get().tenant_id == cast.contoso.pk
     assert not LogAlarm.objects.exists()
     assert staff.post(url, {"comment": "Once more."}).status_code == 404

@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, Log
 from audit_app.notes import Head, Note
 from audit_app.tiles import Tiles
 from audit_app.verify import verify
-from requests_app.domain.events import Event
+from requests_app.domain.acts.log import LOG_KEY_ROTATED
 from tests.audit import care
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
@@ -171,7 +171,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
     assert checkpoint is not None
     entry = AuditEntry.objects.order_by("seq").last()
     origin = checkpoints.origin_of(TENANT, 0)
-    assert entry.event == Event.LOG_KEY_ROTATED == log_events.KEY_ROTATED
+    assert entry.event == LOG_KEY_ROTATED == log_events.KEY_ROTATED
     assert entry.seq == 2
     old_key, new_key = keys.log_key(origin, old), keys.log_key(origin, new)
     words = canonical.encode({"new": str(new_key), "old": [str(old_key)]})
@@ -186,7 +186,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
     assert Note.parse(later.note).times(new_key) == [None]
     with pytest.raises(notes.BadNote):
         Note.parse(later.note).times(old_key)
-    assert AuditEntry.objects.filter(event=Event.LOG_KEY_ROTATED).count() == 1
+    assert AuditEntry.objects.filter(event=LOG_KEY_ROTATED).count() == 1
 
 
 # --- What is refused -------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from django.core.management import BaseCommand, get_commands, load_command_class
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from requests_app import tasks
+from requests_app.domain.acts import EVENTS
 from requests_app.domain.errors import DomainError
-from requests_app.domain.events import Event
 from requests_app.domain.scopes import Scope
 from requests_app.messages.topics import Topic
 from requests_app.work import schedules
@@ -184,6 +184,10 @@ def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
                 yield f"{at}: is new, {_shortened(now[name])}"
             else:
                 yield from differing(before[name], now[name], at)
+    elif place.endswith(" › enum") and isinstance(before, list) and isinstance(now, list):
+        # The order of these values has no meaning.
+        if sorted(map(repr, before)) != sorted(map(repr, now)):
+            yield f"{place}: was {_shortened(before)}, is {_shortened(now)}"
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (one, other) in enumerate(zip(before, now, strict=True)):
             yield from differing(one, other, f"{place}[{number}]")
@@ -199,7 +203,7 @@ def _shortened(value: Any) -> str:
 
 
 def names() -> Iterator[str]:
-    yield from (f"event {event}" for event in sorted(map(str, Event)))
+    yield from (f"event {event}" for event in sorted(EVENTS))
     yield from (f"scope {scope}" for scope in sorted(map(str, Scope)))
     yield from (f"topic {topic}" for topic in sorted(map(str, Topic)))
     yield from sorted({f"problem {each.code} {each.status}" for each in _kinds(DomainError)})

@@ -15,7 +15,7 @@ import pytest
 from audit_app import keys
 from audit_app.checkpoints import origin_of
 from audit_app.models import AuditEntry
-from requests_app.domain.events import Event
+from requests_app.domain.acts import EVENTS
 from requests_app.messages.topics import Topic
 from tests.caller import Caller
 from tests.content import fill
@@ -41,7 +41,7 @@ def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path
     """There is only one test, because the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
     shown = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
-    assert (set(Event) - happened, set(Topic) - shown) == (set(), set())
+    assert (EVENTS.keys() - happened, set(Topic) - shown) == (set(), set())
     history.step("somebody reads")
     reader = Caller(history.reader)
     found = {

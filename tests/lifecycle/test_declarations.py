@@ -36,8 +36,6 @@ from requests_app.domain.acts.declaration import (
     is_actor,
     says,
 )
-from requests_app.domain.events import NAMES
-from requests_app.domain.events import Event as Name
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State, Timing
 from requests_app.messages import topics
@@ -247,11 +245,6 @@ def test_only_an_act_with_a_reason_has_its_own_order() -> None:
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
     """Only acts of the system have no such text: they are never refused, so no entry needs it."""
     assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
-
-
-def test_every_event_that_the_product_compares_is_declared() -> None:
-    assert acts.EVENTS.keys() >= {str(name) for name in Name}
-    assert acts.EVENTS.keys() == set(NAMES)
 
 
 def test_every_kind_of_row_is_found_in_one_place_or_says_why_not() -> None:

@@ -26,8 +26,9 @@ from audit_app.verify import verify
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.log import LOG_HEAD_ADOPTED, LOG_KEY_ROTATED, LOG_POLICY_CHANGED, LOG_TOMBSTONED
+from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.events import Event
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.operations import log_care
 from requests_app.operations._change import PROVIDER_LOG
@@ -101,7 +102,7 @@ def test_staff_close_a_damaged_log_and_it_continues_as_its_next_shard(cast: Cast
     found = AuditEntry.objects.filter(tenant_id=tenant).count()
     operations.tombstone(tenant, comment="Restored the backup of Monday.", actor=cast.as_("stella"))
     entry = newest(tenant)
-    assert (entry["event"], entry["seq"]) == (Event.LOG_TOMBSTONED, max(signed.head.size, found))
+    assert (entry["event"], entry["seq"]) == (LOG_TOMBSTONED, max(signed.head.size, found))
     assert entry["subject"] == {"id": str(tenant), "type": "log"}
     assert entry["actor"]["name"] == cast.stella.name
     assert entry["detail"] == {
@@ -144,7 +145,7 @@ def test_nobody_but_staff_and_the_operator_closes_a_log(cast: Cast, who: str) ->
     size = ChainHead.objects.get(pk=tenant).size
     with pytest.raises(NotAllowed):
         operations.tombstone(tenant, comment="Away with it.", actor=cast.as_(who))
-    assert newest(tenant)["event"] == Event.ACT_REFUSED
+    assert newest(tenant)["event"] == ACT_REFUSED
     assert newest(tenant)["detail"] == {"action": "tombstone", "code": "not_allowed"}
     assert ChainHead.objects.get(pk=tenant).size == size + 1
     assert not ClosedShard.objects.exists()
@@ -176,7 +177,7 @@ def test_a_log_that_is_well_is_not_closed(cast: Cast) -> None:
     with pytest.raises(WrongState, match="Nothing is wrong with this log"):
         operations.tombstone(cast.contoso.pk, comment="To begin anew.", actor=cast.as_("stella"))
     assert not ClosedShard.objects.exists()
-    assert newest(cast.contoso.pk)["event"] == Event.ACT_REFUSED
+    assert newest(cast.contoso.pk)["event"] == ACT_REFUSED
 
 
 def test_two_tombstones_close_one_shard(cast: Cast) -> None:
@@ -230,7 +231,7 @@ def test_the_providers_own_log_is_repaired_in_the_same_way(cast: Cast) -> None:
     operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True)
     tasks.checkpoint()
     operations.tombstone(PROVIDER_LOG, comment="Restored.", actor=cast.as_("stella"))
-    assert (newest(PROVIDER_LOG)["event"], newest(PROVIDER_LOG)["seq"]) == (Event.LOG_TOMBSTONED, 3)
+    assert (newest(PROVIDER_LOG)["event"], newest(PROVIDER_LOG)["seq"]) == (LOG_TOMBSTONED, 3)
     tasks.checkpoint()
     assert verify(PROVIDER_LOG).is_good
 
@@ -263,7 +264,7 @@ def test_after_the_file_was_lost_the_operator_confirms_the_log_and_the_log_says_
     assert out.out.startswith(f"{checkpoints.origin_of(tenant, 0)}\n{checkpoint.size} ")
     assert "With this command, you confirm that nobody has replaced this database" in out.err
     entry = newest(tenant)
-    assert (entry["event"], entry["door"]) == (Event.LOG_HEAD_ADOPTED, "command")
+    assert (entry["event"], entry["door"]) == (LOG_HEAD_ADOPTED, "command")
     assert entry["detail"]["size"] == checkpoint.size
     assert entry["detail"]["comment"] == "The disk of the signer died."
     travel.by(minutes=2)
@@ -280,7 +281,7 @@ def test_nobody_confirms_a_log_through_a_page(cast: Cast, who: str) -> None:
     with pytest.raises(NotAllowed):
         operations.adopt_log_head(tenant, comment="I confirm.", actor=cast.as_(who))
     assert heads.get(checkpoints.origin_of(tenant, 0)) is None
-    assert newest(tenant)["event"] == Event.ACT_REFUSED
+    assert newest(tenant)["event"] == ACT_REFUSED
 
 
 def test_a_log_shorter_than_its_stored_head_is_not_adopted(cast: Cast) -> None:
@@ -292,7 +293,7 @@ def test_a_log_shorter_than_its_stored_head_is_not_adopted(cast: Cast) -> None:
     assert stored is not None
     assert still is not None
     assert (still.head, still.note) == (stored.head, stored.note)
-    assert Event.LOG_HEAD_ADOPTED not in events(tenant)
+    assert LOG_HEAD_ADOPTED not in events(tenant)
 
 
 def test_an_unsigned_log_is_not_adopted(cast: Cast) -> None:
@@ -310,7 +311,7 @@ def test_the_tenants_administrator_sets_how_long_the_log_is_stored(cast: Cast) -
         tenant = operations.set_log_retention(cast.contoso.pk, days=days, actor=cast.as_("ines"))
         assert tenant.log_retention_days == days
         entry = newest(cast.contoso.pk)
-        assert entry["event"] == Event.LOG_POLICY_CHANGED
+        assert entry["event"] == LOG_POLICY_CHANGED
         assert entry["detail"] == {"log_retention_days": days, "log_retention_days_before": before}
     assert outbox_topics() == []
 
@@ -456,7 +457,7 @@ def test_pruning_alone_does_not_cause_more_pruning(cast: Cast, old: AccessReques
 def test_entries_about_keys_stay_and_cause_no_work(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     with transaction.atomic():
-        care.say(cast.contoso.pk, Event.LOG_KEY_ROTATED, {}, at=clock.now())
+        care.say(cast.contoso.pk, LOG_KEY_ROTATED, {}, at=clock.now())
     operations.set_log_retention(cast.contoso.pk, days=30, actor=cast.as_("ines"))
     tasks.checkpoint()
     travel.by(days=40)

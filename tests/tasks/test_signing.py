@@ -22,7 +22,7 @@ from audit_app.models import AuditEntry, Checkpoint, LogAlarm, LogKey
 from audit_app.notes import Note, Verifier
 from requests_app import operations, tasks
 from requests_app.domain import clock
-from requests_app.domain.events import Event
+from requests_app.domain.acts.log import LOG_KEY_ROTATED
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform import bell
 from requests_app.work import schedules
@@ -221,7 +221,7 @@ def test_no_second_key_is_made_where_another_has_signed(own_key: Path) -> None:
     output_of("log_key", "create", "--anyway")
     append(1)
     assert tasks.checkpoint() == 1
-    assert AuditEntry.objects.order_by("seq").last().event == Event.LOG_KEY_ROTATED
+    assert AuditEntry.objects.order_by("seq").last().event == LOG_KEY_ROTATED
 
 
 def test_a_key_from_the_environment_is_shown_and_not_changed_here(

@@ -23,8 +23,9 @@ from audit_app.models import AuditEntry, LogAlarm, Tile
 from requests_app import operations
 from requests_app.content import downloads
 from requests_app.domain import clock
+from requests_app.domain.acts.content import CONTENT_LISTED, CONTENT_OPENED
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.errors import NotAllowed, NotFound
-from requests_app.domain.events import Event
 from requests_app.doors.web import _progress
 from requests_app.doors.web.timeline import pdf, story
 from requests_app.models import AccessRequest, Grant, Tenant
@@ -77,7 +78,7 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
     """Write entries about opened items as the content page does, but without a mailbox."""
-    record_accesses(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
+    record_accesses(cast, grant, CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
 
 
 def record_accesses(cast: Cast, grant: Grant, event: Event, details: list[dict[str, Any]]) -> None:
@@ -465,7 +466,7 @@ def test_a_timeline_says_how_many_names_were_listed(
 ) -> None:
     grant = cast.opened()
     items = [{"items": [{"id": name, "reference": name} for name in names]} for names in lists]
-    record_accesses(cast, grant, Event.CONTENT_LISTED, items)
+    record_accesses(cast, grant, CONTENT_LISTED, items)
     opened_items(cast, grant, opened)
     operations.release(grant.access_request_id, actor=cast.as_("priya"), note="Done.")
     sign(cast.contoso)

@@ -21,7 +21,7 @@ from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.events import Event
+from requests_app.domain.acts import EVENTS
 from requests_app.doors.web import _log_words
 from requests_app.models import Person, Tenant
 from requests_app.queries import log as queries
@@ -185,10 +185,10 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
 
 def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) -> None:
     otto = signed_in(cast, "otto")
-    for at in range(0, len(Event), queries.PAGE):
-        events = list(Event)[at : at + queries.PAGE]
+    for at in range(0, len(EVENTS), queries.PAGE):
+        events = list(EVENTS)[at : at + queries.PAGE]
         for event in events:
-            filled(cast, 1, event=event.value)
+            filled(cast, 1, event=event)
         response = otto.get(url(cast.contoso))
         assert response.status_code == 200, events
         words = sentences(response)[: len(events)]

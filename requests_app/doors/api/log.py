@@ -14,8 +14,8 @@ from audit_app import checkpoints, keys
 from audit_app.exported_entries import ExportedEntry, read
 from audit_app.models import AuditEntry, LogKey
 from audit_app.shard_positions import Shards
+from requests_app.domain.acts import EVENTS
 from requests_app.domain.errors import NotFound
-from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, WholeFilter
@@ -134,7 +134,7 @@ class LogOut(serializers.Serializer):
 
 
 class EntryFilter(django_filters.FilterSet):
-    event = django_filters.ChoiceFilter(choices=[(name, name) for name in NAMES])
+    event = django_filters.ChoiceFilter(choices=[(name, name) for name in EVENTS])
     actor = IdFilter(field_name="actor_id")
     access_request = IdFilter(field_name="correlation_id")
     ticket = IdFilter(method="on_ticket")

@@ -15,8 +15,8 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.domain.acts import EVENTS
 from requests_app.domain.acts.declaration import Noun
-from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
@@ -120,10 +120,10 @@ class DeliveryOut(DeliveryLine):
 
 
 class _Events(Several):
-    child = serializers.ChoiceField(choices=[ALL, *NAMES])
+    child = serializers.ChoiceField(choices=[ALL, *EVENTS])
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(min_length=1, max_length=len(NAMES) + 1, **options)
+        super().__init__(min_length=1, max_length=len(EVENTS) + 1, **options)
 
 
 class WebhookIn(Strict):

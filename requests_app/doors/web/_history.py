@@ -18,7 +18,8 @@ from requests_app import operations
 from requests_app.domain import errors, lifecycle
 from requests_app.domain.actors import Side
 from requests_app.domain.acts import EVENTS
-from requests_app.domain.events import Event, title_of
+from requests_app.domain.acts.refusals import ACT_REFUSED
+from requests_app.domain.events import title_of
 from requests_app.domain.states import State
 from requests_app.doors.web._access import grant_of
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant
@@ -171,7 +172,7 @@ def _organisation(row: AccessRequest, side: str) -> str:
 def _words(entry: Entry) -> str:
     """Return what a person did, or the event's title. For a refusal, return what was tried, and why it was refused."""
     title = title_of(entry.row.event)
-    if entry.row.event == Event.ACT_REFUSED:
+    if entry.row.event == ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
         act = str(edge.label) if edge else _("an act")
         why = why_refused(entry.detail, at=entry.row.at)

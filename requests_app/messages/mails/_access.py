@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.declaration import Noun
-from requests_app.domain.events import Event
+from requests_app.domain.acts.access_requests import ACCESS_REQUEST_WITHDRAWN, GRANT_RELEASED, GRANT_REVOKED
+from requests_app.domain.acts.declaration import Event, Noun
 from requests_app.domain.states import PENDING, State
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads, reads_plain
@@ -59,7 +59,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     row = _row(message)
     found = _common(row, message)
     denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
-    detail = _detail_of(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
+    detail = _detail_of(row, ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
     found["state"] = str(row.state)
     found["denied_by"] = _decider(denial, row) if denial else ""
     found["was_with_customer"] = bool(_yes(row))
@@ -98,7 +98,7 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that is sent when a window has closed: how it closed, and what was accessed."""
     row = _row(message)
     found = _common(row, message)
-    event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
+    event = {"released": GRANT_RELEASED, "revoked": GRANT_REVOKED}.get(row.grant.close_reason)
     detail = _detail_of(row, event) if event else {}
     found["seen"] = _seen(row.grant)
     found["how"] = row.grant.close_reason

@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app.queries import Filter
-from requests_app.domain.events import TITLES, Event
+from requests_app.domain.acts.installation import PLAN_CHANGED, SERVICE_CHANGED
+from requests_app.domain.events import TITLES
 from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
@@ -37,7 +38,7 @@ _GROUPS = {
     "person": gettext_lazy("People and roles"),
 }
 #: These events are in the provider's own log. No tenant's log has them.
-_PROVIDERS = frozenset({Event.PLAN_CHANGED, Event.SERVICE_CHANGED})
+_PROVIDERS = frozenset({PLAN_CHANGED, SERVICE_CHANGED})
 
 
 def day_widget() -> forms.DateInput:
@@ -165,7 +166,7 @@ class LogExport(LogFilter):
 
 def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return all events that a tenant's log can have, grouped by subject."""
-    groups: dict[str, list[tuple[str, str]]] = {}
+    groups: dict[str, list[tuple[str, str]]] = {str(group): [] for group in _GROUPS.values()}
     for event, title in TITLES.items():
         if event not in _PROVIDERS:
             group = str(_GROUPS.get(event.partition(".")[0], _("Other")))

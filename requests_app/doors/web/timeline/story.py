@@ -28,8 +28,10 @@ from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import marked
+from requests_app.domain.acts.access_requests import ACCESS_REQUEST_SUBMITTED
+from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED, CONTENT_DOWNLOADED, CONTENT_LISTED
 from requests_app.domain.acts.declaration import Mark
-from requests_app.domain.events import Event, title_of
+from requests_app.domain.events import title_of
 from requests_app.doors.web._log_words import sentence_of
 from requests_app.models import AccessRequest, Resource, Tenant
 from requests_app.queries import log as queries
@@ -159,7 +161,7 @@ class Story:
     @cached_property
     def asked(self) -> list[Fact]:
         """The content of the access request, from the entry about its submission."""
-        entry = next((one for one in self._entries_of(_TURNS) if one.event == Event.ACCESS_REQUEST_SUBMITTED), None)
+        entry = next((one for one in self._entries_of(_TURNS) if one.event == ACCESS_REQUEST_SUBMITTED), None)
         if self.subject.access_request is None or entry is None:
             return []
         record = _read(entry)
@@ -218,7 +220,7 @@ class Story:
         for entry in opened[:ITEMS]:
             detail = _read(entry)["detail"]
             name = str(detail.get("reference") or detail.get("item") or "")
-            if entry.event == Event.CONTENT_DOWNLOADED:
+            if entry.event == CONTENT_DOWNLOADED:
                 how = _("%(name)s: an attachment was downloaded") if detail.get("part") else _("%(name)s: downloaded")
                 name = how % {"name": name}
             found.setdefault(str(detail.get("resource_name", "")), {})[name] = None
@@ -229,7 +231,7 @@ class Story:
         """How many items were listed by name. Each item counts once in its resource."""
         found: set[tuple[str, str]] = set()
         for part in self.prepared.parts:
-            lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
+            lists = part.sources()[0].filter(event=CONTENT_LISTED)
             for entry in lists.iterator(chunk_size=_BATCH):
                 detail = _read(entry)["detail"]
                 items = (item for item in _list(detail, "items") if isinstance(item, dict))
@@ -251,7 +253,7 @@ class Story:
     @cached_property
     def allowed(self) -> str:
         """How often another service got permission, in words, or "" if it never did."""
-        n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
+        n = self._events.get(CONTENT_ACCESS_ALLOWED, 0)
         return sentences.allowed(n) if n else ""
 
     @cached_property
