@@ -9,34 +9,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db.models import TextChoices
-from django.utils.functional import Promise
 
-from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
-from requests_app.domain.acts.declaration import Act, Comment, Door, Moves, Noun, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Moves, Noun, StepUp
 from requests_app.domain.states import FINAL, State, TicketState, Timing
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Transition:
-    """One row of a table of transitions.
+    """One row of a table of transitions: an act, and how it moves the state of its row."""
 
-    `sources` is empty if the transition creates the access request or the ticket.
-    """
+    act: Act
+    moves: Moves
 
-    action: str
-    sources: frozenset[str]
-    targets: tuple[str, ...]
-    roles: frozenset[Role]
-    event: str
-    label: Promise
-    explains: str | Promise = ""
-    timing: Timing = Timing.ANY
-    # Only acts that give access need a fresh proof of identity. To deny or end access, a session is enough.
-    needs_step_up: bool = False
-    needs_note: bool = False
-    is_decision: bool = False
-    closes: str = ""
+    @property
+    def event(self) -> Event:
+        return self.act.events[0]
+
+    @property
+    def needs_step_up(self) -> bool:
+        """Only acts that give access need a fresh proof of identity. To deny or end access, a session is enough."""
+        return self.act.step_up is StepUp.ALWAYS
+
+    @property
+    def needs_note(self) -> bool:
+        return self.act.comment is Comment.NEEDED
 
     @property
     def target(self) -> str:
@@ -44,44 +41,25 @@ class Transition:
 
         Raises LookupError if there are two targets, because the decision chooses one of them.
         """
-        if len(self.targets) != 1:
-            raise LookupError(self.action)
-        return self.targets[0]
+        if len(self.moves.targets) != 1:
+            raise LookupError(self.act.name)
+        return self.moves.targets[0]
 
     @property
     def verdict(self) -> str:
         """The verdict of a decision: "approve" or "deny"."""
-        return self.action.partition("_as_")[0]
+        return self.act.name.partition("_as_")[0]
 
     @property
     def stage(self) -> str:
         """The stage of a decision, or "" if the transition is not a decision."""
-        return self.action.partition("_as_")[2]
+        return self.act.name.partition("_as_")[2]
 
 
 def _table(states: type[TextChoices]) -> dict[str, Transition]:
     """Return the transitions that lead to one of these states, in the order of their declarations."""
     moving = ((act, act.moves) for act in ACTS.values() if act.moves is not None)
-    return {act.name: _row(act, moves) for act, moves in moving if isinstance(moves.targets[0], states)}
-
-
-def _row(act: Act, moves: Moves) -> Transition:
-    event, title = act.events[0], act.title
-    assert title is not None
-    return Transition(
-        action=act.name,
-        sources=moves.sources,
-        targets=moves.targets,
-        roles=act.roles,
-        event=str(event),
-        label=title,
-        explains=act.explains,
-        timing=moves.timing,
-        needs_step_up=act.step_up is StepUp.ALWAYS,
-        needs_note=act.comment is Comment.NEEDED,
-        is_decision=moves.is_decision,
-        closes=moves.closes,
-    )
+    return {act.name: Transition(act, moves) for act, moves in moving if isinstance(moves.targets[0], states)}
 
 
 TRANSITIONS = _table(State)
@@ -91,7 +69,7 @@ TICKET_TRANSITIONS = _table(TicketState)
 def _staying(noun: Noun) -> dict[str, Transition]:
     """Return the acts on this kind of row that are possible in some states and do not change the state."""
     possible = [act for act in ACTS.values() if act.noun is noun and act.during]
-    return {act.name: _row(act, Moves(sources=act.during, targets=(), timing=Timing.BEFORE)) for act in possible}
+    return {act.name: Transition(act, Moves(sources=act.during, targets=(), timing=Timing.BEFORE)) for act in possible}
 
 
 #: The acts on an access request that do not change its state, each with the states in which it is possible.
@@ -114,7 +92,7 @@ def plain_acts(noun: Noun, door: Door) -> list[Act]:
 
 def actions_from(state: str, table: dict[str, Transition] | None = None) -> list[Transition]:
     """Return the transitions that are possible from a state, in the order of the table."""
-    return [row for row in (TRANSITIONS if table is None else table).values() if state in row.sources]
+    return [row for row in (TRANSITIONS if table is None else table).values() if state in row.moves.sources]
 
 
 def problems() -> Iterator[str]:
@@ -123,8 +101,8 @@ def problems() -> Iterator[str]:
         (set(State.values), set(FINAL), TRANSITIONS),
         (set(TicketState.values), set(), TICKET_TRANSITIONS),
     ):
-        reached = {target for row in table.values() for target in row.targets}
-        left = {source for row in table.values() for source in row.sources}
+        reached = {target for row in table.values() for target in row.moves.targets}
+        left = {source for row in table.values() for source in row.moves.sources}
         for state in sorted(states - reached):
             yield f"no move leads to {state}"
         for state in sorted(states - final - left):

@@ -199,7 +199,7 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
     `decided_by` contains the humans who decided on this access request at an earlier stage.
     """
-    _require_allowed(actor, ACTS[edge.action], _subject(row, decided_by))
+    _require_allowed(actor, edge.act, _subject(row, decided_by))
 
 
 def is_allowed(actor: Actor, act: Act, subject: Subject) -> bool:

@@ -304,8 +304,8 @@ def change(
             # An access request that waits has no grant, and a grant is created only under this lock. So no query is
             # needed.
             row._state.fields_cache["grant"] = None
-        grant = _locked_grant(row) if State.OPEN in edge.sources else None
-        if len(edge.targets) > 1:
+        grant = _locked_grant(row) if State.OPEN in edge.moves.sources else None
+        if len(edge.moves.targets) > 1:
             # The target of the transition depends on these two rows, so they must not change until the commit.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
@@ -322,7 +322,7 @@ def change(
             outer.subject_id,
         )
         step.correlation_id = row.pk
-        if edge.is_decision:
+        if edge.moves.is_decision:
             whose = Decision.objects.select_related("decider", "client__account")
             if row.state == State.PENDING_PROVIDER:
                 # Nobody has decided yet: each decision in this state ends the state, and is made under this lock.
@@ -333,7 +333,7 @@ def change(
         if still is not None:
             still(row)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
-        if edge.is_decision:
+        if edge.moves.is_decision:
             # The prefetched decisions lack the one that is made here.
             del row._prefetched_objects_cache["decisions"]
         if is_repeated:
@@ -516,10 +516,10 @@ def _post(current: Step) -> None:
 
 
 def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
-    if row.state not in edge.sources:
+    if row.state not in edge.moves.sources:
         state = TicketState(row.state).label
         raise WrongState(_("This ticket is %(state)s now.") % {"state": state}, current={"state": row.state})
-    if edge.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
+    if edge.moves.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
         raise DeadlinePassed(_("A ticket can be reopened only within 7 days. Open a new ticket."))
 
 

@@ -85,7 +85,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
         row = _drafted(ask, current)
-        policy.require_role(current.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+        policy.require_role(current.actor, edge.act.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
         _require_room(row, current.at)

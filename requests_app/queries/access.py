@@ -114,7 +114,7 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     return [
         edge
         for edge in [*actions_from(row.state), *actions_from(row.state, STAYING)]
-        if edge.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
+        if edge.moves.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
     ]
 
 

@@ -24,7 +24,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
     Raise WrongState if they have made the opposite decision.
     """
-    if edge.is_decision:
+    if edge.moves.is_decision:
         decision = row.decision_of(actor.deciding_human, edge.stage)
         if decision is None or decision.verdict == edge.verdict:
             return decision is not None
@@ -32,29 +32,29 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
         if decision.verdict == Decision.Verdict.DENY:
             message = _("You have denied this access request already.")
         raise WrongState(message, current={"state": str(row.state), "decided_by": decision.who})
-    if not actor.is_person or row.state not in edge.targets:
+    if not actor.is_person or row.state not in edge.moves.targets:
         return False
-    if edge.action == "withdraw":
+    if edge.act.name == "withdraw":
         # The system also withdraws access requests, for example if the ticket is closed. Only an entry of a person
         # shows that the engineer withdrew it.
         entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=edge.event)
         return entries.filter(actor_kind="person").exists()
     grant = row.grant
-    if not edge.closes or grant.close_reason != edge.closes or grant.closed_by is None:
+    if not edge.moves.closes or grant.close_reason != edge.moves.closes or grant.closed_by is None:
         return False
     return bool(grant.closed_by.human_id == actor.human_id)
 
 
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
     """Raise WrongState or DeadlinePassed unless the row's state and deadline allow this transition at this instant."""
-    if row.state not in edge.sources:
+    if row.state not in edge.moves.sources:
         last: Decision | None = row.decisions.select_related("decider", "client__account").order_by("-at").first()
         current = {"state": str(row.state_at(at)), "decided_by": last.who if last else ""}
         raise WrongState(words(row, edge, at=at), current=current)
     until = row.grant.closes_at if row.state == State.OPEN else row.decide_by
-    if edge.timing is Timing.BEFORE and at >= until:
+    if edge.moves.timing is Timing.BEFORE and at >= until:
         raise DeadlinePassed(words(row, edge, at=at), current={"state": str(row.state_at(at))})
-    if edge.timing is Timing.AFTER and at < until:
+    if edge.moves.timing is Timing.AFTER and at < until:
         raise WrongState(_("The deadline has not passed yet."), current={"state": str(row.state)})
 
 
@@ -62,7 +62,7 @@ def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
     """Return why the transition can't be made. Another person is named only if their act is the reason."""
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.select_related("decider", "client__account")}
-    if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:
+    if edge.moves.is_decision and (decision := decisions.get(edge.stage)) is not None:
         return _faster(decision, state)
     if state is State.CLOSED:
         return _closed(row.grant)

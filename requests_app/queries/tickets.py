@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor, Role, Side
-from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.errors import NotFound, Unacceptable
@@ -104,7 +103,7 @@ def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transiti
     return [
         edge
         for edge in actions_from(row.state, TICKET_TRANSITIONS)
-        if is_allowed(row, ACTS[edge.action], actor=actor) and _in_time(row, edge, at)
+        if is_allowed(row, edge.act, actor=actor) and _in_time(row, edge, at)
     ]
 
 
@@ -249,6 +248,6 @@ def _beyond(cursor: Cursor) -> Q:
 
 
 def _in_time(row: Ticket, edge: Transition, at: datetime) -> bool:
-    if edge.timing is not Timing.BEFORE or row.ended_at is None:
+    if edge.moves.timing is not Timing.BEFORE or row.ended_at is None:
         return True
     return at < row.ended_at + limits.REOPEN_FOR

@@ -14,7 +14,6 @@ from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.acts import ACTS
 from requests_app.domain.lifecycle import STAYING, TRANSITIONS
 from requests_app.domain.scopes import Scope
 from requests_app.models import Grant, QueueAssignment
@@ -100,11 +99,11 @@ def test_an_act_without_an_address_is_not_among_the_allowed_actions(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An act that has no route in the API is offered only by the pages."""
-    monkeypatch.setitem(STAYING, "wave", replace(TRANSITIONS["revoke"], action="wave"))
-    monkeypatch.setitem(ACTS, "wave", replace(ACTS["revoke"], name="wave", route=None, moves=None))
+    revoke = TRANSITIONS["revoke"]
+    monkeypatch.setitem(STAYING, "wave", replace(revoke, act=replace(revoke.act, name="wave", route=None, moves=None)))
     grant, ada = cast.opened(), calling("ada")
     found = access.allowed_actions(grant.access_request, actor=cast.as_("ada"), at=clock.now())
-    assert "wave" in [edge.action for edge in found]
+    assert "wave" in [edge.act.name for edge in found]
     assert ada.get(f"grants/{grant.pk}").json()["allowed_actions"] == ["revoke"]
     assert ada.get(f"access-requests/{grant.access_request_id}").json()["allowed_actions"] == ["revoke"]
 

@@ -71,15 +71,15 @@ def _past_its_instant(row: AccessRequest) -> None:
 
 
 def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[Exception] | None:
-    if not edge.roles & PEOPLE[name]:
+    if not edge.act.roles & PEOPLE[name]:
         return NotAllowed
-    if (name, str(state), edge.action) in REPEATED:
+    if (name, str(state), edge.act.name) in REPEATED:
         return Repeated
-    if state not in edge.sources:
+    if state not in edge.moves.sources:
         return WrongState
-    if late and edge.timing is Timing.BEFORE:
+    if late and edge.moves.timing is Timing.BEFORE:
         return DeadlinePassed
-    if not late and edge.timing is Timing.AFTER:
+    if not late and edge.moves.timing is Timing.AFTER:
         return WrongState
     return None
 
@@ -98,7 +98,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
         _past_its_instant(row)
     actors = {name: _actor(cast, name) for name in PEOPLE}
     offered = {
-        name: {edge.action for edge in allowed_actions(row, actor=actor, at=clock.now())}
+        name: {edge.act.name for edge in allowed_actions(row, actor=actor, at=clock.now())}
         for name, actor in actors.items()
     }
     before, messages = events_of(row), outbox_topics(row)
@@ -111,7 +111,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
             with _undone():
                 if wanted is None:
                     moved = _call(action, row, actor)
-                    assert moved.state in edge.targets, (action, name)
+                    assert moved.state in edge.moves.targets, (action, name)
                     assert events_of(row) == [*before, edge.event], (action, name)
                     assert outbox_topics(row) != messages, (action, name)
                 elif wanted is Repeated:
@@ -197,11 +197,11 @@ def _call_ticket(cast: Cast, action: str, ticket: Ticket, actor: Actor) -> Ticke
 
 
 def _expected_of_ticket(edge: Transition, state: TicketState, name: str, *, late: bool) -> type[Exception] | None:
-    if not edge.roles & TICKET_PEOPLE[name]:
+    if not edge.act.roles & TICKET_PEOPLE[name]:
         return NotAllowed
-    if state not in edge.sources:
+    if state not in edge.moves.sources:
         return WrongState
-    return DeadlinePassed if late and edge.timing is Timing.BEFORE else None
+    return DeadlinePassed if late and edge.moves.timing is Timing.BEFORE else None
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
     late = days == 7 and state in _ENDED
     actors = {name: _actor(cast, name) for name in TICKET_PEOPLE}
     offered = {
-        name: {edge.action for edge in ticket_queries.allowed_actions(ticket, actor=actor, at=clock.now())}
+        name: {edge.act.name for edge in ticket_queries.allowed_actions(ticket, actor=actor, at=clock.now())}
         for name, actor in actors.items()
     }
     before, messages, comments = events_in(cast.contoso), outbox_topics(), TicketComment.objects.count()
@@ -234,7 +234,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
             with _undone():
                 if wanted is None:
                     moved = _call_ticket(cast, action, ticket, actor)
-                    assert moved.state in edge.targets, (action, name)
+                    assert moved.state in edge.moves.targets, (action, name)
                     assert events_in(cast.contoso) == [*before, edge.event], (action, name)
                     assert TicketComment.objects.count() == comments + (action != "assign_ticket")
                 else:
@@ -346,21 +346,21 @@ def test_an_unsound_table_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_a_move_that_leads_to_one_state_has_a_target() -> None:
     """If a transition can lead to two states, only the decision determines which of them follows."""
     for edge in (*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()):
-        if len(edge.targets) == 1:
-            assert (edge.target,) == edge.targets
+        if len(edge.moves.targets) == 1:
+            assert (edge.target,) == edge.moves.targets
         else:
-            with pytest.raises(LookupError, match=edge.action):
+            with pytest.raises(LookupError, match=edge.act.name):
                 _ = edge.target
 
 
 def test_nothing_leads_out_of_a_final_state() -> None:
     for edge in TRANSITIONS.values():
-        assert not edge.sources & FINAL
+        assert not edge.moves.sources & FINAL
 
 
 def test_only_the_system_expires_and_closes() -> None:
     for action in ("expire", "close"):
-        assert TRANSITIONS[action].roles == {Role.SYSTEM}
+        assert TRANSITIONS[action].act.roles == {Role.SYSTEM}
 
 
 def test_only_what_gives_access_needs_fresh_proof() -> None:
@@ -369,11 +369,11 @@ def test_only_what_gives_access_needs_fresh_proof() -> None:
 
 
 def test_every_decision_has_a_deadline() -> None:
-    decisions = [edge for edge in TRANSITIONS.values() if edge.is_decision]
+    decisions = [edge for edge in TRANSITIONS.values() if edge.moves.is_decision]
     assert len(decisions) == 4
     for edge in decisions:
-        assert edge.timing is Timing.BEFORE
-        assert edge.sources <= PENDING
+        assert edge.moves.timing is Timing.BEFORE
+        assert edge.moves.sources <= PENDING
 
 
 @pytest.mark.dialect

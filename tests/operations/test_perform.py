@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from requests_app import operations
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Machine, Role
-from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.access_requests import REVOKE
 from requests_app.domain.acts.declaration import Act, Comment, Door, Field, Kind, Noun, Party, StepUp
 from requests_app.domain.errors import (
@@ -25,6 +24,7 @@ from requests_app.domain.errors import (
     Unacceptable,
 )
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.models import Person
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
@@ -181,12 +181,13 @@ def test_the_same_fields_judge_a_move_and_its_button(cast: Cast, monkeypatch: py
 
     def offered(name: str) -> list[str]:
         found = access.allowed_actions(row, actor=cast.as_(name), at=clock.now())
-        return [edge.action for edge in found]
+        return [edge.act.name for edge in found]
 
     assert (offered("ada"), offered("alan")) == (["revoke"], ["revoke"])
-    monkeypatch.setitem(ACTS, "revoke", replace(REVOKE, separate_from=(Party.DECIDER,), humans_only=True))
+    changed = replace(REVOKE, separate_from=(Party.DECIDER,), humans_only=True)
+    monkeypatch.setitem(TRANSITIONS, "revoke", replace(TRANSITIONS["revoke"], act=changed))
     assert (offered("ada"), offered("alan")) == ([], ["revoke"])
-    monkeypatch.setattr("requests_app.operations.grants.REVOKE", ACTS["revoke"])
+    monkeypatch.setattr("requests_app.operations.grants.REVOKE", changed)
     with pytest.raises(AlreadyDecidedByYou):
         operations.revoke(row.pk, actor=cast.as_("ada"))
     with pytest.raises(NotAllowed):

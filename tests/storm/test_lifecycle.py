@@ -138,7 +138,7 @@ def test_without_lockbox_the_provider_alone_opens() -> None:
 def test_the_storms_table_and_the_products_have_the_same_moves() -> None:
     """The table exists twice on purpose. Somebody who changes it here must also change it there."""
     for ours, products in ((ACCESS_REQUEST, TRANSITIONS), (TICKET, TICKET_TRANSITIONS)):
-        theirs = {str(row.event): (set(row.sources), set(row.targets)) for row in products.values()}
+        theirs = {str(row.event): (set(row.moves.sources), set(row.moves.targets)) for row in products.values()}
         assert {event: (set(sources), set(targets)) for event, (sources, targets, _who) in ours.items()} == theirs
 
 

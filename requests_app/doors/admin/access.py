@@ -102,7 +102,7 @@ def signed_by(row: Decision) -> str:
 def is_open(row: AccessRequest) -> bool:
     """Return whether staff can close the window of this access request, according to the table of transitions."""
     edge = TRANSITIONS[REVOKE.name]
-    return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]  # annotated
+    return row.state_at(row.read_at) in edge.moves.sources and Role.STAFF in edge.act.roles  # type: ignore[attr-defined]  # annotated
 
 
 def revoke(row: AccessRequest | Grant, actor: Actor, data: dict[str, Any]) -> AccessRequest:

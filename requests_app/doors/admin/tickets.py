@@ -95,7 +95,7 @@ _ENDS = _("Every waiting access request of the ticket ends, and every open windo
 def from_table(action: str) -> Callable[[Ticket], bool]:
     """Make a function that returns whether the table of transitions allows staff to do this act on a ticket."""
     edge = TICKET_TRANSITIONS[action]
-    return lambda row: row.state in edge.sources and Role.STAFF in edge.roles
+    return lambda row: row.state in edge.moves.sources and Role.STAFF in edge.act.roles
 
 
 class TicketAdmin(StaffAdmin):

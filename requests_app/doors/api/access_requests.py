@@ -178,8 +178,8 @@ class AccessRequestOut(AccessRequestLine):
     def get_allowed_actions(self, row: AccessRequest) -> list[str]:
         found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
         words = words_of(Noun.ACCESS_REQUEST)
-        named = [edge for edge in found if edge.is_decision or edge.action in words]
-        return [words.get(edge.action, edge.verdict) for edge in named]
+        named = [edge for edge in found if edge.moves.is_decision or edge.act.name in words]
+        return [words.get(edge.act.name, edge.verdict) for edge in named]
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ LOOKS = ContentAccess.Kind.values
 _READ = {"GET": Scope.GRANTS_READ}
 _TAGS = ["grants"]
 _WORDS = words_of(Noun.ACCESS_REQUEST)
-_ENDING = [_WORDS[edge.action] for edge in actions_from(State.OPEN) if edge.action in _WORDS]
+_ENDING = [_WORDS[edge.act.name] for edge in actions_from(State.OPEN) if edge.act.name in _WORDS]
 
 # --- Answers -------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class GrantOut(GrantLine):
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=_ENDING)))
     def get_allowed_actions(self, row: Grant) -> list[str]:
         found = access.allowed_actions(row.access_request, actor=self.context["actor"], at=self.context["at"])
-        return [_WORDS[edge.action] for edge in found if edge.action in _WORDS]
+        return [_WORDS[edge.act.name] for edge in found if edge.act.name in _WORDS]
 
 
 class ContentAccessOut(serializers.Serializer):

@@ -63,7 +63,7 @@ class TicketOut(TicketLine):
         actor = self.context["actor"]
         found = queries.allowed_actions(row, actor=actor, at=self.context["at"])
         more = {"comment": queries.may_comment(row, actor=actor), "link": queries.may_link(row, actor=actor)}
-        return [ACTS[edge.action] for edge in found] + [name for name, may in more.items() if may]
+        return [ACTS[edge.act.name] for edge in found] + [name for name, may in more.items() if may]
 
 
 class CommentOut(serializers.Serializer):

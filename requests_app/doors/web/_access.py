@@ -60,8 +60,8 @@ def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[
 
 def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, dict[str, Any]]) -> Line:
     grant, state = grant_of(row), row.state_at(at)
-    actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
-    waits = any(edge.is_decision for edge in actions.values())
+    actions = {edge.act.name: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
+    waits = any(edge.moves.is_decision for edge in actions.values())
     # The engineer who asked releases the window. Everybody else who can end it revokes it.
     ending = [actions[name] for name in ("release", "revoke") if name in actions]
     return Line(
@@ -74,8 +74,8 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
         outcome=outcome(row, state, seen.get(grant.pk) if grant else None),
         grant=grant,
         sees_looks=policy.sees_looks(actor, row),
-        close_url=reverse("web:access_request_act", args=[row.pk, ending[0].action]) if ending else "",
-        close_words=str(ending[0].label) if ending else "",
+        close_url=reverse("web:access_request_act", args=[row.pk, ending[0].act.name]) if ending else "",
+        close_words=str(ending[0].act.title) if ending else "",
         again_url=again_url(row, actor=actor, state=state),
     )
 

@@ -174,7 +174,7 @@ def _words(entry: Entry) -> str:
     title = title_of(entry.row.event)
     if entry.row.event == ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
-        act = str(edge.label) if edge else _("an act")
+        act = str(edge.act.title) if edge else _("an act")
         why = why_refused(entry.detail, at=entry.row.at)
         return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act, "why": why}
     if entry.detail.get("cause"):

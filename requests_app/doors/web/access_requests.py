@@ -174,9 +174,9 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
     """Return the values that all templates about one access request need."""
     state, grant = row.state_at(at), grant_of(row)
     resources = [line.resource for line in row.scope.all()]
-    actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
+    actions = {edge.act.name: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
     decisions = {decision.stage: decision for decision in row.decisions.all()}
-    deciding = [edge for edge in actions.values() if edge.is_decision]
+    deciding = [edge for edge in actions.values() if edge.moves.is_decision]
     seen = access.seen_resources([grant.pk])[grant.pk] if grant and state == State.CLOSED else None
     return {
         "now": at,
@@ -189,7 +189,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "act": sentences.reading(row.level, resources),
         "approve_words": sentences.button(row),
         "actions": actions,
-        "other_acts": [edge for edge in actions.values() if not edge.targets],
+        "other_acts": [edge for edge in actions.values() if not edge.moves.targets],
         "may_decide": bool(deciding),
         "held_up": _held_up(row, deciding, at),
         "is_provider_stage": state == State.PENDING_PROVIDER,
@@ -217,7 +217,7 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
         mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
         return sentences.muted(mute, at) if mute else ""
     hours = row.tenant.cosigned_within
-    opens = any(State.OPEN in edge.targets for edge in deciding)
+    opens = any(State.OPEN in edge.moves.targets for edge in deciding)
     if hours is None or not opens:
         return ""
     doubt = witnesses.doubt(row.tenant_id, hours, at)
@@ -230,7 +230,7 @@ def changed(
     """Answer 409 with a page that shows why the act is not possible, the present state, and the last change."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
-    error = error or access.refusal(row, edge.action, actor=actor, at=at)
+    error = error or access.refusal(row, edge.act.name, actor=actor, at=at)
     message = error.message if error else ""
     is_early = row.state == State.PENDING_PROVIDER and edge.stage == Decision.Stage.CUSTOMER
     context = {**facts(row, actor=actor, at=at), "message": message, "is_early": is_early}

@@ -101,8 +101,8 @@ def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition) -> 
     The form is not shown, because it can contain names of people.
     """
     actor, at = actor_in(request), instant(request)
-    with noted(row, edge.action, actor):
-        if isinstance(refusal := access.refusal(row, edge.action, actor=actor, at=at), NotAllowed):
+    with noted(row, edge.act.name, actor):
+        if isinstance(refusal := access.refusal(row, edge.act.name, actor=actor, at=at), NotAllowed):
             raise refusal
     if standing.is_repeated(row, edge, actor):
         return redirect("web:access_request", pk=row.pk)
@@ -110,7 +110,7 @@ def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition) -> 
 
 
 def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    declared = _ACTS[edge.action]
+    declared = _ACTS[edge.act.name]
     form = EndForm(request.POST, act=declared, row=row)
     form.refuse_unknown()
     if not form.is_valid():

@@ -23,7 +23,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.access_requests import APPROVE_AS_CUSTOMER
 from requests_app.domain.errors import (
     CodeAlreadyUsed,
@@ -146,7 +145,7 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     row, at = access.access_request(pk, actor=actor), instant(request)
     if _is_done(row, edge, actor):
         return redirect("web:receipt", pk=row.pk)
-    if (refusal := access.refusal(row, edge.action, actor=actor, at=at)) is not None:
+    if (refusal := access.refusal(row, edge.act.name, actor=actor, at=at)) is not None:
         return _not_offered(request, row, edge, refusal)
     is_proven = is_fresh(request, at=at) and not signing.passkeys(actor, row.tenant_id)
     initial = {"digest": row.content_digest, "shown": row.state}
@@ -183,7 +182,7 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
         row = access.access_request(seen.pk, actor=actor)
         if _is_done(row, edge, actor):
             return redirect("web:receipt", pk=row.pk)
-        refusal = access.refusal(row, edge.action, actor=actor, at=at)
+        refusal = access.refusal(row, edge.act.name, actor=actor, at=at)
         if refusal is None and not _is_same(row, form):
             refusal = _stale(row, actor)
         if refusal is not None:
@@ -232,20 +231,20 @@ def _as_filled_in(
         return _confirm(request, row, form, edge, status=Unacceptable.status)
     note, signature = form.cleaned_data["comment"], form.signature
     if signature is not None or not edge.needs_step_up:
-        operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note, signature=signature)
+        operations.of(edge.act)(row.pk, actor=actor, note=note, signature=signature)
         return redirect("web:receipt", pk=row.pk)
     if not form.is_proven:
-        with noted(row, edge.action, actor):
+        with noted(row, edge.act.name, actor):
             given = form.cleaned_data["password"], form.cleaned_data["code"]
             is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
         if not is_right:
-            operations.note_refusal(row.pk, action=edge.action, refusal=StepUpRequired(), actor=actor, always=True)
+            operations.note_refusal(row.pk, action=edge.act.name, refusal=StepUpRequired(), actor=actor, always=True)
             form.add_error(None, form.wrong)
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
         _known_password.forget(request)
         remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
         actor = actor.stepped_up(clock.now())
-    operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note)
+    operations.of(edge.act)(row.pk, actor=actor, note=note)
     return redirect("web:receipt", pk=row.pk)
 
 
@@ -263,7 +262,7 @@ def _confirm(
 def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
     """Return what the page offers to sign: a new text each time, and the passkeys that can sign it."""
     actor = actor_in(request)
-    must_sign = edge.action == APPROVE_AS_CUSTOMER.name and row.tenant.wants_signature
+    must_sign = edge.act.name == APPROVE_AS_CUSTOMER.name and row.tenant.wants_signature
     counts_for = row.tenant if must_sign else None
     keys = signing.passkeys(actor, row.tenant_id, counts_for=counts_for) if is_proof_possible else []
     found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
@@ -286,11 +285,11 @@ def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, ref
 
     If this person can never decide on the access request, the answer also hides the access request's present state.
     """
-    with noted(row, edge.action, actor_in(request)):
+    with noted(row, edge.act.name, actor_in(request)):
         if isinstance(refusal, NotAllowed):
             raise refusal
     if request.method == "POST":
-        operations.note_refusal(row.pk, action=edge.action, refusal=refusal, actor=actor_in(request))
+        operations.note_refusal(row.pk, action=edge.act.name, refusal=refusal, actor=actor_in(request))
     return changed(request, row, edge, refusal)
 
 

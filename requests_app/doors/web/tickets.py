@@ -133,7 +133,7 @@ def _ticket_page(
 ) -> HttpResponse:
     """Show the ticket. If a form was refused, `wrong` is this form, as it was sent."""
     actor, at = actor_in(request), instant(request)
-    allowed = {edge.action: edge for edge in queries.allowed_actions(row, actor=actor, at=at)}
+    allowed = {edge.act.name: edge for edge in queries.allowed_actions(row, actor=actor, at=at)}
     is_mine = row.assignee_id == actor.person_id
     may_assign = "assign_ticket" in allowed
     is_engineer = Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)

@@ -70,19 +70,19 @@ def _document() -> Iterator[str]:
 
 def _edges(table: dict[str, Transition]) -> Iterator[str]:
     for edge in table.values():
-        for source in sorted(edge.sources) or [_START]:
-            for target in edge.targets:
+        for source in sorted(edge.moves.sources) or [_START]:
+            for target in edge.moves.targets:
                 if source != target:
-                    yield f"    {source} --> {target}: {edge.action}"
-    left = {source for edge in table.values() for source in edge.sources}
-    for state in sorted({target for edge in table.values() for target in edge.targets} - left):
+                    yield f"    {source} --> {target}: {edge.act.name}"
+    left = {source for edge in table.values() for source in edge.moves.sources}
+    for state in sorted({target for edge in table.values() for target in edge.moves.targets} - left):
         yield f"    {state} --> {_START}"
 
 
 def _row(edge: Transition) -> str:
-    sources = ", ".join(sorted(edge.sources)) or "–"
-    who = ", ".join(sorted(role.replace("_", " ") for role in edge.roles))
-    cells = (edge.action, sources, " or ".join(edge.targets), who, _WHEN[edge.timing], f"`{edge.event}`")
+    sources = ", ".join(sorted(edge.moves.sources)) or "–"
+    who = ", ".join(sorted(role.replace("_", " ") for role in edge.act.roles))
+    cells = (edge.act.name, sources, " or ".join(edge.moves.targets), who, _WHEN[edge.moves.timing], f"`{edge.event}`")
     return f"| {' | '.join(cells)} |"
 
 

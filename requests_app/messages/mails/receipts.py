@@ -22,7 +22,11 @@ logger = structlog.get_logger(__name__)
 #: The acts with receipts in a closing mail, by their names in the template.
 PROVIDER, CUSTOMER, CLOSING = "provider", "customer", "closing"
 _ACTS: dict[str, str] = {
-    **{str(edge.event): edge.stage for edge in TRANSITIONS.values() if edge.is_decision and edge.verdict == "approve"},
+    **{
+        str(edge.event): edge.stage
+        for edge in TRANSITIONS.values()
+        if edge.moves.is_decision and edge.verdict == "approve"
+    },
     **dict.fromkeys(log_proofs.CLOSINGS, CLOSING),
 }
 #: The names of the files, in the order of the acts. They are not translated.

@@ -28,14 +28,14 @@ TEST = "webhook.test"
 #: The events about an access request. Their entries name the access request.
 _OF_ACCESS = ("access_request.", "grant.")
 _OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
-_DECISIONS = frozenset(str(edge.event) for edge in TRANSITIONS.values() if edge.is_decision)
+_DECISIONS = frozenset(str(edge.event) for edge in TRANSITIONS.values() if edge.moves.is_decision)
 #: The events that end access. Their messages do not wait for other messages.
-ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.targets)
+ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.moves.targets)
 #: The state of an access request or a ticket after an event, if only one state is possible.
 _STATES = {
-    str(edge.event): str(edge.targets[0])
+    str(edge.event): str(edge.moves.targets[0])
     for edge in [*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()]
-    if len(edge.targets) == 1
+    if len(edge.moves.targets) == 1
 }
 
 
