@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
+from requests_app.domain.acts import ACTS
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import reader
+from requests_app.doors.api import plain, reader
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.scim import views as scim
 from requests_app.operations._announced import ANNOUNCED
@@ -86,13 +87,26 @@ def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
         view for view in views if _called_by(view) & {*CONTROLLED, *ANNOUNCED} and view.__name__ != "EnableLockbox"
     }
     assert controlled
-    assert {view for view in views if view.may_be_proposed} == controlled
+    assert {view for view in views if view.may_be_proposed()} == controlled
+
+
+def test_a_route_needs_the_scopes_of_the_acts_that_it_does() -> None:
+    """Decisions, files and SCIM name their scopes themselves, because several methods or acts share them."""
+    views = {view.cls for _path, _name, view in _routes() if hasattr(view, "cls") and issubclass(view.cls, ApiView)}
+    called = {view: _called_by(view) & ACTS.keys() for view in views}
+    named = {view: {act.name for acts in view.acts.values() for act in acts} for view in views}
+    assert [view for view in views if view.acts and named[view] != called[view]] == []
+    scopes = {view: {view.scope_of(method) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")} for view in views}
+    assert [view for view in views if not {ACTS[name].scope for name in called[view]} <= scopes[view]] == []
+    several = [view for view in views if any(len({act.scope for act in acts}) != 1 for acts in view.acts.values())]
+    assert several == []
+    assert [view for view in views if view.acts.keys() & view.scopes.keys()] == []
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
     """Return the operations that a view calls in its module. For a generated view, return its act."""
-    if (declared := getattr(view, "declared", None)) is not None:
-        return {declared.name}
+    if view.__module__ == plain.__name__:
+        return {act.name for acts in view.acts.values() for act in acts}
     defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
     return set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in defined_here)))
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import SUBMIT
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import deciding_act
@@ -284,7 +285,8 @@ class AccessRequestFilter(django_filters.FilterSet):
 
 class AccessRequests(ListView):
     for_approval_page = True
-    scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+    acts: ClassVar = {"POST": (SUBMIT,)}
     shows = "access_request"
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Side
+from requests_app.domain.acts.tenants import SWITCH_LOCKBOX
 from requests_app.domain.errors import Malformed, NotFound, WrongState
 from requests_app.domain.lifecycle import deciding_act
 from requests_app.domain.scopes import Scope
@@ -101,7 +102,7 @@ class _Switch(AzureView):
     Azure's call does not name a tenant, so the caller must belong to exactly one tenant.
     """
 
-    scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
+    acts: ClassVar = {"POST": (SWITCH_LOCKBOX,)}
 
     def _switched(self, *, on: bool) -> Response:
         self.body(Strict)
@@ -116,6 +117,9 @@ class _Switch(AzureView):
 
 
 class EnableLockbox(_Switch):
+    # Only switching Lockbox off can need a second person.
+    is_never_proposed = True
+
     @extend_schema(
         operation_id="azure_enable_lockbox",
         summary="Switch Lockbox on in the caller's tenant",
@@ -128,8 +132,6 @@ class EnableLockbox(_Switch):
 
 
 class DisableLockbox(_Switch):
-    may_be_proposed: ClassVar = True
-
     @extend_schema(
         operation_id="azure_disable_lockbox",
         summary="Switch Lockbox off in the caller's tenant",

@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Once, Side
+from requests_app.domain.acts.declaration import Act
 from requests_app.domain.errors import NotFound, SecondFactorRequired
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import cors, idempotency, quota
@@ -35,21 +36,22 @@ class TooOften(exceptions.Throttled):
 
 
 class ApiView(APIView):
-    """The base of all routes. `scopes` names the scope that a token needs for each method.
+    """The base of all routes. `acts` names the acts that each method does, which all need the same scope.
 
-    A method without a scope needs only a working token. The scope is checked here, so that a caller gets the refusal
-    early. The operation checks it again.
+    `scopes` names the scope of the other methods. A method without a scope needs only a working token. The scope is
+    checked here, so that a caller gets the refusal early. The operation checks it again.
     """
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = ()
+    acts: ClassVar[dict[str, tuple[Act, ...]]] = {}
     scopes: ClassVar[dict[str, Scope]] = {}
     #: The query parameters that the route accepts.
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, so that the call can have an Idempotency-Key.
     changes: ClassVar[bool] = True
-    #: Whether this call can need a second person. It is then answered with 202 (`change_proposed`).
-    may_be_proposed: ClassVar[bool] = False
+    #: Whether this route does only the part of its act that never needs a second person.
+    is_never_proposed: ClassVar[bool] = False
     #: The name of the route that reads the changed row. A POST answers in the same form as that route.
     shows: ClassVar[str] = ""
     quota_name: ClassVar[str] = "calls"
@@ -108,9 +110,20 @@ class ApiView(APIView):
         self._require_second_factor()
         if not hasattr(self, str(request.method).lower()):
             raise exceptions.MethodNotAllowed(str(request.method))
-        if (scope := self.scopes.get(self._method(request))) is not None:
+        if (scope := self.scope_of(self._method(request))) is not None:
             policy.require_scope(self.actor, scope)
         require_known(request.query_params, self.known_parameters())
+
+    @classmethod
+    def scope_of(cls, method: str) -> Scope | None:
+        """Return the scope that a token needs for this method."""
+        acts = cls.acts.get(method)
+        return acts[0].scope if acts else cls.scopes.get(method)
+
+    @classmethod
+    def may_be_proposed(cls) -> bool:
+        """Return whether a call can need a second person. It is then answered with 202 (`change_proposed`)."""
+        return not cls.is_never_proposed and any(act.proposes for acts in cls.acts.values() for act in acts)
 
     def _require_second_factor(self) -> None:
         """Raise SecondFactorRequired if a person's role needs a second factor that they have not set up."""

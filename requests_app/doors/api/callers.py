@@ -16,6 +16,15 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.acts.callers import (
+    CHANGE_CLIENT,
+    CREATE_CLIENT,
+    CREATE_TOKEN,
+    MAKE_LASTING_TOKEN,
+    REMOVE_CLIENT,
+    REVOKE_TOKEN,
+    ROTATE_CLIENT_SECRET,
+)
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
@@ -68,7 +77,8 @@ class ClientChange(Strict):
 
 
 class _Clients(ListView):
-    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"POST": (CREATE_CLIENT,)}
     serializer_class = ClientOut
     orders = ("-created_at",)
 
@@ -143,8 +153,8 @@ class ProviderClients(_Clients):
 
 
 class OneClient(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.TOKENS_MANAGE)
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"PATCH": (CHANGE_CLIENT,), "DELETE": (REMOVE_CLIENT,)}
 
     @extend_schema(operation_id="clients_show", summary="Read one client", tags=["callers"], responses={200: ClientOut})
     def get(self, request: Any, pk: UUID) -> Response:
@@ -179,7 +189,7 @@ class OneClient(ApiView):
 
 
 class RotateSecret(ApiView):
-    scopes: ClassVar = {"POST": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"POST": (ROTATE_CLIENT_SECRET,)}
 
     @extend_schema(
         operation_id="clients_rotate_secret",
@@ -258,7 +268,8 @@ class TokenFilter(django_filters.FilterSet):
 class Tokens(ListView):
     """The caller's own tokens. An administrator also sees the tokens of the tenant's people and directories."""
 
-    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"POST": (CREATE_TOKEN,)}
     serializer_class = TokenOut
     filterset_class = TokenFilter
     orders = ("-created_at", "created_at")
@@ -294,7 +305,8 @@ class Tokens(ListView):
 
 
 class OneToken(ApiView):
-    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "DELETE": Scope.TOKENS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"DELETE": (REVOKE_TOKEN,)}
 
     @extend_schema(operation_id="tokens_show", summary="Read one token", tags=["callers"], responses={200: TokenOut})
     def get(self, request: Any, pk: UUID) -> Response:
@@ -325,7 +337,7 @@ class LastingIn(Strict):
 
 
 class LastingToken(ApiView):
-    scopes: ClassVar = {"POST": Scope.TOKENS_MANAGE}
+    acts: ClassVar = {"POST": (MAKE_LASTING_TOKEN,)}
 
     @extend_schema(
         operation_id="clients_make_token",

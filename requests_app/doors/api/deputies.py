@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.deputies import SET_OUT_OF_OFFICE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict
@@ -40,7 +41,8 @@ class AbsenceIn(Strict):
 class Absences(ListView):
     """Lists who is out of the office now or later."""
 
-    scopes: ClassVar = {"GET": Scope.MEMBERS_READ, "POST": Scope.MEMBERS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
+    acts: ClassVar = {"POST": (SET_OUT_OF_OFFICE,)}
     serializer_class = AbsenceOut
     orders = ("from_at",)
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.invitations import INVITE_PERSON
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict, Text
@@ -20,7 +21,6 @@ from requests_app.models import Invitation
 from requests_app.queries import tenant as queries
 
 _TAGS = ["members"]
-_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class InvitationOut(serializers.Serializer):
@@ -52,8 +52,8 @@ class InvitationIn(Strict):
 class Invitations(ListView):
     """The invitations that were not yet accepted or withdrawn. Only people who can invite can read this."""
 
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE, "POST": Scope.MEMBERS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE}
+    acts: ClassVar = {"POST": (INVITE_PERSON,)}
     serializer_class = InvitationOut
     orders = ("-created_at",)
 

@@ -14,6 +14,13 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.domain.acts.members import (
+    GIVE_ROLE,
+    RESET_SECOND_FACTORS,
+    SWITCH_OFF_PERSON,
+    SWITCH_ON_PERSON,
+    TAKE_ROLE,
+)
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict, YesNoFilter
@@ -25,7 +32,6 @@ from requests_app.queries import tenant as queries
 
 ROLES = Membership.Role.values
 _TAGS = ["members"]
-_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 # --- Answers -------------------------------------------------------------------------------------------------
 
@@ -103,8 +109,7 @@ class OneMember(ApiView):
 
 
 class GiveRole(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (GIVE_ROLE,)}
 
     @extend_schema(
         operation_id="members_give_role",
@@ -122,8 +127,7 @@ class GiveRole(ApiView):
 
 
 class TakeRole(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (TAKE_ROLE,)}
 
     @extend_schema(
         operation_id="members_take_role",
@@ -145,8 +149,7 @@ class TakeRole(ApiView):
 
 
 class SwitchOff(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (SWITCH_OFF_PERSON,)}
 
     @extend_schema(
         operation_id="members_switch_off",
@@ -162,8 +165,7 @@ class SwitchOff(ApiView):
 
 
 class SwitchOn(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (SWITCH_ON_PERSON,)}
 
     @extend_schema(
         operation_id="members_switch_on",
@@ -182,8 +184,7 @@ class SwitchOn(ApiView):
 
 
 class ResetSecondFactors(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (RESET_SECOND_FACTORS,)}
 
     @extend_schema(
         operation_id="members_reset_second_factors",

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict
@@ -47,7 +48,8 @@ class MuteIn(Strict):
 class Mutes(ListView):
     """The engineers from whom the tenant accepts no access requests now."""
 
-    scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.DECISIONS_WRITE}
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+    acts: ClassVar = {"POST": (DENY_ALL_AND_MUTE,)}
     serializer_class = MuteOut
     orders = ("until_at",)
 

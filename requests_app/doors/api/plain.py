@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import URLPattern, path
@@ -19,7 +19,6 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act, Comment, Field, Kind, Noun, Route
-from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import CommentIn, NeededCommentIn, Strict, Text, Uuid, Whole, YesNo
@@ -65,14 +64,11 @@ def words_of(noun: Noun) -> dict[str, str]:
 
 
 def _view(act: Act, route: Route, shape: Shape) -> type[ApiView]:
-    scope = cast(Scope, act.scope)  # the start-up check makes sure that the act has a scope
     taken, words = _taken(act), {ours: name for name, ours in shape.fields.items()}
 
     class PlainAct(ApiView):
-        scopes: ClassVar = {"POST": scope}
+        acts: ClassVar = {"POST": (act,)}
         shows = shape.shows
-        may_be_proposed = bool(act.proposes)
-        declared: ClassVar[Act] = act
 
         @extend_schema(
             operation_id=f"{shape.names}_{route.word.replace('-', '_')}",

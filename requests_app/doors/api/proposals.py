@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, SET_TWO_PERSON_CONTROL
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict
@@ -28,7 +29,6 @@ from requests_app.queries import tenant as queries
 from requests_app.words import proposals
 
 _TAGS = ["members"]
-_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
@@ -118,8 +118,7 @@ class Announced(ListView):
 
 
 class Control(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (SET_TWO_PERSON_CONTROL,)}
 
     @extend_schema(
         operation_id="two_person_control_switch",
@@ -141,7 +140,7 @@ class Control(ApiView):
 
 
 class Confirm(ApiView):
-    scopes: ClassVar = _ACT
+    acts: ClassVar = {"POST": (CONFIRM_PROPOSAL,)}
 
     @extend_schema(
         operation_id="proposals_confirm",

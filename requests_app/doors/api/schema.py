@@ -98,7 +98,7 @@ class Schema(AutoSchema):
                 headers["ETag"] = _header("The version of the object in the answer.")
         if "requestBody" in found and self._needs_body():
             found["requestBody"]["required"] = True
-        scope = self.view.scopes.get(self.method)
+        scope = self.view.scope_of(self.method)
         found["security"] = [{"bearer": []}]
         if scope is not None:
             found["description"] = f"{found.get('description', '')}\n\nScope: `{scope}`.".strip()
@@ -116,7 +116,7 @@ class Schema(AutoSchema):
     def _faults(self) -> list[int]:
         found = [400, 401, 403, 404, 406, 422, 429, 503]
         if self.method in ("POST", "PATCH", "PUT", "DELETE"):
-            found += [409, 413, 415] + ([202] if self.view.may_be_proposed else [])
+            found += [409, 413, 415] + ([202] if self.view.may_be_proposed() else [])
         return sorted(found)
 
     def _problem(self, status: int) -> dict[str, Any]:

@@ -16,6 +16,13 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.single_sign_on import (
+    CLAIM_DOMAIN,
+    REMOVE_DOMAIN,
+    SET_SIGN_ON,
+    UNLINK_IDENTITY,
+    VERIFY_DOMAIN,
+)
 from requests_app.domain.errors import NotFound
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
@@ -79,8 +86,8 @@ class SignOnIn(Strict):
 
 
 class OneSignOn(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "PUT": Scope.SIGN_ON_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"PUT": (SET_SIGN_ON,)}
 
     @extend_schema(
         operation_id="sign_on_show",
@@ -166,8 +173,8 @@ class DomainIn(Strict):
 
 
 class Domains(ListView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.SIGN_ON_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"POST": (CLAIM_DOMAIN,)}
     serializer_class = DomainOut
     orders = ("name",)
 
@@ -201,7 +208,8 @@ class Domains(ListView):
 
 
 class OneDomain(ApiView):
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "DELETE": Scope.SIGN_ON_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"DELETE": (REMOVE_DOMAIN,)}
 
     @extend_schema(operation_id="domains_show", summary="Read one domain", tags=_TAGS, responses=one(DomainOut))
     def get(self, request: Any, pk: UUID) -> Response:
@@ -222,7 +230,7 @@ class OneDomain(ApiView):
 
 
 class CheckDomain(ApiView):
-    scopes: ClassVar = {"POST": Scope.SIGN_ON_MANAGE}
+    acts: ClassVar = {"POST": (VERIFY_DOMAIN,)}
 
     @extend_schema(
         operation_id="domains_check",
@@ -268,7 +276,7 @@ class Identities(ListView):
 
 
 class OneIdentity(ApiView):
-    scopes: ClassVar = {"DELETE": Scope.SIGN_ON_MANAGE}
+    acts: ClassVar = {"DELETE": (UNLINK_IDENTITY,)}
 
     @extend_schema(
         operation_id="identities_unlink",

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.acts.tenants import ADD_ADDRESS, REMOVE_ADDRESS, SET_WINDOW_CAP, SET_YES_RULE, SWITCH_LOCKBOX
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
@@ -117,8 +118,8 @@ class Tenants(ListView):
 class OneTenant(ApiView):
     """Only the tenant's own people and staff can read this."""
 
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "PATCH": Scope.TENANT_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"PATCH": (SET_YES_RULE, SET_WINDOW_CAP)}
 
     @extend_schema(
         operation_id="tenants_show", summary="Read how a tenant is set up", tags=_TAGS, responses=one(TenantOut)
@@ -176,7 +177,7 @@ class UnderWay(ApiView):
 
 
 class _Lockbox(ApiView):
-    scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
+    acts: ClassVar = {"POST": (SWITCH_LOCKBOX,)}
 
     def _switched(self, tenant: UUID, *, on: bool) -> Response:
         row = queries.tenant(tenant, actor=self.actor)
@@ -186,6 +187,9 @@ class _Lockbox(ApiView):
 
 
 class EnableLockbox(_Lockbox):
+    # Only switching Lockbox off can need a second person.
+    is_never_proposed = True
+
     @extend_schema(
         operation_id="tenants_enable_lockbox",
         summary="Switch Lockbox on",
@@ -202,8 +206,6 @@ class EnableLockbox(_Lockbox):
 
 
 class DisableLockbox(_Lockbox):
-    may_be_proposed: ClassVar = True
-
     @extend_schema(
         operation_id="tenants_disable_lockbox",
         summary="Switch Lockbox off",
@@ -225,7 +227,8 @@ class DisableLockbox(_Lockbox):
 class Addresses(ListView):
     """An address gets the same mails as the approvers, but nobody can decide with it."""
 
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.TENANT_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"POST": (ADD_ADDRESS,)}
     serializer_class = AddressOut
     orders = ("email", "-email", "created_at", "-created_at")
 
@@ -259,7 +262,8 @@ class Addresses(ListView):
 
 
 class OneAddress(ApiView):
-    scopes: ClassVar = {"GET": Scope.TENANT_READ, "DELETE": Scope.TENANT_MANAGE}
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"DELETE": (REMOVE_ADDRESS,)}
 
     @extend_schema(operation_id="addresses_show", summary="Read one address", tags=_TAGS, responses=one(AddressOut))
     def get(self, request: Any, tenant: UUID, address: UUID) -> Response:

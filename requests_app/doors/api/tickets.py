@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
@@ -32,13 +33,14 @@ from requests_app.platform.addresses import absolute
 from requests_app.queries import tickets as queries
 
 _TAGS = ["tickets"]
-_READ, _WRITE = {"GET": Scope.TICKETS_READ}, {"POST": Scope.TICKETS_WRITE}
+_READ = {"GET": Scope.TICKETS_READ}
 #: The API's names for fields of the operations.
 _FIELDS = {"note": "comment", "assignee_id": "assignee", "on_behalf_of_id": "on_behalf_of"}
 
 
 class Tickets(ListView):
-    scopes: ClassVar = {**_READ, **_WRITE}
+    scopes: ClassVar = _READ
+    acts: ClassVar = {"POST": (OPEN_TICKET,)}
     shows = "ticket"
     serializer_class = TicketLine
     filterset_class = TicketFilter
@@ -104,7 +106,8 @@ class OneTicket(ApiView):
 
 
 class Comments(ListView):
-    scopes: ClassVar = {**_READ, **_WRITE}
+    scopes: ClassVar = _READ
+    acts: ClassVar = {"POST": (COMMENT,)}
     serializer_class = CommentOut
     orders = ("at", "-at")
 
@@ -153,7 +156,7 @@ class OneComment(ApiView):
 
 
 class Link(ApiView):
-    scopes: ClassVar = {"PUT": Scope.TICKETS_WRITE}
+    acts: ClassVar = {"PUT": (LINK_TICKET,)}
 
     @extend_schema(
         operation_id="tickets_link",
@@ -182,7 +185,7 @@ class Link(ApiView):
 
 
 class Assign(ApiView):
-    scopes: ClassVar = _WRITE
+    acts: ClassVar = {"POST": (ASSIGN_TICKET,)}
     shows = "ticket"
 
     @extend_schema(

@@ -17,6 +17,14 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain.acts import EVENTS
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.webhooks import (
+    ADD_WEBHOOK,
+    CHANGE_WEBHOOK,
+    REDELIVER,
+    REMOVE_WEBHOOK,
+    ROTATE_WEBHOOK_SECRET,
+    SEND_WEBHOOK_TEST,
+)
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
@@ -29,7 +37,7 @@ from requests_app.queries import tenant as tenants
 from requests_app.queries import webhooks as queries
 
 _TAGS = ["webhooks"]
-_READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
+_READ = {"GET": Scope.WEBHOOKS_MANAGE}
 
 # --- Answers -------------------------------------------------------------------------------------------------
 
@@ -159,7 +167,8 @@ _EXAMPLES = [
 
 
 class _Webhooks(ListView):
-    scopes: ClassVar = {**_READ, **_WRITE}
+    scopes: ClassVar = _READ
+    acts: ClassVar = {"POST": (ADD_WEBHOOK,)}
     serializer_class = WebhookOut
     orders = ("-created_at",)
 
@@ -217,8 +226,8 @@ class ProviderWebhooks(_Webhooks):
 
 
 class OneWebhook(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.WEBHOOKS_MANAGE)
+    scopes: ClassVar = _READ
+    acts: ClassVar = {"PATCH": (CHANGE_WEBHOOK,), "DELETE": (REMOVE_WEBHOOK,)}
 
     @extend_schema(operation_id="webhooks_show", summary="Read one webhook", tags=_TAGS, responses={200: WebhookOut})
     def get(self, request: Any, pk: UUID) -> Response:
@@ -251,7 +260,7 @@ class OneWebhook(ApiView):
 
 
 class RotateWebhook(ApiView):
-    scopes: ClassVar = _WRITE
+    acts: ClassVar = {"POST": (ROTATE_WEBHOOK_SECRET,)}
 
     @extend_schema(
         operation_id="webhooks_rotate_secret",
@@ -266,7 +275,7 @@ class RotateWebhook(ApiView):
 
 
 class SendTest(ApiView):
-    scopes: ClassVar = _WRITE
+    acts: ClassVar = {"POST": (SEND_WEBHOOK_TEST,)}
 
     @extend_schema(
         operation_id="webhooks_test",
@@ -310,7 +319,7 @@ class OneDelivery(ApiView):
 
 
 class Redeliver(ApiView):
-    scopes: ClassVar = _WRITE
+    acts: ClassVar = {"POST": (REDELIVER,)}
 
     @extend_schema(
         operation_id="webhooks_redeliver",
