@@ -326,7 +326,7 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | N
     try:
         for public in have.publics:
             note.times(keys.log_key(head.origin, public))
-            note.times(keys.clock_key(public))
+            note.times(log_name.clock_key(public))
     except BadNote as error:
         raise Refusal("signature", why=str(error)) from error
     if not Head.parse(note.text) == head == again():

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 
-from audit_app import canonical, keys, log_events, tree
+from audit_app import canonical, keys, log_events, log_name, tree
 from audit_app.bundle_selection import ACCESS_REQUEST, LOG, PERIOD, BundledShard, EvidenceScope, UnsignedShard, choose
 from audit_app.checkpoint_history import older
 from audit_app.models import AuditEntry, LogKey, Witness
@@ -270,7 +270,7 @@ class _Vkeys:
     def described(self) -> dict[str, list[str]]:
         return {
             "log": [str(keys.log_key(origin, public)) for origin in self._origins for public in self._publics],
-            "clock": [str(keys.clock_key(public)) for public in self._publics],
+            "clock": [str(log_name.clock_key(public)) for public in self._publics],
             "witnesses": list(self._witnesses),
         }
 

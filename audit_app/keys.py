@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 
-from audit_app.notes import COSIGNATURE, Verifier, public_bytes
+from audit_app.notes import Verifier, public_bytes
 
 MARK = "lockbox-log-key-v1"
 
@@ -54,13 +54,6 @@ class Keys:
 def log_key(origin: str, public: bytes) -> Verifier:
     """Return the verifier for this key's signatures on the checkpoints of one log. It has the log's name."""
     return Verifier(origin, public)
-
-
-def clock_key(public: bytes, *, name: str = "") -> Verifier:
-    """Return the verifier for the cosignatures with which this key dates the checkpoints of all logs."""
-    from audit_app import log_name  # which imports an error from this module
-
-    return Verifier(name or log_name.current(), public, COSIGNATURE)
 
 
 def load() -> Keys:

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from audit_app.keys import BadKey
 from audit_app.models import Checkpoint, LogOrigin
+from audit_app.notes import COSIGNATURE, Verifier
 
 #: What this process has read. The rows never change, so this is never out of date.
 _rows: dict[int, LogOrigin] = {}
@@ -83,6 +84,11 @@ def origin(name: str, tenant_id: UUID, shard: int) -> str:
     """Return the origin line of one shard of a log."""
     base = f"{name}/log/{tenant_id}"
     return f"{base}/{shard}" if shard else base
+
+
+def clock_key(public: bytes, *, name: str = "") -> Verifier:
+    """Return the verifier for the cosignatures with which this key dates the checkpoints of all logs."""
+    return Verifier(name or current(), public, COSIGNATURE)
 
 
 def name_in(note: str) -> str:

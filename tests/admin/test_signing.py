@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from audit_app import checkpoints, keys
+from audit_app import checkpoints, keys, log_name
 from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey
 from requests_app.domain import clock
 from requests_app.domain.acts.log import LOG_TOMBSTONED
@@ -91,7 +91,7 @@ def test_nobody_else_has_the_button(alarm: LogAlarm, cast: Cast, name: str) -> N
 def test_public_keys_are_shown_and_nothing_of_the_private_ones(alarm: LogAlarm, staff: Client) -> None:
     row = LogKey.objects.get()
     shown = text(staff.get(address(LogKey, "change", row.pk)))
-    assert str(keys.clock_key(bytes(row.pk))) in shown
+    assert str(log_name.clock_key(bytes(row.pk))) in shown
     assert keys.load().current.private_bytes_raw().hex() not in shown
     for wrong in ("nonsense", "AAAA", "b'x'"):
         assert staff.get(address(LogKey, "change", wrong)).status_code == 404

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, checkpoints, heads, keys, log_events, notes, proofs, recorder, tree
+from audit_app import canonical, checkpoints, heads, keys, log_events, log_name, notes, proofs, recorder, tree
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
@@ -93,7 +93,7 @@ def test_a_checkpoint_is_the_root_over_the_entries_bytes_signed_by_the_logs_key(
     assert Head.parse(note.text) == Head(origin, size, tree.root_of(leaves()))
     public = keys.load().publics[0]
     assert note.times(keys.log_key(origin, public)) == [None]
-    assert note.times(keys.clock_key(public)) == [int(AT.timestamp())]
+    assert note.times(log_name.clock_key(public)) == [int(AT.timestamp())]
     assert ChainHead.objects.get(pk=TENANT).unsigned_since is None
 
 
@@ -129,7 +129,7 @@ def test_a_heartbeat_dates_the_same_head_again() -> None:
     assert first is not None
     assert note.text == Note.parse(first.note).text
     assert (row.signed_at, row.dated_at) == (AT, AT + hour)
-    assert note.times(keys.clock_key(keys.load().publics[0])) == [int((AT + hour).timestamp())]
+    assert note.times(log_name.clock_key(keys.load().publics[0])) == [int((AT + hour).timestamp())]
 
 
 def test_a_log_without_entries_is_not_signed_and_costs_no_row() -> None:

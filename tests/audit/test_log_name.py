@@ -63,7 +63,7 @@ def test_another_host_does_not_stop_signing(settings: Any) -> None:
         checkpoint = checkpoints.newest(tenant, 0)
         assert checkpoint.note.splitlines()[0] == f"localhost/log/{tenant}"
         assert checkpoint.size == heads.get(f"localhost/log/{tenant}").head.size == size
-        dated = Note.parse(checkpoint.note).times(keys.clock_key(keys.load().publics[0], name="localhost"))
+        dated = Note.parse(checkpoint.note).times(log_name.clock_key(keys.load().publics[0], name="localhost"))
         assert dated == [int((AT + HOUR).timestamp())]
     assert not LogAlarm.objects.exists()
 

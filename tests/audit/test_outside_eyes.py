@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
-from audit_app import checkpoints, keys, proofs, recorder
+from audit_app import checkpoints, keys, log_name, proofs, recorder
 from audit_app.models import Checkpoint
 from tests.audit.test_log import an_entry
 
@@ -37,7 +37,7 @@ def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -
     public = keys.load().publics[0]
     origin = checkpoints.origin_of(TENANT, 0)
     log_key = tlog.parse_vkey(str(keys.log_key(origin, public)))
-    clock = tlog.parse_vkey(str(keys.clock_key(public)))
+    clock = tlog.parse_vkey(str(log_name.clock_key(public)))
     stored = list(Checkpoint.objects.order_by("size"))
     for row in stored:
         note = tlog.parse_note(row.note)
@@ -65,7 +65,7 @@ def test_it_takes_the_text_of_a_receipt() -> None:
     public = keys.load().publics[0]
     origin = checkpoints.origin_of(TENANT, 0)
     log_key = tlog.parse_vkey(str(keys.log_key(origin, public)))
-    clock = tlog.parse_vkey(str(keys.clock_key(public)))
+    clock = tlog.parse_vkey(str(log_name.clock_key(public)))
     for seq in (0, 1, 255, 256, 299):
         head, checkpoint = str(proofs.receipt(TENANT, seq)).split("\n\n", 1)
         kind, extra, index, *hashes = head.split("\n")

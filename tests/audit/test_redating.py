@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import checkpoints, heads, keys, proofs, rechecks, redating
+from audit_app import checkpoints, heads, keys, log_name, proofs, rechecks, redating
 from audit_app.checkpoints import Work
 from audit_app.models import ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
@@ -46,7 +46,7 @@ def test_logs_of_every_length_are_dated_with_good_signatures(monkeypatch: pytest
         row = Checkpoint.objects.get(tenant_id=tenant)
         assert (row.signed_at, row.dated_at) == (AT, AT + HOUR)
         note = Note.parse(row.note)
-        assert note.times(keys.clock_key(public)) == [int((AT + HOUR).timestamp())]
+        assert note.times(log_name.clock_key(public)) == [int((AT + HOUR).timestamp())]
         assert note.times(keys.log_key(checkpoints.origin_of(tenant, 0), public)) == [None]
         assert SignedHead.objects.get(pk=tenant).dated_at == AT + HOUR
         assert proofs.receipt(tenant, 0).checkpoint == note

@@ -12,7 +12,7 @@ import pytest
 from django.db import transaction
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, cosigning, keys, notes, proofs, tree, witnesses
+from audit_app import checkpoints, cosigning, keys, log_name, notes, proofs, tree, witnesses
 from audit_app.models import Checkpoint, Cosignature, Tile, Witness
 from audit_app.notes import Head, Note
 from audit_app.witnesses import Doubt
@@ -746,9 +746,9 @@ def test_the_logs_own_keys_and_names_are_no_witness() -> None:
     public = keys.load().publics[0]
     mine = notes.public_bytes(SmallWitness().key)
     for verifier in (
-        keys.clock_key(public),
+        log_name.clock_key(public),
         notes.Verifier("elsewhere.example", public, notes.COSIGNATURE),
-        notes.Verifier(keys.clock_key(public).name, mine, notes.COSIGNATURE),
+        notes.Verifier(log_name.clock_key(public).name, mine, notes.COSIGNATURE),
         notes.Verifier(checkpoints.origin_of(TENANT, 0), mine, notes.COSIGNATURE),
         notes.Verifier(checkpoints.origin_of(TENANT, 3), mine, notes.COSIGNATURE),
         notes.Verifier("elsewhere.example", mine, notes.ED25519),

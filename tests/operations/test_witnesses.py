@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from audit_app import cosigning, keys, notes
+from audit_app import cosigning, keys, log_name, notes
 from audit_app.models import AuditEntry, Cosignature, Witness
 from requests_app import operations
 from requests_app.domain import clock
@@ -113,7 +113,7 @@ def test_the_key_must_be_a_witnesss(cast: Cast) -> None:
     assert "not the key of a witness" in _refused(cast, "vkey", vkey="witness.example")
     log = notes.Verifier("witness.example", notes.public_bytes(SmallWitness().key), notes.ED25519)
     assert "key of a log" in _refused(cast, "vkey", vkey=str(log))
-    assert "its own witness" in _refused(cast, "vkey", vkey=str(keys.clock_key(keys.load().publics[0])))
+    assert "its own witness" in _refused(cast, "vkey", vkey=str(log_name.clock_key(keys.load().publics[0])))
     assert "too long" in _refused(cast, "vkey", vkey=SmallWitness("w" * 260).vkey)
 
 

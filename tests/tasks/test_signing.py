@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django_q.models import OrmQ
 
-from audit_app import checkpoints, keys
+from audit_app import checkpoints, keys, log_name
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm, LogKey
 from audit_app.notes import Note, Verifier
 from requests_app import operations, tasks
@@ -199,7 +199,7 @@ def test_remaining_logs_are_left_to_the_next_task(monkeypatch: pytest.MonkeyPatc
 
 def test_a_key_is_made_once_for_its_owner_alone(own_key: Path) -> None:
     vkey = Verifier.parse(output_of("log_key", "create").strip())
-    assert vkey == keys.clock_key(keys.load().publics[0])
+    assert vkey == log_name.clock_key(keys.load().publics[0])
     assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
     before = own_key.read_bytes()
     assert output_of("log_key", "create", "--if-missing") == ""
@@ -232,7 +232,7 @@ def test_a_key_from_the_environment_is_shown_and_not_changed_here(
     own_key.unlink()
     public = keys.load().publics[0]
     assert output_of("log_key", "create", "--if-missing") == ""
-    assert output_of("log_key", "show").splitlines()[1:] == [f"{keys.clock_key(public)}  signs"]
+    assert output_of("log_key", "show").splitlines()[1:] == [f"{log_name.clock_key(public)}  signs"]
     with pytest.raises(CommandError, match="comes from the environment"):
         output_of("log_key", "rotate")
     assert not own_key.exists()
@@ -252,8 +252,8 @@ def test_only_public_keys_are_shown(own_key: Path) -> None:
     shown = output_of("log_key", "show")
     assert shown.splitlines() == [
         "Name under which the logs are signed: localhost (recorded at the first signature)",
-        f"{keys.clock_key(new)}  signs",
-        f"{keys.clock_key(old)}  also signs until it is retired",
+        f"{log_name.clock_key(new)}  signs",
+        f"{log_name.clock_key(old)}  also signs until it is retired",
     ]
     origin = checkpoints.origin_of(cast.contoso.pk, 0)
     of_contoso = output_of("log_key", "show", "--tenant", "contoso")

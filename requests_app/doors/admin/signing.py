@@ -13,7 +13,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit_app import checkpoints, keys
+from audit_app import checkpoints
+from audit_app.log_name import clock_key
 from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey
 from requests_app import operations
 from requests_app.domain import limits
@@ -107,12 +108,12 @@ def part(row: Any) -> str:
 
 @admin.display(description=gettext_lazy("key id"))
 def key_id(row: LogKey) -> str:
-    return mono(keys.clock_key(bytes(row.public)).key_id.hex())
+    return mono(clock_key(bytes(row.public)).key_id.hex())
 
 
 @admin.display(description=gettext_lazy("public key to check the dates of checkpoints"))
 def vkey(row: LogKey) -> str:
-    return mono(keys.clock_key(bytes(row.public)))
+    return mono(clock_key(bytes(row.public)))
 
 
 @admin.display(description=gettext_lazy("what was found"))
@@ -229,7 +230,7 @@ class LogKeyAdmin(StaffAdmin):
     facts: ClassVar = [("", (key_id, "first_used_at", vkey))]
 
     def name_of(self, row: LogKey) -> str:
-        return keys.clock_key(bytes(row.public)).key_id.hex()
+        return clock_key(bytes(row.public)).key_id.hex()
 
 
 class LogCheckAdmin(OfOneLog):

@@ -57,7 +57,7 @@ class Command(BaseCommand):
                     % {"path": settings.LOG_KEY_FILE}
                 ) from None
             public = keys.create()
-            self.stdout.write(str(keys.clock_key(public, name=_name()[0])))
+            self.stdout.write(str(log_name.clock_key(public, name=_name()[0])))
             self.stderr.write(
                 _("The log's key was made: %(path)s. Back up this file, separately from the database.")
                 % {"path": settings.LOG_KEY_FILE}
@@ -82,7 +82,7 @@ class Command(BaseCommand):
             _("Name under which the logs are signed: %(name)s (%(standing)s)") % {"name": name, "standing": standing}
         )
         for place, public in enumerate(found):
-            self.stdout.write(f"{keys.clock_key(public, name=name)}  {_standing(place, public in have)}")
+            self.stdout.write(f"{log_name.clock_key(public, name=name)}  {_standing(place, public in have)}")
         self.stderr.write(
             _(
                 "These keys sign the times of the checkpoints. To show the keys of one log: manage.py log_key show "
@@ -93,7 +93,7 @@ class Command(BaseCommand):
     def _rotate(self, options: dict[str, Any]) -> None:
         if len(keys.load().keys) > 1:
             raise NoKey(_("a rotation is under way: first retire the old key (manage.py log_key retire)"))
-        self.stdout.write(str(keys.clock_key(keys.rotate())))
+        self.stdout.write(str(log_name.clock_key(keys.rotate())))
         self.stderr.write(
             _(
                 "From now on, the new key and the old key both sign. Back up the key file. When every log has "
