@@ -11,11 +11,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from requests_app.doors.api.scim import filters
-from requests_app.doors.api.scim.shapes import PATCH, USER, Fault, folded
+from requests_app.doors.api.scim import filters, patch
+from requests_app.doors.api.scim.shapes import USER, Fault, folded
 from requests_app.operations import Profile
 
-MOST_OPERATIONS, MOST_VALUES = 100, 20
+MOST_VALUES = 20
 _STORED = ("userName", "externalId", "displayName", "name", "active", "emails", "roles")
 _BY_FOLDED = {name.lower(): name for name in _STORED}
 _PARTS = {each.lower(): each for each in ("givenName", "familyName", "formatted", "value", "type", "primary")}
@@ -85,28 +85,9 @@ def patched(before: State, body: Any) -> State:
 
     The spellings of Entra ID and of Okta are accepted too.
     """
-    body = folded(body)
-    asked = body.get("operations")
-    if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
-        raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
-    if len(asked) > MOST_OPERATIONS:
-        raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     state = copy.deepcopy(before)
-    for each in asked:
-        each = folded(each)
-        kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
-        if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation must be “add”, “replace” or “remove”."))
-        if path is None:
-            if kind == "remove" or not isinstance(value, dict):
-                words = _("Send a path. Without a path, send “add” or “replace”, with an object as the value.")
-                raise Fault("noTarget", words)
-            for name, inner in value.items():
-                _change(state, kind, str(name), inner)
-        elif isinstance(path, str):
-            _change(state, kind, path, value)
-        else:
-            raise Fault("invalidPath", _("A path must be text."))
+    for kind, path, value in patch.changes(body):
+        _change(state, kind, path, value)
     return state
 
 

@@ -11,11 +11,11 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from requests_app.domain.ids import as_id
-from requests_app.doors.api.scim import filters
-from requests_app.doors.api.scim.shapes import GROUP, PATCH, Fault, folded
+from requests_app.doors.api.scim import filters, patch
+from requests_app.doors.api.scim.shapes import GROUP, Fault, folded
 
 #: A directory sends some hundred members in each call.
-MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
+MOST_MEMBERS = 1000
 #: Attributes that are not stored or can't change.
 _PASSED_OVER = frozenset({"schemas", "externalid", "meta"})
 
@@ -24,28 +24,9 @@ Members = frozenset[UUID]
 
 def patched(resource: dict[str, Any], body: Any) -> Members:
     """Return the members of a Group after a PATCH, with its operations applied in order (RFC 7644, section 3.5.2)."""
-    body = folded(body)
-    asked = body.get("operations")
-    if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
-        raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
-    if len(asked) > MOST_OPERATIONS:
-        raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     members = members_of(resource)
-    for each in asked:
-        each = folded(each)
-        kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
-        if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation must be “add”, “replace” or “remove”."))
-        if path is None:
-            if kind == "remove" or not isinstance(value, dict):
-                words = _("Send a path. Without a path, send “add” or “replace”, with an object as the value.")
-                raise Fault("noTarget", words)
-            for name, inner in value.items():
-                members = _changed(resource, members, kind, str(name), inner)
-        elif isinstance(path, str):
-            members = _changed(resource, members, kind, path, value)
-        else:
-            raise Fault("invalidPath", _("A path must be text."))
+    for kind, path, value in patch.changes(body):
+        members = _changed(resource, members, kind, path, value)
     return members
 
 
