@@ -569,7 +569,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "GrantStateEnum": "requests_app.doors.api.grants.STATES",
         "TicketStateEnum": "requests_app.domain.states.TicketState.values",
         "TicketActionsEnum": "requests_app.doors.api.ticket_shapes.ACTIONS",
-        "AllowedActionsEnum": ["approve", "deny", "withdraw", "release", "revoke"],
+        "AllowedActionsEnum": "requests_app.doors.api.access_requests.ACTIONS",
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
         "KindEnum": ["person", "client"],
         "LookKindEnum": "requests_app.doors.api.grants.LOOKS",

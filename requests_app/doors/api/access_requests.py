@@ -42,6 +42,9 @@ _FIELDS = {
     "demand_date": "demand.date",
 }
 
+#: The last parts of the acts' addresses, in the order of the document. "approve" and "deny" exist at both stages.
+ACTIONS = ["approve", "deny", *words_of(Noun.ACCESS_REQUEST).values()]
+
 # --- Answers -------------------------------------------------------------------------------------------------
 
 
@@ -171,11 +174,7 @@ class AccessRequestOut(AccessRequestLine):
     def get_decisions(self, row: AccessRequest) -> Any:
         return DecisionOut(sorted(row.decisions.all(), key=lambda each: each.at), many=True).data
 
-    @extend_schema_field(
-        serializers.ListField(
-            child=serializers.ChoiceField(choices=["approve", "deny", *words_of(Noun.ACCESS_REQUEST).values()])
-        )
-    )
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=ACTIONS)))
     def get_allowed_actions(self, row: AccessRequest) -> list[str]:
         found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
         words = words_of(Noun.ACCESS_REQUEST)
