@@ -243,8 +243,13 @@ def test_only_an_act_with_a_reason_has_its_own_order() -> None:
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
-    """Only acts of the system have no such text: they are never refused, so no entry needs it."""
+    """Only acts of the system have no such text: they are never refused, so no entry needs it.
+
+    An entry puts the text after "tried", so it begins with "to".
+    """
     assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
+    tried = {name: str(act.tried) for name, act in acts.ACTS.items() if act.tried is not None}
+    assert [name for name, words in tried.items() if not words.startswith("to ")] == []
 
 
 def test_every_kind_of_row_is_found_in_one_place_or_says_why_not() -> None:
