@@ -335,6 +335,17 @@ def test_the_first_page_of_a_window_that_ran_out_says_so(cast: Cast, as_: Callab
     assert "finance@contoso.example" not in response.content.decode()
 
 
+def test_the_page_of_a_window_that_opens_later_does_not_say_that_it_closed(
+    cast: Cast, as_: Callable[[str], Client], travel: Any
+) -> None:
+    grant = cast.opened()
+    travel.to(grant.opens_at - dt.timedelta(minutes=1))
+    page = as_("priya").get(_url("window", grant)).content.decode()
+    assert "<title>The window is not open yet" in page
+    assert "Opens</dt>" in page
+    assert "closed" not in strip_tags(page).lower()
+
+
 def test_a_picture_is_not_announced_once_the_window_is_closed(as_: Callable[[str], Client], library: Grant) -> None:
     client = as_("priya")
     client.post(reverse("web:access_request_act", args=[library.access_request_id, "release"]))

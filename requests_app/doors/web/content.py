@@ -55,7 +55,8 @@ View = Callable[..., HttpResponseBase]
 def reader(view: View) -> View:
     """Decorate a view of the reader: it is only for signed-in people, answers only GET, and is never prefetched.
 
-    If the window is not open, the page says when the window closed, and who closed it. No page of the reader is cached.
+    If the window is not open, the page says when the window opens, or when and how it closed. No page of the reader is
+    cached.
     """
 
     @login_required
@@ -292,6 +293,7 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
     return {
         "window": window,
         "grant": grant,
+        "opens_later": grant.closed_at is None and clock.now() < grant.opens_at,
         "summary": sentences.summary(seen),
         "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
     }
