@@ -632,7 +632,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
 
 @dataclass
 class Asked:
-    """An access request that has not ended. `by` are the people who raised it or have decided on it."""
+    """An access request that has not ended. `by` are the people who submitted it or have decided on it."""
 
     detail: dict[str, Any]
     by: set[str]

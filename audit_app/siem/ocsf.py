@@ -218,7 +218,7 @@ def _door(entry: ExportedEntry) -> dict[str, Any]:
 
 
 class _Requesters:
-    """Finds in the log who raised an access request, and caches the last results."""
+    """Finds in the log who submitted an access request, and caches the last results."""
 
     MOST = 1000
 

@@ -57,5 +57,5 @@ class Refusals:
         self.streams_full = Refusal(
             503,
             "streams_full",
-            _("This server has too many downloads and waiting calls at this moment. Try again when some have ended."),
+            _("This server has too many open downloads and waiting calls at this moment. Try again in a minute."),
         )

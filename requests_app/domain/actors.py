@@ -21,8 +21,8 @@ class Side(StrEnum):
 class Role(StrEnum):
     """Every role that a declaration of an act can name.
 
-    REQUESTER and SYSTEM are never given to anybody. REQUESTER is the engineer who raised the access request, and SYSTEM
-    is this product itself.
+    REQUESTER and SYSTEM are never given to anybody. REQUESTER is the engineer who submitted the access request, and
+    SYSTEM is this product itself.
     """
 
     MEMBER = "member"

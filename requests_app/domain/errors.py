@@ -54,7 +54,7 @@ class NotAllowed(DomainError):
 
 class OwnAccessRequest(NotAllowed):
     code = "own_access_request"
-    default = _("You raised this access request, so you can’t decide on it.")
+    default = _("You submitted this access request, so you can’t decide on it.")
 
 
 class OwnAccount(NotAllowed):
@@ -85,7 +85,10 @@ class SecondFactorRequired(NotAllowed):
     """The person's role needs a second factor, and the person has not set one up. The pages lead to the set-up."""
 
     code = "second_factor_required"
-    default = _("Your role needs a second factor, and you have none. Sign in on the pages, and set up a second factor.")
+    default = _(
+        "Your role needs a second factor, and you have none. Sign in on the pages of Customer Lockbox, and set up a "
+        "second factor."
+    )
 
 
 class StepUpRequired(NotAllowed):
@@ -122,8 +125,8 @@ class NoPasswordCounts(WrongProof):
     """
 
     default = _(
-        "You can sign in only with single sign-on, so no password is accepted here. Do this on the pages: there you "
-        "confirm your identity with your passkey."
+        "You can sign in only with single sign-on, so no password is accepted here. Use the pages of Customer "
+        "Lockbox: there you confirm your identity with your passkey."
     )
 
 
@@ -178,7 +181,7 @@ class PasskeyUnknown(PasskeyRefused):
 
 class PasskeyWrongType(PasskeyRefused):
     code = "passkey_wrong_type"
-    default = _("The answer of the passkey is for another purpose.")
+    default = _("The passkey’s answer does not belong to this action. Try again.")
 
 
 class PasskeyWrongChallenge(PasskeyRefused):
@@ -198,7 +201,7 @@ class PasskeyWrongOrigin(PasskeyRefused):
 
 class PasskeyWrongSite(PasskeyRefused):
     code = "passkey_wrong_rp"
-    default = _("The passkey answered for another site.")
+    default = _("This passkey is for another site. Use a passkey of this site.")
 
 
 class PasskeyNotVerified(PasskeyRefused):
@@ -228,7 +231,7 @@ class PasskeyBackupChanged(PasskeyRefused):
 
 class PasskeyAlgorithm(PasskeyRefused):
     code = "passkey_algorithm"
-    default = _("This kind of key is not accepted here.")
+    default = _("This passkey uses a kind of key that is not accepted here. Use another passkey.")
 
 
 class ManifestRefused(NotAllowed):
@@ -267,7 +270,9 @@ class DeviceBoundRequired(NotAllowed):
 
 class OwnKeyRequired(NotAllowed):
     code = "own_key_required"
-    default = _("This tenant’s approvers approve on the tenant’s own approval page, with a passkey of that page.")
+    default = _(
+        "This tenant accepts approvals only from the tenant’s own approval page, signed with a passkey of that page."
+    )
 
 
 class WindowNotOpen(NotAllowed):
@@ -284,7 +289,7 @@ class UnknownAction(NotAllowed):
     """A service asked the decision point about an action that does not exist for content."""
 
     code = "unknown_action"
-    default = _("Content can be listed, read or downloaded, and nothing else.")
+    default = _("This action is not known. Content can only be listed, read or downloaded.")
 
 
 class WrongState(DomainError):
@@ -321,7 +326,10 @@ class DeadlinePassed(WrongState):
 
 class FactsChanged(WrongState):
     code = "facts_changed"
-    default = _("The facts have changed since this access request was raised.")
+    default = _(
+        "Something that this access request depends on has changed since it was submitted. Read the access request "
+        "again."
+    )
 
 
 class LogNotCosigned(WrongState):
@@ -329,7 +337,8 @@ class LogNotCosigned(WrongState):
 
     code = "log_not_cosigned"
     default = _(
-        "No witness has cosigned the log recently, and this tenant opens a window only after a recent cosignature."
+        "No witness has cosigned the log recently. By a rule of this tenant, a window opens only after a recent "
+        "cosignature."
     )
 
 
@@ -351,8 +360,7 @@ class NotSignedNow(NotYetSigned):
 class NeverSigned(NotYetSigned):
     code = "never_signed"
     default = _(
-        "This entry was never signed, because its part of the log was closed as damaged before the "
-        "entry could be signed."
+        "This entry was never signed. Its part of the log was damaged, and was closed before the entry could be signed."
     )
 
 
@@ -365,7 +373,7 @@ class LogDamaged(WrongState):
 
 class Malformed(DomainError):
     code, status, is_evidence = "malformed", 400, False
-    default = _("This could not be read.")
+    default = _("The data that you sent could not be read. Check its format, and send it again.")
 
 
 class Unacceptable(DomainError):

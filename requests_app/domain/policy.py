@@ -148,7 +148,7 @@ class Raised(Protocol):
 def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
     """Return the actor's roles on this access request.
 
-    An engineer is also REQUESTER if the same human raised the access request, with any account.
+    An engineer is also REQUESTER if the same human submitted the access request, with any account.
     """
     return _roles_on(actor, _subject(row))
 

@@ -39,7 +39,8 @@ class Scope(StrEnum):
 LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
     Scope.TENANT_MANAGE: _(
-        "Switch Lockbox on or off, set the longest window and the approval requirements, manage notification addresses"
+        "Switch Lockbox on or off, set the maximum length of windows and the approval requirements, manage "
+        "notification addresses"
     ),
     Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
@@ -51,7 +52,7 @@ LABELS: dict[Scope, Promise] = {
     Scope.TICKETS_READ: _("Read tickets and their conversations"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
-    Scope.REQUESTS_SUBMIT: _("Raise and withdraw access requests"),
+    Scope.REQUESTS_SUBMIT: _("Submit and withdraw access requests"),
     Scope.DECISIONS_WRITE: _("Decide on access requests"),
     Scope.GRANTS_READ: _("Read windows and the accesses to content in them"),
     Scope.GRANTS_CLOSE: _("Close windows early"),

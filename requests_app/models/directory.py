@@ -32,7 +32,7 @@ class DirectoryRecord(models.Model):
     person = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, related_name="directory")
     user_name = models.CharField(_("user name"), max_length=254)
     user_key = models.CharField(max_length=254)
-    external_id = models.CharField(_("key in the directory"), max_length=254, blank=True)
+    external_id = models.CharField(_("id in the directory"), max_length=254, blank=True)
     given_name = models.CharField(_("given name"), max_length=120, blank=True)
     family_name = models.CharField(_("family name"), max_length=120, blank=True)
     changed_at = models.DateTimeField(_("changed"))

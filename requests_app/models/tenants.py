@@ -67,7 +67,7 @@ class Tenant(models.Model):
     # announced.
     lockbox_first_on_at = models.DateTimeField(_("Lockbox first switched on at"), null=True, blank=True, editable=False)
     window_cap = models.PositiveIntegerField(
-        _("longest window (seconds)"),
+        _("maximum length of windows (seconds)"),
         default=FOUR_HOURS,
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )

@@ -43,7 +43,7 @@ class Webhook(models.Model):
 
     class Because(models.TextChoices):
         PERSON = "person", _("switched off by somebody")
-        GONE = "gone", _("it answered that it no longer exists (410)")
+        GONE = "gone", _("the receiver answered that its address no longer exists (410)")
         FAILING = "failing", _("it failed for several days")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -51,10 +51,10 @@ class Webhook(models.Model):
     url = models.CharField(_("address"), max_length=1000)
     label = models.CharField(_("label"), max_length=80, blank=True)
     events = models.JSONField(_("events"), default=list)
-    sealed = models.TextField(_("sealed keys"), blank=True)
+    sealed = models.TextField(_("encrypted keys"), blank=True)
     public_key = models.CharField(_("public key"), max_length=80)
-    former_sealed = models.TextField(_("former sealed keys"), blank=True)
-    former_until = models.DateTimeField(_("former keys until"), null=True, blank=True)
+    former_sealed = models.TextField(_("encrypted former keys"), blank=True)
+    former_until = models.DateTimeField(_("former keys valid until"), null=True, blank=True)
     created_at = models.DateTimeField(_("added"))
     from_at = models.DateTimeField(_("messages since"))
     is_on = models.BooleanField(_("on"), default=True)

@@ -509,7 +509,12 @@ def _post(current: Step) -> None:
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
-            raise WrongState(_("This call took too long, and the same call is now running in another process."))
+            raise WrongState(
+                _(
+                    "This call took too long and changed nothing. Another process is now making the same call. Wait a "
+                    "moment, then send the call again to get the answer."
+                )
+            )
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()
@@ -560,7 +565,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     """
     words = str(error)
     if "decision_not_by_requester" in words:
-        return NotAllowed(_("You raised this access request, so you can’t decide on it."))
+        return NotAllowed(_("You submitted this access request, so you can’t decide on it."))
     if getattr(error.__cause__, "sqlstate", "") == _UNIQUE_VIOLATION or words.startswith("UNIQUE constraint failed"):
         return WrongState(_("This name or value already exists."))
     raise error

@@ -20,7 +20,7 @@ _UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def lock_humans(*humans: UUID) -> None:
-    """Lock every account of these humans, and the access requests that they raised or decided on.
+    """Lock every account of these humans, and the access requests that they submitted or decided on.
 
     Call this before the act takes its turn at a log. If two humans are joined, one human can become both the requester
     and an approver of an access request. With these locks, either the act sees a decision that is being made, or the
@@ -104,7 +104,7 @@ def logs_of(*humans: UUID) -> list[UUID]:
     """Return the logs in which an entry about these humans belongs.
 
     They are the provider's log, the logs of the humans' own tenants, and the logs of the tenants of their pending or
-    open access requests: those that they raised, and those that they decided on.
+    open access requests: those that they submitted, and those that they decided on.
     """
     member_of = Membership.objects.filter(person__human_id__in=humans).values_list("tenant_id", flat=True)
     about = _of_humans(*humans).values_list("tenant_id", flat=True)

@@ -232,9 +232,7 @@ def set_up_again(person: Person, *, name: str, password: str, near: str, at: dat
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():
-        words = _(
-            "Another account already uses this address. Ask the person who invited you to use a different address."
-        )
+        words = _("Another account already uses this address. Ask for an invitation to a different address.")
         raise Unacceptable(words, field="name")
     person.name = name_of(name)
     require_password(password, person, near=near)

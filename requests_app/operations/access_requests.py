@@ -236,7 +236,7 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
         row.service = Service.objects.visible_to(actor).find(ask.service_id)
         row.reason_kind = AccessRequest.Reason.LEGAL_DEMAND
     else:
-        raise Unacceptable(_("Name a ticket, or a law-enforcement demand."), field="ticket_id")
+        raise Unacceptable(_("Choose a ticket, or enter a law-enforcement demand."), field="ticket_id")
     current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
     return row
 
@@ -269,7 +269,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
 def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
     if row.ticket is not None:
         raise Unacceptable(
-            _("A law-enforcement demand replaces a ticket. Name a ticket or a demand, not both."), field="ticket_id"
+            _("A law-enforcement demand replaces a ticket. Give a ticket or a demand, not both."), field="ticket_id"
         )
     row.authority = limits.require_text(demand.authority, field="authority", at_most=200)
     row.instrument = limits.require_text(demand.instrument, field="instrument", at_most=200)
@@ -308,11 +308,16 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if earlier.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(
-            _("You already have %(max)d access requests that are waiting at this tenant.") % {"max": limits.PENDING_MAX}
+            _(
+                "You already have %(max)d waiting access requests at this tenant. Wait for the answers, or withdraw "
+                "an access request."
+            )
+            % {"max": limits.PENDING_MAX}
         )
     if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
         raise TooMany(
-            _("You have raised %(max)d access requests for this tenant within an hour.") % {"max": limits.HOURLY_MAX}
+            _("You have submitted %(max)d access requests for this tenant within an hour. Try again later.")
+            % {"max": limits.HOURLY_MAX}
         )
 
 

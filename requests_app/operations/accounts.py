@@ -128,7 +128,7 @@ def _link_agreed(current: Step, terms: Terms) -> None:
     person, other = _account(terms["person"]), _account(terms["other"])
     if (str(person.human_id), str(other.human_id)) != (terms["human"], terms["other_human"]):
         raise WrongState(
-            _("These accounts were linked or unlinked after this change was proposed. Propose the change again.")
+            _("These accounts were linked or unlinked after the proposal was made. Propose the change again.")
         )
     current.subject_type, current.subject_id = "person", str(person.pk)
     _link(current, person, other)
@@ -137,7 +137,7 @@ def _link_agreed(current: Step, terms: Terms) -> None:
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
     """Separate an account that staff linked by mistake: the account counts as a human of its own again.
 
-    Earlier decisions do not change. An access request that this account raised and that has not ended counts for the
+    Earlier decisions do not change. An access request that this account submitted and that has not ended counts for the
     new human.
     """
 
@@ -176,7 +176,7 @@ def _touched_by_parting(terms: Terms) -> list[UUID]:
 def _stands_in(terms: Terms, at: datetime) -> bool:
     """Return whether the accounts must stay linked for now, because an access request has not ended.
 
-    They must if the human has raised this access request, or if another account of the human has decided on it.
+    They must if the human has submitted this access request, or if another account of the human has decided on it.
     After unlinking, one of the accounts could decide on what the other one asked for or decided on. Decisions
     of the account itself do not matter, because they count for both humans.
     """
@@ -191,7 +191,7 @@ def _unlink_agreed(current: Step, terms: Terms) -> None:
     person = _account(terms["person"])
     if str(person.human_id) != terms["human"]:
         raise WrongState(
-            _("These accounts were linked or unlinked after this change was proposed. Propose the change again.")
+            _("These accounts were linked or unlinked after the proposal was made. Propose the change again.")
         )
     current.subject_type, current.subject_id = "person", str(person.pk)
     _unlink(current, person)

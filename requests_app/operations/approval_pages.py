@@ -89,12 +89,13 @@ def _require_signer(tenant: Tenant, before: Tenant) -> None:
         return
     if tenant.own_keys_only:
         words = _(
-            "No approver has a passkey of this site that can sign approvals. First add such a passkey on your "
-            "own approval page."
+            "No approver has a passkey of your own approval page that can sign approvals. First add such a passkey on "
+            "that page."
         )
         raise Unacceptable(words, field="keys_only")
     if is_anybody_ready(before):
         words = _(
-            "Only passkeys of the present approval page can sign approvals. First add a passkey in Customer Lockbox."
+            "Your approvers can sign approvals only with passkeys of the current approval page. First add a passkey in "
+            "Customer Lockbox."
         )
         raise Unacceptable(words, field="origin")

@@ -342,8 +342,8 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
             Link,
             NotCovered(
                 _(
-                    "This item is a link of the file system, and links are never followed. Replace the "
-                    "link with the item itself."
+                    "This item is a link to another file or folder, and links are never followed. Replace the link "
+                    "with the item itself."
                 )
             ),
         ),

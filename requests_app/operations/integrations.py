@@ -251,9 +251,9 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client = current.row
         if client.decides_for is not None and _needs_two(client):
             words = _(
-                "Your tenant is under two-person control, and this client decides for %(name)s. First change "
-                "the client so that it decides for nobody. After the new secret is set up, propose again that "
-                "the client decides for this person."
+                "Your tenant is under two-person control, and this client decides for %(name)s, so the client gets no "
+                "new secret. First change the client so that it decides for nobody. Then make the new secret, and "
+                "propose again that the client decides for this person."
             )
             raise WrongState(words % {"name": client.decides_for.name})
 
@@ -319,7 +319,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     def state(current: Step) -> None:
         if current.row.scopes != [Scope.MEMBERS_PROVISION]:
-            words = _("Only a client with the single scope %(scope)s can have a long-lived token.")
+            words = _("Only a client that has no scope except %(scope)s can have a long-lived token.")
             raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
 
     def check(current: Step) -> None:

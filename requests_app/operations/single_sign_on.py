@@ -211,7 +211,9 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
                 row.save(update_fields=["verified_at"])
         except IntegrityError:
             # This code can't see domains of other tenants, but the database's constraint covers them.
-            raise Taken(_("Somebody else has verified this domain.")) from None
+            raise Taken(
+                _("Another organisation has already verified this domain. If the domain is yours, ask the provider.")
+            ) from None
         current.witness(DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
     return row
 
@@ -225,10 +227,11 @@ def remove_domain(domain_id: object, *, actor: Actor) -> None:
 
 
 _PROBLEMS = {
-    "unreachable": lambda: _("%(url)s does not answer."),
-    "status": lambda: _("%(url)s answers, but does not send the file."),
+    "unreachable": lambda: _("%(url)s does not answer. Check that your web server can be reached, then check again."),
+    "status": lambda: _("%(url)s answers, but does not send the file. Put the file there, then check again."),
     "content": lambda: _(
-        "The file at %(url)s does not contain the line that proves the domain. Add the line, then check again."
+        "The file at %(url)s does not contain the line that proves that the domain is yours. Add the line, then check "
+        "again."
     ),
 }
 
@@ -240,7 +243,7 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
     """Return the person with this issuer and subject. At the first sign-in, link this identity to an account.
 
     The account is found by the directory's key or by its address. The address counts only if the issuer has
-    verified it and the tenant has proven its domain. No account is made here: if none is found, raise
+    verified it and the tenant has verified its domain. No account is made here: if none is found, raise
     NotAllowed. The person's roles follow their groups.
     """
     if not actor.is_system:
@@ -342,8 +345,8 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
         return None
     if tenant_id is None:
         return person.pk if domain in settings.SSO_DOMAINS else None
-    is_proven = Domain.objects.filter(tenant=tenant_id, name=domain, verified_at__isnull=False).exists()
-    return person.pk if is_proven else None
+    is_verified = Domain.objects.filter(tenant=tenant_id, name=domain, verified_at__isnull=False).exists()
+    return person.pk if is_verified else None
 
 
 def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
@@ -387,7 +390,7 @@ def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
 def _proves_address(person: Person, came: AssertedIdentity) -> bool:
     """Return whether this sign-in proves the person's address for the first time.
 
-    Only an address that a directory has set can still be unproven here.
+    Only an address that a directory has set can still be unverified here.
     """
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 

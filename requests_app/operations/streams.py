@@ -30,8 +30,8 @@ RECHECK_SECONDS = 0.25
 MOST_PER_GRANT = 2
 
 DOWNLOADS = Slots(
-    own_taken=_("Two downloads are already running in this window. Wait until one of them has ended."),
-    all_taken=_("Too many downloads are running at the moment. Try again when some of them have ended."),
+    own_taken=_("Two downloads are already running in this access window. Wait until one of them has ended."),
+    all_taken=_("Too many downloads are running at the moment. Try again in a minute."),
 )
 #: Re-entrant, because the garbage collector may end an abandoned stream while this thread holds the lock.
 _lock = threading.RLock()

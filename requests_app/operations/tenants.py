@@ -103,7 +103,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
-        raise WrongState(_("Lockbox is already switched as proposed, or the plan no longer includes Lockbox."))
+        raise WrongState(_("Lockbox already has the proposed setting, or the plan no longer includes Lockbox."))
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
@@ -122,14 +122,14 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
-    """Set the longest window that this tenant gives. The limit applies to windows that open from now on.
+    """Set the maximum length of the windows that this tenant gives. The limit applies to windows that open from now on.
 
     With the old value as `was`, the change is refused if another person has changed the value meanwhile.
     """
 
     def state(current: Step) -> None:
         if was not in (None, current.row.window_cap):
-            raise WrongState(_("Somebody else has just changed the longest window."))
+            raise WrongState(_("Somebody else just changed the maximum length. Read the new value, then try again."))
 
     def check(current: Step) -> None:
         if seconds not in limits.window_choices(max(limits.window_choices(24 * 60 * 60))):
@@ -237,7 +237,7 @@ def _new_tenant(current: Step, _row_id: object) -> Tenant:
 
 
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
-    """Change a tenant's name, plan or time zone, for staff. They can't change its Lockbox or its longest window.
+    """Change a tenant's name, plan or time zone, for staff. They can't change its Lockbox or its maximum window length.
 
     If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. But the tenant
     could not switch it on again later, so it gets an announcement first.
@@ -261,8 +261,8 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
             words = _(
-                "The customer learns of a plan without Lockbox before it takes effect, so you can’t change the name or "
-                "time zone in the same step. Save the name or time zone first. Then change the plan."
+                "The customer is informed before a plan without Lockbox takes effect. So change the name or time zone "
+                "in a separate step: save it first. Then change the plan."
             )
             raise Unacceptable(words, field=others[0])
         current.require_proof(needed=False)
@@ -407,7 +407,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     _validated(_copy_with(resource, {"name": wanted["name"]}))
     is_both = wanted.get("is_active", resource.is_active) != resource.is_active
     if is_both and is_announced(RENAME_RESOURCE, terms):
-        words = _("The customer gets notice of a new name. First save the other change. Then change the name.")
+        words = _("The customer is informed before a name changes. First save the other change. Then change the name.")
         raise Unacceptable(words, field="is_active")
     return RENAME_RESOURCE, terms
 
@@ -456,7 +456,7 @@ def _lock_tenant(terms: Terms) -> None:
 def _move_tenant_agreed(current: Step, terms: Terms) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=terms["tenant"])
     if str(tenant.plan_id) != terms["was"]:
-        raise WrongState(_("The tenant’s plan was changed after this change was proposed. Propose the change again."))
+        raise WrongState(_("The tenant’s plan was changed after the proposal was made. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
     wanted = {"plan": _plan(terms["plan"])}
     _change_row(current, tenant, wanted, allowed={"plan"}, event=TENANT_CHANGED)
@@ -527,7 +527,7 @@ def _resource_in_use(terms: Terms, at: datetime) -> bool:
 def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource.objects.get(pk=terms["resource"])
     if resource.name != terms["was"]:
-        raise WrongState(_("The resource was renamed after this change was proposed. Propose the change again."))
+        raise WrongState(_("The resource was renamed after the proposal was made. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
 
@@ -540,7 +540,7 @@ def _differing(row: Any, wanted: Terms) -> Terms:
 
 def _require_unchanged(row: Any, terms: Terms) -> None:
     if any(getattr(row, name) != value for name, value in terms["was"].items()):
-        raise WrongState(_("The values were changed after this change was proposed. Propose the change again."))
+        raise WrongState(_("The values were changed after the proposal was made. Propose the change again."))
 
 
 def _copy_with(row: Any, wanted: Terms) -> Any:
@@ -574,7 +574,7 @@ def _require_place(resource: Resource, locator: object) -> None:
     above = [str(parent) for parent in path.parents]
     others = Resource.objects.filter(tenant=resource.tenant)
     if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
-        raise Unacceptable(_("Another resource has this locator, one that contains it, or one in it."), field="locator")
+        raise Unacceptable(_("Another resource has this locator, or a locator above or below it."), field="locator")
 
 
 def _tenant(current: Step) -> Tenant:

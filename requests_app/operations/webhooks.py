@@ -267,7 +267,7 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 def _enable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     webhook = _still(tenant, terms)
     if (webhook.place, webhook.events) != (terms["place"], terms["events"]):
-        raise WrongState(_("This webhook was changed after this change was proposed. Propose the change again."))
+        raise WrongState(_("This webhook was changed after the proposal was made. Propose the change again."))
     if webhook.is_on:
         raise WrongState(_ON_ALREADY)
     _switch_on(webhook, current)

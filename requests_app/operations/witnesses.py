@@ -149,7 +149,9 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 def _set_cosigning(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     hours = terms["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
-        raise WrongState(_("There is no witness any more. With this rule, no window could open."))
+        raise WrongState(
+            _("There is no witness any more. With this rule, no window could open. Register a witness first.")
+        )
     before, tenant.cosigned_within = tenant.cosigned_within, hours
     tenant.save(update_fields=["cosigned_within"])
     current.witness(LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
@@ -162,8 +164,8 @@ def _vkey(vkey: str, tenant: Tenant) -> str:
         raise Unacceptable(str(why), field="vkey") from why
     except BadNote as error:
         words = _(
-            "This is not the key of a witness. The key is one line: a name, a plus sign, 8 digits or letters, a plus "
-            "sign, the key."
+            "This is not the key of a witness. A witness’s key is one line: a name, a plus sign, 8 digits or letters, "
+            "a plus sign, and a longer text."
         )
         raise Unacceptable(words, field="vkey") from error
 

@@ -22,7 +22,7 @@ CALLS = Slots(
         "You already run as many downloads and waiting calls as are allowed at the same time. Wait until one of them "
         "has ended."
     ),
-    all_taken=_("Too many calls are waiting at the moment. Try again when some of them have ended."),
+    all_taken=_("Too many calls are waiting at the moment. Try again in a minute."),
 )
 
 

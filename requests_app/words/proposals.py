@@ -46,7 +46,7 @@ _LAPSES: dict[str, Promise] = {
     "unanswered": _("Nobody confirmed the change within 7 days"),
     "no_longer_staff": _("One of the two people who agreed on the change is no longer on the staff"),
     "one_human": _("The two accounts that agreed on the change belong to the same person"),
-    "no_longer_fits": _("Another change of the same setting was made after this change was proposed"),
+    "no_longer_fits": _("The same setting was changed after the proposal was made"),
 }
 
 

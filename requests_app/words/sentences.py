@@ -174,9 +174,9 @@ def _attachments(n: int) -> str:
 
 
 def allowed(n: int) -> str:
-    """Return "3 accesses allowed through another service"."""
+    """Return "3 allowed accesses through another service"."""
     words = ngettext(
-        "%(n)d access allowed through another service", "%(n)d accesses allowed through another service", n
+        "%(n)d allowed access through another service", "%(n)d allowed accesses through another service", n
     )
     return words % {"n": n}
 

@@ -253,7 +253,7 @@ def test_each_chosen_window_is_closed_and_each_refusal_is_shown_and_logged(cast:
     operations.release(closed.access_request_id, actor=cast.as_("priya"))
     answer = choose(staff, Grant, "revoke", *open_ones, closed)
     words = messages(answer)
-    assert "Close these windows now: done for 2." in words
+    assert "Close these windows now: 2 done." in words
     assert [line for line in words if closed.access_request.reference in line and "closed the window early" in line]
     assert not Grant.objects.filter(closed_at=None).exists()
     closed.refresh_from_db()
@@ -284,7 +284,7 @@ def test_a_lists_button_does_what_the_rows_own_page_does(
         QueueAssignment: lambda: QueueAssignment.objects.get(person=cast.samir),
     }
     answer = choose(staff, model, act, rows[model]())
-    assert "done for 1" in messages(answer)[0]
+    assert "1 done" in messages(answer)[0]
     entry = AuditEntry.objects.get(event=event)
     assert (entry.door, entry.actor_name) == ("admin", "Stella Test")
 

@@ -59,7 +59,7 @@ def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: C
     row, basic = cast.contoso, Plan.objects.get(name="Basic")
     body = {"name": "Contoso Ltd", "slug": row.slug, "plan": str(basic.pk), "time_zone": row.time_zone}
     answer = staff.post(act_address(row, "change"), body)
-    assert "Save the name or time zone first" in answer.content.decode()
+    assert "So change the name or time zone in a separate step: save it first." in answer.content.decode()
     assert not Proposal.objects.exists()
     # First the name, then the plan.
     assert staff.post(act_address(row, "change"), {**body, "plan": str(row.plan_id)}).status_code == 302
@@ -91,7 +91,7 @@ def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
     Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk]).update(is_active=False)
     body = {"action": "switch-on", "_selected_action": [str(cast.pat.pk), str(cast.paula.pk)], "index": "0"}
     answer = staff.post(address(Person), body)
-    assert "proposed for 2" in messages(answer)
+    assert "2 proposed" in messages(answer)
     assert not Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk], is_active=True).exists()
     assert Proposal.objects.filter(act="switch_on_provider").count() == 2
 

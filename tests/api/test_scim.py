@@ -48,7 +48,7 @@ OTHERWISE = {
     ("object_list_with_attributes", "'externalId' missing from Group"),
     ("check_add_attribute", "'externalId'"),
     ("check_replace_attribute", "'externalId'"),
-    ("object_deletion", "Each group is a role."),
+    ("object_deletion", "because each group is a role"),
 }
 
 

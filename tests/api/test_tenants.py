@@ -135,7 +135,7 @@ def test_a_reader_with_the_present_etag_gets_304(cast: Cast, calling: Calling) -
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", tag)
 
 
-# --- The longest window --------------------------------------------------------------------------------------
+# --- The maximum length of windows ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ines", "contoso"])

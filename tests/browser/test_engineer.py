@@ -1,4 +1,4 @@
-"""The engineer: from the ticket to the access request, to reading content, and to giving the window back."""
+"""The engineer: from the ticket to the access request, to reading content, and to closing the window."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
     check(page)
     kinds = ContentAccess.objects.filter(grant=grant, kind__in=["listed", "opened"]).order_by("at")
     assert [look.kind for look in kinds] == ["listed", "opened"]
-    priya.button("I am done")
+    priya.button("Close my window")
     expect(page.locator("main")).to_contain_text("The window is closed. Thank you for closing it early.")
     assert Grant.objects.get(pk=grant.pk).close_reason == "released"
     with priya.expecting(403):

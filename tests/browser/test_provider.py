@@ -29,7 +29,7 @@ def test_an_approval_passes_the_access_request_to_the_customer(visit: Visit) -> 
     expect(page.get_by_label("Your password")).to_have_count(0)
     page.locator("main form .button-primary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
-    expect(page.locator("main")).to_contain_text("Contoso has been asked.")
+    expect(page.locator("main")).to_contain_text("Contoso has been asked to decide.")
     check(page)
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
     pat.goto("/")

@@ -81,7 +81,7 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     page.get_by_text("The text that is signed").click()
     expect(page.locator("pre.code")).to_contain_text('"decision": "approve"')
     answering(session, device, verifies=False)
-    page.get_by_role("button", name="signed with your passkey").click()
+    page.get_by_role("button", name="and sign with your passkey").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was signed, and nothing was decided.")
     answering(session, device, verifies=True)
     # A script on the page changes one letter of the text after it was shown.
@@ -90,10 +90,10 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
       field.value = field.value.replace("read", "reed");
     }""")
     with ada.expecting(403):
-        page.get_by_role("button", name="signed with your passkey").click()
+        page.get_by_role("button", name="and sign with your passkey").click()
         expect(page.get_by_role("alert").first).to_contain_text("is different from the text")
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
-    page.get_by_role("button", name="signed with your passkey").click()
+    page.get_by_role("button", name="and sign with your passkey").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
     expect(page.locator("main")).to_contain_text("Signed with the passkey “")
     check(page)

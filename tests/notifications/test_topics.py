@@ -275,8 +275,8 @@ def test_a_window_that_was_not_used_says_so(world: Cast, mails: Mails) -> None:
     operations.release(grant.access_request_id, actor=world.as_("priya"), note="Found it in the service's log.")
     found = mails.send()("ada", "window_closed")
     assert found.subject == "Contoso: access window closed, nothing was opened or listed"
-    says(found, "Priya Test gave the window back early.", "Found it in the service's log.")
-    says(mails("priya", "window_closed"), "You gave the window back early.")
+    says(found, "Priya Test closed the window early.", "Found it in the service's log.")
+    says(mails("priya", "window_closed"), "You closed the window early.")
 
 
 def test_a_window_closed_early_says_by_whom(world: Cast, mails: Mails) -> None:
@@ -564,7 +564,7 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
 
 @pytest.mark.parametrize(
     ("because", "words"),
-    [("gone", "answered that it no longer exists (410)"), ("failing", "For several days, every attempt")],
+    [("gone", "answered that its address no longer exists (410)"), ("failing", "For several days, every attempt")],
 )
 def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     world: Cast, mails: Mails, because: str, words: str

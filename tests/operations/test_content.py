@@ -465,7 +465,7 @@ def test_a_third_download_under_one_window_is_refused_before_anything_is_asked(
     first, second = _download(cast, grant), _download(cast, grant)
     assert (next(first), next(second)) == (b"a", b"a")
     before = fake.calls
-    with pytest.raises(TooMany, match="running in this window"):
+    with pytest.raises(TooMany, match="running in this access window"):
         _download(cast, grant)
     assert fake.calls == before
     assert _looks(grant) == ["downloaded", "downloaded"]
@@ -594,7 +594,7 @@ def test_a_link_and_what_can_not_be_read_are_refused_with_their_reason(cast: Cas
         _read(cast, grant)
     (root / "finance").rename(root / "elsewhere")
     (root / "finance").symlink_to(root / "elsewhere")
-    with pytest.raises(NotCovered, match="a link of the file system"):
+    with pytest.raises(NotCovered, match="a link to another file or folder"):
         content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     failed = AuditEntry.objects.filter(event="content.failed").order_by("seq")
     codes = [json.loads(bytes(entry.canonical))["detail"]["code"] for entry in failed]

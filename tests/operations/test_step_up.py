@@ -85,7 +85,7 @@ ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], A
         lambda c: None,
         lambda c, a, _: operations.switch_lockbox(c.contoso.pk, on=False, actor=a),
     ),
-    "set the longest window": (
+    "set the maximum length of windows": (
         "ines",
         lambda c: None,
         lambda c, a, _: operations.set_window_cap(c.contoso.pk, seconds=3600, actor=a),

@@ -206,8 +206,8 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
         "set_sign_on": (
             lambda: operations.set_sign_on(pk, connection=connection, was=None, actor=actor),
             lambda: list(SignOn.objects.values_list("issuer", "client_id", "sealed")),
-            "set single sign-on at https://idp.contoso.example with the client lockbox to “off”; "
-            "groups that give roles: Staff → Member; people who can sign in without single sign-on: nobody",
+            "set single sign-on to “off”, with the identity provider https://idp.contoso.example and the client "
+            "lockbox; groups that give roles: Staff → Member; people who can sign in without single sign-on: nobody",
         ),
         "claim_domain": (
             lambda: operations.claim_domain(pk, name="contoso.example", actor=actor),

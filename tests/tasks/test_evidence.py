@@ -203,4 +203,4 @@ def test_a_damaged_tree_is_reported(cast: Cast, tmp_path: Path, lose_key: Callab
     Tile.objects.all().delete()
     lose_key()
     found, output = refused(tmp_path, "contoso")
-    assert (found, "a part of the signed tree is missing" in output) == (1, True)
+    assert (found, "some of the signed data is missing" in output) == (1, True)

@@ -152,7 +152,7 @@ def stall_and_end(site: Site, end: Callable[[Browser, Grant], None], priya: Brow
         grant.save()
     stalled = [site.ask(priya, grant) for _ in range(2)]
     assert [head.split(b"\r\n")[0] for _, head in stalled] == [b"HTTP/1.1 200 OK"] * 2
-    for window, words in ((grant, "running in this window"), (other, "are running at the moment")):
+    for window, words in ((grant, "running in this access window"), (other, "are running at the moment")):
         refused = priya.get(big(window))
         assert refused.status == 429
         assert words in refused.text

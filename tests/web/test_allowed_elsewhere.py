@@ -54,8 +54,8 @@ def test_the_customer_sees_it_live(cast: Cast, grant: Grant) -> None:
     allow(cast)
     allow(cast, action="list", item="")
     page = _page(cast, grant, "ada", "live")
-    assert "was allowed to open an item through another service" in page
-    assert "was allowed to list items through another service" in page
+    assert "was allowed to use another service to open an item" in page
+    assert "was allowed to use another service to list items" in page
     assert "&lt;7@x.example&gt;" in page
 
 
@@ -64,19 +64,19 @@ def test_a_closed_window_does_not_say_that_nothing_was_opened(cast: Cast, grant:
     allow(cast)
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     page = _page(cast, grant, "ada", "access_request")
-    assert "2 accesses allowed through another service" in page
+    assert "2 allowed accesses through another service" in page
     assert "othing was opened" not in page
     assert sentences.summary(access.seen_resources([grant.pk])[grant.pk]) == (
-        "2 accesses allowed through another service"
+        "2 allowed accesses through another service"
     )
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({}, "allowed Priya Test to open <7@x.example> in finance@contoso.example through another service"),
-        ({"item": ""}, "allowed Priya Test to open something in finance@contoso.example through another service"),
-        ({"action": "list"}, "allowed Priya Test to list the items in finance@contoso.example through another service"),
+        ({}, "allowed Priya Test to use another service to open <7@x.example> in finance@contoso.example"),
+        ({"item": ""}, "allowed Priya Test to use another service to open something in finance@contoso.example"),
+        ({"action": "list"}, "allowed Priya Test to use another service to list the items in finance@contoso.example"),
     ],
 )
 def test_the_log_says_whom_it_was_allowed(cast: Cast, grant: Grant, asked: dict[str, Any], words: str) -> None:

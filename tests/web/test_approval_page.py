@@ -104,9 +104,9 @@ def test_the_log_says_what_was_set(cast: Cast) -> None:
     put(cast, origin="")
     log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
     page = re.sub(r"<[^>]+>", "", log)
-    assert f"set the tenant’s own approval page to {ORIGIN}; any key counts for approvals" in page
+    assert f"set the tenant’s own approval page to {ORIGIN}; approvals do not need a passkey of this page" in page
     assert (
-        f"set this rule: approvals need a key of {SITE} that was added on the tenant’s own approval page {ORIGIN}"
-        in page
+        f"set this rule: approvals must be signed with a passkey for {SITE} that was added on the tenant’s own "
+        f"approval page {ORIGIN}" in page
     )
-    assert "removed the tenant’s own approval page; any key counts for approvals" in page
+    assert "removed the tenant’s own approval page; approvals do not need a passkey of this page" in page

@@ -236,7 +236,7 @@ def test_too_many_at_once_are_refused_with_what_was_written(
         cast.submitted(ticket=ticket)
     response = as_("priya").post(_ask(ticket), _answers(cast, "submit"))
     assert response.status_code == 429
-    assert "You already have 10 access requests that are waiting at this tenant." in _text(response)
+    assert "You already have 10 waiting access requests at this tenant." in _text(response)
     assert "Rebuilt the index" in _text(response)
     assert AccessRequest.objects.count() == 10
 

@@ -619,7 +619,7 @@ def test_each_side_has_its_own_receipt(cast: Cast) -> None:
     assert signed_in(cast, "pat").get(page_of(row, "receipt")).status_code == 404
     decide(cast, "pat", row, "approve")
     page = words(signed_in(cast, "pat").get(page_of(row, "receipt")))
-    assert "has been asked." in page
+    assert "has been asked to decide." in page
     assert "the approvers of Contoso" in page
     assert "Priya Test, who asked" not in page
     assert signed_in(cast, "ada").get(page_of(row, "receipt")).status_code == 404

@@ -340,7 +340,7 @@ def test_before_the_first_signature_there_is_nothing_to_take(cast: Cast) -> None
 def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
     client = signed_in(cast, "otto")
     with nothing_happens():
-        assert "The log has no entry for this file" in words(client.get(url(cast.contoso)).content)
+        assert "The log has no entries for this download" in words(client.get(url(cast.contoso)).content)
         assert post(client, cast.contoso).status_code == 409
 
 
@@ -443,7 +443,8 @@ def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, tr
         "No other way. 2026-03-01 10:30:00 UTC",
         "Ada Test , Contoso approved",
         "Only invoices. 2026-03-01 12:30:00 UTC",
-        "Opened 2026-03-01 12:30:00 UTC, until 2026-03-01 14:30:00 UTC at the latest; closed 2026-03-01 12:50:00 UTC",
+        "Opened 2026-03-01 12:30:00 UTC, and could stay open until 2026-03-01 14:30:00 UTC. "
+        "Closed 2026-03-01 12:50:00 UTC",
         "finance@contoso.example Invoice 0 Invoice 1",
     ):
         assert sentence in shown

@@ -144,7 +144,7 @@ def test_the_holder_of_a_passkey_still_signs_after_any_sign_in(cast: Cast) -> No
     row, client = cast.confirmed(), Client()
     sign_in(cast.ada, PASSWORD, client=client)
     page = client.get(page_of(row, "decide", "approve"))
-    assert "signed with your passkey" in page.content.decode()
+    assert "and sign with your passkey" in page.content.decode()
     assert asks_for(page) == ["password", "code"]
     with nothing_is_decided():
         assert confirm(client, row).status_code == 422

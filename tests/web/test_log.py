@@ -179,7 +179,7 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
         "changed.”",
         "Ines Test, Contoso gave Mia Test the role “Auditor”",
         "Ines Test, Contoso switched Lockbox off",
-        "Ines Test, Contoso set the longest window to 1 hour; before, it was 4 hours",
+        "Ines Test, Contoso set the maximum length of windows to 1 hour; before, it was 4 hours",
     ]
 
 

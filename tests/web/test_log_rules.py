@@ -355,7 +355,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     collect(small)
     rule(cast, 8)
     client = signed_in(cast, "ines")
-    assert "the new log is another log. Stop the witness" not in text(client.get(page(cast)))
+    assert "the new log as a different log. Stop the witness" not in text(client.get(page(cast)))
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
     operations.tombstone(cast.contoso.pk, comment="Restored.", actor=cast.as_("stella"))
     sign(cast.contoso.pk)
@@ -364,7 +364,10 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     shown = text(client.get(page(cast)))
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 1), keys.load().publics[0]))
     assert f"witness.sqlite3 --log '{vkey}'" in shown
-    assert "For a witness, the new log is another log. Stop the witness, and start it again with the key below" in shown
+    assert (
+        "A witness treats the new log as a different log. Stop the witness. Start it again with its own key file"
+        in shown
+    )
     assert "No window opens now: no witness has cosigned the log" in shown
     assert "the new log has another name, so the command is different" in shown
     # An auditor finds the same message on the log's page.

@@ -155,7 +155,9 @@ def test_a_form_that_waited_for_a_sign_in_keeps_its_token(cast: Cast, ticket: Ti
     sign_in(cast.ada, PASSWORD, client=ada, to="/resume/")
     shown = ada.get("/resume/")
     assert once_of(shown, action=page) == "of-the-first-page"
-    assert "An earlier attempt might have been saved." in shown.content.decode(), "nobody knows what became of one"
+    assert "If you already sent the form before, that attempt might have been saved." in shown.content.decode(), (
+        "nobody knows what became of one"
+    )
     assert shown.content.decode().partition("<main")[2].count('name="once"') == 1
     ada.post(page, form)
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
@@ -263,7 +265,7 @@ def test_staffs_forms_and_lists_act_once(cast: Cast) -> None:
     entries = AuditEntry.objects.count()
     Person.objects.filter(pk=cast.mia.pk).update(is_active=True)
     again = stella.post(page, form, follow=True)
-    assert "done for 2." in message_of(again)
+    assert "2 done." in message_of(again)
     assert AuditEntry.objects.count() == entries
     assert Person.objects.get(pk=cast.mia.pk).is_active
 

@@ -132,7 +132,7 @@ def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkey
     response = proof(cast, 2)
     assert response.status_code == 409
     assert "There is no proof of this entry, because the stored log does not match the signed log." in text(response)
-    assert "Somebody must investigate this." in text(response)
+    assert "ask the provider and your own security people to investigate." in text(response)
     assert output == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
 
 
@@ -144,7 +144,7 @@ def test_an_entry_of_a_closed_part_that_was_never_signed_says_so(cast: Cast) -> 
     sign(cast)
     assert proof(cast, 2).status_code == 200
     assert proof(cast, 4).status_code == 200
-    assert "never signed, because its part of the log was closed as damaged" in text(proof(cast, 3))
+    assert "Its part of the log was damaged, and was closed before the entry could be signed." in text(proof(cast, 3))
     page = text(signed_in(cast, "otto").get(url(cast.contoso)))
     assert "never: this part of the log was closed as damaged before this entry was signed" in page
     assert f"index 0 of {settings.LOG_ORIGIN}/log/{cast.contoso.pk}/1" in page

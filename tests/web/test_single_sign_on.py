@@ -84,7 +84,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def world(cast: Cast, provider: Provider) -> Cast:
-    """Return the cast. Contoso uses this provider and has proven its domain. The provider knows Ada and Mia."""
+    """Return the cast. Contoso uses this provider and has verified its domain. The provider knows Ada and Mia."""
     connect(cast, provider)
     Domain.objects.create(
         tenant=cast.contoso, name="contoso.example", challenge="x", claimed_at=clock.now(), verified_at=clock.now()
@@ -232,7 +232,7 @@ def test_userinfo_about_somebody_else_signs_nobody_in(
     assert not Identity.objects.exists()
 
 
-def test_a_domain_that_is_not_proven_links_nobody_and_leads_nowhere(world: Cast, provider: Provider) -> None:
+def test_a_domain_that_is_not_verified_links_nobody_and_leads_nowhere(world: Cast, provider: Provider) -> None:
     browser = Client()
     back = provider.comes(begin(browser))
     Domain.objects.update(verified_at=None)
@@ -665,7 +665,7 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
         "s-ada",
         "ada@contoso.example",
         "approver",
-        "There is no account for this person, so a real sign-in is refused.",
+        "No account here matches this person, so a real sign-in is refused.",
     ):
         assert words in text
     assert (who(ines), Identity.objects.count()) == (str(cast.ines.pk), 0)
@@ -896,7 +896,7 @@ def test_an_inner_address_is_no_issuer(cast: Cast, provider: Provider, settings:
     assert SignOn.objects.count() == 0
 
 
-def test_a_domain_is_proven_by_its_web_server(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_domain_is_verified_by_its_web_server(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on_domains", args=[cast.contoso.pk])
     assert ines.post(page, {"name": "Contoso.example"}).status_code == 302
     row = Domain.objects.get()
@@ -912,12 +912,12 @@ def test_a_domain_is_proven_by_its_web_server(cast: Cast, monkeypatch: pytest.Mo
     shown["body"] = f"\n{row.challenge}\n".encode()
     assert ines.post(page, {"check_domain": row.pk}).status_code == 302
     assert events_in(cast.contoso)[-1] == "domain.verified"
-    # Another tenant can claim the same domain, and has not proven it.
+    # Another tenant can claim the same domain, and has not verified it.
     finn, other = signed_in(cast, "finn"), reverse("web:sign_on_domains", args=[cast.fabrikam.pk])
     finn.post(other, {"name": "contoso.example"})
     theirs = Domain.objects.get(tenant=cast.fabrikam)
     shown["body"] = theirs.challenge.encode()
-    assert "Somebody else has verified" in finn.post(other, {"check_domain": theirs.pk}).content.decode()
+    assert "Another organisation has already verified" in finn.post(other, {"check_domain": theirs.pk}).content.decode()
     assert finn.post(other, {"remove_domain": row.pk}).status_code == 404
     assert ines.post(page, {"remove_domain": row.pk}).status_code == 302
     assert Domain.objects.filter(tenant=cast.contoso).count() == 0

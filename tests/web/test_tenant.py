@@ -1,4 +1,4 @@
-"""The pages of a tenant: Lockbox and what switching it does, the longest window, people and roles, addresses."""
+"""The pages of a tenant: Lockbox and its switch, the maximum length of windows, people and roles, addresses."""
 
 from __future__ import annotations
 

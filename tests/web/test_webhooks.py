@@ -154,7 +154,7 @@ def test_a_webhook_that_is_off_says_why_and_how_it_continues(cast: Cast) -> None
     webhook = add(cast)
     operations.give_up_webhook(webhook.pk, because="gone", actor=cast.system("webhooks"))
     text = signed_in(cast, "ines").get(page(cast, "webhook", webhook.pk)).content.decode()
-    assert "The receiver answered that it no longer exists (410)." in text
+    assert "The receiver answered that its address no longer exists (410)." in text
     assert "but it leaves out messages that are older than three days." in text
     assert "Switch on" in text
 

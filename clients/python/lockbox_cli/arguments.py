@@ -65,19 +65,19 @@ def _accounts(words: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _requests(words: Any, common: argparse.ArgumentParser) -> None:
-    inner = _group(words, "requests", "list, read, raise, approve and deny access requests")
+    inner = _group(words, "requests", "list, read, submit, approve and deny access requests")
     found = _command(inner, "list", requests.list_, common, "list access requests, newest first")
     found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in requests.STATES])
     found.add_argument("--ticket", type=uuid, metavar="ID")
     found.add_argument("--tenant", type=uuid, metavar="ID")
     found.add_argument("--reference")
-    found.add_argument("--since", type=moment, metavar="TIME", help="raised at this time or later (ISO 8601)")
+    found.add_argument("--since", type=moment, metavar="TIME", help="submitted at this time or later (ISO 8601)")
     found.add_argument("--before", type=moment, metavar="TIME")
     found.add_argument("--order", choices=["-submitted_at", "submitted_at", "decide_by"])
     _limit(found)
     _one(_command(inner, "show", requests.show, common, "show one access request"))
 
-    found = _command(inner, "submit", requests.submit, common, "raise an access request")
+    found = _command(inner, "submit", requests.submit, common, "submit an access request")
     found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket to which the access request belongs")
     found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="can be repeated")
     found.add_argument("--level", choices=["names", "read"], default="names", help="default: names")

@@ -19,7 +19,7 @@ def is_possible() -> bool:
 def confirm(question: str) -> None:
     """Ask a question. Raise an error unless the person answers "y" or "yes". The Enter key alone means no."""
     if not is_possible():
-        raise Usage("There is no terminal to ask on. Confirm with --yes.")
+        raise Usage("The question can't be asked, because there is no terminal. Confirm with --yes.")
     print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotConfirmed("Nothing was done.")

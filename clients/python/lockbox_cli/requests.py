@@ -126,7 +126,7 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
     ]
     if demand:
         facts.append(("Demand", f"{demand['instrument']} of {demand['authority']}, {demand['reference']}"))
-    facts.append(("Raised", at(row["submitted_at"])))
+    facts.append(("Submitted", at(row["submitted_at"])))
     if row["state"] in _WAITING:
         facts.append(("Decide by", when(row["decide_by"], now)))
         facts.append(("Unanswered", "it expires, and nothing is opened"))

@@ -236,7 +236,7 @@ def own_tenant(session: Session) -> uuid.UUID:
     """Return the caller's tenant. Raise Usage unless the caller has exactly one tenant."""
     tenants = session.call(me.sync_detailed)["tenants"]
     if len(tenants) != 1:
-        raise Usage("Name the tenant: --tenant ID.")
+        raise Usage("Choose one tenant with --tenant ID.")
     return uuid.UUID(tenants[0])
 
 

@@ -70,7 +70,7 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
             ("Downloaded items", str(seen["downloaded"])),
             ("Downloaded attachments", str(seen["attachments"] or "")),
             ("Names listed", str(seen["listed"])),
-            ("Allowed through another service", str(seen["allowed"] or "")),
+            ("Allowed accesses through another service", str(seen["allowed"] or "")),
             ("You can", ", ".join(row["allowed_actions"])),
         ]
     )

@@ -233,7 +233,7 @@ RELEASE = Act(
     "release",
     noun=Noun.ACCESS_REQUEST,
     comment=Comment.OPTIONAL,
-    title=_("I am done"),
+    title=_("Close my window"),
     roles=frozenset({Role.REQUESTER}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,

@@ -11,7 +11,7 @@ from requests_app.domain.scopes import Scope
 
 CONTENT_LIST_ASKED = Event(
     "content.list_asked",
-    label=_("List of names requested"),
+    label=_("Request for the list of names"),
     sentence=_("{who} requested the list of names in {resource_name}"),
     siem=Meaning(Family.DATASTORE, 4),
 )
@@ -54,22 +54,22 @@ CONTENT_CUT = Event(
 )
 CONTENT_ACCESS_ALLOWED = Event(
     "content.access_allowed",
-    label=_("Access allowed through another service"),
-    sentence=_("{who} allowed {engineer} to open {item} in {resource_name} through another service"),
+    label=_("Access through another service allowed"),
+    sentence=_("{who} allowed {engineer} to use another service to open {item} in {resource_name}"),
     variants=(
         (
             has("action", "list"),
-            _("{who} allowed {engineer} to list the items in {resource_name} through another service"),
+            _("{who} allowed {engineer} to use another service to list the items in {resource_name}"),
         ),
         (
             has("action", "download", and_also="item"),
-            _("{who} allowed {engineer} to download {item} from {resource_name} through another service"),
+            _("{who} allowed {engineer} to use another service to download {item} from {resource_name}"),
         ),
         (
             has("action", "download"),
-            _("{who} allowed {engineer} to download something from {resource_name} through another service"),
+            _("{who} allowed {engineer} to use another service to download something from {resource_name}"),
         ),
-        (has("item", ""), _("{who} allowed {engineer} to open something in {resource_name} through another service")),
+        (has("item", ""), _("{who} allowed {engineer} to use another service to open something in {resource_name}")),
     ),
     siem=Meaning(
         Family.DATASTORE,
@@ -127,10 +127,10 @@ ALLOW_ACCESS = Act(
     "allow_access",
     noun=Noun.RESOURCE,
     is_public=True,
-    title=_("Allow content to be opened through another service"),
+    title=_("Allow somebody to use another service to open content"),
     scope=Scope.EVALUATE,
     events=(CONTENT_ACCESS_ALLOWED,),
-    tried=_("to allow content to be opened through another service"),
+    tried=_("to allow somebody to use another service to open content"),
     doors=frozenset({Door.API}),
     own_order="This act answers a question about somebody else, and each answer leaves an entry.",
 )

@@ -24,7 +24,7 @@ IDENTITY_UNLINKED = Event(
 SIGN_ON_CHANGED = Event(
     "sign_on.changed",
     label=_("Single sign-on changed"),
-    sentence=_("{who} changed single sign-on: {issuer}"),
+    sentence=_("{who} changed single sign-on with {issuer}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
 )
 SIGN_ON_BYPASSED = Event(
@@ -66,8 +66,9 @@ SET_SIGN_ON = Act(
         Proposal(
             "set_sign_on",
             _(
-                "set single sign-on at %(issuer)s with the client %(client_id)s to “%(sign_on)s”; groups that give "
-                "roles: %(groups)s; people who can sign in without single sign-on: %(break_glass)s"
+                "set single sign-on to “%(sign_on)s”, with the identity provider %(issuer)s and the client "
+                "%(client_id)s; groups that give roles: %(groups)s; people who can sign in without single sign-on: "
+                "%(break_glass)s"
             ),
         ),
     ),

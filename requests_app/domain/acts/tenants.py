@@ -20,7 +20,7 @@ TENANT_CHANGED = Event(
     label=_("Tenant changed"),
     sentence=_("{who} changed the tenant: {changes}"),
     variants=(
-        (has("window_cap"), _("{who} set the longest window to {length}; before, it was {before}")),
+        (has("window_cap"), _("{who} set the maximum length of windows to {length}; before, it was {before}")),
         (has("yes_rule", "any"), _("{who} set this rule: approvals count with or without a signature")),
         (has("yes_rule", "signed"), _("{who} set this rule: approvals must be signed with a passkey")),
         (
@@ -30,15 +30,21 @@ TENANT_CHANGED = Event(
         (
             has("own_keys_only"),
             _(
-                "{who} set this rule: approvals need a key of {approval_rp_id} that was added on the tenant’s own "
-                "approval page {approval_origin}"
+                "{who} set this rule: approvals must be signed with a passkey for {approval_rp_id} that was added on "
+                "the tenant’s own approval page {approval_origin}"
             ),
         ),
         (
             has("approval_origin"),
-            _("{who} set the tenant’s own approval page to {approval_origin}; any key counts for approvals"),
+            _(
+                "{who} set the tenant’s own approval page to {approval_origin}; approvals do not need a passkey of "
+                "this page"
+            ),
         ),
-        (says("approval_origin"), _("{who} removed the tenant’s own approval page; any key counts for approvals")),
+        (
+            says("approval_origin"),
+            _("{who} removed the tenant’s own approval page; approvals do not need a passkey of this page"),
+        ),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
 )
@@ -113,12 +119,12 @@ SET_WINDOW_CAP = Act(
     "set_window_cap",
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
-    title=_("Set the longest window"),
+    title=_("Set the maximum length of windows"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
-    tried=_("to set the longest window"),
-    proposes=(Proposal("set_window_cap", _("set the longest window to %(time)s")),),
+    tried=_("to set the maximum length of windows"),
+    proposes=(Proposal("set_window_cap", _("set the maximum length of windows to %(time)s")),),
     done=_("From now on, no window is longer than {length}."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -147,7 +153,8 @@ SET_APPROVAL_PAGE = Act(
     tried=_("to set the address of the tenant’s own approval page"),
     proposes=(
         Proposal(
-            "set_approval_page", _("have approvals signed on the tenant’s own page %(approval_origin)s, %(only)s")
+            "set_approval_page",
+            _("let approvers sign approvals on the tenant’s own page %(approval_origin)s, %(only)s"),
         ),
     ),
     done=_("The settings of the approval page are saved, and apply from now on."),

@@ -40,7 +40,10 @@ WEBHOOK_DISABLED = Event(
     variants=(
         (
             has("because", "gone"),
-            _("The webhook at {place} was switched off, because it answered that it no longer exists"),
+            _(
+                "The webhook at {place} was switched off, because the receiver answered that its address no longer "
+                "exists (410)"
+            ),
         ),
         (has("because", "failing"), _("The webhook at {place} was switched off, because it failed for several days")),
     ),
@@ -60,7 +63,7 @@ WEBHOOK_TESTED = Event(
 )
 WEBHOOK_REDELIVERED = Event(
     "webhook.redelivered",
-    label=_("Message to a webhook sent again"),
+    label=_("Message sent again to a webhook"),
     sentence=_("{who} sent a message to the webhook at {place} again"),
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )

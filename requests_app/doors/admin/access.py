@@ -132,7 +132,7 @@ def _close_now(**fields: Any) -> AdminAction:
         label=_("Close the window now"),
         run=revoke,
         done=_("The window is closed."),
-        explains=_("The window gives no more access. The engineer and the customer get a mail."),
+        explains=_("The window will no longer give access. The engineer and the customer get a mail."),
         bulk=_("Close these windows now"),
         **fields,
     )

@@ -158,10 +158,10 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
                 raise
             refusals.append(f"{name_of(row)}: {refusal.message}")
     if done:
-        words = ngettext("%(label)s: done for %(n)d.", "%(label)s: done for %(n)d.", done)
+        words = ngettext("%(label)s: %(n)d done.", "%(label)s: %(n)d done.", done)
         messages.success(request, words % {"label": act.bulk, "n": done})
     if proposed:
-        words = ngettext("%(label)s: proposed for %(n)d.", "%(label)s: proposed for %(n)d.", proposed)
+        words = ngettext("%(label)s: %(n)d proposed.", "%(label)s: %(n)d proposed.", proposed)
         messages.success(request, words % {"label": act.bulk, "n": proposed})
     for line in refusals[:REFUSALS_SHOWN]:
         messages.error(request, line)

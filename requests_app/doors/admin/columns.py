@@ -34,11 +34,11 @@ LABELS: dict[str, Promise] = {
     "at": gettext_lazy("at"),
     "author": gettext_lazy("written by"),
     "break_glass": gettext_lazy("can sign in without the identity provider"),
-    "checked_to": gettext_lazy("checked again up to"),
+    "checked_to": gettext_lazy("next recheck begins at entry"),
     "closed_at": gettext_lazy("closed"),
     "closed_by": gettext_lazy("closed by"),
-    "cosigned_at": gettext_lazy("cosigned last"),
-    "dated_at": gettext_lazy("confirmed last"),
+    "cosigned_at": gettext_lazy("last cosigned"),
+    "dated_at": gettext_lazy("last confirmed"),
     "created_by": gettext_lazy("added by"),
     "decider": gettext_lazy("decided by"),
     "decider_human": gettext_lazy("human who decided"),
@@ -64,7 +64,7 @@ LABELS: dict[str, Promise] = {
     "person": gettext_lazy("person"),
     "position": gettext_lazy("position"),
     "previous": gettext_lazy("earlier access request"),
-    "pruned_to": gettext_lazy("removed up to"),
+    "pruned_to": gettext_lazy("removed before entry"),
     "requested_by": gettext_lazy("engineer"),
     "requester_human": gettext_lazy("human who asked"),
     "resource": gettext_lazy("resource"),
@@ -78,7 +78,7 @@ LABELS: dict[str, Promise] = {
     "ticket": gettext_lazy("ticket"),
     "unsigned_since": gettext_lazy("has waited for a checkpoint since"),
     "webhook": gettext_lazy("webhook"),
-    "worked_at": gettext_lazy("worked on last"),
+    "worked_at": gettext_lazy("last worked on"),
 }
 
 

@@ -153,7 +153,7 @@ class PersonAdmin(StaffAdmin):
         Related(
             model=AccessRequest,
             by=lambda p: {"requested_by": p} if p.side == "provider" else None,
-            title=_("Access requests raised"),
+            title=_("Submitted access requests"),
         ),
         Related(model=Grant, by=lambda p: {"engineer": p} if p.side == "provider" else None),
         Related(model=Decision, by=lambda p: {"decider": p}),

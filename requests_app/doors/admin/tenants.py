@@ -36,7 +36,7 @@ from requests_app.models import (
     Webhook,
 )
 
-WINDOW_CAP = length("window_cap", _("longest window"))
+WINDOW_CAP = length("window_cap", _("maximum length of windows"))
 
 
 class PlanForm(ActForm):
@@ -56,7 +56,7 @@ class PlanForm(ActForm):
 
 
 class TenantForm(ActForm):
-    """The form of a tenant. It has no field for Lockbox or for the longest window, because the customer sets these."""
+    """The form of a tenant. It has no field for Lockbox or the length of windows, because the customer sets these."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))

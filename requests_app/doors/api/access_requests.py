@@ -297,7 +297,7 @@ class AccessRequests(ListView):
 
     @extend_schema(
         operation_id="access_requests_submit",
-        summary="Raise an access request",
+        summary="Submit an access request",
         tags=["access requests"],
         request=AccessRequestIn,
         responses={201: AccessRequestOut},

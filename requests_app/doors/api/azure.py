@@ -109,7 +109,10 @@ class _Switch(AzureView):
         actor = self.actor
         if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
             raise Malformed(
-                _("This route switches Lockbox for one tenant, so only a caller who belongs to a tenant can use it.")
+                _(
+                    "This route switches Lockbox on or off for the tenant of the caller. So the caller must belong to "
+                    "exactly one tenant."
+                )
             )
         [tenant_id] = actor.tenant_ids
         operations.switch_lockbox(tenant_id, on=on, actor=actor)

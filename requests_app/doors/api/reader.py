@@ -33,7 +33,7 @@ _OF_THE_FRAMEWORK = {
     "unsupported_media_type": (415, "The body is not JSON."),
     "rate_limited": (429, "Too many calls. Wait for the time in the Retry-After header."),
     "request_timeout": (408, "The body of the call did not arrive in time. This attempt changed nothing."),
-    "streams_full": (503, "There are too many downloads and waiting calls. Try again when some have ended."),
+    "streams_full": (503, "There are too many open downloads and waiting calls. Try again in a minute."),
 }
 #: Refusals of a form that was sent before. The API has no such refusal: a repeated call gets the first answer.
 _OF_PAGES = frozenset({SentAlready.code})

@@ -1,4 +1,4 @@
-"""Tenants: their settings, Lockbox, the longest window, and the notification addresses."""
+"""Tenants: their settings, Lockbox, the maximum length of windows, and the notification addresses."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class OneTenant(ApiView):
 
     @extend_schema(
         operation_id="tenants_change",
-        summary="Set the longest window, or the approval requirements",
+        summary="Set the maximum length of windows, or the approval requirements",
         tags=_TAGS,
         parameters=[IF_MATCH],
         request=TenantChange,

@@ -193,11 +193,11 @@ def look_words(look: ContentAccess) -> str:
     if look.kind == kinds.CUT:
         return _("was interrupted while reading")
     if look.kind == kinds.LIST_ALLOWED:
-        return _("was allowed to list items through another service")
+        return _("was allowed to use another service to list items")
     if look.kind == kinds.READ_ALLOWED:
-        return _("was allowed to open an item through another service")
+        return _("was allowed to use another service to open an item")
     if look.kind == kinds.DOWNLOAD_ALLOWED:
-        return _("was allowed to download an item through another service")
+        return _("was allowed to use another service to download an item")
     if look.kind == kinds.DOWNLOADED:
         return _downloaded(look)
     if look.part:

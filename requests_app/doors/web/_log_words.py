@@ -50,7 +50,7 @@ _FLAWS: tuple[tuple[str, Promise], ...] = (
         gettext_lazy("A new part of the log begins here, but no tombstone gives the reason."),
     ),
     ("the hash", gettext_lazy("The entry’s hash does not match the entry’s bytes.")),
-    ("the tree has another hash", gettext_lazy("The signed tree has a different hash for this entry.")),
+    ("the tree has another hash", gettext_lazy("The signed log has a different hash for this entry.")),
     ("the bytes are no JSON", gettext_lazy("The entry’s bytes are not JSON.")),
     ("the bytes are not canonical", gettext_lazy("The entry’s bytes are not canonical JSON.")),
     ("the column", gettext_lazy("The entry’s database columns do not match the entry’s bytes.")),

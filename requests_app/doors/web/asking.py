@@ -59,7 +59,7 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
         about = {"tenant_id": request.GET.get("tenant"), "service_id": request.GET.get("service")}
         return _refuse(request, actor, demand=_NO_DEMAND, **about)
     if "tenant" not in request.GET:
-        return choose_tenant(request, actor, title=_("Which customer does the demand name?"))
+        return choose_tenant(request, actor, title=_("Which customer is named in the demand?"))
     tenant = queries.tenant(request.GET["tenant"], actor=actor)
     service = _service(request, offered)
     if service is None:

@@ -37,8 +37,8 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "GOOD",
         0,
         gettext_lazy(
-            "No entry has changed since it was signed. Evidence of the whole log or of a period is also complete, "
-            "except for the entries that the verifier lists as removed. In evidence of one access request, "
+            "No entry has changed since it was signed. In evidence of the whole log or of a period, no entry is "
+            "missing, except the entries that the verifier lists as removed. In evidence of one access request, "
             "entries could be missing, and the verifier can’t detect this. If the verifier prints “replayed”, "
             "each access to content was in an approved window."
         ),
@@ -80,8 +80,9 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "not proven",
         None,
         gettext_lazy(
-            "This is stated only in the evidence itself, and no signature confirms it. Examples are the files for "
-            "people, and the tenant’s name if no entry in the evidence contains a name."
+            "This is stated only in the evidence itself, and no signature confirms it. Examples are the files that "
+            "are made for reading, such as timeline.pdf, and the tenant’s name if no entry in the evidence contains "
+            "a name."
         ),
     ),
     (
@@ -89,15 +90,15 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         None,
         gettext_lazy(
             "The key of this witness comes from the evidence itself, and anybody could have made this key. Use "
-            "--witness to name the key of your own witness."
+            "--witness to give the verifier the key of your own witness."
         ),
     ),
     (
         "WARNING",
         None,
         gettext_lazy(
-            "You did not name a key, so the verifier used the key in the evidence itself. Name the key that you "
-            "saved in step 1."
+            "You did not give the verifier a key, so it used the key in the evidence itself. Give it the key that "
+            "you saved in step 1."
         ),
     ),
 )

@@ -58,7 +58,7 @@ def _done(visit: Visit, made: Mute) -> str:
 PAGE = Page(
     name="mutes",
     path="tenant/<uuid:tenant>/mutes/",
-    heading=_("Deny all and mute"),
+    heading=_("Mutes"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
         "Use this when access requests come so often that somebody might approve only to end them. Everything that "

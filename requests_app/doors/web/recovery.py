@@ -62,7 +62,7 @@ def _label(visit: Visit) -> str:
 
 def _shown_once(visit: Visit, made: Any) -> Secret:
     words = _(
-        "Use this key to name a new administrator when you have no administrator any more. You can use the key "
+        "Use this key to choose a new administrator when you have no administrator any more. You can use the key "
         "once. Everybody in your tenant then gets a mail, and the key takes effect %(delay)s later. An earlier "
         "key no longer works: destroy it."
     )
@@ -93,7 +93,7 @@ KEY = Page(
     is_narrow=True,
     find=lambda visit, ids: queries.recovery_key(visit.tenant),
     lead=gettext_lazy(
-        "Use the recovery key if {tenant} has lost every administrator. Anybody who has the key can name a new "
+        "Use the recovery key if {tenant} has lost every administrator. Anybody who has the key can choose a new "
         "administrator, without signing in. {provider} cannot do this for you, and cannot create or read a key."
     ),
     action=Action(

@@ -1,4 +1,4 @@
-"""A tenant's own settings: Lockbox on or off, and the longest window."""
+"""A tenant's own settings: Lockbox on or off, and the maximum length of windows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the state of Lockbox to everybody in the tenant. The administrator can set the longest window here."""
+    """Show the state of Lockbox to everybody in the tenant. The administrator can limit the length of windows here."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":

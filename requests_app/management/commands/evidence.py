@@ -182,9 +182,12 @@ def _require_checkpoint(tenant: Tenant, size: int | None) -> None:
 
 def _words(refusal: NotProven) -> str:
     return {
-        "unsigned": _("None of these entries is signed yet, and this machine has no log key."),
+        "unsigned": _(
+            "None of these entries is signed yet, and this machine has no log key. Try again when the entries are "
+            "signed."
+        ),
         "absent": _("The log has no entries of this access request or period."),
-    }.get(refusal.code) or _("The proofs can't be made, because a part of the signed tree is missing in the store.")
+    }.get(refusal.code) or _("The proofs can't be made, because some of the signed data is missing in the database.")
 
 
 def _summary(prepared: Evidence, path: Path) -> str:

@@ -24,7 +24,7 @@ def given_up(message: OutboxMessage, at: datetime) -> Facts:
     is_gone = message.payload["because"] == Webhook.Because.GONE
     place = words.line(message.payload["place"].partition("://")[2])
     why = (
-        _("the receiver answered that it no longer exists (410)")
+        _("the receiver answered that its address no longer exists (410)")
         if is_gone
         else _("the receiver failed for several days")
     )

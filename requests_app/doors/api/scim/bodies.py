@@ -176,7 +176,7 @@ def _change_values(
 def _whole(body: Any) -> State:
     body = folded(body)
     if USER not in (body.get("schemas") or []):
-        raise Fault("invalidSyntax", _("A User must name its schema: %(schema)s.") % {"schema": USER})
+        raise Fault("invalidSyntax", _("The schemas of a User must contain %(schema)s.") % {"schema": USER})
     state: State = {name: body[name.lower()] for name in _STORED if body.get(name.lower()) is not None}
     if not _text(state, "userName"):
         raise Fault("invalidValue", _("%(member)s is missing.") % {"member": "userName"})

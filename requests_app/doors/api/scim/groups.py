@@ -34,7 +34,7 @@ def replaced(resource: dict[str, Any], body: Any) -> Members:
     """Return the members after a PUT of a whole Group. If the body has no `members`, return the present members."""
     body = folded(body)
     if GROUP not in (body.get("schemas") or []):
-        raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})
+        raise Fault("invalidSyntax", _("The schemas of a Group must contain %(schema)s.") % {"schema": GROUP})
     _require_name(resource, body.get("displayname"))
     return members_of(resource) if body.get("members") is None else _listed(body["members"])
 

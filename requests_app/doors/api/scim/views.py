@@ -197,7 +197,7 @@ class Groups(ScimView):
         """Refuse a new group. A group is a role, and roles can't be added or removed."""
         directory.require_administrator(self.actor, self.tenant())
         raise NotImplementedHere(
-            _("Each group is a role. Find a group by its displayName. You can’t add or remove a group.")
+            _("You can’t add or remove a group, because each group is a role. Find a group by its displayName.")
         )
 
 
@@ -216,7 +216,7 @@ class OneGroup(ScimView):
     def delete(self, request: Any, pk: UUID) -> Response:
         self._found(pk)
         raise NotImplementedHere(
-            _("Each group is a role. Find a group by its displayName. You can’t add or remove a group.")
+            _("You can’t add or remove a group, because each group is a role. Find a group by its displayName.")
         )
 
     def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:

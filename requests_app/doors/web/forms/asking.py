@@ -36,7 +36,7 @@ class AskForm(PageForm):
     tried = forms.CharField(
         label=gettext_lazy("What did you try without access?"),
         help_text=gettext_lazy(
-            "Name the logs that you read, the questions that you asked, the changes that you made, and the results."
+            "List the logs that you read, the questions that you asked, the changes that you made, and the results."
         ),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},

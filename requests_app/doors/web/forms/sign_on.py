@@ -50,7 +50,7 @@ class SignOnForm(StrictForm):
     key_claim = forms.CharField(
         label=gettext_lazy("Claim that holds the id in the directory"),
         help_text=gettext_lazy(
-            "If your directory manages people with SCIM, name the claim that has the same value as externalId. In "
+            "If your directory manages people with SCIM, enter the claim that has the same value as externalId. In "
             "Entra ID, this claim is oid."
         ),
         max_length=80,

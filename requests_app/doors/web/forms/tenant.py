@@ -26,7 +26,7 @@ _DAY = 24 * 60 * 60
 ROLE_HELP = {
     Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
     Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
-    Membership.Role.AUDITOR: gettext_lazy("reads everything and the log, decides nothing"),
+    Membership.Role.AUDITOR: gettext_lazy("reads everything, including the log, and decides nothing"),
     Membership.Role.ADMINISTRATOR: gettext_lazy(
         "switches Lockbox on and off, manages people and addresses, reads the log"
     ),
@@ -41,7 +41,7 @@ def _needed_choice() -> forms.Select:
 
 class CapForm(StrictForm):
     window_cap = forms.TypedChoiceField(
-        label=gettext_lazy("The longest window"),
+        label=gettext_lazy("Maximum length of windows"),
         help_text=gettext_lazy(
             "No window is longer than this, even if more was asked for. The limit applies to windows that open from "
             "now on."

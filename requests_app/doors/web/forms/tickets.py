@@ -58,7 +58,7 @@ class LinkForm(StrictForm):
         widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
     )
     external_url = forms.CharField(
-        label=_("Address of that case"),
+        label=_("Web address of the case"),
         required=False,
         help_text=_("The address must begin with https://. Both sides see the address."),
         widget=forms.URLInput(attrs={"maxlength": Ticket.EXTERNAL_URL_MAX, "autocomplete": "off"}),

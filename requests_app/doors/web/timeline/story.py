@@ -203,10 +203,13 @@ class Story:
         times_of = {"from": instant(_parsed(detail["opens_at"])), "due": instant(due)}
         if closed is None:
             return (
-                _("Opened %(from)s, until %(due)s at the latest. This evidence does not contain the end of the window.")
+                _(
+                    "Opened %(from)s, and could stay open until %(due)s. This evidence does not contain the end of "
+                    "the window."
+                )
                 % times_of
             )
-        return _("Opened %(from)s, until %(due)s at the latest; closed %(closed)s: %(how)s") % {
+        return _("Opened %(from)s, and could stay open until %(due)s. Closed %(closed)s: %(how)s") % {
             **times_of,
             "closed": instant(closed.at),
             "how": title_of(closed.event),
