@@ -70,7 +70,7 @@ PROBLEMS: dict[str, Promise] = {
     ),
     "bad_signature": gettext_lazy("The witness’s signature is not valid."),
     "clock": gettext_lazy(
-        "The witness’s clock is wrong: the time of its signature differs from the present time by more than five "
+        "The witness’s clock is wrong: the time of its signature differs from the server’s time by more than five "
         "minutes."
     ),
     "damaged": gettext_lazy(

@@ -693,8 +693,8 @@ def test_a_refused_change_of_a_directory_gets_a_scim_error_and_changes_nothing(c
         (caller.patch(approver, ops({"op": "move", "path": "members"})), (400, "invalidSyntax"), "operation"),
         (caller.patch(approver, {}), (400, "invalidSyntax"), "PatchOp"),
         (caller.put(approver, {"displayName": "approver"}), (400, "invalidSyntax"), "schema"),
-        (caller.post(GROUPS, {"schemas": [GROUP], "displayName": "Kings"}), (501, None), "Each group is a role"),
-        (caller.delete(approver), (501, None), "Each group is a role"),
+        (caller.post(GROUPS, {"schemas": [GROUP], "displayName": "Kings"}), (501, None), "each group is a role"),
+        (caller.delete(approver), (501, None), "each group is a role"),
         (caller.get(f"{GROUPS}/{cast.ada.pk}"), (404, None), ""),
     ):
         assert (fault(refused), words in refused.json()["detail"]) == (wanted, True), refused.content

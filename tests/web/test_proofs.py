@@ -452,6 +452,6 @@ def test_only_a_key_that_signs_now_is_saved(cast: Cast, settings: Any, tmp_path:
     found = [command for command in commands(guide(cast)) if command.startswith("echo")]
     assert found == [f"echo '{vkey(cast)}' >> contoso.vkey"]
     page = signed_in(cast, "otto").get(url(cast.contoso))
-    assert "Verifier key for the present signing key" in text(page)
+    assert "Verifier key for the current signing key" in text(page)
     assert "Verifier key for an earlier signing key" in text(page)
     assert "signed with a new key" in sentences(page)[0]

@@ -122,7 +122,11 @@ def test_no_access_is_reported_as_such(cast: Cast) -> None:
     [
         ({"opened": 0, "listed": 25, "resources": 1}, 0, "25 items listed and nothing opened in 1 mailbox"),
         ({"opened": 0, "listed": 0, "resources": 2}, 0, "0 items listed and nothing opened in 2 mailboxes"),
-        ({"opened": 0, "listed": 1, "resources": 1}, 1, "1 item listed in 1 mailbox; 1 access allowed through"),
+        (
+            {"opened": 0, "listed": 1, "resources": 1},
+            1,
+            "1 item listed in 1 mailbox; 1 allowed access through another service",
+        ),
         ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read and 25 items listed in 1 mailbox"),
     ],
 )

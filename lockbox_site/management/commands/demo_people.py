@@ -47,7 +47,7 @@ class Command(BaseCommand):
         console.print(table)
         console.print(
             "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the "
-            f"present code:\n{line('demo_people --code ada.keller')}",
+            f"current code:\n{line('demo_people --code ada.keller')}",
             highlight=False,
             soft_wrap=True,
         )

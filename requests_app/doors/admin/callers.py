@@ -128,7 +128,7 @@ class ClientAdmin(StaffAdmin):
             "rotate",
             label=gettext_lazy("Create a new secret"),
             explains=gettext_lazy(
-                "The new secret is shown once. The present secret and all tokens of this client stop working "
+                "The new secret is shown once. The current secret and all tokens of this client stop working "
                 "immediately."
             ),
             offered=belongs_to_provider,

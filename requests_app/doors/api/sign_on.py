@@ -65,7 +65,7 @@ class SignOnOut(serializers.Serializer):
 
 
 class SignOnIn(Strict):
-    """The whole configuration. A value that is left out is empty or off. Without a secret, the present secret stays.
+    """The whole configuration. A value that is left out is empty or off. Without a secret, the current secret stays.
 
     `role_map` says which role a group of `groups_claim` gives. If `is_only` is true, all people must use single
     sign-on, except the administrator in `break_glass`.

@@ -123,8 +123,8 @@ def _what_becomes_of_tokens(visit: Visit) -> Text:
         return _("After you create the next token, this token still works for one week.")
     return strong(
         _(
-            "The present token works for one more week, so that you can give the new token to the directory. "
-            "Tokens that are older than the present token stop working immediately."
+            "The current token works for one more week, so that you can give the new token to the directory. "
+            "Tokens that are older than the current token stop working immediately."
         )
     )
 
@@ -259,7 +259,7 @@ NEW_SECRET = _page(
             _("The new secret is shown once, on the next page."),
             lambda visit: strong(
                 _(
-                    "The present secret and every token of this client stop working immediately. The machine can do "
+                    "The current secret and every token of this client stop working immediately. The machine can do "
                     "nothing until it has the new secret."
                 )
             ),

@@ -275,7 +275,7 @@ NEW_SECRET = _page(
             _("The log records that you did this."),
         ),
         label=_("Create a new secret"),
-        cancel=_("Keep the present secret"),
+        cancel=_("Keep the current secret"),
         run=_rotate,
         secret=_keys,
     ),

@@ -39,7 +39,7 @@ class SignOnForm(StrictForm):
     client_secret = forms.CharField(
         label=gettext_lazy("Client secret"),
         help_text=gettext_lazy(
-            "The secret is stored encrypted, and nobody can see it. Leave the field empty to keep the present secret."
+            "The secret is stored encrypted, and nobody can see it. Leave the field empty to keep the current secret."
         ),
         max_length=500,
         required=False,
