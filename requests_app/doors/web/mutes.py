@@ -61,9 +61,10 @@ PAGE = Page(
     heading=_("Mutes"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "Use this when access requests come so often that somebody might approve only to end them. Everything that "
-        "waits for your answer is denied immediately. For the time that you choose, you get no new access requests: "
-        "{provider} can neither submit them nor pass them on. The mute ends automatically, and the log records it."
+        "Start a mute when access requests come so often that somebody might approve only to end them. Everything that "
+        "waits for your answer is then denied immediately. For the time that you choose, you get no new access "
+        "requests: {provider} can neither submit them nor pass them on. The mute ends automatically, and the log "
+        "records it."
     ),
     table=Table(
         caption=_("Who is muted now"),
