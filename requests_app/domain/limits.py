@@ -30,7 +30,7 @@ COSIGNED_WITHIN_HOURS = (1, 168)
 #: How long a mute can last, in hours. A mute that everybody forgot is over the next day.
 MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)
-#: The most access requests that one engineer can have waiting at one tenant, and can raise there within an hour. More
+#: The most access requests that one engineer can have waiting at one tenant, and can submit there within an hour. More
 #: would tire the approvers.
 PENDING_MAX, HOURLY_MAX = 10, 20
 #: The number of access requests for which one recipient gets separate mails within this time. Further access requests

@@ -96,7 +96,7 @@ def _engineer(message: OutboxMessage) -> list[Recipient]:
 
 
 def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
-    """Return the people who can decide the first stage, without the engineer who raised the access request."""
+    """Return the people who can decide the first stage, without the engineer who submitted the access request."""
     row = _access_request(message)
     approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
     return _of_people(approvers.exclude(human_id=row.requester_human))

@@ -1,4 +1,4 @@
-"""A tenant's identity provider, its proven domains, and the identities of its people."""
+"""A tenant's identity provider, its verified domains, and the identities of its people."""
 
 from __future__ import annotations
 
