@@ -64,7 +64,7 @@ def test_every_route_is_in_the_document_and_every_path_is_a_route() -> None:
 
 def test_every_enum_that_the_settings_name_is_in_the_document() -> None:
     """A name in the settings has no effect if no field has its values. The client's type then gets another name."""
-    names: dict[str, object] = settings.SPECTACULAR_SETTINGS["ENUM_NAME_OVERRIDES"]
+    names: Any = settings.SPECTACULAR_SETTINGS["ENUM_NAME_OVERRIDES"]
     assert names.keys() - document["components"]["schemas"].keys() == set()
 
 
