@@ -300,6 +300,19 @@ def test_a_bit_flipped_in_memory_before_signing_is_found(way: int, monkeypatch: 
     refused("tile", why="the tiles lead to another root than the entries")
 
 
+def test_a_bit_flipped_while_a_tile_is_stored_is_found_in_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(300)
+    plain = Tiles.extend
+
+    def and_flip(tiles: Tiles, *arguments: Any) -> None:
+        plain(tiles, *arguments)
+        row = Tile.objects.get(level=0, number=1)
+        Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), 5))
+
+    monkeypatch.setattr(Tiles, "extend", and_flip)
+    refused("tile", why="the tiles lead to another root than the entries")
+
+
 @pytest.mark.parametrize("where", ["root", "size", "origin"])
 def test_a_bit_flipped_in_the_head_before_signing_is_found(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     append(300)

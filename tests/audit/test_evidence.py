@@ -9,6 +9,7 @@ import json
 import tracemalloc
 import zipfile
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -47,7 +48,7 @@ from audit_app.models import (
 from audit_app.proofs import NotProven
 from tests.audit import care
 from tests.audit.bundles import Files, files_of, listed, manifest_of, records, verified, zipped
-from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
+from tests.audit.test_checkpoints import AT, TENANT, append, flip_bit, meddle, uuid_sql
 
 pytestmark = pytest.mark.django_db
 
@@ -819,6 +820,17 @@ def test_cosignatures_go_with_their_checkpoints_even_of_a_witness_that_is_gone(l
     assert verified(bundle, tmp_path, "--witness", vkey)[0] == 0
 
 
+def test_the_key_of_a_removed_witness_is_listed_if_only_an_older_checkpoint_has_its_cosignature(log: None) -> None:
+    key = Ed25519PrivateKey.generate()
+    vkey = str(notes.Verifier("witness.example/w", notes.public_bytes(key), notes.COSIGNATURE))
+    checkpoint = Checkpoint.objects.get(size=280)
+    line = notes.cosign(notes.Note.parse(checkpoint.note).text, "witness.example/w", key, int(AT.timestamp())).line
+    Cosignature.objects.create(tenant_id=TENANT, checkpoint=checkpoint, vkey=vkey, line=line, at=AT)
+    files = files_of(taken())
+    assert json.loads(files["keys.json"])["witnesses"] == [vkey]
+    assert "— witness.example/w " not in files["checkpoint-0.txt"].decode()
+
+
 @pytest.mark.slow
 def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -913,6 +925,24 @@ def test_an_entry_that_is_gone_from_the_database_is_named_and_logged(log: None, 
     status, verdict = verified(bundle, tmp_path)
     assert status == 1
     assert [problem["index"] for problem in verdict["problems"]] == [77]
+
+
+def test_a_changed_entry_of_a_later_shard_is_logged_with_its_index_in_that_shard(log: None) -> None:
+    tombstone(AT + 5 * HOUR)
+    append(20, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    flip_bit("audit_app_auditentry", "canonical", "seq", 610, at=40)
+    with capture_logs() as logs:
+        taken()
+    assert [(each["event"], each["shard"], each["index"]) for each in logs] == [("evidence_differs", 1, 10)]
+
+
+def test_a_tenants_name_adds_no_line_to_the_readme(log: None) -> None:
+    what = replace(wanted(), tenant_name="Contoso\nNothing here is proven.\u2028Really")
+    text = files_of(b"".join(evidence.prepare(what, at=AT + HOUR).stream()))["README.txt"].decode()
+    plain = files_of(taken())["README.txt"].decode()
+    assert text == plain.replace(" of Contoso,", " of Contoso Nothing here is proven. Really,")
+    assert text != plain
 
 
 def test_a_good_log_logs_nothing(log: None) -> None:

@@ -76,6 +76,15 @@ def test_a_cosignature_dates_what_it_signs() -> None:
         note.times(plain)
 
 
+def test_the_time_of_a_cosignature_is_below_two_to_the_63() -> None:
+    text = Head("log.example", 3, bytes(32)).text
+    verifier = Verifier("witness.example", notes.public_bytes(KEY), COSIGNATURE)
+    latest = (1 << 63) - 1
+    assert Note(text, (notes.cosign(text, "witness.example", KEY, latest),)).times(verifier) == [latest]
+    with pytest.raises(BadNote, match="has no time"):
+        Note(text, (notes.cosign(text, "witness.example", KEY, latest + 1),)).times(verifier)
+
+
 def test_signatures_of_unknown_keys_are_passed_over_and_a_bad_one_of_a_known_key_is_not() -> None:
     text = Head("log.example", 3, bytes(32)).text
     good = notes.sign(text, "log.example", KEY)
@@ -121,6 +130,7 @@ def test_a_malformed_checkpoint_is_refused() -> None:
         "log\n٣\n" + "A" * 43 + "=\n",
         "log\n3\nAAAA\n",
         "log\n3\n" + "A" * 43 + "=",
+        "log\n3\n" + "A" * 43 + "=\nan extension line without its end",
         "log\n3\n" + "A" * 43 + "=\n\n",
     ]
     with collected() as case:
@@ -131,6 +141,8 @@ def test_a_malformed_checkpoint_is_refused() -> None:
 
 def test_a_malformed_verifier_key_is_refused() -> None:
     cases = ["", "name", "name+c74f20a3", VKEY.replace("c74f20a3", "c74f20a4"), VKEY[:-4], " " + VKEY, "+" + VKEY]
+    # The key ids belong to these names, but they are no names.
+    cases += [str(Verifier(name, notes.public_bytes(KEY))) for name in ("", "two words", "line\nfeed")]
     with collected() as case:
         for vkey in cases:
             with case(vkey), pytest.raises(BadNote):
@@ -161,3 +173,11 @@ def test_the_example_of_a_witness_s_answer_is_read() -> None:
     lines = notes.signature_lines(ANSWER)
     assert [each.name for each in lines] == ["witness.example/w1", "witness.example/w1", "witness.example/w2"]
     assert "".join(each.line for each in lines) == ANSWER
+
+
+def test_a_signature_line_has_a_key_id_and_at_least_one_byte_of_a_signature() -> None:
+    key_id = bytes(4)
+    line = notes.Signature("log.example", key_id, b"s").line
+    assert notes.signature_lines(line) == (notes.Signature("log.example", key_id, b"s"),)
+    with pytest.raises(BadNote):
+        notes.signature_lines(notes.Signature("log.example", key_id, b"").line)

@@ -356,6 +356,18 @@ def test_a_removal_without_an_entry_is_found_by_signer_and_check(
     assert Checkpoint.objects.count() == 1
 
 
+def test_an_entry_beyond_the_end_of_the_log_does_not_explain_a_removal() -> None:
+    append(300)
+    append(10, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    with transaction.atomic():
+        care.say(TENANT, "log.pruned", {"to": 300}, at=LATER)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 300, size = 310 WHERE tenant_id = %s", uuid_sql(TENANT))
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq < 300", uuid_sql(TENANT))
+    assert checkpoints.work(lambda: LATER, limit=10) == checkpoints.Work(refused=[(TENANT, "missing")])
+    assert Checkpoint.objects.get().size == 310
+
+
 def test_an_idle_log_with_a_removal_without_an_entry_is_not_dated() -> None:
     append(10)
     checkpoints.sign(TENANT, at=AT)

@@ -66,6 +66,19 @@ def test_a_hundred_logs_cost_as_many_queries_as_five() -> None:
     assert len(many) == len(few) < 25
 
 
+def test_three_long_logs_cost_as_many_queries_as_one() -> None:
+    """Their full tiles and the tiles above them are read together, too."""
+    signed(300)
+    with CaptureQueriesContext(connection) as few:
+        assert work(AT + HOUR) == Work(dated=1)
+    for number in (2, 3):
+        append(300, tenant=UUID(int=number))
+    assert work(AT + HOUR) == Work(signed=2)
+    with CaptureQueriesContext(connection) as many:
+        assert work(AT + 2 * HOUR) == Work(dated=3)
+    assert len(many) == len(few)
+
+
 def test_a_log_with_new_entries_is_signed_and_not_only_dated() -> None:
     first, second = signed(3, 3)
     append(1, tenant=second)

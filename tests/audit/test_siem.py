@@ -18,7 +18,9 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_app import canonical, queries, recorder
+from audit_app import canonical, decision_signatures, queries, recorder
+from audit_app.decision_signatures import DecisionSignature
+from audit_app.meanings import Severity
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.shard_positions import ShardPosition, Shards
 from audit_app.siem import FORMATS, Source, cef, events, ocsf
@@ -445,6 +447,24 @@ def test_a_client_in_nobodys_name_is_an_application_itself() -> None:
 def test_a_download_and_a_view_have_separate_activities(event: str, action: str, activity: int, name: str) -> None:
     meaning = events.meaning_of(event, action)
     assert (meaning.family.uid, meaning.activity, meaning.activity_name) == (6005, activity, name)
+
+
+def test_each_severity_has_its_number_on_the_scale_of_cef() -> None:
+    numbers = {severity.name: severity.of_ten for severity in Severity}
+    assert numbers == {"INFORMATIONAL": 1, "LOW": 3, "MEDIUM": 5, "HIGH": 8}
+
+
+def test_a_decision_without_a_readable_signature_is_described_without_its_key() -> None:
+    """The product writes no such entry, but a forged one must not stop an export."""
+    key = {"passkey": str(uuid4()), "public_key": "AAAA", "manifest": "text"}
+    cases: list[tuple[dict[str, Any], bool]] = [
+        ({"signed": True}, True),
+        ({"signed": True, "signature": "no object"}, True),
+        ({"signed": False, "signature": key}, False),
+    ]
+    for detail, is_signed in cases:
+        assert decision_signatures.of(detail) == DecisionSignature(is_signed=is_signed)
+    assert decision_signatures.of({"signature": key}) is None
 
 
 def test_only_a_client_acts_for_somebody_else() -> None:

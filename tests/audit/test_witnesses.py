@@ -163,6 +163,18 @@ def test_a_new_shard_begins_again_at_the_witness() -> None:
     assert sorted(head.size for head in small.seen.values()) == [5, 8]
 
 
+def test_a_new_shard_that_is_shorter_than_the_closed_one_begins_again_from_nothing() -> None:
+    grow(5)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    care.tombstone(TENANT, at=clock.now())
+    grow(1)
+    assert ask(small) == cosigning.Round(cosigned=1)
+    assert [body.partition(b"\n")[0] for _url, body in small.requests] == [b"old 0", b"old 0"]
+    assert sorted(head.size for head in small.seen.values()) == [2, 5]
+
+
 # --- Which answers are accepted ----------------------------------------------------------------------------
 
 
@@ -187,7 +199,10 @@ def _refused(small: SmallWitness, wanted: str) -> None:
         (witness_answer(503), "status 503"),
         (witness_answer(429), "status 429"),
         (witness_answer(204), "status 204"),
+        (witness_answer(299), "status 299"),
+        (witness_answer(300), "elsewhere"),
         (witness_answer(302), "elsewhere"),
+        (witness_answer(399), "elsewhere"),
         (witness_answer(200), "no_cosignature"),
         (witness_answer(200, "thank you\n"), "no_cosignature"),
         (WitnessAnswer(200, "", b"\xff\xfe"), "no_cosignature"),

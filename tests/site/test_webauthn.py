@@ -10,7 +10,7 @@ import pytest
 
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app.domain import errors
-from requests_app.domain.base64url import from_text, to_text
+from requests_app.domain.base64url import MOST, from_text, to_text
 from requests_app.platform import webauthn
 from tests.offenders import collected
 
@@ -167,6 +167,14 @@ def test_a_malformed_answer_is_refused_as_unreadable() -> None:
                     webauthn.verify_registration(answer, challenge=CHALLENGE, party=PARTY)
                 with pytest.raises(errors.PasskeyUnreadable):
                     webauthn.credential_of(answer)
+
+
+def test_a_text_of_the_longest_length_is_read_and_a_longer_one_is_not() -> None:
+    longest = bytes(48 * 1024)
+    assert len(to_text(longest)) == MOST
+    assert from_text(to_text(longest)) == longest
+    with pytest.raises(errors.PasskeyUnreadable):
+        from_text(to_text(longest + b"\0"))
 
 
 def test_cbor_that_means_harm_is_refused() -> None:
