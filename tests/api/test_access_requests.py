@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
@@ -183,12 +184,13 @@ def test_a_confirmation_counts_only_for_its_token(cast: Cast, calling: Calling) 
     assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
-def test_passwords_are_not_guessed(cast: Cast, calling: Calling) -> None:
-    ada = calling("ada")
+def test_passwords_are_not_guessed(cast: Cast, calling: Calling, travel: Any) -> None:
+    ada, at = calling("ada"), travel.freeze()
     answers = [ada.post("me/step-up", {"password": f"wrong {n}"}) for n in range(6)]
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(403, "step_up_required")] * 5 + [
         (429, "too_many")
     ]
+    assert answers[-1].json()["current"] == {"until_at": canonical.instant(at + dt.timedelta(minutes=5))}
     assert ada.step_up().status_code == 429
     refused = AuditEntry.objects.filter(event="act.refused", text="step_up_token step_up_required")
     assert refused.count() == 5

@@ -325,6 +325,15 @@ def test_a_ticket_lives_its_life_over_the_api(cast: Cast, calling: Calling) -> N
     assert [each["body"] for each in answer] == ["Since when?", "Since Monday.", "Fixed.", "It is back."]
 
 
+def test_an_act_that_the_state_does_not_allow_is_answered_with_the_state(cast: Cast, calling: Calling) -> None:
+    ticket, mia = operations.close_ticket(cast.ticket().pk, actor=cast.as_("mia")), calling("mia")
+    events = events_in(cast.contoso)
+    refused = mia.post(f"tickets/{ticket.pk}/close")
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
+    assert refused.json()["current"] == {"state": "CLOSED"}
+    assert events_in(cast.contoso) == [*events, "act.refused"]
+
+
 @pytest.mark.parametrize("act", ["ask", "answer", "reopen"])
 def test_an_act_that_needs_a_comment_names_it(cast: Cast, calling: Calling, act: str) -> None:
     ticket = operations.assign_ticket(cast.ticket().pk, actor=cast.as_("priya"))

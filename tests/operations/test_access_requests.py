@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import pytest
 from django.utils import timezone
 
+from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.errors import (
     AlreadyDecidedByYou,
@@ -236,6 +238,9 @@ def test_switching_the_engineer_off_ends_what_they_had(cast: Cast) -> None:
     grant.refresh_from_db()
     pending.refresh_from_db()
     assert (grant.close_reason, pending.state) == ("revoked", "WITHDRAWN")
+    for row, event in ((grant.access_request, "grant.revoked"), (pending, "access_request.withdrawn")):
+        entry = AuditEntry.objects.get(correlation_id=row.pk, event=event)
+        assert json.loads(bytes(entry.canonical))["detail"]["cause"] == "person-switched-off"
 
 
 def test_a_law_enforcement_demand_goes_the_same_way(cast: Cast) -> None:

@@ -152,6 +152,10 @@ def test_only_its_holder_removes_a_single_passkey(cast: Cast) -> None:
             with pytest.raises(errors.NotAllowed):
                 operations.remove_passkey(row.pk, actor=cast.as_(name))
     assert (Passkey.objects.live().count(), records_of("passkey.removed")) == (2, [])
+    subjects = [(shown["tenant"], shown["subject"]) for shown in records_of("act.refused")]
+    of_customer, of_provider = ({"type": "passkey", "id": str(row.pk)} for row in (of_ada, of_pat))
+    assert subjects.count((str(cast.contoso.pk), of_customer)) == 5
+    assert subjects.count((str(PROVIDER_LOG), of_provider)) == 1
     operations.remove_passkey(of_ada.pk, actor=cast.as_("ada"))
     operations.remove_passkey(of_pat.pk, actor=cast.as_("pat"))
     with pytest.raises(errors.WrongState):

@@ -344,6 +344,19 @@ def test_staff_from_before_lockbox_can_confirm_immediately(cast: Cast, travel: A
     assert row.effective_at == clock.now() + WAIT
 
 
+def test_staff_from_the_same_moment_as_lockbox_is_a_newcomer(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    Tenant.objects.update(lockbox_on=False)
+    operations.make_staff(cast.erik.pk, actor=cast.as_("stella"))
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    row = proposed(lambda: uncovered(cast))
+    before = events_in(cast.contoso)
+    with pytest.raises(NotAllowed, match="long enough"):
+        operations.confirm_proposal(row.pk, actor=cast.as_("erik"))
+    row.refresh_from_db()
+    assert (row.effective_at, row.confirmed_by, events_in(cast.contoso)) == (None, None, before)
+
+
 def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
     """Otherwise a member of staff could take over another member's account, and confirm with it."""
     operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
@@ -476,6 +489,12 @@ def test_without_other_staff_only_the_waiting_time_applies(cast: Cast, travel: A
     assert (row.is_alone, row.effective_at) == (True, row.proposed_at + WAIT)
     assert due(cast, travel, row).outcome == "applied"
     assert not Service.objects.get(pk=cast.exchange.pk).is_covered
+
+
+def test_the_answer_to_a_proposal_has_the_hours_of_the_waiting_time(cast: Cast) -> None:
+    assert dt.timedelta(hours=72) == WAIT
+    with pytest.raises(ChangeProposed, match=r"takes effect in 72 hours\."):
+        uncovered(cast)
 
 
 def test_switching_the_others_off_gains_nothing(two: Cast, travel: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
 from requests_app.domain import clock, policy
@@ -276,6 +277,14 @@ def test_only_somebody_with_the_password_hears_that_a_code_was_used(cast: Cast, 
     assert "already used" not in answer.content.decode()
     assert asks_for(answer) == ["password", "code"]
     assert guesses_of(cast.ada) == 1
+
+
+def test_a_wrong_proof_is_in_the_security_log_with_the_person(cast: Cast, at: dt.datetime) -> None:
+    row, client = cast.confirmed(), signed_in(cast, "ada", fresh=False)
+    with only_a_refusal(), capture_logs() as lines:
+        confirm(client, row, password="wrong", code=a_code(cast.ada))
+    failed = [line for line in lines if line["event"] == "step_up.failed"]
+    assert failed == [{"event": "step_up.failed", "log_level": "warning", "person": str(cast.ada.pk)}]
 
 
 def test_used_codes_between_wrong_ones_give_no_further_guess(cast: Cast, at: dt.datetime) -> None:

@@ -482,6 +482,15 @@ def test_after_seven_days_a_closed_ticket_stays_closed(
     assert _state(taken) == "CLOSED"
 
 
+def test_a_ticket_whose_problem_is_solved_can_be_closed_after_more_than_seven_days(
+    cast: Cast, taken: Ticket, travel: Any
+) -> None:
+    operations.resolve_ticket(taken.pk, actor=cast.as_("priya"))
+    travel.by(days=8)
+    operations.close_ticket(taken.pk, actor=cast.as_("mia"))
+    assert _state(taken) == "CLOSED"
+
+
 # --- Access requests of a ticket -----------------------------------------------------------------------------
 
 
