@@ -173,7 +173,8 @@ def _words(entry: Entry) -> str:
     """Return what a person did, or the event's title. For a refusal, return what was tried, and why it was refused."""
     title = title_of(entry.row.event)
     if entry.row.event == ACT_REFUSED:
-        edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
+        tried = entry.detail.get("action", "")
+        edge = lifecycle.TRANSITIONS.get(tried) or lifecycle.STAYING.get(tried)
         act = str(edge.act.title) if edge else _("an act")
         why = why_refused(entry.detail, at=entry.row.at)
         return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act, "why": why}
