@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -25,11 +27,12 @@ from requests_app.domain.errors import (
 )
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.lifecycle import TRANSITIONS
-from requests_app.models import Person
+from requests_app.models import Identity, Person
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
 from requests_app.queries import access
 from tests.cast import Cast
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +68,36 @@ def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> Non
         [locked] = [number for number, sql in enumerate(at_body) if row in sql and sql.endswith(LOCKS_THE_TENANT)]
         [clock_read] = [number for number, sql in enumerate(at_body) if row in sql and "clock_timestamp()" in sql]
         assert locked < clock_read
+
+
+def _locked_before_the_log(act: Callable[[], object]) -> list[str]:
+    """Return the tables in which an act locks rows before it takes its turn at a log, in order."""
+    with CaptureQueriesContext(connection) as statements:
+        act()
+    tables: list[str] = []
+    for sql in (each["sql"] for each in statements.captured_queries):
+        if "audit_lock_head(" in sql:
+            return tables
+        if re.search(r" FOR (NO KEY )?UPDATE", sql):
+            [table] = re.findall(r'^SELECT .*? FROM "requests_app_(\w+)"', sql)
+            tables.append(table)
+    raise AssertionError("the act took no turn at a log")
+
+
+@pytest.mark.postgres
+def test_rows_that_other_acts_change_too_are_locked_before_the_turn_at_the_log(cast: Cast) -> None:
+    """In another order, two acts could wait for each other in a circle."""
+    ticket = cast.ticket()
+    cast.submitted(ticket=ticket)
+    passkey, _device = enrolled(cast, "ada")
+    linked: dict[str, Any] = {"tenant": cast.contoso, "person": cast.ada, "linked_at": clock.now()}
+    identity = Identity.objects.create(issuer="https://idp.example", subject="ada", **linked)
+    ends_access = _locked_before_the_log(lambda: operations.close_ticket(ticket.pk, actor=cast.as_("mia")))
+    assert ends_access[:2] == ["ticket", "accessrequest"]
+    loses_a_factor = _locked_before_the_log(lambda: operations.remove_passkey(passkey.pk, actor=cast.as_("ada")))
+    assert loses_a_factor[0] == "person"
+    loses_an_identity = _locked_before_the_log(lambda: operations.unlink_identity(identity.pk, actor=cast.as_("ines")))
+    assert loses_an_identity[:2] == ["person", "tenant"]
 
 
 def test_one_of_the_roles_is_needed(cast: Cast) -> None:
