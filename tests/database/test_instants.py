@@ -1,4 +1,4 @@
-"""The product's backend for PostgreSQL returns each instant in UTC."""
+"""With PostgreSQL, the time is that of the database, and each instant is in UTC."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import datetime as dt
 
 import pytest
 from django.db import DataError, connection
+
+from requests_app.domain import clock
+from requests_app.models import Tenant
+from tests.cast import Cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -34,3 +38,15 @@ def test_an_instant_that_python_does_not_have_is_an_error(text: str) -> None:
         cursor.execute("SELECT %s::timestamptz", [text])
         with pytest.raises(DataError):
             cursor.fetchone()
+
+
+@pytest.mark.real_clock
+def test_the_clock_of_the_application_server_does_not_count(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    before = dt.datetime.now(tz=dt.UTC)
+    monkeypatch.setattr(clock, "_python_now", lambda: wrong)
+    found = [clock.now(), *Tenant.objects.annotate(now=clock.column()).values_list("now", flat=True)]
+    assert len(found) > 1
+    # Both clocks are on this machine.
+    assert all(abs(each - before) < dt.timedelta(minutes=10) for each in found), found
+    assert clock.here() == wrong
