@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import checkpoints, heads, keys, log_name, proofs, rechecks, redating
+from audit_app import checkpoints, heads, keys, log_events, log_name, proofs, rechecks, redating
 from audit_app.checkpoints import Work
-from audit_app.models import ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
 from audit_app.tiles import WIDTH, Tiles
 from tests.audit import care
@@ -86,6 +86,22 @@ def test_a_log_with_new_entries_is_signed_and_not_only_dated() -> None:
     assert work(AT + HOUR) == Work(dated=2)
     assert checkpoints.newest(first, 0).size == 3
     assert checkpoints.newest(second, 0).size == 4
+
+
+def test_a_new_key_is_announced_in_a_log_without_new_entries_before_it_signs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(settings, "LOG_KEY_FILE", tmp_path / "log_key")
+    keys.create()
+    [tenant] = signed(3)
+    keys.rotate()
+    assert work(AT + HOUR) == Work(dated=1)
+    assert AuditEntry.objects.filter(tenant_id=tenant, event=log_events.KEY_ROTATED).count() == 1
+    checkpoint = checkpoints.newest(tenant, 0)
+    assert checkpoint is not None
+    assert (checkpoint.size, bytes(SignedHead.objects.get().key)) == (4, keys.load().publics[0])
+    assert work(AT + 2 * HOUR) == Work(dated=1)
+    assert Checkpoint.objects.count() == 2
 
 
 def test_one_tile_is_checked_each_time_then_the_next_in_a_circle() -> None:

@@ -491,10 +491,13 @@ def test_without_other_staff_only_the_waiting_time_applies(cast: Cast, travel: A
     assert not Service.objects.get(pk=cast.exchange.pk).is_covered
 
 
-def test_the_answer_to_a_proposal_has_the_hours_of_the_waiting_time(cast: Cast) -> None:
+def test_the_answer_to_a_proposal_has_the_waiting_time_and_the_customers_get_a_mail(cast: Cast) -> None:
     assert dt.timedelta(hours=72) == WAIT
+    OutboxMessage.objects.all().delete()
     with pytest.raises(ChangeProposed, match=r"takes effect in 72 hours\."):
         uncovered(cast)
+    messages = OutboxMessage.objects.filter(lane="fanout")
+    assert {message.payload["what"] for message in messages} == {"made"}
 
 
 def test_switching_the_others_off_gains_nothing(two: Cast, travel: Any) -> None:
