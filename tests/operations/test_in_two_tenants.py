@@ -109,6 +109,8 @@ def test_a_refusal_is_in_the_log_of_the_actors_tenant(cast: Cast, case: Case, wa
     with only_tenants([cast.tenants[way.second].pk]), pytest.raises((NotAllowed, NotFound)) as refusal:
         case.run(cast, pk, cast.as_(way.administrator))
     assert len(events_in(cast.tenants[way.first])) == before
+    # An administrator sees the tokens of the tenant's people, and an auditor does not.
+    assert isinstance(refusal.value, NotFound) == (case.event == "token.revoked")
     if not isinstance(refusal.value, NotFound):
         [entry] = AuditEntry.objects.filter(tenant_id=cast.tenants[way.second].pk, event="act.refused")
         assert json.loads(bytes(entry.canonical))["actor"]["name"] == cast.people[way.administrator].name
