@@ -238,6 +238,19 @@ def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast
     assert other.status_code == 409
 
 
+def test_an_approval_that_needs_no_further_proof_is_done_once(cast: Cast) -> None:
+    """The address of its answer is known before the act, and is stored with the act."""
+    row = cast.confirmed()
+    ada, page = signed_in(cast, "ada"), page_of(row, "decide", "approve")
+    form = {"digest": row.content_digest, "shown": row.state, "comment": "", "once": "x"}
+    done = ada.post(page, form)
+    with nothing_happens():
+        again = ada.post(page, form)
+    assert (done.status_code, done["Location"]) == (302, reverse("web:receipt", args=[row.pk]))
+    assert (again.status_code, again["Location"]) == (302, done["Location"])
+    assert list(row.decisions.filter(stage="customer").values_list("verdict", flat=True)) == ["approve"]
+
+
 def test_if_the_first_answer_was_not_stored_the_row_itself_is_shown(
     cast: Cast, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
