@@ -45,6 +45,7 @@ from tests.api.test_log import path as log_path
 from tests.api.test_log import signed
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, gather
+from tests.conftest import Traveller
 from tests.content import CANARY, fill, mail_id
 from tests.web.pages import answer, page_of, signed_in
 from tests.web.test_evidence import post as take_evidence
@@ -212,9 +213,12 @@ def test_an_approval_is_stored_without_its_proof_and_a_new_password_not_at_all(
     assert new not in found.content.decode()
 
 
-def test_a_session_that_cant_be_written_after_an_act_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_cant_be_written_after_an_act_says_so(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, travel: Traveller
+) -> None:
     row = world.confirmed()
     ada = quiet(signed_in(world, "ada"))
+    travel.by(minutes=1)  # then the session stores the new time of the last activity
     plain = Session.save
 
     def refuse(session: Session, **options: Any) -> None:

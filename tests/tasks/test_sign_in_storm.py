@@ -46,8 +46,10 @@ def _megabytes(pids: list[int]) -> int:
     """Return the memory of these processes in megabytes, including what running hashes use."""
     total = 0
     for each in pids:
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
-        total += int(found[1]) if found else 0
+        # A helper of the supervisor may have ended since.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
+            total += int(found[1]) if found else 0
     return total // 1024
 
 
