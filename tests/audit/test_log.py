@@ -137,6 +137,18 @@ def test_an_entry_goes_into_its_own_log_whichever_head_is_locked() -> None:
 
 
 @pytest.mark.django_db
+def test_an_entry_is_written_in_more_than_twenty_logs_at_once_of_which_two_are_new() -> None:
+    """So many heads are locked in one statement, and the new ones are made in another one."""
+    tenants = [UUID(int=number) for number in range(1, 23)]
+    with transaction.atomic():
+        recorder.record([an_entry(tenant) for tenant in tenants[:20]], at=AT)
+    with transaction.atomic():
+        recorder.record([an_entry(tenant) for tenant in tenants], at=AT)
+    sizes = dict(ChainHead.objects.filter(pk__in=tenants).values_list("pk", "size"))
+    assert sizes == {tenant: 2 if tenant in tenants[:20] else 1 for tenant in tenants}
+
+
+@pytest.mark.django_db
 def test_time_never_goes_back_in_a_log() -> None:
     tenant = uuid4()
     recorder.record([an_entry(tenant)], at=AT)
