@@ -1,4 +1,4 @@
-"""Builds the demo world with the product's operations: tenants, people, content, and a history."""
+"""Builds the demo world with the product's operations: tenants, people and content."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ def exists() -> bool:
     return Tenant.objects.filter(slug=people.TENANTS[0].slug).exists()
 
 
-def build(*, with_history: bool = True) -> None:
-    """Build the world, unless it exists already.
-
-    `with_history` adds tickets, and access requests in most of the states.
-    """
+def build() -> None:
+    """Build the world without its history, which `lockbox_site.demo.history` adds."""
     content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
@@ -33,10 +30,6 @@ def build(*, with_history: bool = True) -> None:
     _services_and_provider(as_(people.STAFF.email), secrets)
     for tenant in people.TENANTS:
         _tenant(tenant, as_(people.STAFF.email), secrets)
-    if with_history:
-        from lockbox_site.demo import history
-
-        history.play()
 
 
 def as_(login: str, *, fresh: bool = True) -> Actor:

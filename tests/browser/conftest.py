@@ -12,7 +12,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from lockbox_site.demo import people
+from lockbox_site.demo import history, people
 from lockbox_site.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
@@ -51,6 +51,7 @@ def browser(_playwright: Playwright) -> Iterator[Browser]:
 
 def _build() -> None:
     demo.build()
+    history.play()
     add_witnesses()
     add_webhooks()
     add_callers()

@@ -16,6 +16,7 @@ from django.utils import translation
 
 from audit_app.models import AuditEntry, Witness
 from lockbox_site import pseudolocale
+from lockbox_site.demo import history
 from lockbox_site.demo import world as demo
 from requests_app import models
 from requests_app.content.connectors import registry
@@ -93,6 +94,7 @@ def world(db: None, settings: Any) -> Iterator[World]:
     pseudolocale.install()
     with translation.override("en"):
         demo.build()
+        history.play()
         add_witnesses()
         add_webhooks()
         add_callers()

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from lockbox_site.demo import world
+from lockbox_site.demo import history, world
 
 
 class Command(BaseCommand):
@@ -20,5 +20,7 @@ class Command(BaseCommand):
         if world.exists():
             self.stdout.write("The demo world is there already.")
             return
-        world.build(with_history=not options["bare"])
+        world.build()
+        if not options["bare"]:
+            history.play()
         self.stdout.write("The demo world is made.")
