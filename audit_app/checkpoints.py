@@ -11,13 +11,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 
 from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder
 from audit_app.entries import flaws_of
@@ -34,8 +33,6 @@ logger = structlog.get_logger(__name__)
 MOST_ENTRIES = 20_000
 #: The smallest number of signed entries that are compared again before each signature: 8 tiles (see rechecks.py).
 LOOK_BACK = 8 * WIDTH
-#: A log with an alarm is checked again only after this time.
-RETRY_AFTER = dt.timedelta(seconds=60)
 
 _SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "email": ""}
 
@@ -49,97 +46,12 @@ class Refusal(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one round did. `failed` has the logs that could not be read or written. The next round tries them again."""
-
-    signed: int = 0
-    dated: int = 0
-    refused: list[tuple[UUID, str]] = field(default_factory=list)
-    failed: list[UUID] = field(default_factory=list)
-
-
 def origin_of(tenant_id: UUID, shard: int) -> str:
     """Return the first line of the checkpoints of this shard. It is different for every shard and log."""
     return log_name.origin(log_name.of_log(tenant_id), tenant_id, shard)
 
 
 # --- One round -------------------------------------------------------------------------------------------
-
-
-def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
-    """Sign at most `limit` logs that have new entries. Then give at most `limit` old checkpoints a new time.
-
-    A checkpoint is old after an hour; it is signed again. Raise NoKey if this machine has no key (another
-    machine signs), WrongName if LOG_ORIGIN differs from the signed name, and HeadsUnavailable if no head can be
-    stored. A log that is refused, or that can't be read or written, does not delay the others. If another
-    process of this machine is signing, nothing is done.
-    """
-    have = keys.load()
-    log_name.require()
-    with heads.turn() as is_ours:
-        if not is_ours:
-            return Work()
-        heads.require_usable()
-        done = Work()
-        for tenant_id in _grown(now(), limit):
-            if is_over():
-                return done
-            done = _count(done, tenant_id, now, have, is_new=True)
-        return _date_all(done, now, have, limit, is_over)
-
-
-def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
-    from audit_app import redating  # which imports this module
-
-    for some in redating.batches(_undated(now(), limit), at=now()):
-        if is_over():
-            return done
-        try:
-            dated = redating.date(some, at=now(), have=have)
-        except DatabaseError:
-            # Afterwards they are dated one by one, so that a failure shows which log's rows caused it.
-            dated = set()
-        done = replace(done, dated=done.dated + len(dated))
-        for tenant_id in some:
-            if tenant_id not in dated and not is_over():
-                done = _count(done, tenant_id, now, have, is_new=False)
-    return done
-
-
-def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Keys, *, is_new: bool) -> Work:
-    try:
-        found = sign(tenant_id, at=now(), have=have)
-    except Refusal as refusal:
-        done.refused.append((tenant_id, refusal.code))
-        return done
-    except DatabaseError as error:
-        logger.error("log_signing_failed", tenant=str(tenant_id), error=f"{type(error).__name__}: {error}")
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
-        done.failed.append(tenant_id)
-        return done
-    if found is None:
-        return done
-    return replace(done, signed=done.signed + is_new, dated=done.dated + (not is_new))
-
-
-def _grown(at: dt.datetime, limit: int) -> list[UUID]:
-    rows = ChainHead.objects.filter(unsigned_since__isnull=False).exclude(pk__in=_alarmed(at))
-    return list(rows.order_by("unsigned_since").values_list("pk", flat=True)[:limit])
-
-
-def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
-    latest = at - dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
-    rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at))
-    return list(rows.order_by("dated_at")[:limit])
-
-
-def _alarmed(at: dt.datetime) -> list[UUID]:
-    return list(LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", flat=True))
-
-
-# --- One log ---------------------------------------------------------------------------------------------
 
 
 def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
@@ -609,4 +521,4 @@ def adopt(tenant_id: UUID) -> Head:
     return head
 
 
-__all__ = ["NoKey", "Refusal", "adopt", "close_shard", "newest", "origin_of", "sign", "state", "work"]
+__all__ = ["NoKey", "Refusal", "adopt", "close_shard", "newest", "origin_of", "sign", "state"]

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from audit_app import checkpoints, keys, recorder, redating, tree
+from audit_app import checkpoints, keys, recorder, redating, signing_round, tree
 from audit_app.models import Tile
 from audit_app.tiles import Tiles
 from audit_app.verify import Verification
@@ -156,7 +156,7 @@ def _heartbeats(bar: Any, count: int) -> Result:
     later, each = AT + dt.timedelta(hours=2), redating.BATCH
 
     def round_of_the_signer() -> None:
-        done = checkpoints.work(lambda: later, limit=each)
+        done = signing_round.work(lambda: later, limit=each)
         if done.dated != each:
             raise SystemExit(f"a round of the signer did {done}")
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from audit_app import checkpoints, cosigning
+from audit_app import cosigning, signing_round
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
@@ -135,7 +135,7 @@ def checkpoint() -> int:
 
 
 def _sign_once(is_over: Callable[[], bool]) -> int:
-    done = checkpoints.work(clock.now, limit=BATCH, is_over=is_over)
+    done = signing_round.work(clock.now, limit=BATCH, is_over=is_over)
     return done.signed + done.dated
 
 

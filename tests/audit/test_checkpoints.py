@@ -10,7 +10,19 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, checkpoints, heads, keys, log_events, log_name, notes, proofs, recorder, tree
+from audit_app import (
+    canonical,
+    checkpoints,
+    heads,
+    keys,
+    log_events,
+    log_name,
+    notes,
+    proofs,
+    recorder,
+    signing_round,
+    tree,
+)
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
@@ -122,8 +134,8 @@ def test_a_heartbeat_dates_the_same_head_again() -> None:
     append(3)
     first = checkpoints.sign(TENANT, at=AT)
     hour = dt.timedelta(hours=1)
-    assert checkpoints.work(lambda: AT + hour - dt.timedelta(seconds=1), limit=10) == checkpoints.Work()
-    assert checkpoints.work(lambda: AT + hour, limit=10) == checkpoints.Work(dated=1)
+    assert signing_round.work(lambda: AT + hour - dt.timedelta(seconds=1), limit=10) == signing_round.Work()
+    assert signing_round.work(lambda: AT + hour, limit=10) == signing_round.Work(dated=1)
     row = Checkpoint.objects.get()
     note = Note.parse(row.note)
     assert first is not None
@@ -134,7 +146,7 @@ def test_a_heartbeat_dates_the_same_head_again() -> None:
 
 def test_a_log_without_entries_is_not_signed_and_costs_no_row() -> None:
     assert checkpoints.sign(uuid4(), at=AT) is None
-    assert checkpoints.work(lambda: AT, limit=10) == checkpoints.Work()
+    assert signing_round.work(lambda: AT, limit=10) == signing_round.Work()
     assert not Checkpoint.objects.exists()
     assert not SignedHead.objects.exists()
 
@@ -143,16 +155,16 @@ def test_one_round_signs_only_logs_that_grew() -> None:
     tenants = [UUID(int=number) for number in range(1, 5)]
     for tenant in tenants:
         append(2, tenant=tenant)
-    assert checkpoints.work(lambda: AT, limit=10).signed == 4
+    assert signing_round.work(lambda: AT, limit=10).signed == 4
     append(1, tenant=tenants[2])
-    assert checkpoints.work(lambda: AT, limit=10) == checkpoints.Work(signed=1)
+    assert signing_round.work(lambda: AT, limit=10) == signing_round.Work(signed=1)
 
 
 def test_without_a_key_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "LOG_KEY_FILE", tmp_path / "none")
     append(1)
     with pytest.raises(keys.NoKey):
-        checkpoints.work(lambda: AT, limit=10)
+        signing_round.work(lambda: AT, limit=10)
     assert not Checkpoint.objects.exists()
 
 
@@ -424,7 +436,7 @@ def test_a_refused_log_holds_up_no_other() -> None:
     cut_to(2)
     append(1, what="forged")
     append(2, tenant=other)
-    done = checkpoints.work(lambda: AT, limit=10)
+    done = signing_round.work(lambda: AT, limit=10)
     assert done.signed == 1
     assert done.refused == [(TENANT, "different")]
     assert Checkpoint.objects.get(tenant_id=other).size == 2

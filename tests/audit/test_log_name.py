@@ -11,7 +11,7 @@ import structlog
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import checkpoints, heads, keys, log_name
+from audit_app import checkpoints, heads, keys, log_name, signing_round
 from audit_app.models import Checkpoint, LogAlarm, LogOrigin
 from audit_app.notes import Note
 from lockbox_site import readiness
@@ -57,8 +57,8 @@ def test_another_host_does_not_stop_signing(settings: Any) -> None:
     restarted(settings, "elsewhere.example")
     append(2)
     append(1, tenant=MORE[0])
-    assert checkpoints.work(lambda: AT, limit=9).signed == 2
-    assert checkpoints.work(lambda: AT + HOUR, limit=9).dated == 2
+    assert signing_round.work(lambda: AT, limit=9).signed == 2
+    assert signing_round.work(lambda: AT + HOUR, limit=9).dated == 2
     for tenant, size in ((TENANT, 5), (MORE[0], 1)):
         checkpoint = checkpoints.newest(tenant, 0)
         assert checkpoint.note.splitlines()[0] == f"localhost/log/{tenant}"
@@ -73,7 +73,7 @@ def test_a_name_that_is_set_and_contradicts_signs_nothing(settings: Any) -> None
     checkpoints.sign(TENANT, at=AT)
     restarted(settings, "elsewhere.example", is_set=True)
     append(1)
-    for attempt in (lambda: checkpoints.work(lambda: AT, limit=9), lambda: checkpoints.sign(TENANT, at=AT)):
+    for attempt in (lambda: signing_round.work(lambda: AT, limit=9), lambda: checkpoints.sign(TENANT, at=AT)):
         with pytest.raises(log_name.WrongName, match="set LOG_ORIGIN=localhost or remove LOG_ORIGIN"):
             attempt()
     assert Checkpoint.objects.get().size == 1
@@ -85,7 +85,7 @@ def test_a_name_that_is_set_and_contradicts_signs_nothing(settings: Any) -> None
 def test_a_name_that_is_set_counts_until_the_first_signature_and_may_stay(settings: Any, name: str) -> None:
     restarted(settings, name, is_set=True)
     append(1)
-    assert checkpoints.work(lambda: AT, limit=9).signed == 1
+    assert signing_round.work(lambda: AT, limit=9).signed == 1
     assert log_name.current() == name
     restarted(settings, name, is_set=True)
     assert log_name.contradiction() == ""

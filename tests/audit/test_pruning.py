@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DatabaseError, transaction
 
-from audit_app import checkpoints, proofs, pruning, recorder, tree
+from audit_app import checkpoints, proofs, pruning, recorder, signing_round, tree
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, SignedHead, Tile
 from audit_app.notes import Head
@@ -284,7 +284,7 @@ def test_no_other_log_is_touched() -> None:
     other = UUID(int=9)
     append(10)
     append(10, tenant=other)
-    checkpoints.work(lambda: AT, limit=10)
+    signing_round.work(lambda: AT, limit=10)
     assert pruned() == 10
     assert AuditEntry.objects.filter(tenant_id=other).count() == 10
     assert ChainHead.objects.get(pk=other).pruned_to == 0
@@ -364,7 +364,7 @@ def test_an_entry_beyond_the_end_of_the_log_does_not_explain_a_removal() -> None
         care.say(TENANT, "log.pruned", {"to": 300}, at=LATER)
     meddle("UPDATE audit_app_chainhead SET pruned_to = 300, size = 310 WHERE tenant_id = %s", uuid_sql(TENANT))
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq < 300", uuid_sql(TENANT))
-    assert checkpoints.work(lambda: LATER, limit=10) == checkpoints.Work(refused=[(TENANT, "missing")])
+    assert signing_round.work(lambda: LATER, limit=10) == signing_round.Work(refused=[(TENANT, "missing")])
     assert Checkpoint.objects.get().size == 310
 
 
@@ -373,7 +373,7 @@ def test_an_idle_log_with_a_removal_without_an_entry_is_not_dated() -> None:
     checkpoints.sign(TENANT, at=AT)
     meddle("UPDATE audit_app_chainhead SET pruned_to = 10 WHERE tenant_id = %s", uuid_sql(TENANT))
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))
-    assert checkpoints.work(lambda: LATER, limit=10) == checkpoints.Work(refused=[(TENANT, "missing")])
+    assert signing_round.work(lambda: LATER, limit=10) == signing_round.Work(refused=[(TENANT, "missing")])
 
 
 def test_a_removal_without_an_entry_during_a_check_is_found() -> None:

@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import checkpoints, heads, keys, log_events, log_name, proofs, rechecks, redating
-from audit_app.checkpoints import Work
+from audit_app import checkpoints, heads, keys, log_events, log_name, proofs, rechecks, redating, signing_round
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
+from audit_app.signing_round import Work
 from audit_app.tiles import WIDTH, Tiles
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, flip_bit, flipped, meddle, uuid_sql
@@ -25,7 +25,7 @@ HOUR = dt.timedelta(hours=1)
 
 
 def work(at: dt.datetime) -> Work:
-    return checkpoints.work(lambda: at, limit=1000)
+    return signing_round.work(lambda: at, limit=1000)
 
 
 def signed(*sizes: int) -> list[UUID]:
@@ -322,7 +322,7 @@ def test_a_round_ends_when_its_time_is_over() -> None:
     for tenant in tenants:
         append(1, tenant=tenant)
     left = iter([False, True])
-    assert checkpoints.work(lambda: AT, limit=10, is_over=lambda: next(left)) == Work(signed=1)
+    assert signing_round.work(lambda: AT, limit=10, is_over=lambda: next(left)) == Work(signed=1)
 
 
 def test_only_one_process_of_a_machine_signs_at_a_time() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from audit_app import checkpoints, heads, proofs, recorder
+from audit_app import checkpoints, heads, proofs, recorder, signing_round
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
 from requests_app import operations
@@ -857,6 +857,6 @@ def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt
 
 def test_two_rounds_side_by_side_sign_each_log_once(world: Cast) -> None:
     world.submitted()
-    at_once(*[lambda: checkpoints.work(clock.now, limit=100)] * 4)
+    at_once(*[lambda: signing_round.work(clock.now, limit=100)] * 4)
     assert Checkpoint.objects.filter(tenant_id=world.contoso.pk).count() == 1
     assert not LogAlarm.objects.exists()

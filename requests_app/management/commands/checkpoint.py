@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit_app import checkpoints
+from audit_app import signing_round
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import NoKey
 from requests_app.domain import clock
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         signed = dated = bad = 0
         try:
             while True:
-                done = checkpoints.work(clock.now, limit=BATCH)
+                done = signing_round.work(clock.now, limit=BATCH)
                 signed, dated = signed + done.signed, dated + done.dated
                 for tenant_id, code in done.refused:
                     self.stdout.write(

@@ -1,0 +1,102 @@
+"""Signs the logs that have grown, and renews the date of the logs that have not, in one round."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from audit_app import checkpoints, heads, keys, log_name, redating
+from audit_app.checkpoints import Refusal
+from audit_app.keys import Keys
+from audit_app.models import ChainHead, LogAlarm, SignedHead
+
+logger = structlog.get_logger(__name__)
+
+#: A log with an alarm is checked again only after this time.
+RETRY_AFTER = dt.timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one round did. `failed` has the logs that could not be read or written. The next round tries them again."""
+
+    signed: int = 0
+    dated: int = 0
+    refused: list[tuple[UUID, str]] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
+
+
+def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
+    """Sign at most `limit` logs that have new entries. Then give at most `limit` old checkpoints a new time.
+
+    A checkpoint is old after an hour; it is signed again. Raise NoKey if this machine has no key (another
+    machine signs), WrongName if LOG_ORIGIN differs from the signed name, and HeadsUnavailable if no head can be
+    stored. A log that is refused, or that can't be read or written, does not delay the others. If another
+    process of this machine is signing, nothing is done.
+    """
+    have = keys.load()
+    log_name.require()
+    with heads.turn() as is_ours:
+        if not is_ours:
+            return Work()
+        heads.require_usable()
+        done = Work()
+        for tenant_id in _grown(now(), limit):
+            if is_over():
+                return done
+            done = _count(done, tenant_id, now, have, is_new=True)
+        return _date_all(done, now, have, limit, is_over)
+
+
+def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
+    for some in redating.batches(_undated(now(), limit), at=now()):
+        if is_over():
+            return done
+        try:
+            dated = redating.date(some, at=now(), have=have)
+        except DatabaseError:
+            # Afterwards they are dated one by one, so that a failure shows which log's rows caused it.
+            dated = set()
+        done = replace(done, dated=done.dated + len(dated))
+        for tenant_id in some:
+            if tenant_id not in dated and not is_over():
+                done = _count(done, tenant_id, now, have, is_new=False)
+    return done
+
+
+def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Keys, *, is_new: bool) -> Work:
+    try:
+        found = checkpoints.sign(tenant_id, at=now(), have=have)
+    except Refusal as refusal:
+        done.refused.append((tenant_id, refusal.code))
+        return done
+    except DatabaseError as error:
+        logger.error("log_signing_failed", tenant=str(tenant_id), error=f"{type(error).__name__}: {error}")
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        done.failed.append(tenant_id)
+        return done
+    if found is None:
+        return done
+    return replace(done, signed=done.signed + is_new, dated=done.dated + (not is_new))
+
+
+def _grown(at: dt.datetime, limit: int) -> list[UUID]:
+    rows = ChainHead.objects.filter(unsigned_since__isnull=False).exclude(pk__in=_alarmed(at))
+    return list(rows.order_by("unsigned_since").values_list("pk", flat=True)[:limit])
+
+
+def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
+    latest = at - dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
+    rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at))
+    return list(rows.order_by("dated_at")[:limit])
+
+
+def _alarmed(at: dt.datetime) -> list[UUID]:
+    return list(LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", flat=True))
