@@ -23,6 +23,7 @@ from lockbox_site import health, views
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping
+from requests_app.doors.web.sent import fields_of
 from requests_app.platform import outcome
 from requests_app.platform.waiting import Waiting
 
@@ -253,7 +254,7 @@ class SessionLimitsMiddleware:
     def end(self, request: HttpRequest, why: str) -> HttpResponse:
         person_id = request.user.pk
         security_log.info("session.ended", reason=why, user_id=str(person_id))
-        fields = keeping.fields_of(request)
+        fields = fields_of(request)
         logout(request)
         if is_background(request):
             # htmx reloads the whole page, which then redirects to the sign-in.

@@ -11,11 +11,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
-from requests_app.doors.web import keeping
 from requests_app.doors.web._secrets import are_left_out
-from requests_app.doors.web.errors import address_of
-from requests_app.doors.web.once import FILES, PROOF
-from requests_app.doors.web.stepping import PREFIX, sent_with
+from requests_app.doors.web.sent import FILES, PREFIX, PROOF, address_of, fields_of, is_from_our_page, sent_with
 from requests_app.platform import outcome
 from requests_app.templatetags.once import FIELD
 
@@ -28,12 +25,12 @@ def form_of(request: HttpRequest) -> dict[str, Any]:
     """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""
-    if request.method != "POST" or not token or view in FILES or not keeping.is_from_our_page(request):
+    if request.method != "POST" or not token or view in FILES or not is_from_our_page(request):
         return {}
     # The page asks for the proof of a decision again, so this proof can be left out. No other secret can.
     proof = PROOF.get(view, frozenset())
     sent = [(name, value) for name, value in sent_with(request) if name not in proof and not name.startswith(PREFIX)]
-    fields = [(name, value) for name, value in keeping.fields_of(request) if name != FIELD]
+    fields = [(name, value) for name, value in fields_of(request) if name != FIELD]
     if are_left_out(sent) or request.FILES or (sent and not fields and not _is_bare(sent)):
         return {}
     outcome.current().token, outcome.current().is_sent_again = token, True

@@ -12,10 +12,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
-from django.utils.http import escape_leading_slashes
 from django.utils.translation import gettext as _
 
 from requests_app.domain.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown, StoreUnavailable
+from requests_app.doors.web.again import form_of
+from requests_app.doors.web.sent import address_of
 from requests_app.platform import outcome
 
 security_log = structlog.get_logger("security")
@@ -39,28 +40,18 @@ def page_about(about: Mapping[str, str]) -> str:
 
 def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
     """Return what a page about an outage needs: a link to continue or to try again, and the form to send again."""
-    from requests_app.doors.web import again  # it needs the middlewares, which need this module
-
     is_read = request.method in ("GET", "HEAD")
     if isinstance(error, OutcomeUnknown):
         is_look = is_read and _view_of(request).startswith("web:window")
         target, label = _page_to_look_at(request, error.current), _("See the current state")
         if is_look:
             target, label = address_of(request), _("Open the item again")
-        return {"back_url": target, "back_label": label, "is_look": is_look, **again.form_of(request)}
+        return {"back_url": target, "back_label": label, "is_look": is_look, **form_of(request)}
     if is_read:
         return {"back_url": address_of(request), "back_label": _("Try again")}
     if isinstance(error, Busy):
         return _way_back(request)
-    return again.form_of(request)
-
-
-def address_of(request: HttpRequest) -> str:
-    """Return the requested address as a path of this site.
-
-    A path that begins with two slashes would lead to another site.
-    """
-    return escape_leading_slashes(request.get_full_path())
+    return form_of(request)
 
 
 def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:

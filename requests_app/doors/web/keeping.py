@@ -8,16 +8,14 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
-from requests_app.doors.web._secrets import may_wait, sentences_in
+from requests_app.doors.web._secrets import sentences_in
 from requests_app.doors.web._step_up import local
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.stepping import PREFIX
 from requests_app.identity import factors
 from requests_app.platform import outcome
 from requests_app.platform.sealing import Unreadable
@@ -26,42 +24,12 @@ from requests_app.templatetags.once import FIELD
 _FORM = "kept_form"
 #: This is longer than a sign-in takes, even if the person must first find their telephone.
 STORED_FOR = timedelta(minutes=30)
-MOST = 64 * 1024
-
-
-def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
-    """Return the typed values without secrets. Return [] if another site sent the form, or if it is too long."""
-    if request.method != "POST" or request.FILES or not is_from_our_page(request):
-        return []
-    sent = request.POST.lists()
-    found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(PREFIX)]
-    found = [(name, value) for name, value in found if may_wait(name, value)]
-    return found if sum(len(name) + len(value) for name, value in found) <= MOST else []
-
-
-def is_from_our_page(request: HttpRequest) -> bool:
-    return _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is None
 
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
     """Store the fields, encrypted, in the session that begins now. Only this person can read them."""
     stored = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
     request.session[_FORM] = factors.seal(json.dumps(stored))
-
-
-class _Check(CsrfViewMiddleware):
-    """Checks whether a page of this product has sent the form.
-
-    Only its verdict counts. Its response is never sent.
-    """
-
-    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
-        return HttpResponse(status=403)
-
-
-def _nothing(request: HttpRequest) -> HttpResponse:
-    """Return an empty page. The CSRF check needs a view, but never calls it."""
-    return HttpResponse()
 
 
 @login_required

@@ -31,7 +31,7 @@ from requests_app.doors.web._secrets import sentences_in
 from requests_app.doors.web.context import began
 from requests_app.doors.web.errors import page_about
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.stepping import PREFIX, sent_with
+from requests_app.doors.web.sent import FILES, PREFIX, PROOF, sent_with
 from requests_app.models import IdempotencyKey
 from requests_app.platform import outcome
 from requests_app.templatetags.once import FIELD
@@ -47,10 +47,6 @@ _SHOWN = 200
 _MOST_TOKEN = 100
 #: Fields of every form that do not change what the form asks for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
-#: The fields of a decision's proof. A code and a signature work once, so these fields are different in each try.
-PROOF = {"web:decide": frozenset({"password", "code", "manifest", "assertion"})}
-#: These answer with a file, and the page stays as it is. Each file is a separate download with its own entry.
-FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evidence"})
 
 
 class OnceMiddleware:

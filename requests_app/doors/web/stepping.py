@@ -20,9 +20,9 @@ from requests_app.doors.web._step_up import is_fresh, proven, step_up_form, to_c
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import StepUpForm
 from requests_app.doors.web.middleware import actor_in
+from requests_app.doors.web.sent import PREFIX, sent_with
 
 #: The prefix of the proof's fields. They are removed before the view gets the form.
-PREFIX = "step-up"
 #: Forms with a secret. They ask for the proof before they are shown, because a secret is not stored in another page.
 FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app_person_add"})
 
@@ -70,10 +70,6 @@ class StepUpMiddleware:
         if request.method != "POST":
             return to_step_up(request)
         return ask(request, step_up_form(request, prefix=PREFIX))
-
-
-def sent_with(request: HttpRequest) -> list[tuple[str, str]]:
-    return [(name, str(value)) for name, values in request.POST.lists() for value in values]
 
 
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
