@@ -400,9 +400,9 @@ class ContentAccess(models.Model):
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("interrupted")
         # Accesses that the decision point allowed to another service. What happened there is unknown.
-        LIST_ALLOWED = "list_allowed", _("listing allowed, through another service")
-        READ_ALLOWED = "read_allowed", _("reading allowed, through another service")
-        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed, through another service")
+        LIST_ALLOWED = "list_allowed", _("listing through another service allowed")
+        READ_ALLOWED = "read_allowed", _("reading through another service allowed")
+        DOWNLOAD_ALLOWED = "download_allowed", _("download through another service allowed")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")

@@ -254,13 +254,23 @@ def muted_name(mute: Mute) -> str:
     return mute.engineer.name if mute.engineer else everybody()
 
 
+def muted_source(mute: Mute) -> str:
+    """Return from whom no access requests are accepted during the mute: an engineer's name, or "anybody"."""
+    return mute.engineer.name if mute.engineer else anybody()
+
+
 def everybody() -> str:
     return _("everybody at %(provider)s") % {"provider": settings.PROVIDER_NAME}
 
 
+def anybody() -> str:
+    """Return the same people as `everybody`, in words for a sentence with "no" or "not"."""
+    return _("anybody at %(provider)s") % {"provider": settings.PROVIDER_NAME}
+
+
 def muted(mute: Mute, now: datetime) -> str:
     """Return the sentence that says from whom a tenant accepts no access requests, and until when."""
-    values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
+    values = {"tenant": mute.tenant.name, "name": muted_source(mute), "until": when_words(mute.until_at, now)}
     return _("%(tenant)s accepts no access requests from %(name)s until %(until)s.") % values
 
 

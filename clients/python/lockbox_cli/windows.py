@@ -22,9 +22,9 @@ _ACCESSED = {
     "downloaded": "downloaded",
     "failed": "could not be read",
     "cut": "interrupted",
-    "list_allowed": "listing allowed, through another service",
-    "read_allowed": "reading allowed, through another service",
-    "download_allowed": "download allowed, through another service",
+    "list_allowed": "listing through another service allowed",
+    "read_allowed": "reading through another service allowed",
+    "download_allowed": "download through another service allowed",
 }
 
 

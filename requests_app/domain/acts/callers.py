@@ -182,7 +182,7 @@ STEP_UP_TOKEN = Act(
     humans_only=True,
     title=_("Prove with your password that a token is yours"),
     any_token=True,
-    tried=_("to prove with a password that a token is their own"),
+    tried=_("to confirm with a password that a token belongs to them"),
     doors=frozenset({Door.API}),
     own_order="The proof is compared before the act begins, because hashing takes a while.",
 )

@@ -51,8 +51,8 @@ def _done(visit: Visit, made: Mute) -> str:
     denied = ngettext("%(n)d access request was denied.", "%(n)d access requests were denied.", made.denied)
     first = denied % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
     until = when_words(made.until_at, visit.at)
-    words = _("You get no access requests from {muted} until {until}.")
-    return format_html("{} {}", first, filled(words, muted=sentences.muted_name(made), until=until))
+    words = _("You get no access requests from {source} until {until}.")
+    return format_html("{} {}", first, filled(words, source=sentences.muted_source(made), until=until))
 
 
 PAGE = Page(

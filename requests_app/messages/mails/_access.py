@@ -100,7 +100,8 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found = _common(row, message)
     event = {"released": GRANT_RELEASED, "revoked": GRANT_REVOKED}.get(row.grant.close_reason)
     detail = _detail_of(row, event) if event else {}
-    found["seen"] = _seen(row.grant)
+    seen = access.seen_resources([row.grant.pk])[row.grant.pk]
+    found["seen"], found["has_opened_items"] = sentences.summary(seen), bool(seen["resources"])
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(detail)
@@ -231,12 +232,12 @@ def _signed(decision: Decision) -> str:
 def _window(grant: Grant, at: datetime) -> list[Fact]:
     if grant.closed_at is None:
         return [
-            Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+            Fact(_("Open from"), [words.when(grant.opens_at, at)]),
             Fact(_("Closes"), [words.when(grant.closes_at, at)]),
         ]
     open_for = (grant.closed_at - grant.opens_at).total_seconds()
     return [
-        Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+        Fact(_("Open from"), [words.when(grant.opens_at, at)]),
         Fact(_("Closed"), [words.when(grant.closed_at, at), _("after %(time)s") % {"time": words.duration(open_for)}]),
     ]
 

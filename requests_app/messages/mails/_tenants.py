@@ -120,6 +120,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
         "lifted": lifted,
         "is_over": row.lifted_at is not None,
         "muted": name,
+        "source": name if row.engineer else words.line(sentences.anybody()),
         "denied": row.denied,
         "until": words.when(row.until_at, at),
         "by": words.line(message.payload["by"]),
