@@ -41,11 +41,11 @@ def is_known(tenant_id: UUID, size: int) -> bool:
 
 
 def older(checkpoint: Checkpoint, *, previous_size: int | None = None) -> Iterator[list[Signed]]:
-    """Yield up to MOST checkpoints of the shard that are older than this one, in batches, the oldest first.
+    """Yield the checkpoints of the shard that are older than this one, at most MOST in total, the oldest first.
 
-    The checkpoint of `previous_size` is included if it exists. For each entry about a new key, the first checkpoint
-    that covers the entry is included. The old key also signed that checkpoint, so a reader who has only the old key can
-    continue from there.
+    They are read in batches. The checkpoint of `previous_size` is included if it exists. For each entry about a new
+    key, the first checkpoint that covers the entry is included. The old key also signed that checkpoint, so a reader
+    who has only the old key can continue from there.
     """
     chosen = _chosen(checkpoint, previous_size)
     for at in range(0, len(chosen), _BATCH):

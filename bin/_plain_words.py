@@ -218,7 +218,7 @@ def words_of(name: str) -> list[str]:
 
 
 class Tree:
-    """The files of a source tree. Each area has a method of its name, which yields the area's offences."""
+    """The files of a source tree. For each area, a method with the same name yields what breaks a rule there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

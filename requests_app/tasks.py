@@ -31,7 +31,7 @@ COSIGN_TURN_SECONDS = 45
 
 @guarded
 def sweep() -> int:
-    """Store what has expired or ended, and apply the announced changes of staff that are due.
+    """Store what has expired or ended, and apply the changes that staff announced and that are now due.
 
     Return the number of rows. If one of the two parts fails, the other part still runs. The failure is raised at the
     end.

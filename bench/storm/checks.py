@@ -37,9 +37,9 @@ Mark = tuple[str, str, str]
 
 
 def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[str]:
-    """Yield the marks of an entry: keys in its detail, or what the entry is about.
+    """Yield the marks of an entry. A mark is a text that connects an entry with its act in the journal.
 
-    The journal has the same mark for the act of this entry.
+    It is, for example, a key in the entry's detail, or the ID of what the entry is about.
     """
     detail = entry["detail"]
     text = json.dumps(detail) + comments.get(str(detail.get("comment_id", "")), "")

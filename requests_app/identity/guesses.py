@@ -126,9 +126,9 @@ def at_recovery(ip: str) -> Attempt:
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:
-    """Return the attempt for a proof of identity by a known person.
+    """Return the attempt of a known person to prove their identity.
 
-    All interfaces that ask for a proof share its count.
+    All interfaces that ask for a proof count such attempts together.
     """
     limits = {f"person:{person.pk}": OF_ACCOUNT}
     return Attempt({**limits, _address("proof", ip): OF_ADDRESS} if ip else limits)

@@ -55,8 +55,8 @@ def perform(
 ) -> Iterator[Step]:
     """Judge the act, then yield so that its body can run. The functions after `inputs` are for this act only.
 
-    `find` finds and locks the row. `may` refuses more people than the declaration does. `state` checks the row, and
-    `check` checks the inputs and other rows. `holds` returns what must wait for a second person of the tenant.
+    `find` finds and locks the row. `may` refuses people whom the declaration alone would allow. `state` checks the row,
+    and `check` checks the inputs and other rows. `holds` returns what must wait for a second person of the tenant.
     `announces` returns the change that must wait for a second member of staff.
     """
     with act(declared, actor=actor) as current:

@@ -376,7 +376,7 @@ def _also(person: Person, came: AssertedIdentity) -> Person | None:
 
 
 def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
-    """Return the humans whom the first sign-in merges into one, so that they can be locked first.
+    """Return the humans whom the first sign-in will merge into one. The caller locks them before the merge.
 
     The person's own human is among them. The set is empty if there is nothing to merge.
     """

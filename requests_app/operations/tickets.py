@@ -254,7 +254,7 @@ def _add_comment(step: TicketMove) -> TicketComment:
 
 
 def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:
-    """Return the message to the other side about an answer or a comment."""
+    """Return the message that tells the other side about an answer or a comment."""
     side = Audience.TICKET_WORKERS if actor.side is Side.CUSTOMER else Audience.TICKET_CUSTOMERS
     return Note(
         topic=Topic.TICKET_ANSWERED,

@@ -52,7 +52,7 @@ def test_a_client_is_put_into_no_queue(cast: Cast, ours: Person, role: str) -> N
 def test_a_row_that_should_not_be_there_makes_it_no_engineer_and_no_approver(
     cast: Cast, ours: Person, theirs: Person
 ) -> None:
-    """The rows are written without an operation, as somebody could do it directly in the database."""
+    """Roles that were written directly into the database, without an operation, give the API client nothing."""
     at = clock.now()
     QueueAssignment.objects.create(service=cast.exchange, person=ours, role="engineer", given_at=at)
     Membership.objects.create(tenant=cast.contoso, person=theirs, role="approver", given_at=at)

@@ -420,7 +420,7 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
 def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     two: Cast, travel: Any, swept: bool
 ) -> None:
-    """This is also true if no sweep ran before the change was due."""
+    """A tenant that switches Lockbox on while a change waits gets the whole time, even if no sweep ran in between."""
     Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))

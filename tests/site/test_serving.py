@@ -805,7 +805,7 @@ def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> N
 
 @pytest.mark.parametrize("is_read", [True, False])
 def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
-    """The client here is simulated. On a real connection, the server would read everything into memory itself."""
+    """The web server here is simulated. Like the real one, it accepts all bytes and keeps them in memory."""
     made: list[int] = []
 
     def pieces() -> Iterator[bytes]:

@@ -151,7 +151,7 @@ def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
 
 
 def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
-    """Return the bundle of both logs that the product makes after everything before `seq` was removed."""
+    """Return the bundle of both logs as the product makes it when all entries before `seq` have been removed."""
     rest = bundle(opened, pruned=max(seq - 80, 0))
     written = bundle(closed, pruned=min(seq, 80))
     written.files |= {name: raw for name, raw in rest.files.items() if "-1." in name}

@@ -66,7 +66,7 @@ class SeenOut(serializers.Serializer):
 
     `downloaded` counts the different items that were sent as a file, and `attachments` the downloaded attachments.
     `resources` counts the resources to which these items belong. `listed` is the number of listed names. `allowed` is
-    how often another service was given permission. This API does not know what was opened there.
+    how often another service was allowed to access content. What was opened there is not known.
     """
 
     opened = serializers.IntegerField()

@@ -193,7 +193,7 @@ class Story:
 
     @cached_property
     def window(self) -> str:
-        """When the window of the access request was open, or "" without a window."""
+        """A sentence that says when the access request's window was open, or "" if there is no window."""
         opened = next((entry for entry in self._entries_of(YES) if _read(entry)["detail"].get("opens_at")), None)
         if self.subject.access_request is None or opened is None:
             return ""
