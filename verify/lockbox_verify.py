@@ -2665,7 +2665,8 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"{decisions['unproven']:,} decisions are not proven by a signature of a person's key:")
+    are = "decision is" if decisions["unproven"] == 1 else "decisions are"
+    yield line("unproven", f"{decisions['unproven']:,} {are} not proven by a signature of a person's key:")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):

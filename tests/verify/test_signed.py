@@ -106,7 +106,7 @@ def test_a_signed_approval_is_reported_with_its_passkey(tmp_path: Path, algorith
     who = "Ada Keller <ada.keller@contoso.example>"
     assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added in entry number 0" in content
     assert f"digest {proven['digest']}" in content
-    assert "unproven    1 decisions are not proven by a signature of a person's key:" in content
+    assert "unproven    1 decision is not proven by a signature of a person's key:" in content
 
 
 def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -> None:

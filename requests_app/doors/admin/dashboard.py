@@ -179,7 +179,9 @@ def _queue(found: Dashboard) -> Tile:
     return Tile(
         label=_("Queued tasks"),
         figure=_figure(found.queued),
-        detail=_("A worker is doing the task, or the task waits for a worker."),
+        detail=_("A worker is doing the task, or the task waits for a worker.")
+        if found.queued.n
+        else _("No task waits."),
         url=list_of(OrmQ),
     )
 
