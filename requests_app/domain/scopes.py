@@ -59,7 +59,7 @@ LABELS: dict[Scope, Promise] = {
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
     Scope.EVALUATE: _("Ask whether a person is allowed to do something now; a client can also report what it opens"),
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
-    Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
+    Scope.TOKENS_MANAGE: _("Manage API clients and tokens"),
 }
 
 #: The scopes that a customer's client can have. Only people manage people, clients, tokens and the sign-in. But a

@@ -33,7 +33,7 @@ ACCESS_REQUEST: dict[str, Badge] = {
 
 TICKET: dict[str, Badge] = {
     "NEW": Badge("waiting", "circle", pgettext_lazy("state of a ticket", "New")),
-    "ASSIGNED": Badge("active", "circle-dot", pgettext_lazy("state of a ticket", "In progress")),
+    "ASSIGNED": Badge("active", "circle-dot", pgettext_lazy("state of a ticket", "Assigned")),
     "WAITING_FOR_CUSTOMER": Badge("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
     "RESOLVED": Badge("over", "check", pgettext_lazy("state of a ticket", "Resolved")),
     "CLOSED": Badge("over", "minus", pgettext_lazy("state of a ticket", "Closed")),

@@ -148,7 +148,7 @@ CLIENTS = Page(
         WHAT_CAN_BE_CALLED,
     ),
     table=Table(
-        caption=_("Clients"),
+        caption=_("API clients"),
         rows=lambda visit: callers.clients(visit.actor, tenant_id=visit.tenant.pk),
         columns=(
             Column(_("Client"), lambda row: row, as_part("clients/_name.html", "client")),
@@ -182,7 +182,7 @@ CLIENT = Page(
     name="client",
     path=f"{_PATH}<uuid:client>/",
     heading="{thing}",
-    title=_("Client {thing}"),
+    title=_("API client {thing}"),
     back=Link(_("API clients of {tenant}"), _LIST),
     is_for_administrators=True,
     find=_find,
