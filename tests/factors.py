@@ -1,4 +1,4 @@
-"""The authenticator app of all people in the tests: its one secret, and its codes."""
+"""How people sign in in the tests, and the authenticator app of all of them: its one secret, and its codes."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ class Window:
     grant: Grant
     resources: list[Resource]
     is_live: bool
+    opens_later: bool
 
     def resource(self, resource_id: UUID) -> Resource:
         """Return one of this window's resources.
@@ -48,7 +49,8 @@ def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
         raise NotAllowed(_("This window belongs to another engineer."))
     resources = [line.resource for line in access_request.scope.all()]
     is_live = grant.is_live(at) and (access_request.ticket is None or access_request.ticket.is_live)
-    return Window(grant, resources, is_live)
+    opens_later = grant.closed_at is None and at < grant.opens_at
+    return Window(grant, resources, is_live, opens_later)
 
 
 def resource(resource_id: UUID, *, actor: Actor) -> Resource:

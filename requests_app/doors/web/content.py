@@ -293,7 +293,6 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
     return {
         "window": window,
         "grant": grant,
-        "opens_later": grant.closed_at is None and clock.now() < grant.opens_at,
         "summary": sentences.summary(seen),
         "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
     }
