@@ -44,16 +44,19 @@ MADV_HUGEPAGE, MADV_COLLAPSE, HUGE_AREA = 14, 25, 4 * 1024 * 1024
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
 #: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
 IS_DEEP = bool(os.environ.get("DEEP"))
-#: The longest tests come first. Otherwise one process would still run them when the others have nothing left to do.
-FIRST = (
+#: Tests that mostly wait: for programs, servers, locks and time limits.
+WAITING = (
+    "tasks/", "docs/test_commands.py", "docs/test_postgresql.py", "database/", "concurrency/", "site/", "clients/",
+)  # fmt: skip
+#: The tests that take longest. If one of them came last, the other processes would have nothing left to do.
+LONGEST = (
     "browser/test_every_page.py::test_every_page", "browser/test_every", "browser/test_tenant.py",
-    "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py",
-    "concurrency/test_embedded_default.py", "golden/test_history.py", "tasks/",
+    "words/test_pages.py", "golden/test_history.py", "api/test_abuse.py", "verify/test_mutations.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, put the longest tests first, and skip those for the other kind of database."""
+    """Mark tests by their directory, skip those for the other kind of database, and choose the order."""
     is_postgresql = connection.vendor == "postgresql"
     skipped = "sqlite" if is_postgresql else "postgres"
     other_database = pytest.mark.skip(reason=f"is about {skipped}")
@@ -66,30 +69,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker(skipped):
             item.add_marker(other_database)
     # Tests with the cast are one group, because they use a separate database.
-    items.sort(key=lambda item: (_place_in(FIRST, item.nodeid), _wants_cast(item)))
-    items[:] = _dealt(items)
+    items.sort(key=_wants_cast)
+    items[:] = _dealt(items, processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
-def _place_in(order: Sequence[str], nodeid: str) -> int:
-    """Return the index of the first prefix in `order` that the test's id begins with.
+def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Reorder the tests for this number of processes. pytest-xdist gives each of them one part of the list.
 
-    Without one, return the last index.
+    The first process begins with all tests that wait. Meanwhile the others, which begin with the longest tests, use
+    the processors, and take the tests that are queued behind those that wait. Browser tests are few and long, so each
+    process begins with one of the longest.
     """
-    place = nodeid.removeprefix("tests/")
-    return next((at for at, beginning in enumerate(order) if place.startswith(beginning)), len(order))
+    longest = _beginning_with(LONGEST, items)
+    waiting = _beginning_with(WAITING, items)
+    taken = {*longest, *waiting}
+    others = [item for item in items if item not in taken]
+    if all(place_of(item.path) == "browser" for item in items):
+        ordered = longest + others
+        return [item for first in range(processes) for item in ordered[first::processes]]
+    behind = max(0, len(items) // processes - len(waiting))
+    return waiting + others[:behind] + longest + others[behind:]
 
 
-def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Reorder the browser tests, so that each process begins with one of the longest.
-
-    pytest-xdist gives each process one part of the list, and browser tests are few and long. A run with other
-    tests keeps its order. There, a long test mostly waits for a program. Meanwhile idle processes take the
-    tests that are queued behind it.
-    """
-    if not all(place_of(item.path) == "browser" for item in items):
-        return items
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return [item for first in range(processes) for item in items[first::processes]]
+def _beginning_with(beginnings: Sequence[str], items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests whose ids begin with one of these texts, in the order of the texts."""
+    return [
+        item
+        for number, beginning in enumerate(beginnings)
+        for item in items
+        if item.nodeid.startswith(f"tests/{beginning}")
+        and not item.nodeid.startswith(tuple(f"tests/{earlier}" for earlier in beginnings[:number]))
+    ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
