@@ -1,55 +1,22 @@
-"""What a web server prepares before its first request."""
+"""What a web server prepares before its first request, and its first requests for the document of the API.
+
+Both are judged in one new process, because Python loads a module only once, and loading the web server takes a second.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
+import pytest
 from django.conf import settings
 
 from tests.site.test_settings import bare
 
-#: Several threads read first, as in the web server. This needs a new process, because Python loads a module only once.
-FIRST_READERS = """
-import sys, threading
-import django
-django.setup()
-from django.test import RequestFactory
-from django.urls import resolve
-
-sys.setswitchinterval(1e-6)
-found, together = [], threading.Barrier(16)
-
-def read(path):
-    together.wait()
-    try:
-        found.append(resolve(path).func(RequestFactory().get(path)).status_code)
-    except BaseException as failure:
-        found.append(repr(failure))
-
-threads = [threading.Thread(target=read, args=(path,)) for path in ("/api/", "/api/v1/openapi.json") * 8]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(sorted(map(str, set(found))))
-"""
-
-
-def test_many_first_readers_of_the_document_at_once_all_get_it() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", FIRST_READERS],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.stdout.strip() == "['200']", run.stdout + run.stderr
-
-
 #: Two threads that load the routes at the same time would both fail. So they are loaded before any thread starts.
+#: Then several threads read the document first, as in the web server. Half of them read it as a page.
 STARTED = """
 import gc, json, sys, threading
 from django.urls import get_resolver
@@ -73,7 +40,7 @@ from requests_app.platform import hashing, outbound
 from requests_app.doors.api import reader
 from requests_app.platform.database import bounds
 
-print(json.dumps({
+prepared = {
     "statements": bounds.current().threads,
     "hashes": hashing._gate and hashing._gate._most,
     "lines": outbound._lines and outbound._lines._most,
@@ -83,21 +50,50 @@ print(json.dumps({
     "heads": restored_database.made.is_made,
     "collects rarely": collected < 30,
     "excludes what stays": gc.get_freeze_count() > 100_000,
-}))
+}
+
+from django.test import RequestFactory
+from django.urls import resolve
+
+sys.setswitchinterval(1e-6)
+answers, together = [], threading.Barrier(8)
+
+def read(path):
+    together.wait()
+    try:
+        answers.append(resolve(path).func(RequestFactory().get(path)).status_code)
+    except BaseException as failure:
+        answers.append(repr(failure))
+
+threads = [threading.Thread(target=read, args=(path,)) for path in ("/api/", "/api/v1/openapi.json") * 4]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps({"prepared": prepared, "answers": answers, "made documents": reader._made.cache_info().currsize}))
 """
 
 
-def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_heads(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what a new process of the web server prepared, and what it answered to its first readers."""
     run = subprocess.run(
         [sys.executable, "-c", STARTED],
         cwd=settings.BASE_DIR,
-        env=bare(tmp_path, DEBUG="on", WEB_THREADS="24"),
+        env=bare(tmp_path_factory.mktemp("started"), DEBUG="on", WEB_THREADS="24"),
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_many_first_readers_of_the_document_at_once_all_get_it(started: dict[str, Any]) -> None:
+    assert (started["answers"], started["made documents"]) == ([200] * 8, 1)
+
+
+def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_heads(started: dict[str, Any]) -> None:
+    assert started["prepared"] == {
         "statements": 24, "hashes": 6, "lines": 6, "routes": True, "made documents": 0, "rich": False,
         "heads": True, "collects rarely": True, "excludes what stays": True,
     }  # fmt: skip
