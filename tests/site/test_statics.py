@@ -1,6 +1,9 @@
 """Without its static files, the product can make no page. So it does not start, and the load balancer's probe fails."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from django.test import Client
 from requests_app.management import _fitness
 from requests_app.platform import statics
 from tests import ground
-from tests.site.test_settings import manage
+from tests.site.test_settings import bare
+from tests.sources import ROOT
 
 COMMAND = "Run: manage.py collectstatic --noinput"
 
@@ -88,16 +92,42 @@ def test_debug_serves_the_files_of_the_code(storage: ManifestStaticFilesStorage,
     assert statics.why_not_collected() == ""
 
 
+#: Start the product, then the web server. Collect the files, and start the web server again. Print how each one ended.
+STARTS = """
+import contextlib, importlib, io, json, sys
+import manage
+
+def command(*words):
+    sys.argv = ["manage.py", *words]
+    manage.main()
+
+def web():
+    importlib.import_module("lockbox_site.rsgi")
+
+def ended(start, *words):
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            start(*words)
+        except SystemExit as end:
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
+
+product = ended(command, "lockbox")
+before = ended(web)
+collected, *_written = ended(command, "collectstatic", "--noinput")
+print(json.dumps([product, before, collected, ended(web)]))
+"""
+
+
 @pytest.mark.slow
 def test_nothing_that_serves_pages_starts_without_them(tmp_path: Path) -> None:
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
-    done = manage(tmp_path, "lockbox", PORT="8951")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"CommandError: The static files are not collected. {COMMAND}\n"
-    load = ("shell", "--no-imports", "-c", "import lockbox_site.rsgi; print('started')")
-    done = manage(tmp_path, *load)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"web: The static files are not collected. {COMMAND}\n"
-    assert manage(tmp_path, "collectstatic", "--noinput").returncode == 0
-    done = manage(tmp_path, *load)
-    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
+    words, env = [sys.executable, "-c", STARTS], bare(tmp_path, PORT="8951")
+    done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert (done.returncode, done.stderr) == (0, "")
+    product, before, collected, after = json.loads(done.stdout)
+    assert product == [1, "", f"CommandError: The static files are not collected. {COMMAND}\n"]
+    assert before == [1, "", f"web: The static files are not collected. {COMMAND}\n"]
+    assert collected == 0
+    assert after == [0, "", ""]
