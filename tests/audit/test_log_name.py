@@ -2,7 +2,10 @@
 
 import datetime as dt
 import shutil
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +21,8 @@ from lockbox_site import readiness
 from requests_app import tasks
 from tests import ground
 from tests.audit.test_checkpoints import AT, TENANT, append
-from tests.site.test_settings import manage
+from tests.site.test_settings import bare, manage
+from tests.sources import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -195,23 +199,34 @@ with transaction.atomic():
 print(checkpoints.sign(tenant, at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC)).note.splitlines()[0])
 """
 
+CHECKPOINT = """
+print("started", flush=True)
+import manage, sys
+sys.argv = ["manage.py", "checkpoint"]
+manage.main()
+"""
+
+
+def web(data_dir: Path, afterwards: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Load the web server in a new process. Then run a script in this process."""
+    words = [sys.executable, "-c", f"import lockbox_site.rsgi\n{afterwards}"]
+    env = bare(data_dir, DEBUG="on", **environment)
+    return subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
+
 
 @pytest.mark.slow
 def test_the_web_server_does_not_start_under_another_name(tmp_path: Any) -> None:
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     done = manage(tmp_path, "shell", "--no-imports", "-c", SIGN)
     assert done.stdout == f"localhost/log/{UUID(int=7)}\n", done.stderr
-    script = "import lockbox_site.rsgi"
-    done = manage(tmp_path, "shell", "--no-imports", "-c", script, LOG_ORIGIN="other.example", DEBUG="on")
+    done = web(tmp_path, "", LOG_ORIGIN="other.example")
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(
         "web: LOG_ORIGIN is other.example, but the logs in this database were signed as local"
     )
-    done = manage(tmp_path, "shell", "--no-imports", "-c", script, BASE_URL="https://other.example", DEBUG="on")
-    assert done.returncode == 0, done.stderr
-    done = manage(tmp_path, "checkpoint", BASE_URL="https://other.example")
+    done = web(tmp_path, CHECKPOINT, BASE_URL="https://other.example")
     assert (done.returncode, done.stdout) == (
         0,
-        "Logs with new entries signed: 0. Other logs signed again with a new time: 1.\n",
+        "started\nLogs with new entries signed: 0. Other logs signed again with a new time: 1.\n",
     ), done.stderr
