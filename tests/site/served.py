@@ -1,4 +1,7 @@
-"""An application for tests/site/test_served_alike.py. A server can run it with WSGI or with the bridge."""
+"""An application for tests/site/test_served_alike.py. This module serves it with WSGI, and bridged.py with the bridge.
+
+WSGI needs no model and no other part of the product, so this module does not load them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,11 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import django
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from lockbox_site.serving.handler import Handler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-django.setup()
-
-# These imports need the set-up above.
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse  # noqa: E402
-
-from lockbox_site.serving.bridge import Bridge  # noqa: E402
-from lockbox_site.serving.handler import Handler  # noqa: E402
 
 
 class Echo(Handler):
@@ -76,5 +74,4 @@ def is_shown(name: str) -> bool:
     )  # fmt: skip
 
 
-plain = Echo()
-bridged = Bridge(Echo(), threads=4, streams=8, longest_body=1024 * 1024)
+application = Echo()

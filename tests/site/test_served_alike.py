@@ -22,11 +22,11 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def served(interface: str, name: str) -> Iterator[int]:
+def served(interface: str, module: str) -> Iterator[int]:
     port = free_port()
     command = [
         sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port),
-        "--http", "1", "--loop", "asyncio", "--no-ws", "--log-level", "critical", f"tests.site.served:{name}",
+        "--http", "1", "--loop", "asyncio", "--no-ws", "--log-level", "critical", f"tests.site.{module}:application",
     ]  # fmt: skip
     # WSGI puts the environment into each request, where such a variable would look like a header.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HTTP_", "CONTENT_"))}
@@ -52,7 +52,7 @@ def listens(port: int) -> bool:
 def both() -> Iterator[tuple[int, int]]:
     """Yield two ports: of a server that uses WSGI, and of a server that uses the bridge."""
     with ExitStack() as stack:
-        yield stack.enter_context(served("wsgi", "plain")), stack.enter_context(served("rsgi", "bridged"))
+        yield stack.enter_context(served("wsgi", "served")), stack.enter_context(served("rsgi", "bridged"))
 
 
 def answer(port: int, request: bytes) -> bytes:
