@@ -29,8 +29,10 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from lockbox_site import starting
 from requests_app.domain import clock
-from tests import ground
+from tests import ground, processes
 from tests.factors import force_login
+from tests.processes import pytest_addoption as pytest_addoption
+from tests.processes import pytest_runtestloop as pytest_runtestloop
 from tests.remembered import MEMORY
 from tests.stopwatch import pytest_runtest_makereport as pytest_runtest_makereport
 from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
@@ -44,14 +46,10 @@ MADV_HUGEPAGE, MADV_COLLAPSE, HUGE_AREA = 14, 25, 4 * 1024 * 1024
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
 #: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
 IS_DEEP = bool(os.environ.get("DEEP"))
-#: Tests that mostly wait: for programs, servers, locks and time limits.
-WAITING = (
-    "tasks/", "docs/test_commands.py", "docs/test_postgresql.py", "database/", "concurrency/", "site/", "clients/",
-)  # fmt: skip
 #: The tests that take longest. If one of them came last, the other processes would have nothing left to do.
 LONGEST = (
     "browser/test_every_page.py::test_every_page", "browser/test_every", "browser/test_tenant.py",
-    "words/test_pages.py", "golden/test_history.py", "api/test_abuse.py", "verify/test_mutations.py",
+    "words/test_pages.py", "golden/test_history.py", "api/test_abuse.py", "verify/test_mutations.py", "tasks/",
 )  # fmt: skip
 
 
@@ -69,41 +67,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker(skipped):
             item.add_marker(other_database)
     # Tests with the cast are one group, because they use a separate database.
-    items.sort(key=_wants_cast)
-    items[:] = _dealt(items, processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    items.sort(key=lambda item: (_index(LONGEST, item.nodeid), _wants_cast(item)))
 
 
-def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
-    """Reorder the tests for this number of processes. pytest-xdist gives each of them one part of the list.
-
-    The first process begins with all tests that wait. Meanwhile the others, which begin with the longest tests, use
-    the processors, and take the tests that are queued behind those that wait. Browser tests are few and long, so each
-    process begins with one of the longest.
-    """
-    longest = _beginning_with(LONGEST, items)
-    waiting = _beginning_with(WAITING, items)
-    taken = {*longest, *waiting}
-    others = [item for item in items if item not in taken]
-    if all(place_of(item.path) == "browser" for item in items):
-        ordered = longest + others
-        return [item for first in range(processes) for item in ordered[first::processes]]
-    behind = max(0, len(items) // processes - len(waiting))
-    return waiting + others[:behind] + longest + others[behind:]
-
-
-def _beginning_with(beginnings: Sequence[str], items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests whose ids begin with one of these texts, in the order of the texts."""
-    return [
-        item
-        for number, beginning in enumerate(beginnings)
-        for item in items
-        if item.nodeid.startswith(f"tests/{beginning}")
-        and not item.nodeid.startswith(tuple(f"tests/{earlier}" for earlier in beginnings[:number]))
-    ]
+def _index(beginnings: Sequence[str], nodeid: str) -> int:
+    """Return the index of the first text that the test's id begins with. Without one, return the last index."""
+    place = nodeid.removeprefix("tests/")
+    return next((at for at, beginning in enumerate(beginnings) if place.startswith(beginning)), len(beginnings))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare the whole run: random cases, the name of the run, and Ctrl-C.
+    """Prepare the whole run: random cases and Ctrl-C.
 
     Random cases have no time limit for each case, because a busy machine would exceed it.
 
@@ -113,23 +87,20 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("any_speed", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("any_speed")
-    if config.getoption("testrunuid", None) is None:
-        config.option.testrunuid = uuid.uuid4().hex
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        ground.clear(config.option.testrunuid)
-        ground.clear()
+def pytest_unconfigure() -> None:
+    ground.clear()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude all objects that exist now from garbage collection, because they stay until the end of the run."""
     gc.collect()
     gc.freeze()
-    _use_huge_pages()
+    if not processes.are_several(session.config):
+        _use_huge_pages()
 
 
 def _use_huge_pages() -> None:

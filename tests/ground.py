@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,20 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-#: The environment variable with the id that all processes of one run share. xdist sets it.
-RUN = "PYTEST_XDIST_TESTRUNUID"
+#: The id of this run. Its processes are forked from one process, so all have the same.
+RUN = uuid.uuid4().hex
 #: The names of this process's databases: the empty one, and the one with the cast.
 _laid: dict[bool, str] = {}
 _wants_cast = False
 
 
-def _run() -> str:
-    return os.environ.get(RUN) or str(os.getpid())
-
-
-def place(run: str = "") -> Path:
+def place() -> Path:
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # noqa: S108 - private, below
-    return Path(parent) / f"lockbox-ground-{run or _run()}"
+    return Path(parent) / f"lockbox-ground-{RUN}"
 
 
-def clear(run: str = "") -> None:
-    shutil.rmtree(place(run), ignore_errors=True)
+def clear() -> None:
+    shutil.rmtree(place(), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -168,7 +165,7 @@ def _sqlite_with_cast() -> Path:
 
 def _template(cursor: Any, *, has_cast: bool) -> str:
     """Return the name of the database to copy. In each run, the first process that calls this creates the database."""
-    template = f"lockbox_{'cast' if has_cast else 'ground'}_{_run()[:16]}"
+    template = f"lockbox_{'cast' if has_cast else 'ground'}_{RUN[:16]}"
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
     if cursor.fetchone() is None:
         half = f"{template}_half"
@@ -258,7 +255,7 @@ def take_up() -> None:
         cursor.execute("SELECT datname FROM pg_database WHERE datname ~ '^test_'")
         if cursor.fetchone() is None:
             for kind in ("ground", "cast"):
-                cursor.execute(f'DROP DATABASE IF EXISTS "lockbox_{kind}_{_run()[:16]}"')
+                cursor.execute(f'DROP DATABASE IF EXISTS "lockbox_{kind}_{RUN[:16]}"')
 
 
 def database_url(**instead: object) -> str:

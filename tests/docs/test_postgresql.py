@@ -24,8 +24,11 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.django_db(transaction=True),
 ]
-#: A role belongs to the whole server, and other processes run this test on the same server.
-ROLE = f"docs_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
+
+
+def role() -> str:
+    """Return the name of the role. It belongs to the whole server, on which other processes run tests, too."""
+    return f"docs_{os.getpid()}"
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Server:
 def _statements() -> list[str]:
     """Return the SQL statements in the documents. The role and the databases get other names here."""
     [block] = blocks("sql")
-    text = re.sub(r"\blockbox\b", ROLE, block.text)
+    text = re.sub(r"\blockbox\b", role(), block.text)
     return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
@@ -52,11 +55,15 @@ def _sql(*statements: str) -> None:
 
 @pytest.fixture
 def server(transactional_db: None) -> Iterator[Server]:
-    drop = [f"DROP DATABASE IF EXISTS {ROLE}", f"DROP DATABASE IF EXISTS {ROLE}_2", f"DROP ROLE IF EXISTS {ROLE}"]
-    _sql(*drop, *_statements(), f"CREATE DATABASE {ROLE}_2 OWNER {ROLE}")
+    drop = [
+        f"DROP DATABASE IF EXISTS {role()}",
+        f"DROP DATABASE IF EXISTS {role()}_2",
+        f"DROP role() IF EXISTS {role()}",
+    ]
+    _sql(*drop, *_statements(), f"CREATE DATABASE {role()}_2 OWNER {role()}")
     where = connection.settings_dict
-    base = f"postgres://{ROLE}:choose%20one@{where['HOST'] or 'localhost'}:{where['PORT'] or 5432}"
-    yield Server(f"{base}/{ROLE}", f"{base}/{ROLE}_2")
+    base = f"postgres://{role()}:choose%20one@{where['HOST'] or 'localhost'}:{where['PORT'] or 5432}"
+    yield Server(f"{base}/{role()}", f"{base}/{role()}_2")
     _sql(*drop)
     connections.close_all()
 
@@ -98,7 +105,7 @@ def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> N
 
 
 def test_a_superuser_is_recognised(clone: Clone, server: Server) -> None:
-    url = os.environ["DATABASE_ADMIN_URL"].rpartition("/")[0] + f"/{ROLE}"
+    url = os.environ["DATABASE_ADMIN_URL"].rpartition("/")[0] + f"/{role()}"
     [check] = [command for command in kind(POSTGRESQL) if "pg_roles" in command]
     assert clone.done(check, DATABASE_URL=url).strip() == "superuser: do not use"
     checked = clone.sh(".venv/bin/python manage.py check --database default", DATABASE_URL=url)

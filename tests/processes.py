@@ -1,0 +1,287 @@
+"""Runs the tests in several processes: `pytest --processes 3`.
+
+This process imports and collects all tests, and then forks the others. So they begin at once, and share the memory of
+what is imported. Each of them takes the next test whenever it is ready for one, so all end at nearly the same time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import cached_property
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.junitxml import xml_key
+from django.conf import settings
+
+from tests import settings as of_tests
+
+FORK = get_context("fork")
+#: Seconds that a process has for its end, after it was asked to end.
+PATIENCE = 10
+PR_SET_PDEATHSIG = 1
+#: The bytes that a pipe holds (pipe(7)).
+PIPE = 65536
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes", type=int, default=1, metavar="N", help="run the tests in N processes")
+
+
+def are_several(config: pytest.Config) -> bool:
+    return int(config.getoption("processes")) > 1 and not config.getoption("collectonly")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the tests in several processes. With one process, or after an error, pytest's loop does the rest."""
+    if not are_several(session.config) or session.testsfailed or not session.items:
+        return None
+    _Run(session).to_the_end()
+    return True
+
+
+#: Tests that mostly wait: for programs, servers, locks and time limits.
+WAITING = (
+    "tests/tasks/", "tests/docs/test_commands.py", "tests/docs/test_postgresql.py", "tests/database/",
+    "tests/concurrency/", "tests/site/", "tests/clients/",
+)  # fmt: skip
+
+
+def is_waiting(nodeid: str) -> bool:
+    return nodeid.startswith(WAITING)
+
+
+class _Coming:
+    """The next test of a process, which is chosen only when the test before it is taken down.
+
+    pytest asks for the next test to learn which fixtures must stay. If a process chose it earlier, a test could wait
+    behind a long one while another process has nothing to do.
+    """
+
+    def __init__(self, choose: Callable[[], pytest.Item | None]) -> None:
+        self._choose = choose
+
+    @cached_property
+    def item(self) -> pytest.Item | None:
+        return self._choose()
+
+    def listchain(self) -> list[Any]:
+        return self.item.listchain() if self.item else []
+
+
+class _Sender:
+    """Sends what happens in a process to the process that reports it."""
+
+    def __init__(self, config: pytest.Config, reports: Connection) -> None:
+        self._config, self._reports = config, reports
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        self._reports.send(("logstart", nodeid, location))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._reports.send(("logreport", data))
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        self._reports.send(("logfinish", nodeid, location))
+
+    def pytest_warning_recorded(self, warning_message: Any, when: Any, nodeid: str, location: Any) -> None:
+        self._reports.send(("warning", str(warning_message), nodeid))
+
+
+class _Queue:
+    """The numbers of tests, in a pipe that all processes read from.
+
+    A process that is killed leaves nothing locked, as it could with a number in shared memory.
+    """
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._reading, writing = os.pipe()
+        waiting = struct.pack(f"{len(numbers)}I", *numbers)
+        if len(waiting) > PIPE:
+            raise RuntimeError(f"There are too many tests for one pipe: {len(numbers)}.")
+        os.write(writing, waiting)
+        os.close(writing)
+
+    def next(self) -> int | None:
+        """Take the next number. Return None if the pipe is empty."""
+        taken = os.read(self._reading, struct.calcsize("I"))
+        return struct.unpack("I", taken)[0] if taken else None
+
+
+class _Run:
+    """The run of all collected tests. This process only reports."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session, self._config = session, session.config
+        waiting = [number for number, item in enumerate(session.items) if is_waiting(item.nodeid)]
+        others = [number for number, item in enumerate(session.items) if not is_waiting(item.nodeid)]
+        self._queues = [_Queue(waiting), _Queue(others)]
+        #: By the connection of each process: the process, and the test that it runs now.
+        self._processes: dict[Connection, Any] = {}
+        self._running: dict[Connection, tuple[str, Any]] = {}
+        self._finished = 0
+
+    def to_the_end(self) -> None:
+        base = self._config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # pytest's own
+        try:
+            for number in range(self._config.getoption("processes")):
+                reports, sending = FORK.Pipe(duplex=False)
+                process = FORK.Process(target=self._work, args=(number, sending, base / f"gw{number}"))
+                process.start()
+                sending.close()
+                self._processes[reports] = process
+            while self._processes:
+                ready = wait(list(self._processes))
+                for connection in list(self._processes):
+                    if connection in ready:
+                        self._receive(connection)
+        finally:
+            self._end_all()
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+        if self._finished < len(self._session.items):
+            raise RuntimeError(f"{len(self._session.items) - self._finished} tests have not run.")
+
+    # --- In this process ---------------------------------------------------------------------------------
+
+    def _receive(self, reports: Connection) -> None:
+        try:
+            kind, *facts = reports.recv()
+        except EOFError:
+            self._lost(reports)
+            return
+        hook = self._config.hook
+        if kind == "logstart":
+            self._running[reports] = (facts[0], facts[1])
+            hook.pytest_runtest_logstart(nodeid=facts[0], location=facts[1])
+        elif kind == "logreport":
+            report = hook.pytest_report_from_serializable(config=self._config, data=facts[0])
+            hook.pytest_runtest_logreport(report=report)
+        elif kind == "logfinish":
+            del self._running[reports]
+            self._finished += 1
+            hook.pytest_runtest_logfinish(nodeid=facts[0], location=facts[1])
+        elif kind == "warning":
+            sys.stderr.write(f"{facts[1]}: {facts[0]}\n")
+        elif kind == "exit":
+            pytest.exit(facts[0], facts[1])
+        elif kind == "error":
+            raise RuntimeError(facts[0])
+        else:
+            self._processes.pop(reports).join(PATIENCE)
+        if self._session.shouldfail or self._session.shouldstop:
+            for queue in self._queues:
+                while queue.next() is not None:
+                    pass
+
+    def _lost(self, reports: Connection) -> None:
+        """Report the test whose process has died. The other processes continue."""
+        process = self._processes.pop(reports)
+        process.join(PATIENCE)
+        nodeid, location = self._running.pop(reports, ("a process without a test", ("tests", None, "")))
+        words = f"The process that ran this test ended with status {process.exitcode}."
+        report = pytest.TestReport(nodeid, location, {}, "failed", words, "call")
+        self._config.hook.pytest_runtest_logreport(report=report)
+        self._finished += 1
+
+    def _end_all(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.join(PATIENCE)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    # --- In each of the other processes ------------------------------------------------------------------
+
+    def _work(self, number: int, reports: Connection, temporary: Path) -> None:
+        _end_with_parent()
+        self._be_another_process(number, temporary)
+        self._config.pluginmanager.register(_Sender(self._config, reports))
+        try:
+            # The first process begins with the tests that wait. Meanwhile the others use the processors.
+            queues = self._queues if number == 0 else self._queues[::-1]
+            item = self._chosen(queues)
+            while item is not None:
+                coming = _Coming(lambda: self._chosen(queues))
+                self._config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
+                item = coming.item
+            reports.send(("done",))
+        except pytest.exit.Exception as wish:
+            reports.send(("exit", wish.msg, wish.returncode))
+        except KeyboardInterrupt:
+            os._exit(signal.SIGINT)
+        except BaseException:
+            reports.send(("error", traceback.format_exc()))
+        reports.close()
+
+    def _chosen(self, queues: list[_Queue]) -> pytest.Item | None:
+        number = next((found for queue in queues if (found := queue.next()) is not None), None)
+        return None if number is None else self._session.items[number]
+
+    def _be_another_process(self, number: int, temporary: Path) -> None:
+        """Give this process what it must not share with the others: output, directories and a database."""
+        config = self._config
+        config.workerinput = {"workerid": f"gw{number}"}  # type: ignore[attr-defined]  # read by pytest-django
+        _capture_into_other_files(config.pluginmanager.getplugin("capturemanager"))
+        terminal: Any = config.pluginmanager.getplugin("terminalreporter")
+        terminal._tw._file = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
+        if (xml := config.stash.get(xml_key, None)) is not None:
+            config.pluginmanager.unregister(xml)
+        temporary.mkdir()
+        config._tmp_path_factory._basetemp = temporary  # type: ignore[attr-defined]  # pytest's own
+        _move_data(of_tests._scratch, of_tests._scratch / f"gw{number}")
+        from tests import conftest
+
+        conftest._use_huge_pages()
+
+
+def _move_data(before: Path, after: Path) -> None:
+    """Use another data directory, in the settings and for programs that tests start."""
+    after.mkdir()
+    (after / "static").mkdir()
+    for name in dir(settings):
+        value = getattr(settings, name) if name.isupper() else None
+        if isinstance(value, Path) and value.is_relative_to(before):
+            setattr(settings, name, after / value.relative_to(before))
+    for name in ("DATA_DIR", "CONTENT_ROOT"):
+        os.environ[name] = str(getattr(settings, name))
+    database = settings.DATABASES["default"]
+    for place in (database, database.get("TEST", {})):
+        if str(place.get("NAME", "")).startswith(str(before)):
+            place["NAME"] = str(after / Path(place["NAME"]).relative_to(before))
+
+
+def _capture_into_other_files(manager: Any) -> None:
+    """Make pytest capture the output of this process in new files.
+
+    The stream objects stay the same, because loggers have them.
+    """
+    manager.read_global_capture()
+    for capture in (manager._global_capturing.out, manager._global_capturing.err):
+        if not hasattr(capture, "targetfd"):
+            continue
+        with tempfile.TemporaryFile(buffering=0) as other:
+            os.dup2(other.fileno(), capture.tmpfile.fileno())
+            if capture._state == "started":
+                os.dup2(other.fileno(), capture.targetfd)
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
