@@ -6,7 +6,10 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.http import HttpResponse
 from django.test import Client as Browser
+from django.test import RequestFactory
+from django.urls import resolve
 
 from requests_app import operations
 from requests_app.domain import clock
@@ -27,9 +30,22 @@ class Caller:
     headers: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        return self._sent(Browser(raise_request_exception=False), method, path, body, headers)
+
+    def to_view(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        """Call the view of this URL without the middleware around it, which takes a third of the time of a call.
+
+        An error that the site would answer with 500 is raised.
+        """
+        request = self._sent(RequestFactory(), method, path, body, headers)
+        found = resolve(request.path)
+        answer: HttpResponse = found.func(request, *found.args, **found.kwargs)
+        return answer
+
+    def _sent(self, by: Browser | RequestFactory, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
         path = path if path.startswith("/") or "://" in path else f"/api/v1/{path}"
         named = {name.replace("_", "-"): value for name, value in {**self.headers, **headers}.items()}
-        call = getattr(Browser(raise_request_exception=False), method)
+        call = getattr(by, method)
         extra: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.secret}", **named}}
         if method in ("get", "head", "options"):
             return call(path, body or {}, **extra)

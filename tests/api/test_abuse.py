@@ -126,9 +126,9 @@ def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(cast: Cast) ->
         for row in (uuid4(), *foreign):
             body = {**body_of(route, world), member: [str(row)] if is_list else str(row)}
             address = address_of(route, world, cast.fabrikam.pk)
-            found = _send(caller, route.method, address, json.dumps(body).encode())
+            found = caller.to_view(route.method, address, body, If_Match='"x"')
             assert 400 <= found.status_code < 500, (str(route), member, who, found.content)
-            plain = {name: value for name, value in found.json().items() if name != "request_id"}
+            plain = {name: value for name, value in json.loads(found.content).items() if name != "request_id"}
             answers.add((found.status_code, json.dumps(plain, sort_keys=True).replace(str(row), "")))
         assert len(answers) == 1, (str(route), member, who, answers)
     assert not AuditEntry.objects.exclude(pk__in=before).exclude(event="act.refused").exists()
@@ -182,23 +182,30 @@ HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, settings: Any) -> None:
     """Send all filters of a route in one call, because a refusal with 422 names every wrong filter.
 
-    Then send each of the other filters in a separate call.
+    Then send each of the other filters in a separate call, directly to the view. The middleware is the same for all
+    routes, and the calls with all filters pass through it. If a call with all parameters is refused because of its
+    caller, a call with only one of them would be refused too.
     """
     world, callers = World(cast), _callers(cast)
     settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
-    for route, value in product(READS, HOSTILE_VALUES):
+    for route in READS:
         address, names = address_of(route, world).split("?")[0], [each["name"] for each in route.filters()]
-        for who, statuses in _sides_of(route).items():
+        for (who, statuses), value in product(_sides_of(route).items() if names else (), HOSTILE_VALUES):
             refused: set[str] = set()
+            if who != _reader_of(route):
+                found = callers[who].get(address, dict.fromkeys(names, value))
+                assert found.status_code in statuses, (str(route), value, who, found.content)
+                if found.status_code in (403, 404):
+                    continue
             if len(together := set(names) - PARAMETERS) > 1:
                 found = callers[who].get(address, dict.fromkeys(sorted(together), value))
                 assert found.status_code in statuses, (str(route), value, who, found.content)
                 if found.status_code == 422:
                     refused = {each["field"] for each in found.json()["errors"]}
             for name in [name for name in names if name not in refused]:
-                found = callers[who].get(address, {name: value})
+                found = callers[who].to_view("get", address, {name: value})
                 assert found.status_code in statuses, (str(route), name, value, who, found.content)
-                is_empty = found.status_code != 200 or found.json()["items"] == []
+                is_empty = found.status_code != 200 or json.loads(found.content)["items"] == []
                 assert is_empty, (str(route), name, value, who, found.content)
 
 
@@ -206,7 +213,7 @@ def _comparable(found: Any) -> str:
     """Return a response in a form that can be compared: without the request id. For a file, return its content."""
     if found.streaming:
         return b"".join(found.streaming_content).decode()
-    plain = {key: value for key, value in found.json().items() if key != "request_id"}
+    plain = {key: value for key, value in json.loads(found.content).items() if key != "request_id"}
     return json.dumps(plain, sort_keys=True)
 
 
@@ -222,7 +229,7 @@ def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(cast: Cast) 
     for (route, name), (who, caller) in product(FILTERS, callers.items()):
         answers = set()
         for row in rows:
-            found = caller.get(address_of(route, world, cast.fabrikam.pk), {name: str(row)})
+            found = caller.to_view("get", address_of(route, world, cast.fabrikam.pk), {name: str(row)})
             assert found.status_code in (200, 403, 404), (str(route), name, who, found.content)
             answers.add((found.status_code, _comparable(found)))
         assert len(answers) == 1, (str(route), name, who, answers)
