@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper
+from functools import cache, partial, update_wrapper
 from typing import Any
 
 import structlog
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path, reverse
+from django.urls import get_script_prefix, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -233,7 +233,7 @@ class LockboxAdminSite(AdminSite):
         for title, entries in PORTAL:
             items = []
             for model, admin_class in entries:
-                url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+                url = _list_of(f"{model._meta.app_label}_{model._meta.model_name}", get_script_prefix())
                 words = capfirst(str(admin_class.words or model._meta.verbose_name_plural))
                 items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
             if title == _SINGLE_SIGN_ON:
@@ -243,6 +243,15 @@ class LockboxAdminSite(AdminSite):
                 )
             groups.append({"title": title, "items": items})
         return groups
+
+
+@cache
+def _list_of(table: str, prefix: str) -> str:
+    """Return the URL of a table's list. `prefix` is the beginning of all URLs now.
+
+    The menu is on every page, and building its URLs took nearly a tenth of a page's time.
+    """
+    return reverse(f"admin:{table}_changelist")
 
 
 def _refuse(request: HttpRequest) -> None:
