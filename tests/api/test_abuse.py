@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -39,7 +39,9 @@ def _callers(cast: Cast) -> dict[str, Caller]:
 def _is_problem(response: Any) -> bool:
     """Return whether an error has the right form: RFC 9457, or the form of Azure or OAuth on their routes."""
     kind = response["Content-Type"]
-    return bool(kind == "application/problem+json" or (kind == "application/json" and "error" in response.json()))
+    return bool(
+        kind == "application/problem+json" or (kind == "application/json" and "error" in json.loads(response.content))
+    )
 
 
 NOT_A_BODY: dict[str, bytes] = {
@@ -170,7 +172,9 @@ def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, settings: Any
     for route, name in product(READS, HOSTILE_NAMES):
         query = {"api-version": AZURE_VERSION.partition("=")[2]} if AZURE in route.path else {}
         caller = callers[_reader_of(route)]
-        found = caller.get(address_of(route, world).split("?")[0], {**query, name: "1"})
+        # The middleware is the same for all routes, so only the calls of the first route pass through it.
+        call: Callable[..., Any] = caller if route is READS[0] else caller.to_view
+        found = call("get", address_of(route, world).split("?")[0], {**query, name: "1"})
         assert found.status_code == 400, (str(route), name, found.content)
         assert _is_problem(found), (str(route), name)
 
