@@ -91,6 +91,7 @@ def change_all(*plans: Plan) -> None:
 
 
 _SHOWN = """
+from lockbox_site import starting; starting.collect_rarely()
 import django; django.setup()
 from django.db import connection, transaction
 NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
