@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from django.conf import settings
@@ -190,6 +191,7 @@ def links(reading: Reading, base: str) -> list[str]:
     return [link for link in found if urlsplit(link).netloc in ("", "testserver")]
 
 
+@lru_cache(10_000)
 def route_of(address: str) -> str:
     """Return the name of a URL's route with the keys of its query: a filtered list counts as another kind of page."""
     parts = urlsplit(address)

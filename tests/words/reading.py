@@ -10,7 +10,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from functools import lru_cache
+from html import unescape
 
 #: Letters that do not occur in a disguised word.
 TELLTALE = re.compile(r"[AEIOUaeiouCcNnSsYyZz]")
@@ -58,54 +59,87 @@ class Form:
 
 #: Types of inputs that a person fills in.
 FILLED_IN = frozenset({"text", "search", "email", "password", "date", "number", "url", "radio"})
+#: Elements with text for programs, and classes of elements with the texts of messages and records.
+FOREIGN_TAGS = frozenset({"style", "script", "pre", "code"})
+FOREIGN_CLASSES = frozenset({"letter-text", "letter-html", "digest-value"})
+
+#: The rest of a start tag behind its name. A ">" in a quoted value does not end it.
+_REST = r"""[^<>'"]*(?:(?:'[^']*'|"[^"]*")[^<>'"]*)*>"""
+#: What is between the texts of a page: scripts and styles with their content, start tags, end tags, comments.
+_MARKUP = re.compile(
+    rf"<(?:((script|style)\b{_REST})(?s:.*?)</\2\s*>|([a-zA-Z]{_REST})|/([a-zA-Z][^\s/>]*)[^>]*>|!--(?s:.*?)-->|![^>]*>)"
+)
+_ATTRIBUTE = re.compile(r"""([^\s/>=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+)))?""")
 
 
-class Reading(HTMLParser):
-    """Collects from a page what the crawl needs: texts, links and forms.
+@dataclass(frozen=True)
+class Tag:
+    """A start tag: its name, its attributes, and the texts in them that a person sees or hears."""
+
+    name: str
+    given: dict[str, str]
+    texts: list[str]
+    has_end: bool
+    is_foreign: bool
+
+
+@lru_cache(20_000)
+def tag_of(source: str) -> Tag:
+    """Return the start tag with this source. Pages have most of their tags in common, so each is parsed once."""
+    name = source[1:].split(maxsplit=1)[0].rstrip("/>")
+    found = _ATTRIBUTE.findall(source, len(name) + 1)
+    given = {key.lower(): unescape(double or single or bare) for key, double, single, bare in found}
+    name = name.lower()
+    texts = [given[spoken] for spoken in SPOKEN if spoken in given]
+    if name == "input" and given.get("type") in ("submit", "button"):
+        texts.append(given.get("value", ""))
+    if name == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
+        # Patterns for scripts, by name, with placeholders.
+        texts += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
+    is_foreign = name in FOREIGN_TAGS or not FOREIGN_CLASSES.isdisjoint(given.get("class", "").split())
+    return Tag(name, given, texts, name not in VOID and not source.endswith("/>"), is_foreign)
+
+
+class Reading:
+    """What the crawl needs of a page: texts, links and forms.
 
     The texts are all that a person sees or hears, except the texts of messages and records.
     """
 
-    FOREIGN = frozenset({"letter-text", "letter-html", "digest-value"})
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, html: str) -> None:
         self.texts: list[str] = []
         self.links: list[str] = []
         self.forms: list[Form] = []
         self._silent: list[str] = []
         self._open: list[str] = []
+        at = 0
+        for found in _MARKUP.finditer(html):
+            self._read_text(html[at : found.start()])
+            at = found.end()
+            code, code_name, start, end = found.groups()
+            if start or code:
+                self._begin(tag_of(f"<{start or code}"))
+            if end or code:
+                self._end((end or code_name).lower())
+        self._read_text(html[at:])
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self._follow(tag, given)
-        self._fill_in(tag, given)
-        self.texts += [given[name] for name in SPOKEN if name in given]
-        if tag == "input" and given.get("type") in ("submit", "button"):
-            self.texts.append(given.get("value", ""))
-        if tag == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
-            # Patterns for scripts, by name, with placeholders.
-            self.texts += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
-        if tag in VOID:
+    def _begin(self, tag: Tag) -> None:
+        self.texts += tag.texts
+        if tag.name == "a" and tag.given.get("href") and "download" not in tag.given:
+            self.links.append(tag.given["href"])
+        if tag.name == "form":
+            self.forms.append(Form(tag.given.get("action", ""), tag.given.get("method", "get")))
+        if self.forms and tag.given.get("name"):
+            self._fill_in(self.forms[-1], tag.name, tag.given)
+        if not tag.has_end:
             return
-        self._open.append(tag)
-        is_foreign = tag in ("style", "script", "pre", "code") or not self.FOREIGN.isdisjoint(
-            given.get("class", "").split()
-        )
-        if self._silent or is_foreign:
-            self._silent.append(tag)
+        self._open.append(tag.name)
+        if self._silent or tag.is_foreign:
+            self._silent.append(tag.name)
 
-    def _follow(self, tag: str, given: dict[str, str]) -> None:
-        if tag == "a" and given.get("href") and "download" not in given:
-            self.links.append(given["href"])
-
-    def _fill_in(self, tag: str, given: dict[str, str]) -> None:
-        if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
-        name = given.get("name")
-        if not self.forms or not name:
-            return
-        form = self.forms[-1]
+    @staticmethod
+    def _fill_in(form: Form, tag: str, given: dict[str, str]) -> None:
+        name = given["name"]
         if tag == "input" and given.get("type") == "hidden":
             form.hidden[name] = given.get("value", "")
         elif tag in ("textarea", "select") or (tag == "input" and given.get("type", "text") in FILLED_IN):
@@ -114,24 +148,22 @@ class Reading(HTMLParser):
             form.has_button = True
             form.hidden[name] = given.get("value", "")
 
-    def handle_endtag(self, tag: str) -> None:
+    def _end(self, name: str) -> None:
         # An element whose end tag is missing ends together with the element around it.
-        while tag in self._open:
+        while name in self._open:
             closed = self._open.pop()
             if self._silent:
                 self._silent.pop()
-            if closed == tag:
+            if closed == name:
                 break
 
-    def handle_data(self, data: str) -> None:
-        if data.strip() and not self._silent:
-            self.texts.append(data)
+    def _read_text(self, source: str) -> None:
+        if not self._silent and (text := unescape(source)).strip():
+            self.texts.append(text)
 
 
 def read(html: str) -> Reading:
-    reading = Reading()
-    reading.feed(html)
-    return reading
+    return Reading(html)
 
 
 def spoken(html: str) -> list[str]:
@@ -158,9 +190,8 @@ class World:
     def raw(self, texts: Iterable[str]) -> Iterator[str]:
         """Yield the words that are neither disguised nor data, each with the text around it."""
         for text in texts:
-            text = " ".join(text.split())
             if text not in self._known:
-                self._known[text] = self._raw_in(text)
+                self._known[text] = self._raw_in(" ".join(text.split()))
             yield from self._known[text]
 
     def _raw_in(self, text: str) -> list[str]:
