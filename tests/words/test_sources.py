@@ -132,8 +132,10 @@ def test_the_catalogue_is_made_without_a_warning(tmp_path: Path) -> None:
     for name in (*PACKAGES, "templates"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "locale").mkdir()
+    command = [sys.executable, "-m", "django", "makemessages", "--locale", "xx", "--keep-pot"]
     made = subprocess.run(
-        [sys.executable, "-m", "django", "makemessages", "--locale", "xx", "--keep-pot", "--extension", "html,txt,py"],
+        # Without the places of the messages, which Django would search the whole catalogue for once for each template.
+        [*command, "--extension", "html,txt,py", "--no-location"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
