@@ -22,6 +22,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.signals import setting_changed
 from django.db import connection
+from django.template import Template
 from django.test import Client, TransactionTestCase
 from django.test.client import ClientHandler
 from django.utils import translation
@@ -257,6 +258,23 @@ def _one_chain_for_all_clients() -> Iterator[None]:
 def _sign_in_with_one_session() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "_login", force_login)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_the_context_of_whole_templates(django_test_environment: None) -> Iterator[None]:
+    """Store the context of a template that is rendered by itself, and not again for each template that it includes.
+
+    Django's test environment copies the context for every included template, and a page can include hundreds. An
+    included template is rendered in the context of the template that includes it.
+    """
+    instrumented = Template._render  # type: ignore[attr-defined]  # Django's test environment has replaced it
+
+    def render(template: Any, context: Any) -> Any:
+        return instrumented(template, context) if context.template is template else template.nodelist.render(context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Template, "_render", render)
         yield
 
 
