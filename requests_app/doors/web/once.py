@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 from django.contrib import messages
 from django.db import DatabaseError, InterfaceError
+from django.db.models import CharField, UUIDField
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.crypto import salted_hmac
@@ -34,6 +35,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.sent import FILES, PREFIX, PROOF, sent_with
 from requests_app.models import IdempotencyKey
 from requests_app.platform import outcome
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.templatetags.once import FIELD
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,12 @@ _SHOWN = 200
 _MOST_TOKEN = 100
 #: Fields of every form that do not change what the form asks for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
+#: An account has a key only once.
+_DONE = CompiledQuery(
+    lambda account, key: IdempotencyKey.objects.filter(account=account, key=key, done_at__isnull=False),
+    account=UUIDField(),
+    key=CharField(),
+)
 
 
 class OnceMiddleware:
@@ -135,7 +143,7 @@ def _hashed(*parts: str) -> str:
 
 
 def _done(once: Once) -> IdempotencyKey | None:
-    return IdempotencyKey.objects.filter(account=once.account_id, key=once.key, done_at__isnull=False).first()
+    return next(iter(_DONE(account=once.account_id, key=once.key)), None)
 
 
 def _if_done(once: Once) -> IdempotencyKey | None:
