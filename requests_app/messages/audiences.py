@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import DateTimeField, UUIDField
+
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
 from requests_app.messages.topics import OF_ROW, Audience, PlainTopic, Topic, topic_of
@@ -18,6 +20,12 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Ticket,
+)
+from requests_app.platform.database.compiled import CompiledQuery
+
+#: This query runs before each mail to a tenant's approvers.
+_DECIDING = CompiledQuery(
+    lambda tenant, at: Person.objects.get_queryset().deciding_for(tenant, at), tenant=UUIDField(), at=DateTimeField()
 )
 
 
@@ -108,7 +116,7 @@ def _customer(message: OutboxMessage) -> list[Recipient]:
     A reminder goes only to people, not to notification addresses.
     """
     assert message.tenant_id is not None
-    people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
+    people = _of_people(_DECIDING(tenant=message.tenant_id, at=clock.now()))
     if message.topic == Topic.REMINDER:
         return people
     addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
