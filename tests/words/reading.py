@@ -195,6 +195,8 @@ class World:
             yield from self._known[text]
 
     def _raw_in(self, text: str) -> list[str]:
+        if not TELLTALE.search(text):
+            return []
         words = words_of(FORMS.sub(" ", text))
         suspects = [len(word) > 1 and bool(TELLTALE.search(word)) and word not in SAME_EVERYWHERE for word in words]
         at = 0
