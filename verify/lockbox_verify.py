@@ -2504,6 +2504,8 @@ def shown(text: object) -> str:
     Characters that could move the cursor or change the direction of text are written as codes.
     """
     short = str(text) if len(str(text)) < 300 else str(text)[:300] + "…"
+    if short.isprintable():
+        return short
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
 
 
