@@ -52,6 +52,10 @@ def _deep(depth: int) -> Any:
     return made
 
 
+#: Nested more than people write, more than a verifier should follow, and nearly as much as Python's JSON can.
+DEEP = [_deep(30), _deep(300), _deep(900)]
+
+
 def survives(write: Callable[[Path], Path], *, good: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = judged(write(Path(folder)), keys=[LOG.vkey()])
@@ -151,7 +155,7 @@ def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
         place = data.draw(st.sampled_from([chosen["detail"], chosen["detail"], chosen["actor"], chosen["subject"]]))
         of = data.draw(st.sampled_from(entries))["detail"]
         key = data.draw(st.sampled_from(sorted({*place, *of})))
-        value = data.draw(_VALUE | st.sampled_from([of.get(key), _deep(30), _deep(300), _deep(900), {"id": key}]))
+        value = data.draw(_VALUE | st.sampled_from([of.get(key), *DEEP, {"id": key}]))
         place[key] = value
     for _ in range(data.draw(st.integers(0, 2))):
         # One step of an access request too many, or a step of another one.
