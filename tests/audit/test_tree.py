@@ -36,6 +36,9 @@ CONSISTENCY = {(1, 1): [], (1, 8): [ONE, TWO, THREE], (6, 8): [SEVEN, FIVE, SIX]
 
 STANDARD = [tree.leaf(bytes.fromhex(each)) for each in INPUTS]
 LEAVES = [tree.leaf(number.to_bytes(2)) for number in range(256)]
+#: The sizes of the trees whose proofs are also forged: each shape of a tree with proofs of up to seven hashes,
+#: and some with eight, in which a subtree has just begun or is about to end. Larger trees only make proofs longer.
+FORGED = {*range(130), *range(190, 195), *range(253, 257)}
 
 
 def over(leaves: list[bytes]) -> Subtree:
@@ -111,6 +114,8 @@ def test_every_entry_is_proven_in_every_tree_up_to_256_and_in_no_other_place() -
         for index in range(size):
             proof = [tree.hash_of(part, subtree) for part in tree.inclusion(index, size)]
             tree.check_inclusion(index, size, LEAVES[index], proof, root)
+            if size not in FORGED:
+                continue
             for forged in tampered(proof, dice):
                 with pytest.raises(BadProof):
                     tree.check_inclusion(index, size, LEAVES[index], forged, root)
@@ -128,6 +133,8 @@ def test_every_tree_up_to_256_is_proven_to_grow_out_of_every_smaller_one() -> No
         for old in range(new + 1):
             proof = [tree.hash_of(part, subtree) for part in tree.consistency(old, new)]
             tree.check_consistency(old, new, roots[old], roots[new], proof)
+            if new not in FORGED:
+                continue
             for forged in tampered(proof, dice):
                 with pytest.raises(BadProof):
                     tree.check_consistency(old, new, roots[old], roots[new], forged)

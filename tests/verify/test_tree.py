@@ -50,6 +50,9 @@ CONSISTENCIES = {
     (1, 1): [],
 }  # fmt: skip
 MOST = 256
+#: The sizes of the trees whose proofs are also tampered with: each shape of a tree with paths of up to seven hashes,
+#: and some with eight, in which a subtree has just begun or is about to end. Larger trees only make paths longer.
+TAMPERED = {*range(MOST // 2 + 2), *range(190, 195), *range(MOST - 3, MOST + 1)}
 
 
 def raw(path: list[str]) -> list[bytes]:
@@ -103,6 +106,8 @@ def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: T
             leaf_here, path = tree.leaves[index], tree.inclusion(index, size)
             assert lv.is_included(index, size, leaf_here, path, root)
             accepted += 1
+            if size not in TAMPERED:
+                continue
             for tampered in _tampered(path, index):
                 assert not lv.is_included(index, size, leaf_here, tampered, root)
             assert not lv.is_included(index, size, leaf_here, path, tree.root(size - 1))
@@ -120,6 +125,8 @@ def test_every_consistency_proof_up_to_256_is_accepted_and_no_tampered_one(tree:
             old_root, path = tree.root(old), tree.consistency(old, new)
             assert lv.is_consistent(old, new, old_root, root, path)
             accepted += 1
+            if new not in TAMPERED:
+                continue
             for tampered in _tampered(path, old):
                 assert not lv.is_consistent(old, new, old_root, root, tampered)
             assert not lv.is_consistent(old, new, _flipped(old_root), root, path)
