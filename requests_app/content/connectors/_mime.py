@@ -205,8 +205,9 @@ class _Scanner:
             block = self._read(position, _BLOCK + _OVERLAP)
             is_last = position + len(block) >= self._size
             match = pattern.search(block)
-            if match and (is_last or match.start() < _BLOCK):
-                return _Match.of(match, position)
+            found = _Match.of(match, position) if match else None
+            if found and (is_last or found.start < position + _BLOCK):
+                return found
             if is_last:
                 return None
             position += _BLOCK
@@ -227,13 +228,18 @@ class _Match:
     @classmethod
     def of(cls, match: re.Match[bytes], offset: int) -> "_Match":
         groups = match.groupdict()
-        return cls(offset + match.start(), offset + match.end(), groups.get("name") or b"", bool(groups.get("closing")))
+        start, boundary = match.start(), groups.get("name") or b""
+        if boundary and match.string[max(0, start - 1) : start] == b"\r":
+            start -= 1
+        return cls(offset + start, offset + match.end(), boundary, bool(groups.get("closing")))
 
 
 def _boundary_pattern(boundaries: list[bytes]) -> bytes:
-    # Longer boundaries come first: a short boundary can be the beginning of a longer one and would hide it.
+    # A carriage return before the line break is part of the boundary too, and `_Match` adds it: the search is several
+    # times as fast if the pattern begins with a fixed text. Longer boundaries come first: a short boundary can be the
+    # beginning of a longer one and would hide it.
     names = b"|".join(re.escape(name) for name in sorted(set(boundaries), key=len, reverse=True))
-    return rb"\r?\n--(?P<name>" + names + rb")(?P<closing>--)?[ \t]{0,64}\r?(?=\n|\Z)"
+    return rb"\n--(?P<name>" + names + rb")(?P<closing>--)?[ \t]{0,64}\r?(?=\n|\Z)"
 
 
 class PartSource(ByteSource):
