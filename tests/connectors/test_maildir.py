@@ -256,7 +256,7 @@ def test_a_malformed_message_id_never_reaches_the_log(maildir: Maildir, box: Pat
 def test_a_page_of_a_big_mailbox_opens_only_what_it_shows(
     maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(10_000):
+    for number in range(2_000):
         (box / "cur" / f"17620{number:05}.M1.host:2,S").write_bytes(b"Subject: x\r\n\r\nbody")
     opened: list[str] = []
     plain = _paths.open_file
@@ -269,9 +269,9 @@ def test_a_page_of_a_big_mailbox_opens_only_what_it_shows(
     monkeypatch.setattr(_mime, "scan", lambda *_: pytest.fail("a listing read a body"))
     page = maildir.list(LOCATOR, limit=50)
     assert len(page.items) == len(opened) == 50
-    assert page.items[0].id == "1762009999.M1.host"
+    assert page.items[0].id == "1762001999.M1.host"
     opened.clear()
-    maildir.stat(LOCATOR, "1762005000.M1.host")
+    maildir.stat(LOCATOR, "1762001000.M1.host")
     assert len(opened) == 1
 
 
