@@ -132,17 +132,9 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
 Start = Callable[..., Running]
 
 
-def supervised_web(start: Start, port: int, **env: str) -> Running:
-    """Start only the web server under its supervisor, without clusters and beat. Wait until it is ready."""
-    address = f"http://127.0.0.1:{port}"
-    running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
-    running.until("Ready:")
-    return running
-
-
-def web_alone(start: Start, port: int, **env: str) -> Running:
-    """Start the web server with one process and without its supervisor. Wait until it answers."""
-    with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=1):
+def web_alone(start: Start, port: int, workers: int = 1, **env: str) -> Running:
+    """Start the web server with one process, or with more, and without its supervisor. Wait until it answers."""
+    with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=workers):
         command = supervisor.web_command()
     running = start(command=command, PORT=str(port), BASE_URL=f"http://127.0.0.1:{port}", **env)
     wait_for(lambda: web_answers("127.0.0.1", port) or running.process.poll() is not None, within=60)

@@ -24,7 +24,7 @@ from tests.cast import gather
 from tests.database.test_bounds import held
 from tests.ports import free_port
 from tests.stopwatch import in_time
-from tests.tasks.conftest import Start, supervised_web
+from tests.tasks.conftest import STOP_SECONDS, Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.postgres, pytest.mark.real_clock]
 
@@ -77,11 +77,9 @@ class Site:
 def site(start: Start) -> Iterator[Site]:
     port = free_port()
     site = Site(port)
-    running = supervised_web(
-        start, port, WEB_WORKERS="1", WEB_THREADS="16", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings"
-    )
+    running = web_alone(start, port, WEB_THREADS="16", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings")
     yield site
-    running.stop()
+    running.stop(within=STOP_SECONDS)
 
 
 def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, float, Any]]]:
