@@ -103,8 +103,8 @@ class Site:
         return [line for line in found if line["code"] == status]
 
     def hang_up(self) -> None:
-        for plain in self._open:
-            plain.close()
+        while self._open:
+            self._open.pop().close()
 
 
 @pytest.fixture
@@ -127,7 +127,19 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
     running.stop(within=STOP_SECONDS)
 
 
-def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:
+def test_slow_bodies_and_slow_readers_hold_nobody_up_and_windows_end(site: Site) -> None:
+    send_bodies_slowly(site)
+    site.hang_up()
+    take_little(site)
+
+
+def test_those_who_wait_for_news_hold_nobody_up_and_hear_it_or_are_refused(site: Site) -> None:
+    wait_for_news(site)
+    site.hang_up()
+    lose_a_role_while_waiting(site)
+
+
+def send_bodies_slowly(site: Site) -> None:
     form = "Host: localhost\nContent-Type: application/x-www-form-urlencoded\n"
     slow = [
         f"POST {path} HTTP/1.1\n{form}{length}\n\n{begun}"
@@ -146,7 +158,7 @@ def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:
     assert {client.recv(12) for client in clients} == {b"HTTP/1.1 408"}
 
 
-def test_readers_that_take_little_hold_nobody_up_and_windows_end(site: Site) -> None:
+def take_little(site: Site) -> None:
     priya = site.sign_in("priya")
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in priya.jar)
     grants = [site.window() for _ in range(SLOW // MOST_PER_GRANT)]
@@ -163,7 +175,7 @@ def test_readers_that_take_little_hold_nobody_up_and_windows_end(site: Site) -> 
     wait_for(lambda: ContentAccess.objects.filter(grant=grant, kind="cut").count() == MOST_PER_GRANT, within=AT_ONCE)
 
 
-def test_those_who_wait_for_news_hold_nobody_up_and_hear_it(site: Site) -> None:
+def wait_for_news(site: Site) -> None:
     row = site.cast.confirmed()
     size = ChainHead.objects.get(pk=site.cast.contoso.pk).size
     path, waiting, streams = f"/api/v1/tenants/{site.cast.contoso.pk}/events", [], []
@@ -191,9 +203,9 @@ def test_those_who_wait_for_news_hold_nobody_up_and_hear_it(site: Site) -> None:
         assert b"access_request.withdrawn" in until(stream, b"access_request.withdrawn")
 
 
-def test_a_waiting_reader_who_loses_a_role_is_refused(site: Site) -> None:
+def lose_a_role_while_waiting(site: Site) -> None:
     path = f"/api/v1/tenants/{site.cast.contoso.pk}/events"
-    head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(1)}\n"
+    head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(SLOW)}\n"
     stream = site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n")
     poll = site.send(f"GET {path}?wait=30 HTTP/1.1\n{head}\n")
     assert stream.recv(12) == b"HTTP/1.1 200"

@@ -141,6 +141,7 @@ def rest_of(plain: socket.socket) -> int:
 @pytest.mark.timed
 def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(site: Site) -> None:
     priya, ada = site.sign_in("priya"), site.sign_in("ada")
+    read_and_end(site, priya, ada)
     for end in (close_now, run_out):
         stall_and_end(site, end, priya, ada)
 
@@ -183,9 +184,9 @@ def events_of_end(end: Callable[[Browser, Grant], None]) -> list[str]:
     return ["grant.revoked"] if end is close_now else []
 
 
-@pytest.mark.timed
-def test_a_reader_is_cut_within_a_second(site: Site) -> None:
-    priya, ada, grant = site.sign_in("priya"), site.sign_in("ada"), site.window()
+def read_and_end(site: Site, priya: Browser, ada: Browser) -> None:
+    """Read a download without a pause, and close its window meanwhile."""
+    grant = site.window()
     taken, closed, within = 0, 0.0, bound(ada)
     with priya.stream(big(grant)) as answer, contextlib.suppress(http.client.IncompleteRead, ConnectionResetError):
         while piece := answer.read(64 * 1024):
