@@ -440,7 +440,7 @@ def test_the_list_costs_the_same_with_many_rows(cast: Cast, monkeypatch, travel)
 
     some(1)
     clients = {name: signed_in(cast, name) for name in ("ada", "pat", "stella")}
-    same_queries(lambda: {name: queries_of(client, LIST) for name, client in clients.items()}, lambda: some(9))
+    same_queries(lambda: {name: queries_of(client, LIST) for name, client in clients.items()}, lambda: some(3))
 
 
 def test_one_page_costs_the_same_for_any_number_of_accesses(cast: Cast, travel) -> None:

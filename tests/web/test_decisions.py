@@ -748,7 +748,7 @@ def test_confirming_costs_the_same_with_much_history(cast: Cast) -> None:
     client = signed_in(cast, "ada")
 
     def grow() -> None:
-        for _ in range(10):
+        for _ in range(3):
             operations.release(cast.opened(by="erik").access_request_id, actor=cast.as_("erik"))
 
     same_queries(lambda: queries_of(client, page_of(row, "decide", "approve")), grow)

@@ -302,14 +302,15 @@ def test_strangers_text_is_escaped_and_visible(cast: Cast) -> None:
 
 
 def grown(cast: Cast) -> None:
+    """Add a row to each list of the page, for each person. The numbers of queries are compared exactly."""
     for by in ("priya", "erik", "bea"):
-        for _ in range(3):
-            cast.submitted(by=by)
-            cast.confirmed(by=by)
-            grant = cast.opened(by=by)
-            look(cast, grant, "<1@x.example>", "<2@x.example>", by=by)
-    for _ in range(6):
+        cast.submitted(by=by)
+        cast.confirmed(by=by)
+        grant = cast.opened(by=by)
+        look(cast, grant, "<1@x.example>", "<2@x.example>", by=by)
+    for _ in range(2):
         cast.in_state("CLOSED")
+        cast.in_state("DENIED")
 
 
 @pytest.mark.slow
