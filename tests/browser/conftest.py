@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -16,8 +14,15 @@ from lockbox_site.demo import history, people
 from lockbox_site.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
-from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
-from tests.factors import force_login
+from tests.browser.visiting import (
+    FLAGS,
+    NO_BROWSER,
+    Visitor,
+    Watch,
+    chromium_wanted,
+    find_chromium,
+    give_session,
+)
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 
 #: The longest wait for a page. A busy machine stays far below it.
@@ -97,10 +102,7 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
             return Visitor(context.new_page(), base, "", "", watch)
         person = Person.objects.get(email__startswith=f"{login}@")
         if not form:
-            client = Client()
-            force_login(client, person, is_fresh=True)
-            cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-            context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
+            give_session(context, base, person)
         visitor = Visitor(
             context.new_page(), base, person.email, secrets[person.email], watch, apps.get(person.email, "")
         )

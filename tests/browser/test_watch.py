@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from requests_app.models import Person
 from tests.browser.conftest import Visit
 from tests.browser.visiting import find_chromium
 
@@ -33,6 +34,20 @@ def test_a_page_that_misbehaves_is_seen(visit: Visit, script: str, words: str) -
         visitor.page.wait_for_timeout(50)
     assert any(words in complaint for complaint in visitor.watch.complaints)
     visitor.watch.complaints.clear()
+
+
+def test_a_change_of_person_leaves_nothing_of_the_one_before(visit: Visit) -> None:
+    visitor = visit("ada.keller")
+    assert "Ada Keller" in visitor.goto("/").content()
+    before = visitor.page.context.cookies()
+    mia = Person.objects.get(email__startswith="mia.weber@")
+    visitor.change_to(mia)
+    (cookie,) = visitor.page.context.cookies()
+    assert cookie["value"] not in [each["value"] for each in before]
+    banner = visitor.goto("/").locator("header").first.inner_text()
+    assert mia.name in banner
+    assert "Ada Keller" not in banner
+    assert visitor.email == mia.email
 
 
 def test_the_browser_that_is_named_is_the_one_that_is_driven(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
+from django.test import Client
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
 from requests_app.doors.web.middleware import STEPPED_UP
 from requests_app.models import Person
-from tests.factors import a_code
+from tests.factors import a_code, force_login
 
 FLAGS = [
     "--no-sandbox",
@@ -50,6 +51,14 @@ def find_chromium(wanted: str, of_playwright: str) -> str | None:
 
 def chromium_wanted() -> str:
     return os.environ.get("CHROMIUM", "")
+
+
+def give_session(context: BrowserContext, base: str, person: Person) -> None:
+    """Sign a person in without the form: give the browser the cookie of a new session."""
+    client = Client()
+    force_login(client, person, is_fresh=True)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
 
 
 @dataclass
@@ -96,6 +105,21 @@ class Visitor:
         assert answer is not None
         assert answer.status in {200, *self.watch.expected}, (path, answer.status)
         return self.page
+
+    def change_to(self, person: Person) -> None:
+        """Go on as another person, as in a new browser: without cookies and without stored pages.
+
+        The browser keeps its process, which has already compiled axe-core. The password is not known.
+        """
+        context = self.page.context
+        # A file has no script that would send something in between.
+        self.page.goto(f"{self.base}/static/icon.svg")
+        context.clear_cookies()
+        session = context.new_cdp_session(self.page)
+        session.send("Network.clearBrowserCache")
+        session.detach()
+        give_session(context, self.base, person)
+        self.email, self.password, self.secret = person.email, "", ""
 
     def sign_in(self) -> None:
         """Sign in with the form."""
