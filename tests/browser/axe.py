@@ -49,7 +49,10 @@ _TEXTS = """
 () => {
   const all = [document.documentElement, document.body, ...document.body.querySelectorAll("*")];
   const styles = new Map(all.map((element) => [element, getComputedStyle(element)]));
-  const boxes = new Map(all.map((element) => [element, element.getBoundingClientRect()]));
+  const boxes = new Map(all.map((element) => {
+    const {left, right, top, bottom} = element.getBoundingClientRect();
+    return [element, {left, right, top, bottom}];
+  }));
   const markup = (element) => [element.tagName, element.getAttribute("class"), element.type, element.style.cssText,
     ...element.getAttributeNames().sort()].join(" ");
   const opacities = new Map();
@@ -59,16 +62,18 @@ _TEXTS = """
   });
   const pictures = ["IMG", "svg", "CANVAS", "VIDEO", "IFRAME", "OBJECT"];
   const painted = all.filter((element) => pictures.includes(element.tagName)
-    || styles.get(element).backgroundColor !== "rgba(0, 0, 0, 0)" || styles.get(element).backgroundImage !== "none");
-  const backgrounds = (text, inner) => painted.map((element) => {
-    const outer = boxes.get(element);
+    || styles.get(element).backgroundColor !== "rgba(0, 0, 0, 0)" || styles.get(element).backgroundImage !== "none")
+    .map((element) => {
+      const style = styles.get(element);
+      return [element, boxes.get(element), [style.backgroundColor, style.backgroundImage, style.position, style.zIndex,
+        opacities.get(element)].join(" ")];
+    });
+  const backgrounds = (text, inner) => painted.map(([element, outer, looks]) => {
     if (outer.right <= inner.left || outer.left >= inner.right || outer.bottom <= inner.top
         || outer.top >= inner.bottom) return "";
     const covers = outer.left <= inner.left && outer.right >= inner.right && outer.top <= inner.top
       && outer.bottom >= inner.bottom;
-    const style = styles.get(element);
-    return [style.backgroundColor, style.backgroundImage, style.position, style.zIndex, opacities.get(element),
-      element.contains(text), text.contains(element), covers].join(" ");
+    return [looks, element.contains(text), text.contains(element), covers].join(" ");
   }).filter(Boolean).join("; ");
   const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
   const texts = all.filter((element) => (hasText(element) || element.matches("input, textarea, select, button"))
