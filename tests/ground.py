@@ -243,7 +243,7 @@ def take_up() -> None:
     A server that bin/_with_postgres.py started is deleted as a whole, so nothing is dropped on it: this takes seconds.
     """
     connection.close()
-    if "DATABASE_ADMIN_URL" in os.environ:
+    if "SERVER_ENDS_WITH_TESTS" in os.environ:
         return
     if connection.vendor == "sqlite":
         for name in _laid.values():

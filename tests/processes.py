@@ -7,7 +7,9 @@ what is imported. Each of them takes the next test whenever it is ready for one,
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import pickle
 import signal
 import struct
 import sys
@@ -22,6 +24,7 @@ from typing import Any
 
 import pytest
 from _pytest.junitxml import xml_key
+from _pytest.unraisableexception import collect_unraisable
 from django.conf import settings
 
 from tests import settings as of_tests
@@ -30,8 +33,6 @@ FORK = get_context("fork")
 #: Seconds that a process has for its end, after it was asked to end.
 PATIENCE = 10
 PR_SET_PDEATHSIG = 1
-#: The bytes that a pipe holds (pipe(7)).
-PIPE = 65536
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -109,9 +110,9 @@ class _Queue:
     def __init__(self, numbers: list[int]) -> None:
         self._reading, writing = os.pipe()
         waiting = struct.pack(f"{len(numbers)}I", *numbers)
-        if len(waiting) > PIPE:
+        os.set_blocking(writing, False)
+        if waiting and os.write(writing, waiting) < len(waiting):
             raise RuntimeError(f"There are too many tests for one pipe: {len(numbers)}.")
-        os.write(writing, waiting)
         os.close(writing)
 
     def next(self) -> int | None:
@@ -143,10 +144,13 @@ class _Run:
                 sending.close()
                 self._processes[reports] = process
             while self._processes:
-                ready = wait(list(self._processes))
-                for connection in list(self._processes):
-                    if connection in ready:
+                ready = wait(list(self._processes), timeout=1)
+                for connection, process in list(self._processes.items()):
+                    # Programs of a killed process can keep its end of the connection open.
+                    if connection in ready or (not process.is_alive() and connection.poll()):
                         self._receive(connection)
+                    elif not process.is_alive():
+                        self._lost(connection)
         finally:
             self._end_all()
         if self._session.shouldfail:
@@ -161,7 +165,8 @@ class _Run:
     def _receive(self, reports: Connection) -> None:
         try:
             kind, *facts = reports.recv()
-        except EOFError:
+        except (EOFError, OSError, pickle.UnpicklingError):
+            # A killed process has closed the connection, perhaps inside a message.
             self._lost(reports)
             return
         hook = self._config.hook
@@ -182,7 +187,7 @@ class _Run:
         elif kind == "error":
             raise RuntimeError(facts[0])
         else:
-            self._processes.pop(reports).join(PATIENCE)
+            self._ended(self._processes.pop(reports))
         if self._session.shouldfail or self._session.shouldstop:
             for queue in self._queues:
                 while queue.next() is not None:
@@ -192,11 +197,23 @@ class _Run:
         """Report the test whose process has died. The other processes continue."""
         process = self._processes.pop(reports)
         process.join(PATIENCE)
-        nodeid, location = self._running.pop(reports, ("a process without a test", ("tests", None, "")))
-        words = f"The process that ran this test ended with status {process.exitcode}."
+        nodeid, location = self._running.pop(reports, (process.name, ("tests", None, process.name)))
+        self._fail(nodeid, location, f"The process that ran this test ended with status {process.exitcode}.")
+        self._finished += 1
+
+    def _ended(self, process: Any) -> None:
+        """Wait for a process that has no test left. A thread that does not end must not delay the run for ever."""
+        process.join(PATIENCE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        if process.exitcode:
+            words = f"This process had run all of its tests, and ended with status {process.exitcode}."
+            self._fail(process.name, ("tests", None, process.name), words)
+
+    def _fail(self, nodeid: str, location: Any, words: str) -> None:
         report = pytest.TestReport(nodeid, location, {}, "failed", words, "call")
         self._config.hook.pytest_runtest_logreport(report=report)
-        self._finished += 1
 
     def _end_all(self) -> None:
         for process in self._processes.values():
@@ -221,6 +238,9 @@ class _Run:
                 coming = _Coming(lambda: self._chosen(queues))
                 self._config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
                 item = coming.item
+            # As at the end of pytest: an error in an object that is deleted only now must be seen.
+            gc.collect()
+            collect_unraisable(self._config)
             reports.send(("done",))
         except pytest.exit.Exception as wish:
             reports.send(("exit", wish.msg, wish.returncode))

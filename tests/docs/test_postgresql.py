@@ -58,7 +58,7 @@ def server(transactional_db: None) -> Iterator[Server]:
     drop = [
         f"DROP DATABASE IF EXISTS {role()}",
         f"DROP DATABASE IF EXISTS {role()}_2",
-        f"DROP role() IF EXISTS {role()}",
+        f"DROP ROLE IF EXISTS {role()}",
     ]
     _sql(*drop, *_statements(), f"CREATE DATABASE {role()}_2 OWNER {role()}")
     where = connection.settings_dict
