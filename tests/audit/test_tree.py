@@ -7,6 +7,7 @@ import pytest
 
 from audit_app import tree
 from audit_app.tree import BadProof, Frontier, Subtree
+from tests.conftest import IS_DEEP
 from tests.offenders import collected
 
 #: The eight inputs, and the roots over the first 1 to 8 of them, from the reference implementations' tests.
@@ -36,9 +37,9 @@ CONSISTENCY = {(1, 1): [], (1, 8): [ONE, TWO, THREE], (6, 8): [SEVEN, FIVE, SIX]
 
 STANDARD = [tree.leaf(bytes.fromhex(each)) for each in INPUTS]
 LEAVES = [tree.leaf(number.to_bytes(2)) for number in range(256)]
-#: The sizes of the trees whose proofs are also forged: each shape of a tree with proofs of up to seven hashes,
-#: and some with eight, in which a subtree has just begun or is about to end. Larger trees only make proofs longer.
-FORGED = {*range(130), *range(190, 195), *range(253, 257)}
+#: The sizes of the trees whose proofs are also forged, all of them in `bin/test deep`: each shape of a tree with proofs
+#: of up to seven hashes, and some with eight, in which a subtree has just begun or is about to end.
+FORGED = {*range(257 if IS_DEEP else 130), *range(190, 195), *range(253, 257)}
 
 
 def over(leaves: list[bytes]) -> Subtree:
@@ -107,6 +108,7 @@ def test_the_root_is_as_defined_at_every_size_up_to_256() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 def test_every_entry_is_proven_in_every_tree_up_to_256_and_in_no_other_place() -> None:
     subtree, dice = over(LEAVES), random.Random(1)
     for size in range(1, 257):
@@ -126,6 +128,7 @@ def test_every_entry_is_proven_in_every_tree_up_to_256_and_in_no_other_place() -
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 def test_every_tree_up_to_256_is_proven_to_grow_out_of_every_smaller_one() -> None:
     subtree, dice = over(LEAVES), random.Random(2)
     roots = [tree.root_of(LEAVES[:size]) for size in range(257)]

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.conftest import IS_DEEP
 from tests.offenders import collected
 from tests.verify.writer import Tree, leaf
 from verify import lockbox_verify as lv
@@ -50,9 +51,9 @@ CONSISTENCIES = {
     (1, 1): [],
 }  # fmt: skip
 MOST = 256
-#: The sizes of the trees whose proofs are also tampered with: each shape of a tree with paths of up to seven hashes,
-#: and some with eight, in which a subtree has just begun or is about to end. Larger trees only make paths longer.
-TAMPERED = {*range(MOST // 2 + 2), *range(190, 195), *range(MOST - 3, MOST + 1)}
+#: The sizes of the trees whose proofs are also tampered with, all of them in `bin/test deep`: each shape of a tree with
+#: paths of up to seven hashes, and some with eight, in which a subtree has just begun or is about to end.
+TAMPERED = {*range(MOST + 1 if IS_DEEP else MOST // 2 + 2), *range(190, 195), *range(MOST - 3, MOST + 1)}
 
 
 def raw(path: list[str]) -> list[bytes]:
@@ -98,6 +99,7 @@ def test_published_consistency_proofs_are_accepted() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: Tree) -> None:
     accepted = 0
     for size in range(1, MOST + 1):
@@ -117,6 +119,7 @@ def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: T
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 def test_every_consistency_proof_up_to_256_is_accepted_and_no_tampered_one(tree: Tree) -> None:
     accepted = 0
     for new in range(MOST + 1):
