@@ -1,14 +1,12 @@
 """What every test has: one clock, no network, empty caches, and databases that are ready."""
 
 import contextlib
-import ctypes
 import datetime as dt
 import gc
 import ipaddress
 import os
 import signal
 import socket
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +39,6 @@ from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 # A full collection visits every object, and with Django and 6,000 collected tests that is most of its cost.
 gc.set_threshold(*starting.BETWEEN_COLLECTIONS)
 TESTS = Path(__file__).parent
-#: From madvise(2). Smaller areas of memory have no room for huge pages of 2 MiB.
-MADV_HUGEPAGE, MADV_COLLAPSE, HUGE_AREA = 14, 25, 4 * 1024 * 1024
 #: These tests loop over every page, route, document or word. `bin/test fast` leaves them out.
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
 #: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
@@ -101,24 +97,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     if not processes.are_several(session.config):
-        _use_huge_pages()
-
-
-def _use_huge_pages() -> None:
-    """Ask Linux to keep the memory that this process has now in huge pages.
-
-    All tests read this memory again and again. With small pages, a twentieth of the processor's time is spent on
-    finding them. Where the kernel can't do it, nothing changes.
-    """
-    if sys.platform != "linux":
-        return
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        place, access, _offset, _device, inode, *name = line.split()
-        begin, end = (int(address, 16) for address in place.split("-"))
-        if access == "rw-p" and inode == "0" and name in ([], ["[heap]"]) and end - begin >= HUGE_AREA:
-            for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
-                madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), advice)
+        processes.use_huge_pages()
 
 
 def place_of(path: Path) -> str:

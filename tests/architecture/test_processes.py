@@ -42,7 +42,7 @@ def test_failing():
     assert 1 == 2
 
 
-@pytest.mark.skip(reason="for no reason")
+@pytest.mark.skip(reason="a skipped test must be reported, too")
 def test_skipped():
     pass
 
