@@ -23,7 +23,7 @@ from audit_app.shard_positions import Shards
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain.errors import StoreUnavailable
-from tests.cast import Cast, events_in, gather
+from tests.cast import Cast, events_in
 
 AT = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.UTC)
 
@@ -169,8 +169,7 @@ def test_the_database_refuses_to_change_or_delete_an_entry(statement: str) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_operation_refuses_to_run_inside_somebody_elses_transaction() -> None:
-    cast = gather()
+def test_an_operation_refuses_to_run_inside_somebody_elses_transaction(cast: Cast) -> None:
     row = cast.submitted()
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         operations.withdraw(row.pk, actor=cast.as_("priya"))
@@ -179,8 +178,7 @@ def test_an_operation_refuses_to_run_inside_somebody_elses_transaction() -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_if_the_entry_cannot_be_written_the_whole_act_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    cast = gather()
+def test_if_the_entry_cannot_be_written_the_whole_act_fails(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     row = cast.confirmed()
     before = events_in(cast.contoso)
 

@@ -19,15 +19,15 @@ from requests_app.models import AccessRequest, Decision, IdempotencyKey
 from requests_app.platform import holders
 from tests.api.test_idempotency import asking
 from tests.caller import Caller, token_of
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:

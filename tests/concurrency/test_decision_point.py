@@ -17,7 +17,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import quota
 from requests_app.models import Client, ContentAccess, Grant, Person, Token
 from tests.caller import Caller, access_token, client_of
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -26,9 +26,9 @@ ONE, MANY = "/access/v1/evaluation", "/access/v1/evaluations"
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
+def world(transactional_db: None, cast: Cast) -> Cast:
     quota.CALLS.clear()
-    return gather()
+    return cast
 
 
 def _gateway(world: Cast, tenant: str | None = None) -> Caller:

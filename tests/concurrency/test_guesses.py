@@ -17,7 +17,7 @@ from requests_app.domain.errors import CodeAlreadyUsed, TooManyGuesses
 from requests_app.identity import guesses, verification
 from requests_app.identity.guesses import Attempt
 from requests_app.models import Tries
-from tests.cast import PASSWORD, Cast, gather
+from tests.cast import PASSWORD, Cast
 from tests.conftest import Traveller
 from tests.factors import a_code
 
@@ -29,8 +29,8 @@ AtOnce = Callable[[Callable[[int], Any]], list[Any]]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 @pytest.fixture

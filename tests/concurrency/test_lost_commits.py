@@ -14,7 +14,7 @@ from audit_app.models import AuditEntry
 from requests_app.models import Decision
 from requests_app.operations import _change
 from tests.caller import Caller, token_of
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 from tests.parity.test_unknown_outcome import WORDS, words_of
 from tests.web.pages import answer, page_of, signed_in
@@ -26,8 +26,8 @@ BREAKS = [AtCommit.LOSE_ANSWER, AtCommit.LOSE_REQUEST]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ import pytest
 from requests_app import operations
 from requests_app.domain.errors import FactsChanged, Muted
 from requests_app.models import AccessRequest, Decision, Mute
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 def test_an_access_request_passed_on_during_a_mute_is_denied_or_refused(world: Cast) -> None:

@@ -53,15 +53,15 @@ from requests_app.operations import AssertedIdentity, _signing
 from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.caller import service_of
-from tests.cast import PASSWORD, Cast, events_in, events_of, gather
+from tests.cast import PASSWORD, Cast, events_in, events_of
 from tests.passkeys import enrolled
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import LogNotCosigned, WrongState
 from requests_app.models import AccessRequest, Grant, Tenant
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 from tests.witness import SmallWitness, WitnessAnswer, sign
 
@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(transactional_db: None, cast: Cast) -> Cast:
+    return cast
 
 
 def register(world: Cast, small: SmallWitness) -> Witness:

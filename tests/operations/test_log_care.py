@@ -35,18 +35,13 @@ from requests_app.operations._change import PROVIDER_LOG
 from tests.audit import care
 from tests.audit.bundles import verified
 from tests.audit.test_checkpoints import meddle, uuid_sql
-from tests.cast import Cast, gather, outbox_topics
+from tests.cast import Cast, outbox_topics
 from tests.conftest import Traveller
 from tests.factors import force_login
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = dt.timedelta(days=1)
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return gather()
 
 
 def record_of(seq: int, tenant: UUID) -> dict[str, Any]:

@@ -16,17 +16,12 @@ from requests_app import operations, tasks
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Grant
 from tests.audit.test_checkpoints import meddle, uuid_sql
-from tests.cast import Cast, events_of, gather, outbox_topics
+from tests.cast import Cast, events_of, outbox_topics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: A failure of the signer. A test begins it in the middle of an access request.
 Begin = Callable[[Cast], None]
-
-
-@pytest.fixture
-def cast(transactional_db: None) -> Cast:
-    return gather()
 
 
 @pytest.fixture(params=["no key", "an open key", "a broken file outside", "no file outside", "an alarm"])

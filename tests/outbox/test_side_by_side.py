@@ -17,7 +17,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import MAIL
 from requests_app.work import outbox
-from tests.cast import gather
+from tests.cast import Cast
 from tests.outbox.conftest import Postbox
 
 DRAINS = 4
@@ -47,8 +47,7 @@ def _drain_at_once() -> None:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox: Postbox) -> None:
-    cast = gather()
+def test_drains_side_by_side_send_each_mail_once(cast: Cast, postbox: Postbox) -> None:
     for _ in range(13):
         cast.ticket()
     for _ in range(3):
@@ -63,8 +62,7 @@ def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox
 
 @pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
-def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db: None) -> None:
-    cast = gather()
+def test_on_one_file_drains_take_turns_and_send_each_mail_once(cast: Cast) -> None:
     for _ in range(3):
         cast.submitted()
     _drain_at_once()
@@ -75,11 +73,8 @@ def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_parallel_drains_mail_nobody_twice_and_at_most_three_separately(
-    transactional_db: None, postbox: Postbox
-) -> None:
+def test_parallel_drains_mail_nobody_twice_and_at_most_three_separately(cast: Cast, postbox: Postbox) -> None:
     """Each drain sees that one more mail is allowed. Only one of them may send it."""
-    cast = gather()
     for _ in range(10):
         cast.confirmed()
     _drain_at_once()

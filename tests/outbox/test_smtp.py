@@ -21,7 +21,7 @@ from requests_app.models import OutboxMessage
 from requests_app.models.outbox import MAIL
 from requests_app.platform import bell
 from requests_app.work import outbox
-from tests.cast import Cast, gather
+from tests.cast import Cast
 from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
 from tests.stopwatch import in_time
@@ -111,8 +111,8 @@ def test_a_hanging_server_costs_one_timeout_and_loses_nothing(cast: Cast, hangin
 
 @pytest.mark.timed
 @pytest.mark.django_db(transaction=True)
-def test_a_hanging_server_holds_one_worker(transactional_db: None, hanging_server: list[socket.socket]) -> None:
-    a_submission(gather())
+def test_a_hanging_server_holds_one_worker(cast: Cast, hanging_server: list[socket.socket]) -> None:
+    a_submission(cast)
     outbox.drain(limit=1)
     found: list[float] = []
 
