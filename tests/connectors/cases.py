@@ -5,6 +5,7 @@ For a new connector, add a function here and a name in CASES.
 
 import email.message
 import email.policy
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Case:
         return self.make(Limits())
 
 
+@functools.cache  # Each test of the contract writes the same messages into new folders.
 def mail(
     subject: str = "Payment run", *, sender: str = "alex@contoso.example", number: int = 1, body: str = "Hello"
 ) -> bytes:
