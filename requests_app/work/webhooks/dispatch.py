@@ -18,6 +18,7 @@ from requests_app.domain import clock
 from requests_app.messages.webhooks import messages
 from requests_app.models import OutboxMessage, Webhook, WebhookCursor
 from requests_app.operations.webhooks import outbox_row
+from requests_app.platform.database.compiled import CompiledQuery
 
 logger = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ MOST_WAITING = 10_000
 
 def has_news() -> bool:
     """Return whether a log has entries that some webhook's cursor has not passed."""
-    return _moved().exists() or next(_unknown(), None) is not None
+    return bool(_ONE_MOVED()) or next(_unknown(), None) is not None
 
 
 def work(until: float) -> int:
@@ -41,7 +42,7 @@ def work(until: float) -> int:
     for webhook_id, log_id in _unknown():
         _begin(webhook_id, log_id)
     made = 0
-    for cursor_id, webhook_id in list(_moved().order_by("pk").values_list("pk", "webhook_id")):
+    for cursor_id, webhook_id in _MOVED():
         if clock.monotonic() >= until:
             break
         made += _step(cursor_id, only_endings=_is_full(webhook_id))
@@ -58,9 +59,19 @@ def _moved() -> QuerySet[WebhookCursor]:
     return hearing.filter(Exists(other))
 
 
+def _of_the_provider() -> QuerySet[Webhook, UUID]:
+    return Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True)
+
+
+#: Each drain runs these several times, and mostly they find nothing.
+_MOVED = CompiledQuery(lambda: _moved().order_by("pk").values_list("pk", "webhook_id"))
+_ONE_MOVED = CompiledQuery(lambda: _moved().values_list("pk", flat=True)[:1])
+_OF_THE_PROVIDER = CompiledQuery(_of_the_provider)
+
+
 def _unknown() -> Iterator[tuple[UUID, UUID]]:
     """Yield (webhook, log) for each missing cursor: the provider's webhooks must have a cursor in every log."""
-    for webhook_id in Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True):
+    for webhook_id in _OF_THE_PROVIDER():
         known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
         for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
             yield webhook_id, log_id
