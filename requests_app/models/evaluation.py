@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet, UUIDField
 
 from audit_app import recorder
 from audit_app.models import ChainHead
@@ -27,6 +27,7 @@ from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, is_under
+from requests_app.platform.database.compiled import CompiledQuery
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,13 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
 
     Only a denial needs this, to say when and why the access ended.
     """
-    if facts.human_id is None:
+    if facts.human_id is None or facts.tenant_id is None or facts.resource_id is None:
         return None
-    grants = Grant.objects.filter(
-        tenant=facts.tenant_id, engineer__human_id=facts.human_id, access_request__scope__resource=facts.resource_id
-    ).exclude(closed_at=None)
-    if question.action != Action.LIST:
-        grants = grants.filter(level=Action.READ)
-    grant = grants.select_related("closed_by").order_by("-closed_at").first()
-    if grant is None or grant.closed_at is None:
+    last_closed = _LAST_LISTABLE if question.action == Action.LIST else _LAST_READABLE
+    grants = last_closed(tenant=facts.tenant_id, human=facts.human_id, resource=facts.resource_id)
+    if not grants:
         return None
+    [grant] = grants
     return Ended(
         grant_id=grant.pk,
         access_request_id=grant.access_request_id,
@@ -121,8 +119,20 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
     )
 
 
+def _last_closed(**levels: Any) -> CompiledQuery:
+    """Return a compiled query for the window that closed last. The keyword arguments can require a level."""
+
+    def make(tenant: Any, human: Any, resource: Any) -> QuerySet[Grant]:
+        scope = {"engineer__human_id": human, "access_request__scope__resource": resource}
+        grants = Grant.objects.filter(tenant=tenant, **scope, **levels).exclude(closed_at=None)
+        return grants.select_related("closed_by").order_by("-closed_at")[:1]
+
+    return CompiledQuery(make, tenant=UUIDField(), human=UUIDField(), resource=UUIDField())
+
+
+_LAST_LISTABLE, _LAST_READABLE = _last_closed(), _last_closed(level=Action.READ)
 _ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone
-_ASKER, _HEAD, _WINDOW = 7, 16, 19
+_OF_ASKER, _HEAD, _WINDOW = 7, 16, 19
 #: The role that a customer's client has for questions.
 _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
@@ -137,8 +147,8 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
     with connection.cursor() as cursor, waits:
         cursor.execute(_ASK, [query.asker, query.token, Scope.EVALUATE, within, *names, hold])
         rows = cursor.fetchall()
-    at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_ASKER]
-    person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_ASKER:_HEAD]
+    at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_OF_ASKER]
+    person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_OF_ASKER:_HEAD]
     size, last_at, unsigned_since = rows[0][_HEAD:_WINDOW]
     instant = clock.brought(at) if last_at is None else max(clock.brought(at), last_at)
     facts = Facts(
@@ -188,12 +198,12 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
 
     No row is locked here: in SQLite, the transaction itself has the only write lock.
     """
-    asker = Person.objects.get_queryset().select_related("client").filter(pk=query.asker).first()
+    asker = next(iter(_ASKER(pk=query.asker)), None)
     client: Client | None = getattr(asker, "client", None)
     tokens = Token.objects.filter(account=query.asker, revoked_at=None)
     token = tokens.filter(pk=query.token).first() if query.token else None
     key, email = query.subject
-    person = Person.objects.get_queryset().filter(Q(pk=key) if key else Q(email=email)).first()
+    person = next(iter(_SUBJECT(pk=key)), None) if key else Person.objects.get_queryset().filter(email=email).first()
     resource = _resource(query)
     last_at = recorder.lock(resource.tenant_id) if hold and resource else None
     at = clock.now() if last_at is None else max(clock.now(), last_at)
@@ -243,11 +253,28 @@ def _resource(query: EvaluationQuery) -> Resource | None:
     return one if one and (query.within is None or one.tenant_id in query.within) else None
 
 
-def _windows(person: Person, resource: Resource) -> list[Window]:
+def _asker(pk: Any) -> QuerySet[Person]:
+    return Person.objects.get_queryset().select_related("client").filter(pk=pk)
+
+
+def _subject(pk: Any) -> QuerySet[Person]:
+    return Person.objects.get_queryset().filter(pk=pk)
+
+
+def _grants(tenant: Any, human: Any, person: Any, resource: Any) -> QuerySet[Grant]:
     hats = QueueAssignment.objects.filter(person=person, service=OuterRef("access_request__service"), role="engineer")
     lines = AccessRequestResource.objects.filter(access_request=OuterRef("access_request"), resource=resource)
-    grants = Grant.objects.unclosed().filter(tenant=resource.tenant_id, engineer__human_id=person.human_id)
+    grants = Grant.objects.unclosed().filter(tenant=tenant, engineer__human_id=human)
     grants = grants.annotate(has_hat=Exists(hats), is_in_scope=Exists(lines))
+    return grants.select_related("access_request__ticket")
+
+
+_ASKER, _SUBJECT = CompiledQuery(_asker, pk=UUIDField()), CompiledQuery(_subject, pk=UUIDField())
+_GRANTS = CompiledQuery(_grants, tenant=UUIDField(), human=UUIDField(), person=UUIDField(), resource=UUIDField())
+
+
+def _windows(person: Person, resource: Resource) -> list[Window]:
+    grants = _GRANTS(tenant=resource.tenant_id, human=person.human_id, person=person.pk, resource=resource.pk)
     is_provider = person.is_active and person.side == Person.Side.PROVIDER
     return [
         Window(
@@ -262,5 +289,5 @@ def _windows(person: Person, resource: Resource) -> list[Window]:
             is_engineer=is_provider and grant.has_hat,
             is_in_scope=grant.is_in_scope,
         )
-        for grant in grants.select_related("access_request__ticket")
+        for grant in grants
     ]
