@@ -175,6 +175,8 @@ def _paged(rows: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
     next_seq = 0
     while page := list(rows.filter(seq__gte=next_seq)[:BATCH]):
         yield from page
+        if len(page) < BATCH:
+            return
         next_seq = page[-1].seq + 1
 
 

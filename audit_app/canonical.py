@@ -14,6 +14,7 @@ from audit_app import tree
 VERSION = 1
 #: The largest integer that a double stores exactly (RFC 8785, section 3.2.2.3).
 _SAFE = 2**53 - 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def instant(at: datetime) -> str:
@@ -30,7 +31,7 @@ def encode(record: dict[str, Any]) -> bytes:
     """
     if not _is_plain(record):
         return rfc8785.dumps(record)
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(record).encode()
 
 
 def _is_plain(value: Any) -> bool:
@@ -40,7 +41,11 @@ def _is_plain(value: Any) -> bool:
     if kind is int:
         return -_SAFE <= value <= _SAFE
     if kind is dict:
-        return all(type(name) is str and name.isascii() and _is_plain(each) for name, each in value.items())
+        # A loop takes half the time of a generator, and most values are texts.
+        for name, each in value.items():
+            if type(name) is not str or not name.isascii() or not (type(each) is str or _is_plain(each)):
+                return False
+        return True
     return kind is list and all(map(_is_plain, value))
 
 

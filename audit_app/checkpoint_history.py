@@ -56,8 +56,9 @@ def older(checkpoint: Checkpoint, *, previous_size: int | None = None) -> Iterat
 def _chosen(checkpoint: Checkpoint, previous_size: int | None) -> list[int]:
     before = Checkpoint.objects.filter(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size__lt=checkpoint.size)
     newest = list(before.order_by("-size").values_list("size", "pk")[: MOST // 2])
-    if not newest:
-        return []
+    if len(newest) < MOST // 2:
+        # There are no others, so every checkpoint that a reader needs is among them.
+        return [pk for _size, pk in reversed(newest)]
     rest = before.filter(size__lt=newest[-1][0])
     step = -(-rest.count() // (MOST - MOST // 2))
     spread = _every(rest, step) if step else []

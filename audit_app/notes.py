@@ -23,6 +23,7 @@ PROOF = "c2sp.org/tlog-proof@v1"
 MAX_NOTE = 64 * 1024
 
 _SIGNATURE = re.compile(r"\A— (\S+) ([A-Za-z0-9+/]+={0,2})\Z")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _NUMBER = re.compile(r"\A(0|[1-9][0-9]{0,18})\Z")
 
 
@@ -104,7 +105,7 @@ class Note:
 
     @classmethod
     def parse(cls, raw: str) -> Note:
-        if len(raw) > MAX_NOTE or any(ord(each) < 0x20 and each != "\n" for each in raw):
+        if len(raw) > MAX_NOTE or _CONTROL.search(raw):
             raise BadNote("too long for a note, or control characters in it")
         text, gap, tail = raw.rpartition("\n\n")
         if not gap or not tail.endswith("\n"):
