@@ -618,16 +618,13 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 
 @pytest.mark.django_db(transaction=True)
 def test_drains_side_by_side_send_each_message_once(
-    transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All drains believe that they have the turn.
 
     This can happen if a worker hangs until its turn ends, and then works again.
     """
-    from tests.cast import gather
-
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
-    cast = gather()
     issued = add(cast, receiver)
     put(issued.webhook, 30)
     errors: list[Exception] = []
@@ -972,12 +969,7 @@ def test_asking_the_witnesses_is_scheduled() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_drain_that_an_act_rings_for_rings_for_webhooks_where_there_is_news(
-    transactional_db: None, receiver: Receiver
-) -> None:
-    from tests.cast import gather
-
-    cast = gather()
+def test_the_drain_that_an_act_rings_for_rings_for_webhooks_where_there_is_news(cast: Cast, receiver: Receiver) -> None:
     cast.ticket()
     OrmQ.objects.all().delete()
     tasks.drain_outbox()
