@@ -37,6 +37,17 @@ def test_the_example_of_gos_notes_verifies_and_is_signed_byte_for_byte() -> None
     assert str(Note(TEXT, (notes.sign(TEXT, "PeterNeumann", key),))) == SIGNED
 
 
+def test_control_characters_in_a_note_are_refused() -> None:
+    for code in range(0x20):
+        raw = SIGNED.replace("cryptography", f"crypto{chr(code)}graphy")
+        if chr(code) == "\n":
+            assert str(Note.parse(raw)) == raw
+            continue
+        with pytest.raises(BadNote, match="control characters"):
+            Note.parse(raw)
+    assert Note.parse(SIGNED.replace("cryptography", "crypto\x7fgraphy\u2028")).signatures
+
+
 @pytest.mark.parametrize(
     "vkey",
     [
