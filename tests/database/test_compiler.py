@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
 from django.db import connection
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.models import Exists, Expression, F, OuterRef, QuerySet
+from django.db.models import CharField, Exists, Expression, F, OuterRef, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
-from requests_app.models import AccessRequest, Decision, Membership, Person, Plan, Ticket
+from requests_app.models import AccessRequest, Decision, Membership, OutboxMessage, Person, Plan, Ticket
 from requests_app.platform.database import compiler
+from requests_app.platform.database.compiled import CompiledQuery
 
 pytestmark = [pytest.mark.django_db, pytest.mark.dialect]
 
+AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 QUERIES: list[Callable[[], QuerySet[Any]]] = [
     lambda: Ticket.objects.filter(assignee__email="a@x.example").select_related("assignee", "opened_by"),
     lambda: Ticket.objects.filter(opened_by__email="a@x.example").select_related("assignee", "opened_by"),
@@ -107,6 +111,43 @@ def test_the_columns_of_a_plain_query_are_made_and_compared_once(monkeypatch: py
     second, third = columns("b@x.example"), columns("c@x.example")
     assert first == second == third
     assert second is not third, "Django may change the list"
+
+
+def _converters(queryset: QuerySet[Any]) -> tuple[Any, Any]:
+    """Return the functions that convert values, by the place of their column: ours and Django's."""
+    found = []
+    for made in (queryset.query.get_compiler("default"), _djangos(queryset.query)):
+        made.as_sql()
+        fields = [column for column, _text, _alias in made.select[: made.col_count]]
+        converters = made.get_converters(fields)
+        assert all(fields[place] is column for place, (_functions, column) in converters.items())
+        found.append({place: functions for place, (functions, _column) in converters.items()})
+    ours, theirs = found
+    return ours, theirs
+
+
+def test_values_are_converted_by_the_functions_that_django_finds() -> None:
+    different = []
+    for _ in range(2):
+        for model in apps.get_models():
+            rows: QuerySet[Any] = model._base_manager.all()
+            relations = [field.name for field in model._meta.fields if field.is_relation]
+            for queryset in (rows, rows.select_related(*relations), rows.values("pk"), rows.only("pk")):
+                ours, theirs = _converters(queryset)
+                if ours != theirs:
+                    different.append((str(queryset.query), ours, theirs))
+    assert different == []
+
+
+@pytest.mark.postgres
+def test_the_functions_that_convert_values_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = OutboxMessage(topic="x", about=uuid4(), key="x", created_at=AT, next_attempt_at=AT, payload={"a": [1]})
+    row.save()
+    rows = OutboxMessage.objects.filter(pk=row.pk)
+    by_key = CompiledQuery(lambda key: rows.annotate(of=F("tenant__name")).filter(key=key), key=CharField())
+    assert [each.payload for each in (rows.get(), *by_key(key="x"))] == [{"a": [1]}] * 2
+    monkeypatch.setattr(SQLCompiler, "get_converters", None)
+    assert [each.payload for each in (rows.get(), *by_key(key="x"))] == [{"a": [1]}] * 2
 
 
 def test_a_model_with_columns_in_its_parents_table_is_left_to_django() -> None:
