@@ -851,7 +851,7 @@ def test_of_many_older_checkpoints_the_first_that_tells_of_a_new_key_is_taken(
 ) -> None:
     monkeypatch.setattr(checkpoint_history, "MOST", 6)
     have = rotate(AT + 5 * HOUR)
-    for _ in range(20):
+    for _ in range(8):
         append(1, at=AT + 6 * HOUR)
         checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
     bundle = taken(previous_size=250)
