@@ -45,6 +45,8 @@ class _Errors(DatabaseErrorWrapper):
     wrapper: Any
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is None:
+            return
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
             self.wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(traceback) from error
