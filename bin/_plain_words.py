@@ -13,6 +13,7 @@ import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 RULES = "docs/writing.md"
@@ -155,30 +156,67 @@ def text_of_markdown(source: str) -> str:
     return source
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What a Python file contains: pairs of a line and a text or a name."""
+
+    strings: list[tuple[int, str]]
+    documentation: list[tuple[int, str]]
+    names: list[tuple[int, str]]
+
+
+def _nodes_of(source: str) -> list[ast.AST]:
+    """Return the nodes in the order of `ast.walk`, but without operators and contexts, which contain no word."""
+    nodes: list[ast.AST] = [ast.parse(source)]
+    for node in nodes:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                nodes += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST) and name not in ("ctx", "op"):
+                nodes.append(value)
+    return nodes
+
+
+@cache
+def parsed(source: str) -> Parsed:
+    """Parse a Python file. Three areas need this, and parsing takes longer than all the rest."""
+    nodes = _nodes_of(source)
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    found = Parsed([], [], [])
+    for node in nodes:
+        if isinstance(node, ast.Expr):
+            parts.add(id(node.value))
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                found.documentation.append((node.lineno, node.value.value))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.names.append((node.lineno, node.name))
+        elif isinstance(node, ast.arg):
+            found.names.append((node.lineno, node.arg))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.names.append((node.lineno, node.id))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.names.append((node.lineno, node.attr))
+        elif id(node) in parts:
+            continue
+        elif isinstance(node, ast.JoinedStr):
+            pieces = [part.value if isinstance(part, ast.Constant) else "¤" for part in node.values]
+            found.strings.append((node.lineno, "".join(str(piece) for piece in pieces)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.strings.append((node.lineno, node.value))
+    return found
+
+
 def strings_of(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and text of each string with at least two words in a Python file. Docstrings are left out."""
-    nodes = list(ast.walk(ast.parse(source)))
-    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    for node in nodes:
-        if id(node) in parts or id(node) in documentation:
-            continue
-        if isinstance(node, ast.JoinedStr):
-            pieces = [part.value if isinstance(part, ast.Constant) else "¤" for part in node.values]
-            text = "".join(str(piece) for piece in pieces)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            text = node.value
-        else:
-            continue
+    for line, text in parsed(source).strings:
         if " " in text.strip():
-            yield node.lineno, text
+            yield line, text
 
 
 def comments_of(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and text of each docstring and of each block of comments."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield node.lineno, node.value.value
+    yield from parsed(source).documentation
     block: list[str] = []
     first = last = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -196,15 +234,7 @@ def comments_of(source: str) -> Iterator[tuple[int, str]]:
 
 def names_of(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and name of each function, class, argument, variable and attribute that a Python file defines."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.lineno, node.name
-        elif isinstance(node, ast.arg):
-            yield node.lineno, node.arg
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.id
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.attr
+    yield from parsed(source).names
 
 
 def words_of(name: str) -> list[str]:
