@@ -1,6 +1,6 @@
 """The default installation under load: several processes on SQLite, as `manage.py lockbox` runs them.
 
-Each run takes twelve seconds. For longer runs use `LOAD_SECONDS=60 bin/test sqlite`, with at most 240 seconds: after
+Each run takes eight seconds. For longer runs use `LOAD_SECONDS=60 bin/test sqlite`, with at most 240 seconds: after
 five minutes, the callers would have to confirm their identity again.
 """
 
@@ -26,7 +26,7 @@ from tests.ports import free_port
 from tests.tasks.conftest import Running
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = float(os.environ.get("LOAD_SECONDS", "12"))
+SECONDS = float(os.environ.get("LOAD_SECONDS", "8"))
 #: How many processes of callers run. Each has several threads.
 CALLERS = 2
 #: The codes for a busy database: nothing was done, or the result is unknown. It is unknown if the act was saved and a
