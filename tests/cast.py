@@ -7,7 +7,6 @@ which have a life cycle, are made with the product's operations.
 from __future__ import annotations
 
 import datetime as dt
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -18,6 +17,7 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db.models import UUIDField
+from django.db.models.base import ModelState
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -281,18 +281,32 @@ def gather() -> Cast:
 
 
 @cache
-def _pickled() -> bytes:
+def _found() -> Cast:
     cast, tenants = Cast(), Tenant.objects.select_related("plan")
     cast.services, cast.tenants = _by("key", list(Service.objects.all())), _by("slug", list(tenants))
     people = {person.email.partition("@")[0]: person for person in Person.objects.all()}
     cast.people = {name: people[name] for name in _sides()}
-    return pickle.dumps(cast)
+    return cast
 
 
 def find() -> Cast:
     """Return the cast of a database that already contains it. Each process reads the rows only once."""
-    cast: Cast = pickle.loads(_pickled())
-    return cast
+    found = _found()
+    return Cast(_copied(found.people), _copied(found.tenants), _copied(found.services))
+
+
+def _copied(rows: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copy_of(row) for name, row in rows.items()}
+
+
+def _copy_of(row: Any) -> Any:
+    """Return a separate object with the same values, which are plain, and with copies of the rows it refers to."""
+    copy: Any = object.__new__(type(row))
+    vars(copy).update(vars(row))
+    copy._state = ModelState()
+    copy._state.adding, copy._state.db = False, row._state.db
+    copy._state.fields_cache = _copied(row._state.fields_cache)
+    return copy
 
 
 def _by(name: str, rows: list[Any]) -> dict[str, Any]:

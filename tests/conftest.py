@@ -17,13 +17,15 @@ import hypothesis
 import pytest
 import time_machine
 from django.conf import settings
+from django.core import mail
 from django.core.cache import cache
 from django.core.signals import setting_changed
-from django.db import connection
+from django.db import connection, transaction
 from django.template import Template
 from django.test import Client, TransactionTestCase
 from django.test.client import ClientHandler
 from django.utils import translation
+from psycopg.pq import TransactionStatus
 from pytest_django.plugin import DjangoDbBlocker
 
 from lockbox_site import starting
@@ -49,9 +51,23 @@ LONGEST = (
     "words/test_pages.py", "golden/test_history.py", "api/test_abuse.py", "verify/test_mutations.py", "tasks/",
 )  # fmt: skip
 
+#: With one of these fixtures, a test commits.
+REAL_TRANSACTIONS = frozenset({"transactional_db", "live_server"})
+MORE_THAN_A_TRANSACTION = REAL_TRANSACTIONS | {"django_db_reset_sequences", "django_db_serialized_rollback"}
+#: Fixtures that pytest-django gives to each test, each with the mark without which it does nothing.
+ONLY_WITH_MARK = {
+    "_django_db_marker": "django_db",
+    "_django_isolate_apps": "django_isolate_apps",
+    "_django_set_urlconf": "urls",
+    "_template_string_if_invalid_marker": "ignore_template_errors",
+}
+#: These do nothing here: there is no `django.contrib.sites`, no test is in a class of Django's, and the mails are
+#: cleared below.
+IDLE = frozenset({"_django_clear_site_cache", "_django_setup_unittest", "_dj_autoclear_mailbox"})
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, skip those for the other kind of database, and choose the order."""
+    """Mark tests by their directory, skip those for the other kind of database, and choose fixtures and order."""
     is_postgresql = connection.vendor == "postgresql"
     skipped = "sqlite" if is_postgresql else "postgres"
     other_database = pytest.mark.skip(reason=f"is about {skipped}")
@@ -61,10 +77,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker(skipped):
+        marks = {mark.name for mark in item.iter_markers()}
+        if skipped in marks:
             item.add_marker(other_database)
+        if isinstance(item, pytest.Function):
+            item.fixturenames = [*_useful(item.fixturenames, marks)]
     # Tests with the cast are one group, because they use a separate database.
     items.sort(key=lambda item: (_index(LONGEST, item.nodeid), _wants_cast(item)))
+
+
+def _useful(names: Sequence[str], marks: set[str]) -> Iterator[str]:
+    """Yield the names of the fixtures that do something in a test with these marks."""
+    if "real_clock" in marks:
+        yield "_real_clock"
+    idle = IDLE if "live_server" in names else IDLE | {"_live_server_helper"}
+    for name in names:
+        if name not in idle and (name not in ONLY_WITH_MARK or ONLY_WITH_MARK[name] in marks):
+            yield name
 
 
 def _index(beginnings: Sequence[str], nodeid: str) -> int:
@@ -142,7 +171,7 @@ def _wants_cast(item: pytest.Item) -> bool:
 def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
     marker = item.get_closest_marker("django_db")
     is_marked = marker is not None and (marker.kwargs.get("transaction") or any(marker.args))
-    return is_marked or not {"transactional_db", "live_server"}.isdisjoint(names)
+    return is_marked or not REAL_TRANSACTIONS.isdisjoint(names)
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +194,44 @@ def _statements_stay_prepared() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def _django_db_helper(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Give a test a transaction, which is rolled back. This replaces pytest-django's fixture.
+
+    pytest-django would make a class and an object of Django's TestCase for each test, and ask the server more often. A
+    test that needs more than a transaction gets its fixture.
+    """
+    mark = request.node.get_closest_marker("django_db")
+    if (mark and (mark.args or mark.kwargs)) or not MORE_THAN_A_TRANSACTION.isdisjoint(request.fixturenames):
+        request.getfixturevalue("_django_db_helper")
+        yield
+        return
+    with django_db_blocker.unblock():
+        block: Any = transaction.atomic()
+        block._from_testcase = True  # as Django's TestCase does: the product may open durable blocks in this one
+        block.__enter__()
+        connection.queries_log.clear()
+        yield
+        try:
+            _check_constraints()
+        finally:
+            transaction.set_rollback(True)
+            block.__exit__(None, None, None)
+
+
+def _check_constraints() -> None:
+    """Check what the database would check at a commit. Without a working transaction, there is nothing to check."""
+    if connection.needs_rollback:
+        return
+    if connection.vendor != "postgresql":
+        connection.check_constraints()
+    elif connection.connection and connection.connection.info.transaction_status == TransactionStatus.INTRANS:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_test_environment: None,
@@ -181,26 +248,34 @@ def django_db_setup(
         ground.take_up()
 
 
-# --- After a test with real transactions -----------------------------------------------------------------
+# --- For all tests of a process --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _empty_tables_fast() -> Iterator[None]:
+def _ready_for_all_tests(django_test_environment: None) -> Iterator[None]:
+    """Do what all tests need once. This is one fixture, because pytest looks at each of them again in each test."""
+    with pytest.MonkeyPatch.context() as patch:
+        _empty_tables_fast(patch)
+        _make_one_chain_for_all_clients(patch)
+        patch.setattr(Client, "_login", force_login)
+        _keep_the_context_of_whole_templates(patch)
+        _use_one_clock(patch)
+        _allow_no_network_but_loopback(patch)
+        _make_a_log_key()
+        yield
+        setting_changed.disconnect(_CHAIN.forget)
+
+
+def _empty_tables_fast(patch: pytest.MonkeyPatch) -> None:
     """After a test with real transactions, empty the tables in a faster way than Django's flush.
 
     Django would empty one table after the other, and create the content types and permissions again each time.
     """
-    patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
-    yield
-    patch.undo()
-
-
-# --- Requests of the test client -------------------------------------------------------------------------
 
 
 class _OneChain:
-    """The middleware of one test. All clients of the test share it, as all requests to a server do."""
+    """The middleware of all tests. All clients share it, as all requests to a server do."""
 
     def __init__(self) -> None:
         self.chain: Any = None
@@ -213,35 +288,26 @@ class _OneChain:
         handler._middleware_chain = self.chain
 
     def forget(self, **_: Any) -> None:
-        """Make the middleware again at the next request, because some middleware reads settings when it is made."""
+        """Make the middleware again at the next request, because some middleware reads settings when it is made.
+
+        Called when a setting changes, and before and after a test that patches something.
+        """
         self.chain = None
 
 
 _CHAIN = _OneChain()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_chain_for_all_clients() -> Iterator[None]:
-    """Make the middleware once in each test.
+def _make_one_chain_for_all_clients(patch: pytest.MonkeyPatch) -> None:
+    """Make the middleware once.
 
     Django would make it for each client, and each call of the API has a client.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClientHandler, "load_middleware", lambda handler: _CHAIN.load(handler))
-        setting_changed.connect(_CHAIN.forget)
-        yield
-        setting_changed.disconnect(_CHAIN.forget)
+    patch.setattr(ClientHandler, "load_middleware", lambda handler: _CHAIN.load(handler))
+    setting_changed.connect(_CHAIN.forget)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _sign_in_with_one_session() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Client, "_login", force_login)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _keep_the_context_of_whole_templates(django_test_environment: None) -> Iterator[None]:
+def _keep_the_context_of_whole_templates(patch: pytest.MonkeyPatch) -> None:
     """Store the context of a template that is rendered by itself, and not again for each template that it includes.
 
     Django's test environment copies the context for every included template, and a page can include hundreds. An
@@ -252,21 +318,28 @@ def _keep_the_context_of_whole_templates(django_test_environment: None) -> Itera
     def render(template: Any, context: Any) -> Any:
         return instrumented(template, context) if context.template is template else template.nodelist.render(context)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Template, "_render", render)
-        yield
+    patch.setattr(Template, "_render", render)
 
 
 # --- Time ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Use Python's clock on PostgreSQL too, so that `travel` can move it. A test marked `real_clock` is left out."""
+#: How the product reads the time, without tests.
+_READ_TIME = {name: getattr(clock, name) for name in ("_database_now", "brought")}
+
+
+def _use_one_clock(patch: pytest.MonkeyPatch) -> None:
+    """Use Python's clock on PostgreSQL too, so that `travel` can move it."""
+    patch.setattr(clock, "_database_now", clock._python_now)
+    patch.setattr(clock, "brought", lambda at: clock._python_now())
+
+
+@pytest.fixture
+def _real_clock(_ready_for_all_tests: None) -> Iterator[None]:
+    """Ask the database for the time. Each test marked `real_clock` has this fixture."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.node.get_closest_marker("real_clock") is None:
-            patch.setattr(clock, "_database_now", clock._python_now)
-            patch.setattr(clock, "brought", lambda at: clock._python_now())
+        for name, read in _READ_TIME.items():
+            patch.setattr(clock, name, read)
         yield
 
 
@@ -313,9 +386,11 @@ def travel() -> Iterator[Traveller]:
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
     """Replace pytest's fixture. After its first patch, a test gets no rows from memory (remembered.py)."""
+    _CHAIN.forget()
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
+    _CHAIN.forget()
 
 
 @pytest.fixture(name="settings")
@@ -347,10 +422,7 @@ def _is_here(address: Any) -> bool:
         return False
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_network_but_loopback() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-
+def _allow_no_network_but_loopback(patch: pytest.MonkeyPatch) -> None:
     def guarded(name: str) -> Callable[..., Any]:
         plain = getattr(socket.socket, name)
 
@@ -363,21 +435,27 @@ def _no_network_but_loopback() -> Iterator[None]:
 
     for name in ("connect", "connect_ex"):
         patch.setattr(socket.socket, name, guarded(name))
-    yield
-    patch.undo()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
-    """Clear the limits on calls, and the language. A rollback does not undo these.
+    """Clear what a rollback does not undo: the limits on calls, the mails, the language, and the stored log name.
 
-    Fail if the previous test has not set the clock back.
+    Give each test a separate file for the logs' heads. Fail if the previous test has not set the clock back.
     """
+    from audit_app import log_name
+
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
     _forget_counts()
-    _CHAIN.forget()
+    mail.outbox.clear()
+    log_name.forget()
+    usual_heads, heads = settings.LOG_HEADS_FILE, settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
+    settings.LOG_HEADS_FILE = heads
     yield
+    settings.LOG_HEADS_FILE = usual_heads
+    heads.unlink(missing_ok=True)
+    log_name.forget()
     translation.deactivate()
 
 
@@ -397,32 +475,11 @@ def _forget_counts() -> None:
         gc.collect()
 
 
-# --- The log's key, and data outside the database --------------------------------------------------------
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _a_log_key() -> None:
+def _make_a_log_key() -> None:
     from audit_app import keys
 
-    with contextlib.suppress(keys.NoKey):  # another worker of this run has made it
+    with contextlib.suppress(keys.NoKey):  # another process of this run has made it
         keys.create()
-
-
-@pytest.fixture(autouse=True)
-def _own_heads() -> Iterator[None]:
-    """Give each test a separate file for the logs' heads, and clear the stored name of the logs.
-
-    A rollback would not undo changes to these.
-    """
-    from audit_app import log_name
-
-    path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "LOG_HEADS_FILE", path)
-        log_name.forget()
-        yield
-        log_name.forget()
-    path.unlink(missing_ok=True)
 
 
 # --- The people ------------------------------------------------------------------------------------------
