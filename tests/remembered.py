@@ -10,6 +10,7 @@ the test has not yet written to the database, and has not patched code or settin
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -17,6 +18,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -46,9 +48,15 @@ class World:
     `counted` has statements that run once in each database. They move its sequences past the restored ids.
     """
 
-    statements: str
+    statements: tuple[str, ...]
     counted: str
     returned: bytes
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return the names under which PostgreSQL prepares the statements."""
+        digest = hashlib.sha256("\n".join(self.statements).encode()).hexdigest()[:16]
+        return tuple(f"world_{digest}_{number}" for number in range(len(self.statements)))
 
 
 class Memory:
@@ -62,6 +70,9 @@ class Memory:
         self._before: Rows = {}
         self._cast: World | None = None
         self._may_put_back = self._has_cast = self._has_counted = self._is_untouched = False
+        #: The connection that was used last, and the first names of the worlds whose statements it has prepared.
+        self._connected: object = None
+        self._prepared: set[tuple[str, ...]] = set()
         #: Functions that return whether the test has patched something.
         self._patched: list[Callable[[], bool]] = []
 
@@ -99,7 +110,7 @@ class Memory:
             return False
         was_untouched = self._is_untouched
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(self._cast.statements)
+            self._restore(cursor, self._cast)
             if not self._has_counted:
                 cursor.execute(self._cast.counted)
         self._is_untouched, self._has_cast, self._has_counted = was_untouched, True, True
@@ -123,8 +134,8 @@ class Memory:
         known = self._worlds.get(key)
         commits = not ground.has_cast()
         if known is not None and not (commits and _somebody_has_acted()):
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(known.statements)
+            with transaction.atomic() if commits else contextlib.nullcontext(), connection.cursor() as cursor:
+                self._restore(cursor, known)
                 if (key, commits) not in self._counted:
                     cursor.execute(known.counted)
                     self._counted.add((key, commits))
@@ -145,8 +156,24 @@ class Memory:
         self._is_untouched = False
         return made
 
+    def _restore(self, cursor: Any, world: World) -> None:
+        """Change the rows. A connection parses and plans the statements of a world only once.
+
+        Triggers are disabled, because they would require an order of the tables. The rows were checked when they were
+        made.
+        """
+        if self._connected is not connection.connection:
+            self._connected = connection.connection
+            self._prepared.clear()
+        parts = ["SET LOCAL session_replication_role = replica"]
+        if world.names not in self._prepared:
+            parts += [f"PREPARE {name} AS {text}" for name, text in zip(world.names, world.statements, strict=True)]
+            self._prepared.add(world.names)
+        parts += [f"EXECUTE {name}" for name in world.names]
+        cursor.execute(";".join([*parts, "SET LOCAL session_replication_role = origin"]))
+
     def _watch(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if self._is_untouched and not str(sql).lstrip().upper().startswith(_READS):
+        if self._is_untouched and not str(sql)[:40].lstrip().upper().startswith(_READS):
             self._is_untouched = False
         return execute(sql, params, many, context)
 
@@ -249,7 +276,8 @@ def _literal(value: object) -> str:
 
 def _world(before: Rows, after: Rows, returned: object) -> World | None:
     """Return the statements that turn `before` into `after`. Return None if rows were deleted, which no world does."""
-    statements: list[str] = []
+    inserted: dict[str, list[str]] = {}
+    updates: list[str] = []
     highest: dict[tuple[str, str], int] = {}
     for table, rows in after.items():
         if before[table].keys() - rows.keys():
@@ -264,14 +292,12 @@ def _world(before: Rows, after: Rows, returned: object) -> World | None:
                 if isinstance(key, int):
                     place_of_key = (table, names[place])
                     highest[place_of_key] = max(key, highest.get(place_of_key, 0))
-                statements.append(f'INSERT INTO "{table}" ({columns}) VALUES ({values})')
+                inserted.setdefault(f'INSERT INTO "{table}" ({columns}) VALUES ', []).append(f"({values})")
             else:
                 where = f'"{names[place]}" = {_literal(key)}'
-                statements.append(f'UPDATE "{table}" SET ({columns}) = ROW ({values}) WHERE {where}')
-    # Triggers are disabled, because they would require an order of the tables. The rows were checked when they were
-    # made.
-    aside = ["SET LOCAL session_replication_role = replica", *statements, "SET LOCAL session_replication_role = origin"]
-    return World(";\n".join(aside), _counted(highest), pickle.dumps(returned))
+                updates.append(f'UPDATE "{table}" SET ({columns}) = ROW ({values}) WHERE {where}')
+    inserts = [insert + ", ".join(all_values) for insert, all_values in inserted.items()]
+    return World((*updates, *inserts), _counted(highest), pickle.dumps(returned))
 
 
 def _counted(highest: dict[tuple[str, str], int]) -> str:
