@@ -20,6 +20,7 @@ from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,23 +85,32 @@ class _Coming:
 
 
 class _Sender:
-    """Sends what happens in a process to the process that reports it."""
+    """Sends what happens in a process to the process that reports it.
+
+    That a test begins is sent at once, because the process can die in it. The rest is sent when the test has ended,
+    because each message wakes the other process.
+    """
 
     def __init__(self, config: pytest.Config, reports: Connection) -> None:
         self._config, self._reports = config, reports
+        self._messages: list[tuple[Any, ...]] = []
+
+    def send(self, *message: Any) -> None:
+        self._reports.send([*self._messages, message])
+        self._messages.clear()
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self._reports.send(("logstart", nodeid, location))
+        self.send("logstart", nodeid, location)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._reports.send(("logreport", data))
+        self._messages.append(("logreport", data))
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
-        self._reports.send(("logfinish", nodeid, location))
+        self.send("logfinish", nodeid, location)
 
     def pytest_warning_recorded(self, warning_message: Any, when: Any, nodeid: str, location: Any) -> None:
-        self._reports.send(("warning", str(warning_message), nodeid))
+        self.send("warning", str(warning_message), nodeid)
 
 
 class _Queue:
@@ -166,11 +176,19 @@ class _Run:
 
     def _receive(self, reports: Connection) -> None:
         try:
-            kind, *facts = reports.recv()
+            messages = reports.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             # A killed process has closed the connection, perhaps inside a message.
             self._lost(reports)
             return
+        for kind, *facts in messages:
+            self._take(reports, kind, facts)
+        if self._session.shouldfail or self._session.shouldstop:
+            for queue in self._queues:
+                while queue.next() is not None:
+                    pass
+
+    def _take(self, reports: Connection, kind: str, facts: list[Any]) -> None:
         hook = self._config.hook
         if kind == "logstart":
             self._running[reports] = (facts[0], facts[1])
@@ -190,10 +208,6 @@ class _Run:
             raise RuntimeError(facts[0])
         else:
             self._ended(self._processes.pop(reports))
-        if self._session.shouldfail or self._session.shouldstop:
-            for queue in self._queues:
-                while queue.next() is not None:
-                    pass
 
     def _lost(self, reports: Connection) -> None:
         """Report the test whose process has died. The other processes continue."""
@@ -231,7 +245,8 @@ class _Run:
     def _work(self, number: int, reports: Connection, temporary: Path) -> None:
         _end_with_parent()
         self._be_another_process(number, temporary)
-        self._config.pluginmanager.register(_Sender(self._config, reports))
+        sender = _Sender(self._config, reports)
+        self._config.pluginmanager.register(sender)
         try:
             # The first process begins with the tests that wait. Meanwhile the others use the processors.
             queues = self._queues if number == 0 else self._queues[::-1]
@@ -243,13 +258,13 @@ class _Run:
             # As at the end of pytest: an error in an object that is deleted only now must be seen.
             gc.collect()
             collect_unraisable(self._config)
-            reports.send(("done",))
+            sender.send("done")
         except pytest.exit.Exception as wish:
-            reports.send(("exit", wish.msg, wish.returncode))
+            sender.send("exit", wish.msg, wish.returncode)
         except KeyboardInterrupt:
             os._exit(signal.SIGINT)
         except BaseException:
-            reports.send(("error", traceback.format_exc()))
+            sender.send("error", traceback.format_exc())
         reports.close()
 
     def _chosen(self, queues: list[_Queue]) -> pytest.Item | None:
@@ -261,8 +276,10 @@ class _Run:
         config = self._config
         config.workerinput = {"workerid": f"gw{number}"}  # type: ignore[attr-defined]  # read by pytest-django
         _capture_into_other_files(config.pluginmanager.getplugin("capturemanager"))
-        terminal: Any = config.pluginmanager.getplugin("terminalreporter")
+        terminal: Any = config.pluginmanager.unregister(name="terminalreporter")
         terminal._tw._file = open(os.devnull, "w")  # noqa: SIM115 - until the end of the process
+        # Only pytest-timeout asks for it.
+        config.pluginmanager.register(SimpleNamespace(_tw=terminal._tw), "terminalreporter")
         if (xml := config.stash.get(xml_key, None)) is not None:
             config.pluginmanager.unregister(xml)
         temporary.mkdir()
