@@ -12,10 +12,10 @@ import pytest
 from django.apps import apps
 from django.db import connection
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.models import CharField, Exists, Expression, F, OuterRef, QuerySet
+from django.db.models import CharField, Exists, Expression, F, FilteredRelation, OuterRef, Q, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
-from requests_app.models import AccessRequest, Decision, Membership, OutboxMessage, Person, Plan, Ticket
+from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person, Plan, Ticket
 from requests_app.platform.database import compiler
 from requests_app.platform.database.compiled import CompiledQuery
 
@@ -31,6 +31,14 @@ QUERIES: list[Callable[[], QuerySet[Any]]] = [
     lambda: Ticket.objects.select_related(),
     lambda: Ticket.objects.select_related("tenant"),
     lambda: AccessRequest.objects.select_related("grant", "ticket"),
+    lambda: AccessRequest.objects.filter(grant__closed_by=None).select_related("grant__closed_by", "previous"),
+    lambda: AccessRequest.objects.select_related("previous__grant__closed_by", "grant", "requested_by").order_by("pk"),
+    lambda: Grant.objects.select_related("access_request__previous__grant", "access_request__ticket"),
+    lambda: (
+        AccessRequest.objects.annotate(one=FilteredRelation("grant", condition=Q(grant__level="read")))
+        .filter(one__pk__gt=0)
+        .select_related("one")
+    ),
     lambda: Ticket.objects.select_related("tenant").only("title", "tenant__name"),
     lambda: Ticket.objects.defer("body"),
     lambda: Ticket.objects.order_by("?"),
@@ -91,6 +99,7 @@ def test_each_model_with_each_relation_is_selected_as_django_selects_it() -> Non
     for model in apps.get_models():
         rows: QuerySet[Any] = model._base_manager.all()
         relations = [field.name for field in model._meta.fields if field.is_relation]
+        relations += [each.field.related_query_name() for each in model._meta.related_objects if each.one_to_one]
         for queryset in (rows, *(rows.select_related(name) for name in relations), rows.select_related(*relations)):
             for again in (queryset, queryset.order_by("pk"), queryset.filter(pk=None), queryset.all()[:3]):
                 if not _is_as_djangos(again):

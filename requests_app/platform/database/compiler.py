@@ -17,10 +17,10 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class _Join(NamedTuple):
-    """A table that select_related() joins. `table` is the index of the table that has the foreign key `field`."""
+    """A table that select_related() joins. `name` is the relation, seen from the table with the index `table`."""
 
     table: int
-    field: str
+    name: str
     opts: Options[Any]
 
 
@@ -115,6 +115,7 @@ class ColumnsOnce(SQLCompiler):
             and not query.deferred_loading[0]
             and not query.annotation_select
             and not query.extra_select
+            and not query._filtered_relations
             and not query.combinator
             and query.model._meta.apps is apps
         )
@@ -123,7 +124,7 @@ class ColumnsOnce(SQLCompiler):
         """Join the tables as Django's get_select() does. Return their aliases, beginning with the model's table."""
         aliases = [self.query.get_initial_alias()]
         for join in known.joins:
-            aliases.append(self.query.setup_joins([join.field], join.opts, aliases[join.table]).joins[-1])
+            aliases.append(self.query.setup_joins([join.name], join.opts, aliases[join.table]).joins[-1])
         return tuple(aliases)
 
 
@@ -135,15 +136,14 @@ def _frozen(related: Any) -> Any:
 def _can_be_joined_again(klass_info: dict[str, Any], opts: Options[Any], joins: list[_Join]) -> bool:
     """Append to `joins` the joins that Django has made, in its order. Return whether these are all of them.
 
-    Parents of models and relations in the reverse direction have columns in more tables.
+    A model with a parent has columns in more tables.
     """
     if opts.parents:
         return False
     table = len(joins)
     for related in klass_info.get("related_klass_infos", ()):
-        if related["reverse"] or related["from_parent"]:
-            return False
-        joins.append(_Join(table, related["field"].name, opts))
+        field = related["field"]
+        joins.append(_Join(table, field.related_query_name() if related["reverse"] else field.name, opts))
         if not _can_be_joined_again(related, related["model"]._meta, joins):
             return False
     return True
