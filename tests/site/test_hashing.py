@@ -34,9 +34,17 @@ HASHERS = ["requests_app.platform.hashing.Argon2PasswordHasher", "requests_app.p
 
 
 @pytest.fixture
-def gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """Return the gate of a web process with 16 threads on a small machine."""
+def hashers_in_turn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the product's hashers, but with little work for each hash. The tests are about who hashes, and when."""
     settings.PASSWORD_HASHERS = HASHERS
+    monkeypatch.setattr(hashing.Argon2PasswordHasher, "time_cost", 1)
+    monkeypatch.setattr(hashing.Argon2PasswordHasher, "memory_cost", 64)
+    monkeypatch.setattr(hashing.PBKDF2PasswordHasher, "iterations", 10)
+
+
+@pytest.fixture
+def gate(hashers_in_turn: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Return the gate of a web process with 16 threads on a small machine."""
     monkeypatch.setattr(hashing, "_gate", Gate(at_once=1, most=4))
     assert hashing._gate is not None
     yield hashing._gate
@@ -141,8 +149,7 @@ def test_a_hasher_that_calls_itself_waits_for_nobody(gate: Gate) -> None:
     assert not check_password("another", encoded)
 
 
-def test_without_a_limit_everybody_waits(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = HASHERS
+def test_without_a_limit_everybody_waits(hashers_in_turn: None) -> None:
     assert hashing._gate is None
     with ExitStack() as stack:
         for _ in range(100):
