@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -11,13 +12,12 @@ from django.db.models import (
     Case,
     Count,
     Exists,
-    Prefetch,
     Q,
     Sum,
     TextField,
+    UUIDField,
     Value,
     When,
-    prefetch_related_objects,
 )
 from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
@@ -39,6 +39,7 @@ from requests_app.models import (
     Person,
 )
 from requests_app.models.access import ALLOWED
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import standing
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
@@ -47,7 +48,9 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """Return one access request with everything that its page shows. The number of SQL queries is fixed."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
-    return cast(AccessRequest, rows.prefetch_related(*_scope_and_decisions(), "following").find(access_request_id))
+    row = cast(AccessRequest, rows.find(access_request_id))
+    _read(row, "scope", "decisions", "following")
+    return row
 
 
 def complete(row: AccessRequest) -> None:
@@ -55,13 +58,38 @@ def complete(row: AccessRequest) -> None:
 
     The operation has locked the row and read only what it needs.
     """
-    prefetch_related_objects([row], *_scope_and_decisions())
+    _read(row, "scope", "decisions")
 
 
-def _scope_and_decisions() -> tuple[Prefetch, Prefetch]:
-    scope = Prefetch("scope", AccessRequestResource.objects.select_related("resource"))
-    decisions = Prefetch("decisions", Decision.objects.select_related("decider", "client__account"))
-    return scope, decisions
+#: The rows that belong to an access request. These queries run for each page, mail and call about one.
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "scope": lambda rows: rows.select_related("resource"),
+    "decisions": lambda rows: rows.select_related("decider", "client__account"),
+    "following": lambda rows: rows,
+}
+_ROWS = {
+    "scope": CompiledQuery(
+        lambda row: _PARTS["scope"](AccessRequestResource.objects.filter(access_request_id=row)), row=UUIDField()
+    ),
+    "decisions": CompiledQuery(
+        lambda row: _PARTS["decisions"](Decision.objects.filter(access_request_id=row)), row=UUIDField()
+    ),
+    "following": CompiledQuery(lambda row: AccessRequest.objects.filter(previous_id=row), row=UUIDField()),
+}
+
+
+def _read(row: Any, *names: str) -> None:
+    """Read these parts of an access request as prefetch_related() does, but with compiled queries."""
+    known = row.__dict__.setdefault("_prefetched_objects_cache", {})
+    for name in names:
+        if name in known:
+            continue
+        manager = getattr(row, name)
+        found = _PARTS[name](manager.get_queryset())
+        found._result_cache, found._prefetch_done = _ROWS[name](row=row.pk), True
+        for each in found._result_cache:
+            manager.field.set_cached_value(each, row)
+        known[name] = found
 
 
 def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
