@@ -10,9 +10,10 @@ from django.core import mail
 from django.utils.html import escape
 
 from requests_app import operations
-from requests_app.models import Person, Tenant
+from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.work import outbox
 from tests.cast import Cast
+from tests.remembered import MEMORY
 
 #: A Tuesday in winter: 14:05 in Berlin, 08:05 in New York, 18:35 in Kolkata.
 AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
@@ -21,8 +22,15 @@ AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
 class Mails:
     """The mails that were sent. They are found by the name of the recipient."""
 
-    def send(self) -> Mails:
+    def send(self, *topics: str) -> Mails:
+        """Send all messages that wait. With `topics`, drop the messages on all other topics first.
+
+        Most acts have messages on several topics, and rendering their mails is most of the work of a test.
+        """
         mail.outbox.clear()
+        if topics:
+            wanted = [f"notify.{topic}" for topic in topics]
+            OutboxMessage.objects.filter(topic__startswith="notify.").exclude(topic__in=wanted).delete()
         while outbox.drain():
             pass
         return self
@@ -37,6 +45,10 @@ class Mails:
         assert len(found) == 1, [(m.to, m.extra_headers["X-Lockbox-Topic"]) for m in mail.outbox]
         return found[0]
 
+    def sent(self, name: str, topic: str) -> Any:
+        """Send the messages on this topic only, and return the mail to this person."""
+        return self.send(topic)(name, topic)
+
     def to(self, topic: str) -> list[str]:
         wanted = f"notify.{topic}"
         return sorted(m.to[0].partition("@")[0] for m in mail.outbox if m.extra_headers["X-Lockbox-Topic"] == wanted)
@@ -46,12 +58,16 @@ class Mails:
 def world(cast: Cast, travel: Any) -> Cast:
     """Return the cast. Its people live in three time zones, and Contoso has a notification address."""
     travel.to(AT)
+    MEMORY.call("the people of the mails", lambda: _gather(cast))
+    return cast
+
+
+def _gather(cast: Cast) -> None:
     people = Person.objects.get_queryset()
     people.filter(email__endswith="@contoso.example").update(time_zone="Europe/Berlin")
     people.filter(pk=cast.priya.pk).update(time_zone="America/New_York")
     Tenant.objects.filter(pk=cast.contoso.pk).update(time_zone="Asia/Kolkata")
     operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=cast.as_("ines"))
-    return cast
 
 
 @pytest.fixture

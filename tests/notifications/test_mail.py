@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -23,6 +24,7 @@ from requests_app.messages.mails import email, words
 from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.operations import sweeps
+from tests import ground
 from tests.cast import Cast
 from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
@@ -43,11 +45,21 @@ _ABOUT: dict[UUID, UUID] = {}
 
 
 @pytest.fixture
-def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
-    """Return a sent mail of every topic. All tests share these mails; the rows behind them are gone."""
+def one_of_each(request: pytest.FixtureRequest) -> list[Any]:
+    """Return a sent mail of every topic. All tests of a run share these mails; the rows behind them are gone.
+
+    The process that needs them first makes them, and stores them in a file. Other processes wait for this file.
+    """
     if not _MADE:
-        _MADE.extend(request.getfixturevalue("one_of_each_anew"))
-        _ABOUT.update(OutboxMessage.objects.values_list("pk", "about"))
+        stored = ground.place() / "one-of-each"
+        with ground.one_at_a_time():
+            if not stored.exists():
+                made = request.getfixturevalue("one_of_each_anew")
+                about = dict(OutboxMessage.objects.values_list("pk", "about"))
+                stored.write_bytes(pickle.dumps((made, about)))
+        mails, about = pickle.loads(stored.read_bytes())
+        _MADE.extend(mails)
+        _ABOUT.update(about)
     return _MADE
 
 
@@ -259,20 +271,20 @@ def test_headers_keep_machines_from_answering(one_of_each: list[Any]) -> None:
 def test_answers_go_where_a_setting_says(world: Cast, mails: Mails, settings: Any) -> None:
     settings.REPLY_TO_EMAIL = "support@provider.example"
     world.ticket()
-    assert mails.send()("priya", "ticket_opened").message()["Reply-To"] == "support@provider.example"
+    assert mails.sent("priya", "ticket_opened").message()["Reply-To"] == "support@provider.example"
 
 
 def test_the_sender_names_the_domain_of_the_ids(world: Cast, mails: Mails, settings: Any) -> None:
     settings.DEFAULT_FROM_EMAIL = '"Acme, Inc." <lockbox@acme.example>'
     world.ticket()
-    message = mails.send()("priya", "ticket_opened").message()
+    message = mails.sent("priya", "ticket_opened").message()
     assert message["Message-ID"].endswith("@acme.example>")
     assert message["From"] == '"Acme, Inc." <lockbox@acme.example>'
 
 
 def test_an_engineers_text_is_shown_with_hidden_characters_visible(world: Cast, mails: Mails) -> None:
     world.confirmed(justification=HOSTILE)
-    found = mails.send()("ada", "decide_as_customer")
+    found = mails.sent("ada", "decide_as_customer")
     html = found.alternatives[0][0]
     assert "> First line <b>bold</b> <script>alert(1)</script>" in found.body
     assert "> second [U+202E]txet desrever[U+202C] with zero[U+200B]width" in found.body
@@ -288,7 +300,7 @@ def test_a_name_and_a_title_cannot_break_a_line_or_a_header(world: Cast, mails: 
     Person.objects.filter(pk=world.priya.pk).update(name="Priya\r\nBcc: eve@evil.example")
     Tenant.objects.filter(pk=world.contoso.pk).update(name="Contoso\nLtd\u2028x")
     world.submitted()
-    found = mails.send()("pat", "decide_as_provider")
+    found = mails.sent("pat", "decide_as_provider")
     assert (
         found.subject
         == "Contoso ↵ Ltd[U+2028]x: Priya ↵ Bcc: eve@evil.example asks to read 1 mailbox, confirm by Wed 13:05 UTC"
@@ -311,7 +323,7 @@ def test_a_line_break_in_a_stored_subject_is_refused(world: Cast) -> None:
 
 def test_a_subject_is_bounded(world: Cast, mails: Mails) -> None:
     world.ticket(title="very " * 39 + "long")
-    subject = mails.send()("priya", "ticket_opened").subject
+    subject = mails.sent("priya", "ticket_opened").subject
     assert len(subject) <= email.SUBJECT_MAX
     assert subject.endswith("…")
 
@@ -319,14 +331,14 @@ def test_a_subject_is_bounded(world: Cast, mails: Mails) -> None:
 def test_a_name_of_two_alphabets_says_so(world: Cast, mails: Mails) -> None:
     Person.objects.filter(pk=world.priya.pk).update(name="Pri\u0443a Test")
     world.confirmed()
-    plain, html = parts(mails.send()("ada", "decide_as_customer"))
+    plain, html = parts(mails.sent("ada", "decide_as_customer"))
     assert "(this name mixes letters of different alphabets)" in plain
     assert "(this name mixes letters of different alphabets)" in html
 
 
 def test_a_long_text_is_quoted_in_part_and_says_so(world: Cast, mails: Mails) -> None:
     world.confirmed(justification="word " * 700)
-    plain, html = parts(mails.send()("ada", "decide_as_customer"))
+    plain, html = parts(mails.sent("ada", "decide_as_customer"))
     assert plain.count("word") < 300
     assert "…" in plain
     assert "(This mail has only the beginning of the text. The page shows the full text.)" in plain
@@ -336,13 +348,13 @@ def test_a_long_text_is_quoted_in_part_and_says_so(world: Cast, mails: Mails) ->
 def test_a_broken_time_zone_is_read_as_utc(world: Cast, mails: Mails) -> None:
     Person.objects.filter(pk=world.ada.pk).update(time_zone="Mars/Olympus", language="xx")
     world.confirmed()
-    assert mails.send()("ada", "decide_as_customer").subject.endswith("answer by Wed 01:05 UTC")
+    assert mails.sent("ada", "decide_as_customer").subject.endswith("answer by Wed 01:05 UTC")
 
 
 def test_a_mail_in_another_year_names_the_year(world: Cast, mails: Mails, travel: Any) -> None:
     travel.to(dt.datetime(2026, 12, 31, 20, 0, tzinfo=dt.UTC))
     world.confirmed()
-    assert "Answer by Fri 1 Jan 2027, 09:00 CET." in mails.send()("ada", "decide_as_customer").body
+    assert "Answer by Fri 1 Jan 2027, 09:00 CET." in mails.sent("ada", "decide_as_customer").body
 
 
 @pytest.mark.slow

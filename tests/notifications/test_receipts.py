@@ -148,8 +148,7 @@ def test_text_and_html_are_read_as_before_and_say_what_each_file_is(world: Cast,
 def test_if_the_customer_is_not_asked_there_is_one_decision(world: Cast, mails: Mails) -> None:
     row = world.opened("northwind").access_request
     operations.release(row.pk, actor=world.as_("priya"))
-    mails.send()
-    names = attached(mails("nils", "window_closed"))
+    names = attached(mails.sent("nils", "window_closed"))
     assert [name.partition("-")[2].partition("-")[2] for name in names] == [
         "approved-by-provider.tlog-proof",
         "window-closed.tlog-proof",
@@ -199,14 +198,12 @@ def test_no_other_mail_has_a_file(world: Cast, mails: Mails) -> None:
 
 def test_a_mail_that_is_sent_again_has_the_same_file(world: Cast, mails: Mails) -> None:
     closed(world)
-    mails.send()
-    first = attached(mails("ada", "window_closed"))
+    first = attached(mails.sent("ada", "window_closed"))
     world.ticket()
     checkpoints.sign(world.contoso.pk, at=clock.now())
     message = OutboxMessage.objects.get(lane=MAIL, topic=Topic.WINDOW_CLOSED, recipient__startswith="ada@")
     operations.resend_mail(message.pk, actor=world.as_("stella"))
-    mails.send()
-    assert attached(mails("ada", "window_closed")) == first
+    assert attached(mails.sent("ada", "window_closed")) == first
 
 
 def test_a_mail_from_before_there_were_receipts_is_built_as_it_was_rendered(world: Cast, mails: Mails) -> None:

@@ -59,7 +59,7 @@ def test_an_approver_reads_of_each_who_what_how_long_until_when_and_where(
     world: Cast, mails: Mails, travel: Any
 ) -> None:
     rows = five(world, travel)
-    found = mails.send()("ada", "decide_as_customer")
+    found = mails.sent("ada", "decide_as_customer")
     assert found.subject == "Contoso: 5 access requests for you to answer, the first by Wed 02:05 CET"
     says(
         found,
@@ -89,7 +89,7 @@ def test_an_approver_reads_of_each_who_what_how_long_until_when_and_where(
 
 def test_the_bundled_mail_follows_the_rules_of_every_mail(world: Cast, mails: Mails, travel: Any) -> None:
     five(world, travel)
-    found = mails.send()("ada", "decide_as_customer")
+    found = mails.sent("ada", "decide_as_customer")
     html = found.alternatives[0][0]
     tags = Tags(html).found
     assert {tag for tag, _ in tags} <= {*ALLOWED, "span", "bdi"}
@@ -111,7 +111,7 @@ def test_the_bundled_mail_follows_the_rules_of_every_mail(world: Cast, mails: Ma
 
 def test_an_address_that_decides_nothing_is_offered_nothing(world: Cast, mails: Mails, travel: Any) -> None:
     five(world, travel)
-    found = mails.send()("soc", "decide_as_customer")
+    found = mails.sent("soc", "decide_as_customer")
     assert found.subject == "Contoso: 5 access requests for its approvers, the first answer due by Wed 06:35 IST"
     says(found, "The first answer is due by Wed 25 Nov, 06:35 IST.", "To approve or deny, an approver must sign in.")
     silent(found, "you can also deny", "for you to answer")
@@ -120,7 +120,7 @@ def test_an_address_that_decides_nothing_is_offered_nothing(world: Cast, mails: 
 def test_the_providers_approver_confirms_each_separately(world: Cast, mails: Mails) -> None:
     for _ in range(4):
         world.submitted()
-    found = mails.send()("pat", "decide_as_provider")
+    found = mails.sent("pat", "decide_as_provider")
     assert found.subject == "Contoso: 4 access requests to confirm, the first by Wed 13:05 UTC"
     says(
         found,
@@ -132,10 +132,10 @@ def test_the_providers_approver_confirms_each_separately(world: Cast, mails: Mai
 
 def test_reminders_say_that_nobody_has_answered(world: Cast, mails: Mails, travel: Any) -> None:
     five(world, travel)
-    mails.send()
+    mails.send("reminder")
     travel.by(hours=1)
     sweeps.remind_deciders(actor=world.system(), limit=10)
-    mails.send()
+    mails.send("reminder")
     assert mails.to("reminder") == ["ada", "alan"]
     found = mails("ada", "reminder")
     assert found.subject == "Contoso: 5 access requests still without an answer, the first answer due by Wed 02:05 CET"
@@ -146,7 +146,7 @@ def test_a_list_that_nobody_reads_to_its_end_is_cut_and_says_so(
     world: Cast, mails: Mails, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = five(world, travel)
-    mails.send()
+    mails.send("decide_as_customer")
     row = OutboxMessage.objects.get(rendered__tells__isnull=False, person=world.ada)
     others = list(OutboxMessage.objects.filter(pk__in=row.tells).exclude(pk=row.pk))
     for listed, more in ((3, "2 more access requests"), (4, "1 more access request")):
@@ -162,7 +162,7 @@ def test_the_bundled_mail_costs_the_same_queries_for_many_as_for_few(
     world: Cast, mails: Mails, travel: Any, django_assert_num_queries: Any
 ) -> None:
     rows = five(world, travel)
-    mails.send()
+    mails.send("decide_as_customer")
     fanned = OutboxMessage.objects.select_related("person", "tenant")
     row = fanned.get(rendered__tells__isnull=False, person=world.ada)
     alike = list(OutboxMessage.objects.filter(topic=row.topic, recipient=row.recipient).exclude(pk=row.pk))
@@ -175,5 +175,5 @@ def test_the_bundled_mail_costs_the_same_queries_for_many_as_for_few(
 def test_each_reads_it_in_their_own_time_zone(world: Cast, mails: Mails, travel: Any) -> None:
     Person.objects.filter(pk=world.alan.pk).update(time_zone="America/New_York")
     five(world, travel)
-    assert mails.send()("alan", "decide_as_customer").subject.endswith("the first by Tue 20:05 EST")
+    assert mails.sent("alan", "decide_as_customer").subject.endswith("the first by Tue 20:05 EST")
     assert len([m for m in mail.outbox if m.to == ["alan@contoso.example"]]) == 1
