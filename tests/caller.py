@@ -20,6 +20,7 @@ from requests_app.models import Client, Token
 from requests_app.models.people import actor_of_token
 from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
+from tests.remembered import remembered
 
 
 @dataclass
@@ -81,12 +82,15 @@ def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool =
 
     With `fresh`, the token's owner has just confirmed who they are.
     """
-    made = operations.create_token(
-        name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
-    )
+    made = _new_token(cast, name, *in_order(scopes or frozenset(Scope)), days=days)
     if fresh:
         Token.objects.filter(pk=made.row.pk).update(stepped_up_at=clock.now())
     return made.secret
+
+
+@remembered
+def _new_token(cast: Cast, name: str, *scopes: str, days: int) -> operations.Made:
+    return operations.create_token(name="test", scopes=list(scopes), days=days, actor=cast.as_(name))
 
 
 def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
@@ -95,16 +99,19 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
     The client belongs to this tenant, and its administrator creates it. With None, it belongs to the provider, and
     staff create it.
     """
-    tenant_id = cast.tenants[tenant].pk if tenant else None
-    wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
-    by = {None: "stella", "contoso": "ines", "fabrikam": "finn", "northwind": "noah"}[tenant]
-    if tenant_id is None:
-        made = cast.own_client("Help desk", in_order(wanted))
-    else:
-        made = operations.create_client(
-            tenant_id=tenant_id, name="Help desk", scopes=in_order(wanted), actor=cast.as_(by), **options
-        )
+    wanted = in_order(scopes or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS))
+    made = _new_client(cast, tenant or "", *wanted, **options)
     return made.row, made.secret
+
+
+@remembered
+def _new_client(cast: Cast, tenant: str, *scopes: str, **options: Any) -> operations.Made:
+    if not tenant:
+        return cast.own_client("Help desk", list(scopes))
+    by = {"contoso": "ines", "fabrikam": "finn", "northwind": "noah"}[tenant]
+    return operations.create_client(
+        tenant_id=cast.tenants[tenant].pk, name="Help desk", scopes=list(scopes), actor=cast.as_(by), **options
+    )
 
 
 def service_of(cast: Cast, tenant: str | None = None) -> Actor:

@@ -5,7 +5,8 @@ statements to make it. If this run already knows the world, its rows are inserte
 and times.
 
 This is safe only if nothing else has changed what the operations would do. So a world is restored only if
-the test has not yet written to the database, and has not patched code or settings.
+the test has not patched code or settings, and has written nothing to the database except such worlds. A world that
+is made on top of another one is stored under both, and is restored only on top of the same rows.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import functools
 import hashlib
 import os
 import pickle
+import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -37,6 +38,16 @@ Rows = dict[str, dict[Any, tuple[tuple[str, ...], int, tuple[Any, ...]]]]
 
 #: Statements that change no row begin with one of these.
 _READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ", "SHOW", "EXPLAIN")
+#: This function of the database adds a row if a log has no entries yet.
+_WRITING_READ = "audit_lock_head("
+#: No world depends on what these statements write: who is signed in, and how they have proved their identity.
+_OF_SESSIONS = (
+    'INSERT INTO "DJANGO_SESSION"',
+    'UPDATE "DJANGO_SESSION"',
+    'UPDATE "REQUESTS_APP_PERSON" SET "LAST_LOGIN"',
+    'UPDATE "MFA_AUTHENTICATOR" SET "DATA"',
+    'UPDATE "REQUESTS_APP_TOKEN" SET "STEPPED_UP_AT"',
+)
 #: With this fixture, operations behave differently.
 _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
@@ -45,18 +56,14 @@ _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 class World:
     """A stored world: the statements that restore its rows, and what the call returned.
 
-    `counted` has statements that run once in each database. They move its sequences past the restored ids.
+    `counted` has statements that run once in each database. They move its sequences past the restored ids. `name` is
+    unique: if two processes make the same world at the same time, these are two worlds, with other ids.
     """
 
+    name: str
     statements: tuple[str, ...]
     counted: str
     returned: bytes
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Return the names under which PostgreSQL prepares the statements."""
-        digest = hashlib.sha256("\n".join(self.statements).encode()).hexdigest()[:16]
-        return tuple(f"world_{digest}_{number}" for number in range(len(self.statements)))
 
 
 class Memory:
@@ -69,10 +76,14 @@ class Memory:
         self._counted: set[tuple[Hashable, bool]] = set()
         self._before: Rows = {}
         self._cast: World | None = None
-        self._may_put_back = self._has_cast = self._has_counted = self._is_untouched = False
-        #: The connection that was used last, and the first names of the worlds whose statements it has prepared.
+        self._may_put_back = self._has_cast = self._has_counted = False
+        #: The world that the database contains now, or "" if it contains only the cast. None if the test has written.
+        self._present: str | None = None
+        #: Whether the test has also written rows of sessions.
+        self._has_sessions = False
+        #: The connection that was used last, and the names of the worlds whose statements it has prepared.
         self._connected: object = None
-        self._prepared: set[tuple[str, ...]] = set()
+        self._prepared: set[str] = set()
         #: Functions that return whether the test has patched something.
         self._patched: list[Callable[[], bool]] = []
 
@@ -89,13 +100,14 @@ class Memory:
         ground.use_cast(had_cast)
 
     def begin(self, item: pytest.Item) -> None:
-        self._may_put_back = self._is_untouched = connection.vendor == "postgresql" and not _may_differ(item)
+        self._may_put_back = connection.vendor == "postgresql" and not _may_differ(item)
+        self._present, self._has_sessions = "" if self._may_put_back else None, False
         self._has_cast = ground.has_cast()
         if self._may_put_back:
             connection.execute_wrappers.append(self._watch)
 
     def end(self) -> None:
-        self._is_untouched = False
+        self._present = None
         self._patched.clear()
         if self._watch in connection.execute_wrappers:
             connection.execute_wrappers.remove(self._watch)
@@ -108,12 +120,12 @@ class Memory:
         # If the clock was moved, the people's rows would have wrong times.
         if self._cast is None or not self._may_put_back or _time() != "now":
             return False
-        was_untouched = self._is_untouched
+        present = self._present
         with transaction.atomic(), connection.cursor() as cursor:
             self._restore(cursor, self._cast)
             if not self._has_counted:
                 cursor.execute(self._cast.counted)
-        self._is_untouched, self._has_cast, self._has_counted = was_untouched, True, True
+        self._present, self._has_cast, self._has_counted = present, True, True
         return True
 
     def forget_after(self, is_patched: Callable[[], bool]) -> None:
@@ -123,17 +135,19 @@ class Memory:
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the world that `make` makes. If it is stored under this key, restore it instead of making it.
 
-        With a moved clock, the first call with a key does not store the world: most such keys are used only once.
+        The first call with a key does not store the world if the clock was moved, or if the world is made on top of
+        another one: most such keys are used only once.
         """
-        is_known = self._is_untouched and self._has_cast and not any(is_patched() for is_patched in self._patched)
+        below = self._present
+        is_known = below is not None and self._has_cast and not any(is_patched() for is_patched in self._patched)
         if not is_known or (at := _time()) is None:
             return make()
-        key = (key, at)
+        key = (key, at, below)
         if key not in self._worlds and (found := _of_others(key)):
             self._worlds[key] = found
         known = self._worlds.get(key)
         commits = not ground.has_cast()
-        if known is not None and not (commits and _somebody_has_acted()):
+        if known is not None and not (commits and (below or _somebody_has_acted())):
             with transaction.atomic() if commits else contextlib.nullcontext(), connection.cursor() as cursor:
                 self._restore(cursor, known)
                 if (key, commits) not in self._counted:
@@ -141,19 +155,20 @@ class Memory:
                     self._counted.add((key, commits))
                 if commits:
                     _ring()
-            self._is_untouched = False
+            self._present = known.name
             returned: T = pickle.loads(known.returned)
             return returned
         if commits:
             return make()
         self._calls[key] += 1
-        if self._calls[key] != (1 if at == "now" else 2):
+        if self._calls[key] != (1 if at == "now" and not below else 2):
             return make()
+        before = _rows() if below or self._has_sessions else self._before
         made = make()
-        self._worlds[key] = world = _world(self._before, _rows(), made)
+        self._worlds[key] = world = _world(before, _rows(), made)
         if world is not None:
             _tell_others(key, world)
-        self._is_untouched = False
+        self._present = world.name if world is not None else None
         return made
 
     def _restore(self, cursor: Any, world: World) -> None:
@@ -166,15 +181,23 @@ class Memory:
             self._connected = connection.connection
             self._prepared.clear()
         parts = ["SET LOCAL session_replication_role = replica"]
-        if world.names not in self._prepared:
-            parts += [f"PREPARE {name} AS {text}" for name, text in zip(world.names, world.statements, strict=True)]
-            self._prepared.add(world.names)
-        parts += [f"EXECUTE {name}" for name in world.names]
+        names = [f"world_{world.name}_{number}" for number in range(len(world.statements))]
+        if world.name not in self._prepared:
+            parts += [f"PREPARE {name} AS {text}" for name, text in zip(names, world.statements, strict=True)]
+            self._prepared.add(world.name)
+        parts += [f"EXECUTE {name}" for name in names]
         cursor.execute(";".join([*parts, "SET LOCAL session_replication_role = origin"]))
 
     def _watch(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if self._is_untouched and not str(sql)[:40].lstrip().upper().startswith(_READS):
-            self._is_untouched = False
+        if self._present is not None:
+            text = str(sql)
+            statement = text.lstrip()[:60].upper()
+            # A rollback may remove a world. It removes nothing if there is only the cast.
+            is_rollback = bool(self._present) and statement.startswith("ROLLBACK")
+            if statement.startswith(_OF_SESSIONS):
+                self._has_sessions = True
+            elif is_rollback or _WRITING_READ in text or not statement.startswith(_READS):
+                self._present = None
         return execute(sql, params, many, context)
 
 
@@ -297,7 +320,7 @@ def _world(before: Rows, after: Rows, returned: object) -> World | None:
                 where = f'"{names[place]}" = {_literal(key)}'
                 updates.append(f'UPDATE "{table}" SET ({columns}) = ROW ({values}) WHERE {where}')
     inserts = [insert + ", ".join(all_values) for insert, all_values in inserted.items()]
-    return World((*updates, *inserts), _counted(highest), pickle.dumps(returned))
+    return World(uuid.uuid4().hex, (*updates, *inserts), _counted(highest), pickle.dumps(returned))
 
 
 def _counted(highest: dict[tuple[str, str], int]) -> str:

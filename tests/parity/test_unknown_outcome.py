@@ -44,7 +44,7 @@ from tests.api.test_idempotency import asking
 from tests.api.test_log import path as log_path
 from tests.api.test_log import signed
 from tests.caller import Caller, caller_for, client_of, token_of
-from tests.cast import PASSWORD, Cast, gather
+from tests.cast import PASSWORD, Cast
 from tests.conftest import Traveller
 from tests.content import CANARY, fill, mail_id
 from tests.web.pages import answer, page_of, signed_in
@@ -57,8 +57,8 @@ WORDS = "We don't know whether this was saved. Check before you try again."
 
 
 @pytest.fixture
-def world(transactional_db: None) -> Cast:
-    return gather()
+def world(cast: Cast) -> Cast:
+    return cast
 
 
 Losing = Callable[..., Any]
