@@ -186,7 +186,7 @@ def _named(request: HttpRequest, template: str, context: Any = None, **options: 
 
 
 def _rendered(request: HttpRequest, template: str, context: Any = None, **options: Any) -> HttpResponse:
-    """Render the page of a refusal, but for GET only. HEAD has no body, and POST gets the same page."""
+    """Render the page of a refusal, for GET only. HEAD has no body, and POST gets the same page."""
     made = render if request.method == "GET" else _named
     return made(request, template, context, **options)
 
