@@ -7,6 +7,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from requests_app.platform.database.tables import CreateTables
+
 #: The tables that hold rows of tenants, each with the column that names the tenant.
 TENANTS = {
     "requests_app_tenant": "id",
@@ -2245,6 +2247,9 @@ class Migration(migrations.Migration):
                 name="access_request_has_reason",
             ),
         ),
+    ]
+    operations = [
+        CreateTables(operations),
         migrations.RunPython(hide, migrations.RunPython.noop),
         migrations.RunPython(make, drop),
         *(
