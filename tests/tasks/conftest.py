@@ -146,7 +146,8 @@ def web_alone(start: Start, port: int, workers: int = 1, **env: str) -> Running:
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts `manage.py …`, or another command, with short time limits.
 
-    For example: `start("lockbox", "--no-web", CLUSTERS="2")`.
+    For example: `start("lockbox", "--no-web", CLUSTERS="2")`. A process loads all pages for Django's checks, so only
+    one that `is_checked` runs the checks. The supervisor starts its processes without them, too.
     """
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     short = {
@@ -159,9 +160,10 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     (tmp_path / "data" / "static").mkdir(parents=True)
     begun: list[Running] = []
 
-    def begin(*arguments: str, command: Sequence[str] = (sys.executable, "manage.py"), **env: str) -> Running:
+    def begin(*arguments: str, command: Sequence[str] = (), is_checked: bool = False, **env: str) -> Running:
         log = tmp_path / f"{len(begun)}.log"
-        begun.append(Running([*command, *arguments], {**inherited, **short, **env}, log))
+        manage = [sys.executable, "manage.py", *arguments, *([] if is_checked else ["--skip-checks"])]
+        begun.append(Running([*command, *arguments] if command else manage, {**inherited, **short, **env}, log))
         return begun[-1]
 
     yield begin

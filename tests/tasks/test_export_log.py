@@ -351,7 +351,7 @@ def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(transactional_db: N
     assert out.decode().startswith("CEF:0|Müller & Söhne|Customer Lockbox|")
     assert len(out.decode().splitlines()) == 21
 
-    following = _process(tmp_path, "--follow", "--every", "0.05", "--after", "2")
+    following = _process(tmp_path, "--skip-checks", "--follow", "--every", "0.05", "--after", "2")
     assert following.stdout is not None
     seen = [json.loads(following.stdout.readline())["seq"] for _ in range(3, 22)]
     pulled("--limit", 1)
@@ -362,7 +362,7 @@ def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(transactional_db: N
     assert seen == list(range(3, 23))
 
     # The reader stops reading, as `head` does.
-    gone = _process(tmp_path, "--follow", "--every", "0.05")
+    gone = _process(tmp_path, "--skip-checks", "--follow", "--every", "0.05")
     assert gone.stdout is not None
     assert gone.stderr is not None
     gone.stdout.readline()

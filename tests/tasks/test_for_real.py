@@ -240,7 +240,7 @@ def _leads(pid: int) -> bool:
 def test_the_whole_runs_says_where_and_ends_by_ctrl_c(start: Start) -> None:
     port = free_port()
     healthz = f"http://127.0.0.1:{port}/healthz"
-    running = start("lockbox", PORT=str(port), WEB_WORKERS="1")
+    running = start("lockbox", is_checked=True, PORT=str(port), WEB_WORKERS="1")
     running.until(f"Ready: http://127.0.0.1:{port} ")
     in_service()
     with urllib.request.urlopen(healthz, timeout=60) as answer:

@@ -88,7 +88,12 @@ def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFi
     mia = gather().people["mia"]
     port = free_port()
     running = web_alone(
-        start, port, workers=2, TRUSTED_PROXY_COUNT="1", DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings"
+        start,
+        port,
+        TRUSTED_PROXY_COUNT="1",
+        DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings",
+        # A process that believes it is one of many runs one hash at a time, on a machine with any number of cores.
+        WEB_WORKERS="64",
     )
     browser = Browser(f"http://127.0.0.1:{port}", mia.email, PASSWORD)
     browser.sign_in()
@@ -117,6 +122,6 @@ def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFi
     assert {status for status, _seconds in seen} == {"200"}, "who is signed in sees the page"
     assert answers[503], "most are turned away"
     assert answers[200], "and some are judged"
-    # Each of the two processes runs one hash at a time, which needs 100 MiB.
-    assert most - before < 2 * 100 + 200
-    assert after - before < 150
+    # The process runs one hash at a time, which needs 100 MiB. Each process of a server has a gate of its own.
+    assert most - before < 100 + 100
+    assert after - before < 75
