@@ -182,17 +182,23 @@ def test_a_stream_sends_what_was_and_what_happens(
     assert 28 <= len([each for each in found if "" in each]) <= 30
 
 
-def test_a_stream_continues_where_the_last_one_ended(cast: Cast, calling: Calling) -> None:
+def test_a_stream_continues_where_the_last_one_ended(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cast.opened()
     caller = calling("contoso")
+    monkeypatch.setattr(events, "LONGEST_STREAM", 20)
     found = streamed(caller.get(path(cast), Last_Event_ID="2", **STREAM))
     assert [each["cursor"] for each in of(found)] == [str(number) for number in range(3, size(cast) + 1)]
 
 
-def test_a_stream_holds_nothing_of_another_tenant(cast: Cast, calling: Calling) -> None:
+def test_a_stream_holds_nothing_of_another_tenant(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cast.opened()
     theirs = cast.opened("fabrikam")
     caller = calling("otto")
+    monkeypatch.setattr(events, "LONGEST_STREAM", 20)
     found = of(streamed(caller.get(path(cast), {"after": "0"}, **STREAM)))
     assert {each["data"]["tenant"] for each in found} == {str(cast.contoso.pk)}
     assert str(theirs.access_request_id) not in json.dumps(found)
