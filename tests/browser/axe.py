@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 from tests.words.crawl import route_of
-from tests.words.reading import VOID
+from tests.words.reading import tag_of, tags
 
 T = TypeVar("T")
 WIDTHS = (360, 1280)
@@ -27,6 +27,7 @@ TARGET = 44
 _OFFER = f"window.loadAxe = () => {{ {AXE_SCRIPT} }}; undefined"
 _RUN = """
 async ({only, without, judged}) => {
+  if (!("loadAxe" in window)) return null;
   if (!("axe" in window)) window.loadAxe();
   // Colours are judged only where an element is marked.
   const marked = judged.map((number) => window.lockboxTexts[number]);
@@ -133,41 +134,47 @@ def violations(
 
     Colours are judged only for the texts whose numbers are in `judged`.
     """
-    if not page.evaluate("() => 'loadAxe' in window"):
+    options = {"only": only, "without": list(without), "judged": list(judged)}
+    found = page.evaluate(_RUN, options)
+    if found is None:
         page.evaluate(_OFFER)
-        # The later pages of this person have axe-core already. Chromium then compiles it only once.
+        # The later pages of this tab have axe-core already. Chromium then compiles it only once.
         page.context.add_init_script(_OFFER)
-    return list(page.evaluate(_RUN, {"only": only, "without": list(without), "judged": list(judged)}))
+        found = page.evaluate(_RUN, options)
+    return list(found)
 
 
-class _Shape(HTMLParser):
-    """Collects a hash of each element of a page. The text does not count."""
+@dataclass(frozen=True)
+class _Shape:
+    """Hashes of the elements of a page. The text does not count."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: set[int] = set()
-        #: Elements with all elements around them, on whose backgrounds they are drawn.
-        self.nested: set[int] = set()
-        self._open: list[tuple[str, int]] = [("", 0)]
+    pieces: frozenset[int]
+    #: Elements with all elements around them, on whose backgrounds they are drawn.
+    nested: frozenset[int]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given, around = dict(attrs), self._open[-1][1]
-        piece = hash((tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
-        self.pieces.add(piece)
-        self.nested.add(hash((around, piece)))
-        if tag not in VOID:
-            self._open.append((tag, hash((around, tag, given.get("class")))))
 
-    def handle_endtag(self, tag: str) -> None:
-        while len(self._open) > 1 and self._open.pop()[0] != tag:
-            pass
+@lru_cache(20_000)
+def _piece(source: str) -> int:
+    """Return the hash of an element, from the source of its start tag."""
+    tag = tag_of(source)
+    given = tag.given
+    return hash((tag.name, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
 
 
 @lru_cache(maxsize=1024)
 def _shape_of(html: str) -> _Shape:
-    shape = _Shape()
-    shape.feed(html)
-    return shape
+    pieces, nested, around = set(), set(), [("", 0)]
+    for start, end in tags(html):
+        if start:
+            tag, piece, outer = tag_of(start), _piece(start), around[-1][1]
+            pieces.add(piece)
+            nested.add(hash((outer, piece)))
+            if tag.has_end:
+                around.append((tag.name, hash((outer, tag.name, tag.given.get("class")))))
+        if end:
+            while len(around) > 1 and around.pop()[0] != end:
+                pass
+    return _Shape(frozenset(pieces), frozenset(nested))
 
 
 class Shapes:

@@ -100,6 +100,15 @@ def tag_of(source: str) -> Tag:
     return Tag(name, given, texts, name not in VOID and not source.endswith("/>"), is_foreign)
 
 
+def tags(html: str) -> Iterator[tuple[str, str]]:
+    """Yield the source of each start tag, and the name of each end tag. The other value is empty."""
+    for code, code_name, start, end in _MARKUP.findall(html):
+        if start or code:
+            yield f"<{start or code}", ""
+        if end or code:
+            yield "", (end or code_name).lower()
+
+
 class Reading:
     """What the crawl needs of a page: texts, links and forms.
 
