@@ -30,11 +30,15 @@ def _quotas_are_full() -> None:
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """Return the directory into which pip has installed `lockbox`. One installation serves all processes of a run."""
+    """Return the directory into which pip has installed `lockbox` and all that it requires.
+
+    One installation serves all processes of a run. pip builds it in an environment of its own, without an index.
+    """
     place = ground.place() / "lockbox"
     with ground.one_at_a_time():
         if not (place / "is-there").exists():
-            package.install(package.clone(place / "clone"), place / "installed", "--no-deps", "--no-build-isolation")
+            package.pack_wheels([*package.BUILD_REQUIRES, *package.REQUIRES], place / "wheels")
+            package.install(package.clone(place / "clone"), place / "installed", "--find-links", str(place / "wheels"))
             (place / "is-there").touch()
         return place / "installed"
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
@@ -17,6 +18,9 @@ from packaging.utils import canonicalize_name
 
 from tests.clients.generated import DOCUMENT, ROOT, WITHIN
 
+_PROJECT = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())
+BUILD_REQUIRES: list[str] = _PROJECT["build-system"]["requires"]
+REQUIRES: list[str] = _PROJECT["project"]["dependencies"]
 #: Generated files, which git ignores. None of them may be part of a build.
 _MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lockbox_client")
 
@@ -68,7 +72,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def pack_wheels(requirements: list[str], to: Path) -> None:
     """Pack wheels of these requirements, and of all that they require, from the packages that are installed here."""
-    to.mkdir()
+    to.mkdir(parents=True)
     for needed in _closure(requirements):
         _pack(needed, to)
 
