@@ -237,7 +237,7 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
         row.reason_kind = AccessRequest.Reason.LEGAL_DEMAND
     else:
         raise Unacceptable(_("Choose a ticket, or enter a law-enforcement demand."), field="ticket_id")
-    current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
+    current.head = current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
     return row
 
 

@@ -259,7 +259,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     grant = rows.locked().find(grant_id)
     access_request = grant.access_request
     current.correlation_id = access_request.pk
-    current.concerns("grant", grant, grant.tenant_id)
+    current.head = current.concerns("grant", grant, grant.tenant_id)
     resource = Resource.objects.visible_to(actor).select_related("service").find(resource_id)
     if resource.tenant_id != grant.tenant_id:
         raise NotFound

@@ -65,7 +65,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
     def find(current: Step, row_id: object) -> Tenant:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).find(row_id)
         ticket.tenant, ticket.service = tenant, Service.objects.visible_to(current.actor).find(report.service_id)
-        current.concerns("tenant", tenant, tenant.pk, service_id=ticket.service_id)
+        current.head = current.concerns("tenant", tenant, tenant.pk, service_id=ticket.service_id)
         return tenant
 
     def check(current: Step) -> None:
