@@ -30,6 +30,12 @@ FLAGS = [
     "--disable-sync",
     # A page stays open for a few seconds. Optimizing its scripts costs more than it saves in this time.
     "--js-flags=--no-turbofan --no-maglev",
+    # This flag replaces Playwright's. Without the last feature, a page takes over the frame of the page before, which
+    # saves a sixth of the processor time of each load. The others are Playwright's own.
+    "--disable-features=AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,"
+    "HttpsFirstBalancedModeAutoEnable,LensOverlay,MediaRouter,PaintHolding,ThirdPartyStoragePartitioning,"
+    "AvoidCorsURLLoaderRestartOnRedirect,OptimizationHints,NetworkTimeServiceQuerying,PreconnectToSearch,"
+    "RenderDocument",
 ]
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = "There is no Chromium here. Install one, or name it: CHROMIUM=/path bin/test browser"
