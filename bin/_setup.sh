@@ -28,11 +28,13 @@ make_environment() {
     fail "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3-venv. Details: $SETUP_LOG"
 }
 
-# install STAMP LOCKFILE...: does nothing if the stamp file already has the checksums of these lock files.
+# install LOCKFILE...: does nothing if the last installation had these lock files. Their checksums are in one file,
+# because each installation can replace what another one has installed.
 install() {
-    stamp=$VENV/.$1; shift
+    stamp=$VENV/.locked
     sums=$(cksum "$@")
-    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sums" ]; then return; fi
+    if [ -f "$stamp" ] && [ -z "$(printf '%s\n' "$sums" | grep -vxF -f "$stamp")" ]; then return; fi
+    rm -f "$stamp"
     say "Installing the packages named in $* ..."
     set -- $(printf -- '-r %s ' "$@")
     # pip would compile all modules, which takes a third of its time. Tests import some of them, which are compiled then.
@@ -53,8 +55,8 @@ prepare() {
     make_environment
     # Both lists at once, because pip takes seconds to begin.
     case ${2:-} in
-        dev) install locked-dev requirements.txt requirements-dev.txt ;;
-        *) install locked-run requirements.txt ;;
+        dev) install requirements.txt requirements-dev.txt ;;
+        *) install requirements.txt ;;
     esac
     PATH=$(pwd)/$VENV/bin:$PATH
     export PATH
