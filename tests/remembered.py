@@ -184,9 +184,9 @@ class Memory:
         names = [f"world_{world.name}_{number}" for number in range(len(world.statements))]
         if world.name not in self._prepared:
             parts += [f"PREPARE {name} AS {text}" for name, text in zip(names, world.statements, strict=True)]
-            self._prepared.add(world.name)
         parts += [f"EXECUTE {name}" for name in names]
         cursor.execute(";".join([*parts, "SET LOCAL session_replication_role = origin"]))
+        self._prepared.add(world.name)
 
     def _watch(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         if self._present is not None:
