@@ -64,10 +64,7 @@ def _migrate(url: str) -> None:
 
 
 #: The files that determine a migrated, empty database.
-SOURCES = (
-    "*/migrations/*.py", "*/models.py", "*/models/*.py", "*/apps.py", "lockbox_site/*.py", "requirements.txt",
-    "requests_app/platform/database/tables.py",
-)  # fmt: skip
+SOURCES = ("*/migrations/*.py", "*/models.py", "*/models/*.py", "*/apps.py", "lockbox_site/*.py", "requirements.txt")
 
 
 def _sources_digest() -> str:

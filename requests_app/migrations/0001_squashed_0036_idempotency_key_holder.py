@@ -7,7 +7,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from requests_app.platform.database.tables import CreateTables
+from requests_app.migrations._create_tables import CreateTables
 
 #: The tables that hold rows of tenants, each with the column that names the tenant.
 TENANTS = {

@@ -82,7 +82,7 @@ class _Compiled:
         self._sql, self._params = self._compiler.as_sql()
         if any(map(_is_time, self._params)):
             raise ValueError("A compiled query can't contain a time. Use a parameter.")
-        # All copies of the compiler have these columns, so the functions that convert values are searched once.
+        # All copies of the compiler have these columns, so the functions that convert values are looked up once.
         self._compiler.converters_in = {}, ()
         # Connections belong to one thread, and this object to all threads.
         self._compiler.connection = None

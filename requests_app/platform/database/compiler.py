@@ -106,7 +106,8 @@ class ColumnsOnce(SQLCompiler):
     def _is_plain(self) -> bool:
         """Return whether the query selects all columns of its model, and nothing else except joined rows.
 
-        Models of migrations are another state of the schema, and do not count.
+        A filtered relation has a condition, and functions of one query, which no other query may get. Models
+        of migrations are another state of the schema, and do not count.
         """
         query = self.query
         return (

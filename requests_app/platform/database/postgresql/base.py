@@ -45,7 +45,7 @@ class _Errors(DatabaseErrorWrapper):
     wrapper: Any
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if kind is None:
+        if kind is None:  # This runs after every statement, and few of them fail.
             return
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
             self.wrapper.errors_occurred = True

@@ -23,8 +23,11 @@ class CreateTables(Operation):
 
     def __init__(self, steps: Sequence[Operation]) -> None:
         self.steps = list(steps)
+        created = {each.name_lower for each in self._models}
         for each in self.steps:
-            if not isinstance(each, (operations.CreateModel, *CREATED_WITH_TABLES)):
+            is_creation = type(each) is operations.CreateModel
+            is_addition = type(each) in CREATED_WITH_TABLES and getattr(each, "model_name", "").lower() in created
+            if not (is_creation or is_addition):
                 raise TypeError(f"This can't be done with the tables: {each.describe()}")
 
     @property
@@ -32,7 +35,7 @@ class CreateTables(Operation):
         return [each for each in self.steps if isinstance(each, operations.CreateModel)]
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        # A state without classes changes in no time. Django makes the classes when something asks for them.
+        # `apps` is a cached property. Without its classes, a state is cheap to change. Django makes them again on demand.
         vars(state).pop("apps", None)
         for each in self.steps:
             each.state_forwards(app_label, state)
