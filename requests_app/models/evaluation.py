@@ -25,7 +25,7 @@ from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
 from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
-from requests_app.models.people import Membership, Person, QueueAssignment
+from requests_app.models.people import Membership, Person, QueueAssignment, with_id
 from requests_app.models.services import Resource, is_under
 from requests_app.platform.database.compiled import CompiledQuery
 
@@ -132,7 +132,8 @@ def _last_closed(**levels: Any) -> CompiledQuery:
 
 _LAST_LISTABLE, _LAST_READABLE = _last_closed(), _last_closed(level=Action.READ)
 _ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone
-_OF_ASKER, _HEAD, _WINDOW = 7, 16, 19
+#: The columns before these belong to the asker, to the question, and to the head of the log.
+_ASKER, _HEAD, _WINDOW = 7, 16, 19
 #: The role that a customer's client has for questions.
 _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
@@ -147,8 +148,8 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
     with connection.cursor() as cursor, waits:
         cursor.execute(_ASK, [query.asker, query.token, Scope.EVALUATE, within, *names, hold])
         rows = cursor.fetchall()
-    at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_OF_ASKER]
-    person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_OF_ASKER:_HEAD]
+    at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_ASKER]
+    person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_ASKER:_HEAD]
     size, last_at, unsigned_since = rows[0][_HEAD:_WINDOW]
     instant = clock.brought(at) if last_at is None else max(clock.brought(at), last_at)
     facts = Facts(
@@ -198,12 +199,12 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
 
     No row is locked here: in SQLite, the transaction itself has the only write lock.
     """
-    asker = next(iter(_ASKER(pk=query.asker)), None)
+    asker = next(iter(_READ_ASKER(pk=query.asker)), None)
     client: Client | None = getattr(asker, "client", None)
     tokens = Token.objects.filter(account=query.asker, revoked_at=None)
     token = tokens.filter(pk=query.token).first() if query.token else None
     key, email = query.subject
-    person = next(iter(_SUBJECT(pk=key)), None) if key else Person.objects.get_queryset().filter(email=email).first()
+    person = with_id(key) if key else Person.objects.get_queryset().filter(email=email).first()
     resource = _resource(query)
     last_at = recorder.lock(resource.tenant_id) if hold and resource else None
     at = clock.now() if last_at is None else max(clock.now(), last_at)
@@ -257,10 +258,6 @@ def _asker(pk: Any) -> QuerySet[Person]:
     return Person.objects.get_queryset().select_related("client").filter(pk=pk)
 
 
-def _subject(pk: Any) -> QuerySet[Person]:
-    return Person.objects.get_queryset().filter(pk=pk)
-
-
 def _grants(tenant: Any, human: Any, person: Any, resource: Any) -> QuerySet[Grant]:
     hats = QueueAssignment.objects.filter(person=person, service=OuterRef("access_request__service"), role="engineer")
     lines = AccessRequestResource.objects.filter(access_request=OuterRef("access_request"), resource=resource)
@@ -269,12 +266,12 @@ def _grants(tenant: Any, human: Any, person: Any, resource: Any) -> QuerySet[Gra
     return grants.select_related("access_request__ticket")
 
 
-_ASKER, _SUBJECT = CompiledQuery(_asker, pk=UUIDField()), CompiledQuery(_subject, pk=UUIDField())
-_GRANTS = CompiledQuery(_grants, tenant=UUIDField(), human=UUIDField(), person=UUIDField(), resource=UUIDField())
+_READ_ASKER = CompiledQuery(_asker, pk=UUIDField())
+_READ_GRANTS = CompiledQuery(_grants, tenant=UUIDField(), human=UUIDField(), person=UUIDField(), resource=UUIDField())
 
 
 def _windows(person: Person, resource: Resource) -> list[Window]:
-    grants = _GRANTS(tenant=resource.tenant_id, human=person.human_id, person=person.pk, resource=resource.pk)
+    grants = _READ_GRANTS(tenant=resource.tenant_id, human=person.human_id, person=person.pk, resource=resource.pk)
     is_provider = person.is_active and person.side == Person.Side.PROVIDER
     return [
         Window(

@@ -84,10 +84,9 @@ class PersonManager(BaseUserManager["Person"]):
         is_compiled = is_plain and not conditions and fields.keys() == {"pk"}
         if not is_compiled or fields["pk"] is None:
             return self.get_queryset().get(*conditions, **fields)
-        found: list[Person] = _PERSON(pk=fields["pk"])
-        if not found:
+        if (person := with_id(fields["pk"])) is None:
             raise self.model.DoesNotExist("Person matching query does not exist.")
-        return found[0]
+        return person
 
     def get_by_natural_key(self, email: str | None) -> Person:
         return self.get(email=(email or "").lower())
@@ -343,6 +342,13 @@ def _witness_made_staff(person: Person) -> None:
 
 #: The person with an id.
 _PERSON = CompiledQuery(lambda pk: Person.objects.filter(pk=pk).order_by(), pk=UUIDField())
+
+
+def with_id(pk: object) -> Person | None:
+    """Return the person with this id, or None."""
+    found: list[Person] = _PERSON(pk=pk)
+    return found[0] if found else None
+
 
 #: The places and the roles of a person of each side.
 _ROLES = {

@@ -79,7 +79,10 @@ _ROWS = {
 
 
 def _read(row: Any, *names: str) -> None:
-    """Read these parts of an access request as prefetch_related() does, but with compiled queries."""
+    """Read these parts of an access request as prefetch_related() does, but with compiled queries.
+
+    They are stored in a queryset, so that `row.scope.all()` finds them.
+    """
     known = row.__dict__.setdefault("_prefetched_objects_cache", {})
     for name in names:
         if name in known:

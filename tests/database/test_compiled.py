@@ -11,17 +11,18 @@ from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import BooleanField, CharField, F, QuerySet, UUIDField, Value
+from django.db.models import BooleanField, CharField, F, Prefetch, QuerySet, UUIDField, Value
 from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from lockbox_site.sessions import SessionStore
 from requests_app.domain import clock
 from requests_app.domain.actors import Role
-from requests_app.models import Membership, Person, Plan, Token
+from requests_app.models import AccessRequest, AccessRequestResource, Decision, Membership, Person, Plan, Token
 from requests_app.models.people import actor_of, find_token, reread
 from requests_app.platform.database import compiled
 from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.queries import access
 from tests.caller import token_of
 from tests.cast import Cast
 from tests.conftest import Traveller
@@ -239,3 +240,25 @@ def test_a_session_ends_at_its_time_and_when_it_is_deleted(travel: Traveller) ->
     assert SessionStore(key).load() == {"seen": 1}
     Session.objects.filter(pk=key).delete()
     assert SessionStore(key).load() == {}
+
+
+def test_the_parts_of_an_access_request_are_those_that_prefetch_related_reads(
+    cast: Cast, django_assert_num_queries: Any
+) -> None:
+    """The product stores them in attributes of QuerySet that Django does not document."""
+    first = cast.opened().access_request
+    following = cast.submitted(previous_id=first.pk)
+    row = access.access_request(first.pk, actor=cast.as_("ada"))
+    django = AccessRequest.objects.prefetch_related(
+        Prefetch("scope", AccessRequestResource.objects.select_related("resource")),
+        Prefetch("decisions", Decision.objects.select_related("decider", "client__account")),
+        "following",
+    ).get(pk=first.pk)
+    assert list(row.following.all()) == [following]
+    with django_assert_num_queries(0):
+        for name in ("scope", "decisions", "following"):
+            ours, theirs = getattr(row, name).all(), getattr(django, name).all()
+            assert [vars(each).keys() for each in ours] == [vars(each).keys() for each in theirs]
+            assert list(ours) == list(theirs) != []
+            assert [each._state.fields_cache for each in ours] == [each._state.fields_cache for each in theirs]
+            assert all(each._state.fields_cache[getattr(row, name).field.name] is row for each in ours)
