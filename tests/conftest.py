@@ -275,7 +275,7 @@ def _empty_tables_fast(patch: pytest.MonkeyPatch) -> None:
 
 
 class _OneChain:
-    """The middleware of all tests. All clients share it, as all requests to a server do."""
+    """The middleware of one test. All clients of the test share it, as all requests to a server do."""
 
     def __init__(self) -> None:
         self.chain: Any = None
@@ -288,10 +288,7 @@ class _OneChain:
         handler._middleware_chain = self.chain
 
     def forget(self, **_: Any) -> None:
-        """Make the middleware again at the next request, because some middleware reads settings when it is made.
-
-        Called when a setting changes, and before and after a test that patches something.
-        """
+        """Make the middleware again at the next request, because some middleware reads settings when it is made."""
         self.chain = None
 
 
@@ -299,7 +296,7 @@ _CHAIN = _OneChain()
 
 
 def _make_one_chain_for_all_clients(patch: pytest.MonkeyPatch) -> None:
-    """Make the middleware once.
+    """Make the middleware once in each test.
 
     Django would make it for each client, and each call of the API has a client.
     """
@@ -386,11 +383,9 @@ def travel() -> Iterator[Traveller]:
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
     """Replace pytest's fixture. After its first patch, a test gets no rows from memory (remembered.py)."""
-    _CHAIN.forget()
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
-    _CHAIN.forget()
 
 
 @pytest.fixture(name="settings")
@@ -448,6 +443,7 @@ def _nothing_left_over() -> Iterator[None]:
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
     _forget_counts()
+    _CHAIN.forget()
     mail.outbox.clear()
     log_name.forget()
     usual_heads, heads = settings.LOG_HEADS_FILE, settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"

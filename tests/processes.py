@@ -1,7 +1,7 @@
 """Runs the tests in several processes: `pytest --processes 3`.
 
 This process imports and collects all tests, and then forks the others. So they begin at once, and share the memory of
-what is imported. Each of them takes the next test as soon as it is ready for one, so all end at nearly the same time.
+what is imported. When a process has finished a test, it takes the next one. So all end at nearly the same time.
 """
 
 from __future__ import annotations
