@@ -168,6 +168,7 @@ class Parsed:
 def _nodes_of(source: str) -> list[ast.AST]:
     """Return the nodes in the order of `ast.walk`, but without operators and contexts, which contain no word."""
     nodes: list[ast.AST] = [ast.parse(source)]
+    # The loop also visits what it appends.
     for node in nodes:
         for name in node._fields:
             value = getattr(node, name, None)
@@ -182,11 +183,11 @@ def _nodes_of(source: str) -> list[ast.AST]:
 def parsed(source: str) -> Parsed:
     """Parse a Python file. Three areas need this, and parsing takes longer than all the rest."""
     nodes = _nodes_of(source)
-    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    skipped = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     found = Parsed([], [], [])
     for node in nodes:
         if isinstance(node, ast.Expr):
-            parts.add(id(node.value))
+            skipped.add(id(node.value))
             if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                 found.documentation.append((node.lineno, node.value.value))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -197,7 +198,7 @@ def parsed(source: str) -> Parsed:
             found.names.append((node.lineno, node.id))
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.names.append((node.lineno, node.attr))
-        elif id(node) in parts:
+        elif id(node) in skipped:
             continue
         elif isinstance(node, ast.JoinedStr):
             pieces = [part.value if isinstance(part, ast.Constant) else "¤" for part in node.values]

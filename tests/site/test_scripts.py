@@ -103,6 +103,26 @@ def test_packages_are_installed_only_when_the_locks_changed(clone: Path, tmp_pat
     assert len(log.read_text().splitlines()) == 2
 
 
+def test_packages_are_installed_again_after_another_script_has_replaced_them(clone: Path, tmp_path: Path) -> None:
+    log, lock = tmp_path / "pip.log", clone / "requirements.txt"
+    fake_environment(clone, log)
+    (clone / "bin" / "_preflight.py").write_text("raise SystemExit(9)")
+
+    def installations_after(script: str, *words: str) -> int:
+        run(clone / "bin" / script, *words)
+        return len(log.read_text().splitlines())
+
+    before = lock.read_text()
+    assert installations_after("test", "sqlite") == 1
+    assert "-r requirements.txt -r requirements-dev.txt" in log.read_text()
+    assert installations_after("run") == 1, "the tests' packages include those of the product"
+    lock.write_text(before + "# another commit\n")
+    assert installations_after("run") == 2
+    lock.write_text(before)
+    assert installations_after("test", "sqlite") == 3
+    assert installations_after("run") == 3
+
+
 def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp_path: Path) -> None:
     log = tmp_path / "pip.log"
     fake_environment(clone, log, pip="echo 'ERROR: no matching distribution'; exit 1")

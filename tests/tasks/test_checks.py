@@ -21,6 +21,13 @@ def test_the_settings_as_they_are_pass() -> None:
     assert found() == []
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_the_role_of_the_tests_is_limited_by_row_level_security() -> None:
+    """The tests' databases are migrated without checks. Only `migrate` and `check --database` run this one."""
+    assert startup_checks.role_is_held_back(databases=["default"]) == []
+
+
 def test_a_queue_that_would_lose_or_double_tasks_is_refused() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"retry": 60}, "E001"),
