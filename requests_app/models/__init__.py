@@ -13,6 +13,7 @@ from requests_app.models.addresses import AddressChange
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.guesses import Tries
+from requests_app.models.installation import Installation
 from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
@@ -41,6 +42,7 @@ __all__ = [
     "Heartbeat",
     "IdempotencyKey",
     "Identity",
+    "Installation",
     "Invitation",
     "Level",
     "Membership",

@@ -75,6 +75,9 @@ class Resource(models.Model):
     name = models.CharField(_("name"), max_length=200)
     locator = models.CharField(_("locator"), max_length=400)
     is_active = models.BooleanField(_("active"), default=True)
+    # The id of this resource in the provider's own records, and in the application that holds it. A call or a file that
+    # repeats it changes this resource.
+    external_id = models.CharField(_("external id"), max_length=200, blank=True, default="", db_default="")
 
     objects = ResourceQuerySet.as_manager()
 
@@ -84,6 +87,11 @@ class Resource(models.Model):
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "service", "locator"], name="resource_once"),
+            models.UniqueConstraint(
+                fields=["tenant", "service", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="resource_external_id_once",
+            ),
         ]
         indexes = [models.Index(fields=["tenant", "service", "name"], name="resource_by_name")]
 

@@ -97,6 +97,8 @@ class Tenant(models.Model):
     own_keys_only = models.BooleanField(
         _("approvals need a passkey of the approval page"), default=False, db_default=False, editable=False
     )
+    # The name of this tenant in the provider's own records. A call or a file that repeats it changes this tenant.
+    external_id = models.CharField(_("external id"), max_length=200, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()
@@ -105,6 +107,11 @@ class Tenant(models.Model):
         verbose_name = _("tenant")
         verbose_name_plural = _("tenants")
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["external_id"], condition=~models.Q(external_id=""), name="tenant_external_id_once"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
