@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from requests_app.operations.members import *
     from requests_app.operations.mutes import *
     from requests_app.operations.passkeys import *
+    from requests_app.operations.plans import *
     from requests_app.operations.proposals import *
     from requests_app.operations.recovery import *
     from requests_app.operations.refusals import *
     from requests_app.operations.resets import *
+    from requests_app.operations.resources import *
     from requests_app.operations.second_factors import *
+    from requests_app.operations.services import *
     from requests_app.operations.single_sign_on import *
     from requests_app.operations.tenants import *
     from requests_app.operations.tickets import *

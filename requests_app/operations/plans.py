@@ -1,0 +1,51 @@
+"""Adds and changes plans. A plan says whether its tenants can switch Lockbox on."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.acts.installation import CHANGE_PLAN, PLAN_CHANGED, SAVE_PLAN
+from requests_app.models import Plan, Tenant
+from requests_app.operations._announced import Terms, announced
+from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._perform import perform
+from requests_app.operations._rows import change_row, differing, find_plan, require_unchanged
+
+
+def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
+    wanted = {"name": name, "includes_lockbox": includes_lockbox}
+
+    def announces(current: Step) -> tuple[Change, Terms] | None:
+        current.require_proof(needed=False)
+        if plan_id and current.row.includes_lockbox and not includes_lockbox:
+            return CHANGE_PLAN, differing(current.row, wanted)
+        return None
+
+    with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, announces=announces) as current:
+        plan: Plan = current.row
+        change_row(current, plan, wanted, allowed=set(wanted), event=PLAN_CHANGED)
+    return plan
+
+
+def _plan_or_new(current: Step, plan_id: object) -> Plan:
+    plan = find_plan(plan_id, is_locked=True, is_row=True) if plan_id else Plan()
+    current.concerns("plan", plan, PROVIDER_LOG)
+    return plan
+
+
+def _tenants_of_plan(terms: Terms) -> list[UUID]:
+    return list(Tenant.objects.ever_on().filter(plan=terms["row"]).values_list("pk", flat=True))
+
+
+def _lock_plan(terms: Terms) -> None:
+    list(Plan.objects.select_for_update(no_key=True).filter(pk=terms["row"]))
+
+
+@announced(CHANGE_PLAN, touches=_tenants_of_plan, lock=_lock_plan)
+def _change_plan_agreed(current: Step, terms: Terms) -> None:
+    plan = Plan.objects.get(pk=terms["row"])
+    require_unchanged(plan, terms)
+    current.subject_type, current.subject_id = "plan", str(plan.pk)
+    change_row(current, plan, terms["set"], allowed=set(terms["set"]), event=PLAN_CHANGED)
