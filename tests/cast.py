@@ -176,7 +176,9 @@ class Cast:
     def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
         resource = (
             fields.pop("resource", None)
-            or Resource.objects.filter(tenant_id=ticket.tenant_id, service_id=ticket.service_id).order_by("name")[0]
+            or Resource.objects.real()
+            .filter(tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+            .order_by("name")[0]
         )
         defaults = {
             "ticket_id": ticket.pk,

@@ -112,6 +112,8 @@ class Facts:
     resource_name: str = ""
     is_active: bool = False
     is_own_place: bool = False
+    # A practice resource is never a tenant's own place, so no answer about it is a permission.
+    is_practice: bool = False
     windows: list[Window] = field(default_factory=list)
 
 

@@ -96,9 +96,15 @@ def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> 
 
 
 def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], checkpoint: Any) -> dict[str, Any]:
-    """Return all facts that a human should read before this decision. `row` is the access request."""
+    """Return all facts that a human should read before this decision. `row` is the access request.
+
+    Only the text of a practice request has the key `practice`. So a text without the key is about real content, and
+    one with the key never is.
+    """
     confirmed = next((each for each in row.decisions.all() if each.stage == "provider"), None)
+    practice = {"practice": True} if row.is_practice else {}
     return {
+        **practice,
         "tenant": _named(row.tenant_id, row.tenant.name),
         "access_request": {"id": str(row.pk), "reference": row.reference, "digest": row.content_digest},
         "stage": stage,

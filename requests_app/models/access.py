@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
 from requests_app.domain.states import PENDING, State
-from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
 #: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
@@ -31,6 +31,10 @@ class Level(models.TextChoices):
 
 class AccessRequestQuerySet(ScopedQuerySet):
     service_path = "service_id"
+
+    def real(self) -> Self:
+        """Leave out the practice requests. Every number about access requests begins with this."""
+        return self.filter(is_practice=False)
 
     def pending(self) -> Self:
         return self.filter(state__in=PENDING)
@@ -89,6 +93,8 @@ class AccessRequest(models.Model):
     submitted_at = models.DateTimeField(_("submitted"))
     state_changed_at = models.DateTimeField(_("changed"))
     decide_by = models.DateTimeField(_("decide by"))
+    # Whether this is a practice request: it names only the practice resource, with made-up content.
+    is_practice = models.BooleanField(_("practice"), default=False, db_default=False, editable=False)
 
     objects = AccessRequestQuerySet.as_manager()
 
@@ -106,6 +112,13 @@ class AccessRequest(models.Model):
                 )
                 | (~Q(reason_kind="legal_demand") & Q(ticket__isnull=False)),
                 name="access_request_has_reason",
+            ),
+            # The reference says which it is, so the mark can't be changed alone. A law-enforcement demand is never
+            # practice.
+            models.CheckConstraint(
+                condition=(Q(is_practice=True, reference__startswith=PRACTICE_PREFIX) & ~Q(reason_kind="legal_demand"))
+                | (Q(is_practice=False) & ~Q(reference__startswith=PRACTICE_PREFIX)),
+                name="access_request_practice_reference",
             ),
         ]
         indexes = [
@@ -296,6 +309,10 @@ class SignedDecision(models.Model):
 
 class GrantQuerySet(ScopedQuerySet):
     service_path = "access_request__service_id"
+
+    def real(self) -> Self:
+        """Leave out the windows of practice requests. Every number about windows begins with this."""
+        return self.filter(access_request__is_practice=False)
 
     def unclosed(self) -> Self:
         return self.filter(closed_at=None)

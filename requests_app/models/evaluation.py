@@ -26,7 +26,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Membership, Person, QueueAssignment, with_id
-from requests_app.models.services import Resource, is_under
+from requests_app.models.services import PRACTICE_LOCATOR, Resource, is_under
 from requests_app.platform.database.compiled import CompiledQuery
 
 
@@ -166,6 +166,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
         resource_name=called or "",
         is_active=bool(in_use),
         is_own_place=is_under(slug or "", locator or ""),
+        is_practice=locator == PRACTICE_LOCATOR,
         windows=[_window(row[_WINDOW:]) for row in rows if row[_WINDOW] is not None],
     )
     if size is None:
@@ -226,6 +227,7 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
         resource_name=resource.name if resource else "",
         is_active=resource is not None and resource.is_active,
         is_own_place=resource is not None and is_under(resource.tenant.slug, resource.locator),
+        is_practice=resource is not None and resource.is_practice,
         windows=_windows(person, resource) if person and resource else [],
     )
 

@@ -22,9 +22,13 @@ EACH_FOR_ITSELF = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
-def new_reference(prefix: str) -> str:
+#: The references of practice tickets and practice access requests begin with this, and no other references do.
+PRACTICE_PREFIX = "P-"
+
+
+def new_reference(prefix: str, *, is_practice: bool = False) -> str:
     """Return a random reference that people can read aloud and type. No two characters of its alphabet look alike."""
-    return f"{prefix}-{_four()}-{_four()}"
+    return f"{PRACTICE_PREFIX if is_practice else ''}{prefix}-{_four()}-{_four()}"
 
 
 def _four() -> str:

@@ -12,6 +12,10 @@ from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tenants import Tenant
 
+#: The locator of each practice resource. It is no path, so no real resource can have it and no connector can follow it.
+#: There is one practice resource for each tenant and service, because a locator is unique there.
+PRACTICE_LOCATOR = ":practice"
+
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
     """Return whether a locator is under the tenant's own root, which is named after the tenant's short name."""
@@ -56,6 +60,10 @@ class Service(models.Model):
 class ResourceQuerySet(ScopedQuerySet):
     service_path = "service_id"
 
+    def real(self) -> Self:
+        """Leave out the practice resources."""
+        return self.filter(is_practice=False)
+
 
 class Resource(models.Model):
     """One mailbox, library or database.
@@ -78,6 +86,8 @@ class Resource(models.Model):
     # The id of this resource in the provider's own records, and in the application that holds it. A call or a file that
     # repeats it changes this resource.
     external_id = models.CharField(_("external id"), max_length=200, blank=True, default="", db_default="")
+    # Its content is made up, and ships with the product. The locator says so too: see PRACTICE_LOCATOR.
+    is_practice = models.BooleanField(_("practice"), default=False, db_default=False, editable=False)
 
     objects = ResourceQuerySet.as_manager()
 
@@ -91,6 +101,12 @@ class Resource(models.Model):
                 fields=["tenant", "service", "external_id"],
                 condition=~models.Q(external_id=""),
                 name="resource_external_id_once",
+            ),
+            # A resource can't become a practice resource, nor a practice resource a real one, by one changed column.
+            models.CheckConstraint(
+                condition=models.Q(is_practice=True, locator=PRACTICE_LOCATOR, external_id="", is_active=True)
+                | (models.Q(is_practice=False) & ~models.Q(locator=PRACTICE_LOCATOR)),
+                name="resource_practice_locator",
             ),
         ]
         indexes = [models.Index(fields=["tenant", "service", "name"], name="resource_by_name")]

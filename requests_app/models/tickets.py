@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.states import TICKET_LIVE, TicketState
-from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
 
 class TicketQuerySet(ScopedQuerySet):
@@ -19,6 +19,10 @@ class TicketQuerySet(ScopedQuerySet):
 
     def live(self) -> Self:
         return self.filter(state__in=TICKET_LIVE)
+
+    def real(self) -> Self:
+        """Leave out the practice tickets."""
+        return self.filter(is_practice=False)
 
 
 class Ticket(models.Model):
@@ -56,6 +60,8 @@ class Ticket(models.Model):
     changed_at = models.DateTimeField(_("changed"))
     resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    # Whether people practise with this ticket. Its access requests name only the practice resource.
+    is_practice = models.BooleanField(_("practice"), default=False, db_default=False, editable=False)
 
     objects = TicketQuerySet.as_manager()
 
@@ -69,6 +75,12 @@ class Ticket(models.Model):
                 fields=["tenant", "external_reference"],
                 condition=~models.Q(external_reference=""),
                 name="ticket_external_reference_once",
+            ),
+            # The reference says which it is, so the mark can't be changed alone.
+            models.CheckConstraint(
+                condition=models.Q(is_practice=True, reference__startswith=PRACTICE_PREFIX)
+                | (models.Q(is_practice=False) & ~models.Q(reference__startswith=PRACTICE_PREFIX)),
+                name="ticket_practice_reference",
             ),
         ]
         indexes = [

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from requests_app.operations.mutes import *
     from requests_app.operations.passkeys import *
     from requests_app.operations.plans import *
+    from requests_app.operations.practice import *
     from requests_app.operations.proposals import *
     from requests_app.operations.recovery import *
     from requests_app.operations.refusals import *

@@ -40,7 +40,7 @@ from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Resource, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.models.row_security import own_account
 from requests_app.platform import bell, outcome
@@ -116,6 +116,8 @@ class Step:
     inputs: dict[str, Any] = field(default_factory=dict)
     # Whether the act has required a fresh proof, or has stated that it needs none for this row and these inputs.
     is_proof_settled: bool = False
+    # Whether the act is about something that people practise with. Each of its entries then says so.
+    is_practice: bool = False
 
     def concerns(
         self,
@@ -135,6 +137,7 @@ class Step:
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
+        self.is_practice = is_practice(row)
         head = self.take_turn(tenant_id)
         # Read the actor again, because a role may have been taken away while this act waited for its turn.
         self.actor = reread(self.actor)
@@ -199,6 +202,7 @@ class Step:
 
     def entry(self, event: str, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
         assert self.tenant_id is not None
+        mark = {"practice": True} if self.is_practice or is_practice(self.row) else {}
         return recorder.Witnessed(
             tenant_id=self.tenant_id,
             event=str(event),
@@ -207,9 +211,15 @@ class Step:
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
-            detail={**self.detail, **(detail or {})},
+            detail={**self.detail, **(detail or {}), **mark},
             text=text,
         )
+
+
+def is_practice(row: object) -> bool:
+    """Return whether people practise with this row: a practice request, its ticket, resource or window."""
+    about = row.access_request if isinstance(row, Grant) else row
+    return isinstance(about, AccessRequest | Ticket | Resource) and about.is_practice
 
 
 @dataclass(kw_only=True)

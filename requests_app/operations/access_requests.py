@@ -228,7 +228,7 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
     if ask.ticket_id is not None:
         tickets = Ticket.objects.visible_to(actor).select_related("tenant", "service")
         row.ticket = ticket = tickets.locked().find(ask.ticket_id)
-        row.tenant, row.service = ticket.tenant, ticket.service
+        row.tenant, row.service, row.is_practice = ticket.tenant, ticket.service, ticket.is_practice
         provider = ticket.origin == Ticket.Origin.PROVIDER
         row.reason_kind = AccessRequest.Reason.PROVIDER_INITIATED if provider else AccessRequest.Reason.CUSTOMER_TICKET
     elif ask.demand is not None:
@@ -246,7 +246,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
     if ask.level not in Level.values:
         raise Unacceptable(_("Choose “names only” or “read”."), field="level")
-    row.reference = new_reference("AR")
+    row.reference = new_reference("AR", is_practice=row.is_practice)
     row.level = ask.level
     row.window_for = limits.require_window(ask.window_for, cap=row.tenant.window_cap)
     row.tried = limits.require_text(ask.tried, field="tried", at_most=limits.JUSTIFICATION_MAX)
@@ -259,7 +259,8 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if ask.demand is not None:
         _fill_demand(row, ask.demand, current.at)
     if ask.previous_id is not None:
-        earlier = AccessRequest.objects.visible_to(current.actor).filter(tenant=row.tenant)
+        earlier = AccessRequest.objects.visible_to(current.actor)
+        earlier = earlier.filter(tenant=row.tenant, is_practice=row.is_practice)
         row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
     row.submitted_at = row.state_changed_at = current.at
@@ -290,6 +291,13 @@ def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
     resources = sorted(found, key=lambda resource: ids.index(resource.pk))
     if len(resources) != len(ids):
         raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
+    if any(resource.is_practice != row.is_practice for resource in resources):
+        raise Unacceptable(
+            _("A practice request names the practice resource and nothing else.")
+            if row.is_practice
+            else _("Only the access request of a practice ticket can name a practice resource."),
+            field="resource_ids",
+        )
     return resources
 
 
@@ -303,9 +311,10 @@ def _as_uuid(value: object) -> UUID:
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """Raise TooMany if this human has too many access requests at this tenant.
 
-    A customer who is asked too often approves without reading.
+    A customer who is asked too often approves without reading. Practice requests are counted by themselves.
     """
     earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
+    earlier = earlier.filter(is_practice=row.is_practice)
     if earlier.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(
             _(
@@ -395,9 +404,12 @@ def _named(resource: Resource) -> dict[str, str]:
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
     """Return everything that the engineer asks for, in the form that is hashed, logged and shown.
 
-    It contains only strings, integers and lists.
+    It contains only strings, integers, lists, and the mark of a practice request. A real access request has no such
+    key, so the digest of each access request that was submitted before this key existed is still the same.
     """
+    practice = {"practice": True} if row.is_practice else {}
     return {
+        **practice,
         "reference": row.reference,
         "tenant": str(row.tenant_id),
         "service": row.service.key,

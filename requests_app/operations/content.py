@@ -25,7 +25,7 @@ from requests_app.content.connectors.base import ItemUnreadable as Unreadable
 from requests_app.content.connectors.base import LinkRefused as Link
 from requests_app.content.connectors.base import Malformed as BadQuestion
 from requests_app.content.connectors.base import OutsideResource as Outside
-from requests_app.content.connectors.registry import connector_for
+from requests_app.content.connectors.registry import connector_for, practice_connector
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.content import (
@@ -273,9 +273,11 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         opens_at=grant.opens_at,
         closes_at=grant.closes_at,
         ticket_state=access_request.ticket.state if access_request.ticket else None,
-        is_own_place=is_own_place(grant.tenant, resource.locator),
+        is_own_place=resource.is_practice or is_own_place(grant.tenant, resource.locator),
         is_active=resource.is_active,
-        is_in_scope=access_request.scope.filter(resource=resource).exists(),
+        # A practice request opens no real content, and a real one no practice content, even if its scope is wrong.
+        is_in_scope=resource.is_practice == access_request.is_practice
+        and access_request.scope.filter(resource=resource).exists(),
         gives_read=grant.level == Level.READ,
         needs_read=level == Level.READ,
     )
@@ -360,4 +362,6 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
 
 
 def _connector(resource: Resource) -> tuple[Connector, str]:
+    if resource.is_practice:
+        return practice_connector(holds_messages=resource.kind == Resource.Kind.MAILBOX)
     return connector_for(resource.service.connector), resource.locator

@@ -38,7 +38,7 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
         asked = ask(question, actor=actor)
         facts, current.head = read(asked, hold=True)
         require_still(facts, actor=actor)
-        current.at, current.tenant_id = facts.at, facts.tenant_id
+        current.at, current.tenant_id, current.is_practice = facts.at, facts.tenant_id, facts.is_practice
         verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
         if evaluation.may_have_ended(verdict, window):
             verdict = evaluation.after(verdict, last_ended(question, facts))

@@ -49,6 +49,10 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
         current.concerns("resource", resource, resource.tenant_id)
         return resource
 
+    def state(current: Step) -> None:
+        if current.row.is_practice:
+            raise WrongState(_("A practice resource can’t be changed. Its content is made up."))
+
     def check(current: Step) -> None:
         if not resource_id:
             _require_place(current.row, wanted.get("locator"))
@@ -57,7 +61,9 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
     def announces(current: Step) -> tuple[Change, Terms] | None:
         return _renaming(current.row, wanted) if resource_id else _adding(current.row, wanted)
 
-    with perform(SAVE_RESOURCE, resource_id, actor=actor, find=find, check=check, announces=announces) as current:
+    with perform(
+        SAVE_RESOURCE, resource_id, actor=actor, find=find, state=state, check=check, announces=announces
+    ) as current:
         resource: Resource = current.row
         change_row(current, resource, wanted, allowed=allowed, event=event)
     return resource
@@ -95,7 +101,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
     """Return the tenant of the resource, if an access request has ever named the resource. Otherwise return []."""
-    resource = Resource.objects.filter(pk=terms["resource"])
+    resource = Resource.objects.real().filter(pk=terms["resource"])
     if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
     return list(Tenant.objects.ever_on().filter(pk__in=resource.values("tenant")).values_list("pk", flat=True))
@@ -111,7 +117,7 @@ def _resource_in_use(terms: Terms, at: datetime) -> bool:
 
 @announced(RENAME_RESOURCE, touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
 def _rename_resource_agreed(current: Step, terms: Terms) -> None:
-    resource = Resource.objects.get(pk=terms["resource"])
+    resource = Resource.objects.real().get(pk=terms["resource"])
     if resource.name != terms["was"]:
         raise WrongState(_("The resource was renamed after the proposal was made. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)

@@ -91,7 +91,8 @@ class Dashboard:
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     policy.require_staff(actor)
-    live = Grant.objects.live(at)
+    # Practice requests and their windows are in no number and no list here.
+    live = Grant.objects.real().live(at)
     due = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
     parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None)
     due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
@@ -129,7 +130,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
 def _stage(state: State, at: dt.datetime) -> Stage:
     # The condition names the services because the index over deadlines begins with the service. There are few services.
     services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
-    rows = AccessRequest.objects.filter(service__in=services, state=state)
+    rows = AccessRequest.objects.real().filter(service__in=services, state=state)
     waiting = rows.filter(decide_by__gt=at)
     return Stage(
         state=state,

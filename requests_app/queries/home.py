@@ -105,7 +105,7 @@ def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
     """Return, for each access request, when its engineer's previous window at the same tenant opened, or None."""
-    before = Grant.objects.filter(
+    before = Grant.objects.real().filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )
     latest = Subquery(before.order_by("-opens_at").values("opens_at")[:1])

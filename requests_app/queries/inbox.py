@@ -21,6 +21,7 @@ from requests_app.domain.errors import Malformed
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
+from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.platform.database.compiled import CompiledQuery
 
 #: The related rows that one line of a list shows.
@@ -41,7 +42,10 @@ def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
 
 
 def count_waiting_for(actor: Actor, *, at: datetime) -> int:
-    """Return how many access requests this person may decide now. The count stops at COUNTED."""
+    """Return how many access requests this person may decide now. The count stops at COUNTED.
+
+    Practice requests are not counted, although they are in the list of what waits for this person.
+    """
     counted = 0
     for key in _decided_by(actor):
         if counted < COUNTED:
@@ -73,7 +77,7 @@ def _waiting_in_one(side: Side, *, most: int) -> CompiledQuery:
     """Return the query for what a human may decide in one tenant or queue. The menu of every page counts its rows."""
 
     def make(human: Any, at: Any, key: Any) -> QuerySet[Any, Any]:
-        rows = _waiting(AccessRequest.objects.filter(**{_COLUMNS[side]: key}), side, human=human, at=at)
+        rows = _waiting(AccessRequest.objects.real().filter(**{_COLUMNS[side]: key}), side, human=human, at=at)
         return rows.order_by().values_list("pk")[:most]
 
     return CompiledQuery(make, human=UUIDField(), at=DateTimeField(), key=UUIDField())
@@ -253,7 +257,7 @@ def _by_name(actor: Actor, search: Search) -> list[UUID]:
 
 def _by_reference(actor: Actor, search: Search) -> list[UUID]:
     rows = AccessRequest.objects.visible_to(actor)
-    if not search.reference.startswith("T-"):
+    if not search.reference.removeprefix(PRACTICE_PREFIX).startswith("T-"):
         return list(rows.filter(reference=search.reference).values_list("pk", flat=True))
     ticket = Ticket.objects.visible_to(actor).filter(reference=search.reference).first()
     if ticket is None:

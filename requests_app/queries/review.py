@@ -148,9 +148,11 @@ def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
 def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
     """Return the earlier access requests and windows at this tenant: of this engineer, and of this service."""
     since = row.submitted_at - A_YEAR
-    windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
-    access_requests = AccessRequest.objects.visible_to(actor).filter(
-        requested_by=row.requested_by_id, tenant=row.tenant_id, submitted_at__lt=row.submitted_at
+    windows = Grant.objects.real().filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
+    access_requests = (
+        AccessRequest.objects.real()
+        .visible_to(actor)
+        .filter(requested_by=row.requested_by_id, tenant=row.tenant_id, submitted_at__lt=row.submitted_at)
     )
     newest = access_requests.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:3]
     return Earlier(

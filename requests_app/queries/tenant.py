@@ -115,13 +115,13 @@ def resource(tenant_id: object, resource_id: object, *, actor: Actor) -> Resourc
 
 
 def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
-    """Count, in one query, the access requests that wait and the windows that are open.
+    """Count, in one query, the access requests that wait and the windows that are open. Practice is left out.
 
     Access requests and windows after their deadline do not count, even if no sweep has ended them yet.
     """
     waiting = Q(decide_by__gt=at)
     provider = Q(state=State.PENDING_PROVIDER) & waiting
-    rows = AccessRequest.objects.filter(
+    rows = AccessRequest.objects.real().filter(
         tenant=tenant, state__in=[State.PENDING_PROVIDER, State.PENDING_CUSTOMER, State.OPEN]
     )
     found = rows.aggregate(
@@ -213,7 +213,7 @@ def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
     """
     rows = AccessRequest.objects.filter(tenant=tenant)
     engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
-    of_human = rows.filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
+    of_human = rows.real().filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
     waiting = of_human.order_by().values("requester_human").annotate(n=Count("pk")).values("n")
     people = Person.objects.get_queryset().filter(pk__in=engineers)
     return people.annotate(waiting=Coalesce(Subquery(waiting), 0)).order_by("-waiting", "name")

@@ -195,9 +195,13 @@ def service_named(which: str, *, actor: Actor) -> Service:
 # --- What an access request can name ------------------------------------------------------------------------
 
 
-def resources(tenant: Tenant, service: Service, *, actor: Actor) -> QuerySet[Any]:
-    """Return the resources that an access request for this tenant and this service can name."""
+def resources(tenant: Tenant, service: Service, *, is_practice: bool, actor: Actor) -> QuerySet[Any]:
+    """Return the resources that an access request for this tenant and this service can name.
+
+    A practice request can name only the practice resource, and a real access request never can.
+    """
     rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
+    rows = rows.filter(is_practice=is_practice)
     return rows.order_by("name", "pk")
 
 
@@ -207,9 +211,13 @@ def demand_services(actor: Actor) -> QuerySet[Service]:
     return Service.objects.visible_to(actor).filter(pk__in=keys).order_by("name")
 
 
-def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
-    """Return how many of this engineer's access requests wait at this tenant. At most PENDING_MAX may wait."""
-    return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
+def pending_count(tenant: Tenant, *, is_practice: bool, actor: Actor, at: datetime) -> int:
+    """Return how many of this engineer's access requests wait at this tenant. At most PENDING_MAX may wait.
+
+    Practice requests are counted by themselves.
+    """
+    rows = AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant, is_practice=is_practice)
+    return rows.waiting(at).count()
 
 
 def _matching(actor: Actor, search: Search) -> TicketQuerySet:

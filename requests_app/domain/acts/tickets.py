@@ -32,7 +32,10 @@ TICKET_OPENED = Event(
     "ticket.opened",
     label=_("Ticket opened"),
     sentence=_("{who} opened the ticket {ticket}: {ticket_title}"),
-    variants=((has("on_behalf_of"), _("{who} recorded the ticket {ticket} for {on_behalf_of}: {ticket_title}")),),
+    variants=(
+        (has("practice"), _("{who} started a practice request with the ticket {ticket}: {ticket_title}")),
+        (has("on_behalf_of"), _("{who} recorded the ticket {ticket} for {on_behalf_of}: {ticket_title}")),
+    ),
     siem=CREATED,
 )
 TICKET_ASSIGNED = Event(

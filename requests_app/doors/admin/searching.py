@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain.ids import as_id
 from requests_app.models import Person, Tenant
+from requests_app.models.scoping import PRACTICE_PREFIX
 
-_REFERENCE = re.compile(r"(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
+_REFERENCE = re.compile(r"(P-?)?(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
 #: How many tenants or people a typed name can match. If more match, the name is too short to help.
 NAMESAKES = 50
 
@@ -55,7 +56,8 @@ class Search:
         if key := as_id(typed):
             return _any(self.ids, key)
         if found := _REFERENCE.fullmatch(typed.upper()):
-            return _any(self.references, "-".join(found.groups()))
+            practice, *parts = found.groups()
+            return _any(self.references, f"{PRACTICE_PREFIX if practice else ''}{'-'.join(parts)}")
         either = _any(tuple(f"{column}__icontains" for column in self.words), typed) | _any(self.exact, typed)
         if "@" in typed:
             either |= _any(self.emails, typed.lower())

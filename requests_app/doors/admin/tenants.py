@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.practice import START_PRACTICE
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, zone_choices
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -30,11 +31,13 @@ from requests_app.models import (
     Plan,
     Proposal,
     Resource,
+    Service,
     SignOn,
     Tenant,
     Ticket,
     Webhook,
 )
+from requests_app.queries import practice
 
 WINDOW_CAP = length("window_cap", _("maximum length of windows"))
 
@@ -102,6 +105,17 @@ class InvitationForm(ActForm):
 
 def invite(row: Tenant, actor: Actor, data: dict[str, Any]) -> Invitation:
     return operations.invite_person(row.pk, actor=actor, **data)
+
+
+class PracticeForm(ActForm):
+    service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.none())
+
+    def prepare(self) -> None:
+        self.fields["service"].queryset = practice.services(self.row)  # type: ignore[attr-defined]  # a ModelChoiceField
+
+
+def start_practice(row: Tenant, actor: Actor, data: dict[str, Any]) -> Ticket:
+    return operations.start_practice(row.pk, service_id=data["service"].pk, actor=actor)
 
 
 class PlanAdmin(StaffAdmin):
@@ -186,6 +200,13 @@ class TenantAdmin(StaffAdmin):
                 "For a new tenant: give the roles of the first approver and the first administrator. If somebody "
                 "in the tenant already has one of these roles, only the customer can give that role to others."
             ),
+        ),
+        of_act(
+            START_PRACTICE,
+            "start-practice",
+            form=PracticeForm,
+            run=start_practice,
+            done=_("The practice ticket is open, and the engineers of the service have been told."),
         ),
     ]
 

@@ -66,7 +66,8 @@ class OneService(ApiView):
 class ResourceOut(serializers.Serializer):
     """`locator` is the service's own name for the resource.
 
-    If a resource is not active, nobody can submit an access request for it, or access its content.
+    If a resource is not active, nobody can submit an access request for it, or access its content. If `is_practice` is
+    true, the content is made up, and only a practice request can name the resource.
     """
 
     id = serializers.UUIDField()
@@ -75,6 +76,7 @@ class ResourceOut(serializers.Serializer):
     name = serializers.CharField()
     locator = serializers.CharField()
     is_active = serializers.BooleanField()
+    is_practice = serializers.BooleanField()
 
 
 class ResourceFilter(django_filters.FilterSet):
@@ -83,6 +85,7 @@ class ResourceFilter(django_filters.FilterSet):
     name = django_filters.CharFilter(lookup_expr="icontains", max_length=200)
     locator = django_filters.CharFilter(max_length=400)
     is_active = YesNoFilter()
+    is_practice = YesNoFilter()
 
 
 class Resources(ListView):

@@ -28,6 +28,7 @@ class TicketLine(serializers.Serializer):
     """`external_reference` and `external_url` are the ticket's reference and address in another system, or empty.
 
     `on_behalf_of` is the person for whom the ticket was recorded. It is null if a person opened the ticket themselves.
+    If `is_practice` is true, people practise with this ticket, and its problem is made up.
     """
 
     id = serializers.UUIDField()
@@ -35,6 +36,7 @@ class TicketLine(serializers.Serializer):
     tenant = TenantRef()
     service = ServiceRef()
     title = serializers.CharField()
+    is_practice = serializers.BooleanField()
     origin = serializers.ChoiceField(choices=Ticket.Origin.values)
     priority = serializers.ChoiceField(choices=Ticket.Priority.values)
     state = serializers.ChoiceField(choices=TicketState.values)
@@ -103,6 +105,12 @@ class TicketIn(Strict):
     external_url = Text(required=False, allow_blank=True, default="")
 
 
+class PracticeIn(Strict):
+    """`service` is the service's key or id."""
+
+    service = Text()
+
+
 class SaidIn(Strict):
     """Only the provider's side can set `is_internal`."""
 
@@ -128,6 +136,7 @@ class TicketFilter(django_filters.FilterSet):
     priority = django_filters.ChoiceFilter(choices=Ticket.Priority.choices)
     assignee = IdFilter(field_name="assignee_id")
     is_assigned = YesNoFilter(method="assigned")
+    is_practice = YesNoFilter()
     reference = django_filters.CharFilter(field_name="reference", max_length=16)
     external_reference = django_filters.CharFilter(
         field_name="external_reference", max_length=Ticket.EXTERNAL_REFERENCE_MAX

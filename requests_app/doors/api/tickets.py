@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.practice import START_PRACTICE
 from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
@@ -22,6 +23,7 @@ from requests_app.doors.api.ticket_shapes import (
     AssignIn,
     CommentOut,
     LinkIn,
+    PracticeIn,
     SaidIn,
     TicketFilter,
     TicketIn,
@@ -30,6 +32,7 @@ from requests_app.doors.api.ticket_shapes import (
 )
 from requests_app.models import IdempotencyKey
 from requests_app.platform.addresses import absolute
+from requests_app.queries import tenant as tenants
 from requests_app.queries import tickets as queries
 
 _TAGS = ["tickets"]
@@ -95,6 +98,30 @@ class Tickets(ListView):
         # The operation decides if the caller can name anybody, and refuses a name that nobody has.
         person = queries.person_named(tenant, who)
         return person.pk if person is not None else who
+
+
+class Practice(ApiView):
+    acts: ClassVar = {"POST": (START_PRACTICE,)}
+    shows = "ticket"
+
+    @extend_schema(
+        operation_id="tenants_practise",
+        summary="Start a practice request",
+        tags=_TAGS,
+        request=PracticeIn,
+        responses={201: TicketOut},
+        examples=[OpenApiExample("Plain", request_only=True, value={"service": "exchange-online"})],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Open a practice ticket in the service's queue.
+
+        The tenant's administrator and the provider's staff can do this. A tenant has at most one open practice ticket
+        of each service, and a second call gets a 409.
+        """
+        tenants.tenant(tenant, actor=self.actor)
+        service = queries.service_named(self.body(PracticeIn)["service"], actor=self.actor)
+        row = operations.start_practice(tenant, service_id=service.pk, actor=self.actor)
+        return _shown(self, row.pk, status=201)
 
 
 class OneTicket(ApiView):

@@ -41,6 +41,7 @@ from requests_app.doors.web._step_up import approval_words
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, Decision, Mute
+from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.queries import access, inbox, review
 from requests_app.words import sentences
 
@@ -61,7 +62,7 @@ _REFERENCE_HINT = gettext_lazy(
 )
 #: A shorter text would match too many names.
 SHORTEST_NAME = 3
-_REFERENCE = re.compile(r"(?:(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
+_REFERENCE = re.compile(r"(?:(P-?)?(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
 
 
 # --- The list ------------------------------------------------------------------------------------------------
@@ -119,7 +120,8 @@ def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
     if asked["q"]:
         match = _REFERENCE.fullmatch(asked["q"].upper())
         if match is not None:
-            reference = f"{match[1] or 'AR'}-{match[2]}-{match[3]}"
+            practice = PRACTICE_PREFIX if match[1] else ""
+            reference = f"{practice}{match[2] or 'AR'}-{match[3]}-{match[4]}"
         elif len(asked["q"]) < SHORTEST_NAME:
             return inbox.Search(), str(_REFERENCE_HINT)
         else:

@@ -43,8 +43,9 @@ def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
         return _refuse(request, actor, ticket_id=ticket.pk)
     if not ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": ticket.get_state_display()})
-    previous = _previous(request, ticket.tenant, actor)
-    form = _form(request, AskForm, tenant=ticket.tenant, service=ticket.service, actor=actor, previous=previous)
+    about = {"tenant": ticket.tenant, "service": ticket.service, "is_practice": ticket.is_practice}
+    previous = _previous(request, ticket.tenant, actor, is_practice=ticket.is_practice)
+    form = _form(request, AskForm, actor=actor, previous=previous, **about)
     reason = {"ticket_id": ticket.pk}
     return _answer(request, form, lambda: form.ask(**reason), {"ticket": ticket})
 
@@ -64,7 +65,7 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
     service = _service(request, offered)
     if service is None:
         return render(request, "asking/choose_service.html", {"tenant": tenant, "services": offered})
-    previous = _previous(request, tenant, actor)
+    previous = _previous(request, tenant, actor, is_practice=False)
     form = _form(request, DemandForm, tenant=tenant, service=service, actor=actor, previous=previous)
 
     def asked() -> operations.Ask:
@@ -97,12 +98,15 @@ def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
     return found[0]
 
 
-def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessRequest | None:
-    """Return the earlier access request that the new one repeats, or None. The earlier values fill in the form."""
+def _previous(request: HttpRequest, tenant: Tenant, actor: Actor, *, is_practice: bool) -> AccessRequest | None:
+    """Return the earlier access request that the new one repeats, or None. The earlier values fill in the form.
+
+    A practice request repeats only a practice request, and a real one only a real one.
+    """
     if "from" not in request.GET:
         return None
     row = access.access_request(request.GET["from"], actor=actor)
-    if row.tenant_id != tenant.pk:
+    if row.tenant_id != tenant.pk or row.is_practice != is_practice:
         raise NotFound
     return row
 
@@ -157,7 +161,7 @@ def _answer(
 
 
 def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, status: int) -> HttpResponse:
-    waits = queries.pending_count(form.tenant, actor=form.actor, at=instant(request))
+    waits = queries.pending_count(form.tenant, is_practice=form.is_practice, actor=form.actor, at=instant(request))
     mute = _mute(form, instant(request))
     values = {"form": form, "muted": mute, "waits": waits, "waits_max": limits.PENDING_MAX, **_about(form), **context}
     return render(request, "asking/form.html", values, status=status)
@@ -195,6 +199,7 @@ def _about(form: AskForm) -> dict[str, Any]:
         "tenant": form.tenant,
         "service": form.service,
         "previous": form.previous,
+        "is_practice": form.is_practice,
         "asks_customer": operations.lockbox_applies(form.tenant, form.service),
         "provider_seconds": settings.PROVIDER_DECISION_SECONDS,
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,

@@ -86,11 +86,13 @@ class AskForm(PageForm):
         service: Service,
         actor: Actor,
         previous: AccessRequest | None = None,
+        is_practice: bool = False,
         **kwargs: Any,
     ) -> None:
         self.tenant, self.service, self.actor, self.previous = tenant, service, actor, previous
+        self.is_practice = is_practice
         super().__init__(*args, **kwargs)
-        self.all_resources = queries.resources(tenant, service, actor=actor)
+        self.all_resources = queries.resources(tenant, service, is_practice=is_practice, actor=actor)
         self._offer_resources()
         self._offer_levels()
         self._offer_lengths()

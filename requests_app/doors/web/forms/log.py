@@ -17,9 +17,10 @@ from requests_app.domain.events import TITLES
 from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
+from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.queries import log as queries
 
-_REFERENCE = re.compile(r"(?:AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?:(P-?)?AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
 #: The largest number that is accepted. No log is longer, and every database can store it.
 LAST = 2**53
 #: A day outside these years does not exist in every time zone.
@@ -98,7 +99,7 @@ class LogFilter(DaysForm):
         match = _REFERENCE.fullmatch(text)
         if text and match is None:
             raise forms.ValidationError(_("A reference looks like AR-7K2M-Q4XD."))
-        return f"AR-{match[1]}-{match[2]}".upper() if match else ""
+        return f"{PRACTICE_PREFIX if match[1] else ''}AR-{match[2]}-{match[3]}".upper() if match else ""
 
     def as_asked(self) -> dict[str, str]:
         """Return the filters that are set, as text."""
