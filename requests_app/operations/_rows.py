@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from requests_app.domain import limits
 from requests_app.domain.acts.declaration import Event
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.models import Plan, Tenant
@@ -41,6 +43,19 @@ def validated(row: Any) -> Any:
         field, messages = next(iter(error.message_dict.items()))
         raise Unacceptable(" ".join(messages), field="" if field == "__all__" else field) from error
     return row
+
+
+def free_external_id(value: object, row: Any, others: QuerySet[Any]) -> str:
+    """Return an external id without spaces around it. Raise Unacceptable if it is not allowed, or another row has it.
+
+    `others` are the rows among which it must be unique.
+    """
+    found = limits.require_text(value or "", field="external_id", at_least=0, at_most=200).strip()
+    if not found.isprintable():
+        raise Unacceptable(_("An external id is one line of visible characters."), field="external_id")
+    if found and others.filter(external_id=found).exclude(pk=row.pk).exists():
+        raise Unacceptable(_("This external id already exists."), field="external_id")
+    return found
 
 
 def differing(row: Any, wanted: Terms) -> Terms:

@@ -14,6 +14,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
+    CHANGE_RESOURCE,
     RENAME_RESOURCE,
     RESOURCE_ADDED,
     RESOURCE_CHANGED,
@@ -25,27 +26,31 @@ from requests_app.models.services import is_own_place
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
-from requests_app.operations._rows import change_row, copy_with, protected_tenant, validated
+from requests_app.operations._rows import (
+    change_row,
+    copy_with,
+    differing,
+    free_external_id,
+    protected_tenant,
+    require_unchanged,
+    validated,
+)
+
+_NEW = frozenset({"name", "kind", "locator", "is_active", "external_id"})
 
 
-def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) -> Resource:
-    """Add a resource, or change its name or whether it is active.
+def save_resource(*, actor: Actor, resource_id: object = None, is_upsert: bool = False, **wanted: Any) -> Resource:
+    """Add a resource, or change its name, its locator, its external id, or whether it is active.
+
+    With `is_upsert`, change the resource of this tenant and service that has the same external id. If no resource has
+    it, add one.
 
     A new resource of a service that is not covered is announced: the customer will not be asked about accesses to it.
+    A new locator is announced too, because a resource with a well-known name would then lead to other content.
     """
 
-    # Tenant and service can't be changed, because windows that are open would then cover something else.
-    allowed, event = {"name", "is_active"}, RESOURCE_CHANGED
-    if not resource_id:
-        allowed, event = {"name", "kind", "locator", "is_active"}, RESOURCE_ADDED
-
     def find(current: Step, row_id: object) -> Resource:
-        if row_id:
-            resource: Resource = Resource.objects.visible_to(current.actor).locked().find(row_id)
-        else:
-            tenant = Tenant.objects.visible_to(current.actor).find(wanted.pop("tenant_id", None))
-            service = Service.objects.visible_to(current.actor).find(wanted.pop("service_id", None))
-            resource = Resource(tenant=tenant, service=service)
+        resource = _found(current, row_id) if row_id else _named_or_new(current, wanted, is_upsert=is_upsert)
         current.concerns("resource", resource, resource.tenant_id)
         return resource
 
@@ -54,19 +59,52 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             raise WrongState(_("A practice resource can’t be changed. Its content is made up."))
 
     def check(current: Step) -> None:
-        if not resource_id:
-            _require_place(current.row, wanted.get("locator"))
+        resource: Resource = current.row
+        if not resource._state.adding and wanted.pop("kind", resource.kind) != resource.kind:
+            raise Unacceptable(_("The kind of a resource can’t be changed."), field="kind")
+        _require_fitting(resource, wanted)
         current.require_proof(needed=False)
 
     def announces(current: Step) -> tuple[Change, Terms] | None:
-        return _renaming(current.row, wanted) if resource_id else _adding(current.row, wanted)
+        resource: Resource = current.row
+        return _adding(resource, wanted) if resource._state.adding else _changing(resource, wanted)
 
     with perform(
         SAVE_RESOURCE, resource_id, actor=actor, find=find, state=state, check=check, announces=announces
     ) as current:
         resource: Resource = current.row
-        change_row(current, resource, wanted, allowed=allowed, event=event)
+        # Tenant and service can't be changed, because windows that are open would then cover something else.
+        allowed, event = (_NEW, RESOURCE_ADDED) if resource._state.adding else (_NEW - {"kind"}, RESOURCE_CHANGED)
+        change_row(current, resource, wanted, allowed=set(allowed), event=event)
     return resource
+
+
+def _found(current: Step, row_id: object) -> Resource:
+    row: Resource = Resource.objects.visible_to(current.actor).select_related("tenant", "service").locked().find(row_id)
+    return row
+
+
+def _named_or_new(current: Step, wanted: Terms, *, is_upsert: bool) -> Resource:
+    """Take the tenant and the service out of `wanted`. Return their resource with this external id, or a new one."""
+    tenant = Tenant.objects.visible_to(current.actor).find(wanted.pop("tenant_id", None))
+    service = Service.objects.visible_to(current.actor).find(wanted.pop("service_id", None))
+    external_id = str(wanted.get("external_id") or "").strip()
+    if is_upsert and external_id:
+        same = Resource.objects.filter(tenant=tenant, service=service, external_id=external_id).first()
+        if same is not None:
+            return _found(current, same.pk)
+    return Resource(tenant=tenant, service=service)
+
+
+def _require_fitting(resource: Resource, wanted: Terms) -> None:
+    """Raise Unacceptable if the locator or the external id that the resource would get is not free, or not allowed."""
+    if resource._state.adding or wanted.get("locator", resource.locator) != resource.locator:
+        _require_place(resource, wanted.get("locator"))
+    if "external_id" in wanted:
+        others = Resource.objects.filter(tenant=resource.tenant_id, service=resource.service_id)
+        wanted["external_id"] = free_external_id(wanted["external_id"], resource, others)
+        if resource._state.adding and not wanted["external_id"]:
+            del wanted["external_id"]
 
 
 def _adding(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
@@ -78,25 +116,37 @@ def _adding(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     return ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted}
 
 
-def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
-    if wanted.get("name", resource.name) == resource.name:
+def _changing(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
+    changed = differing(resource, wanted)["set"]
+    if changed in ({}, {"is_active": False}):
         return None
-    terms = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
-    validated(copy_with(resource, {"name": wanted["name"]}))
-    is_both = wanted.get("is_active", resource.is_active) != resource.is_active
-    if is_both and is_announced(RENAME_RESOURCE, terms):
-        words = _("The customer is informed before a name changes. First save the other change. Then change the name.")
-        raise Unacceptable(words, field="is_active")
-    return RENAME_RESOURCE, terms
+    validated(copy_with(resource, wanted))
+    if "is_active" in changed and len(changed) > 1:
+        other = {name: value for name, value in changed.items() if name != "is_active"}
+        if is_announced(*_described(resource, other)):
+            words = _(
+                "The customer is informed before this changes: %(fields)s. First save the other change. Then make this "
+                "change."
+            )
+            raise Unacceptable(words % {"fields": ", ".join(sorted(other))}, field="is_active")
+    return _described(resource, changed)
+
+
+def _described(resource: Resource, changed: Terms) -> tuple[Change, Terms]:
+    """Return the announcement of these changes, for a resource that exists."""
+    if changed.keys() == {"name"}:
+        return RENAME_RESOURCE, {"resource": str(resource.pk), "was": resource.name, "name": changed["name"]}
+    terms = differing(resource, changed)
+    terms |= {"resource": terms.pop("row"), "tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
+    return CHANGE_RESOURCE, terms
 
 
 @announced(ADD_RESOURCE, touches=protected_tenant)
 def _add_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource(tenant=Tenant.objects.get(pk=terms["tenant"]), service=Service.objects.get(pk=terms["service"]))
-    _require_place(resource, terms["wanted"].get("locator"))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
-    allowed = {"name", "kind", "locator", "is_active"}
-    change_row(current, resource, terms["wanted"], allowed=allowed, event=RESOURCE_ADDED)
+    _require_fitting(resource, dict(terms["wanted"]))
+    change_row(current, resource, terms["wanted"], allowed=set(_NEW), event=RESOURCE_ADDED)
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
@@ -124,6 +174,29 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
 
 
+def _tenant_of_change(terms: Terms) -> list[UUID]:
+    """Return the tenant, if it has ever had Lockbox on and the change could reduce its protection. Otherwise return [].
+
+    A name, and the first external id, only matter after an access request has named the resource.
+    """
+    changed = terms["set"].keys()
+    if "locator" in changed or ("external_id" in changed and terms["was"]["external_id"]):
+        return protected_tenant(terms)
+    if "is_active" in changed and Resource.objects.filter(pk=terms["resource"], service__is_covered=False).exists():
+        # The customer is not asked about accesses to it.
+        return protected_tenant(terms)
+    return _tenant_of_resource(terms) if changed & {"name", "external_id"} else []
+
+
+@announced(CHANGE_RESOURCE, touches=_tenant_of_change, lock=_lock_resource, waits=_resource_in_use)
+def _change_resource_agreed(current: Step, terms: Terms) -> None:
+    resource = Resource.objects.select_related("tenant", "service").get(pk=terms["resource"])
+    require_unchanged(resource, terms)
+    _require_fitting(resource, dict(terms["set"]))
+    current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
+    change_row(current, resource, terms["set"], allowed=set(_NEW - {"kind"}), event=RESOURCE_CHANGED)
+
+
 def _require_place(resource: Resource, locator: object) -> None:
     """Raise Unacceptable unless the resource is under its tenant's root, and not above or below another resource.
 
@@ -136,6 +209,6 @@ def _require_place(resource: Resource, locator: object) -> None:
             _("The locator must begin with this tenant's own root: %(root)s/…") % {"root": root}, field="locator"
         )
     above = [str(parent) for parent in path.parents]
-    others = Resource.objects.filter(tenant=resource.tenant)
+    others = Resource.objects.filter(tenant=resource.tenant).exclude(pk=resource.pk)
     if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
         raise Unacceptable(_("Another resource has this locator, or a locator above or below it."), field="locator")

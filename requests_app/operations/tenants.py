@@ -35,7 +35,7 @@ from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform
-from requests_app.operations._rows import change_row, find_plan, protected_tenant, validated
+from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, validated
 from requests_app.operations._second import controlled, require_customer, tell_yes_rules
 from requests_app.platform import time_zones
 
@@ -182,10 +182,14 @@ def remove_address(address_id: object, *, actor: Actor) -> None:
         current.row.delete()
 
 
-def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UTC", actor: Actor) -> Tenant:
+def create_tenant(
+    *, name: str, slug: str, plan_id: object, time_zone: str = "UTC", external_id: str = "", actor: Actor
+) -> Tenant:
+    """Set up a tenant. Nobody can do anything in it until somebody is invited."""
 
     def check(current: Step) -> None:
         tenant = current.row
+        tenant.external_id = free_external_id(external_id, tenant, Tenant.objects.all())
         tenant.name = current.inputs["name"]
         tenant.slug, tenant.plan, tenant.time_zone = slug, find_plan(plan_id), _zone(time_zone)
         tenant.created_at = current.at
@@ -195,7 +199,10 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
         tenant: Tenant = current.row
         tenant.save(force_insert=True)
         current.tenant_id = tenant.pk
-        current.witness(TENANT_CREATED, detail={"name": tenant.name, "plan": tenant.plan.name}, text=tenant.name)
+        detail = {"name": tenant.name, "plan": tenant.plan.name}
+        if tenant.external_id:
+            detail["external_id"] = tenant.external_id
+        current.witness(TENANT_CREATED, detail=detail, text=tenant.name)
     return tenant
 
 
@@ -206,8 +213,14 @@ def _new_tenant(current: Step, _row_id: object) -> Tenant:
     return tenant
 
 
+#: What staff can change immediately. A plan without Lockbox is announced.
+_AT_ONCE = ("name", "time_zone", "external_id")
+
+
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
-    """Change a tenant's name, plan or time zone, for staff. They can't change its Lockbox or its maximum window length.
+    """Change a tenant's name, plan, time zone or external id, for staff.
+
+    They can't change its Lockbox or its maximum window length.
 
     If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. But the tenant
     could not switch it on again later, so it gets an announcement first.
@@ -225,14 +238,16 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         tenant = current.row
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
+        if "external_id" in wanted:
+            wanted["external_id"] = free_external_id(wanted["external_id"], tenant, Tenant.objects.all())
         if wanted.pop("slug", tenant.slug) != tenant.slug:
             # The root of the tenant's content has this name. If the name changed, another tenant could get the old one.
             raise Unacceptable(_("The short name of a tenant can’t be changed."), field="slug")
-        others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
+        others = [name for name in _AT_ONCE if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
             words = _(
-                "The customer is informed before a plan without Lockbox takes effect. So change the name or time zone "
-                "in a separate step: save it first. Then change the plan."
+                "The customer is informed before a plan without Lockbox takes effect. So change the name, time zone or "
+                "external id in a separate step: save it first. Then change the plan."
             )
             raise Unacceptable(words, field=others[0])
         current.require_proof(needed=False)
@@ -249,7 +264,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         plan = wanted.get("plan", tenant.plan)
         if plan.pk != tenant.plan_id and protected_tenant({"tenant": str(tenant.pk)}):
             _require_lasting(plan, current.at)
-        change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=TENANT_CHANGED)
+        change_row(current, tenant, wanted, allowed={*_AT_ONCE, "plan"}, event=TENANT_CHANGED)
     return tenant
 
 

@@ -21,6 +21,9 @@ _CHANGES: dict[str, Promise] = {
     "key": _("the key “%(was)s” becomes “%(now)s”"),
     "name": _("the name “%(was)s” becomes “%(now)s”"),
     "connector": _("the connector “%(was)s” becomes “%(now)s”"),
+    "locator": _("the locator “%(was)s” becomes “%(now)s”, so it leads to other content"),
+    "external_id": _("the external id “%(was)s” becomes “%(now)s”"),
+    "is_active": _("it is switched on again, so engineers can ask for access"),
 }
 _COVERED = _("Lockbox covers this service")
 #: The values of a tenant's rule about approvals.

@@ -98,7 +98,19 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.save_resource(
             resource_id=row.pk, name="Finance", is_active=False, actor=actor
         ),
-        admin=by_button("resource", "change", name="Finance"),
+        admin=lambda cast, client, row: by_button("resource", "change", name="Finance", locator=row.locator)(
+            cast, client, row
+        ),
+    ),
+    "save_resource, another locator and external id": Case(
+        "stella",
+        lambda cast: cast.resource(),
+        lambda cast, row, actor: operations.save_resource(
+            resource_id=row.pk, locator="contoso/mail/chief", external_id="M-7", actor=actor
+        ),
+        admin=lambda cast, client, row: by_button(
+            "resource", "change", name=row.name, locator="contoso/mail/chief", external_id="M-7", is_active="on"
+        )(cast, client, row),
     ),
     "save_resource, a new one": Case(
         "stella",

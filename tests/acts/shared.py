@@ -36,7 +36,7 @@ def bare(cast: Cast) -> Tenant:
 NEW_PASSWORD = "another battery of 7 horses"
 
 
-TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"}
+TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC", "external_id": "C-4711"}
 
 
 def by_azure(verdict: str, reason: str) -> Call:

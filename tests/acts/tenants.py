@@ -106,10 +106,16 @@ CASES: dict[str, Case] = {
         "stella",
         lambda cast: cast.contoso,
         lambda cast, row, actor: operations.change_tenant(
-            row.pk, plan_id=row.plan_id, name="Contoso AG", slug=row.slug, time_zone="UTC", actor=actor
+            row.pk,
+            plan_id=row.plan_id,
+            name="Contoso AG",
+            slug=row.slug,
+            time_zone="UTC",
+            external_id="C-1",
+            actor=actor,
         ),
         admin=lambda cast, client, row: by_button(
-            "tenant", "change", plan=row.plan_id, name="Contoso AG", slug=row.slug, time_zone="UTC"
+            "tenant", "change", plan=row.plan_id, name="Contoso AG", slug=row.slug, time_zone="UTC", external_id="C-1"
         )(cast, client, row),
     ),
 }

@@ -102,9 +102,12 @@ def test_a_service_and_a_resource_are_added_and_changed(cast: Cast, staff: Clien
     add(staff, Resource, tenant="contoso", service=str(service.pk), **body)
     resource = Resource.objects.get(name="Plans")
     assert newest() == by_stella(cast.contoso.pk, "resource.added")
-    staff.post(act_address(resource, "change"), {"name": "Old plans"})
+    staff.post(
+        act_address(resource, "change"), {"name": "Old plans", "locator": "contoso/docs/plans", "external_id": "L-1"}
+    )
     resource.refresh_from_db()
     assert (resource.name, resource.is_active, resource.locator) == ("Old plans", False, "contoso/docs/plans")
+    assert resource.external_id == "L-1"
 
 
 def test_a_person_is_added_and_can_sign_in(cast: Cast, staff: Client) -> None:

@@ -59,7 +59,7 @@ def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: C
     row, basic = cast.contoso, Plan.objects.get(name="Basic")
     body = {"name": "Contoso Ltd", "slug": row.slug, "plan": str(basic.pk), "time_zone": row.time_zone}
     answer = staff.post(act_address(row, "change"), body)
-    assert "So change the name or time zone in a separate step: save it first." in answer.content.decode()
+    assert "So change the name, time zone or external id in a separate step: save it first." in answer.content.decode()
     assert not Proposal.objects.exists()
     # First the name, then the plan.
     assert staff.post(act_address(row, "change"), {**body, "plan": str(row.plan_id)}).status_code == 302

@@ -101,7 +101,7 @@ def facts() -> dict[str, Any]:
         "services": list(Service.objects.order_by("pk").values_list("key", "name", "connector", "is_covered")),
         "plans": list(Plan.objects.order_by("pk").values_list("name", "includes_lockbox")),
         "tenants": list(Tenant.objects.order_by("pk").values_list("plan", "lockbox_on")),
-        "resources": list(Resource.objects.order_by("pk").values_list("name", "locator", "is_active")),
+        "resources": list(Resource.objects.order_by("pk").values_list("name", "locator", "is_active", "external_id")),
         "queues": sorted(QueueAssignment.objects.values_list("person__name", "role", "service__key")),
         "people": list(people.exclude(kind="client").values_list("human_id", "is_staff", "is_active")),
         "clients": [row.scopes for row in Client.objects.order_by("pk")],
@@ -119,6 +119,15 @@ def _linked(cast: Cast) -> None:
 
 def _asked_and_withdrew(cast: Cast) -> None:
     operations.withdraw(cast.submitted(resource=cast.resource()).pk, actor=cast.as_("priya"))
+
+
+def _numbered(cast: Cast) -> None:
+    Resource.objects.filter(pk=cast.resource().pk).update(external_id="M-1")
+
+
+def _inactive_and_uncovered(cast: Cast) -> None:
+    Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
+    Service.objects.filter(pk=cast.exchange.pk).update(is_covered=False)
 
 
 def _uncovered_service(cast: Cast) -> None:
@@ -152,6 +161,18 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
         ),
     ),
     "name of a resource": (_asked_and_withdrew, lambda c, a: renamed(c)),
+    "locator of a resource": (
+        None,
+        lambda c, a: operations.save_resource(resource_id=c.resource().pk, locator="contoso/mail/chief", actor=a),
+    ),
+    "external id of a resource": (
+        _numbered,
+        lambda c, a: operations.save_resource(resource_id=c.resource().pk, external_id="M-2", actor=a),
+    ),
+    "an inactive resource where the customer is not asked": (
+        _inactive_and_uncovered,
+        lambda c, a: operations.save_resource(resource_id=c.resource().pk, is_active=True, actor=a),
+    ),
     "plan": (
         None,
         lambda c, a: operations.save_plan(plan_id=c.contoso.plan_id, name="E5", includes_lockbox=False, actor=a),
@@ -185,6 +206,9 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
 OF_CONTOSO = {
     "a new resource where the customer is not asked": "resource.added",
     "name of a resource": "resource.changed",
+    "locator of a resource": "resource.changed",
+    "external id of a resource": "resource.changed",
+    "an inactive resource where the customer is not asked": "resource.changed",
     "another plan": "tenant.changed",
 }
 

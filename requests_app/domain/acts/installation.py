@@ -71,6 +71,9 @@ ADD_RESOURCE = Proposal(
     by_staff=True,
 )
 RENAME_RESOURCE = Proposal("rename_resource", _("rename the resource “%(was)s” to “%(name)s”"), by_staff=True)
+CHANGE_RESOURCE = Proposal(
+    "change_resource", _("change the resource “%(name)s” of %(tenant_name)s: %(changes)s"), by_staff=True
+)
 MAKE_STAFF_ANNOUNCED = Proposal("make_staff", _("make %(name)s a member of the provider’s staff"), by_staff=True)
 GIVE_QUEUE_ROLE_ANNOUNCED = Proposal(
     "give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True
@@ -120,6 +123,7 @@ SAVE_RESOURCE = Act(
     proposes=(
         ADD_RESOURCE,
         RENAME_RESOURCE,
+        CHANGE_RESOURCE,
     ),
     done=_("The resource was saved."),
     doors=frozenset({Door.ADMIN}),

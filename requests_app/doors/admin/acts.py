@@ -216,6 +216,15 @@ class TenantField(forms.CharField):
         return tenant
 
 
+class ExternalIdField(forms.CharField):
+    """A field for the id that a row has in the provider's own records."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", gettext_lazy("External id"))
+        kwargs.setdefault("help_text", gettext_lazy("Its id in your own records. Imports and the API find it by this."))
+        super().__init__(max_length=200, required=False, **kwargs)
+
+
 class PersonField(forms.EmailField):
     """A field for the email address with which a person signs in."""
 

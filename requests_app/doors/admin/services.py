@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import ActForm, AdminAction, TenantField
+from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
@@ -50,12 +50,22 @@ class NewResourceForm(ActForm):
     locator = forms.CharField(
         label=_("Locator"),
         max_length=400,
-        help_text=_("The connector's own name for the resource. It never changes, because open windows depend on it."),
+        help_text=_("The connector's own name for the resource."),
     )
+    external_id = ExternalIdField()
 
 
 class ResourceForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=200)
+    locator = forms.CharField(
+        label=_("Locator"),
+        max_length=400,
+        help_text=_(
+            "The connector's own name for the resource. If the tenant has ever had Lockbox on, a new locator is "
+            "announced, and takes effect only while no access request or window names the resource."
+        ),
+    )
+    external_id = ExternalIdField()
     is_active = forms.BooleanField(
         label=_("Active"),
         required=False,
@@ -63,7 +73,7 @@ class ResourceForm(ActForm):
     )
 
     def prepare(self) -> None:
-        self.initial.update({"name": self.row.name, "is_active": self.row.is_active})
+        self.initial.update({name: getattr(self.row, name) for name in self.fields})
 
 
 def save_service(row: Service | None, actor: Actor, data: dict[str, Any]) -> Service:
@@ -115,14 +125,14 @@ class ResourceAdmin(StaffAdmin):
     list_display = ("name", "kind", "service", "tenant", "is_active")
     reads: ClassVar = ("tenant", "service")
     ordering = ("name",)
-    search: ClassVar = Search(tenant="tenant", words=("name", "locator"))
+    search: ClassVar = Search(tenant="tenant", words=("name", "locator", "external_id"))
     list_filter = (
         by_choice("kind", _("kind"), Resource.Kind.choices),
         by_flag("is_active", _("active")),
         by_tenant(),
         by_row("service", _("service"), Service),
     )
-    facts: ClassVar = [("", ("name", "kind", "service", "tenant", "locator", "is_active"))]
+    facts: ClassVar = [("", ("name", "kind", "service", "tenant", "locator", "external_id", "is_active"))]
     related: ClassVar = [
         Related(
             model=AccessRequestResource,

@@ -13,7 +13,7 @@ from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.practice import START_PRACTICE
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, of_act, zone_choices
+from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -65,10 +65,11 @@ class TenantForm(ActForm):
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))
     plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.all())
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=zone_choices, initial="UTC")
+    external_id = ExternalIdField()
 
     def prepare(self) -> None:
         if self.row is not None:
-            self.initial.update({name: getattr(self.row, name) for name in ("name", "slug", "plan", "time_zone")})
+            self.initial.update({name: getattr(self.row, name) for name in self.fields})
 
 
 class RoleForm(ActForm):
@@ -139,13 +140,13 @@ class TenantAdmin(StaffAdmin):
     list_display = ("name", "slug", "plan", "lockbox_on", WINDOW_CAP, "time_zone", "created_at")
     reads: ClassVar = ("plan",)
     ordering = ("name",)
-    search: ClassVar = Search(words=("name", "slug"))
+    search: ClassVar = Search(words=("name", "slug", "external_id"))
     list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
     lead = _(
         "Each customer chooses whether Lockbox is on and how long a window can be. This list only shows the choice."
     )
     facts: ClassVar = [
-        ("", ("name", "slug", "plan", "time_zone", "created_at")),
+        ("", ("name", "slug", "plan", "time_zone", "external_id", "created_at")),
         (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
         (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", "own_keys_only")),
     ]

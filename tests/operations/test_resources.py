@@ -1,0 +1,138 @@
+"""Where a resource leads: its locator and its external id, and who can change them alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.errors import ChangeProposed, Unacceptable
+from requests_app.models import OutboxMessage, Proposal, Resource
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+WAIT = dt.timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
+
+
+def saved(cast: Cast, row: Resource | None = None, **wanted: Any) -> Resource:
+    return operations.save_resource(resource_id=row.pk if row else None, actor=cast.as_("stella"), **wanted)
+
+
+def new(cast: Cast, tenant: str = "northwind", **wanted: Any) -> Resource:
+    made = {"kind": "mailbox", "name": "Legal", "locator": f"{tenant}/mail/legal", "external_id": "M-1", **wanted}
+    return saved(cast, tenant_id=cast.tenants[tenant].pk, service_id=cast.exchange.pk, **made)
+
+
+def test_a_new_locator_is_immediate_while_the_tenant_has_never_had_lockbox_on(cast: Cast) -> None:
+    row = new(cast)
+    assert saved(cast, row, locator="northwind/mail/law").locator == "northwind/mail/law"
+    row.refresh_from_db()
+    assert row.locator == "northwind/mail/law"
+    assert events_in(cast.northwind)[-1] == "resource.changed"
+    assert not Proposal.objects.exists()
+
+
+def test_a_new_locator_waits_while_an_access_request_names_the_resource(cast: Cast, travel: Any) -> None:
+    cast.colleague()
+    row = cast.resource()
+    with pytest.raises(ChangeProposed) as outcome:
+        saved(cast, row, locator="contoso/mail/chief")
+    proposal = Proposal.objects.get(pk=outcome.value.current["proposal"])
+    operations.confirm_proposal(proposal.pk, actor=cast.as_("sten"))
+    travel.by(hours=WAIT.total_seconds() / 3600 - 1)
+    grant = cast.opened(resource=row)
+    travel.by(hours=1, minutes=1)
+    assert operations.apply_due(actor=cast.system(), limit=9) == 0
+    row.refresh_from_db()
+    assert row.locator != "contoso/mail/chief"
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    assert operations.apply_due(actor=cast.system(), limit=9) == 1
+    row.refresh_from_db()
+    assert row.locator == "contoso/mail/chief"
+
+
+@pytest.mark.parametrize(
+    "locator", ["fabrikam/mail/chief", "contoso/../fabrikam/mail", "", "contoso", "contoso/mail/finance/inbox"]
+)
+def test_a_locator_outside_the_tenants_root_or_inside_another_resource_is_refused(cast: Cast, locator: str) -> None:
+    inner = cast.resource().locator
+    other = Resource.objects.filter(tenant=cast.contoso).exclude(pk=cast.resource().pk).first()
+    assert other is not None
+    wanted = f"{inner}/inbox" if locator.endswith("/inbox") else locator
+    before = AuditEntry.objects.exclude(event="act.refused").count()
+    with pytest.raises(Unacceptable) as refusal:
+        saved(cast, other, locator=wanted)
+    assert refusal.value.field == "locator"
+    assert (Proposal.objects.count(), OutboxMessage.objects.count()) == (0, 0)
+    assert AuditEntry.objects.exclude(event="act.refused").count() == before
+
+
+def test_a_locator_that_was_taken_meanwhile_is_not_used(cast: Cast, travel: Any) -> None:
+    row = cast.resource()
+    with pytest.raises(ChangeProposed):
+        saved(cast, row, locator="contoso/mail/chief")
+    new(cast, "contoso", locator="contoso/mail/chief")
+    travel.by(hours=WAIT.total_seconds() / 3600 + 1)
+    operations.apply_due(actor=cast.system(), limit=9)
+    assert Proposal.objects.get().outcome == "lapsed"
+    assert Resource.objects.get(pk=row.pk).locator == row.locator
+
+
+def test_a_name_that_can_change_immediately_is_not_changed_together_with_a_locator_that_cannot(cast: Cast) -> None:
+    row = cast.resource()
+    with pytest.raises(ChangeProposed) as outcome:
+        saved(cast, row, name="Chief", locator="contoso/mail/chief")
+    terms = Proposal.objects.get(pk=outcome.value.current["proposal"]).said
+    assert terms["set"] == {"name": "Chief", "locator": "contoso/mail/chief"}
+    assert Resource.objects.get(pk=row.pk).name == row.name
+
+
+def test_switching_off_is_not_announced_and_not_mixed_with_what_is(cast: Cast) -> None:
+    row = cast.resource()
+    with pytest.raises(Unacceptable) as refusal:
+        saved(cast, row, is_active=False, locator="contoso/mail/chief")
+    assert refusal.value.field == "is_active"
+    assert not saved(cast, row, is_active=False).is_active
+    assert saved(cast, row, is_active=True).is_active
+
+
+def test_an_upsert_changes_the_resource_with_this_external_id_and_adds_another_otherwise(cast: Cast) -> None:
+    first = new(cast, is_upsert=True)
+    assert new(cast, is_upsert=True, name="Law").pk == first.pk
+    assert Resource.objects.get(pk=first.pk).name == "Law"
+    entries = len(events_in(cast.northwind))
+    new(cast, is_upsert=True, name="Law")
+    assert len(events_in(cast.northwind)) == entries, "nothing changed, so nothing is recorded"
+    other = new(cast, is_upsert=True, external_id="M-2", locator="northwind/mail/two")
+    assert other.pk != first.pk
+    # The same id in another tenant is another resource.
+    assert new(cast, "fabrikam", is_upsert=True).pk not in (first.pk, other.pk)
+    with pytest.raises(Unacceptable) as refusal:
+        new(cast, is_upsert=True, kind="library")
+    assert refusal.value.field == "kind"
+
+
+def test_an_external_id_is_used_once_in_a_tenants_service(cast: Cast) -> None:
+    new(cast)
+    for wanted in ("M-1", " M-1 ", "a\nb", "x" * 201):
+        with pytest.raises(Unacceptable) as refusal:
+            new(cast, locator="northwind/mail/two", external_id=wanted)
+        assert refusal.value.field == "external_id"
+    assert Resource.objects.filter(tenant=cast.northwind, name="Legal").count() == 1
+
+
+def test_a_tenants_external_id_is_used_once(cast: Cast) -> None:
+    stella = cast.as_("stella")
+    operations.change_tenant(cast.contoso.pk, external_id="C-1", actor=stella)
+    with pytest.raises(Unacceptable) as refusal:
+        operations.change_tenant(cast.fabrikam.pk, external_id="C-1", actor=stella)
+    assert refusal.value.field == "external_id"
+    with pytest.raises(Unacceptable):
+        operations.create_tenant(
+            name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, external_id="C-1", actor=stella
+        )
