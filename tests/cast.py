@@ -49,6 +49,14 @@ PASSWORD = "correct horse battery staple 9"
 JUSTIFICATION = "The invoices of November are missing from the mailbox's index; nothing else shows why."
 TRIED = "Rebuilt the index, read the service's own log, asked for a screenshot."
 
+#: The values of an external service.
+QUILLO: dict[str, Any] = {
+    "connector": "external",
+    "application": "Quillo",
+    "link_template": "https://quillo.example/{tenant}/support/{external_id}?for={access_request}",
+    "guidance": "Open Quillo, choose Support, and enter the id.",
+}
+
 CUSTOMERS = {
     "contoso": {
         "mia": ["member"],
@@ -99,6 +107,29 @@ class Cast:
 
     def resource(self, tenant: str = "contoso", name: str = "finance") -> Resource:
         return Resource.objects.get(tenant=self.tenants[tenant], name__startswith=name)
+
+    def quillo(self) -> Service:
+        """Return the external service. Contoso and Fabrikam have a resource there, both with the external id 7."""
+        if found := Service.objects.filter(key="quillo").first():
+            return found
+        service = operations.save_service(actor=self.as_("stella"), key="quillo", name="Quillo Cloud", **QUILLO)
+        for tenant in ("contoso", "fabrikam"):
+            operations.save_resource(
+                actor=self.as_("stella"),
+                tenant_id=self.tenants[tenant].pk,
+                service_id=service.pk,
+                kind="workspace",
+                name=f"notes of {tenant}",
+                external_id="7",
+            )
+        for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
+            QueueAssignment.objects.create(service=service, person=self.people[name], role=role, given_at=clock.now())
+        return service
+
+    def in_quillo(self, **fields: Any) -> Grant:
+        """Return an open window on Contoso's resource of the external service."""
+        ticket = self.ticket(service_id=self.quillo().pk)
+        return self.opened(ticket=ticket, **fields)
 
     # --- Acting ----------------------------------------------------------------------------------------
 

@@ -509,7 +509,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
         ids: list[str] = [each for each in found if isinstance(each, str)]
         data |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
-        data["terms"] = _terms(detail.get("engineer"), detail.get("service"), detail.get("level"), ids)
+        engineer, service, level = detail.get("engineer"), detail.get("service"), detail.get("level")
+        data["terms"] = _terms(engineer, service, level, detail.get("enforced_by"), ids)
     elif event in DECISIONS and "signature" in detail:
         data["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
@@ -521,12 +522,13 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, data)
 
 
-def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
-    """Return 16 bytes that identify who may do what.
+def _terms(engineer: Any, service: Any, level: Any, enforced_by: Any, resources: list[str]) -> bytes:
+    """Return 16 bytes that identify who may do what, and which application enforces that, if there is one.
 
     If they are equal for the signed text and for the access request, both have the same terms.
     """
-    return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
+    terms = [engineer, service, level, enforced_by, sorted(resources)]
+    return hashlib.sha256(canonical(terms).encode()).digest()[:16]
 
 
 def how_decided(fact: Fact) -> dict[str, Any]:
@@ -873,7 +875,8 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
 def _terms_signed(manifest: dict[str, Any]) -> bytes:
     engineer, service, level = manifest["engineer"]["id"], manifest["service"], manifest["level"]
     resources = [_worded(each["id"]) for each in manifest["resources"]]
-    return _terms(_worded(engineer), _worded(service), _worded(level), resources)
+    enforced_by = _worded(manifest["enforced_by"]) if "enforced_by" in manifest else None
+    return _terms(_worded(engineer), _worded(service), _worded(level), enforced_by, resources)
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:

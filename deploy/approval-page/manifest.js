@@ -19,12 +19,20 @@ const MEMBERS = {
   resource: ["id", "kind", "locator", "name"],
   tenant: NAMED,
 };
+// If an application of the provider enforces the window, the text names this application. Its resources have an id there
+// instead of a locator.
+const EXTERNAL = {
+  "": [...MEMBERS[""], "enforced_by"].sort(),
+  resource: ["external_id", "id", "kind", "name"],
+};
 const OPTIONAL = new Set(["checkpoint", "provider_approver"]);
 const LEVELS = new Map([["names", "see the names of what is in"], ["read", "read what is in"]]);
 const KINDS = new Map([
   ["mailbox", ["mailbox", "mailboxes"]],
   ["library", ["document library", "document libraries"]],
   ["database", ["database", "databases"]],
+  ["workspace", ["workspace", "workspaces"]],
+  ["other", ["resource", "resources"]],
 ]);
 
 // --- The text ---------------------------------------------------------------------------------------------
@@ -76,7 +84,8 @@ export function read(text, wanted, now = Date.now()) {
 }
 
 function requireShape(said) {
-  requireMembers(said, "", "The text");
+  const isExternal = said !== null && typeof said === "object" && "enforced_by" in said;
+  requireMembers(said, "", "The text", isExternal);
   for (const [name, wanted] of Object.entries(MEMBERS)) {
     if (name === "" || name === "resource" || (OPTIONAL.has(name) && said[name] === null)) continue;
     requireMembers(said[name], name, `“${name}”`);
@@ -84,18 +93,19 @@ function requireShape(said) {
   }
   if (!Array.isArray(said.resources) || said.resources.length < 1) throw new Refused("The text names no resource.");
   for (const resource of said.resources) {
-    requireMembers(resource, "resource", "A resource");
+    requireMembers(resource, "resource", "A resource", isExternal);
     requireText(...Object.values(resource));
   }
-  requireText(said.decision, said.format, said.level, said.nonce, said.not_after, said.service, said.stage);
+  requireText(said.enforced_by ?? "", said.decision, said.format, said.level, said.nonce, said.not_after, said.service, said.stage);
   requireText(...Object.values(said.access_request));
   if (!Number.isSafeInteger(said.minutes) || said.minutes < 1) throw new Refused("The text names no length of time.");
 }
 
-function requireMembers(value, kind, what) {
+function requireMembers(value, kind, what, isExternal = false) {
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
   const names = isObject ? Object.keys(value).sort().join() : "";
-  if (names !== MEMBERS[kind].join()) throw new Refused(`${what} has other parts than this page can show.`);
+  const wanted = (isExternal && EXTERNAL[kind]) || MEMBERS[kind];
+  if (names !== wanted.join()) throw new Refused(`${what} has other parts than this page can show.`);
 }
 
 function requireText(...values) {
@@ -124,7 +134,8 @@ export async function readAsked(text, said) {
     throw new Refused("What was asked for can't be read.");
   }
   const isObject = asked !== null && typeof asked === "object" && !Array.isArray(asked);
-  if (!isObject || Object.keys(asked).sort().join() !== ASKED.join()) {
+  const wanted = "enforced_by" in said ? [...ASKED, "enforced_by"].sort() : ASKED;
+  if (!isObject || Object.keys(asked).sort().join() !== wanted.join()) {
     throw new Refused("What was asked for has other parts than this page can show.");
   }
   if (canonical(asked) !== text) throw new Refused("What was asked for could be read in two ways.");
@@ -136,6 +147,7 @@ export async function readAsked(text, said) {
     [asked.engineer, said.engineer.id],
     [asked.service, said.service],
     [asked.level, said.level],
+    [asked.enforced_by, said.enforced_by],
     [canonical(asked.resources), canonical(said.resources)],
   ];
   const isLonger = !Number.isSafeInteger(asked.window_for) || said.minutes * 60 > asked.window_for;

@@ -139,9 +139,10 @@ function facts(said, asked) {
     ["What", [[level(said), scope(said)].join(" ")]],
     ...said.resources.map((each, place) => [
       place === 0 ? "On" : "And on",
-      [visible(each.name), `${visible(each.kind)} · ${visible(each.locator)} · ${visible(each.id)}`],
+      [visible(each.name), `${visible(each.kind)} · ${visible(each.locator ?? each.external_id)} · ${visible(each.id)}`],
     ]),
     ["Of the service", [visible(said.service)]],
+    ...("enforced_by" in said ? [["Enforced by", [visible(said.enforced_by), "an application of the provider; your log shows only what it reports"]]] : []),
     ["For how long", [duration(said.minutes)]],
     ["Who", named(said.engineer)],
     ["Why, in the engineer’s words", [lines(asked.justification)], "quote"],

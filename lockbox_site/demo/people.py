@@ -13,7 +13,7 @@ from django.conf import settings
 
 from requests_app.platform import totp
 
-EXCHANGE, SHAREPOINT = "exchange-online", "sharepoint-online"
+EXCHANGE, SHAREPOINT, QUILLO = "exchange-online", "sharepoint-online", "quillo"
 PROVIDER_DOMAIN = "provider.example"
 _APPS = "demo_apps.json"
 
@@ -111,7 +111,7 @@ PROVIDER = (
     Character(
         f"priya.nair@{PROVIDER_DOMAIN}",
         "Priya Nair",
-        queues=((EXCHANGE, "engineer"), (SHAREPOINT, "engineer")),
+        queues=((EXCHANGE, "engineer"), (SHAREPOINT, "engineer"), (QUILLO, "engineer")),
         time_zone="Europe/Dublin",
     ),
     Character(f"erik.lund@{PROVIDER_DOMAIN}", "Erik Lund", queues=((EXCHANGE, "engineer"),)),
@@ -119,7 +119,7 @@ PROVIDER = (
     Character(
         f"pat.doyle@{PROVIDER_DOMAIN}",
         "Pat Doyle",
-        queues=((EXCHANGE, "provider_approver"), (SHAREPOINT, "provider_approver")),
+        queues=((EXCHANGE, "provider_approver"), (SHAREPOINT, "provider_approver"), (QUILLO, "provider_approver")),
         time_zone="America/Los_Angeles",
     ),
     Character(f"paula.reyes@{PROVIDER_DOMAIN}", "Paula Reyes", queues=((EXCHANGE, "provider_approver"),)),

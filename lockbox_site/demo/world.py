@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -13,6 +14,18 @@ from requests_app.domain.actors import Actor
 from requests_app.identity import factors
 from requests_app.models import Person, Plan, Resource, Service, Tenant
 from requests_app.models.people import actor_of
+
+#: A service whose content stays in an application of the provider.
+_QUILLO: dict[str, Any] = {
+    "key": people.QUILLO,
+    "name": "Quillo",
+    "connector": Service.EXTERNAL,
+    "application": "Quillo",
+    "link_template": "https://quillo.example/support/{tenant}/{external_id}",
+    "guidance": "Open Quillo, choose Support, and enter the id of the workspace.",
+}
+#: The resources of this service, which all belong to one tenant: name and external id.
+_WORKSPACES = ("contoso", (("Design workspace", "ws-1041"), ("Sales workspace", "ws-1042")))
 
 
 def exists() -> bool:
@@ -47,6 +60,7 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
         (people.SHAREPOINT, "SharePoint Online", "folder"),
     ):
         operations.save_service(actor=staff, key=key, name=name, connector=connector)
+    operations.save_service(actor=staff, **_QUILLO)
     for character in people.PROVIDER:
         person = operations.add_person(
             actor=staff,
@@ -70,6 +84,7 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
         name=wanted.name, slug=wanted.slug, plan_id=plan.pk, time_zone=wanted.time_zone, actor=staff
     )
     _resources(tenant, staff)
+    _workspaces(tenant, staff)
     characters = [character for character in people.members() if character.tenant == wanted.slug]
     first = characters[0]
     administrator = _invited(tenant, first, "administrator", by=staff, password=secrets[first.email])
@@ -112,6 +127,20 @@ def _resources(tenant: Tenant, staff: Actor) -> None:
             operations.save_resource(
                 actor=staff, tenant_id=tenant.pk, service_id=service.pk, kind=kind, name=name, locator=locator
             )
+
+
+def _workspaces(tenant: Tenant, staff: Actor) -> None:
+    slug, workspaces = _WORKSPACES
+    service = Service.objects.get(key=people.QUILLO)
+    for name, external_id in workspaces if slug == tenant.slug else ():
+        operations.save_resource(
+            actor=staff,
+            tenant_id=tenant.pk,
+            service_id=service.pk,
+            kind=Resource.Kind.WORKSPACE,
+            name=name,
+            external_id=external_id,
+        )
 
 
 def resource(tenant: str, name: str) -> Resource:

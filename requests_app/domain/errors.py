@@ -319,6 +319,13 @@ class LastPasskey(WrongState):
     )
 
 
+class EnforcedElsewhere(WrongState):
+    """The content stays in an application of the provider, so nobody can read it through this product."""
+
+    code = "enforced_elsewhere"
+    default = _("Another application holds this content. Open it there.")
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

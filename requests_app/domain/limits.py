@@ -13,6 +13,10 @@ JUSTIFICATION_MIN, JUSTIFICATION_MAX = 20, 4000
 COMMENT_MAX = 2000
 RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
+#: Of an external service: the application's name, its link template, and the text for engineers.
+APPLICATION_MAX, LINK_TEMPLATE_MAX, GUIDANCE_MAX = 80, 400, 1000
+#: The longest id that a row can have in another system.
+EXTERNAL_ID_MAX = 200
 #: The longest address (RFC 5321, section 4.5.3.1.3).
 EMAIL_MAX = 254
 REOPEN_FOR = timedelta(days=7)

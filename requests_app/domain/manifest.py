@@ -110,22 +110,24 @@ def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], che
         "stage": stage,
         "decision": verdict,
         "service": row.service.key,
-        "resources": [
-            {
-                "id": str(each.resource_id),
-                "kind": str(each.resource.kind),
-                "name": each.resource.name,
-                "locator": each.resource.locator,
-            }
-            for each in row.scope.select_related("resource")
-        ],
+        "resources": [each.resource.described for each in row.scope.select_related("resource")],
         "level": str(row.level),
         "minutes": min(row.window_for, row.tenant.window_cap) // 60,
         "engineer": _named(row.requested_by_id, row.requested_by.name),
         "provider_approver": _named(confirmed.decider_id, confirmed.decider.name) if confirmed else None,
         "decider": decider,
         "checkpoint": checkpoint,
+        **enforcement(row),
     }
+
+
+def enforcement(row: Any) -> dict[str, str]:
+    """Return the member that names the application that enforces the window.
+
+    If the content is read through this product, there is no such member. So all older texts keep their meaning, and
+    their bytes.
+    """
+    return {"enforced_by": row.enforced_by} if row.enforced_by else {}
 
 
 def _named(pk: UUID, name: str) -> dict[str, str]:

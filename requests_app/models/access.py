@@ -88,6 +88,11 @@ class AccessRequest(models.Model):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="access_requests")
     requester_human = models.UUIDField()
     needs_customer_approval = models.BooleanField(_("needs the customer's approval"))
+    # The application that enforces the window, if the service was external at the submission. Otherwise empty: the
+    # content is read through this product. The service may change later, but not what happened in this window.
+    enforced_by = models.CharField(
+        _("enforced by"), max_length=limits.APPLICATION_MAX, blank=True, default="", db_default="", editable=False
+    )
     content_digest = models.CharField(_("digest"), max_length=64)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)
     submitted_at = models.DateTimeField(_("submitted"))

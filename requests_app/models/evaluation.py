@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet, UUIDField
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, UUIDField, When
 
 from audit_app import recorder
 from audit_app.models import ChainHead
@@ -49,10 +49,12 @@ class EvaluationQuery:
         return key, None if key else self.question.subject.lower()
 
     @property
-    def resource(self) -> tuple[UUID | None, str | None]:
-        """The id of the resource that the question is about. Without an id, the second value is its locator or name."""
-        key = as_id(self.question.resource)
-        return key, None if key else self.question.resource
+    def resource(self) -> tuple[UUID | None, str]:
+        """The id of the resource that the question is about, and the same text as a name.
+
+        The text can have the form of an id, and yet be the id of the resource in another application.
+        """
+        return as_id(self.question.resource), self.question.resource
 
     @property
     def tenant(self) -> tuple[UUID | None, str | None]:
@@ -165,13 +167,22 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
         resource_id=resource,
         resource_name=called or "",
         is_active=bool(in_use),
-        is_own_place=is_under(slug or "", locator or ""),
+        is_own_place=_is_own_place(slug, locator),
         is_practice=locator == PRACTICE_LOCATOR,
         windows=[_window(row[_WINDOW:]) for row in rows if row[_WINDOW] is not None],
     )
     if size is None:
         return facts, None
     return facts, ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since)
+
+
+def _is_own_place(slug: str | None, locator: str | None) -> bool:
+    """Return whether the resource belongs to its tenant.
+
+    A resource of an external service has no locator that could lead to another tenant's content. Its application knows
+    only its id.
+    """
+    return locator == "" or is_under(slug or "", locator or "")
 
 
 def _is_live(query: EvaluationQuery, token_until: datetime | None, at: datetime) -> bool:
@@ -226,7 +237,7 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
         resource_id=resource.pk if resource else None,
         resource_name=resource.name if resource else "",
         is_active=resource is not None and resource.is_active,
-        is_own_place=resource is not None and is_under(resource.tenant.slug, resource.locator),
+        is_own_place=resource is not None and _is_own_place(resource.tenant.slug, resource.locator),
         is_practice=resource is not None and resource.is_practice,
         windows=_windows(person, resource) if person and resource else [],
     )
@@ -241,19 +252,33 @@ def _roles(query: EvaluationQuery, resource: Resource | None) -> frozenset[str]:
 
 def _resource(query: EvaluationQuery) -> Resource | None:
     rows = Resource.objects.filter(service__key=query.question.service).select_related("tenant")
+    if query.within is not None:
+        rows = rows.filter(tenant__in=query.within)
     tenant, slug = query.tenant
     if tenant or slug:
         rows = rows.filter(Q(tenant=tenant) if tenant else Q(tenant__slug=slug))
-    key, place = query.resource
-    found: list[Resource]
-    if key:
-        found = list(rows.filter(pk=key))
-    elif tenant or slug:
-        found = list(rows.filter(locator=place)) or list(rows.filter(name=place)[:2])
-    else:
-        found = []
-    one = found[0] if len(found) == 1 else None
-    return one if one and (query.within is None or one.tenant_id in query.within) else None
+    key, text = query.resource
+    one = rows.filter(pk=key).first() if key else None
+    if one is not None or not text:
+        return one
+    if not (tenant or slug):
+        found = list(rows.filter(external_id=text)[:2])
+        return found[0] if len(found) == 1 else None
+    return _called(rows, text)
+
+
+def _called(rows: QuerySet[Resource], text: str) -> Resource | None:
+    """Return the resource of one tenant that has this locator, external id or name.
+
+    If the text could mean two resources, return None: a name that staff gave to one of them must not lead to the other.
+    Only a locator is stronger than another resource's name.
+    """
+    way = Case(When(locator=text, then=0), When(external_id=text, then=1), default=2)
+    rows = rows.filter(Q(locator=text) | Q(external_id=text) | Q(name=text)).annotate(way=way)
+    found = list(rows.order_by("way")[:2])
+    if len(found) == 1 or [each.way for each in found] == [0, 2]:
+        return found[0]
+    return None
 
 
 def _asker(pk: Any) -> QuerySet[Person]:

@@ -8,6 +8,7 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tenants import Tenant
@@ -40,11 +41,29 @@ class ServiceQuerySet(ScopedQuerySet):
 
 
 class Service(models.Model):
+    """A product of the provider.
+
+    This product reads the content of a service with a connector. The content of an *external* service stays in an
+    application of the provider. This application asks the decision point, and enforces the windows itself.
+    """
+
+    #: The value of `connector` of an external service. No connector has this name.
+    EXTERNAL = "external"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     key = models.SlugField(_("key"), max_length=60, unique=True)
     name = models.CharField(_("name"), max_length=80)
     connector = models.CharField(_("connector"), max_length=40)
     is_covered = models.BooleanField(_("covered by Lockbox"), default=True)
+    application = models.CharField(
+        _("application"), max_length=limits.APPLICATION_MAX, blank=True, default="", db_default=""
+    )
+    link_template = models.CharField(
+        _("link template"), max_length=limits.LINK_TEMPLATE_MAX, blank=True, default="", db_default=""
+    )
+    guidance = models.TextField(
+        _("how to find a resource"), max_length=limits.GUIDANCE_MAX, blank=True, default="", db_default=""
+    )
 
     objects = ServiceQuerySet.as_manager()
 
@@ -52,9 +71,21 @@ class Service(models.Model):
         verbose_name = _("service")
         verbose_name_plural = _("services")
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(models.Q(connector="external") & ~models.Q(application=""))
+                | (~models.Q(connector="external") & models.Q(application="", link_template="", guidance="")),
+                name="service_external_has_application",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the content stays in an application of the provider, so that nobody can read it through us."""
+        return self.connector == self.EXTERNAL
 
 
 class ResourceQuerySet(ScopedQuerySet):
@@ -68,20 +99,23 @@ class ResourceQuerySet(ScopedQuerySet):
 class Resource(models.Model):
     """One mailbox, library or database.
 
-    `locator` is its name for the connector; `kind` is a word that people understand.
+    `locator` is its name for the connector; `kind` is a word that people understand. A resource of an external service
+    has no locator. Its `external_id` is its name in the application.
     """
 
     class Kind(models.TextChoices):
         MAILBOX = "mailbox", _("mailbox")
         LIBRARY = "library", _("document library")
         DATABASE = "database", _("database")
+        WORKSPACE = "workspace", _("workspace")
+        OTHER = "other", _("other")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="resources")
     service = models.ForeignKey(Service, models.PROTECT, related_name="resources")
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     name = models.CharField(_("name"), max_length=200)
-    locator = models.CharField(_("locator"), max_length=400)
+    locator = models.CharField(_("locator"), max_length=400, blank=True, default="", db_default="")
     is_active = models.BooleanField(_("active"), default=True)
     # The id of this resource in the provider's own records, and in the application that holds it. A call or a file that
     # repeats it changes this resource.
@@ -96,7 +130,12 @@ class Resource(models.Model):
         verbose_name_plural = _("resources")
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "service", "locator"], name="resource_once"),
+            models.UniqueConstraint(
+                fields=["tenant", "service", "locator"], condition=~models.Q(locator=""), name="resource_once"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(locator="", external_id=""), name="resource_has_locator_or_external_id"
+            ),
             models.UniqueConstraint(
                 fields=["tenant", "service", "external_id"],
                 condition=~models.Q(external_id=""),
@@ -109,7 +148,25 @@ class Resource(models.Model):
                 name="resource_practice_locator",
             ),
         ]
-        indexes = [models.Index(fields=["tenant", "service", "name"], name="resource_by_name")]
+        indexes = [
+            models.Index(fields=["tenant", "service", "name"], name="resource_by_name"),
+            # For the decision point, if a question names a resource by this id, and no tenant.
+            models.Index(fields=["service", "external_id"], name="resource_by_external_id"),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the content stays in an application of the provider. Practice content is always read through us."""
+        return self.service.is_external and not self.is_practice
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The fields that say which content this is, for a digest, the log, and a text that somebody signs.
+
+        The name alone is not enough, because it could be given to other content.
+        """
+        place = {"locator": self.locator} if self.locator else {"external_id": self.external_id}
+        return {"id": str(self.pk), "kind": str(self.kind), "name": self.name, **place}

@@ -11,7 +11,7 @@ from django.db.models import Exists
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
-from requests_app.domain import limits, policy
+from requests_app.domain import limits, manifest, policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.access_requests import (
     APPROVE_AS_CUSTOMER,
@@ -263,6 +263,8 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
         earlier = earlier.filter(tenant=row.tenant, is_practice=row.is_practice)
         row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
+    # Practice content is made up, and is always read through this product.
+    row.enforced_by = "" if row.is_practice else row.service.application
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
 
@@ -388,19 +390,6 @@ def _open(step: Move, facts: Tenant) -> None:
     step.tell(about(row, Topic.WINDOW_OPENED, *EVERYBODY))
 
 
-def _named(resource: Resource) -> dict[str, str]:
-    """Return the fields about a resource for the digest.
-
-    They include the locator, because the name alone could be given to other content.
-    """
-    return {
-        "id": str(resource.pk),
-        "kind": str(resource.kind),
-        "name": resource.name,
-        "locator": resource.locator,
-    }
-
-
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
     """Return everything that the engineer asks for, in the form that is hashed, logged and shown.
 
@@ -420,10 +409,11 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
         "demand_reference": row.demand_reference,
         "demand_date": row.demand_date.isoformat() if row.demand_date else None,
         "engineer": str(row.requested_by_id),
-        "resources": [_named(resource) for resource in resources],
+        "resources": [resource.described for resource in resources],
         "level": str(row.level),
         "window_for": row.window_for,
         "tried": row.tried,
         "justification": row.justification,
         "previous": row.previous.reference if row.previous else None,
+        **manifest.enforcement(row),
     }

@@ -42,6 +42,7 @@ from requests_app.domain.acts.content import (
 from requests_app.domain.errors import (
     ContentUnavailable,
     DomainError,
+    EnforcedElsewhere,
     Malformed,
     NotCovered,
     NotFound,
@@ -273,7 +274,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         opens_at=grant.opens_at,
         closes_at=grant.closes_at,
         ticket_state=access_request.ticket.state if access_request.ticket else None,
-        is_own_place=resource.is_practice or is_own_place(grant.tenant, resource.locator),
+        is_own_place=resource.is_practice or resource.is_external or is_own_place(grant.tenant, resource.locator),
         is_active=resource.is_active,
         # A practice request opens no real content, and a real one no practice content, even if its scope is wrong.
         is_in_scope=resource.is_practice == access_request.is_practice
@@ -282,6 +283,10 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         needs_read=level == Level.READ,
     )
     policy.require_content_access(look, at=current.at)
+    if resource.is_external:
+        raise EnforcedElsewhere(
+            _("%(application)s holds this content. Open it there.") % {"application": resource.service.application}
+        )
     return RecordedAccess(grant, resource, current.at)
 
 

@@ -98,13 +98,32 @@ def _named_or_new(current: Step, wanted: Terms, *, is_upsert: bool) -> Resource:
 
 def _require_fitting(resource: Resource, wanted: Terms) -> None:
     """Raise Unacceptable if the locator or the external id that the resource would get is not free, or not allowed."""
-    if resource._state.adding or wanted.get("locator", resource.locator) != resource.locator:
+    if resource.service.is_external:
+        _require_no_locator(resource, wanted)
+    elif resource._state.adding or wanted.get("locator", resource.locator) != resource.locator:
         _require_place(resource, wanted.get("locator"))
     if "external_id" in wanted:
         others = Resource.objects.filter(tenant=resource.tenant_id, service=resource.service_id)
         wanted["external_id"] = free_external_id(wanted["external_id"], resource, others)
         if resource._state.adding and not wanted["external_id"]:
             del wanted["external_id"]
+
+
+def _require_no_locator(resource: Resource, wanted: Terms) -> None:
+    """Raise Unacceptable unless a resource of an external service has an external id and no locator.
+
+    The external id is its name in the application, and is part of a link. A text of dots can't be encoded there.
+    """
+    named = {"application": resource.service.application}
+    if wanted.pop("locator", ""):
+        words = _("%(application)s holds the content, so this resource has no locator. Enter its external id.")
+        raise Unacceptable(words % named, field="locator")
+    external_id = str(wanted.get("external_id", resource.external_id) or "").strip()
+    if not external_id:
+        words = _("Enter the id that this resource has in %(application)s.") % named
+        raise Unacceptable(words, field="external_id")
+    if external_id in (".", ".."):
+        raise Unacceptable(_("This is not allowed as an external id."), field="external_id")
 
 
 def _adding(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
+from requests_app.domain import limits, link_templates
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SAVE_SERVICE, SERVICE_CHANGED
@@ -21,17 +22,29 @@ from requests_app.operations._rows import change_row, copy_with, differing, requ
 
 
 def save_service(
-    *, actor: Actor, service_id: object = None, key: str, name: str, connector: str, is_covered: bool = True
+    *,
+    actor: Actor,
+    service_id: object = None,
+    key: str,
+    name: str,
+    connector: str,
+    is_covered: bool = True,
+    application: str | None = None,
+    link_template: str | None = None,
+    guidance: str | None = None,
 ) -> Service:
     """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
     Covering a service takes effect immediately. All other changes are announced, and so is a new uncovered service.
+
+    The last three values belong to an external service (`connector` is "external"). None leaves a value as it is.
     """
-    wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
+    wanted: Terms = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
+    given = {"application": application, "link_template": link_template, "guidance": guidance}
 
     def check(current: Step) -> None:
-        if connector not in KINDS:
-            raise Unacceptable(_("There is no such connector."), field="connector")
+        _require_reachable(current.row, connector)
+        wanted.update(_external(current.row, connector, given))
         current.require_proof(needed=not current.row._state.adding and current.row.is_covered != is_covered)
 
     def announces(current: Step) -> tuple[Change, Terms] | None:
@@ -92,11 +105,45 @@ def _add_service_agreed(current: Step, terms: Terms) -> None:
 
 def _save_service(current: Step, service: Service, wanted: Terms) -> None:
     was_covered = None if service._state.adding else service.is_covered
-    if wanted.get("connector", service.connector) not in KINDS:
-        raise Unacceptable(_("There is no such connector."), field="connector")
+    _require_reachable(service, wanted.get("connector", service.connector))
     change_row(current, service, wanted, allowed=set(wanted), event=SERVICE_CHANGED)
     if was_covered is not None and was_covered != service.is_covered:
         _witness_coverage(current, service)
+
+
+def _external(service: Service, connector: str, given: dict[str, str | None]) -> dict[str, str]:
+    """Return the values that only an external service has. For all other services, they are empty."""
+    if connector != Service.EXTERNAL:
+        if named := next((name for name, value in given.items() if value), None):
+            raise Unacceptable(_("Only an external service has this value."), field=named)
+        return {name: "" for name in given if getattr(service, name)}
+    values = {name: getattr(service, name) if value is None else value for name, value in given.items()}
+    most = {"application": limits.APPLICATION_MAX, "guidance": limits.GUIDANCE_MAX}
+    for name, at_most in most.items():
+        at_least = 1 if name == "application" else 0
+        values[name] = limits.require_text(values[name], field=name, at_least=at_least, at_most=at_most)
+    if "\n" in values["application"]:
+        raise Unacceptable(_("The name of an application has only one line."), field="application")
+    link = values["link_template"].strip()
+    values["link_template"] = link_templates.require(link, field="link_template") if link else ""
+    return {name: value for name, value in values.items() if getattr(service, name) != value}
+
+
+def _require_reachable(service: Service, connector: str) -> None:
+    """Raise Unacceptable if the content of the service could not be reached in this way.
+
+    The resources of an external service have no locator, and all others need one. So only a service that has no
+    resources can become external, or stop being so.
+    """
+    if connector not in (*KINDS, Service.EXTERNAL):
+        raise Unacceptable(_("There is no such connector."), field="connector")
+    becomes_other = service.is_external != (connector == Service.EXTERNAL)
+    if becomes_other and not service._state.adding and service.resources.exists():
+        words = _(
+            "This service has resources, and nobody could reach them after this change. Add a new service instead, "
+            "and add the resources there."
+        )
+        raise Unacceptable(words, field="connector")
 
 
 def _witness_coverage(current: Step, service: Service) -> None:

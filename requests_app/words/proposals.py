@@ -24,6 +24,9 @@ _CHANGES: dict[str, Promise] = {
     "locator": _("the locator “%(was)s” becomes “%(now)s”, so it leads to other content"),
     "external_id": _("the external id “%(was)s” becomes “%(now)s”"),
     "is_active": _("it is switched on again, so engineers can ask for access"),
+    "application": _("the application “%(was)s” becomes “%(now)s”"),
+    "link_template": _("the link template “%(was)s” becomes “%(now)s”"),
+    "guidance": _("the text for engineers “%(was)s” becomes “%(now)s”"),
 }
 _COVERED = _("Lockbox covers this service")
 #: The values of a tenant's rule about approvals.

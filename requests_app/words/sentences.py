@@ -31,6 +31,10 @@ _READ: dict[str, _Words] = {
         "read documents in %(n)d document library", "read documents in %(n)d document libraries", n
     ),
     Resource.Kind.DATABASE: lambda n: ngettext("read records in %(n)d database", "read records in %(n)d databases", n),
+    Resource.Kind.WORKSPACE: lambda n: ngettext(
+        "read content in %(n)d workspace", "read content in %(n)d workspaces", n
+    ),
+    Resource.Kind.OTHER: lambda n: ngettext("read content in %(n)d resource", "read content in %(n)d resources", n),
 }
 _NAMES: dict[str, _Words] = {
     # A list of messages shows more than names, and an approver must know this.
@@ -47,28 +51,42 @@ _NAMES: dict[str, _Words] = {
     Resource.Kind.DATABASE: lambda n: ngettext(
         "see the names of records in %(n)d database", "see the names of records in %(n)d databases", n
     ),
+    Resource.Kind.WORKSPACE: lambda n: ngettext(
+        "see the names of items in %(n)d workspace", "see the names of items in %(n)d workspaces", n
+    ),
+    Resource.Kind.OTHER: lambda n: ngettext(
+        "see the names of items in %(n)d resource", "see the names of items in %(n)d resources", n
+    ),
 }
 _LEVEL_CHOICE: dict[str, dict[str, str | Promise]] = {
     Level.READ: {
         Resource.Kind.MAILBOX: gettext_lazy("open messages with their attachments"),
         Resource.Kind.LIBRARY: gettext_lazy("open documents"),
         Resource.Kind.DATABASE: gettext_lazy("open records"),
+        Resource.Kind.WORKSPACE: gettext_lazy("open items"),
+        Resource.Kind.OTHER: gettext_lazy("open items"),
     },
     Level.NAMES: {
         Resource.Kind.MAILBOX: gettext_lazy("see the senders, dates and subjects of messages"),
         Resource.Kind.LIBRARY: gettext_lazy("see the names of documents"),
         Resource.Kind.DATABASE: gettext_lazy("see the names of records"),
+        Resource.Kind.WORKSPACE: gettext_lazy("see the names of items"),
+        Resource.Kind.OTHER: gettext_lazy("see the names of items"),
     },
 }
 _COUNTED: dict[str, _Words] = {
     Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d mailbox", "%(n)d mailboxes", n),
     Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document library", "%(n)d document libraries", n),
     Resource.Kind.DATABASE: lambda n: ngettext("%(n)d database", "%(n)d databases", n),
+    Resource.Kind.WORKSPACE: lambda n: ngettext("%(n)d workspace", "%(n)d workspaces", n),
+    Resource.Kind.OTHER: lambda n: ngettext("%(n)d resource", "%(n)d resources", n),
 }
 _OPENED: dict[str, _Words] = {
     Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message read", "%(n)d messages read", n),
     Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document read", "%(n)d documents read", n),
     Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record read", "%(n)d records read", n),
+    Resource.Kind.WORKSPACE: lambda n: ngettext("%(n)d item read", "%(n)d items read", n),
+    Resource.Kind.OTHER: lambda n: ngettext("%(n)d item read", "%(n)d items read", n),
 }
 
 
@@ -76,6 +94,8 @@ _DOWNLOADED: dict[str, _Words] = {
     Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message downloaded", "%(n)d messages downloaded", n),
     Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document downloaded", "%(n)d documents downloaded", n),
     Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record downloaded", "%(n)d records downloaded", n),
+    Resource.Kind.WORKSPACE: lambda n: ngettext("%(n)d item downloaded", "%(n)d items downloaded", n),
+    Resource.Kind.OTHER: lambda n: ngettext("%(n)d item downloaded", "%(n)d items downloaded", n),
 }
 
 
@@ -141,18 +161,35 @@ def button(access_request: AccessRequest) -> str:
     return _("Approve %(time)s of names-only access to %(what)s") % values
 
 
-def summary(seen: Mapping[str, Any]) -> str:
+def summary(seen: Mapping[str, Any], *, enforced_by: str) -> str:
     """Return "3 messages read and 25 items listed in 1 mailbox", or "nothing was opened or listed".
 
     Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. Its `allowed` is
     how often another service got permission. Nobody knows what happened there, so the sentence gives this number and
     then does not claim "nothing opened".
+
+    `enforced_by` is the application that enforced the window, or "". If there is one, the sentence says only what this
+    application reported.
     """
     n = seen.get("allowed", 0)
+    if enforced_by:
+        words = ngettext("%(application)s reports %(n)d access", "%(application)s reports %(n)d accesses", n)
+        nothing = _("%(application)s enforced this window; it reported no accesses")
+        return (words if n else nothing) % {"application": enforced_by, "n": n}
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
     return "; ".join(parts) or _("nothing was opened or listed")
+
+
+def enforcement(enforced_by: str) -> str:
+    """Return who enforces the window: the provider's own application. Return "" for a window of this product."""
+    if not enforced_by:
+        return ""
+    return _(
+        "%(application)s (%(provider)s’s own application) enforces this window. The log shows only what "
+        "%(application)s reports."
+    ) % {"application": enforced_by, "provider": settings.PROVIDER_NAME}
 
 
 def _activity(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:

@@ -8,7 +8,7 @@ from requests_app import operations
 from requests_app.models import QueueAssignment
 from tests.acts.case import Case
 from tests.acts.shared import NEW_PASSWORD, by_adding, by_button
-from tests.cast import Cast
+from tests.cast import QUILLO, Cast
 
 
 def _linked(cast: Cast) -> Any:
@@ -20,6 +20,12 @@ _PERSON: dict[str, Any] = {"email": "new@provider.example", "name": "New", "pass
 
 
 _SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folder"}
+
+
+_QUILLO: dict[str, Any] = {"key": "quillo", "name": "Quillo", **QUILLO}
+
+
+_WORKSPACE: dict[str, Any] = {"kind": "workspace", "name": "Design", "external_id": "ws-1"}
 
 
 _RESOURCE: dict[str, Any] = {"kind": "mailbox", "name": "legal@contoso.example", "locator": "contoso/mail/legal"}
@@ -92,6 +98,20 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.save_service(actor=actor, **_SERVICE),
         admin=by_adding("service", **_SERVICE, is_covered="on"),
     ),
+    "save_service, a new external one": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.save_service(actor=actor, **_QUILLO),
+        admin=by_adding("service", **_QUILLO, is_covered="on"),
+    ),
+    "save_service, an external one": Case(
+        "stella",
+        lambda cast: cast.quillo(),
+        lambda cast, row, actor: operations.save_service(
+            service_id=row.pk, actor=actor, **{**_QUILLO, "application": "Quillo 2"}
+        ),
+        admin=by_button("service", "change", **{**_QUILLO, "application": "Quillo 2"}, is_covered="on"),
+    ),
     "save_resource": Case(
         "stella",
         lambda cast: cast.resource(),
@@ -119,6 +139,16 @@ CASES: dict[str, Case] = {
             tenant_id=cast.contoso.pk, service_id=cast.exchange.pk, actor=actor, **_RESOURCE
         ),
         admin=lambda cast, client, row: by_adding("resource", tenant="contoso", service=cast.exchange.pk, **_RESOURCE)(
+            cast, client, row
+        ),
+    ),
+    "save_resource, a new external one": Case(
+        "stella",
+        lambda cast: cast.quillo(),
+        lambda cast, row, actor: operations.save_resource(
+            tenant_id=cast.contoso.pk, service_id=row.pk, actor=actor, **_WORKSPACE
+        ),
+        admin=lambda cast, client, row: by_adding("resource", tenant="contoso", service=row.pk, **_WORKSPACE)(
             cast, client, row
         ),
     ),

@@ -155,6 +155,9 @@ API = "https://lockbox.example"
 #: The time of the page's clock, in the tests with a hostile server.
 NOW = "2026-11-20T12:00:00Z"
 RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
+#: A resource of an external service, and the member that a text about one has.
+NOTES = {"external_id": "7\u202e", "id": TENANT, "kind": "workspace", "name": "notes"}
+QUILLO: dict[str, Any] = {"resources": [NOTES], "enforced_by": "Quillo\u202e"}
 
 
 def asked(**changed: Any) -> str:
@@ -232,6 +235,9 @@ LIES = {
     "no time at all": (text_of(not_after="soon"), "no longer valid"),
     "more than is shown": (text_of(also="every mailbox"), "other parts"),
     "more of a resource": (text_of(resources=[{**manifest_of()["resources"][0], "and": "all"}]), "other parts"),
+    "an application for what is read here": (text_of(enforced_by="Quillo"), "other parts"),
+    "an id of no application": (text_of(resources=[NOTES]), "other parts"),
+    "a list for an application": (text_of(resources=[NOTES], enforced_by=["Quillo"]), "is not a text"),
     "less": (canonical.encode({k: v for k, v in manifest_of().items() if k != "level"}).decode(), "other parts"),
     "no resource": (text_of(resources=[]), "no resource"),
     "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "is not a text"),
@@ -263,6 +269,12 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
     "less": (text_of(asked(level="names")), asked(level="names"), "something else than what was asked for"),
     "a shorter time": (text_of(asked(window_for=60)), asked(window_for=60), "something else than what was asked for"),
     "another engineer": (text_of(asked(engineer=REQUEST)), asked(engineer=REQUEST), "something else than what was"),
+    "another application": (
+        text_of(asked(**{**QUILLO, "enforced_by": "Other"}), **QUILLO),
+        asked(**{**QUILLO, "enforced_by": "Other"}),
+        "something else than what was asked for",
+    ),
+    "no application": (text_of(asked(resources=[NOTES]), **QUILLO), asked(resources=[NOTES]), "other parts"),
     "no number": (text_of(asked(window_for="9")), asked(window_for="9"), "something else than what was asked for"),
 }
 
@@ -363,6 +375,18 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     )
     assert used == [SITE, list(bytes.fromhex(digest)), "required", 0]
     assert liar.sent == []
+
+
+def test_the_page_shows_which_application_enforces_the_window(page: Page, served: Callable[[str, str], str]) -> None:
+    liar = Liar(page)
+    connect(page, served(API, TENANT), "token")
+    liar.asked = asked(**QUILLO)
+    liar.text = text_of(liar.asked, **QUILLO)
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
+    expect(page.get_by_role("heading")).to_contain_text("read what is in 1 workspace of Contoso")
+    facts = page.locator("#facts")
+    for words in ("Enforced by", "Quillo⟨U+202E⟩", "your log shows only what it reports", "workspace · 7⟨U+202E⟩"):
+        expect(facts).to_contain_text(words)
 
 
 def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[str, str], str]) -> None:

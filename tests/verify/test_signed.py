@@ -47,15 +47,16 @@ def signed_life(
     signature: Callable[[dict[str, Any]], None] = lambda found: None,
     enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
     prefix: bytes = b"lockbox-decision-v1\n",
+    **more: Any,
 ) -> Entries:
     """Return entries in which a passkey is added, access is requested, and the customer signs an approval.
 
-    Each function can falsify a part.
+    Each function can falsify a part. `more` has further members of the access request and of the signed text.
     """
     added = of_key("passkey.enrolled", 0, 0, device)
     enrolment(added["detail"])
     resources = [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}]
-    terms = {"service": "exchange-online", "level": "read", "resources": resources}
+    terms = {"service": "exchange-online", "level": "read", "resources": resources, **more}
     content = {**terms, "engineer": ENGINEER["id"], "window_for": 3600}
     digest = hashlib.sha256(canonical(content)).hexdigest()
     about = {"request": REQUEST, "subject": REQUEST}
@@ -185,6 +186,9 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "another level": ({"manifest": _set("level", "names")}, ELSE),
     "another engineer": ({"manifest": _set("engineer", {"id": PROVIDER["id"], "name": "Pat Doyle"})}, ELSE),
     "another service": ({"manifest": _set("service", "sharepoint-online")}, ELSE),
+    "an application": ({"manifest": _set("enforced_by", "Quillo")}, ELSE),
+    "another application": ({"enforced_by": "Quillo", "manifest": _set("enforced_by", "Other")}, ELSE),
+    "no application": ({"enforced_by": "Quillo", "manifest": lambda content: content.pop("enforced_by")}, ELSE),
     "no terms": ({"manifest": lambda content: content.pop("resources")}, "missing, or can't be read"),
     "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
     "another origin": ({"signature": _client(origin="https://evil.example")}, "belongs to another site"),
@@ -245,6 +249,12 @@ def test_every_fault_of_a_signature_is_named_with_its_entry(tmp_path: Path) -> N
                 assert problem["index"] == 3
                 assert words in problem["why"]
                 assert data["decisions"]["proven"] == []
+
+
+def test_a_signed_text_can_name_the_application_that_enforces_the_window(tmp_path: Path) -> None:
+    data = judged(signed_life(device(), enforced_by="Quillo"), tmp_path)
+    assert data["result"] == "good", data
+    assert len(data["decisions"]["proven"]) == 1
 
 
 def _moved(entries: Entries, order: list[int]) -> Entries:

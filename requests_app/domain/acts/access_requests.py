@@ -27,7 +27,14 @@ ACCESS_REQUEST_SUBMITTED = Event(
     "access_request.submitted",
     label=_("Access request submitted"),
     sentence=_("{who} asked to {ask} for {length}"),
-    variants=((has("reason", "legal_demand"), _("{who} asked to {ask} for {length}, because {authority} demands it")),),
+    variants=(
+        (
+            has("enforced_by", and_also="authority"),
+            _("{who} asked to {ask} for {length}, because {authority} demands it; {application} enforces the window"),
+        ),
+        (has("enforced_by"), _("{who} asked to {ask} for {length}; {application} enforces the window")),
+        (has("reason", "legal_demand"), _("{who} asked to {ask} for {length}, because {authority} demands it")),
+    ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
     mark=Mark.ASKED,
     look=("active", "file-text"),

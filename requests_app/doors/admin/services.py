@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField
 from requests_app.doors.admin.base import Related, StaffAdmin
@@ -29,7 +30,33 @@ class ServiceForm(ActForm):
         label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens. The log shows this key.")
     )
     name = forms.CharField(label=_("Name"), max_length=80)
-    connector = forms.ChoiceField(label=_("Connector"), choices=lambda: [(kind, kind) for kind in KINDS])
+    connector = forms.ChoiceField(
+        label=_("Connector"),
+        choices=lambda: [*((kind, kind) for kind in KINDS), (Service.EXTERNAL, _("external: enforced elsewhere"))],
+        help_text=_("If a service is external, its content stays in your own application, which asks Lockbox."),
+    )
+    application = forms.CharField(
+        label=_("Application"),
+        required=False,
+        max_length=limits.APPLICATION_MAX,
+        help_text=_("Only for an external service: the name of the application that holds the content."),
+    )
+    link_template = forms.CharField(
+        label=_("Link template"),
+        required=False,
+        max_length=limits.LINK_TEMPLATE_MAX,
+        help_text=_(
+            "Only for an external service, for example https://quillo.example/support/{external_id}. Engineers open a "
+            "resource with this link. It can also have {tenant} and {access_request}."
+        ),
+    )
+    guidance = forms.CharField(
+        label=_("How to find a resource"),
+        required=False,
+        widget=forms.Textarea,
+        max_length=limits.GUIDANCE_MAX,
+        help_text=_("Only for an external service: engineers read this text in an open window."),
+    )
     is_covered = forms.BooleanField(
         label=_("Covered by Lockbox"),
         required=False,
@@ -49,8 +76,9 @@ class NewResourceForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=200)
     locator = forms.CharField(
         label=_("Locator"),
+        required=False,
         max_length=400,
-        help_text=_("The connector's own name for the resource."),
+        help_text=_("The connector's own name for the resource. A resource of an external service has none."),
     )
     external_id = ExternalIdField()
 
@@ -59,6 +87,7 @@ class ResourceForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=200)
     locator = forms.CharField(
         label=_("Locator"),
+        required=False,
         max_length=400,
         help_text=_(
             "The connector's own name for the resource. If the tenant has ever had Lockbox on, a new locator is "
@@ -94,7 +123,7 @@ class ServiceAdmin(StaffAdmin):
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "key"))
     list_filter = (by_flag("is_covered", _("covered by Lockbox")),)
-    facts: ClassVar = [("", list_display)]
+    facts: ClassVar = [("", (*list_display, "application", "link_template", "guidance"))]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue's people")),
         Related(model=AccessRequest, by=lambda service: {"service": service}),

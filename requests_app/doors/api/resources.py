@@ -25,9 +25,14 @@ _READ = {"GET": Scope.TENANT_READ}
 
 
 class ServiceOut(ServiceRef):
-    """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on."""
+    """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on.
+
+    If `is_external` is true, the content stays in the provider's own `application`, which enforces the windows.
+    """
 
     is_covered = serializers.BooleanField()
+    is_external = serializers.BooleanField()
+    application = serializers.CharField()
 
 
 class ServiceFilter(django_filters.FilterSet):
@@ -64,7 +69,9 @@ class OneService(ApiView):
 
 
 class ResourceOut(serializers.Serializer):
-    """`locator` is the service's own name for the resource.
+    """`locator` is the service's own name for the resource. It is empty if the service is external.
+
+    `external_id` is its id in the provider's own records, and in the application of an external service.
 
     If a resource is not active, nobody can submit an access request for it, or access its content. If `is_practice` is
     true, the content is made up, and only a practice request can name the resource.
@@ -75,6 +82,7 @@ class ResourceOut(serializers.Serializer):
     kind = serializers.ChoiceField(choices=KINDS)
     name = serializers.CharField()
     locator = serializers.CharField()
+    external_id = serializers.CharField()
     is_active = serializers.BooleanField()
     is_practice = serializers.BooleanField()
 
@@ -84,6 +92,7 @@ class ResourceFilter(django_filters.FilterSet):
     kind = django_filters.ChoiceFilter(choices=Resource.Kind.choices)
     name = django_filters.CharFilter(lookup_expr="icontains", max_length=200)
     locator = django_filters.CharFilter(max_length=400)
+    external_id = django_filters.CharFilter(max_length=200)
     is_active = YesNoFilter()
     is_practice = YesNoFilter()
 

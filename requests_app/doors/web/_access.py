@@ -101,7 +101,7 @@ def whose_turn(row: AccessRequest, state: State) -> str:
 def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
     """Return the result in a few words, or "" while the access request is under way."""
     if state == State.CLOSED and seen is not None:
-        return capfirst(sentences.summary(seen))
+        return capfirst(sentences.summary(seen, enforced_by=row.enforced_by))
     if state == State.DENIED:
         denied = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
         return _("Denied by %(name)s") % {"name": denied.who} if denied else _("Denied")

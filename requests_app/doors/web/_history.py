@@ -246,7 +246,7 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
     kinds = {activity.resource.kind: looks} if activity.taken or activity.lists else {}
     parts = []
     if kinds or activity.allowed or not activity.failed:
-        parts.append(sentences.summary({"kinds": kinds, "allowed": activity.allowed}))
+        parts.append(sentences.summary({"kinds": kinds, "allowed": activity.allowed}, enforced_by=row.enforced_by))
     if activity.failed:
         parts.append(
             ngettext(
@@ -267,7 +267,10 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
         "icon": "eye",
         "person": row.requested_by,
         "words": format_html(
-            _("looked at {resource}: {what}"), resource=visible_single(activity.resource.name), what="; ".join(parts)
+            # Nobody here knows what happened in another application.
+            _("had access to {resource}: {what}") if row.enforced_by else _("looked at {resource}: {what}"),
+            resource=visible_single(activity.resource.name),
+            what="; ".join(parts),
         ),
         "details_summary": _("References of the opened items"),
         "details": shown,

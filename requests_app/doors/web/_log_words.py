@@ -253,6 +253,10 @@ class _Words:
         return _text.visible_single(sentences.reading(_str(self.detail, "level"), resources))
 
     @property
+    def application(self) -> SafeString:
+        return self._plain("enforced_by")
+
+    @property
     def length(self) -> str:
         return _duration(self.detail.get("window_for", self.detail.get("window_cap")))
 

@@ -189,6 +189,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "grant": grant,
         "resources": resources,
         "act": sentences.reading(row.level, resources),
+        "enforcement": sentences.enforcement(row.enforced_by),
         "approve_words": sentences.button(row),
         "actions": actions,
         "other_acts": [edge for edge in actions.values() if not edge.moves.targets],

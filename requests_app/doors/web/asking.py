@@ -198,6 +198,7 @@ def _about(form: AskForm) -> dict[str, Any]:
     return {
         "tenant": form.tenant,
         "service": form.service,
+        "enforcement": sentences.enforcement("" if form.is_practice else form.service.application),
         "previous": form.previous,
         "is_practice": form.is_practice,
         "asks_customer": operations.lockbox_applies(form.tenant, form.service),

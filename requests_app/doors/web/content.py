@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET
 from requests_app import operations
 from requests_app.content.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.content.downloads import disposition
-from requests_app.domain import clock
+from requests_app.domain import clock, link_templates
 from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.middleware import actor_in
@@ -91,7 +91,26 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     window = _window(request, pk)
     if not window.is_live:
         return _closed(request, window, status=200)
-    return render(request, "content/window.html", {"window": window, "grant": window.grant})
+    context = {"window": window, "grant": window.grant}
+    if window.grant.access_request.enforced_by:
+        return render(request, "content/external.html", {**context, **_external(window)})
+    return render(request, "content/window.html", context)
+
+
+def _external(window: queries.Window) -> dict[str, Any]:
+    """Return the text of an external service, and each resource with its link into the application, or ""."""
+    grant, asked = window.grant, window.grant.access_request
+    named = {"tenant": grant.tenant.external_id or grant.tenant.slug, "access_request": asked.reference}
+    template = asked.service.link_template
+    return {
+        "application": asked.enforced_by,
+        "enforcement": sentences.enforcement(asked.enforced_by),
+        "guidance": asked.service.guidance,
+        "places": [
+            (resource, link_templates.fill(template, {**named, "external_id": resource.external_id}))
+            for resource in window.resources
+        ],
+    }
 
 
 @reader
@@ -293,7 +312,7 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
     return {
         "window": window,
         "grant": grant,
-        "summary": sentences.summary(seen),
+        "summary": sentences.summary(seen, enforced_by=asked.enforced_by),
         "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
     }
 

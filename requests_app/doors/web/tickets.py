@@ -168,10 +168,12 @@ def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
     asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
-    return [
-        (found, found.state_at(at), sentences.summary(seen[grants[found.pk]]) if found.pk in grants else "")
+    summaries = {
+        found.pk: sentences.summary(seen[grants[found.pk]], enforced_by=found.enforced_by)
         for found in asked
-    ]
+        if found.pk in grants
+    }
+    return [(found, found.state_at(at), summaries.get(found.pk, "")) for found in asked]
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:

@@ -89,7 +89,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     is_closer = message.person_id is not None and not found["is_requester"]
     found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
-    found["seen"] = _seen(row.grant)
+    found["seen"] = sentences.summary(_seen(row.grant), enforced_by=row.enforced_by)
     return found
 
 
@@ -100,8 +100,9 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found = _common(row, message)
     event = {"released": GRANT_RELEASED, "revoked": GRANT_REVOKED}.get(row.grant.close_reason)
     detail = _detail_of(row, event) if event else {}
-    seen = access.seen_resources([row.grant.pk])[row.grant.pk]
-    found["seen"], found["has_opened_items"] = sentences.summary(seen), bool(seen["resources"])
+    seen = _seen(row.grant)
+    found["seen"] = sentences.summary(seen, enforced_by=row.enforced_by)
+    found["has_opened_items"] = bool(seen["resources"])
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(detail)
@@ -142,6 +143,8 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
         "length": words.duration(row.window_for),
         "is_requester": message.person_id == row.requested_by_id,
         "is_legal_demand": row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND,
+        "enforced_by": words.line(row.enforced_by),
+        "enforcement": words.line(sentences.enforcement(row.enforced_by)),
     }
 
 
@@ -153,7 +156,7 @@ def _what(row: AccessRequest) -> list[Fact]:
         Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
         Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
         Fact(_("What"), [sentences.amount(resources) + ":", *names]),
-        Fact(_("How much"), [words.level(row.level, resources)]),
+        Fact(_("How much"), [words.level(row.level, resources, enforced_by=row.enforced_by)]),
         Fact(_("How long"), [words.duration(row.window_for)]),
         Fact(_("Reason"), _reason(row)),
         Fact(_("Reference"), [row.reference]),
@@ -246,9 +249,9 @@ def _outcome_label(row: AccessRequest) -> str:
     return {State.DENIED: _("Denied"), State.EXPIRED: _("Expired")}.get(State(row.state), _("Withdrawn"))
 
 
-def _seen(grant: Grant) -> str:
-    """Return what was accessed under a grant, for example "3 messages read and 25 items listed in 1 mailbox"."""
-    return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
+def _seen(grant: Grant) -> dict[str, Any]:
+    """Return what was accessed under a grant, in the form that `sentences.summary` needs."""
+    return access.seen_resources([grant.pk])[grant.pk]
 
 
 def _detail_of(row: AccessRequest, event: Event) -> dict[str, Any]:

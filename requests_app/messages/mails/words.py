@@ -141,8 +141,14 @@ def reading(level: str, resources: list[Resource]) -> str:
     return _("list the items in %(amount)s") % {"amount": amount}
 
 
-def level(level: str, resources: list[Resource]) -> str:
-    """Return what an engineer can do at this level of access, and what they can't do."""
+def level(level: str, resources: list[Resource], *, enforced_by: str) -> str:
+    """Return what an engineer can do at this level of access, and what they can't do.
+
+    In a window that another application enforces, the product does not know what they can't do.
+    """
+    if enforced_by:
+        can = _("can read content") if level == Level.READ else _("can see the names of items")
+        return _("%(can)s; %(application)s enforces this") % {"can": can, "application": line(enforced_by)}
     kinds = {str(resource.kind) for resource in resources}
     kind = kinds.pop() if len(kinds) == 1 else ""
     if level == Level.READ:

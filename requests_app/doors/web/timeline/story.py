@@ -161,8 +161,8 @@ class Story:
     @cached_property
     def asked(self) -> list[Fact]:
         """The content of the access request, from the entry about its submission."""
-        entry = next((one for one in self._entries_of(_TURNS) if one.event == ACCESS_REQUEST_SUBMITTED), None)
-        if self.subject.access_request is None or entry is None:
+        entry = self._submission
+        if entry is None:
             return []
         record = _read(entry)
         detail, actor = record["detail"], record["actor"]
@@ -174,6 +174,7 @@ class Story:
             Fact(_("When"), [instant(entry.at)]),
             Fact(_("To do what"), [_act(detail, resources)]),
             Fact(_("On what"), [str(one.get("name", "")) for one in resources]),
+            Fact(_("Enforced by"), [self.enforced_by]),
             Fact(_("For how long"), [times.duration_words(length)] if isinstance(length, int) else []),
             Fact(_("Ticket"), [str(detail.get("ticket") or "")]),
             Fact(_("Demanded by"), [" ".join(str(detail.get(n) or "") for n in ("authority", "instrument"))]),
@@ -181,6 +182,18 @@ class Story:
             Fact(_("What was tried before"), str(detail.get("tried", "")).splitlines(), is_quote=True),
         ]
         return [fact for fact in found if any(line.strip() for line in fact.lines)]
+
+    @cached_property
+    def _submission(self) -> AuditEntry | None:
+        if self.subject.access_request is None:
+            return None
+        return next((one for one in self._entries_of(_TURNS) if one.event == ACCESS_REQUEST_SUBMITTED), None)
+
+    @cached_property
+    def enforced_by(self) -> str:
+        """The application that enforced the window, according to the log. "" if the content was read through us."""
+        found = _read(self._submission)["detail"].get("enforced_by") if self._submission else ""
+        return str(found or "")
 
     @cached_property
     def turns(self) -> list[Line]:
@@ -245,8 +258,12 @@ class Story:
     def seen(self) -> str:
         """The text beside the opened items.
 
-        The text says how many names were listed, and how often another service got permission.
+        The text says how many names were listed, and how often another service got permission. If another application
+        enforced the window, the text says only what this application reported.
         """
+        if self.window and self.enforced_by:
+            n = self._events.get(CONTENT_ACCESS_ALLOWED, 0)
+            return sentences.summary({"kinds": {}, "allowed": n}, enforced_by=self.enforced_by) + "."
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:
             text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")

@@ -1,0 +1,363 @@
+"""External services: their content stays in an application of the provider, which enforces the windows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain import manifest
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import (
+    ChangeProposed,
+    EnforcedElsewhere,
+    NotFound,
+    Unacceptable,
+    WindowNotOpen,
+    WrongState,
+)
+from requests_app.domain.evaluation import Question
+from requests_app.models import AccessRequest, ContentAccess, Grant, Resource, Service
+from requests_app.operations import content
+from requests_app.queries.evaluation import evaluate
+from tests.caller import service_of
+from tests.cast import QUILLO, Cast, events_of
+from tests.web.pages import nothing_happens, only_a_refusal
+
+pytestmark = pytest.mark.django_db
+
+NEW: dict[str, Any] = {"key": "quillo", "name": "Quillo Cloud"}
+
+
+def saved(cast: Cast, service: Service | None = None, **changes: Any) -> Service:
+    values = {**NEW, **QUILLO, **changes}
+    return operations.save_service(actor=cast.as_("stella"), service_id=service and service.pk, **values)
+
+
+def added(cast: Cast, service: Service, tenant: str = "contoso", **fields: Any) -> Resource:
+    values = {"kind": "workspace", "name": "another", **fields}
+    return operations.save_resource(
+        actor=cast.as_("stella"), tenant_id=cast.tenants[tenant].pk, service_id=service.pk, **values
+    )
+
+
+def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
+    entry = AuditEntry.objects.get(correlation_id=row.pk, event=event)
+    found: dict[str, Any] = json.loads(bytes(entry.canonical))["detail"]
+    return found
+
+
+# --- The service ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_external_service_acts_at_once(cast: Cast) -> None:
+    service = saved(cast)
+    service.refresh_from_db()
+    assert service.is_external
+    assert {name: getattr(service, name) for name in QUILLO} == QUILLO
+    assert not cast.exchange.is_external
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("application", ""),
+        ("application", "Two\nlines"),
+        ("application", "x" * 81),
+        ("guidance", "x" * 1001),
+        ("link_template", "javascript:alert(1)"),
+        ("link_template", "http://quillo.example/{external_id}"),
+        ("link_template", "https://quillo.example/{password}"),
+        ("connector", "elsewhere"),
+    ],
+)
+def test_values_that_no_external_service_can_have_are_refused(cast: Cast, field: str, value: str) -> None:
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        saved(cast, None, **{field: value})
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("field", ["application", "link_template", "guidance"])
+def test_a_service_that_is_read_through_us_has_no_application(cast: Cast, field: str) -> None:
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        operations.save_service(actor=cast.as_("stella"), **NEW, connector="folder", **{field: QUILLO[field]})
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"application": "Other"}, {"link_template": "https://other.example/{external_id}"}, {"guidance": "Call us."}],
+)
+def test_a_change_of_an_external_service_is_announced(cast: Cast, change: dict[str, str]) -> None:
+    service = saved(cast)
+    with pytest.raises(ChangeProposed):
+        saved(cast, service, **change)
+    service.refresh_from_db()
+    assert service.application == "Quillo"
+    cast.agreed(lambda: None)
+    service.refresh_from_db()
+    [(name, value)] = change.items()
+    assert getattr(service, name) == value
+
+
+def test_a_service_without_resources_can_become_external_and_be_read_through_us_again(cast: Cast) -> None:
+    service = operations.save_service(actor=cast.as_("stella"), **NEW, connector="folder")
+    cast.agreed(lambda: saved(cast, service))
+    service.refresh_from_db()
+    assert service.is_external
+    cast.agreed(
+        lambda: operations.save_service(actor=cast.as_("stella"), service_id=service.pk, **NEW, connector="folder")
+    )
+    service.refresh_from_db()
+    assert (service.connector, service.application, service.link_template, service.guidance) == ("folder", "", "", "")
+
+
+def test_a_service_with_resources_stays_what_it_is(cast: Cast) -> None:
+    for service, connector in ((cast.exchange, "external"), (cast.quillo(), "folder")):
+        values = QUILLO if connector == "external" else {"connector": "folder"}
+        with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+            operations.save_service(
+                actor=cast.as_("stella"), service_id=service.pk, key=service.key, name=service.name, **values
+            )
+        assert refusal.value.field == "connector"
+
+
+def test_a_resource_that_came_meanwhile_stops_the_announced_change(cast: Cast) -> None:
+    service = operations.save_service(actor=cast.as_("stella"), **NEW, connector="folder")
+    proposal = cast.made_due(lambda: saved(cast, service))
+    added(cast, service, locator="contoso/docs/new")
+    operations.apply_proposal(proposal, actor=cast.system("sweep"))
+    service.refresh_from_db()
+    assert service.connector == "folder"
+
+
+def test_a_change_waits_while_a_window_is_open(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    service = cast.quillo()
+    proposal = cast.made_due(lambda: saved(cast, service, application="Other"))
+    with nothing_happens(), pytest.raises(WrongState, match="has not ended"):
+        operations.apply_proposal(proposal, actor=cast.system("sweep"))
+    service.refresh_from_db()
+    assert service.application == "Quillo"
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    operations.apply_proposal(proposal, actor=cast.system("sweep"))
+    service.refresh_from_db()
+    assert service.application == "Other"
+    # What was approved before keeps its meaning.
+    grant.access_request.refresh_from_db()
+    assert grant.access_request.enforced_by == "Quillo"
+
+
+def test_the_database_stores_no_external_service_without_an_application(cast: Cast) -> None:
+    service = cast.quillo()
+    for change in ({"application": ""}, {"connector": "folder"}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Service.objects.filter(pk=service.pk).update(**change)
+
+
+# --- Its resources -------------------------------------------------------------------------------------------
+
+
+def test_a_resource_of_an_external_service_has_an_external_id_and_no_locator(cast: Cast) -> None:
+    service = cast.quillo()
+    row = added(cast, service, external_id="8")
+    assert (row.external_id, row.locator) == ("8", "")
+    for fields, field in (
+        ({"external_id": "9", "locator": "contoso/x"}, "locator"),
+        ({}, "external_id"),
+        ({"external_id": " "}, "external_id"),
+        ({"external_id": ".."}, "external_id"),
+        ({"external_id": "a\nb"}, "external_id"),
+        ({"external_id": "x" * 201}, "external_id"),
+        ({"external_id": "8"}, "external_id"),
+    ):
+        with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+            added(cast, service, **fields)
+        assert refusal.value.field == field
+
+
+def test_a_resource_that_is_read_through_us_still_needs_a_locator(cast: Cast) -> None:
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        added(cast, cast.exchange, kind="mailbox", external_id="9")
+    assert refusal.value.field == "locator"
+
+
+def test_an_external_id_is_added_later_and_changes_only_as_an_announced_change(cast: Cast) -> None:
+    row = cast.resource()
+    operations.save_resource(actor=cast.as_("stella"), resource_id=row.pk, external_id="F-1")
+    row.refresh_from_db()
+    assert row.external_id == "F-1"
+    theirs = Resource.objects.get(service=cast.quillo(), tenant=cast.contoso)
+    for changed, new in ((row, "F-2"), (row, ""), (theirs, "8")):
+        before = changed.external_id
+        with pytest.raises(ChangeProposed):
+            operations.save_resource(actor=cast.as_("stella"), resource_id=changed.pk, external_id=new)
+        changed.refresh_from_db()
+        assert changed.external_id == before
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        operations.save_resource(actor=cast.as_("stella"), resource_id=theirs.pk, external_id="")
+    assert refusal.value.field == "external_id"
+
+
+def test_the_database_stores_no_resource_without_a_place(cast: Cast) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Resource.objects.filter(pk=cast.resource().pk).update(locator="")
+    other = cast.resource(name="sales")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Resource.objects.filter(pk=cast.resource().pk).update(locator=other.locator)
+
+
+# --- The window ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_submitted_and_signed_names_the_application(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    row = grant.access_request
+    assert row.enforced_by == "Quillo"
+    resource = {"id": str(row.scope.get().resource_id), "kind": "workspace", "name": "notes of contoso"}
+    facts = manifest.facts_of(row, verdict="approve", stage="customer", decider={}, checkpoint=None)
+    assert (facts["enforced_by"], facts["resources"]) == ("Quillo", [{**resource, "external_id": "7"}])
+    submitted = detail_of(row, "access_request.submitted")
+    assert (submitted["enforced_by"], submitted["resources"]) == ("Quillo", [{**resource, "external_id": "7"}])
+    assert row.content_digest == canonical.digest(submitted).hex()
+
+
+def test_what_is_read_through_us_is_described_as_before(cast: Cast) -> None:
+    row = cast.confirmed()
+    facts = manifest.facts_of(row, verdict="approve", stage="customer", decider={}, checkpoint=None)
+    assert "enforced_by" not in facts
+    assert [sorted(each) for each in facts["resources"]] == [["id", "kind", "locator", "name"]]
+    assert "enforced_by" not in detail_of(row, "access_request.submitted")
+
+
+def test_no_content_of_an_external_service_is_read_through_us(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    resource = grant.access_request.scope.get().resource_id
+    for call in (
+        lambda: content.list_items(grant.pk, resource, actor=cast.as_("priya")),
+        lambda: content.open_item(grant.pk, resource, "1", actor=cast.as_("priya")),
+        lambda: content.read_message(grant.pk, resource, "1", actor=cast.as_("priya")),
+        lambda: content.download(grant.pk, resource, "1", actor=cast.as_("priya")),
+    ):
+        with only_a_refusal(), pytest.raises(EnforcedElsewhere, match="Quillo holds this content"):
+            call()
+    assert ContentAccess.objects.count() == 0
+    assert isinstance(EnforcedElsewhere(), WrongState)
+
+
+def test_outsiders_do_not_learn_that_a_resource_is_external(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    resource = grant.access_request.scope.get().resource_id
+    with pytest.raises(NotFound):
+        content.list_items(grant.pk, resource, actor=cast.as_("frida"))
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    with pytest.raises(WindowNotOpen):
+        content.list_items(grant.pk, resource, actor=cast.as_("priya"))
+
+
+# --- The decision point --------------------------------------------------------------------------------------
+
+
+def ask(cast: Cast, resource: str, **fields: Any) -> Question:
+    values = {"subject_type": "engineer", "subject": str(cast.priya.pk), "action": "read", "service": "quillo"}
+    return Question(**{**values, "resource": resource, **fields})
+
+
+def both(question: Question, actor: Actor) -> tuple[bool, str]:
+    """Ask for advice, and then for an access. Assert that both have the same result, and return it."""
+    advice = evaluate(question, actor=actor)
+    access = operations.allow_access(question, actor=actor)
+    assert (access.decision, access.reason, access.grant_id) == (advice.decision, advice.reason, advice.grant_id)
+    return access.decision, access.reason
+
+
+@pytest.mark.dialect
+def test_an_application_asks_by_its_own_id(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    service = service_of(cast)
+    resource = grant.access_request.scope.get().resource
+    for question in (
+        ask(cast, "7", tenant="contoso", item="note 3"),
+        ask(cast, "7", tenant=str(cast.contoso.pk)),
+        ask(cast, str(resource.pk)),
+        ask(cast, resource.name, tenant="contoso"),
+    ):
+        assert both(question, service) == (True, "window_open")
+    assert ContentAccess.objects.filter(grant=grant, resource=resource, kind="read_allowed").count() == 4
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed"] * 4
+    # A customer's own client sees one tenant, so it need not name the tenant.
+    assert both(ask(cast, "7"), service_of(cast, "contoso")) == (True, "window_open")
+
+
+@pytest.mark.dialect
+def test_an_id_that_two_tenants_have_needs_the_tenant(cast: Cast) -> None:
+    cast.in_quillo()
+    service = service_of(cast)
+    assert both(ask(cast, "7"), service) == (False, "not_found")
+    assert both(ask(cast, "7", tenant="fabrikam"), service) == (False, "window_not_open")
+    assert both(ask(cast, "7", tenant="northwind"), service) == (False, "not_found")
+    assert both(ask(cast, "7", tenant="nowhere"), service) == (False, "not_found")
+    Resource.objects.filter(tenant=cast.fabrikam, external_id="7").update(external_id="8")
+    assert both(ask(cast, "7"), service) == (True, "window_open")
+    # An id of another service is no id of this one.
+    assert both(ask(cast, "7", service="exchange-online"), service) == (False, "not_found")
+
+
+@pytest.mark.dialect
+def test_an_external_id_can_have_the_form_of_our_ids(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    resource, theirs = grant.access_request.scope.get().resource, str(uuid4())
+    Resource.objects.filter(pk=resource.pk).update(external_id=theirs)
+    service = service_of(cast)
+    assert both(ask(cast, theirs), service) == (True, "window_open")
+    assert both(ask(cast, theirs, tenant="contoso"), service) == (True, "window_open")
+    # Our own id of a resource is stronger.
+    Resource.objects.filter(tenant=cast.fabrikam, service=resource.service).update(external_id=str(resource.pk))
+    assert both(ask(cast, str(resource.pk)), service) == (True, "window_open")
+
+
+@pytest.mark.dialect
+def test_a_text_that_could_mean_two_resources_means_none(cast: Cast) -> None:
+    """Otherwise staff could give a resource such an id that an application takes it for another resource."""
+    cast.in_quillo()
+    service = service_of(cast)
+    added(cast, cast.quillo(), name="7", external_id="9")
+    assert both(ask(cast, "7", tenant="contoso"), service) == (False, "not_found")
+    cast.opened()
+    mail = {"service": "exchange-online", "tenant": "contoso"}
+    for text in (cast.resource().locator, cast.resource().name):
+        assert both(ask(cast, text, **mail), service) == (True, "window_open")
+        Resource.objects.filter(pk=cast.resource(name="sales").pk).update(external_id=text)
+        assert both(ask(cast, text, **mail), service) == (False, "not_found")
+    # A locator is stronger than another resource's name.
+    Resource.objects.filter(pk=cast.resource(name="sales").pk).update(external_id="", name=cast.resource().locator)
+    assert both(ask(cast, cast.resource().locator, **mail), service) == (True, "window_open")
+
+
+@pytest.mark.dialect
+def test_an_empty_id_names_nothing(cast: Cast) -> None:
+    cast.in_quillo()
+    for tenant in ("contoso", ""):
+        assert both(ask(cast, "", tenant=tenant), service_of(cast)) == (False, "not_found")
+
+
+@pytest.mark.dialect
+def test_a_permission_ends_with_the_window(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    before = ContentAccess.objects.count()
+    assert both(ask(cast, "7", tenant="contoso"), service_of(cast)) == (False, "window_not_open")
+    assert ContentAccess.objects.count() == before
+
+
+def test_an_inactive_resource_of_an_external_service_is_refused(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    Resource.objects.filter(service=cast.quillo()).update(is_active=False)
+    assert both(ask(cast, "7", tenant="contoso"), service_of(cast)) == (False, "not_covered")
+    assert Grant.objects.get(pk=grant.pk).closed_at is None

@@ -1,0 +1,245 @@
+"""External services on pages, in mails and in evidence: who enforces the window, and only what is known about it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils.html import strip_tags
+
+from requests_app import operations
+from requests_app.domain.evaluation import Question
+from requests_app.models import ContentAccess, Grant, Resource, Tenant
+from requests_app.work import outbox
+from tests.caller import service_of
+from tests.cast import Cast
+from tests.offenders import collected
+from tests.web.pages import only_a_refusal
+from tests.web.test_evidence import sign, taken
+
+pytestmark = pytest.mark.django_db
+
+ENFORCES = "Quillo (Microsoft’s own application) enforces this window"
+#: What nobody here can know about another application.
+UNKNOWN = (
+    "cannot change",
+    "can’t change",
+    "othing was opened",
+    "othing was looked at",
+    "othing opened",
+    "could not be read",
+    "each item that the engineer opens",
+    "each opened item",
+    "mmediately sees",
+    "records every access",
+    "within a second",
+    "Everything that is listed",
+    "as soon as you open",
+)
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code == 200, response.status_code
+    return words(response.content.decode())
+
+
+def words(html: str) -> str:
+    return " ".join(unescape(strip_tags(html)).split())
+
+
+def client_of(cast: Cast, who: str) -> Client:
+    client = Client()
+    client.force_login(cast.people[who])
+    return client
+
+
+def page(cast: Cast, who: str, name: str, *args: object) -> str:
+    return text_of(client_of(cast, who).get(reverse(f"web:{name}", args=args)))
+
+
+def report(cast: Cast, item: str = "note 3") -> None:
+    question = Question(
+        subject_type="user",
+        subject=cast.priya.email,
+        action="read",
+        service="quillo",
+        resource="7",
+        tenant="contoso",
+        item=item,
+    )
+    assert operations.allow_access(question, actor=service_of(cast)).decision
+
+
+# --- The engineer --------------------------------------------------------------------------------------------
+
+
+def test_the_window_has_a_link_into_the_application(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    reference = grant.access_request.reference
+    response = client_of(cast, "priya").get(reverse("web:window", args=[grant.pk]))
+    html = response.content.decode()
+    link = f'href="https://quillo.example/contoso/support/7?for={reference}" rel="noopener noreferrer nofollow"'
+    assert html.count(link) == 1
+    text = text_of(response)
+    for shown in ("Open in Quillo", "at quillo.example", "Id in Quillo: 7", "Open Quillo, choose Support", ENFORCES):
+        assert shown in text
+    assert "Close my window" in text
+    resource = grant.access_request.scope.get().resource_id
+    assert reverse("web:window_resource", args=[grant.pk, resource]) not in html
+    assert "Choose a resource" not in text
+
+
+def test_the_link_has_the_tenants_external_id_if_there_is_one(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    Tenant.objects.filter(pk=cast.contoso.pk).update(external_id="C/1")
+    html = client_of(cast, "priya").get(reverse("web:window", args=[grant.pk])).content.decode()
+    assert 'href="https://quillo.example/C%2F1/support/7?' in html
+
+
+@pytest.mark.parametrize("external_id", ['"><script>alert(1)</script>', "../../admin", "?x=1#y", "javascript:alert(1)"])
+def test_a_hostile_id_stays_in_its_place(cast: Cast, external_id: str) -> None:
+    grant = cast.in_quillo()
+    Resource.objects.filter(pk=grant.access_request.scope.get().resource_id).update(external_id=external_id)
+    html = client_of(cast, "priya").get(reverse("web:window", args=[grant.pk])).content.decode()
+    address = html.split('href="https://quillo.example/contoso/support/')[1].split("?for=")[0]
+    assert set('"<>/?#: ') & set(address) == set()
+    assert "<script>alert" not in html
+
+
+def test_without_a_link_template_the_window_has_the_id(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    service = cast.quillo()
+    service.link_template = service.guidance = ""
+    service.save()
+    text = page(cast, "priya", "window", grant.pk)
+    assert "Open in Quillo" not in text
+    assert "Id in Quillo: 7" in text
+
+
+@pytest.mark.parametrize("name", ["window_resource", "window_item", "window_raw"])
+def test_content_pages_of_an_external_resource_say_where_it_is(cast: Cast, name: str) -> None:
+    grant = cast.in_quillo()
+    resource = grant.access_request.scope.get().resource_id
+    address = reverse(f"web:{name}", args=[grant.pk, resource], query={"id": "1"})
+    with only_a_refusal():
+        response = client_of(cast, "priya").get(address)
+    assert response.status_code == 409
+    assert "Quillo holds this content. Open it there." in words(response.content.decode())
+    assert ContentAccess.objects.count() == 0
+
+
+# --- What everybody reads ------------------------------------------------------------------------------------
+
+
+def seen_by_customers(cast: Cast, grant: Grant) -> Iterator[tuple[str, str]]:
+    """Yield the pages about the access request, each with its text."""
+    row = grant.access_request
+    for who in ("ada", "otto"):
+        yield f"access request, {who}", page(cast, who, "access_request", row.pk)
+    yield "ticket", page(cast, "mia", "ticket", row.ticket_id)
+    yield "home", page(cast, "ada", "home")
+    yield "engineer", page(cast, "priya", "access_request", row.pk)
+    yield "window", page(cast, "priya", "window", grant.pk)
+
+
+def claims(text: str) -> list[str]:
+    return [claim for claim in UNKNOWN if claim in text]
+
+
+def test_no_page_claims_what_only_the_application_knows(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    with collected() as case:
+        for state in ("open", "reported", "closed"):
+            if state == "reported":
+                report(cast)
+            if state == "closed":
+                operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+            for name, text in seen_by_customers(cast, grant):
+                with case(f"{state}: {name}"):
+                    assert claims(text) == []
+
+
+def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:
+    row = cast.confirmed(ticket=cast.ticket(service_id=cast.quillo().pk))
+    review = page(cast, "ada", "access_request", row.pk)
+    confirm = page(cast, "ada", "decide", row.pk, "approve")
+    ask = client_of(cast, "priya").get(reverse("web:ask", args=[row.ticket_id]))
+    for text in (review, confirm):
+        assert ENFORCES in text
+        assert claims(text) == []
+    assert "This page does not know what the engineer can change or delete in Quillo." in review
+    assert "the window opens in Quillo" in text_of(ask)
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    receipt = page(cast, "ada", "receipt", row.pk)
+    assert ENFORCES in receipt
+    assert claims(receipt) == []
+    assert ENFORCES in page(cast, "ada", "home")
+
+
+def test_the_summary_says_what_the_application_reported(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    report(cast)
+    report(cast, "note 4")
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    for name, text in seen_by_customers(cast, grant):
+        assert name == "home" or "Quillo reports 2 accesses" in text, name
+
+
+def test_a_window_without_reports_does_not_say_that_nothing_happened(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    for name, text in seen_by_customers(cast, grant):
+        assert name == "home" or "Quillo enforced this window; it reported no accesses" in text, name
+
+
+def test_the_log_names_the_application(cast: Cast) -> None:
+    cast.in_quillo()
+    assert "for 2 hours; Quillo enforces the window" in page(cast, "ada", "log", cast.contoso.pk)
+
+
+def mails() -> dict[tuple[str, str], str]:
+    """Send the messages that wait. Return the text of each mail, by recipient and topic."""
+    mail.outbox.clear()
+    while outbox.drain():
+        pass
+    return {
+        (m.to[0].partition("@")[0], m.extra_headers["X-Lockbox-Topic"]): " ".join(m.body.split()) for m in mail.outbox
+    }
+
+
+def test_no_mail_claims_what_only_the_application_knows(cast: Cast) -> None:
+    row = cast.confirmed(ticket=cast.ticket(service_id=cast.quillo().pk))
+    texts = mails()
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    texts |= mails()
+    operations.release(row.pk, actor=cast.as_("priya"))
+    texts |= mails()
+    with collected() as case:
+        for (who, topic), text in texts.items():
+            if topic.startswith(("notify.decide", "notify.window")):
+                with case(f"{topic} to {who}"):
+                    assert claims(text) == []
+    assert ENFORCES in texts["ada", "notify.decide_as_customer"]
+    assert ENFORCES in texts["ada", "notify.window_opened"]
+    assert "can read content; Quillo enforces this" in texts["ada", "notify.decide_as_customer"]
+    assert "Quillo enforced this window; it reported no accesses" in texts["ada", "notify.window_closed"]
+
+
+def test_evidence_takes_the_application_from_the_log(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    report(cast)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    sign(cast.contoso)
+    grant.access_request.__class__.objects.update(enforced_by="")
+    files = zipfile.ZipFile(io.BytesIO(taken(client_of(cast, "ada"), grant.access_request)))
+    text = words(files.read("timeline.html").decode())
+    assert "Enforced byQuillo" in text
+    assert "Quillo reports 1 access." in text
+    assert claims(text) == []
