@@ -13,8 +13,9 @@ from audit_app.log_name import WrongName
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity import guesses
-from requests_app.operations import checks, integrations, log_care, proposals, sweeps
+from requests_app.operations import checks, imports, integrations, log_care, proposals, sweeps
 from requests_app.platform import bell, outbound, turns
+from requests_app.queries import imports as queries
 from requests_app.work import outbox, resealing
 from requests_app.work.guard import guarded
 from requests_app.work.webhooks import delivery as webhooks
@@ -137,6 +138,23 @@ def checkpoint() -> int:
 def _sign_once(is_over: Callable[[], bool]) -> int:
     done = signing_round.work(clock.now, limit=BATCH, is_over=is_over)
     return done.signed + done.dated
+
+
+@guarded
+def run_imports() -> int:
+    """Write what is left of the imports, also of those whose process was killed. Return the number of rows."""
+    started, done = clock.monotonic(), 0
+
+    def goes_on(_row: object) -> bool:
+        return clock.monotonic() - started < LONGEST_SECONDS
+
+    for row in queries.unfinished():
+        before = row.rows_done
+        done += imports.run_import(row.pk, actor=Actor.system("import"), after=goes_on).rows_done - before
+        if not goes_on(row):
+            bell.ring(bell.IMPORT)
+            break
+    return done
 
 
 @guarded

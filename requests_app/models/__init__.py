@@ -13,6 +13,7 @@ from requests_app.models.addresses import AddressChange
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.guesses import Tries
+from requests_app.models.imports import HeldRow, Import, ImportBatch
 from requests_app.models.installation import Installation
 from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.invitations import Invitation
@@ -40,8 +41,11 @@ __all__ = [
     "Domain",
     "Grant",
     "Heartbeat",
+    "HeldRow",
     "IdempotencyKey",
     "Identity",
+    "Import",
+    "ImportBatch",
     "Installation",
     "Invitation",
     "Level",

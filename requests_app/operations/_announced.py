@@ -34,13 +34,15 @@ class Announced:
 
     `run` makes the change. `touches` returns the tenants whose protection the change would reduce now. `lock` locks the
     rows that `run` changes, and is called before the proposal is locked. `waits` returns whether the change would
-    affect an access request that has not ended. If it would, the change takes effect later.
+    affect an access request that has not ended. If it would, the change takes effect later. `is_done` returns whether
+    `run` has made the whole change. A change of many rows is made in several steps, and other acts go on in between.
     """
 
     run: Callable[[Step, Terms], None]
     touches: Callable[[Terms], Iterable[UUID]]
     lock: Callable[[Terms], None] | None = None
     waits: Callable[[Terms, datetime], bool] | None = None
+    is_done: Callable[[Terms], bool] | None = None
 
 
 ANNOUNCED: dict[str, Announced] = {}
@@ -57,9 +59,10 @@ def announced(
     touches: Callable[[Terms], Iterable[UUID]] = everybody,
     lock: Callable[[Terms], None] | None = None,
     waits: Callable[[Terms, datetime], bool] | None = None,
+    is_done: Callable[[Terms], bool] | None = None,
 ) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
     def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
-        ANNOUNCED[change.name] = Announced(body, touches, lock, waits)
+        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done)
         return body
 
     return register
@@ -92,17 +95,22 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     policy.require_step_up(actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This change is already proposed."))
+    return write(current, change, terms, person=actor.person, human=actor.human)
+
+
+def write(current: Step, change: Change, terms: Terms, *, person: UUID, human: UUID) -> Proposal:
+    """Write the proposal of this human, whose right to propose the caller has judged."""
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,
         said=terms,
-        proposed_by_id=actor.person,
-        proposed_human=actor.human,
+        proposed_by_id=person,
+        proposed_human=human,
         proposed_at=current.at,
         expires_at=current.at + limits.PROPOSAL_FOR,
-        effective_at=None if has_second(actor.human, current.at) else current.at + limits.staff_change_wait(),
+        effective_at=None if has_second(human, current.at) else current.at + limits.staff_change_wait(),
     )
-    witness(current, row, PROPOSAL_MADE, by=actor.name)
+    witness(current, row, PROPOSAL_MADE, by=current.actor.name)
     tell(current, row, "made")
     return row
 

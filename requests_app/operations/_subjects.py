@@ -18,6 +18,7 @@ from requests_app.models import (
     Client,
     Domain,
     Identity,
+    Import,
     Invitation,
     Mute,
     NotificationAddress,
@@ -93,6 +94,13 @@ def identity(current: Step, identity_id: object) -> Identity:
     if row.tenant_id is not None:
         Tenant.objects.locked().find(row.tenant_id)
     current.concerns("person", row.person, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def imported(current: Step, import_id: object) -> Import:
+    """Return the import, locked. So two processes never work on one import at the same time."""
+    row: Import = Import.objects.visible_to(current.actor).locked().find(import_id)
+    current.concerns("import", row, PROVIDER_LOG)
     return row
 
 
@@ -190,6 +198,7 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.DEPUTY: of_tenant(OutOfOffice, "deputy", "approver"),
     Noun.DOMAIN: of_tenant(Domain),
     Noun.IDENTITY: identity,
+    Noun.IMPORT: imported,
     Noun.INVITATION: of_tenant(Invitation, "tenant"),
     Noun.MAIL: mail,
     Noun.MESSAGE: message,

@@ -191,6 +191,8 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             del current.notes[before:]
             _lapse(row, current, "no_longer_fits")
             return row
+        if change.is_done is not None and not change.is_done(row.said):
+            return row
         _end(row, current, Proposal.Outcome.APPLIED, PROPOSAL_APPLIED, "applied")
     return row
 
@@ -210,7 +212,7 @@ def apply_due(*, actor: Actor, limit: int) -> int:
         try:
             if row in over or _announced.uninformed(row):
                 with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
-                    done += apply_proposal(row.pk, actor=actor).ended_at is not None
+                    done += _apply_to_end(row, actor=actor).ended_at is not None
         except WrongState:
             # It waits for an access request that has not ended, or another worker was faster.
             continue
@@ -219,6 +221,15 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     if failures:
         raise failures[0]
     return done
+
+
+def _apply_to_end(row: Proposal, *, actor: Actor) -> Proposal:
+    """Apply a proposal. If its change has several steps, make them one after the other, so that others go on."""
+    row = apply_proposal(row.pk, actor=actor)
+    while row.ended_at is None and ANNOUNCED[row.act].is_done is not None:
+        # If the next step has to wait, for an access request or for the waiting time, this raises WrongState.
+        row = apply_proposal(row.pk, actor=actor)
+    return row
 
 
 def _require_second_of_staff(current: Step) -> None:

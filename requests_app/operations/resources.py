@@ -23,6 +23,7 @@ from requests_app.domain.acts.installation import (
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.models import AccessRequest, AccessRequestResource, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
+from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
@@ -127,12 +128,10 @@ def _require_no_locator(resource: Resource, wanted: Terms) -> None:
 
 
 def _adding(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
-    if resource.service.is_covered:
-        return None
-    validated(copy_with(resource, wanted))
-    of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
-    of |= {"service": str(resource.service_id), "service_name": resource.service.name}
-    return ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted}
+    found = _weakening.addition(resource, wanted)
+    if found is not None:
+        validated(copy_with(resource, wanted))
+    return found
 
 
 def _changing(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
@@ -142,22 +141,13 @@ def _changing(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     validated(copy_with(resource, wanted))
     if "is_active" in changed and len(changed) > 1:
         other = {name: value for name, value in changed.items() if name != "is_active"}
-        if is_announced(*_described(resource, other)):
+        if is_announced(*_weakening.change(resource, other)):
             words = _(
                 "The customer is informed before this changes: %(fields)s. First save the other change. Then make this "
                 "change."
             )
             raise Unacceptable(words % {"fields": ", ".join(sorted(other))}, field="is_active")
-    return _described(resource, changed)
-
-
-def _described(resource: Resource, changed: Terms) -> tuple[Change, Terms]:
-    """Return the announcement of these changes, for a resource that exists."""
-    if changed.keys() == {"name"}:
-        return RENAME_RESOURCE, {"resource": str(resource.pk), "was": resource.name, "name": changed["name"]}
-    terms = differing(resource, changed)
-    terms |= {"resource": terms.pop("row"), "tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
-    return CHANGE_RESOURCE, terms
+    return _weakening.change(resource, changed)
 
 
 @announced(ADD_RESOURCE, touches=protected_tenant)
@@ -198,13 +188,11 @@ def _tenant_of_change(terms: Terms) -> list[UUID]:
 
     A name, and the first external id, only matter after an access request has named the resource.
     """
-    changed = terms["set"].keys()
-    if "locator" in changed or ("external_id" in changed and terms["was"]["external_id"]):
+    changed, was = terms["set"].keys(), terms["was"]
+    is_covered = Resource.objects.filter(pk=terms["resource"], service__is_covered=True).exists()
+    if _weakening.always_weakens(changed, was, is_covered=is_covered):
         return protected_tenant(terms)
-    if "is_active" in changed and Resource.objects.filter(pk=terms["resource"], service__is_covered=False).exists():
-        # The customer is not asked about accesses to it.
-        return protected_tenant(terms)
-    return _tenant_of_resource(terms) if changed & {"name", "external_id"} else []
+    return _tenant_of_resource(terms) if _weakening.weakens_if_named(changed) else []
 
 
 @announced(CHANGE_RESOURCE, touches=_tenant_of_change, lock=_lock_resource, waits=_resource_in_use)

@@ -31,6 +31,7 @@ from requests_app.domain.acts.tenants import (
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import NotificationAddress, Plan, Proposal, Tenant
+from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
@@ -270,11 +271,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
 def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:
     """Return the announcement for a change to a plan without Lockbox, or None if there is no such change."""
-    plan = wanted.get("plan", tenant.plan)
-    if not tenant.plan.includes_lockbox or plan.includes_lockbox:
-        return None
-    terms = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
-    return MOVE_TENANT, {**terms, "was": str(tenant.plan_id), "plan_before": tenant.plan.name}
+    return _weakening.move(tenant, wanted.get("plan", tenant.plan))
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:

@@ -17,6 +17,7 @@ PRUNE_LOGS = "requests_app.tasks.prune_logs"
 CHECK_LOGS = "requests_app.tasks.check_logs"
 FORGET_CALLS = "requests_app.tasks.forget_calls"
 DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
+IMPORT = "requests_app.tasks.run_imports"
 
 #: How many of the newest queued tasks are searched for the same task, before another one is queued.
 LOOK_AT = 20

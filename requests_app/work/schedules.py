@@ -49,6 +49,7 @@ PERIODIC = (
     Periodic(name="cosign", func="requests_app.tasks.cosign"),
     Periodic(name="check_logs", func=bell.CHECK_LOGS),
     Periodic(name="deliver_webhooks", func=bell.DELIVER_WEBHOOKS),
+    Periodic(name="run_imports", func=bell.IMPORT),
     Periodic(name="tidy_webhooks", func="requests_app.tasks.tidy_webhooks", minutes=60, in_turn=True),
     Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),

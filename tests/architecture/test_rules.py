@@ -176,6 +176,7 @@ ASK_FOR_A_ROLE = {
     "_announced.propose": "An administrator does some of these acts, and a proposal of the staff is written for staff.",
     "access_requests.submit": "The act has an order of its own: its row is made of what the engineer asks for.",
     "checks.ask_for_check": "This is no act: it has no declaration and no entry.",
+    "imports.check_import": "This is no act: it has no declaration and no entry, and it changes nothing.",
     "invitations._may_manage": "After the declaration: only some of its roles may manage this invitation.",
     "invitations._require_sender": "It is also asked about the sender, when somebody accepts the invitation.",
 }

@@ -54,7 +54,9 @@ KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
 #: The sweep does these acts for many rows with a few statements.
 SWEPT = frozenset({"expire", "close"})
 #: Only the system does these acts.
-NEVER_TRIED = frozenset({"expire", "close", "apply_proposal", "park_mail", "note_outcome", "give_up_webhook"})
+NEVER_TRIED = frozenset(
+    {"expire", "close", "apply_proposal", "park_mail", "note_outcome", "give_up_webhook", "run_import"}
+)
 
 
 def event(name: str = "thing.done") -> Event:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 DECLARED = [
     *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
-    *("prune_logs", "remind", "sweep", "tidy_webhooks"),
+    *("prune_logs", "remind", "run_imports", "sweep", "tidy_webhooks"),
 ]
 
 

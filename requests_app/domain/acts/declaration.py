@@ -112,6 +112,7 @@ class Noun(StrEnum):
     DOMAIN = "domain"
     GRANT = "grant"
     IDENTITY = "identity"
+    IMPORT = "import"
     INSTALLATION = "installation"
     INVITATION = "invitation"
     LOG = "log"

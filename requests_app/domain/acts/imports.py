@@ -1,0 +1,54 @@
+"""Declares the acts on imports: many tenants and resources that come from one file."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell
+from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
+from requests_app.domain.acts.proposals import PROPOSAL_MADE
+from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED
+
+IMPORT_STARTED = Event(
+    "import.started",
+    label=_("Import started"),
+    sentence=_("{who} started an import of {rows} rows from the file {file} (SHA-256 {sha})"),
+    siem=CREATED,
+)
+IMPORT_FINISHED = Event(
+    "import.finished",
+    label=_("Import finished"),
+    sentence=_(
+        "The import of the file {file} by {who} is finished: {created} rows created, {changed} changed, {unchanged} "
+        "unchanged, {waiting} waiting for confirmation, {refused} refused"
+    ),
+    siem=Meaning(Family.ENTITY, OTHER, "Finish", Severity.LOW),
+)
+
+IMPORT_ROWS = Proposal(
+    "import_rows",
+    _("make the changes of an import that need a second person (SHA-256 of the file: %(sha)s)"),
+    by_staff=True,
+)
+
+START_IMPORT = Act(
+    "start_import",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.STAFF, Role.SYSTEM}),
+    title=_("Import tenants and resources"),
+    step_up=StepUp.ALWAYS,
+    events=(IMPORT_STARTED,),
+    tried=_("to import tenants and resources"),
+    doors=frozenset({Door.COMMAND}),
+)
+RUN_IMPORT = Act(
+    "run_import",
+    noun=Noun.IMPORT,
+    roles=frozenset({Role.SYSTEM}),
+    events=(TENANT_CREATED, TENANT_CHANGED, RESOURCE_ADDED, RESOURCE_CHANGED, IMPORT_FINISHED, PROPOSAL_MADE),
+    proposes=(IMPORT_ROWS,),
+    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
+    doors=frozenset({Door.COMMAND, Door.TASK}),
+)

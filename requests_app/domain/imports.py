@@ -1,0 +1,313 @@
+"""The rows of an import: their kinds, their columns, and the faults that they can have. Pure.
+
+Every source (a CSV file, a call of the API, a declarative file) makes the same rows. A source adds a kind of row with a
+declaration here, and with the functions that judge and write it (`operations._import_kinds`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.errors import Unacceptable
+
+#: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
+BYTES_MAX, LINES_MAX = 16 * 1024 * 1024, 50_000
+
+#: A spreadsheet treats a cell that begins with one of these characters as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: Joiners inside a word. Persian, Hindi and emoji need them; all other invisible characters are refused.
+_JOINERS = "\u200c\u200d"
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+class Status(StrEnum):
+    """What became of a row."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    WAITING = "waiting_for_confirmation"
+    REFUSED = "refused"
+
+
+STATUS_WORDS: dict[str, Promise] = {
+    Status.CREATED: _("created"),
+    Status.CHANGED: _("changed"),
+    Status.UNCHANGED: _("unchanged"),
+    Status.WAITING: _("waiting for confirmation"),
+    Status.REFUSED: _("refused"),
+}
+
+#: What is wrong, by the code of the fault. A code never changes.
+REASONS: dict[str, Promise] = {
+    # The file
+    "too_large": _("The file has %(size)s MB. At most %(most)s MB are allowed. Split the file."),
+    "too_many_lines": _("The file has more than %(most)s lines. Split the file."),
+    "empty": _("The file has no lines."),
+    "not_text": _("This is not a CSV file but %(what)s. Save it as CSV in UTF-8, and try again."),
+    "not_utf8": _("The file is not in UTF-8. Save it as CSV in UTF-8, and try again."),
+    "nul": _("The line contains a NUL byte. Save the file again as CSV in UTF-8."),
+    "bad_quotes": _("The line is not valid CSV: %(why)s. Check the quotation marks."),
+    "unknown_column": _("There is no such column. The columns are: %(known)s."),
+    "column_twice": _("The header has this column twice."),
+    "column_missing": _("The header does not have this column."),
+    "cells": _("The line has %(cells)s cells, but the header has %(columns)s."),
+    # One value
+    "needed": _("This must not be empty."),
+    "too_long": _("At most %(most)s characters are allowed. Your text has %(length)s."),
+    "invisible_character": _(
+        "The text contains an invisible character (%(char)s), such as a line break or a change of the writing "
+        "direction. Remove it."
+    ),
+    "formula": _("The text begins with %(sign)s. A spreadsheet would run it as a formula. Remove the character."),
+    "not_a_choice": _("Use one of these values: %(choices)s."),
+    "not_text_value": _("This must be a text."),
+    # One row and what exists
+    "unknown_tenant": _("There is no tenant with this short name or external id. To set it up, add its name and plan."),
+    "ambiguous_tenant": _("This is the short name of one tenant and the external id of another. Use another name."),
+    "unknown_plan": _("There is no such plan."),
+    "unknown_service": _("There is no service with this key."),
+    "unknown_time_zone": _("There is no such time zone. Use a name such as Europe/Berlin."),
+    "bad_short_name": _("A short name has only small letters, digits, hyphens and underscores, at most 60 of them."),
+    "name_taken": _("Another tenant has this name."),
+    "external_id_taken": _("Another tenant has this external id."),
+    "of_another_tenant": _("A resource of another tenant has this external id."),
+    "another_external_id": _("This already has another external id: %(external_id)s."),
+    "outside_root": _("The locator must begin with this tenant’s own root: %(root)s/…"),
+    "no_locator": _("%(application)s holds the content, so this resource has no locator. Use the external id."),
+    "not_an_id": _("This is not allowed as an external id."),
+    "not_a_plain_path": _("Write the locator as a plain path, without “.”, “..”, backslashes and double slashes."),
+    "overlaps": _("Another resource of this tenant has this locator, or a locator above or below it: %(other)s."),
+    "cannot_change": _("This cannot be changed: it is “%(now)s”."),
+    "lasting_plan": _("An announced change takes Lockbox out of this plan. Choose another plan, or wait."),
+    # Two rows
+    "contradicts": _("This differs from line %(line)s, which is about the same thing."),
+    # Later, when the row is written
+    "not_alone": _("Another row of this tenant no longer fits, so none of them was written."),
+    "stopped": _("%(name)s, who started the import, is no longer a member of the staff."),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong in one place of a source. Without a column, it is wrong with the whole line."""
+
+    line: int
+    column: str
+    code: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        return str(REASONS[self.code]) % self.facts
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its line, its kind, and the values that the source names. Other values stay as they are."""
+
+    line: int
+    kind: str
+    values: dict[str, Any]
+    #: The columns whose values could not be used.
+    faulty: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One value of a kind of row. A path may contain no invisible character at all."""
+
+    name: str = field(kw_only=False)
+    at_most: int = 0
+    choices: tuple[str, ...] = ()
+    is_flag: bool = False
+    is_needed: bool = False
+    is_path: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowKind:
+    """One kind of row. `names` are the columns that say which row of the database it is about.
+
+    A source that has several kinds in one line makes a row of a kind only if one of the other columns has a value.
+    """
+
+    name: str = field(kw_only=False)
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]
+    label: Promise
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.name not in self.names)
+
+
+TENANT = RowKind(
+    "tenant",
+    columns=(
+        Column("tenant", at_most=200, is_needed=True),
+        Column("tenant_name", at_most=120),
+        Column("tenant_external_id", at_most=200),
+        Column("plan", at_most=60),
+        Column("time_zone", at_most=64),
+    ),
+    names=("tenant",),
+    label=_("tenant"),
+)
+RESOURCE = RowKind(
+    "resource",
+    columns=(
+        Column("tenant", at_most=200, is_needed=True),
+        Column("service", at_most=60, is_needed=True),
+        Column("external_id", at_most=200),
+        Column("kind", at_most=16),
+        Column("name", at_most=200),
+        Column("locator", at_most=400, is_path=True),
+        Column("active", is_flag=True),
+    ),
+    names=("tenant",),
+    label=_("resource"),
+)
+#: The kinds of rows, in the order in which they are judged and written.
+KINDS: dict[str, RowKind] = {kind.name: kind for kind in (TENANT, RESOURCE)}
+#: The columns of a CSV file, in the order of the documents.
+CSV_COLUMNS = tuple(dict.fromkeys(column.name for kind in (TENANT, RESOURCE) for column in kind.columns))
+
+
+class FaultyFile(Unacceptable):
+    """The file has faults, and nothing was changed. `faults` names each of them."""
+
+    code = "faulty_file"
+    default = _("The file has faults, and nothing was changed.")
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__()
+        self.faults = list(faults)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an import is made from: the rows, the faults that their reader found, and the file that they come from."""
+
+    rows: Sequence[Row]
+    faults: Sequence[Fault] = ()
+    file_name: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The report about one row."""
+
+    line: int
+    kind: str
+    name: str
+    status: str
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an import would do, or has done: one line for each row, in the order of the file."""
+
+    lines: Sequence[Line]
+    faults: Sequence[Fault] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    #: Whether no row changes anything, and none waits that did not wait before.
+    is_empty: bool = False
+
+
+def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> tuple[Row, list[Fault]]:
+    """Return the row with its values, and the faults of these values. A value that is empty is left out."""
+    values: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for column in kind.columns:
+        try:
+            value = _value(column, raw.get(column.name))
+        except _Refused as refused:
+            faults.append(Fault(line, column.name, refused.code, refused.facts))
+            continue
+        if value is not None:
+            values[column.name] = value
+        elif column.is_needed:
+            faults.append(Fault(line, column.name, "needed"))
+    return Row(line, kind.name, values, frozenset(fault.column for fault in faults)), faults
+
+
+def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[list[Row], list[Fault]]:
+    """Return the rows of a CSV file, where one line can have a tenant and one of its resources."""
+    rows: list[Row] = []
+    faults: dict[tuple[int, str, str], Fault] = {}
+    tenants: set[tuple[tuple[str, Any], ...]] = set()
+    for line, raw in lines:
+        kinds = [kind for kind in KINDS.values() if any(raw.get(name, "").strip() for name in kind.values)]
+        for kind in kinds or [TENANT]:
+            row, wrong = read(kind, line, raw)
+            # Each line about a resource repeats what the file says about its tenant.
+            known = tuple(row.values.items())
+            if kind is not TENANT or wrong or known not in tenants:
+                rows.append(row)
+            tenants |= {known} if kind is TENANT else set()
+            faults |= {(fault.line, fault.column, fault.code): fault for fault in wrong}
+    return rows, list(faults.values())
+
+
+def is_short_name(text: str) -> bool:
+    return len(text) <= 60 and _SHORT_NAME.fullmatch(text) is not None
+
+
+def in_order(faults: Iterable[Fault]) -> list[Fault]:
+    """Return the faults by line, and in the order of the columns within a line."""
+    place = {name: number for number, name in enumerate(CSV_COLUMNS)}
+    return sorted(faults, key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, **facts: Any) -> None:
+        super().__init__(code)
+        self.code, self.facts = code, facts
+
+
+def _value(column: Column, raw: object) -> Any:
+    """Return the value, or None if it is empty."""
+    if raw is None or raw == "":
+        return None
+    if column.is_flag:
+        return _flag(raw)
+    if not isinstance(raw, str):
+        raise _Refused("not_text_value")
+    text = raw.strip(" ")
+    for wrong in _faults_of(column, text):
+        raise wrong
+    if column.choices and text and text not in column.choices:
+        raise _Refused("not_a_choice", choices=", ".join(column.choices))
+    return text or None
+
+
+def _flag(raw: object) -> bool | None:
+    if isinstance(raw, bool):
+        return raw
+    text = str(raw).strip(" ").lower()
+    if text and text not in _FLAGS:
+        raise _Refused("not_a_choice", choices="yes, no")
+    return _FLAGS.get(text)
+
+
+def _faults_of(column: Column, text: str) -> Iterator[_Refused]:
+    if column.at_most and len(text) > column.at_most:
+        yield _Refused("too_long", most=column.at_most, length=len(text))
+    for char in text:
+        if unicodedata.category(char) in _INVISIBLE and (column.is_path or char not in _JOINERS):
+            yield _Refused("invisible_character", char=f"U+{ord(char):04X}")
+    if text.startswith(_FORMULA):
+        yield _Refused("formula", sign=f"“{text[0]}”")

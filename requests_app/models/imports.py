@@ -1,0 +1,135 @@
+"""Imports: the rows of a file as a journal that is worked off, and the changes among them that need a second person."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class ImportQuerySet(ScopedQuerySet):
+    """Imports belong to no tenant. Only staff and the system see them."""
+
+    def unfinished(self) -> Self:
+        return self.filter(finished_at=None)
+
+
+class Import(models.Model):
+    """One import. Its rows are in its batches until they are written, and its report is in them afterwards.
+
+    `started_by` is a member of staff or a client, and is empty if the operator started the import on the server.
+    `started_human` is the human at that time, and is empty for a client.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    file_name = models.CharField(_("file"), max_length=200)
+    sha256 = models.CharField(_("SHA-256"), max_length=64)
+    door = models.CharField(_("interface"), max_length=16)
+    started_name = models.CharField(_("started by"), max_length=200)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        verbose_name=_("started by"),
+    )
+    started_human = models.UUIDField(null=True, blank=True)
+    started_at = models.DateTimeField(_("started"))
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    # How many rows there are, and how many of them have been written so far, by status.
+    rows = models.PositiveIntegerField(_("rows"))
+    counts = models.JSONField(_("counts"), default=dict)
+    proposal = models.ForeignKey(
+        "requests_app.Proposal", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("proposal")
+    )
+
+    objects = ImportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        ordering = ["-started_at"]
+        indexes = [models.Index(fields=["started_at"], condition=Q(finished_at=None), name="import_unfinished")]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def rows_done(self) -> int:
+        return sum(self.counts.values())
+
+
+class ImportBatch(models.Model):
+    """Rows of an import that one transaction writes: those of one tenant, or a part of them if there are many.
+
+    `rows` are [line, kind, values]. When the batch is written, in the same transaction, `results` gets what became of
+    each: [line, kind, name, status, column, code, facts]. So nothing is written twice, and a killed process leaves no
+    row half done.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    of = models.ForeignKey(Import, models.CASCADE, related_name="batches")
+    number = models.PositiveIntegerField()
+    rows = models.JSONField(default=list)
+    results = models.JSONField(default=list)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["of", "number"], name="import_batch_once")]
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class HeldRowQuerySet(ScopedQuerySet):
+    def open(self, at: datetime) -> Self:
+        """Return the rows that wait: for a proposal, for its confirmation, or for the end of its waiting time."""
+        proposed = Q(of__proposal__ended_at=None) & (
+            Q(of__proposal__expires_at__gt=at) | Q(of__proposal__effective_at__isnull=False)
+        )
+        return self.filter(outcome="").filter(Q(of__proposal=None, until_at__gt=at) | proposed)
+
+
+class HeldRow(models.Model):
+    """A change of an import that reduces a tenant's protection. It waits for the one confirmation of its import.
+
+    `act` and `terms` are those of the proposal that the same change would have alone. `digest` is a hash of both, by
+    which the same change is found in another file.
+    """
+
+    class Outcome(models.TextChoices):
+        APPLIED = "applied", _("took effect")
+        LAPSED = "lapsed", _("did not take effect")
+
+    id = models.BigAutoField(primary_key=True)
+    of = models.ForeignKey(Import, models.PROTECT, related_name="held")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+", verbose_name=_("tenant"))
+    line = models.PositiveIntegerField(_("line"))
+    act = models.CharField(_("act"), max_length=40)
+    terms = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64)
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+", null=True, blank=True)
+    # Until this time, a member of staff can propose the row, if the import itself had no human who did.
+    until_at = models.DateTimeField()
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, blank=True, default="")
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = HeldRowQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("held row")
+        verbose_name_plural = _("held rows")
+        ordering = ["line", "pk"]
+        indexes = [models.Index(fields=["digest"], condition=Q(outcome=""), name="held_row_open")]
+
+    def __str__(self) -> str:
+        return f"{self.act} · {self.line}"

@@ -1,0 +1,185 @@
+"""Reads what an import compares its rows with: the tenants and resources that the rows name, and what they refer to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from requests_app.domain.imports import Row
+from requests_app.models import AccessRequestResource, Plan, Proposal, Resource, Service, Tenant
+
+#: How many values one query compares a column with. More than this many tenants are all read.
+_AT_ONCE = 500
+
+
+@dataclass
+class Place:
+    """A tenant that rows name, in the database or only in the source, with its resources.
+
+    `stated` has the values that the source gives the tenant, each with its line.
+    """
+
+    slug: str
+    tenant: Tenant | None
+    stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    by_locator: dict[tuple[str, str], Thing] = field(default_factory=dict)
+    by_external_id: dict[tuple[str, str], Thing] = field(default_factory=dict)
+    #: Each locator, and each path above one, with the name of a resource that is there.
+    taken: dict[str, str] = field(default_factory=dict)
+    above: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the tenant has ever had Lockbox on, so that changes that weaken it are announced."""
+        return self.tenant is not None and (self.tenant.lockbox_on or self.tenant.lockbox_first_on_at is not None)
+
+    def occupy(self, locator: str, name: str) -> None:
+        self.taken.setdefault(locator, name)
+        for parent in _parents(locator):
+            self.above.setdefault(parent, name)
+
+    def in_the_way(self, locator: str) -> str | None:
+        """Return the name of a resource at this locator, or above or below it. Return None if nothing is there."""
+        parents = (self.taken.get(parent) for parent in _parents(locator))
+        return self.taken.get(locator) or self.above.get(locator) or next(filter(None, parents), None)
+
+
+def _parents(locator: str) -> Iterator[str]:
+    """Yield each path above this one: for "a/b/c", these are "a/b" and "a"."""
+    while "/" in locator:
+        locator = locator.rpartition("/")[0]
+        yield locator
+
+
+@dataclass
+class Thing:
+    """A resource, in the database or only in the source, with what the source says about it."""
+
+    resource: Resource
+    stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
+
+
+class World:
+    """What exists for these rows. It is read once, and the rows that were judged are added to it."""
+
+    def __init__(self, rows: Collection[Row]) -> None:
+        self.plans = {plan.name: plan for plan in Plan.objects.all()}
+        self.services = {service.key: service for service in Service.objects.all()}
+        self.losing = _plans_that_lose_lockbox()
+        keys = {row.values["tenant"] for row in rows if "tenant" in row.values}
+        stated = {row.values[name] for row in rows for name in _NAMES if name in row.values}
+        found = list(_tenants(keys | stated))
+        self._by_slug = {tenant.slug: tenant for tenant in found}
+        self._by_external_id = {tenant.external_id: tenant for tenant in found if tenant.external_id}
+        self.named = {tenant.name: tenant.slug for tenant in found}
+        self.places: dict[str, Place] = {}
+        self._fill(keys, rows)
+        self._elsewhere = self._external_ids(rows)
+        self._asked: set[UUID] | None = None
+
+    def place(self, key: str) -> Place | None:
+        """Return the tenant with this short name or external id. Return None if nothing is there."""
+        tenant = self._by_slug.get(key) or self._by_external_id.get(key)
+        return self.places.get(tenant.slug if tenant is not None else key)
+
+    def is_ambiguous(self, key: str) -> bool:
+        by_slug, by_id = self._by_slug.get(key), self._by_external_id.get(key)
+        return by_slug is not None and by_id is not None and by_slug != by_id
+
+    def holder_of_id(self, external_id: str) -> str | None:
+        """Return the short name of the tenant with this external id."""
+        tenant = self._by_external_id.get(external_id)
+        return tenant.slug if tenant is not None else None
+
+    def add_tenant(self, tenant: Tenant) -> Place:
+        place = Place(tenant.slug, None)
+        self.places[tenant.slug] = place
+        self.note_tenant(tenant)
+        return place
+
+    def note_tenant(self, tenant: Tenant) -> None:
+        """Remember the name and the external id that the tenant has or will have."""
+        self.named[tenant.name] = tenant.slug
+        if tenant.external_id:
+            self._by_external_id.setdefault(tenant.external_id, tenant)
+
+    def elsewhere(self, service: Service, external_id: str, slug: str) -> bool:
+        """Return whether a resource of another tenant has this external id, in the database or in the source."""
+        return bool(self._elsewhere[service.key, external_id] - {slug})
+
+    def note_resource(self, service: Service, external_id: str, slug: str) -> None:
+        self._elsewhere[service.key, external_id].add(slug)
+
+    def was_asked_for(self, resource: Resource) -> bool:
+        """Return whether an access request has ever named this resource."""
+        if self._asked is None:
+            tenants = [place.tenant.pk for place in self.places.values() if place.tenant is not None]
+            self._asked = set()
+            for some in _parts(tenants):
+                named = AccessRequestResource.objects.filter(resource__tenant__in=some)
+                self._asked |= set(named.values_list("resource_id", flat=True).distinct())
+        return resource.pk in self._asked
+
+    def _fill(self, keys: Iterable[str], rows: Collection[Row]) -> None:
+        by_pk: dict[UUID, Place] = {}
+        for key in keys:
+            tenant = self._by_slug.get(key) or self._by_external_id.get(key)
+            if tenant is not None and tenant.pk not in by_pk:
+                by_pk[tenant.pk] = self.places[tenant.slug] = Place(tenant.slug, tenant)
+        for some in _parts(list(by_pk)):
+            of_tenants = Resource.objects.real().filter(tenant__in=some).order_by()
+            placed = of_tenants.exclude(locator="").values_list("tenant_id", "locator", "name")
+            for tenant_id, locator, name in placed:
+                by_pk[tenant_id].occupy(str(PurePosixPath(locator)), name)
+            self._add_things(of_tenants, by_pk, rows)
+
+    def _add_things(self, of_tenants: QuerySet[Any], by_pk: dict[UUID, Place], rows: Collection[Row]) -> None:
+        """Add the resources that the rows may be about. For a few rows of a large tenant, read only those."""
+        if len(rows) <= _AT_ONCE:
+            ids = [row.values["external_id"] for row in rows if "external_id" in row.values]
+            locators = [row.values["locator"] for row in rows if "locator" in row.values]
+            of_tenants = of_tenants.filter(Q(external_id__in=ids) | Q(locator__in=locators))
+        keys = {service.pk: service.key for service in self.services.values()}
+        for resource in of_tenants:
+            place, thing, service = by_pk[resource.tenant_id], Thing(resource), keys[resource.service_id]
+            if resource.locator:
+                place.by_locator[service, resource.locator] = thing
+            if resource.external_id:
+                place.by_external_id[service, resource.external_id] = thing
+
+    def _external_ids(self, rows: Collection[Row]) -> defaultdict[tuple[str, str], set[str]]:
+        found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        services = [service.pk for service in self.services.values()]
+        for some in _parts(sorted({row.values["external_id"] for row in rows if "external_id" in row.values})):
+            named = Resource.objects.filter(service__in=services, external_id__in=some)
+            for service, external_id, slug in named.values_list("service__key", "external_id", "tenant__slug"):
+                found[service, external_id].add(slug)
+        return found
+
+
+#: The columns whose values must be those of one tenant.
+_NAMES = ("tenant_name", "tenant_external_id")
+
+
+def _tenants(values: set[str]) -> QuerySet[Any]:
+    """Return the tenants with one of these values as short name, external id or name."""
+    rows = Tenant.objects.select_related("plan").order_by()
+    if len(values) > _AT_ONCE:
+        return rows
+    return rows.filter(Q(slug__in=values) | Q(external_id__in=values) | Q(name__in=values))
+
+
+def _plans_that_lose_lockbox() -> set[str]:
+    """Return the ids of the plans from which an announced change is going to remove Lockbox."""
+    pending = Proposal.objects.of_staff().filter(ended_at=None, act="change_plan")
+    return {row.said["row"] for row in pending if row.said["set"].get("includes_lockbox") is False}
+
+
+def _parts(values: list[Any]) -> Iterator[list[Any]]:
+    yield from (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

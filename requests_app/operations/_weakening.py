@@ -1,0 +1,58 @@
+"""Says which changes of tenants and resources reduce a customer's protection, and describes them for a proposal.
+
+An act on one row uses these rules, and so does an import of many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.acts.installation import ADD_RESOURCE, CHANGE_RESOURCE, RENAME_RESOURCE
+from requests_app.domain.acts.tenants import MOVE_TENANT
+from requests_app.models import Plan, Resource, Tenant
+from requests_app.operations._announced import Terms
+from requests_app.operations._rows import differing
+
+
+def move(tenant: Tenant, plan: Plan) -> tuple[Change, Terms] | None:
+    """Return the announcement for a change to a plan without Lockbox, or None if there is no such change."""
+    if not tenant.plan.includes_lockbox or plan.includes_lockbox:
+        return None
+    terms = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
+    return MOVE_TENANT, {**terms, "was": str(tenant.plan_id), "plan_before": tenant.plan.name}
+
+
+def addition(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
+    """Return the announcement of a new resource, or None if its service is covered."""
+    if resource.service.is_covered:
+        return None
+    of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
+    of |= {"service": str(resource.service_id), "service_name": resource.service.name}
+    return ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted}
+
+
+def change(resource: Resource, changed: Terms) -> tuple[Change, Terms]:
+    """Return the announcement of these changes, for a resource that exists."""
+    if changed.keys() == {"name"}:
+        return RENAME_RESOURCE, {"resource": str(resource.pk), "was": resource.name, "name": changed["name"]}
+    terms = differing(resource, changed)
+    terms |= {"resource": terms.pop("row"), "tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
+    return CHANGE_RESOURCE, terms
+
+
+def always_weakens(changed: Collection[str], was: Terms, *, is_covered: bool) -> bool:
+    """Return whether a change of these fields of a resource can reduce its tenant's protection in every case.
+
+    The customer is not asked about accesses to a resource of a service that is not covered.
+    """
+    leads_elsewhere = "locator" in changed or ("external_id" in changed and bool(was["external_id"]))
+    return leads_elsewhere or ("is_active" in changed and not is_covered)
+
+
+def weakens_if_named(changed: Collection[str]) -> bool:
+    """Return whether a change of these fields matters after an access request has named the resource.
+
+    A name does, and the first external id.
+    """
+    return bool({"name", "external_id"} & set(changed))

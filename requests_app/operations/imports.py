@@ -1,0 +1,231 @@
+"""Imports many tenants and resources: checks all rows, stores them as a journal, and writes them tenant by tenant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor, Machine, Side
+from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, RUN_IMPORT, START_IMPORT
+from requests_app.domain.imports import Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
+from requests_app.models import Import, ImportBatch, Person, Plan, Resource, Tenant
+from requests_app.models.people import actor_of
+from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._held_rows import hold, newly_held, propose
+from requests_app.operations._import_judge import Judged, judge
+from requests_app.operations._import_world import World
+from requests_app.operations._import_write import write
+from requests_app.operations._perform import perform
+from requests_app.platform import bell
+
+#: The most rows that one transaction writes. On SQLite, nobody else can write meanwhile, so it takes far less than a
+#: second (docs/importing.md has the measured time).
+ROWS_AT_ONCE = 250
+
+
+def check_import(source: Source, *, actor: Actor) -> Report:
+    """Return what the import would do, with every fault. Nothing is changed or recorded."""
+    if not actor.is_system:
+        policy.require_staff(actor)
+    return _checked(source)[0]
+
+
+def start_import(source: Source, *, actor: Actor) -> Import | None:
+    """Check all rows, and store them as an import that `run_import` writes. A worker begins with it immediately.
+
+    If one row has a fault, FaultyFile is raised and nothing is stored. If the rows change nothing, None is returned,
+    and nothing is recorded.
+    """
+    # Before the transaction begins, because it takes seconds. The rows are judged again when they are written.
+    report, batches = _checked(source)
+
+    def check(current: Step) -> None:
+        if report.faults:
+            raise FaultyFile(report.faults)
+
+    with perform(START_IMPORT, actor=actor, find=_new_import, check=check) as current:
+        row: Import = current.row
+        if report.is_empty:
+            return None
+        machine = current.actor.machine
+        row.file_name, row.sha256 = source.file_name[:200], source.sha256
+        row.door, row.started_name, row.started_at = actor.door, current.actor.name, current.at
+        row.started_by_id = machine.account_id if machine is not None else current.actor.person_id
+        row.started_human = None if machine is not None else current.actor.human_id
+        row.rows = sum(map(len, batches))
+        row.save(force_insert=True)
+        stored = [ImportBatch(of=row, number=number, rows=rows) for number, rows in enumerate(batches)]
+        ImportBatch.objects.bulk_create(stored, batch_size=100)
+        detail = {"import": str(row.pk), "file": row.file_name, "sha": row.sha256, "rows": row.rows}
+        current.witness(IMPORT_STARTED, detail=detail, text=row.file_name)
+        bell.ring(bell.IMPORT)
+    return row
+
+
+def _new_import(current: Step, _row_id: object) -> Import:
+    row = Import()
+    current.concerns("import", row, PROVIDER_LOG)
+    return row
+
+
+def _checked(source: Source) -> tuple[Report, list[list[list[Any]]]]:
+    """Return the report, and the rows in batches: each is of one tenant, and not too long for one transaction."""
+    judged = judge(source.rows, World(source.rows))
+    faults = in_order([*source.faults, *(fault for each in judged for fault in each.faults)])
+    lines = sorted((_line(each) for each in judged), key=lambda line: line.line)
+    counts = _counted(line.status for line in lines)
+    groups: dict[str, list[Judged]] = {}
+    for each in judged:
+        groups.setdefault(each.slug, []).append(each)
+    batches = [
+        [_stored(each.row) for each in group[start : start + ROWS_AT_ONCE]]
+        for group in groups.values()
+        for start in range(0, len(group), ROWS_AT_ONCE)
+    ]
+    is_empty = not (any(each.changes_now for each in judged) or newly_held(judged, at=clock.now()))
+    return Report(lines, faults, counts, is_empty), batches
+
+
+def _counted(statuses: Iterable[str]) -> dict[str, int]:
+    counts = Counter(map(str, statuses))
+    return {str(status): counts[status] for status in Status}
+
+
+def _line(each: Judged) -> Line:
+    return Line(each.row.line, each.row.kind, each.name, str(each.status), tuple(each.faults))
+
+
+def _stored(row: Row) -> list[Any]:
+    return [row.line, row.kind, row.values]
+
+
+# --- Writing ------------------------------------------------------------------------------------------------------
+
+
+def run_import(import_id: object, *, actor: Actor, after: Callable[[Import], bool] | None = None) -> Import:
+    """Write what is left of an import, batch by batch, until it is finished.
+
+    After each batch, `after` is called with the import. If it returns False, the rest is left to the next call. Nothing
+    is written twice: each batch is marked in its own transaction.
+    """
+    while True:
+        row = _run_batch(import_id, actor=actor)
+        if row.finished_at is not None or (after is not None and not after(row)):
+            return row
+
+
+def _run_batch(import_id: object, *, actor: Actor) -> Import:
+    """Write the next batch in one transaction. Without a next batch, finish the import."""
+    batch: list[ImportBatch] = []
+    with perform(RUN_IMPORT, import_id, actor=actor, find=partial(_find_batch, batch)) as current:
+        row: Import = current.row
+        if row.finished_at is not None:
+            return row
+        starter = _starter(row)
+        current.actor, current.detail = starter or _operator(row), {"import": str(row.pk)}
+        if not batch:
+            _finish(current, row, starter)
+            return row
+        [first] = batch
+        rows = [Row(*each) for each in first.rows]
+        lines = _write(current, row, rows) if starter is not None else _stopped(row, rows)
+        first.results, first.done_at = [_result(line) for line in lines], current.at
+        first.save(update_fields=["results", "done_at"])
+        counts = _counted(line.status for line in lines)
+        row.counts = {status: row.counts.get(status, 0) + count for status, count in counts.items()}
+        row.save(update_fields=["counts"])
+    return row
+
+
+def _find_batch(found: list[ImportBatch], current: Step, import_id: object) -> Import:
+    """Return the import, locked, and add its next batch to `found`. Take the turn at the log of the batch's tenant."""
+    row: Import = Import.objects.visible_to(current.actor).locked().find(import_id)
+    batch = row.batches.filter(done_at=None).first() if row.finished_at is None else None
+    if batch is None:
+        current.concerns("import", row, PROVIDER_LOG)
+        return row
+    found.append(batch)
+    tenant = _lock_what_changes([Row(*each) for each in batch.rows])
+    current.concerns("import", row, tenant.pk if tenant is not None else PROVIDER_LOG)
+    return row
+
+
+def _lock_what_changes(rows: Sequence[Row]) -> Tenant | None:
+    """Lock the tenant of these rows, the plans that they name, and the resources that they change. Return the tenant.
+
+    This comes before the turn at the log, as in every act. The rows are judged again afterwards.
+    """
+    keys = {row.values["tenant"] for row in rows}
+    tenants = Tenant.objects.filter(Q(slug__in=keys) | Q(external_id__in=keys)).exclude(slug="").locked_in_turn()
+    if connection.features.has_select_for_update:
+        names = {row.values["plan"] for row in rows if "plan" in row.values}
+        list(Plan.objects.select_for_update(no_key=True).filter(name__in=names).order_by("pk"))
+        judged = judge(rows, World(rows)) if tenants else []
+        changed = {each.target.pk for each in judged if isinstance(each.target, Resource) and not each.is_new}
+        list(Resource.objects.filter(pk__in=changed).order_by("pk").locked())
+    return tenants[0] if tenants else None
+
+
+def _write(current: Step, row: Import, rows: Sequence[Row]) -> list[Line]:
+    """Judge the rows by the present state and write them. If one of them no longer fits, write none of them."""
+    world = World(rows)
+    judged = judge(rows, world)
+    if any(each.faults for each in judged):
+        for each in judged:
+            if not each.faults:
+                each.fault("", "not_alone")
+        return [_line(each) for each in judged]
+    lines = [_line(each) for each in judged]
+    write(current, world, judged)
+    hold(current, row, judged)
+    return lines
+
+
+def _stopped(row: Import, rows: Sequence[Row]) -> list[Line]:
+    """Return the report for rows that nobody may write any more. Taking a role away ends what it began."""
+    facts = {"name": row.started_name}
+    return [
+        Line(each.line, each.kind, "", str(Status.REFUSED), (Fault(each.line, "", "stopped", facts),)) for each in rows
+    ]
+
+
+def _starter(row: Import) -> Actor | None:
+    """Return who started the import, for the entries. Return None if that person or client lost the right to."""
+    if row.started_by_id is None:
+        return _operator(row)
+    person = Person.objects.get_queryset().get(pk=row.started_by_id)
+    if person.kind == Person.Kind.CLIENT:
+        client = person.client
+        machine = Machine(client_id=client.pk, account_id=person.pk, name=person.name)
+        actor = Actor(side=Side.PROVIDER, door=row.door, name=person.name, person_id=person.pk, machine=machine)
+        return actor if person.is_active else None
+    return actor_of(person, door=row.door) if person.is_active and person.is_staff else None
+
+
+def _operator(row: Import) -> Actor:
+    return replace(Actor.system(row.started_name), door=row.door)
+
+
+def _finish(current: Step, row: Import, starter: Actor | None) -> None:
+    """Record the end of the import. Propose the rows that wait, if a human of the staff started it."""
+    row.finished_at = current.at
+    row.save(update_fields=["finished_at"])
+    counts = {status: row.counts.get(status, 0) for status in map(str, Status)}
+    waiting = counts.pop(Status.WAITING)
+    detail = {"file": row.file_name, "sha": row.sha256, **counts, "waiting": waiting}
+    current.witness(IMPORT_FINISHED, detail=detail, text=row.file_name)
+    if starter is not None and row.started_human is not None and row.held.filter(outcome="").exists():
+        assert row.started_by_id is not None
+        propose(current, row, person=row.started_by_id, human=row.started_human)
+
+
+def _result(line: Line) -> list[Any]:
+    faults = [[fault.column, fault.code, fault.facts] for fault in line.faults]
+    return [line.line, line.kind, line.name, line.status, faults]

@@ -1,0 +1,22 @@
+"""Reads imports: those that are not finished, and the report about one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from requests_app.domain.imports import Fault, Line
+from requests_app.models import Import
+
+
+def unfinished() -> QuerySet[Any]:
+    return Import.objects.unfinished().order_by("started_at")
+
+
+def lines_of(row: Import) -> Iterator[Line]:
+    """Yield the report about the rows that are written, batch by batch."""
+    for results in row.batches.exclude(done_at=None).values_list("results", flat=True).iterator(chunk_size=20):
+        for number, kind, name, status, faults in results:
+            yield Line(number, kind, name, status, tuple(Fault(number, *fault) for fault in faults))

@@ -1,0 +1,108 @@
+"""`manage.py import`: the same import on the server, with an exit status that a script can use."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.management._logs import actor
+from requests_app.models import Import, Proposal, Resource
+from tests.cast import Cast
+from tests.imports.files import MAIL, NORTH, csv_of, source_of
+
+pytestmark = pytest.mark.django_db
+
+
+def run(path: Path | None, *flags: str) -> tuple[int, str, str]:
+    """Run the command. Return its exit status and what it prints."""
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("import", *([str(path)] if path else []), *flags, stdout=out, stderr=err)
+    except CommandError as error:
+        return error.returncode, out.getvalue(), err.getvalue() + str(error)
+    return 0, out.getvalue(), err.getvalue()
+
+
+def file_of(folder: Path, *lines: str) -> Path:
+    path = folder / "resources.csv"
+    path.write_bytes(csv_of(*lines))
+    return path
+
+
+def test_it_imports_a_file_and_again_changes_nothing(cast: Cast, tmp_path: Path) -> None:
+    path = file_of(tmp_path, MAIL, NORTH)
+    assert run(path) == (0, "created: 2\n", "")
+    assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 2
+    added = AuditEntry.objects.filter(event="resource.added")
+    assert set(added.values_list("door", "actor_kind", "actor_name")) == {("command", "system", "import")}
+    before = AuditEntry.objects.count()
+    assert run(path) == (0, "unchanged: 2\nThere was nothing to change.\n", "")
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_dry_run_changes_nothing(cast: Cast, tmp_path: Path) -> None:
+    status, out, err = run(file_of(tmp_path, MAIL), "--dry-run")
+    assert (status, out, err) == (0, "created: 1\nNothing was changed: this was a check.\n", "")
+    assert (Import.objects.count(), AuditEntry.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",), ("--json",)])
+def test_each_fault_is_named_and_the_exit_status_is_2(cast: Cast, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    path = file_of(tmp_path, MAIL, NORTH.replace("northwind/mail", "contoso/mail"), MAIL.replace("mailbox", "disk"))
+    status, out, err = run(path, *flags)
+    assert status == 2
+    assert err.splitlines()[0] == (
+        "line 3, column locator: The locator must begin with this tenant’s own root: northwind/…"
+    )
+    assert err.splitlines()[1].startswith("line 4, column kind: ")
+    assert err.endswith("The file has 2 faults. Nothing was changed.")
+    found: Any = json.loads(out)["faults"] if flags == ("--json",) else []
+    assert [(fault["line"], fault["code"]) for fault in found] == (
+        [(3, "outside_root"), (4, "contradicts")] if found else []
+    )
+    assert (Import.objects.count(), AuditEntry.objects.count()) == (0, 0)
+
+
+def test_the_report_is_json_for_scripts(cast: Cast, tmp_path: Path) -> None:
+    _status, out, _err = run(file_of(tmp_path, MAIL), "--json")
+    found = json.loads(out)
+    assert found["rows"] == [
+        {"line": 2, "kind": "resource", "name": "legal@contoso.example", "status": "created", "faults": []}
+    ]
+    assert found["counts"]["created"] == 1
+
+
+def test_it_finishes_an_import_that_was_interrupted(cast: Cast) -> None:
+    row = operations.start_import(source_of(MAIL, NORTH), actor=actor("import"))
+    assert row is not None
+    operations.run_import(row.pk, actor=actor("import"), after=lambda _row: False)
+    assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 1
+    assert run(None, "--resume") == (0, "created: 2\n", "")
+    assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 2
+    assert run(None, "--resume") == (0, "No import was interrupted.\n", "")
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume", "--dry-run")])
+def test_it_needs_one_file_or_resume(cast: Cast, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    assert run(None, *flags)[0] == 2
+    assert run(file_of(tmp_path, MAIL), "--resume")[0] == 2
+    assert run(tmp_path / "absent.csv")[0] == 2
+    assert not Import.objects.exists()
+
+
+def test_what_needs_two_people_is_not_proposed_by_a_command(cast: Cast, tmp_path: Path) -> None:
+    """Nobody knows which human runs a command. So two humans of the staff must agree in the administration."""
+    cast.sharepoint.is_covered = False
+    cast.sharepoint.save()
+    line = "contoso,,,,sharepoint-online,m-3,library,Plans,contoso/plans/x,"
+    status, out, _err = run(file_of(tmp_path, line))
+    assert (status, out.splitlines()[0]) == (0, "waiting for confirmation: 1")
+    assert "two members of the staff" in out
+    assert (Proposal.objects.count(), Resource.objects.filter(external_id="m-3").count()) == (0, 0)
