@@ -59,6 +59,26 @@ def gateway(cast: Cast) -> Caller:
     return Caller(access_token(*client_of(cast, None, Scope.EVALUATE)).json()["access_token"])
 
 
+# --- Ids of an application -----------------------------------------------------------------------------------
+
+
+def test_an_application_reports_with_its_own_id(cast: Cast, gateway: Caller) -> None:
+    grant = cast.in_quillo()
+    asked = question(cast, tenant="contoso", purpose="access", item="page 7")
+    asked["resource"] = {"type": "quillo", "id": "7"}
+    asked["context"]["tenant"] = "contoso"
+    assert reason(gateway.post(ONE, asked)) == (200, True, "window_open")
+    [row] = ContentAccess.objects.all()
+    assert (row.grant_id, row.item_ref) == (grant.pk, "page 7")
+    del asked["context"]["tenant"]
+    before = left()
+    assert reason(gateway.post(ONE, asked)) == (200, False, "not_found")
+    assert left() == before
+    several = {**asked, "context": {"tenant": "contoso"}, "evaluations": [{}, {"context": {"tenant": "fabrikam"}}]}
+    answers = gateway.post(MANY, several).json()["evaluations"]
+    assert [each["decision"] for each in answers] == [True, False]
+
+
 # --- Responses -----------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ def test_a_window_is_read_with_its_engineer_and_scope(cast: Cast, calling: Calli
         "resources": [{"id": str(cast.resource().pk), "kind": "mailbox", "name": "finance@contoso.example"}],
         "closed_at": None,
         "close_reason": None,
+        "enforced_by": "",
         "closed_by": None,
         "seen": {"opened": 1, "downloaded": 0, "attachments": 0, "resources": 1, "listed": 1, "allowed": 0},
         "allowed_actions": ["revoke"],

@@ -396,3 +396,15 @@ def test_a_resource_is_found_only_in_its_own_tenant(cast: Cast, calling: Calling
     theirs = cast.resource("fabrikam")
     for name in ("ines", "stella", "erik"):
         assert calling(name).get(of(cast, f"/resources/{theirs.pk}")).status_code == 404
+
+
+def test_what_is_external_says_so(cast: Cast, calling: Calling) -> None:
+    grant, caller = cast.in_quillo(), calling("ada", Scope.TENANT_READ, Scope.REQUESTS_READ, Scope.GRANTS_READ)
+    [service] = items(caller.get("services", {"key": "quillo"}))
+    assert (service["is_external"], service["application"]) == (True, "Quillo")
+    [resource] = items(caller.get(of(cast, "/resources"), {"external_id": "7"}))
+    assert (resource["kind"], resource["locator"], resource["external_id"]) == ("workspace", "", "7")
+    assert caller.get(f"access-requests/{grant.access_request_id}").json()["enforced_by"] == "Quillo"
+    assert caller.get(f"grants/{grant.pk}").json()["enforced_by"] == "Quillo"
+    [exchange] = items(caller.get("services", {"key": "exchange-online"}))
+    assert (exchange["is_external"], exchange["application"]) == (False, "")

@@ -217,6 +217,15 @@ def test_accesses_are_shown(cast: Cast, shell: Shells) -> None:
     assert ada("windows", waits.reference).status == 1
 
 
+def test_a_window_of_another_application_shows_only_its_reports(cast: Cast, shell: Shells) -> None:
+    grant, ada = cast.in_quillo(), shell("ada")
+    reference = grant.access_request.reference
+    assert "Enforced by\tQuillo\n" in ada("requests", "show", reference).out
+    ended = ada("windows", reference)
+    assert "Enforced by\tQuillo\nReported accesses\t0\n" in ended.out
+    assert "Opened items" not in ended.out
+
+
 def test_an_engineer_gives_a_window_back(cast: Cast, shell: Shells) -> None:
     grant = cast.opened()
     ended = shell("priya")("release", grant.access_request.reference, "--json")

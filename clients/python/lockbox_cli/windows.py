@@ -56,7 +56,6 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
     if out.as_json:
         out.document({**row, "accesses": looks})
         return
-    seen = row["seen"]
     out.facts(
         [
             ("Access request", Cell(row["access_request"]["reference"], "bold")),
@@ -66,17 +65,26 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
             ("Service", row["service"]["name"]),
             *window(row, out.now),
             ("Closed by", row["closed_by"]["name"] if row["closed_by"] else ""),
-            ("Opened items", str(seen["opened"])),
-            ("Downloaded items", str(seen["downloaded"])),
-            ("Downloaded attachments", str(seen["attachments"] or "")),
-            ("Names listed", str(seen["listed"])),
-            ("Allowed accesses through another service", str(seen["allowed"] or "")),
+            *_seen(row["seen"], row["enforced_by"]),
             ("You can", ", ".join(row["allowed_actions"])),
         ]
     )
     if looks:
         print()
         out.table(("AT", "WHAT", "RESOURCE", "ITEM"), (_look(each) for each in looks), nothing="")
+
+
+def _seen(seen: dict[str, Any], enforced_by: str) -> list[tuple[str, str]]:
+    if enforced_by:
+        # Only the application knows what was opened there.
+        return [("Enforced by", enforced_by), ("Reported accesses", str(seen["allowed"]))]
+    return [
+        ("Opened items", str(seen["opened"])),
+        ("Downloaded items", str(seen["downloaded"])),
+        ("Downloaded attachments", str(seen["attachments"] or "")),
+        ("Names listed", str(seen["listed"])),
+        ("Allowed accesses through another service", str(seen["allowed"] or "")),
+    ]
 
 
 def _line(row: dict[str, Any], out: Output) -> list[Cell | str]:

@@ -110,7 +110,11 @@ class WindowOut(serializers.Serializer):
 
 
 class AccessRequestLine(serializers.Serializer):
-    """An access request in a list. `state` is the state at this moment, even if no sweep has stored this state yet."""
+    """An access request in a list. `state` is the state at this moment, even if no sweep has stored this state yet.
+
+    `enforced_by` is the provider's own application that enforces the window. It is empty if the content is read through
+    Lockbox.
+    """
 
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -122,6 +126,7 @@ class AccessRequestLine(serializers.Serializer):
     level = serializers.ChoiceField(choices=Level.values)
     window_seconds = serializers.IntegerField(source="window_for")
     resources = serializers.SerializerMethodField()
+    enforced_by = serializers.CharField()
     state = serializers.SerializerMethodField()
     submitted_at = serializers.DateTimeField()
     changed_at = serializers.DateTimeField(source="state_changed_at")

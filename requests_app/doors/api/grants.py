@@ -41,7 +41,11 @@ class AccessRequestRef(serializers.Serializer):
 
 
 class GrantLine(WindowOut):
-    """`state` is the state at this moment. To close a window early, use the routes of its access request."""
+    """`state` is the state at this moment. To close a window early, use the routes of its access request.
+
+    `enforced_by` is the provider's own application that enforces the window. It is empty if the content is read through
+    Lockbox.
+    """
 
     state = serializers.SerializerMethodField()
     access_request = AccessRequestRef()
@@ -50,6 +54,7 @@ class GrantLine(WindowOut):
     engineer = PersonRef()
     level = serializers.ChoiceField(choices=Level.values)
     resources = serializers.SerializerMethodField()
+    enforced_by = serializers.CharField(source="access_request.enforced_by")
     closed_by = PersonRef(allow_null=True)
 
     @extend_schema_field(serializers.ChoiceField(choices=STATES))
@@ -66,7 +71,8 @@ class SeenOut(serializers.Serializer):
 
     `downloaded` counts the different items that were sent as a file, and `attachments` the downloaded attachments.
     `resources` counts the resources to which these items belong. `listed` is the number of listed names. `allowed` is
-    how often another service was allowed to access content. What was opened there is not known.
+    how often another service was allowed to access content. What was opened there is not known. If the grant has an
+    `enforced_by`, only `allowed` means something: it is the number of accesses that this application reported.
     """
 
     opened = serializers.IntegerField()
