@@ -115,6 +115,8 @@ PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".fo
 # --- The product ----------------------------------------------------------------------------------
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
+# Whether the operator has chosen the name. The guided set-up asks for it.
+PROVIDER_NAME_IS_SET = bool(text("PROVIDER_NAME"))
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
 # The time between the use of a tenant's recovery key and the first access of the new administrator.
 RECOVERY_DELAY_SECONDS = seconds("RECOVERY_DELAY_SECONDS", default=72 * 3600)

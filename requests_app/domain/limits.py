@@ -11,6 +11,8 @@ from requests_app.domain.errors import Unacceptable
 
 JUSTIFICATION_MIN, JUSTIFICATION_MAX = 20, 4000
 COMMENT_MAX = 2000
+#: How many of the last characters of a key or a fingerprint show that somebody has stored it.
+ENDING = 4
 RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
 #: Of an external service: the application's name, its link template, and the text for engineers.

@@ -50,6 +50,8 @@ OF_MAILS = Limit(5, timedelta(minutes=5))
 MAILS_OF_ADDRESS = Limit(20, timedelta(minutes=1))
 #: Each wrong recovery key also makes an entry in the provider's log.
 RECOVERY_KEYS = Limit(5, timedelta(minutes=15))
+#: The last characters of a secret or a fingerprint. Somebody who has it needs one guess, or two.
+OF_CHARACTERS = Limit(5, timedelta(minutes=15))
 #: The age at which a row is deleted. The longest of the periods above is over by then.
 DELETED_AFTER = timedelta(days=1)
 #: The part of an IPv6 address that identifies one customer. The customer can choose the rest (RFC 6177).
@@ -123,6 +125,16 @@ def at_reset(email: str, ip: str) -> Attempt:
 def at_recovery(ip: str) -> Attempt:
     """Return the attempt for a recovery key. Only the network address limits it: the tenant is not known yet."""
     return Attempt({_address("recovery", ip): RECOVERY_KEYS})
+
+
+def at_characters(what: str, person_id: object) -> Attempt:
+    """Return the attempt for the last characters of something that the person must have stored."""
+    return Attempt({f"{what}:{person_id}": OF_CHARACTERS})
+
+
+def at_test_mail(person_id: object) -> Attempt:
+    """Return the attempt for a test mail, which keeps the mail server busy. Such an attempt is never given back."""
+    return Attempt({f"test-mail:{person_id}": OF_MAILS})
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:

@@ -22,6 +22,10 @@ class RecoveryKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="recovery_keys")
     secret_hash = models.CharField(max_length=64, unique=True)
+    # A keyed hash of the key's last four characters, to check that somebody still has the key. Keys from before this
+    # column have none.
+    ending_hash = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    confirmed_at = models.DateTimeField(_("confirmed as stored"), null=True, blank=True, editable=False)
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("made by"))
     made_at = models.DateTimeField(_("made"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)

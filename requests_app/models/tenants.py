@@ -97,6 +97,10 @@ class Tenant(models.Model):
     own_keys_only = models.BooleanField(
         _("approvals need a passkey of the approval page"), default=False, db_default=False, editable=False
     )
+    # When an administrator showed that the log's public key is stored outside this installation.
+    log_key_stored_at = models.DateTimeField(
+        _("public key of the log confirmed as stored"), null=True, blank=True, editable=False
+    )
     # The name of this tenant in the provider's own records. A call or a file that repeats it changes this tenant.
     external_id = models.CharField(_("external id"), max_length=200, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("created"), editable=False)

@@ -215,7 +215,7 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
 #: The reasons why acts about such a row find it themselves.
 FOUND_BY_THE_ACT: dict[Noun, str] = {
     Noun.GRANT: "Reading content finds the grant with its access request, and has a rule of its own.",
-    Noun.INSTALLATION: "There is one. An act on it makes a row, and finds none.",
+    Noun.INSTALLATION: "There is one, and an act on it may make the row.",
     Noun.LOG: "A log is named by its tenant. Whose log an act finds, and whether its tenant is still there, differs.",
     Noun.PERSON: "Staff, the person's tenant and a directory find different people, and lock what each act ends.",
     Noun.PLAN: "One act makes the plan and changes it.",

@@ -46,9 +46,9 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
         tenant = current.row
         tenant.recovery_keys.live().update(ended_at=current.at)
         key = recovery.make()
-        row = RecoveryKey.objects.create(
-            tenant=tenant, secret_hash=recovery.hashed(key), made_by_id=current.actor.person, made_at=current.at
-        )
+        row = RecoveryKey(tenant=tenant, secret_hash=recovery.hashed(key), made_by_id=current.actor.person)
+        row.made_at, row.ending_hash = current.at, recovery.ending_hashed(row.pk, recovery.ending_of(key))
+        row.save(force_insert=True)
         current.witness(RECOVERY_KEY_MADE, detail={"key": str(row.pk)})
         _tell(current, tenant, row, what="made")
     return MadeKey(row, key)

@@ -35,6 +35,7 @@ from requests_app.doors.admin import (
     access,
     callers,
     dashboard,
+    guide,
     log,
     outbox,
     people,
@@ -48,6 +49,7 @@ from requests_app.doors.admin import (
 )
 from requests_app.doors.admin.acts import actor_in
 from requests_app.doors.admin.base import StaffAdmin
+from requests_app.queries.guide_of_provider import provider_guide
 
 security_log = structlog.get_logger("security")
 
@@ -201,8 +203,12 @@ class LockboxAdminSite(AdminSite):
 
     def get_urls(self) -> list[Any]:
         view = self.admin_view(partial(sign_on.own_connection, self))
-        # This pattern must be first, because Django's last pattern matches every address.
-        return [path("single-sign-on/", view, name="single_sign_on"), *super().get_urls()]
+        # These patterns must be first, because Django's last pattern matches every address.
+        return [
+            path("single-sign-on/", view, name="single_sign_on"),
+            *(path(where, self.admin_view(partial(page, self)), name=name) for where, page, name in guide.PAGES),
+            *super().get_urls(),
+        ]
 
     # --- Values for every page ----------------------------------------------------------------------------------
 
@@ -221,7 +227,8 @@ class LockboxAdminSite(AdminSite):
         return []
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
-        found = dashboard.context_of(actor_in(request), clock.now())
+        actor, at = actor_in(request), clock.now()
+        found = {**dashboard.context_of(actor, at), "guide": provider_guide(actor=actor, at=at)}
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]

@@ -25,6 +25,9 @@ from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
 from requests_app.queries import home as queries
 from requests_app.queries import inbox, menu
+from requests_app.queries.guide import Guide
+from requests_app.queries.guide_of_provider import provider_guide
+from requests_app.queries.guide_of_tenant import tenant_guide
 
 WAITING, WINDOWS, RECENT, TICKETS, RAISED = 10, 5, 8, 8, 20
 #: How many accesses each open window shows. Each window polls separately for new accesses.
@@ -44,6 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= _customer(actor, shown)
     elif Role.ENGINEER in actor.roles:
         context |= _engineer(actor, shown)
+    context["guides"] = _guides(actor, at)
     context["heading"] = _heading(actor, context)
     return render(request, "home/home.html", context)
 
@@ -108,6 +112,14 @@ def _switchable(actor: Actor, tenants: list[Tenant]) -> list[Tenant]:
     """Return the tenants in which this person can switch Lockbox on."""
     administered = _where(actor, tenants, Role.ADMINISTRATOR)
     return [tenant for tenant in administered if not tenant.lockbox_on and tenant.plan.includes_lockbox]
+
+
+def _guides(actor: Actor, at: datetime) -> list[Guide[Any]]:
+    """Return the set-ups that this person can continue and that are not complete: the provider's, or of tenants."""
+    found: list[Guide[Any]] = [provider_guide(actor=actor, at=at)] if actor.is_staff else []
+    administered = [pk for pk, roles in actor.tenant_roles.items() if Role.ADMINISTRATOR in roles]
+    found += [tenant_guide(pk, actor=actor, at=at) for pk in sorted(administered)]
+    return [guide for guide in found if not guide.is_complete]
 
 
 def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:

@@ -30,6 +30,8 @@ class _Bounded(smtplib.SMTP):
     """An SMTP connection on which every wait ends at the time `until`."""
 
     until: float = 0
+    #: The server's answer to the last mail that it accepted.
+    answer: tuple[int, bytes] = (0, b"")
     _incoming: outbound.Incoming | None = None
 
     def __init__(self, host: str, port: int, *, timeout: float, **more: Any) -> None:
@@ -49,6 +51,10 @@ class _Bounded(smtplib.SMTP):
         except OSError as error:
             self.close()
             raise smtplib.SMTPServerDisconnected("Server not connected") from error
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.answer = super().data(msg)
+        return self.answer
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:

@@ -113,6 +113,25 @@ class RecoveryForm(StrictForm):
     )
 
 
+class _NotShownAgain(forms.TextInput):
+    """A text field that is empty after a mistake. People may have typed all of a key, and not only its end."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+class EndingForm(StrictForm):
+    """The last characters of a key or a fingerprint."""
+
+    characters = secret(
+        forms.CharField(
+            label=gettext_lazy("Last four characters"),
+            max_length=200,
+            widget=_NotShownAgain(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+        )
+    )
+
+
 class ProposalForm(StrictForm):
     """The buttons beside a proposal."""
 

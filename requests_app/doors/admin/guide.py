@@ -1,0 +1,83 @@
+"""The provider's set-up: the list of steps for staff, the test mail, and the page that confirms the copy of the key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.acts.guide import CONFIRM_KEY_COPY
+from requests_app.domain.errors import TooMany
+from requests_app.doors.admin import test_mail_words
+from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
+from requests_app.queries.guide_of_provider import provider_guide
+
+_TITLE = gettext_lazy("Set-up")
+
+
+def steps(site: Any, request: HttpRequest) -> HttpResponse:
+    """Show each step of the set-up with what the facts say about it."""
+    opened_at = f"{request.scheme}://{request.get_host()}"
+    guide = provider_guide(actor=actor_in(request), at=clock.now(), opened_at=opened_at)
+    context = {**site.each_context(request), "title": _TITLE, "guide": guide}
+    return TemplateResponse(request, "admin/set_up.html", context)
+
+
+def test_mail(site: Any, request: HttpRequest) -> HttpResponse:
+    """Send a test mail to the person who presses the button, and show the server's answer above the steps."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        answer = operations.send_test_mail(actor=actor_in(request))
+    except TooMany as refusal:
+        messages.error(request, str(refusal.message))
+    else:
+        (messages.error if answer.problem else messages.success)(request, test_mail_words.outcome(answer))
+    return HttpResponseRedirect(reverse("admin:set_up"))
+
+
+class EndingForm(ActForm):
+    characters = forms.CharField(
+        label=gettext_lazy("Last four characters"),
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+    )
+
+
+KEY_COPY = AdminAction(
+    name="key-copy",
+    label=CONFIRM_KEY_COPY.title or "",
+    form=EndingForm,
+    run=lambda row, actor, data: operations.confirm_key_copy(actor=actor, **data),
+    done=CONFIRM_KEY_COPY.done,
+    explains=CONFIRM_KEY_COPY.explains,
+)
+
+
+def key_copy(site: Any, request: HttpRequest) -> HttpResponse:
+    """Ask for the end of the copy's fingerprint. Show a refusal in the form."""
+    status, form, back = 200, KEY_COPY.form(), reverse("admin:set_up")
+    if request.method == "POST":
+        form = KEY_COPY.form(request.POST)
+        _result, status = perform(KEY_COPY, form, request)
+        if not status:
+            messages.success(request, str(KEY_COPY.done))
+            return HttpResponseRedirect(back)
+    shown = {"act": KEY_COPY, "form": form, "list_url": back, "list_title": _TITLE, "back_url": back}
+    context = {**site.each_context(request), "title": KEY_COPY.label, **shown}
+    return TemplateResponse(request, "admin/act.html", context, status=status)
+
+
+#: The addresses in the administration: path, page and name.
+PAGES = (
+    ("set-up/", steps, "set_up"),
+    ("set-up/test-mail/", test_mail, "set_up_test_mail"),
+    ("set-up/key-copy/", key_copy, "set_up_key_copy"),
+)

@@ -1,0 +1,130 @@
+"""The types of a guided set-up: its steps, and what the facts say about each of them.
+
+A step is done when a fact says so. Nothing is done because somebody pressed a button.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from django.utils.functional import Promise
+
+from requests_app.words.times import when_words
+
+Facts = TypeVar("Facts")
+
+
+class StepState(StrEnum):
+    """BLOCKED: another step must be done first. LEFT_OUT: this installation or tenant does not need the step."""
+
+    DONE = "done"
+    OPEN = "open"
+    BLOCKED = "blocked"
+    LEFT_OUT = "left_out"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line."""
+
+    state: StepState
+    says: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepLink:
+    """A link to the page where a step is done. `page` is the name of its address.
+
+    In a tenant's guide, the address contains the tenant's id, unless `is_personal`: then the page is the reader's own.
+    """
+
+    label: str | Promise
+    page: str
+    is_personal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Generic[Facts]):
+    """One step. `without` says what happens if the step is left out. `button` is an act without a form.
+
+    An optional step does not count for the list to be complete.
+    """
+
+    name: str
+    title: Promise
+    why: Promise
+    without: Promise
+    minutes: int
+    fact: Callable[[Facts], Found]
+    links: tuple[StepLink, ...] = ()
+    button: StepLink | None = None
+    is_optional: bool = False
+
+
+@dataclass(frozen=True)
+class ShownStep(Generic[Facts]):
+    step: Step[Facts]
+    found: Found
+    is_next: bool = False
+
+
+@dataclass(frozen=True)
+class Guide(Generic[Facts]):
+    """All steps with their states. `next` is the first step that can be done now."""
+
+    steps: list[ShownStep[Facts]]
+    facts: Facts
+
+    @property
+    def counted(self) -> list[ShownStep[Facts]]:
+        return [each for each in self.steps if not each.step.is_optional and each.found.state is not StepState.LEFT_OUT]
+
+    @property
+    def done(self) -> int:
+        return sum(each.found.state is StepState.DONE for each in self.counted)
+
+    @property
+    def total(self) -> int:
+        return len(self.counted)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.total
+
+    @property
+    def next(self) -> ShownStep[Facts] | None:
+        return next((each for each in self.steps if each.is_next), None)
+
+
+def listed(steps: Iterable[Step[Facts]], facts: Facts) -> Guide[Facts]:
+    found = [(step, step.fact(facts)) for step in steps]
+    following = next(
+        (step for step, each in found if each.state is StepState.OPEN and not step.is_optional),
+        None,
+    )
+    return Guide([ShownStep(step, each, step is following) for step, each in found], facts)
+
+
+def done(says: str, *lines: str) -> Found:
+    return Found(StepState.DONE, says, lines)
+
+
+def still_open(says: str, *lines: str) -> Found:
+    return Found(StepState.OPEN, says, lines)
+
+
+def blocked(says: str, *lines: str) -> Found:
+    return Found(StepState.BLOCKED, says, lines)
+
+
+def left_out(says: str) -> Found:
+    return Found(StepState.LEFT_OUT, says)
+
+
+def when(at: datetime, now: datetime) -> str:
+    return when_words(at, now)

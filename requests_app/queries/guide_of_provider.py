@@ -1,0 +1,360 @@
+"""Reads how far the provider's set-up is, for staff, and declares its steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from audit_app.models import LogKey
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.models import (
+    AccessRequest,
+    Installation,
+    Invitation,
+    Membership,
+    Plan,
+    QueueAssignment,
+    Resource,
+    Service,
+    StaffTerm,
+    Tenant,
+)
+from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+
+#: How many names a sentence has, and how many rows are read to find them.
+SHOWN, READ = 5, 500
+#: The command that makes an encrypted copy of the log's key, for an installation that has none yet.
+COPY_COMMAND = "customer-lockbox log_key copy"
+_FILES = "requests_app.messages.mails.files.EmailBackend"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A service, and the humans who have each role in its queue."""
+
+    name: str
+    has_resource: bool
+    engineers: frozenset[UUID]
+    approvers: frozenset[UUID]
+
+    @property
+    def is_staffed(self) -> bool:
+        """Whether somebody can ask, and another human can confirm."""
+        return bool(self.engineers and self.approvers) and len(self.engineers | self.approvers) > 1
+
+
+@dataclass(frozen=True)
+class FirstTenant:
+    name: str
+    administrator: str
+    invited: str
+    invited_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderFacts:
+    """`opened_at` is the address at which the reader opened the page; it is empty for a command.
+
+    If somebody has asked for access already, `is_in_use`.
+    """
+
+    at: datetime
+    opened_at: str
+    installation: Installation
+    key_used_at: datetime | None
+    key_changed_at: datetime | None
+    plans: list[str]
+    staff: list[tuple[str, UUID, datetime]]
+    queues: list[Queue]
+    first_tenant: FirstTenant | None
+    is_in_use: bool
+
+
+def provider_guide(*, actor: Actor, at: datetime, opened_at: str = "") -> Guide[ProviderFacts]:
+    """Return the steps of the provider's set-up with their states, for staff."""
+    policy.require_staff(actor)
+    used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
+    facts = ProviderFacts(
+        at=at,
+        opened_at=opened_at,
+        installation=Installation.objects.filter(pk=1).first() or Installation(),
+        key_used_at=used[0] if used else None,
+        key_changed_at=used[-1] if len(used) > 1 else None,
+        plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
+        staff=_staff(),
+        queues=_queues(),
+        first_tenant=_tenant(at),
+        is_in_use=AccessRequest.objects.exists(),
+    )
+    return listed(STEPS, facts)
+
+
+def _staff() -> list[tuple[str, UUID, datetime]]:
+    """Return each member of staff with their human and the beginning of their term, the earliest first."""
+    terms = StaffTerm.objects.filter(until_at=None, person__is_active=True, person__is_staff=True).order_by("from_at")
+    return list(terms.values_list("person__name", "person__human_id", "from_at")[:READ])
+
+
+def _queues() -> list[Queue]:
+    resources = Resource.objects.filter(service=OuterRef("pk"), is_active=True)
+    services = list(Service.objects.annotate(has_resource=Exists(resources)).order_by("name")[:READ])
+    humans: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
+    held = QueueAssignment.objects.filter(person__is_active=True, service__in=services)
+    for service, role, human in held.values_list("service_id", "role", "person__human_id")[:READ]:
+        humans[service, role].add(human)
+    return [
+        Queue(
+            row.name,
+            row.has_resource,
+            frozenset(humans[row.pk, Role.ENGINEER.value]),
+            frozenset(humans[row.pk, Role.PROVIDER_APPROVER.value]),
+        )
+        for row in services
+    ]
+
+
+def _tenant(at: datetime) -> FirstTenant | None:
+    """Return the tenant that is set up furthest: one with an administrator, else with an invited one, else any."""
+    role = Membership.Role.ADMINISTRATOR
+    held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
+    sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
+    rows = Tenant.objects.annotate(is_held=Exists(held), is_invited=Exists(sent))
+    row = rows.order_by("-is_held", "-is_invited", "created_at").first()
+    if row is None:
+        return None
+    holder = _held_of(row, role) if row.is_held else ""
+    invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
+    return FirstTenant(
+        row.name, holder, invitation.email if invitation else "", invitation.created_at if invitation else None
+    )
+
+
+def _held_of(tenant: Tenant, role: str) -> str:
+    """Return the name of the person who has had this role in the tenant for longest."""
+    rows = Membership.objects.filter(tenant=tenant, role=role, person__is_active=True).order_by("given_at")
+    return rows.values_list("person__name", flat=True).first() or ""
+
+
+# --- What each fact says -----------------------------------------------------------------------------------
+
+
+def _name_and_address(facts: ProviderFacts) -> Found:
+    name, address = settings.PROVIDER_NAME, settings.BASE_URL
+    shown = {"name": name, "address": address, "opened": facts.opened_at}
+    if not settings.PROVIDER_NAME_IS_SET:
+        return still_open(
+            _("Everybody reads the name “%(name)s”. In the settings, set PROVIDER_NAME to your own name.") % shown
+        )
+    if facts.opened_at and facts.opened_at != address:
+        words = _("You opened this page at %(opened)s, but the links in mails lead to %(address)s. Set BASE_URL.")
+        return still_open(words % shown)
+    if _is_loopback(address):
+        words = _("Everybody reads the name “%(name)s”. Only this machine can open %(address)s, as in a trial.")
+        return done(words % shown)
+    if not address.startswith("https://"):
+        return still_open(_("The address %(address)s has no TLS, so passwords can be read on the way.") % shown)
+    return done(_("Everybody reads the name “%(name)s”, and opens %(address)s.") % shown)
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _mail(facts: ProviderFacts) -> Found:
+    tested_at = facts.installation.mail_tested_at
+    if tested_at is not None:
+        words = _("The mail server accepted a test mail on %(when)s.")
+        return done(words % {"when": when(tested_at, facts.at)})
+    if settings.EMAIL_BACKEND == _FILES:
+        words = _(
+            "There is no mail server, as in a trial: each mail becomes a file in %(folder)s, and nobody gets it. For "
+            "real use, set EMAIL_URL."
+        )
+        return left_out(words % {"folder": settings.EMAIL_FILE_PATH})
+    return still_open(_("No mail server has accepted a test mail yet."))
+
+
+def _log_key(facts: ProviderFacts) -> Found:
+    row = facts.installation
+    if facts.key_used_at is None and not row.key_copy_hash:
+        return blocked(_("The log’s key has signed nothing yet. That takes about a minute after the start."))
+    if not row.key_copy_hash:
+        words = _("There is no copy of the key yet. On the server, run: %(command)s")
+        return still_open(words % {"command": COPY_COMMAND})
+    if row.key_copy_confirmed_at is None:
+        return still_open(_("There is an encrypted copy. Nobody has shown yet that it is stored."))
+    confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": COPY_COMMAND}
+    if facts.key_changed_at is not None and facts.key_changed_at > row.key_copy_confirmed_at:
+        words = _("The key was changed after its copy was confirmed on %(when)s. Make a new copy: %(command)s")
+        return still_open(words % confirmed)
+    return done(_("Somebody showed on %(when)s that the encrypted copy is stored.") % confirmed)
+
+
+def _plan(facts: ProviderFacts) -> Found:
+    if not facts.plans:
+        return still_open(_("There is no plan yet."))
+    words = ngettext("You have this plan: %(names)s.", "You have these plans: %(names)s.", len(facts.plans))
+    return done(words % {"names": ", ".join(facts.plans)})
+
+
+def _second_staff(facts: ProviderFacts) -> Found:
+    humans = {human for _name, human, _since in facts.staff}
+    names = str(get_text_list([name for name, _human, _since in facts.staff[:SHOWN]], _("and")))
+    if len(humans) < 2:
+        words = _("The staff has one human: %(names)s. You need another one.")
+        return still_open(words % {"names": names} if names else _("Nobody is staff yet."))
+    since = next(since for _name, human, since in facts.staff if human != facts.staff[0][1])
+    words = _("%(names)s are staff. There have been two of them since %(when)s.")
+    return done(words % {"names": names, "when": when(since, facts.at)})
+
+
+def _service(facts: ProviderFacts) -> Found:
+    if not facts.queues:
+        return still_open(_("There is no service yet."))
+    ready = [queue.name for queue in facts.queues if queue.has_resource]
+    if ready:
+        words = ngettext("%(names)s has resources.", "%(names)s have resources.", len(ready))
+        return done(words % {"names": get_text_list(ready[:SHOWN], _("and"))})
+    names = str(get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and")))
+    if facts.first_tenant is None:
+        words = _("%(names)s is set up. A resource belongs to a tenant, so you can add one after your first tenant.")
+        return blocked(words % {"names": names})
+    return still_open(_("%(names)s is set up, but has no resource yet.") % {"names": names})
+
+
+def _people(facts: ProviderFacts) -> Found:
+    if not facts.queues:
+        return blocked(_("People work in the queue of a service, and there is no service yet."))
+    lines = [_queue_line(queue) for queue in facts.queues[:SHOWN]]
+    staffed = [queue.name for queue in facts.queues if queue.is_staffed]
+    if not staffed:
+        words = _("No queue has both an engineer and another human as approver.")
+        return still_open(words, *lines)
+    words = _("In the queue of %(names)s, somebody can ask and somebody else can confirm.")
+    return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines)
+
+
+def _queue_line(queue: Queue) -> str:
+    engineers = ngettext("%(n)d engineer", "%(n)d engineers", len(queue.engineers)) % {"n": len(queue.engineers)}
+    approvers = ngettext("%(n)d approver", "%(n)d approvers", len(queue.approvers)) % {"n": len(queue.approvers)}
+    return _("%(service)s: %(engineers)s, %(approvers)s") % {
+        "service": queue.name,
+        "engineers": engineers,
+        "approvers": approvers,
+    }
+
+
+def _first_tenant(facts: ProviderFacts) -> Found:
+    row = facts.first_tenant
+    if row is None:
+        if not facts.plans:
+            return blocked(_("A tenant needs a plan, and there is no plan yet."))
+        return still_open(_("There is no tenant yet."))
+    if row.administrator:
+        words = _("%(name)s has an administrator: %(person)s.")
+        return done(words % {"name": row.name, "person": row.administrator})
+    if row.invited_at is not None:
+        words = _("%(email)s was invited on %(when)s to be the administrator of %(name)s.")
+        return done(words % {"email": row.invited, "name": row.name, "when": when(row.invited_at, facts.at)})
+    return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name})
+
+
+#: The steps, in the order in which they are best done.
+STEPS: tuple[Step[ProviderFacts], ...] = (
+    Step(
+        name="name",
+        title=gettext_lazy("Your name and your address"),
+        why=gettext_lazy("Customers read this name on every page and in every mail, and mails link to this address."),
+        without=gettext_lazy("Customers read a name that is not yours, or links in mails lead nowhere."),
+        minutes=2,
+        fact=_name_and_address,
+    ),
+    Step(
+        name="mail",
+        title=gettext_lazy("Mail"),
+        why=gettext_lazy(
+            "Invitations and access requests go out by mail, and customers have only a few hours to answer."
+        ),
+        without=gettext_lazy("Nobody learns that somebody waits for them, and every access request expires."),
+        minutes=3,
+        fact=_mail,
+        button=StepLink(gettext_lazy("Send me a test mail"), "admin:set_up_test_mail"),
+    ),
+    Step(
+        name="log_key",
+        title=gettext_lazy("Copy of the log’s key"),
+        why=gettext_lazy("This key signs each customer’s log. A copy lets you continue the logs on another machine."),
+        without=gettext_lazy("If the server is lost, each log ends, and every customer must accept a new key."),
+        minutes=5,
+        fact=_log_key,
+        links=(StepLink(gettext_lazy("Confirm the copy"), "admin:set_up_key_copy"),),
+    ),
+    Step(
+        name="plan",
+        title=gettext_lazy("Plan"),
+        why=gettext_lazy("A plan says whether its tenants can switch Lockbox on."),
+        without=gettext_lazy("You can’t add a tenant."),
+        minutes=1,
+        fact=_plan,
+        links=(
+            StepLink(gettext_lazy("Add a plan"), "admin:requests_app_plan_add"),
+            StepLink(gettext_lazy("Plans"), "admin:requests_app_plan_changelist"),
+        ),
+    ),
+    Step(
+        name="staff",
+        title=gettext_lazy("Second member of staff"),
+        why=gettext_lazy("Changes that could weaken a customer need two humans."),
+        without=gettext_lazy("One person decides alone, and if they are away, nobody can change anything."),
+        minutes=3,
+        fact=_second_staff,
+        links=(StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),),
+    ),
+    Step(
+        name="service",
+        title=gettext_lazy("First service, and the way to its content"),
+        why=gettext_lazy("A service says how its content is reached. Its resources are what engineers ask for."),
+        without=gettext_lazy("Nobody can ask for access."),
+        minutes=10,
+        fact=_service,
+        links=(
+            StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
+            StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add"),
+        ),
+    ),
+    Step(
+        name="people",
+        title=gettext_lazy("Engineers and approvers"),
+        why=gettext_lazy("An engineer asks for access, and a colleague confirms that there is no other way."),
+        without=gettext_lazy("Access requests can’t be made, or nobody confirms them and they expire."),
+        minutes=5,
+        fact=_people,
+        links=(
+            StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),
+            StepLink(gettext_lazy("Queues"), "admin:requests_app_queueassignment_changelist"),
+        ),
+    ),
+    Step(
+        name="tenant",
+        title=gettext_lazy("First tenant, and its administrator"),
+        why=gettext_lazy("The customer’s administrator invites the customer’s people and switches Lockbox on."),
+        without=gettext_lazy("The customer can’t decide on anything, because nobody there has an account."),
+        minutes=5,
+        fact=_first_tenant,
+        links=(
+            StepLink(gettext_lazy("Add a tenant"), "admin:requests_app_tenant_add"),
+            StepLink(gettext_lazy("Tenants"), "admin:requests_app_tenant_changelist"),
+        ),
+    ),
+)

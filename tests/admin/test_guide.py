@@ -1,0 +1,292 @@
+"""The provider's guided set-up: who sees it, and which fact makes each step done."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app.models import LogKey
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed
+from requests_app.models import (
+    Installation,
+    Membership,
+    Person,
+    Plan,
+    QueueAssignment,
+    Resource,
+    Service,
+    StaffTerm,
+    Tenant,
+)
+from requests_app.queries.guide import Guide, StepState
+from requests_app.queries.guide_of_provider import COPY_COMMAND, ProviderFacts, provider_guide
+from tests.acts.guide import COPY_HASH, _copied
+from tests.cast import Cast
+from tests.web.pages import nothing_happens, signed_in
+
+pytestmark = pytest.mark.django_db
+
+HERE, TEST, COPY = "/admin/set-up/", "/admin/set-up/test-mail/", "/admin/set-up/key-copy/"
+
+
+def guide(cast: Cast, name: str = "stella", **more: Any) -> Guide[ProviderFacts]:
+    return provider_guide(actor=cast.as_(name), at=clock.now(), **more)
+
+
+def step(cast: Cast, name: str, **more: Any) -> tuple[StepState, str]:
+    [found] = [each.found for each in guide(cast, **more).steps if each.step.name == name]
+    return found.state, " ".join([found.says, *found.lines])
+
+
+def is_done(cast: Cast, name: str) -> bool:
+    return step(cast, name)[0] is StepState.DONE
+
+
+def shown(client: Client, path: str = HERE) -> str:
+    return " ".join(client.get(path).content.decode().split())
+
+
+@pytest.fixture(autouse=True)
+def _named(settings: Any) -> None:
+    settings.PROVIDER_NAME_IS_SET = True
+
+
+# --- Who sees it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["priya", "pat", "ada", "ines", "finn"])
+def test_only_staff_see_it(cast: Cast, name: str) -> None:
+    client = signed_in(cast, name)
+    for path in (HERE, TEST, COPY):
+        for method in ("get", "post"):
+            assert getattr(client, method)(path).status_code == 404, path
+    with pytest.raises(NotAllowed):
+        guide(cast, name)
+    assert mail.outbox == []
+
+
+@pytest.mark.parametrize("path", [HERE, COPY, TEST])
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_looking_ticks_nothing(cast: Cast, staff: Client, path: str, method: str) -> None:
+    with nothing_happens():
+        getattr(staff, method)(path)
+    assert not Installation.objects.exists()
+    assert mail.outbox == []
+
+
+# --- The facts ------------------------------------------------------------------------------------------------
+
+
+def test_the_name_must_be_chosen(cast: Cast, settings: Any) -> None:
+    assert is_done(cast, "name")
+    settings.PROVIDER_NAME_IS_SET = False
+    assert not is_done(cast, "name")
+
+
+def test_the_address_must_have_tls_and_be_the_one_that_people_use(cast: Cast, settings: Any) -> None:
+    settings.BASE_URL = "https://lockbox.example"
+    assert step(cast, "name", opened_at="https://lockbox.example")[0] is StepState.DONE
+    assert step(cast, "name", opened_at="https://other.example")[0] is StepState.OPEN
+    settings.BASE_URL = "http://lockbox.example"
+    assert step(cast, "name")[0] is StepState.OPEN
+
+
+def test_mail_is_done_when_a_server_accepted_a_test_mail(cast: Cast) -> None:
+    assert not is_done(cast, "mail")
+    operations.send_test_mail(actor=cast.as_("stella"))
+    assert is_done(cast, "mail")
+
+
+def test_a_trial_without_a_mail_server_does_not_count_mail(cast: Cast, settings: Any) -> None:
+    total = guide(cast).total
+    settings.EMAIL_BACKEND = "requests_app.messages.mails.files.EmailBackend"
+    assert step(cast, "mail")[0] is StepState.LEFT_OUT
+    assert guide(cast).total == total - 1
+
+
+def test_the_keys_copy_must_exist_and_be_confirmed_again_after_a_change(cast: Cast) -> None:
+    assert step(cast, "log_key")[0] is StepState.BLOCKED
+    at = clock.now()
+    LogKey.objects.create(public=b"1" * 32, first_used_at=at)
+    state, says = step(cast, "log_key")
+    assert (state, COPY_COMMAND in says) == (StepState.OPEN, True)
+    ending = _copied(cast)
+    assert step(cast, "log_key")[0] is StepState.OPEN
+    operations.confirm_key_copy(characters=ending, actor=cast.as_("stella"))
+    assert is_done(cast, "log_key")
+    LogKey.objects.create(public=b"2" * 32, first_used_at=at + dt.timedelta(days=1))
+    assert not is_done(cast, "log_key")
+
+
+def test_a_plan_is_needed(cast: Cast) -> None:
+    state, says = step(cast, "plan")
+    assert (state, "E5" in says) == (StepState.DONE, True)
+    operations.save_plan(name="E7", includes_lockbox=True, actor=cast.as_("stella"))
+    assert "E7" in step(cast, "plan")[1]
+
+
+def test_a_second_member_of_staff_is_a_second_human(cast: Cast) -> None:
+    assert not is_done(cast, "staff")
+    sten = cast.colleague("sten")
+    state, says = step(cast, "staff")
+    assert (state, "Sten Test" in says) == (StepState.DONE, True)
+    Person.objects.get_queryset().filter(pk=sten.pk).update(human_id=cast.stella.human_id)
+    assert not is_done(cast, "staff")
+    Person.objects.get_queryset().filter(pk=sten.pk).update(human_id=sten.human_id, is_active=False)
+    assert not is_done(cast, "staff")
+
+
+def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:
+    assert is_done(cast, "service")
+    Resource.objects.update(is_active=False)
+    assert step(cast, "service")[0] is StepState.OPEN
+
+
+def test_a_queue_needs_an_engineer_and_another_human_as_approver(cast: Cast) -> None:
+    assert is_done(cast, "people")
+    QueueAssignment.objects.exclude(person=cast.bea).delete()
+    assert step(cast, "people")[0] is StepState.OPEN, "one human has both roles"
+    QueueAssignment.objects.create(service=cast.exchange, person=cast.erik, role="engineer", given_at=clock.now())
+    assert is_done(cast, "people")
+
+
+def test_the_first_tenant_needs_an_administrator(cast: Cast) -> None:
+    state, says = step(cast, "tenant")
+    assert (state, "has an administrator" in says) == (StepState.DONE, True)
+    Membership.objects.filter(role="administrator").delete()
+    assert step(cast, "tenant")[0] is StepState.OPEN
+
+
+def test_an_invited_administrator_is_enough_until_the_invitation_expires(cast: Cast, travel: Any) -> None:
+    Membership.objects.filter(role="administrator").delete()
+    Membership.objects.filter(tenant=cast.northwind).delete()
+    travel.freeze()
+    operations.invite_person(
+        cast.northwind.pk, email="new@northwind.example", role="administrator", actor=cast.as_("stella")
+    )
+    state, says = step(cast, "tenant")
+    assert (state, "new@northwind.example" in says) == (StepState.DONE, True)
+    travel.by(days=8)
+    assert step(cast, "tenant")[0] is StepState.OPEN
+
+
+def test_an_empty_installation_is_told_what_is_not_possible_yet(cast: Cast) -> None:
+    for model in (QueueAssignment, Resource, Membership):
+        model.objects.all().delete()
+    Tenant.objects.all().delete()
+    Service.objects.all().delete()
+    Plan.objects.all().delete()
+    found = {each.step.name: each.found.state for each in guide(cast).steps}
+    assert found["plan"] is StepState.OPEN
+    assert found["service"] is StepState.OPEN
+    assert (found["people"], found["tenant"]) == (StepState.BLOCKED, StepState.BLOCKED)
+    Service.objects.create(key="mail", name="Mail", connector="maildir")
+    assert step(cast, "service")[0] is StepState.BLOCKED
+
+
+def test_nobody_but_people_with_a_term_are_staff(cast: Cast) -> None:
+    cast.colleague("sten")
+    StaffTerm.objects.filter(person=cast.sten).update(until_at=clock.now())
+    assert not is_done(cast, "staff")
+
+
+# --- The pages ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_is_next_why_and_how_long_it_takes(cast: Cast, staff: Client, settings: Any) -> None:
+    settings.BASE_URL = "http://testserver"
+    settings.PROVIDER_NAME_IS_SET = False
+    page = shown(staff)
+    assert "done. Next: Your name and your address." in page
+    assert "Next · About 2 minutes" in page
+    assert page.count('aria-current="step"') == 1
+    assert reverse("admin:set_up_test_mail") in page
+
+
+def test_the_button_sends_the_mail_and_shows_the_answer(cast: Cast, staff: Client) -> None:
+    answer = staff.post(TEST)
+    assert (answer.status_code, answer.url) == (302, HERE)
+    assert [each.to for each in mail.outbox] == [[cast.stella.email]]
+    assert "accepted the mail" in shown(staff)
+
+
+def test_too_many_test_mails_are_refused_in_words(cast: Cast, staff: Client, travel: Any) -> None:
+    travel.freeze()
+    staff.force_login(cast.stella)
+    for _time in range(6):
+        assert staff.post(TEST).status_code == 302
+    assert len(mail.outbox) == 5
+    assert "Try again in five minutes." in shown(staff)
+
+
+def test_the_key_never_leaves_through_a_page(cast: Cast, staff: Client) -> None:
+    _copied(cast)
+    for path in (HERE, COPY):
+        assert COPY_HASH[-4:] not in shown(staff, path)
+    refused = staff.post(COPY, {"characters": "0000"})
+    assert refused.status_code == 422
+    assert "These are not the last four characters." in refused.content.decode()
+    assert COPY_HASH[-4:] not in refused.content.decode()
+    assert not Installation.objects.filter(key_copy_confirmed_at__isnull=False).exists()
+
+
+def test_right_characters_lead_back_to_the_list(cast: Cast, staff: Client) -> None:
+    answer = staff.post(COPY, {"characters": _copied(cast)})
+    assert (answer.status_code, answer.url) == (302, HERE)
+    assert "The copy is confirmed." in shown(staff)
+
+
+def test_an_unknown_field_is_refused(cast: Cast, staff: Client) -> None:
+    ending = _copied(cast)
+    refused = staff.post(COPY, {"characters": ending, "key_copy_confirmed_at": "2026-01-01"})
+    assert refused.status_code == 400
+    assert not Installation.objects.filter(key_copy_confirmed_at__isnull=False).exists()
+
+
+def test_the_first_pages_of_staff_lead_to_the_list_until_it_is_complete(cast: Cast, staff: Client) -> None:
+    for path in ("/", "/admin/"):
+        assert "guide-block" in shown(staff, path)
+        assert HERE in shown(staff, path)
+    cast.submitted()
+    for path in ("/", "/admin/"):
+        assert "guide-block" not in shown(staff, path)
+        assert "Continue the set-up" in shown(staff, path)
+
+
+def test_a_complete_set_up_is_not_mentioned_and_stays_reachable(cast: Cast, staff: Client, settings: Any) -> None:
+    settings.BASE_URL = "http://localhost"
+    cast.colleague("sten")
+    operations.send_test_mail(actor=cast.as_("stella"))
+    operations.confirm_key_copy(characters=_copied(cast), actor=cast.as_("stella"))
+    for path in ("/", "/admin/"):
+        assert "Continue the set-up" not in shown(staff, path)
+    page = " ".join(staff.get(HERE, HTTP_HOST="localhost").content.decode().split())
+    assert "Everything is set up." in page
+
+
+@pytest.mark.parametrize("name", ["priya", "pat"])
+def test_the_providers_other_people_read_nothing_about_it(cast: Cast, name: str) -> None:
+    assert "Continue the set-up" not in shown(signed_in(cast, name), "/")
+
+
+def test_more_rows_need_no_more_queries(cast: Cast) -> None:
+    def count() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            guide(cast)
+        return len(captured)
+
+    few = count()
+    for n in range(20):
+        service = Service.objects.create(key=f"more-{n}", name=f"More {n}", connector="folder")
+        QueueAssignment.objects.create(service=service, person=cast.erik, role="engineer", given_at=clock.now())
+        cast.colleague(f"more{n}")
+    assert count() == few
