@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0037_installation_and_external_ids"),
+        ("requests_app", "0044_practice"),
     ]
 
     operations = [

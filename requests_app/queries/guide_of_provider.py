@@ -29,6 +29,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
+from requests_app.queries import practice
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
 
 #: How many names a sentence has, and how many rows are read to find them.
@@ -78,6 +79,7 @@ class ProviderFacts:
     queues: list[Queue]
     first_tenant: FirstTenant | None
     is_in_use: bool
+    is_practised: bool
 
 
 def provider_guide(*, actor: Actor, at: datetime, opened_at: str = "") -> Guide[ProviderFacts]:
@@ -94,7 +96,8 @@ def provider_guide(*, actor: Actor, at: datetime, opened_at: str = "") -> Guide[
         staff=_staff(),
         queues=_queues(),
         first_tenant=_tenant(at),
-        is_in_use=AccessRequest.objects.exists(),
+        is_in_use=AccessRequest.objects.real().exists(),
+        is_practised=practice.is_answered_anywhere(),
     )
     return listed(STEPS, facts)
 
@@ -106,7 +109,7 @@ def _staff() -> list[tuple[str, UUID, datetime]]:
 
 
 def _queues() -> list[Queue]:
-    resources = Resource.objects.filter(service=OuterRef("pk"), is_active=True)
+    resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
     services = list(Service.objects.annotate(has_resource=Exists(resources)).order_by("name")[:READ])
     humans: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
     held = QueueAssignment.objects.filter(person__is_active=True, service__in=services)
@@ -270,6 +273,14 @@ def _first_tenant(facts: ProviderFacts) -> Found:
     return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name})
 
 
+def _practice(facts: ProviderFacts) -> Found:
+    if facts.is_practised:
+        return done(_("A practice request went all the way and was answered."))
+    if facts.first_tenant is None or not any(queue.is_staffed for queue in facts.queues):
+        return blocked(_("It needs a tenant, and an engineer and an approver in one queue."))
+    return still_open(_("No practice request has been answered yet."))
+
+
 #: The steps, in the order in which they are best done.
 STEPS: tuple[Step[ProviderFacts], ...] = (
     Step(
@@ -356,5 +367,14 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
             StepLink(gettext_lazy("Add a tenant"), "admin:requests_app_tenant_add"),
             StepLink(gettext_lazy("Tenants"), "admin:requests_app_tenant_changelist"),
         ),
+    ),
+    Step(
+        name="practice",
+        title=gettext_lazy("Practice request"),
+        why=gettext_lazy("It goes through everybody’s hands like a real access request, on content that is made up."),
+        without=gettext_lazy("You learn during the first real problem whether everybody knows what to do."),
+        minutes=15,
+        fact=_practice,
+        links=(StepLink(gettext_lazy("Start it from the tenant’s page"), "admin:requests_app_tenant_changelist"),),
     ),
 )

@@ -17,8 +17,14 @@ from requests_app.domain.actors import Actor
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Person, RecoveryKey, Tenant
 from requests_app.queries import tenant as tenants
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.practice import Practice, Turn, state_of
 
 _GUARDED = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
+_TURNS = {
+    Turn.ENGINEER: gettext_lazy("A practice request has begun. An engineer asks next."),
+    Turn.PROVIDER: gettext_lazy("A practice request waits for an approver of the provider."),
+    Turn.CUSTOMER: gettext_lazy("A practice request waits for one of your approvers."),
+}
 #: How many names a sentence has, and how many people are read.
 SHOWN, READ = 20, 200
 
@@ -49,6 +55,7 @@ class TenantFacts:
     witnesses: int
     recovery_key: RecoveryKey | None
     has_log_key: bool
+    practice: Practice
     is_in_use: bool
 
     @property
@@ -70,7 +77,8 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         witnesses=Witness.objects.filter(tenant_id=tenant.pk).count(),
         recovery_key=tenants.recovery_key(tenant),
         has_log_key=LogKey.objects.exists(),
-        is_in_use=tenant.lockbox_on or AccessRequest.objects.filter(tenant=tenant).exists(),
+        practice=state_of(tenant, at=at),
+        is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
     )
     return listed(STEPS, facts)
 
@@ -173,6 +181,17 @@ def _witness(facts: TenantFacts) -> Found:
     return done(words % {"n": facts.witnesses})
 
 
+def _practice(facts: TenantFacts) -> Found:
+    found = facts.practice
+    if found.is_answered:
+        return done(_("A practice request was answered."))
+    if found.turn is not None:
+        return still_open(str(_TURNS[found.turn]))
+    if not facts.approvers:
+        return blocked(_("Nobody could answer it. Choose an approver first."))
+    return still_open(_("No practice request has been answered yet."))
+
+
 #: The steps, in the order in which they are best done.
 STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
@@ -247,5 +266,14 @@ STEPS: tuple[Step[TenantFacts], ...] = (
         minutes=1,
         fact=_lockbox,
         links=(StepLink(gettext_lazy("Lockbox"), "web:tenant"),),
+    ),
+    Step(
+        name="practice",
+        title=gettext_lazy("Practice request"),
+        why=gettext_lazy("It reaches your approvers like a real access request. The content is made up."),
+        without=gettext_lazy("Your approvers see their first access request when it is real, and the time is short."),
+        minutes=10,
+        fact=_practice,
+        links=(StepLink(gettext_lazy("Practice"), "web:practice"),),
     ),
 )

@@ -57,6 +57,11 @@ def state_of(tenant: Tenant, *, at: datetime) -> Practice:
     )
 
 
+def is_answered_anywhere() -> bool:
+    """Return whether a practice request of any tenant has been answered."""
+    return bool((_answers(is_asked=True) | _answers(is_asked=False)).exists())
+
+
 def services(tenant: Tenant) -> QuerySet[Service]:
     """Return the services for which somebody can start a practice request now, by name.
 
@@ -67,10 +72,16 @@ def services(tenant: Tenant) -> QuerySet[Service]:
 
 
 def _is_answered(tenant: Tenant) -> bool:
-    rows = Decision.objects.filter(tenant=tenant, access_request__is_practice=True)
-    asked = rows.filter(stage=Decision.Stage.CUSTOMER)
-    alone = rows.filter(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approval=False)
+    asked, alone = (_answers(is_asked=each).filter(tenant=tenant) for each in (True, False))
     return bool((asked if tenant.lockbox_on else asked | alone).exists())
+
+
+def _answers(*, is_asked: bool) -> QuerySet[Decision]:
+    """Return the last decisions on practice requests: the customer's, or the provider's where the customer has none."""
+    rows = Decision.objects.filter(access_request__is_practice=True)
+    if is_asked:
+        return rows.filter(stage=Decision.Stage.CUSTOMER)
+    return rows.filter(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approval=False)
 
 
 def _turn(newest: AccessRequest | None, at: datetime) -> Turn | None:

@@ -29,6 +29,7 @@ from requests_app.models import (
 )
 from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_provider import COPY_COMMAND, ProviderFacts, provider_guide
+from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, signed_in
@@ -179,7 +180,7 @@ def test_an_invited_administrator_is_enough_until_the_invitation_expires(cast: C
     assert step(cast, "tenant")[0] is StepState.OPEN
 
 
-def test_an_empty_installation_is_told_what_is_not_possible_yet(cast: Cast) -> None:
+def test_an_empty_installation_reads_what_is_not_possible_yet(cast: Cast) -> None:
     for model in (QueueAssignment, Resource, Membership):
         model.objects.all().delete()
     Tenant.objects.all().delete()
@@ -191,6 +192,22 @@ def test_an_empty_installation_is_told_what_is_not_possible_yet(cast: Cast) -> N
     assert (found["people"], found["tenant"]) == (StepState.BLOCKED, StepState.BLOCKED)
     Service.objects.create(key="mail", name="Mail", connector="maildir")
     assert step(cast, "service")[0] is StepState.BLOCKED
+
+
+def test_a_practice_request_must_be_answered(cast: Cast) -> None:
+    assert step(cast, "practice")[0] is StepState.OPEN
+    practice.confirmed(cast)
+    assert not is_done(cast, "practice"), "the customer has not answered yet"
+    practice.confirmed(cast, "northwind")
+    assert is_done(cast, "practice"), "without Lockbox, the provider's answer is the last"
+    QueueAssignment.objects.all().delete()
+    assert is_done(cast, "practice")
+
+
+def test_a_practice_resource_is_no_way_to_content(cast: Cast) -> None:
+    practice.started(cast)
+    Resource.objects.real().update(is_active=False)
+    assert not is_done(cast, "service")
 
 
 def test_nobody_but_people_with_a_term_are_staff(cast: Cast) -> None:
@@ -267,6 +284,7 @@ def test_a_complete_set_up_is_not_mentioned_and_stays_reachable(cast: Cast, staf
     cast.colleague("sten")
     operations.send_test_mail(actor=cast.as_("stella"))
     operations.confirm_key_copy(characters=_copied(cast), actor=cast.as_("stella"))
+    practice.opened(cast)
     for path in ("/", "/admin/"):
         assert "Continue the set-up" not in shown(staff, path)
     page = " ".join(staff.get(HERE, HTTP_HOST="localhost").content.decode().split())

@@ -16,6 +16,7 @@ from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_tenant import STEPS, TenantFacts, tenant_guide
+from tests import practice
 from tests.acts.guide import _log_key, _recovery_key
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, signed_in
@@ -54,6 +55,7 @@ def _complete(cast: Cast) -> None:
     operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=ines)
     operations.confirm_recovery_key(cast.contoso.pk, characters=_recovery_key(cast), actor=ines)
     operations.confirm_log_key(cast.contoso.pk, characters=_log_key(cast), actor=ines)
+    practice.opened(cast)
 
 
 # --- Who sees it ----------------------------------------------------------------------------------------------
@@ -177,12 +179,26 @@ def test_lockbox_must_be_on_where_the_plan_includes_it(cast: Cast) -> None:
     assert guide(cast).total == total - 1
 
 
+def test_a_practice_request_must_be_answered(cast: Cast) -> None:
+    assert "No practice request" in step(cast, "practice")[1]
+    row = practice.confirmed(cast)
+    state, says = step(cast, "practice")
+    assert (state, says) == (StepState.OPEN, "A practice request waits for one of your approvers.")
+    operations.deny_as_customer(row.pk, note="Practice.", actor=cast.as_("ada"))
+    assert is_done(cast, "practice")
+
+
+def test_practice_does_not_make_a_tenant_look_in_use(cast: Cast) -> None:
+    practice.confirmed(cast, "northwind")
+    assert not guide(cast, "noah", "northwind").facts.is_in_use
+
+
 # --- The pages ------------------------------------------------------------------------------------------------
 
 
 def test_the_page_says_what_is_next_why_and_how_long_it_takes(cast: Cast) -> None:
     shown = page(cast)
-    assert "3 of 6 done. Next: Recovery key, printed and stored." in shown
+    assert "3 of 7 done. Next: Recovery key, printed and stored." in shown
     assert "If you lose every administrator, this key names a new one." in shown
     assert "If you leave this out:" in shown
     assert "Next · About 5 minutes" in shown
@@ -243,7 +259,7 @@ def test_the_home_of_a_new_tenants_administrator_leads_to_the_list(cast: Cast) -
 def test_a_tenant_that_is_in_use_reads_only_a_line(cast: Cast) -> None:
     assert "guide-block" in home(cast, "noah")
     assert "guide-block" not in home(cast, "ines")
-    assert "Set-up of Contoso: 3 of 6 done." in home(cast, "ines")
+    assert "Set-up of Contoso: 3 of 7 done." in home(cast, "ines")
     cast.submitted("northwind")
     assert "guide-block" not in home(cast, "noah")
     assert "Set-up of Northwind: 1 of 6 done." in home(cast, "noah")
