@@ -15,7 +15,7 @@ import pytest
 from django.core import mail
 
 from audit_app import checkpoints, cosigning
-from audit_app.models import AuditEntry, ChainHead, LogAlarm, Witness
+from audit_app.models import AuditEntry, ChainHead, LogAlarm, LogKey, Witness
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain import clock, errors, link_secrets, manifest
@@ -31,6 +31,7 @@ from requests_app.models import (
     Client,
     Grant,
     Identity,
+    Installation,
     Invitation,
     OutboxMessage,
     Proposal,
@@ -190,6 +191,7 @@ class History:
             self._mail,
             self._staff,
             self._care_of_the_log,
+            self._set_up,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -807,3 +809,19 @@ class History:
         Path(self.settings.LOG_HEADS_FILE).unlink()
         for head in ChainHead.objects.order_by("pk"):
             operations.adopt_log_head(head.pk, comment="The disk broke.", actor=Actor.system("command"))
+
+    def _set_up(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("stella tests the mail")
+        operations.send_test_mail(actor=w.as_("stella", door="admin"))
+        self.step("stella confirms the copy of the log's key")
+        Installation.objects.update(key_copy_hash="5f" * 32)
+        operations.confirm_key_copy(characters="5f5f", actor=w.as_("stella", door="admin"))
+        self.step("ines makes another recovery key, and confirms it")
+        key = operations.make_recovery_key(pk, actor=w.as_("ines")).key
+        operations.confirm_recovery_key(pk, characters=key[-4:], actor=w.as_("ines"))
+        self.forget()
+        self.step("ines confirms the key of the log")
+        newest = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True)[0]
+        ending = operations.fingerprint(bytes(newest))[-4:]
+        operations.confirm_log_key(pk, characters=ending, actor=w.as_("ines"))
