@@ -18,7 +18,6 @@ from audit_app.models import LogKey
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.models import (
-    AccessRequest,
     Installation,
     Invitation,
     Membership,
@@ -64,13 +63,9 @@ class FirstTenant:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
-    """`opened_at` is the address at which the reader opened the page; it is empty for a command.
-
-    If somebody has asked for access already, `is_in_use`.
-    """
+    """`is_in_use` is true as soon as a tenant has switched Lockbox on."""
 
     at: datetime
-    opened_at: str
     installation: Installation
     key_used_at: datetime | None
     key_changed_at: datetime | None
@@ -82,13 +77,12 @@ class ProviderFacts:
     is_practised: bool
 
 
-def provider_guide(*, actor: Actor, at: datetime, opened_at: str = "") -> Guide[ProviderFacts]:
+def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
     """Return the steps of the provider's set-up with their states, for staff."""
     policy.require_staff(actor)
     used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
     facts = ProviderFacts(
         at=at,
-        opened_at=opened_at,
         installation=Installation.objects.filter(pk=1).first() or Installation(),
         key_used_at=used[0] if used else None,
         key_changed_at=used[-1] if len(used) > 1 else None,
@@ -96,7 +90,7 @@ def provider_guide(*, actor: Actor, at: datetime, opened_at: str = "") -> Guide[
         staff=_staff(),
         queues=_queues(),
         first_tenant=_tenant(at),
-        is_in_use=AccessRequest.objects.real().exists(),
+        is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),
     )
     return listed(STEPS, facts)
@@ -153,14 +147,11 @@ def _held_of(tenant: Tenant, role: str) -> str:
 
 def _name_and_address(facts: ProviderFacts) -> Found:
     name, address = settings.PROVIDER_NAME, settings.BASE_URL
-    shown = {"name": name, "address": address, "opened": facts.opened_at}
+    shown = {"name": name, "address": address}
     if not settings.PROVIDER_NAME_IS_SET:
         return still_open(
             _("Everybody reads the name “%(name)s”. In the settings, set PROVIDER_NAME to your own name.") % shown
         )
-    if facts.opened_at and facts.opened_at != address:
-        words = _("You opened this page at %(opened)s, but the links in mails lead to %(address)s. Set BASE_URL.")
-        return still_open(words % shown)
     if _is_loopback(address):
         words = _("Everybody reads the name “%(name)s”. Only this machine can open %(address)s, as in a trial.")
         return done(words % shown)

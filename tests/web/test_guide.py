@@ -217,7 +217,7 @@ def test_names_are_shown_harmless(cast: Cast) -> None:
 def test_wrong_characters_are_refused_beside_the_field_and_not_shown_again(cast: Cast) -> None:
     _recovery_key(cast)
     address = reverse("web:confirm_recovery_key", args=[cast.contoso.pk])
-    response = signed_in(cast, "ines").post(address, {"characters": "zyxw-zyxw"})
+    response = signed_in(cast, "ines").post(address, {"characters": "zyxw"})
     assert response.status_code == 422
     assert "These are not the last four characters." in response.content.decode()
     assert "zyxw" not in response.content.decode()

@@ -24,8 +24,7 @@ _TITLE = gettext_lazy("Set-up")
 
 def steps(site: Any, request: HttpRequest) -> HttpResponse:
     """Show each step of the set-up with what the facts say about it."""
-    opened_at = f"{request.scheme}://{request.get_host()}"
-    guide = provider_guide(actor=actor_in(request), at=clock.now(), opened_at=opened_at)
+    guide = provider_guide(actor=actor_in(request), at=clock.now())
     context = {**site.each_context(request), "title": _TITLE, "guide": guide}
     return TemplateResponse(request, "admin/set_up.html", context)
 

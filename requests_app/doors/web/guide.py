@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
 from requests_app.domain.acts.guide import CONFIRM_LOG_KEY, CONFIRM_RECOVERY_KEY
 from requests_app.doors.web._thing_views import addresses
-from requests_app.doors.web._things import Action, Link, Page, Visit, to
-from requests_app.doors.web.forms.tenant import EndingForm
+from requests_app.doors.web._things import Action, Link, Page, to
+from requests_app.doors.web.forms.tenant import FingerprintForm, KeyEndingForm
 from requests_app.queries.guide_of_tenant import tenant_guide
 
 _LIST = to("web:guide", "tenant")
 _BACK = Link(_("Set-up of {tenant}"), _LIST)
-
-
-def _form(visit: Visit, data: QueryDict | None) -> EndingForm:
-    return EndingForm(data)
 
 
 GUIDE = Page(
@@ -44,7 +39,7 @@ RECOVERY_KEY = Page(
     action=Action(
         label=_("Confirm the key"),
         act=CONFIRM_RECOVERY_KEY,
-        form=_form,
+        form=lambda visit, data: KeyEndingForm(data),
         run=lambda visit, values: operations.confirm_recovery_key(visit.tenant.pk, actor=visit.actor, **values),
         done=CONFIRM_RECOVERY_KEY.done,
         then=_LIST,
@@ -67,7 +62,7 @@ LOG_KEY = Page(
     action=Action(
         label=_("Confirm the key"),
         act=CONFIRM_LOG_KEY,
-        form=_form,
+        form=lambda visit, data: FingerprintForm(data),
         run=lambda visit, values: operations.confirm_log_key(visit.tenant.pk, actor=visit.actor, **values),
         done=CONFIRM_LOG_KEY.done,
         then=_LIST,

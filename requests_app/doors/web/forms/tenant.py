@@ -120,16 +120,21 @@ class _NotShownAgain(forms.TextInput):
         return None
 
 
-class EndingForm(StrictForm):
-    """The last characters of a key or a fingerprint."""
+def _ending(*, at_most: int) -> forms.CharField:
+    widget = _NotShownAgain(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"})
+    return forms.CharField(label=gettext_lazy("Last four characters"), max_length=at_most, widget=widget)
 
-    characters = secret(
-        forms.CharField(
-            label=gettext_lazy("Last four characters"),
-            max_length=200,
-            widget=_NotShownAgain(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
-        )
-    )
+
+class FingerprintForm(StrictForm):
+    """The last four characters of a fingerprint, or all of it."""
+
+    characters = _ending(at_most=200)
+
+
+class KeyEndingForm(StrictForm):
+    """The last four characters of a secret key. There is no room for all of it."""
+
+    characters = _ending(at_most=8)
 
 
 class ProposalForm(StrictForm):

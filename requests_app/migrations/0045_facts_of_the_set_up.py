@@ -9,6 +9,12 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddIndex(
+            model_name="accessrequest",
+            index=models.Index(
+                condition=models.Q(("is_practice", True)), fields=["tenant"], name="access_request_practice"
+            ),
+        ),
         migrations.AddField(
             model_name="recoverykey",
             name="confirmed_at",
