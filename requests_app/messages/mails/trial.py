@@ -10,7 +10,7 @@ import re
 import smtplib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -66,19 +66,19 @@ def send(to: str) -> Answer:
     transaction: it would hold its locks while the server thinks.
     """
     connection = get_connection()
-    known = {"to": to, "place": _place(connection), "is_file": isinstance(connection, files.EmailBackend)}
+    answer = Answer(to=to, place=_place(connection), is_file=isinstance(connection, files.EmailBackend))
     try:
         connection.open()
         connection.send_messages([_mail(to)])
         code, text = _accepted(connection)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         code, text = _words_of(error)
-        return Answer(**known, problem=_problem_of(error), code=code, text=text)
+        return replace(answer, problem=_problem_of(error), code=code, text=text)
     finally:
         # The answer is known, so it does not matter how the connection ends.
         with contextlib.suppress(OSError, smtplib.SMTPException):
             connection.close()
-    return Answer(**known, code=code, text=text)
+    return replace(answer, code=code, text=text)
 
 
 def _mail(to: str) -> Mail:
