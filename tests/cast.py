@@ -160,6 +160,16 @@ class Cast:
     def invited(self, email: str = "grace@contoso.example", role: str = "member", *, by: str = "ines") -> Invitation:
         return operations.invite_person(self.contoso.pk, email=email, role=role, actor=self.as_(by))
 
+    def invited_colleague(
+        self, email: str = "new@provider.example", role: str = "engineer", *, by: str = "stella"
+    ) -> Invitation:
+        services = [] if role == "staff" else [self.exchange.pk]
+        return operations.invite_colleague(email=email, role=role, services=services, actor=self.as_(by))
+
+    def peaceful(self) -> None:
+        """Let no tenant have Lockbox on, so that what staff change needs no second person."""
+        Tenant.objects.update(lockbox_on=False)
+
     @staticmethod
     def link_of(row: Invitation) -> str:
         """Return the secret in the newest link that was sent for this invitation."""

@@ -12,7 +12,7 @@ from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.identity import factors
-from requests_app.models import Person, Plan, Resource, Service, Tenant
+from requests_app.models import Invitation, Person, Plan, Resource, Service, Tenant
 from requests_app.models.people import actor_of
 
 #: A service whose content stays in an application of the provider.
@@ -62,18 +62,15 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
         operations.save_service(actor=staff, key=key, name=name, connector=connector)
     operations.save_service(actor=staff, **_QUILLO)
     for character in people.PROVIDER:
-        person = operations.add_person(
-            actor=staff,
-            email=character.email,
-            name=character.name,
-            password=secrets[character.email],
-            time_zone=character.time_zone,
+        first = character.queues[0][1]
+        services = [Service.objects.get(key=key).pk for key, role in character.queues if role == first]
+        row = operations.invite_colleague(
+            actor=staff, email=character.email, role=first, services=services, time_zone=character.time_zone
         )
-        # The first sign-in sends a link. The page behind it sets the password and verifies the address.
-        themselves = actor_of(person, door="command")
-        operations.set_password(actor=themselves, password=secrets[character.email], how="reset")
+        person = _accepted(row, character, secrets[character.email])
         for key, role in character.queues:
-            operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
+            if role != first:
+                operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
         _set_up_app(character)
 
 
@@ -114,10 +111,13 @@ def _set_up_app(character: people.Character) -> None:
 def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
     """Invite a person, and accept the invitation as the person would with the link in the mail."""
     row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
-    link = link_secrets.of(row.pk, row.sends)
-    stranger = Actor.stranger(door="command")
-    person = operations.accept_invitation(link, name=who.name, password=password, actor=stranger)
+    person = _accepted(row, who, password)
     return operations.set_preferences(actor=as_(person.email), time_zone=who.time_zone)
+
+
+def _accepted(row: Invitation, who: people.Character, password: str) -> Person:
+    link = link_secrets.of(row.pk, row.sends)
+    return operations.accept_invitation(link, name=who.name, password=password, actor=Actor.stranger(door="command"))
 
 
 def _resources(tenant: Tenant, staff: Actor) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from allauth.usersessions.models import UserSession
+from django.http import HttpRequest
 
 from requests_app.models import Person
 
@@ -22,6 +23,14 @@ class Session:
     ip: str
     browser: str
     since: datetime
+
+
+def note(request: HttpRequest) -> None:
+    """Store that the request's new session has begun, so that the person sees it and can end it.
+
+    Call this after a sign-in that does not go through the sign-in library's own page.
+    """
+    UserSession.objects.create_from_request(request)
 
 
 def of(person: Person, *, this: str | None) -> list[Session]:

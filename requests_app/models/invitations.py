@@ -1,4 +1,7 @@
-"""Invitations. An invitation is sent by mail, and makes its reader one of a tenant's people. It works once."""
+"""Invitations. An invitation is sent by mail, and makes its reader one of a tenant's or the provider's people.
+
+It works once.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,18 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.models.people import Membership
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.models.people import Membership, QueueAssignment
 from requests_app.models.scoping import ScopedQuerySet
 
 
 class InvitationQuerySet(ScopedQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Return the rows that the actor can see. The provider's people who are not staff see their own invitation."""
+        if actor.side is Side.PROVIDER and not actor.is_staff:
+            return self.filter(tenant=None, accepted_by__isnull=False, accepted_by=actor.person_id)
+        return super().visible_to(actor)
+
     def unanswered(self) -> Self:
         """Return the invitations that were neither accepted nor withdrawn, including expired ones."""
         return self.filter(accepted_at=None, withdrawn_at=None)
@@ -23,17 +33,38 @@ class InvitationQuerySet(ScopedQuerySet):
         return self.unanswered().filter(expires_at__gt=at)
 
 
+#: The roles of the provider's people.
+PROVIDER_ROLES = [*QueueAssignment.Role.choices, (str(Role.STAFF), _("Staff"))]
+_OF_PROVIDER = [role for role, _words in PROVIDER_ROLES]
+
+
 class Invitation(models.Model):
     """An invitation that was sent to an address, and gives a role.
+
+    Without a `tenant`, the invitation is for one of the provider's people: `services` are the queues in which they get
+    the role. If customers must get notice first, `proposal` is the announced change that gives the role.
 
     Only the hash of the secret in the link is stored (`link_secrets`). `invited_by` is empty if somebody used the
     customer's recovery key.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="invitations")
+    tenant = models.ForeignKey(
+        "requests_app.Tenant",
+        models.PROTECT,
+        related_name="invitations",
+        null=True,
+        blank=True,
+        verbose_name=_("tenant"),
+    )
     email = models.EmailField(_("email"))
-    role = models.CharField(_("role"), max_length=16, choices=Membership.Role.choices)
+    role = models.CharField(_("role"), max_length=20, choices=[*Membership.Role.choices, *PROVIDER_ROLES])
+    services = models.ManyToManyField("requests_app.Service", related_name="+", verbose_name=_("queues"))
+    # The reader's time zone. It is empty for a tenant's people, who get their tenant's time zone.
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="")
+    proposal = models.ForeignKey(
+        "requests_app.Proposal", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("proposal")
+    )
     secret_hash = models.CharField(max_length=64, unique=True)
     sends = models.PositiveSmallIntegerField(_("times sent"), default=1)
     invited_by = models.ForeignKey(
@@ -59,6 +90,17 @@ class Invitation(models.Model):
         verbose_name=_("accepted by"),
     )
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    # Who took the link out of the product in place of the mail. Its reader confirms that they have read this.
+    link_copied_at = models.DateTimeField(_("link copied"), null=True, blank=True)
+    link_copied_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("link copied by"),
+    )
+    copy_noted_at = models.DateTimeField(_("reader knows that the link was copied"), null=True, blank=True)
 
     objects = InvitationQuerySet.as_manager()
 
@@ -70,16 +112,26 @@ class Invitation(models.Model):
             models.CheckConstraint(
                 condition=models.Q(accepted_at=None) | models.Q(withdrawn_at=None), name="invitation_ends_once"
             ),
+            models.CheckConstraint(
+                condition=models.Q(tenant=None, role__in=_OF_PROVIDER)
+                | models.Q(tenant__isnull=False) & ~models.Q(role__in=_OF_PROVIDER),
+                name="invitation_role_of_side",
+            ),
         ]
         indexes = [models.Index(fields=["tenant", "-created_at"], name="invitation_by_tenant")]
 
     def __str__(self) -> str:
-        return f"{self.email} · {self.get_role_display()} · {self.tenant}"
+        return " · ".join(str(part) for part in (self.email, self.get_role_display(), self.tenant) if part)
 
     @property
     def is_recovery(self) -> bool:
         """Whether this invitation was made with the customer's recovery key, and not by a person."""
         return self.invited_by_id is None
+
+    @property
+    def zone(self) -> str:
+        """The name of the reader's time zone."""
+        return self.time_zone or (self.tenant.time_zone if self.tenant else "UTC")
 
     def is_open(self, at: datetime) -> bool:
         return self.accepted_at is None and self.withdrawn_at is None and self.valid_from <= at < self.expires_at

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from requests_app.domain.acts.declaration import Act as Act
 from requests_app.domain.manifest import Signed as Signed
 from requests_app.domain.policy import LOG_READERS as LOG_READERS
+from requests_app.identity.sso.asserted import AssertedIdentity as AssertedIdentity
 from requests_app.operations import content as content
 from requests_app.operations import streams as streams
 from requests_app.operations import sweeps as sweeps
 
 if TYPE_CHECKING:
     # For type checkers, which do not run the code. One line for each module, however many operations it has.
+    from requests_app.operations.acceptances import *
     from requests_app.operations.access_requests import *
     from requests_app.operations.accounts import *
     from requests_app.operations.addresses import *
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from requests_app.operations.imports import *
     from requests_app.operations.integrations import *
     from requests_app.operations.invitations import *
+    from requests_app.operations.link_copies import *
     from requests_app.operations.log import *
     from requests_app.operations.log_care import *
     from requests_app.operations.members import *

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical, recorder
 from requests_app.domain import limits, policy
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
@@ -193,6 +194,15 @@ def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterabl
     for number, tenant in enumerate(sorted(row.touched.values_list("pk", flat=True) if only is None else only)):
         note = Note(topic=Topic.STAFF_CHANGE, tenant_id=tenant, about=row.pk, audiences=deciders, extra=extra)
         current.tell(replace(note, mark=f"{mark}-{number}"))
+
+
+def end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **more: Any) -> None:
+    """End the proposal, with its entries and its mails."""
+    row.ended_at, row.outcome = current.at, outcome
+    row.save(update_fields=["ended_at", "outcome"])
+    confirmed_by = row.confirmed_by.name if row.confirmed_by else ""
+    witness(current, row, event, by=row.proposed_by.name, confirmed_by=confirmed_by, **more)
+    tell(current, row, what)
 
 
 def _outcome(row: Proposal) -> DomainError:

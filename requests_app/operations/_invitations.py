@@ -1,7 +1,8 @@
-"""Sends invitations: those of an administrator, those of staff, and those made with the customer's recovery key."""
+"""Helpers for the acts on invitations: mails, working links, and the roles that the provider's invitations give."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +10,17 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, link_secrets
-from requests_app.domain.actors import Side
-from requests_app.domain.errors import Unacceptable
+from requests_app.domain import limits, link_secrets, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.acts.invitations import INVITE_STAFF_ANNOUNCED, INVITE_TO_QUEUES_ANNOUNCED
+from requests_app.domain.errors import DomainError, Unacceptable, WrongState
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Invitation
+from requests_app.models import Invitation, Person, Proposal, Tenant
+from requests_app.models.people import actor_of
+from requests_app.operations._announced import Terms, announced, is_announced, propose, uninformed
 from requests_app.operations._change import Step
+from requests_app.operations._people import ADMINISTRATOR, DECIDING, assign_to_queue, begin_staff, require_first
 
 
 def send(current: Step, row: Invitation) -> None:
@@ -30,13 +36,18 @@ def send(current: Step, row: Invitation) -> None:
             about=row.pk,
             audiences=(Audience.INVITED,),
             mark=uuid4().hex,
-            extra={"by": current.actor.name, "by_provider": "yes" if current.actor.side is Side.PROVIDER else ""},
         )
     )
 
 
 def invitation_detail(row: Invitation) -> dict[str, Any]:
-    return {"invitation": str(row.pk), "email": row.email, "role": row.role}
+    found = {"invitation": str(row.pk), "email": row.email, "role": row.role}
+    return found if row.tenant_id is not None else {**found, "queues": queues_of(row)}
+
+
+def queues_of(row: Invitation) -> str:
+    """Return the names of the queues in which the provider's invitation gives its role, for people to read."""
+    return ", ".join(row.services.order_by("name").values_list("name", flat=True))
 
 
 def address_of(value: object) -> str:
@@ -48,3 +59,116 @@ def address_of(value: object) -> str:
     if len(email) > limits.EMAIL_MAX:
         raise Unacceptable(_("Enter an email address."), field="email")
     return email
+
+
+def require_sender(actor: Actor, tenant: Tenant | None, role: str) -> None:
+    """Raise NotAllowed unless this actor may invite people to this role now."""
+    if tenant is None or actor.is_staff:
+        policy.require_staff(actor)
+        if tenant is not None:
+            require_first(tenant, role)
+    else:
+        policy.require_role(actor, ADMINISTRATOR, tenant_id=tenant.pk)
+
+
+def is_good(row: Invitation, current: Step) -> bool:
+    """Return whether the link of an invitation works: it is open, and the person who sent it may still invite people.
+
+    The link of a provider's invitation also needs a role that can be given, or that is proposed (`standing_of`).
+    """
+    if not row.is_open(current.at):
+        return False
+    if row.invited_by is None:
+        return True
+    tenant: Tenant | None = row.tenant
+    if tenant is None and standing_of(row, current) is Standing.VOID:
+        return False
+    if tenant is not None and tenant.needs_two and row.role in DECIDING and not row.was_confirmed:
+        return False
+    try:
+        require_sender(actor_of(row.invited_by, door=current.actor.door), tenant, row.role)
+    except DomainError:
+        return False
+    return True
+
+
+# --- The roles of the provider's people ----------------------------------------------------------------------
+
+
+class Standing(Enum):
+    """What happens to the role of a provider's invitation when somebody accepts it.
+
+    GIVEN: the person gets it at once. WAITS: it is proposed, and the proposal gives it when it takes effect. VOID: it
+    can't be given, because it must be announced and no proposal is there. Then the link doesn't work.
+    """
+
+    GIVEN = "given"
+    WAITS = "waits"
+    VOID = "void"
+
+
+def standing_of(row: Invitation, current: Step) -> Standing:
+    """Judge the role of a provider's invitation by the present state.
+
+    Call this with the turn at the provider's log: the acts on proposals take this turn, too.
+    """
+    proposal: Proposal | None = row.proposal
+    if proposal is None:
+        return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
+    if proposal.ended_at is None:
+        is_late = proposal.effective_at is None and proposal.expires_at <= current.at
+        return Standing.VOID if is_late else Standing.WAITS
+    is_agreed = proposal.outcome == Proposal.Outcome.APPLIED and not uninformed(proposal)
+    return Standing.GIVEN if is_agreed else Standing.VOID
+
+
+def announcement_of(row: Invitation) -> tuple[Change, Terms]:
+    """Return the announced change that gives the role of a provider's invitation, with its terms."""
+    terms = {"invitation": str(row.pk), "email": row.email, "role": row.role, "queues": queues_of(row)}
+    return (INVITE_STAFF_ANNOUNCED if row.role == Role.STAFF else INVITE_TO_QUEUES_ANNOUNCED), terms
+
+
+def propose_role(current: Step, row: Invitation) -> None:
+    """If customers must get notice of the role, propose it. The invitation itself is sent in any case."""
+    change, terms = announcement_of(row)
+    if is_announced(change, terms):
+        row.proposal = propose(current, change, terms)
+        row.save(update_fields=["proposal"])
+
+
+def give_provider_role(current: Step, row: Invitation, person: Person) -> None:
+    """Give the role of a provider's invitation, in all its queues. What the person has already stays as it is."""
+    if row.role == Role.STAFF:
+        if not person.is_staff:
+            begin_staff(current, person)
+        return
+    for service in row.services.order_by("name"):
+        if not person.queue_assignments.filter(service=service, role=row.role).exists():
+            assign_to_queue(current, service, person, row.role)
+
+
+def _lock(terms: Terms) -> None:
+    row = Invitation.objects.locked().filter(pk=terms["invitation"]).first()
+    if row is not None and row.accepted_by_id is not None:
+        list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=row.accepted_by_id))
+
+
+@announced(INVITE_STAFF_ANNOUNCED, lock=_lock)
+@announced(INVITE_TO_QUEUES_ANNOUNCED, lock=_lock)
+def _role_agreed(current: Step, terms: Terms) -> None:
+    """Give the role to the person who accepted the invitation. If nobody has yet, the role is given at the acceptance.
+
+    Raise WrongState if the invitation was withdrawn or has expired, or if its account is switched off.
+    """
+    row: Invitation = Invitation.objects.select_related("accepted_by").get(pk=terms["invitation"])
+    person = row.accepted_by
+    if person is None and not row.is_open(current.at):
+        raise WrongState(_("This invitation was withdrawn or has expired."))
+    if person is not None and not person.is_active:
+        raise WrongState(_("This account is switched off."))
+    if str(row.proposal_id) != str(current.confirmed):
+        # The invitation was sent again with another proposal.
+        raise WrongState(_("This change is no longer open."))
+    if person is not None:
+        current.subject_type, current.subject_id = "person", str(person.pk)
+        give_provider_role(current, row, person)

@@ -16,7 +16,18 @@ from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, Wrong
 from requests_app.domain.ids import as_id
 from requests_app.identity.passwords import require_far
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
+from requests_app.models import (
+    AccessRequest,
+    Membership,
+    Passkey,
+    Person,
+    QueueAssignment,
+    Service,
+    SignOn,
+    StaffTerm,
+    Tenant,
+    Token,
+)
 from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
 from requests_app.platform import time_zones
@@ -171,6 +182,22 @@ def switch_on(current: Step, person: Person, memberships: list[Membership]) -> N
         tell_approvers(current, membership.tenant, membership.role, person, given=True)
 
 
+def begin_staff(current: Step, person: Person) -> None:
+    """Make the person staff, with the entry. The caller has judged whether this needs a second person."""
+    person.is_staff = True
+    person.save(update_fields=["is_staff"])
+    StaffTerm.begin(person, at=current.at)
+    current.witness(ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
+
+
+def assign_to_queue(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
+    """Give the person a role in a queue, with the entry. The caller has judged whether this needs a second person."""
+    row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
+    detail = {**described(person), "role": role, "service": service.key}
+    current.witness(ROLE_GIVEN, detail=detail, text=person.name)
+    return row
+
+
 def memberships_of(person: Person) -> list[Membership]:
     return list(person.memberships.select_related("tenant").order_by("pk"))
 
@@ -224,8 +251,10 @@ def new_person(
     return person
 
 
-def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
+def set_up_again(person: Person, *, name: str, password: str | None, near: str, at: datetime) -> Person:
     """Set up an existing account again, when an invitation to its address is accepted.
+
+    Without a password, nobody can sign in with a password from now on.
 
     Raise Unacceptable unless it is an active account of a customer's human without a role. Only the reader of
     the mail sees this refusal, so nobody else learns that the account exists.
@@ -235,7 +264,8 @@ def set_up_again(person: Person, *, name: str, password: str, near: str, at: dat
         words = _("Another account already uses this address. Ask for an invitation to a different address.")
         raise Unacceptable(words, field="name")
     person.name = name_of(name)
-    require_password(password, person, near=near)
+    if password is not None:
+        require_password(password, person, near=near)
     person.set_password(password)
     person.email_verified_at = at
     person.save(update_fields=["name", "password", "email_verified_at"])

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
+from django.utils.translation import gettext as _
+
 from requests_app.domain.acts.single_sign_on import SIGN_ON_CHANGED
+from requests_app.domain.errors import NotAllowed, Unacceptable
+from requests_app.identity.sso import domains
+from requests_app.identity.sso.asserted import AssertedIdentity
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Passkey, Person, SignOn, Tenant
+from requests_app.models import Domain, Passkey, Person, SignOn, Tenant
 from requests_app.operations._change import Step
 
 
@@ -24,6 +30,36 @@ def described_connection(row: SignOn) -> dict[str, Any]:
         "break_glass": row.break_glass.name if row.break_glass else None,
         "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
     }
+
+
+def open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
+    """Return the tenant's connection. Raise NotAllowed unless it is still on and still has this issuer.
+
+    It may have been changed since the sign-in began.
+    """
+    if tenant_id is None:
+        if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
+            raise NotAllowed(_("Single sign-on is not set up."))
+        return None
+    row: SignOn | None = SignOn.objects.filter(tenant=tenant_id, is_on=True, issuer=came.issuer).first()
+    if row is None:
+        raise NotAllowed(_("Single sign-on is not set up."))
+    return row
+
+
+def require_way_in(tenant: Tenant, email: str) -> None:
+    """Raise Unacceptable if the tenant requires single sign-on, and this address can't sign in there.
+
+    A person with such an address could accept an invitation, and never sign in.
+    """
+    if not SignOn.objects.filter(tenant=tenant, is_only=True).exists():
+        return
+    if not Domain.objects.filter(tenant=tenant, name=domains.of_address(email), verified_at__isnull=False).exists():
+        words = _(
+            "Your organisation requires single sign-on, and has not verified the domain of this address. Verify the "
+            "domain first, or use an address of a verified domain."
+        )
+        raise Unacceptable(words, field="email")
 
 
 def gets_in_alone(person: Person) -> bool:

@@ -167,6 +167,25 @@ def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
     return find
 
 
+def invitation(current: Step, row_id: object) -> Invitation:
+    """Return the invitation, after locking its tenant. The entry about a tenant's invitation names the tenant.
+
+    The proposal of a provider's invitation is locked too, because an act may end it.
+    """
+    found: Invitation = Invitation.objects.visible_to(current.actor).find(row_id)
+    if found.tenant_id is not None:
+        current.tenant = Tenant.objects.locked().get(pk=found.tenant_id)
+    rows = Invitation.objects.select_related("invited_by", "link_copied_by").locked()
+    row: Invitation = rows.get(pk=found.pk)
+    row.tenant = current.tenant
+    if row.proposal_id is not None:
+        proposals = Proposal.objects.select_related("proposed_by", "confirmed_by").locked()
+        row.proposal = proposals.get(pk=row.proposal_id)
+    subject = ("tenant", current.tenant) if current.tenant is not None else ("invitation", row)
+    current.concerns(*subject, row.tenant_id or PROVIDER_LOG, holder=row.accepted_by_id)
+    return row
+
+
 def log_of(person: Person) -> UUID:
     """Return the log that records what a person does on their own account."""
     if person.kind == Person.Kind.CLIENT:
@@ -199,7 +218,7 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.DOMAIN: of_tenant(Domain),
     Noun.IDENTITY: identity,
     Noun.IMPORT: imported,
-    Noun.INVITATION: of_tenant(Invitation, "tenant"),
+    Noun.INVITATION: invitation,
     Noun.MAIL: mail,
     Noun.MESSAGE: message,
     Noun.MUTE: of_tenant(Mute, "engineer"),

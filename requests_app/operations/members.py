@@ -8,10 +8,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
-    ADD_PERSON,
     GIVE_QUEUE_ROLE,
     GIVE_QUEUE_ROLE_ANNOUNCED,
     MAKE_STAFF,
@@ -20,8 +19,6 @@ from requests_app.domain.acts.installation import (
 )
 from requests_app.domain.acts.members import (
     GIVE_ROLE,
-    PERSON_CREATED,
-    ROLE_GIVEN,
     ROLE_TAKEN,
     SWITCH_OFF_PERSON,
     SWITCH_ON_PERSON,
@@ -37,22 +34,22 @@ from requests_app.models import (
     Person,
     QueueAssignment,
     Service,
-    StaffTerm,
     Tenant,
     Token,
 )
-from requests_app.operations._announced import Terms, announced, is_announced
+from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._own import own_act
 from requests_app.operations._people import (
     DECIDING,
+    assign_to_queue,
+    begin_staff,
     described,
     give,
     key,
     memberships_of,
-    new_person,
     require_first,
     require_not_last,
     require_password,
@@ -64,50 +61,6 @@ from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._subjects import log_for
 from requests_app.platform import hashing, time_zones
-
-
-def add_person(
-    *,
-    actor: Actor,
-    email: str,
-    name: str,
-    password: str,
-    time_zone: str = "UTC",
-    is_staff: bool = False,
-) -> Person:
-    """Add an account of the provider. The account can do nothing until it gets a role.
-
-    The first password does not sign anybody in. It only causes a mail with a link, through which the holder of the
-    account sets a password of their own. A customer's people are invited instead (`invite_person`), so that nobody else
-    ever knows their passwords.
-    """
-
-    side = Person.Side.PROVIDER
-
-    def find(current: Step, _row_id: object) -> Person:
-        person = Person()
-        current.concerns("person", person, PROVIDER_LOG)
-        return person
-
-    def check(current: Step) -> None:
-        current.require_proof(needed=is_staff)
-        new_person(row=current.row, email=email, name=name, side=side, time_zone=time_zone, password=password)
-        if is_staff and is_announced(MAKE_STAFF_ANNOUNCED, _named(current.row)):
-            words = _(
-                "Add the account first. Then choose “Make staff” on the account’s page. Customers get "
-                "notice of this change."
-            )
-            raise Unacceptable(words, field="is_staff")
-
-    # Hashing the password takes some time, so it is done before the turn at the log is taken.
-    with hashing.ahead(password), perform(ADD_PERSON, actor=actor, find=find, check=check) as current:
-        person: Person = current.row
-        person.is_staff, person.created_at = is_staff, current.at
-        person.save(force_insert=True)
-        if is_staff:
-            StaffTerm.begin(person, at=current.at)
-        current.witness(PERSON_CREATED, detail=described(person), text=person.name)
-    return person
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
@@ -128,20 +81,13 @@ def make_staff(person_id: object, *, actor: Actor) -> Person:
         announces=announces,
     ) as current:
         person: Person = current.row
-        _make_staff(current, person)
+        begin_staff(current, person)
     return person
 
 
 def _require_not_staff(person: Person) -> None:
     if person.is_staff:
         raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
-
-
-def _make_staff(current: Step, person: Person) -> None:
-    person.is_staff = True
-    person.save(update_fields=["is_staff"])
-    StaffTerm.begin(person, at=current.at)
-    current.witness(ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
 
 
 def _found_of_provider(current: Step, person_id: object) -> Person:
@@ -172,7 +118,7 @@ def _make_staff_agreed(current: Step, terms: Terms) -> None:
     person = _of_provider(terms["person"])
     _require_not_staff(person)
     current.subject_type, current.subject_id = "person", str(person.pk)
-    _make_staff(current, person)
+    begin_staff(current, person)
 
 
 def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> Membership:
@@ -273,7 +219,7 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         return GIVE_QUEUE_ROLE_ANNOUNCED, terms
 
     with perform(GIVE_QUEUE_ROLE, person_id, actor=actor, find=find, check=check, announces=announces) as current:
-        return _give_queue_role(current, service, current.row, role)
+        return assign_to_queue(current, service, current.row, role)
 
 
 def _require_not_in_queue(service: Service, person: Person, role: str) -> None:
@@ -285,19 +231,12 @@ def _assigned(service: Service, person: Person, role: str) -> QuerySet[QueueAssi
     return QueueAssignment.objects.filter(service=service, person=person, role=role)
 
 
-def _give_queue_role(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
-    row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
-    detail = {**described(person), "role": role, "service": service.key}
-    current.witness(ROLE_GIVEN, detail=detail, text=person.name)
-    return row
-
-
 @announced(GIVE_QUEUE_ROLE_ANNOUNCED, lock=_lock_named)
 def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
     service, person = Service.objects.get(pk=terms["service"]), _of_provider(terms["person"])
     _require_not_in_queue(service, person, terms["role"])
     current.subject_type, current.subject_id = "person", str(person.pk)
-    _give_queue_role(current, service, person, terms["role"])
+    assign_to_queue(current, service, person, terms["role"])
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:

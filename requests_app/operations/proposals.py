@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.proposals import (
     APPLY_PROPOSAL,
     CONFIRM_PROPOSAL,
@@ -96,7 +95,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     with perform(WITHDRAW_PROPOSAL, proposal_id, actor=actor, state=_require_pending) as current:
         row: Proposal = current.row
         if row.tenant_id is None:
-            _end(row, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
+            _announced.end(row, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
             return row
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
@@ -193,7 +192,7 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             return row
         if change.is_done is not None and not change.is_done(row.said):
             return row
-        _end(row, current, Proposal.Outcome.APPLIED, PROPOSAL_APPLIED, "applied")
+        _announced.end(row, current, Proposal.Outcome.APPLIED, PROPOSAL_APPLIED, "applied")
     return row
 
 
@@ -281,12 +280,4 @@ def _doubt(row: Proposal) -> str:
 
 
 def _lapse(row: Proposal, current: Step, why: str) -> None:
-    _end(row, current, Proposal.Outcome.LAPSED, PROPOSAL_LAPSED, "lapsed", reason=why)
-
-
-def _end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **more: Any) -> None:
-    row.ended_at, row.outcome = current.at, outcome
-    row.save(update_fields=["ended_at", "outcome"])
-    confirmed_by = row.confirmed_by.name if row.confirmed_by else ""
-    _announced.witness(current, row, event, by=row.proposed_by.name, confirmed_by=confirmed_by, **more)
-    _announced.tell(current, row, what)
+    _announced.end(row, current, Proposal.Outcome.LAPSED, PROPOSAL_LAPSED, "lapsed", reason=why)

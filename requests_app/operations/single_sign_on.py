@@ -33,6 +33,7 @@ from requests_app.domain.acts.single_sign_on import (
 from requests_app.domain.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.identity.sso import domains, sealing
+from requests_app.identity.sso.asserted import AssertedIdentity
 from requests_app.messages.topics import Topic
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Step, act
@@ -47,7 +48,7 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
-from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
+from requests_app.operations._sign_on import described_connection, gets_in_alone, open_connection, tell
 from requests_app.platform.outbound import BadTarget, Target
 
 MOST_DOMAINS, MOST_GROUPS = 50, 100
@@ -67,21 +68,6 @@ class Connection:
     is_on: bool = False
     is_only: bool = False
     break_glass_id: UUID | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssertedIdentity:
-    """What an identity provider says about the person who signs in.
-
-    `groups` has the value None if the identity provider says nothing about groups.
-    """
-
-    issuer: str
-    subject: str
-    email: str = ""
-    email_is_verified: bool = False
-    directory_key: str = ""
-    groups: tuple[str, ...] | None = None
 
 
 # --- The connection ------------------------------------------------------------------------------------
@@ -249,7 +235,7 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
     if not actor.is_system:
         raise NotAllowed
     with act(SIGN_IN, actor=actor) as current:
-        _open_connection(tenant_id, came)
+        open_connection(tenant_id, came)
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
         person = _locked_person(tenant_id, found)
@@ -260,7 +246,7 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
         # Everything is read again: until the turn was taken, others could change who may sign in, and which accounts
         # are one human.
-        sign_on, person = _open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
+        sign_on, person = open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
         if known is None and not _humans(person, came) <= locked:
             raise WrongState(_("Your linked accounts have just changed. Sign in again."))
         other = _also(person, came) if known is None else None
@@ -310,21 +296,6 @@ def note_bypass(*, actor: Actor) -> None:
 
 
 # --- Helpers -------------------------------------------------------------------------------------------
-
-
-def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
-    """Return the tenant's connection. Raise NotAllowed unless it is still on and still has this issuer.
-
-    It may have been changed since the sign-in began.
-    """
-    if tenant_id is None:
-        if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
-            raise NotAllowed(_("Single sign-on is not set up."))
-        return None
-    row: SignOn | None = SignOn.objects.filter(tenant=tenant_id, is_on=True, issuer=came.issuer).first()
-    if row is None:
-        raise NotAllowed(_("Single sign-on is not set up."))
-    return row
 
 
 def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:

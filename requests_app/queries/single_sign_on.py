@@ -14,7 +14,7 @@ from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
 from requests_app.identity.sso import domains, sealing
 from requests_app.identity.sso.oidc import Party
-from requests_app.models import Domain, Identity, Person, SignOn, Tenant
+from requests_app.models import Domain, Identity, Invitation, Person, SignOn, Tenant
 
 PROVIDER = "provider"
 
@@ -83,6 +83,22 @@ def name_for(email: str) -> str:
     found = Domain.objects.filter(name=domain, verified_at__isnull=False, tenant__sign_on__is_on=True)
     tenant_id = found.values_list("tenant_id", flat=True).first()
     return str(tenant_id) if tenant_id else ""
+
+
+def name_for_invited(row: Invitation) -> str:
+    """Return the name of the connection through which the reader of an invitation signs in, or "" for a password.
+
+    Somebody who comes with the recovery key signs in here, because the identity provider may be what was lost.
+    """
+    if row.is_recovery:
+        return ""
+    domain = domains.of_address(row.email)
+    if row.tenant_id is None:
+        return PROVIDER if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS else ""
+    found = Domain.objects.filter(
+        name=domain, verified_at__isnull=False, tenant=row.tenant_id, tenant__sign_on__is_on=True
+    )
+    return str(row.tenant_id) if found.exists() else ""
 
 
 def of_tenant(tenant: Tenant) -> SignOn | None:

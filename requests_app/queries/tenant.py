@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from requests_app.domain import clock, link_secrets, policy
+from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.states import State
@@ -274,17 +274,6 @@ def recovery_key(tenant: Tenant) -> RecoveryKey | None:
     The row says who made the key, and when. It does not contain the key.
     """
     return cast("RecoveryKey | None", tenant.recovery_keys.live().select_related("made_by").first())
-
-
-def invitation_behind(secret: str, *, at: datetime) -> Invitation:
-    """Return the invitation to which a link in a mail leads.
-
-    Raise the same NotFound for an unknown, an expired and a withdrawn invitation.
-    """
-    row = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).select_related("tenant").first()
-    if row is None or not row.is_open(at):
-        raise NotFound
-    return cast(Invitation, row)
 
 
 # --- Addresses -----------------------------------------------------------------------------------------------

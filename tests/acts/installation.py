@@ -7,16 +7,13 @@ from typing import Any
 from requests_app import operations
 from requests_app.models import QueueAssignment
 from tests.acts.case import Case
-from tests.acts.shared import NEW_PASSWORD, by_adding, by_button
+from tests.acts.shared import by_adding, by_button
 from tests.cast import QUILLO, Cast
 
 
 def _linked(cast: Cast) -> Any:
     cast.agreed(lambda: operations.link_accounts(cast.priya.pk, cast.paula.pk, actor=cast.as_("stella")))
     return cast.priya
-
-
-_PERSON: dict[str, Any] = {"email": "new@provider.example", "name": "New", "password": NEW_PASSWORD}
 
 
 _SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folder"}
@@ -49,12 +46,6 @@ CASES: dict[str, Case] = {
         _linked,
         lambda cast, row, actor: operations.unlink_accounts(row.pk, actor=actor),
         admin=by_button("person", "unlink"),
-    ),
-    "add_person": Case(
-        "stella",
-        lambda cast: None,
-        lambda cast, row, actor: operations.add_person(actor=actor, **_PERSON),
-        admin=by_adding("person", **_PERSON, time_zone="UTC"),
     ),
     "give_queue_role": Case(
         "stella",

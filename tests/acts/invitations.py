@@ -10,7 +10,7 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from tests.acts.case import Case
-from tests.acts.shared import NEW_PASSWORD, bare, by_button
+from tests.acts.shared import NEW_PASSWORD, bare, by_adding, by_button
 from tests.cast import Cast
 
 
@@ -23,6 +23,19 @@ def _first_invited(cast: Cast) -> Any:
 
 def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
     return client.post(reverse("web:people", args=[cast.contoso.pk]), {"act": act, "invitation": str(row.pk)})
+
+
+def _colleague(cast: Cast) -> dict[str, Any]:
+    return {"email": "new@provider.example", "role": "engineer", "services": [str(cast.exchange.pk)]}
+
+
+def _copied(cast: Cast) -> Any:
+    """Return an accepted invitation whose link was copied. Its reader becomes one of the cast, as `grace`."""
+    row = cast.invited_colleague("grace@provider.example")
+    operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+    stranger = Actor.stranger(door="pages")
+    cast.people["grace"] = operations.accept_invitation(cast.link_of(row), **_ACCEPTED, actor=stranger)
+    return row
 
 
 _INVITED: dict[str, Any] = {"email": "new@contoso.example", "role": "member"}
@@ -49,6 +62,26 @@ CASES: dict[str, Case] = {
         api=lambda cast, caller, row: caller.post(
             f"tenants/{row.pk}/invitations", {"email": "new@adatum.example", "role": "administrator"}
         ),
+    ),
+    "invite_colleague": Case(
+        "stella",
+        lambda cast: cast.peaceful(),
+        lambda cast, row, actor: operations.invite_colleague(**_colleague(cast), actor=actor),
+        admin=lambda cast, client, row: by_adding("person", **_colleague(cast))(cast, client, row),
+        api=lambda cast, caller, row: caller.post("invitations", _colleague(cast)),
+    ),
+    "copy_invitation_link": Case(
+        "stella",
+        lambda cast: cast.invited_colleague(),
+        lambda cast, row, actor: operations.copy_invitation_link(row.pk, actor=actor),
+        admin=by_button("invitation", "copy-link"),
+        status=200,
+    ),
+    "note_link_copy": Case(
+        "grace",
+        lambda cast: _copied(cast),
+        lambda cast, row, actor: operations.note_link_copy(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:note_link_copy", args=[row.pk])),
     ),
     "resend_invitation": Case(
         "ines",

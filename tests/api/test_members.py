@@ -13,7 +13,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.scopes import Scope
-from requests_app.models import Membership, Person
+from requests_app.models import Invitation, Membership, Person, Proposal
 from tests.caller import Caller, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.factors import give_app
@@ -262,3 +262,57 @@ def test_a_role_that_was_taken_counts_no_more_for_tokens_that_are_out(cast: Cast
     refused = mia.post(of(cast, "otto", "take-role"), {"role": "member"})
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     assert PASSWORD not in refused.content.decode()
+
+
+# --- The provider's people -----------------------------------------------------------------------------------
+
+
+def test_staff_invite_list_resend_and_withdraw_colleagues(cast: Cast, calling: Calling) -> None:
+    cast.colleague()
+    stella = calling("stella")
+    wanted = {"email": "Sam@provider.example", "role": "engineer", "services": [str(cast.exchange.pk)]}
+    made = stella.post("invitations", {**wanted, "time_zone": "Europe/Berlin"})
+    assert made.status_code == 201, made.json()
+    found, proposal = made.json(), Proposal.objects.get()
+    assert (found["tenant"], found["services"], found["proposal"]) == (None, ["exchange-online"], str(proposal.pk))
+    assert [row["id"] for row in stella.get("invitations").json()["items"]] == [found["id"]]
+    again = stella.post(f"invitations/{found['id']}/send-again")
+    assert (again.status_code, again.json()["times_sent"]) == (200, 2)
+    assert stella.post(f"invitations/{found['id']}/withdraw").status_code == 200
+    assert stella.get("invitations").json()["items"] == []
+    proposal.refresh_from_db()
+    assert proposal.outcome == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "approver"},
+        {"role": "engineer", "services": []},
+        {"role": "engineer", "services": ["no id"]},
+        {"role": "staff", "password": "a password that nobody asked for"},
+    ],
+)
+def test_a_wrong_invitation_of_a_colleague_is_refused(cast: Cast, calling: Calling, wrong: dict[str, Any]) -> None:
+    answer = calling("stella").post("invitations", {"email": "sam@provider.example", **wrong})
+    assert answer.status_code in (400, 422)
+    assert not Invitation.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["ines", "ada", "priya", "pat"])
+def test_nobody_but_staff_sees_or_makes_the_providers_invitations(cast: Cast, calling: Calling, name: str) -> None:
+    row, caller = cast.invited_colleague(), calling(name)
+    for answer in (caller.get("invitations"), caller.post("invitations", {"email": "x@x.example", "role": "staff"})):
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+    for act in ("send-again", "withdraw"):
+        assert caller.post(f"invitations/{row.pk}/{act}").status_code == 404
+    row.refresh_from_db()
+    assert (Invitation.objects.count(), row.sends, row.withdrawn_at) == (1, 1, None)
+
+
+def test_a_tenants_invitations_and_the_providers_are_never_in_one_list(cast: Cast, calling: Calling) -> None:
+    tenants, other = cast.invited(), cast.invited_colleague()
+    path = f"tenants/{cast.contoso.pk}/invitations"
+    assert [row["id"] for row in calling("ines").get(path).json()["items"]] == [str(tenants.pk)]
+    assert [row["id"] for row in calling("stella").get(path).json()["items"]] == [str(tenants.pk)]
+    assert [row["id"] for row in calling("stella").get("invitations").json()["items"]] == [str(other.pk)]

@@ -174,11 +174,11 @@ def test_the_rule_finds_a_page_that_judges() -> None:
 #: Operations that check a role themselves, with the reason why the kernel can't do it.
 ASK_FOR_A_ROLE = {
     "_announced.propose": "An administrator does some of these acts, and a proposal of the staff is written for staff.",
+    "_invitations.require_sender": "It is also asked about the sender, when somebody accepts the invitation.",
     "access_requests.submit": "The act has an order of its own: its row is made of what the engineer asks for.",
     "checks.ask_for_check": "This is no act: it has no declaration and no entry.",
     "imports.check_import": "This is no act: it has no declaration and no entry, and it changes nothing.",
     "invitations._may_manage": "After the declaration: only some of its roles may manage this invitation.",
-    "invitations._require_sender": "It is also asked about the sender, when somebody accepts the invitation.",
 }
 
 

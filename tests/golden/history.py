@@ -38,7 +38,7 @@ from requests_app.models import (
     Ticket,
     Webhook,
 )
-from requests_app.models.people import actor_of_token
+from requests_app.models.people import actor_of, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
 from requests_app.platform import outbound
 from requests_app.queries import signing
@@ -685,13 +685,25 @@ class History:
             time_zone="Europe/Berlin",
             actor=w.as_("stella", door="admin"),
         )
-        self.step("stella adds somebody")
-        new = operations.add_person(
+        self.step("stella invites a colleague")
+        invited = operations.invite_colleague(
             email="nadia@provider.example",
+            role="engineer",
+            services=[w.id("service", "sharepoint-online")],
+            actor=w.as_("stella", door="admin"),
+        )
+        self.step("stella copies the link")
+        operations.copy_invitation_link(invited.pk, actor=w.as_("stella", door="admin"))
+        self.leave()
+        self.step("nadia accepts")
+        new = operations.accept_invitation(
+            link_secrets.of(invited.pk, invited.sends),
             name="Nadia Test",
             password="another battery of 7 horses",
-            actor=w.as_("stella"),
+            actor=Actor.stranger(door="pages"),
         )
+        self.step("and has read who copied it")
+        operations.note_link_copy(invited.pk, actor=actor_of(new, door="pages"))
         self.step("stella adds a resource")
         operations.save_resource(
             tenant_id=contoso.pk,
@@ -736,7 +748,7 @@ class History:
         )
         self.leave()
         self.step("sten confirms")
-        for each in (link, cover):
+        for each in (link, cover, invited.proposal_id):
             operations.confirm_proposal(each, actor=w.as_("sten", door="admin"))
         self.step("sten withdraws one")
         operations.withdraw_proposal(staff, actor=w.as_("sten", door="admin"))

@@ -15,6 +15,7 @@ from requests_app.domain.errors import ChangeProposed, NotAllowed
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
+    Invitation,
     Membership,
     NotificationAddress,
     Passkey,
@@ -150,3 +151,16 @@ def test_a_connection_that_serves_one_tenant_sees_what_staff_announced_to_it_and
     with only_tenants([cast.northwind.pk]):
         assert not Proposal.objects.exists()
     assert set(Proposal.objects.values_list("outcome", flat=True)) == {""}
+
+
+def test_a_connection_of_a_tenant_sees_no_invitation_of_the_provider(cast: Cast) -> None:
+    invited, other = cast.invited(), cast.invited_colleague()
+    queues = Invitation.services.through
+    with only_tenants([cast.contoso.pk]):
+        assert list(Invitation.objects.all()) == [invited]
+        assert not queues.objects.exists()
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            queues.objects.create(invitation_id=other.pk, service_id=cast.sharepoint.pk)
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            Invitation.objects.filter(pk=invited.pk).update(tenant=None, role="staff")
+    assert queues.objects.count() == 1

@@ -592,7 +592,7 @@ def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> Non
     assert found.subject == "Contoso invites you to Customer Lockbox"
     says(
         found,
-        "Ines Test invites you to Customer Lockbox.",
+        "Ines Test, of Contoso, invites you to Customer Lockbox.",
         "It can be used once, and only for this address",
         "new@contoso.example",
     )
@@ -627,12 +627,34 @@ def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mail
     assert found.subject == "Microsoft invites you to Customer Lockbox, for Contoso"
     says(
         found,
-        "Stella Test, a member of Microsoft’s staff, invites you to Customer Lockbox.",
+        "Stella Test, on the staff of Microsoft, invites you to Customer Lockbox.",
         "You get this mail because the staff of Microsoft invited your address to Contoso.",
     )
     silent(found, "somebody at Contoso", "Contoso invites")
     page = Client().get(f"/invitation/{world.link_of(Invitation.objects.get())}/").content.decode()
     assert "<h1>Microsoft invites you to <bdi" in page
+    assert "Stella Test, on the staff of Microsoft" in page
+
+
+def test_an_invitation_of_a_colleague_says_role_queues_and_time_in_the_readers_zone(world: Cast, mails: Mails) -> None:
+    wanted = {"role": "engineer", "services": [world.exchange.pk], "time_zone": "America/New_York"}
+    row = operations.invite_colleague(email="sam@provider.example", actor=world.as_("stella"), **wanted)
+    found = mails.sent("sam", "invitation")
+    assert found.subject == "Microsoft invites you to Customer Lockbox"
+    says(
+        found,
+        "Stella Test, on the staff of Microsoft, invites you to Customer Lockbox.",
+        "You get the role later: another member of the staff of Microsoft must confirm the role",
+        "Engineer: works on tickets, and asks customers for access",
+        "Exchange Online",
+        " EST",
+        "You get this mail because the staff of Microsoft invited your address.",
+        "If you do not expect this invitation",
+    )
+    silent(found, " UTC", "Contoso", "None")
+    page = Client().get(f"/invitation/{world.link_of(row)}/").content.decode()
+    for words in ("Stella Test, on the staff of Microsoft", "Engineer", "Exchange Online", " EST", "You get the role"):
+        assert words in page
 
 
 def test_a_mute_is_reported_to_all_approvers(world: Cast, mails: Mails) -> None:

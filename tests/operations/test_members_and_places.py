@@ -9,26 +9,10 @@ import pytest
 from requests_app import operations
 from requests_app.domain.errors import NotAllowed, NotCovered, Unacceptable, WrongState
 from requests_app.models import Membership, Person, Resource
-from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.cast import Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, only_a_refusal
 
 pytestmark = pytest.mark.django_db
-
-
-def test_an_account_that_staff_add_is_as_old_as_its_entry(cast: Cast, travel) -> None:
-    at = travel.freeze()
-    person = operations.add_person(
-        actor=cast.as_("stella"), email="new@provider.example", name="New", password=PASSWORD
-    )
-    assert person.created_at == at
-
-
-def test_an_account_in_no_time_zone_is_refused(cast: Cast) -> None:
-    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
-        operations.add_person(
-            actor=cast.as_("stella"), email="new@provider.example", name="New", password=PASSWORD, time_zone="Mars/Base"
-        )
-    assert refusal.value.field == "time_zone"
 
 
 @pytest.mark.parametrize("role", ["emperor", "engineer", "requester", ""])

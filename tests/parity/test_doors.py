@@ -237,7 +237,7 @@ def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() 
 
 
 #: Two pages of the administration offer these acts. A case uses them on the other page.
-_SAME_ACT = {"tenant give-role"}
+_SAME_ACT = {"tenant give-role", "invitation add"}
 
 
 @pytest.mark.parametrize("name", ["otto", "stella"])

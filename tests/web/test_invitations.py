@@ -7,16 +7,19 @@ import re
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.core import mail
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.domain import link_secrets
+from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.models import Invitation, Membership, OutboxMessage, Person
+from requests_app.doors.web.middleware import PASSWORD_SIGN_IN, _stepped_up_at, last_proof
+from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal
 from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, signed_in
@@ -24,6 +27,7 @@ from tests.web.pages import nothing_happens, signed_in
 pytestmark = pytest.mark.django_db
 
 GOOD = "a long and unheard-of phrase 7"
+NEVER_CACHED = "no-store, private, max-age=0, no-cache, must-revalidate"
 NEW: dict[str, Any] = {"name": "Grace  Adeyemi", "password": GOOD}
 
 
@@ -59,7 +63,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
             assert page.status_code == 200
         assert Client().post(here, {}).status_code == 422
     answer = Client().post(here, NEW)
-    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
+    assert (answer.status_code, answer["Location"]) == (302, "/")
     grace = Person.objects.get(email="grace@contoso.example")
     assert (grace.name, grace.side, grace.is_staff) == ("Grace Adeyemi", "customer", False)
     assert list(grace.memberships.values_list("tenant", "role")) == [(cast.contoso.pk, "approver")]
@@ -236,6 +240,132 @@ def test_a_withdrawn_invitation_is_not_mailed_any_more(cast: Cast) -> None:
     operations.withdraw_invitation(cast.invited().pk, actor=cast.as_("ines"))
     outbox.drain(limit=50)
     assert not OutboxMessage.objects.filter(lane="mail").exists()
+
+
+def test_accepting_signs_in_and_the_second_factor_follows(cast: Cast) -> None:
+    row, browser = cast.invited(role="approver"), Client()
+    browser.get(link(cast.link_of(row)))
+    before = browser.session.session_key
+    page = browser.post(link(cast.link_of(row)), NEW, follow=True)
+    grace = Person.objects.get(email=row.email)
+    assert browser.session["_auth_user_id"] == str(grace.pk)
+    assert page.redirect_chain == [("/", 302), (f"{reverse('web:security_set_up')}?next=/", 302)]
+    # The session from before the sign-in, which somebody else might know, is not this session.
+    assert browser.session.session_key != before
+    assert UserSession.objects.filter(user=grace).count() == 1
+    # Every page waits for the second factor.
+    assert browser.get(reverse("web:access_requests")).status_code == 302
+    # The same form once more, from the same browser, leads on. From another browser, the link is used up.
+    with nothing_happens():
+        assert browser.post(link(cast.link_of(row)), NEW)["Location"].endswith("?next=/")
+        Person.objects.filter(pk=grace.pk).update(totp_set_up_at=clock.now())
+        assert browser.post(link(cast.link_of(row)), NEW)["Location"] == "/"
+        assert Client().post(link(cast.link_of(row)), NEW).status_code == 404
+
+
+def test_accepting_is_no_fresh_proof(cast: Cast) -> None:
+    row, browser = cast.invited(role="administrator"), Client()
+    browser.post(link(cast.link_of(row)), NEW)
+    request = RequestFactory().get("/")
+    request.session, request.user = browser.session, Person.objects.get(email=row.email)
+    assert last_proof(request)[0] == PASSWORD_SIGN_IN
+    assert _stepped_up_at(request) is None
+
+
+def test_a_session_that_somebody_planted_is_not_signed_in(cast: Cast) -> None:
+    """Session fixation: the attacker knows the key of the victim's session from before the sign-in."""
+    attacker = Client()
+    attacker.get(reverse("account_login"))
+    planted = attacker.session
+    planted["mine"] = 1
+    planted.save()
+    victim = Client()
+    victim.cookies[settings.SESSION_COOKIE_NAME] = planted.session_key
+    row = cast.invited()
+    assert victim.post(link(cast.link_of(row)), NEW)["Location"] == "/"
+    attacker.cookies[settings.SESSION_COOKIE_NAME] = planted.session_key
+    assert attacker.get("/").status_code == 302
+    assert "_auth_user_id" not in attacker.session
+
+
+def test_a_link_and_a_new_password_do_not_pass_an_old_second_factor(cast: Cast) -> None:
+    """Alan's roles were taken away, but his account has its second factor."""
+    cast.alan.memberships.all().delete()
+    row, browser = cast.invited(cast.alan.email), Client()
+    answer = browser.post(link(cast.link_of(row)), NEW)
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
+    assert "_auth_user_id" not in browser.session
+    assert list(cast.alan.memberships.values_list("role", flat=True)) == ["member"]
+
+
+def test_a_colleague_accepts_is_signed_in_and_reads_what_the_role_waits_for(cast: Cast) -> None:
+    row, browser = cast.invited_colleague(role="staff"), Client()
+    page = browser.get(link(cast.link_of(row))).content.decode()
+    for words in ("Stella Test, on the staff of Microsoft", "Staff", "You get the role later"):
+        assert words in page
+    home = browser.post(link(cast.link_of(row)), NEW, follow=True).content.decode()
+    assert "Your role “Staff” is not given yet" in home
+    assert browser.get(reverse("admin:index")).status_code == 404
+    proposal = Proposal.objects.get()
+    Proposal.objects.filter(pk=proposal.pk).update(proposed_at=clock.now() - dt.timedelta(days=4))
+    cast.made_due(lambda: None)
+    operations.apply_proposal(proposal.pk, actor=cast.system("sweep"))
+    assert browser.get("/")["Location"].startswith(reverse("web:security_set_up"))
+
+
+def test_the_reader_of_a_copied_link_reads_who_copied_it_until_they_confirm(cast: Cast) -> None:
+    cast.peaceful()
+    row, browser = cast.invited_colleague(role="engineer"), Client()
+    stella = signed_in(cast, "stella")
+    shown = stella.post(reverse("admin:requests_app_invitation_act", args=[row.pk, "copy-link"]))
+    assert (shown.status_code, shown["Cache-Control"]) == (200, NEVER_CACHED)
+    [here] = set(re.findall(r"http://localhost:8000(/invitation/[^/\s]+/)", shown.content.decode()))
+    assert stella.post(reverse("admin:requests_app_invitation_act", args=[row.pk, "copy-link"])).status_code == 409
+    browser.post(here, NEW)
+    cast.people["grace"] = Person.objects.get(email=row.email)
+    Person.objects.filter(email=row.email).update(totp_set_up_at=clock.now())
+    grace = signed_in(cast, "grace")
+    for _ in range(2):
+        assert "Stella Test</bdi> copied the link of your invitation" in grace.get("/").content.decode()
+    note = reverse("web:note_link_copy", args=[row.pk])
+    assert signed_in(cast, "priya").post(note).status_code == 404
+    assert signed_in(cast, "ines").post(note).status_code == 404
+    assert grace.get(note).status_code == 405
+    assert grace.post(note)["Location"] == "/"
+    assert "copied the link of your invitation" not in grace.get("/").content.decode()
+    assert AuditEntry.objects.order_by("-pk")[0].event == "invitation.copy_noted"
+
+
+def test_staff_invite_from_the_list_of_people_and_see_open_invitations(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    add = reverse("admin:requests_app_person_add")
+    assert "Invite a person" in stella.get(reverse("admin:requests_app_person_changelist")).content.decode()
+    form = {"email": "sam@provider.example", "role": "engineer", "services": [str(cast.exchange.pk)], "time_zone": ""}
+    answer = stella.post(add, form)
+    row = Invitation.objects.get()
+    assert answer["Location"] == reverse("admin:requests_app_invitation_change", args=[row.pk])
+    assert list(row.services.all()) == [cast.exchange]
+    page = stella.get(answer["Location"]).content.decode()
+    assert "Exchange Online" in page
+    listed = reverse("admin:requests_app_invitation_changelist")
+    assert "sam@provider.example" in stella.get(f"{listed}?state=open").content.decode()
+    assert "sam@provider.example" not in stella.get(f"{listed}?state=accepted").content.decode()
+    assert stella.post(reverse("admin:requests_app_invitation_act", args=[row.pk, "withdraw"])).status_code == 302
+    assert "sam@provider.example" in stella.get(f"{listed}?state=withdrawn").content.decode()
+    assert "sam@provider.example" not in stella.get(f"{listed}?state=open").content.decode()
+    wrong = stella.post(add, {**form, "email": "other@provider.example", "services": []})
+    assert (wrong.status_code, list(wrong.context["form"].errors)) == (422, ["services"])
+
+
+def test_the_link_is_in_no_log(cast: Cast, capfd: pytest.CaptureFixture[str]) -> None:
+    cast.peaceful()
+    row = cast.invited_colleague()
+    signed_in(cast, "stella").post(reverse("admin:requests_app_invitation_act", args=[row.pk, "copy-link"]))
+    Client().post(link(cast.link_of(row)), NEW)
+    secret = cast.link_of(row)
+    assert secret not in "".join(capfd.readouterr())
+    for entry in AuditEntry.objects.all():
+        assert secret not in bytes(entry.canonical).decode()
 
 
 def test_a_signed_in_person_accepts_no_invitation_by_accident(cast: Cast) -> None:

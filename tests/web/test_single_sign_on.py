@@ -28,6 +28,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
 from requests_app.domain.scopes import Scope
 from requests_app.doors.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
+from requests_app.identity import sessions
 from requests_app.identity.sso import domains, sealing
 from requests_app.models import Client as Client_
 from requests_app.models import Domain, Identity, Invitation, OutboxMessage, Person, SignOn, Token
@@ -612,6 +613,138 @@ def test_the_recovery_key_leads_past_single_sign_on(world: Cast, provider: Provi
 
 
 # --- One human -----------------------------------------------------------------------------------------------
+
+
+GOOD = "a long and unheard-of phrase 7"
+
+
+def accepts(cast: Cast, provider: Provider, row: Invitation, subject: str, browser: Client | None = None) -> Any:
+    """Accept an invitation with single sign-on: enter a name, sign in as this subject, and come back."""
+    browser = browser or Client()
+    page = browser.post(reverse("web:invitation", args=[cast.link_of(row)]), {"name": "Grace Test"})
+    assert page.status_code == 200, page.content.decode()
+    back = provider.comes(onward(page), subject)
+    page = browser.get(provider.way_back, back)
+    page.browser = browser
+    return page
+
+
+def test_an_invited_person_with_single_sign_on_needs_no_password(world: Cast, provider: Provider) -> None:
+    provider.knows("s-grace", email="Grace@contoso.example", email_verified=True)
+    row = world.invited("grace@contoso.example", role="approver")
+    here = reverse("web:invitation", args=[world.link_of(row)])
+    page = Client().get(here).content.decode()
+    assert 'name="password"' not in page
+    assert "Continue to single sign-on" in page
+    with nothing_happens():
+        assert Client().post(here, {"name": "Grace", "password": GOOD}).status_code == 400
+        with pytest.raises(NotAllowed):
+            operations.accept_invitation(
+                world.link_of(row), name="Grace", password=GOOD, actor=Actor.stranger(door="pages")
+            )
+    arrived = accepts(world, provider, row, "s-grace")
+    assert arrived.status_code == 200, arrived.content.decode()
+    grace = Person.objects.get(email="grace@contoso.example")
+    assert (grace.name, grace.has_usable_password(), who(arrived.browser)) == ("Grace Test", False, str(grace.pk))
+    assert list(grace.memberships.values_list("role", flat=True)) == ["approver"]
+    assert Identity.objects.get(person=grace).subject == "s-grace"
+    assert "invitation.accepted" in events_in(world.contoso)
+    assert arrived.browser.get("/")["Location"].startswith(reverse("web:security_set_up"))
+    # From now on the person signs in without the link.
+    assert who(comes(world, provider, "s-grace").browser) == str(grace.pk)
+    # The person sees both sessions, and can end them.
+    assert len(sessions.of(grace, this=None)) == 2
+
+
+@pytest.mark.parametrize(
+    ("subject", "claims"),
+    [
+        ("s-other", {"email": "other@contoso.example", "email_verified": True}),
+        ("s-unproven", {"email": "grace@contoso.example", "email_verified": False}),
+        ("s-none", {}),
+    ],
+)
+def test_only_the_invited_address_accepts_with_single_sign_on(
+    world: Cast, provider: Provider, subject: str, claims: dict[str, Any]
+) -> None:
+    provider.knows(subject, **claims)
+    row = world.invited("grace@contoso.example")
+    page = accepts(world, provider, row, subject)
+    assert (page.status_code, who(page.browser)) == (403, "")
+    assert not Person.objects.filter(email="grace@contoso.example").exists()
+    row.refresh_from_db()
+    assert row.accepted_at is None
+
+
+def test_an_identity_that_has_an_account_accepts_no_second_one(world: Cast, provider: Provider) -> None:
+    """Ada's address at the identity provider changed to the invited one. Her identity keeps its account here."""
+    comes(world, provider)
+    row = world.invited("grace@contoso.example")
+    provider.knows("s-ada", email="grace@contoso.example", email_verified=True)
+    page = accepts(world, provider, row, "s-ada")
+    provider.knows("s-ada", email="Ada@contoso.example", email_verified=True)
+    assert (page.status_code, who(page.browser)) == (403, "")
+    assert not Person.objects.filter(email="grace@contoso.example").exists()
+
+
+def test_an_invitation_that_ends_on_the_way_signs_nobody_in(world: Cast, provider: Provider) -> None:
+    provider.knows("s-grace", email="grace@contoso.example", email_verified=True)
+    row, browser = world.invited("grace@contoso.example"), Client()
+    page = browser.post(reverse("web:invitation", args=[world.link_of(row)]), {"name": "Grace Test"})
+    back = provider.comes(onward(page), "s-grace")
+    operations.withdraw_invitation(row.pk, actor=world.as_("ines"))
+    page = browser.get(provider.way_back, back)
+    assert (page.status_code, who(browser)) == (404, "")
+    assert not Person.objects.filter(email="grace@contoso.example").exists()
+
+
+def test_another_organisations_sign_on_accepts_no_invitation(world: Cast, provider: Provider) -> None:
+    """Fabrikam uses the same issuer. Its connection does not accept an invitation to Contoso."""
+    row = world.invited("grace@contoso.example")
+    identity = operations.AssertedIdentity(
+        issuer=provider.issuer, subject="s-grace", email="grace@contoso.example", email_is_verified=True
+    )
+    for via in (str(world.fabrikam.pk), "provider", ""):
+        with nothing_happens(), pytest.raises(NotAllowed):
+            operations.accept_invitation(
+                world.link_of(row), name="Grace", came=identity, via=via, actor=Actor.stranger(door="pages")
+            )
+    with nothing_happens(), pytest.raises(NotAllowed):
+        operations.accept_invitation(
+            world.link_of(row),
+            name="Grace",
+            password=GOOD,
+            came=identity,
+            via=str(world.contoso.pk),
+            actor=Actor.stranger(door="pages"),
+        )
+
+
+def test_a_colleague_accepts_with_the_providers_single_sign_on(cast: Cast, provider: Provider, settings: Any) -> None:
+    settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET = provider.issuer, "lockbox", "x"
+    settings.SSO_DOMAINS = frozenset({"provider.example"})
+    cast.peaceful()
+    provider.knows("s-sam", email="sam@provider.example", email_verified=True)
+    row, outside = cast.invited_colleague("sam@provider.example", "staff"), cast.invited_colleague("sam@else.example")
+    assert 'name="password"' in Client().get(reverse("web:invitation", args=[cast.link_of(outside)])).content.decode()
+    arrived = accepts(cast, provider, row, "s-sam")
+    sam = Person.objects.get(email="sam@provider.example")
+    assert (who(arrived.browser), sam.is_staff, sam.has_usable_password()) == (str(sam.pk), True, False)
+    assert Identity.objects.get(person=sam).tenant is None
+
+
+def test_where_single_sign_on_is_the_only_way_no_invitation_sets_a_password(world: Cast, provider: Provider) -> None:
+    early = world.invited("early@elsewhere.example")
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    with pytest.raises(Unacceptable) as refusal:
+        world.invited("late@elsewhere.example")
+    assert refusal.value.field == "email"
+    with nothing_happens():
+        page = Client().post(
+            reverse("web:invitation", args=[world.link_of(early)]), {"name": "Early", "password": GOOD}
+        )
+        assert page.status_code == 422
+    assert not Person.objects.filter(email__endswith="elsewhere.example").exists()
 
 
 def test_the_same_subject_on_two_accounts_is_one_human(world: Cast, provider: Provider, settings: Any) -> None:

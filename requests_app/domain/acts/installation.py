@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, has
-from requests_app.domain.acts.members import PERSON_CREATED, ROLE_GIVEN, ROLE_TAKEN
+from requests_app.domain.acts.members import ROLE_GIVEN, ROLE_TAKEN
 
 PLAN_CHANGED = Event(
     "plan.changed",
@@ -126,17 +126,6 @@ SAVE_RESOURCE = Act(
         CHANGE_RESOURCE,
     ),
     done=_("The resource was saved."),
-    doors=frozenset({Door.ADMIN}),
-)
-ADD_PERSON = Act(
-    "add_person",
-    noun=Noun.INSTALLATION,
-    roles=frozenset({Role.STAFF}),
-    title=_("Add an account"),
-    step_up=StepUp.DEPENDS,
-    events=(PERSON_CREATED,),
-    tried=_("to add an account"),
-    done=_("The person was added. They can do nothing until they are given a role."),
     doors=frozenset({Door.ADMIN}),
 )
 MAKE_STAFF = Act(

@@ -1,4 +1,7 @@
-"""Declares the acts by which a person becomes one of a tenant's people: invitations and the recovery key."""
+"""Declares the acts by which a person becomes one of a tenant's or the provider's people.
+
+These are the invitations and the recovery key.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, Tell, has
+from requests_app.domain.acts.proposals import PROPOSAL_WITHDRAWN
 from requests_app.domain.scopes import Scope
 
 INVITATION_SENT = Event(
     "invitation.sent",
     label=_("Invitation sent"),
     sentence=_("{who} invited {email} to be {role}"),
+    variants=((has("queues"), _("{who} invited {email} to be {role} for {queues}")),),
     siem=Meaning(Family.ACCOUNT, OTHER, "Invite", Severity.MEDIUM),
 )
 INVITATION_WITHDRAWN = Event(
@@ -32,6 +37,18 @@ INVITATION_ACCEPTED = Event(
         ),
     ),
     siem=Meaning(Family.ACCOUNT, 1, severity=Severity.MEDIUM),
+)
+INVITATION_LINK_COPIED = Event(
+    "invitation.link_copied",
+    label=_("Link of an invitation copied"),
+    sentence=_("{who} copied the link of the invitation sent to {email}, because mail had not been tested yet"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Copy invitation link", Severity.HIGH),
+)
+INVITATION_COPY_NOTED = Event(
+    "invitation.copy_noted",
+    label=_("Copied link read"),
+    sentence=_("{who} confirmed knowing that {copied_by} had copied the link of the invitation sent to {email}"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Acknowledge copied link", Severity.LOW),
 )
 RECOVERY_KEY_MADE = Event(
     "recovery_key.made",
@@ -67,6 +84,59 @@ INVITE_PERSON = Act(
     tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
+INVITE_TO_QUEUES_ANNOUNCED = Proposal(
+    "invite_to_queues", _("give %(email)s, who is invited, the role “%(role)s” for %(queues)s"), by_staff=True
+)
+INVITE_STAFF_ANNOUNCED = Proposal(
+    "invite_staff", _("make %(email)s, who is invited, a member of the provider’s staff"), by_staff=True
+)
+INVITE_COLLEAGUE = Act(
+    "invite_colleague",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Invite one of the provider’s people"),
+    explains=_(
+        "The person gets a mail with a link, chooses a password, and is signed in. If any customer has ever switched "
+        "Lockbox on, the role is proposed at the same time: a second member of the staff must confirm it, customers "
+        "get a mail, and the person has the role only after the waiting time."
+    ),
+    inputs=(Field("email", Kind.EMAIL),),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(INVITATION_SENT,),
+    tried=_("to invite one of the provider’s people"),
+    proposes=(INVITE_TO_QUEUES_ANNOUNCED, INVITE_STAFF_ANNOUNCED),
+    done=_("The invitation is sent by mail. Its link can be used once, within 7 days."),
+    tells=(Tell("notify.invitation", ("invited",)),),
+    doors=frozenset({Door.API, Door.ADMIN}),
+)
+COPY_INVITATION_LINK = Act(
+    "copy_invitation_link",
+    noun=Noun.INVITATION,
+    roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Copy the link"),
+    explains=_(
+        "Only for the time before a test mail has succeeded. The link is shown once, and never again for this "
+        "invitation. The log records that you copied it, and the person reads this after the first sign-in."
+    ),
+    step_up=StepUp.ALWAYS,
+    events=(INVITATION_LINK_COPIED,),
+    tried=_("to copy the link of an invitation"),
+    doors=frozenset({Door.ADMIN}),
+)
+NOTE_LINK_COPY = Act(
+    "note_link_copy",
+    noun=Noun.INVITATION,
+    is_holders=True,
+    humans_only=True,
+    title=_("I have read this"),
+    events=(INVITATION_COPY_NOTED,),
+    tried=_("to confirm knowing that a link was copied"),
+    done=_("The log records that you know who copied the link."),
+    doors=frozenset({Door.PAGES}),
+)
 RESEND_INVITATION = Act(
     "resend_invitation",
     noun=Noun.INVITATION,
@@ -89,7 +159,7 @@ WITHDRAW_INVITATION = Act(
     roles=frozenset({Role.ADMINISTRATOR, Role.APPROVER, Role.STAFF}),
     title=_("Withdraw an invitation"),
     scope=Scope.MEMBERS_MANAGE,
-    events=(INVITATION_WITHDRAWN,),
+    events=(INVITATION_WITHDRAWN, PROPOSAL_WITHDRAWN),
     tried=_("to withdraw an invitation"),
     done=_("The invitation sent to {email} is withdrawn. Its link no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
@@ -102,7 +172,7 @@ ACCEPT_INVITATION = Act(
     title=_("Accept an invitation"),
     events=(INVITATION_ACCEPTED,),
     tried=_("to accept an invitation"),
-    done=_("Your account is ready. Sign in with your address and the password you chose."),
+    done=_("Your account is ready, and you are signed in."),
     tells=(
         Tell("notify.approvers_changed", ("customer",)),
         Tell("notify.sign_on_changed", ("customer", "administrators")),

@@ -7,28 +7,37 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
-from django.utils.text import capfirst
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.cache import patch_cache_control
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import (
-    ADD_PERSON,
     GIVE_QUEUE_ROLE,
     LINK_ACCOUNTS,
     MAKE_STAFF,
     TAKE_QUEUE_ROLE,
     UNLINK_ACCOUNTS,
 )
-from requests_app.domain.acts.invitations import RESEND_INVITATION, WITHDRAW_INVITATION
+from requests_app.domain.acts.invitations import (
+    COPY_INVITATION_LINK,
+    INVITE_COLLEAGUE,
+    RESEND_INVITATION,
+    WITHDRAW_INVITATION,
+)
 from requests_app.domain.acts.members import RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
 from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import preformatted
+from requests_app.doors.admin.columns import page_of, preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.identity import factors
@@ -46,23 +55,34 @@ from requests_app.models import (
     Ticket,
     Token,
 )
+from requests_app.models.invitations import PROVIDER_ROLES
+from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.queries.installation import is_mail_tested
 from requests_app.words import proposals
 
 
-class NewPersonForm(ActForm):
-    email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with this address."))
-    name = forms.CharField(label=_("Name"), max_length=120)
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=zone_choices, initial="UTC")
-    is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("Can use this portal."))
-    password = forms.CharField(
-        label=_("First password"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_(
-            "At least 12 characters. This password does not sign the person in. A person who enters it gets a "
-            "mail with a link to set their own password."
-        ),
+def _zones() -> list[tuple[str, Any]]:
+    return [("", _("the same as yours")), *zone_choices()]
+
+
+class ColleagueForm(ActForm):
+    email = forms.EmailField(
+        label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=PROVIDER_ROLES)
+    services = forms.ModelMultipleChoiceField(
+        label=_("Queues"),
+        queryset=Service.objects.order_by("name"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("For an engineer or a provider approver: the services whose access requests the person handles."),
+    )
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        choices=_zones,
+        required=False,
+        help_text=_("The invitation shows times in this zone."),
     )
 
 
@@ -80,8 +100,9 @@ class OtherAccountForm(ActForm):
     other = PersonField(label=_("The other account"), help_text=_("The email address of the other account."))
 
 
-def add_person(row: None, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.add_person(actor=actor, **data)
+def invite(row: None, actor: Actor, data: dict[str, Any]) -> Invitation:
+    services = [service.pk for service in data.pop("services")]
+    return operations.invite_colleague(actor=actor, services=services, **data)
 
 
 def give_role(row: Person, actor: Actor, data: dict[str, Any]) -> Membership:
@@ -121,6 +142,21 @@ def is_human(person: Person) -> bool:
     The page of a client's account has no buttons for acts: removing the client ends its account.
     """
     return person.kind == Person.Kind.HUMAN
+
+
+#: The form is on the list of people and on the list of invitations.
+INVITING = AdminAction(
+    name="add",
+    label=_("Invite a person"),
+    form=ColleagueForm,
+    run=invite,
+    done=INVITE_COLLEAGUE.done,
+    explains=format_lazy(
+        "{} {}",
+        _("For the provider’s people. A customer’s people are invited from the page of their tenant."),
+        INVITE_COLLEAGUE.explains,
+    ),
+)
 
 
 def _own_log(person: Person) -> UUID:
@@ -172,14 +208,7 @@ class PersonAdmin(StaffAdmin):
             title=_("What this person did, in the log of their tenant or of the provider"),
         ),
     ]
-    adding: ClassVar = AdminAction(
-        name="add",
-        label=_("Add a person"),
-        form=NewPersonForm,
-        run=add_person,
-        done=ADD_PERSON.done,
-        explains=_("For the provider's people. A customer's people are invited, from the page of their tenant."),
-    )
+    adding: ClassVar = INVITING
     acts: ClassVar = [
         AdminAction(
             name="queue",
@@ -265,6 +294,13 @@ class PersonAdmin(StaffAdmin):
         ),
     ]
 
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
+        """After an invitation, show the invitation, because the person has no account yet."""
+        if isinstance(result, Invitation):
+            messages.success(request, str(act.done))
+            return HttpResponseRedirect(page_of(result))
+        return super().done(request, act, row, result)
+
 
 class MembershipAdmin(StaffAdmin):
     list_display = ("person", "role", "tenant", "given_at")
@@ -280,22 +316,50 @@ class MembershipAdmin(StaffAdmin):
     facts: ClassVar = [("", ("person", "role", "tenant", "given_at"))]
 
 
+_STATES = [("open", _("open")), ("accepted", _("accepted")), ("withdrawn", _("withdrawn")), ("expired", _("expired"))]
+
+
+def _in_state(rows: QuerySet, state: str) -> QuerySet:
+    at = clock.now()
+    if state in ("open", "expired"):
+        past = Q(expires_at__lte=at)
+        return rows.filter(~past if state == "open" else past, accepted_at=None, withdrawn_at=None)
+    return rows.filter(**{f"{state}_at__isnull": False})
+
+
+@admin.display(description=_("queues"))
+def _queues(row: Invitation) -> str:
+    return ", ".join(sorted(service.name for service in row.services.all()))
+
+
+def _may_be_copied(row: Invitation) -> bool:
+    is_kind = row.tenant_id is None or row.role == Membership.Role.ADMINISTRATOR
+    return is_kind and is_unanswered(row) and row.link_copied_at is None and not is_mail_tested()
+
+
 class InvitationAdmin(StaffAdmin):
     list_display = ("email", "role", "tenant", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at")
-    reads: ClassVar = ("tenant", "invited_by")
+    reads: ClassVar = ("tenant", "invited_by", "services")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
-    list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
+    list_filter = (
+        by_choice("state", _("state"), _STATES, narrow=_in_state),
+        by_choice("role", _("role"), [*Membership.Role.choices, *PROVIDER_ROLES]),
+        by_tenant(),
+    )
     lead = _(
-        "The link of an invitation is only in its mail. If a tenant has an active administrator, only the tenant’s own "
-        "administrators can invite people. If a tenant has any approver or administrator, staff can’t invite "
-        "approvers, deputies or administrators."
+        "Invitations without a tenant are for the provider’s people. If a tenant has an active administrator, only the "
+        "tenant’s own administrators can invite people. If a tenant has any approver or administrator, staff can’t "
+        "invite approvers, deputies or administrators."
     )
     facts: ClassVar = [
-        ("", ("email", "role", "tenant", "invited_by", "sends")),
+        ("", ("email", "role", _queues, "tenant", "time_zone", "invited_by", "sends", "proposal")),
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
+        (_("Copied link"), ("link_copied_at", "link_copied_by", "copy_noted_at")),
     ]
+    adding: ClassVar = INVITING
     acts: ClassVar = [
+        of_act(COPY_INVITATION_LINK, "copy-link", offered=_may_be_copied),
         of_act(
             RESEND_INVITATION,
             "send-again",
@@ -311,6 +375,21 @@ class InvitationAdmin(StaffAdmin):
             offered=is_unanswered,
         ),
     ]
+
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
+        """Show a copied link in the answer to the act. No later page can show it again."""
+        if not isinstance(result, CopiedLink):
+            return super().done(request, act, row, result)
+        context = {
+            **self._context(request, result.row),
+            "title": _("The link of the invitation"),
+            "email": result.row.email,
+            "url": result.url,
+            "back_url": page_of(result.row),
+        }
+        response = TemplateResponse(request, "admin/invitation_link.html", context)
+        patch_cache_control(response, no_store=True, private=True)
+        return response
 
 
 class PasskeyAdmin(StaffAdmin):

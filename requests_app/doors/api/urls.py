@@ -109,6 +109,7 @@ v1 = [
     path("proposals/<uuid:pk>/confirm", proposals.Confirm.as_view(), name="proposal_confirm"),
     path(f"{_TENANT}/out-of-office", deputies.Absences.as_view(), name="absences"),
     path(f"{_TENANT}/mutes", mutes.Mutes.as_view(), name="mutes"),
+    path("invitations", invitations.ProviderInvitations.as_view(), name="provider_invitations"),
     path(f"{_TENANT}/invitations", invitations.Invitations.as_view(), name="invitations"),
     path(_MEMBER, members.OneMember.as_view(), name="member"),
     path(f"{_MEMBER}/give-role", members.GiveRole.as_view(), name="member_give_role"),

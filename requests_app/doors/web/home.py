@@ -24,7 +24,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
 from requests_app.queries import home as queries
-from requests_app.queries import inbox, menu
+from requests_app.queries import inbox, invitations, menu
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
@@ -42,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
     rows = [row for part in queries.rows_of(parts).values() for row in part]
     by_pk = {line.row.pk: line for line in lines({row.pk: row for row in rows}.values(), actor=actor, at=at)}
     shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
-    context = {"now": at, **_everybody(actor, shown, waiting_count(request))}
+    context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request))}
     if actor.side is Side.CUSTOMER:
         context |= _customer(actor, shown)
     elif Role.ENGINEER in actor.roles:

@@ -1,68 +1,120 @@
-"""The page that an invitation's link opens. Opening the page changes nothing; accepting creates the account."""
+"""The page that an invitation's link opens. Opening the page changes nothing; accepting makes the account.
+
+Accepting also signs in. What the person's role needs first, such as a second factor, is asked for on the next page.
+"""
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
+from allauth.account.adapter import get_adapter
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
+from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
-from requests_app.domain.actors import Actor
-from requests_app.domain.acts.invitations import ACCEPT_INVITATION
-from requests_app.domain.errors import NotFound, Unacceptable
+from requests_app.domain.acts.invitations import ACCEPT_INVITATION, NOTE_LINK_COPY
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
+from requests_app.doors.web import single_sign_on
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.tenant import ROLE_HELP, AcceptForm
-from requests_app.models import Membership
-from requests_app.queries import tenant as queries
+from requests_app.doors.web.forms.strict import require_nothing
+from requests_app.doors.web.forms.tenant import AcceptForm, AcceptWithSignOnForm
+from requests_app.doors.web.middleware import actor_in, stranger
+from requests_app.identity import sessions
+from requests_app.models import Invitation
+from requests_app.queries import invitations as queries
+from requests_app.queries.single_sign_on import name_for_invited
+from requests_app.words import invitations as words
 
 
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """Show an invitation. When the form is sent, create the account. All invalid links get the same page.
+    """Show an invitation. When the form is sent, make the account and sign in. All invalid links get the same page.
 
-    A person who is signed in already has an account, so they get a page that says so.
+    A person who is signed in already has an account, so they get a page that says so. But if they have just accepted
+    this invitation, for example with a double click, they continue.
     """
     if request.user.is_authenticated:
+        if queries.has_accepted(secret, actor=actor_in(request)):
+            return redirect(settings.LOGIN_REDIRECT_URL)
         return render(request, "invitations/signed_in.html")
-    form = AcceptForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST":
-        form.require_known()
     try:
-        if request.method == "POST" and form.is_valid():
-            return _accepted(request, secret, form)
-        return _page(request, secret, form)
+        row = queries.invitation_behind(secret, at=instant(request))
+        place = name_for_invited(row)
+        form_class = AcceptWithSignOnForm if place else AcceptForm
+        form = form_class(request.POST if request.method == "POST" else None)
+        if request.method != "POST":
+            return _page(request, row, form, place)
+        form.require_known()
+        if not form.is_valid():
+            return _page(request, row, form, place)
+        if place:
+            accepts = {"secret": secret, "name": form.cleaned_data["name"]}
+            return single_sign_on.begin(request, place, email=row.email, accepts=accepts)
+        return _accepted(request, row, secret, form)
     except NotFound:
         return render(request, "invitations/no_good.html", status=NotFound.status)
 
 
-def _accepted(request: HttpRequest, secret: str, form: AcceptForm) -> HttpResponse:
+def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptForm) -> HttpResponse:
     try:
-        operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request))
+        person = operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request))
     except Unacceptable as refusal:
         form.refuse(refusal)
-        return _page(request, secret, form)
+        return _page(request, row, form, "")
+    except NotAllowed as refusal:
+        form.add_error(None, str(refusal.message))
+        return _page(request, row, form, "", status=refusal.status)
+    if person.has_second_factor:
+        # An account from before: the link and a new password alone must not pass its second factor.
+        messages.success(request, _("Your account is ready. Sign in with your new password and your second factor."))
+        return redirect("account_login")
+    # This begins a session with a new key. It counts as a sign-in with a password, which is no proof for an act.
+    get_adapter(request).login(request, person)
+    sessions.note(request)
     messages.success(request, str(ACCEPT_INVITATION.done))
-    return redirect("account_login")
+    return redirect(settings.LOGIN_REDIRECT_URL)
 
 
-def _page(request: HttpRequest, secret: str, form: AcceptForm) -> HttpResponse:
-    at = instant(request)
-    row = queries.invitation_behind(secret, at=at)
-    help_text = ROLE_HELP[Membership.Role(row.role)]
-    context = {"now": at, "invitation": row, "form": form, "role_help": help_text, "tenant": row.tenant}
-    return render(request, "invitations/accept.html", context, status=Unacceptable.status if form.errors else 200)
+def _page(request: HttpRequest, row: Invitation, form: AcceptForm, place: str, *, status: int = 0) -> HttpResponse:
+    context = {
+        "now": instant(request),
+        "invitation": row,
+        "sender": words.sender(row),
+        "role_help": words.ROLE_HELP[str(row.role)],
+        "queues": queries.queues(row),
+        "is_proposed": words.is_proposed(row),
+        "place": place,
+        "form": form,
+    }
+    # The reader has no account yet, and so no time zone of their own.
+    with timezone.override(ZoneInfo(row.zone)):
+        answer = status or (Unacceptable.status if form.errors else 200)
+        return render(request, "invitations/accept.html", context, status=answer)
 
 
-def stranger(request: HttpRequest) -> Actor:
-    """Return the actor for a person who is not signed in and uses a secret link or key."""
-    request_id = getattr(request, "request_id", "")
-    return Actor.stranger(door="pages", request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
+@login_required
+@require_POST
+def note_copy(request: HttpRequest, pk: str) -> HttpResponse:
+    """Record that this person has read who copied the link of their invitation."""
+    row = queries.invitation(pk, actor=actor_in(request))
+    require_nothing(request.POST)
+    operations.note_link_copy(row.pk, actor=actor_in(request))
+    messages.success(request, str(NOTE_LINK_COPY.done))
+    return redirect(settings.LOGIN_REDIRECT_URL)
 
 
-urlpatterns = [path("invitation/<str:secret>/", invitation, name="invitation")]
+urlpatterns = [
+    path("invitation/<str:secret>/", invitation, name="invitation"),
+    path("invitations/<uuid:pk>/copied/", note_copy, name="note_link_copy"),
+]

@@ -65,6 +65,12 @@ def actor_in(request: HttpRequest) -> Actor:
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
+def stranger(request: HttpRequest) -> Actor:
+    """Return the actor for a person who is not signed in and uses a secret link or key."""
+    request_id = getattr(request, "request_id", "")
+    return Actor.stranger(door="pages", request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
+
+
 def _actor(request: HttpRequest) -> Actor:
     person = cast(Person, request.user)
     return actor_of(

@@ -19,7 +19,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.invitations import INVITE_PERSON, RESEND_INVITATION, WITHDRAW_INVITATION
 from requests_app.domain.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.tenant import ROLE_HELP, InvitationActForm, InvitationForm, PeopleFilter, RoleForm
+from requests_app.doors.web.forms.tenant import InvitationActForm, InvitationForm, PeopleFilter, RoleForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import about
 from requests_app.identity import factors
@@ -28,6 +28,7 @@ from requests_app.models.row_security import own_account
 from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 from requests_app.queries.single_sign_on import identities, identity_of
+from requests_app.words.invitations import ROLE_HELP
 from requests_app.words.text import visible_single
 
 
@@ -86,7 +87,7 @@ def _people_page(request: HttpRequest, row: Tenant, form: InvitationForm, *, sta
         "has_more": found.has_more,
         "has_search": bool(words) or found.has_more,
         "most": queries.SHOWN,
-        "roles": [(role.label, ROLE_HELP[role]) for role in Membership.Role],
+        "roles": [(role.label, ROLE_HELP[str(role)]) for role in Membership.Role],
         "has_recovery_key": queries.recovery_key(row) is not None,
         "invitations": list(queries.invitations(row, actor=actor_in(request))),
     }
@@ -178,7 +179,7 @@ def _person_page(
             {
                 "name": role.value,
                 "label": role.label,
-                "help": ROLE_HELP[role],
+                "help": ROLE_HELP[str(role)],
                 "held": held.get(role.value),
                 "is_last": last.get(role.value) == someone.pk,
                 "is_refused": refused[1] == role.value,

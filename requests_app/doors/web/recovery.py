@@ -21,7 +21,7 @@ from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Column, Link, Page, Secret, Shown, Visit, strong, to
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import RecoveryForm
-from requests_app.doors.web.invitations import stranger
+from requests_app.doors.web.middleware import stranger
 from requests_app.queries import tenant as queries
 from requests_app.templatetags.lockbox import when
 from requests_app.words.text import visible_single

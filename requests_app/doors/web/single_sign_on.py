@@ -28,12 +28,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.doors.web._step_up import local, remember_single_sign_on
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.sign_on import AddressForm
 from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.middleware import actor_in
+from requests_app.doors.web.middleware import actor_in, stranger
+from requests_app.identity import sessions
 from requests_app.identity.sso import oidc, sealing
 from requests_app.identity.sso.oidc import Flow, Metadata, Party, SignOnFailed
 from requests_app.models import Person, SignOn
@@ -77,8 +78,16 @@ def sso(request: HttpRequest) -> HttpResponse:
     return begin(request, name, email=email, target=form.cleaned_data["next"])
 
 
-def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
-    """Show a page that leads to the identity provider.
+def begin(
+    request: HttpRequest,
+    name: str,
+    *,
+    email: str = "",
+    target: str = "",
+    is_test: bool = False,
+    accepts: dict[str, str] | None = None,
+) -> HttpResponse:
+    """Show a page that leads to the identity provider. `accepts` is the invitation that the sign-in will accept.
 
     A redirect is not possible: a form can redirect only to this site.
     """
@@ -98,6 +107,7 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
     )
     trip = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
     trip["until"] = clock.now().timestamp() + FLOW_SECONDS
+    trip["accepts"] = accepts
     trip["by"] = str(request.user.pk) if is_test else ""
     cookie_name, cookie_path = cookie()
     response.set_cookie(
@@ -136,12 +146,17 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
         came = _came(found, claims)
         if is_test:
             return _tested(request, found, came, trip)
+        if trip.get("accepts"):
+            operations.accept_invitation(**trip["accepts"], came=came, via=found.name, actor=stranger(request))
         response = _signed_in(request, found, came, trip["next"])
     except SignOnFailed as failure:
         response = _failed(request, failure, is_test=is_test, name=place)
     except sealing.Unreadable:
         response = _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
-    except NotAllowed as refusal:
+    except NotFound:
+        # The invitation has ended on the way.
+        response = render(request, "invitations/no_good.html", status=NotFound.status)
+    except (NotAllowed, Unacceptable) as refusal:
         response = _failed(request, SignOnFailed("nobody", str(refusal)), is_test=is_test, name=place)
     return _without_cookie(response)
 
@@ -157,6 +172,7 @@ def _signed_in(
     )
     person = operations.sign_in(found.tenant_id, came=came, actor=actor)
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
+    sessions.note(request)
     remember_single_sign_on(request)
     security_log.info("sign_in.single_sign_on", user_id=str(person.pk), place=found.name)
     # This is a page, not a redirect. The browser comes from another site, so it would not send a strict cookie with a

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.domain import link_secrets
@@ -12,38 +11,38 @@ from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
-from requests_app.models import Invitation, OutboxMessage
+from requests_app.models import Invitation, OutboxMessage, Person
+from requests_app.queries import single_sign_on
+from requests_app.words import invitations
 
 
 @reads(Topic.INVITATION)
 def invited(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for an invitation to a role.
+    """Return the facts for an invitation to a role: who invites, for which organisation, to what, and until when.
 
     If the invitation was made with the recovery key, the invited person becomes an administrator after a delay.
     """
-    row = Invitation.objects.select_related("tenant").get(pk=message.about)
-    facts = [
-        Fact(_("Tenant"), [words.line(row.tenant.name)]),
-        Fact(_("Role"), [str(row.get_role_display())]),
-        Fact(_("Address"), [words.line(row.email)]),
-    ]
+    row = Invitation.objects.select_related("tenant", "invited_by", "proposal").get(pk=message.about)
+    facts = [Fact(_("Tenant"), [words.line(row.tenant.name)])] if row.tenant is not None else []
+    facts.append(Fact(_("Role"), [f"{row.get_role_display()}: {invitations.ROLE_HELP[str(row.role)]}"]))
+    if queues := row.services.order_by("name").values_list("name", flat=True):
+        facts.append(Fact(_("Queues"), [words.line(name) for name in queues]))
+    facts.append(Fact(_("Address"), [words.line(row.email)]))
+    sender = words.line(invitations.sender(row))
     if row.is_recovery:
         facts.append(Fact(_("The link works from"), [words.when(row.valid_from, at)]))
     else:
-        by = words.line(message.payload["by"])
-        if message.payload.get("by_provider"):
-            by = _("%(name)s, on the staff of %(provider)s") % {
-                "name": by,
-                "provider": words.line(settings.PROVIDER_NAME),
-            }
-        facts.append(Fact(_("Invited by"), [by]))
+        facts.append(Fact(_("Invited by"), [sender]))
     facts.append(Fact(_("The link works until"), [words.when(row.expires_at, at)]))
     return {
         "path": f"/invitation/{link_secrets.MARK}/",
         "is_invited": True,
         "is_recovery": row.is_recovery,
-        "by": words.line(message.payload["by"]),
-        "by_provider": message.payload.get("by_provider", ""),
+        "is_colleague": row.tenant is None,
+        "is_proposed": invitations.is_proposed(row),
+        "has_sign_on": bool(single_sign_on.name_for_invited(row)),
+        "sender": sender,
+        "by_provider": row.invited_by is not None and row.invited_by.side == Person.Side.PROVIDER,
         "from": words.when(row.valid_from, at),
         "until": words.when(row.expires_at, at),
         "facts": facts,

@@ -19,8 +19,8 @@ from requests_app.domain import link_secrets
 from requests_app.domain.acts.declaration import MailWords
 from requests_app.messages.mails import facts, words
 from requests_app.messages.mails.receipts import CLOSING, Receipt
-from requests_app.messages.topics import MAILS, topic_of
-from requests_app.models import OutboxMessage
+from requests_app.messages.topics import MAILS, Topic, topic_of
+from requests_app.models import Invitation, OutboxMessage
 
 SUBJECT_MAX = 140
 #: The number of the hash's characters in a Message-ID. They make the ids of one row's mails different.
@@ -159,10 +159,16 @@ def _language(message: OutboxMessage) -> str:
 
 
 def _zone(message: OutboxMessage) -> ZoneInfo:
-    """Return the recipient's time zone. If the recipient is not a person, return the tenant's time zone."""
+    """Return the recipient's time zone. If the recipient is not a person, return the tenant's time zone.
+
+    An invitation names the time zone of its reader, who has no account yet.
+    """
     owner = message.person or message.tenant
+    name = owner.time_zone if owner else "UTC"
+    if message.topic == Topic.INVITATION:
+        name = Invitation.objects.select_related("tenant").get(pk=message.about).zone
     try:
-        return ZoneInfo(owner.time_zone if owner else "UTC")
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
 

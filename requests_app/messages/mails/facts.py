@@ -55,6 +55,8 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
 
 def _why_you(message: OutboxMessage, found: Facts) -> str:
     """Return the sentence that says why this reader gets the mail."""
+    if found.get("is_colleague"):
+        return _("You get this mail because the staff of %(provider)s invited your address.") % found
     if found.get("by_provider"):
         return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
     if found.get("is_invited"):

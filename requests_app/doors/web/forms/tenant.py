@@ -18,20 +18,12 @@ from requests_app.doors.web._secrets import secret
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Membership, Person, Tenant
 from requests_app.words import sentences
+from requests_app.words.invitations import ROLE_HELP
 from requests_app.words.text import visible_single
 from requests_app.words.times import duration_words
 
 #: No window can be longer, so every configured length is offered.
 _DAY = 24 * 60 * 60
-ROLE_HELP = {
-    Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
-    Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
-    Membership.Role.AUDITOR: gettext_lazy("reads everything, including the log, and decides nothing"),
-    Membership.Role.ADMINISTRATOR: gettext_lazy(
-        "switches Lockbox on and off, manages people and addresses, reads the log"
-    ),
-    Membership.Role.DEPUTY: gettext_lazy("decides only while an approver who named this deputy is away"),
-}
 
 
 def _needed_choice() -> forms.Select:
@@ -172,6 +164,12 @@ class AcceptForm(StrictForm):
         ) % {"n": _shortest_password()}
 
 
+class AcceptWithSignOnForm(StrictForm):
+    """The form of a person who proves who they are at their identity provider."""
+
+    name = AcceptForm.base_fields["name"]
+
+
 class OutOfOfficeForm(StrictForm):
     deputy = forms.ChoiceField(
         label=gettext_lazy("Deputy"),
@@ -305,4 +303,4 @@ def _shortest_password() -> int:
 
 def role_choices(roles: list[str]) -> list[tuple[str, str]]:
     """Return the roles and what each role can do, so that people do not choose a role only by its name."""
-    return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[Membership.Role(role)]}") for role in roles]
+    return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[str(role)]}") for role in roles]

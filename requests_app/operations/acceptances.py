@@ -1,0 +1,136 @@
+"""Accepts invitations: the reader of the mail gets an account, with a password or through single sign-on."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from django.utils.translation import gettext as _
+
+from requests_app.domain import link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.invitations import ACCEPT_INVITATION, INVITATION_ACCEPTED
+from requests_app.domain.acts.proposals import TWO_PERSON_SWITCHED_OFF
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity.sso.asserted import AssertedIdentity
+from requests_app.models import Identity, Invitation, Person, Tenant
+from requests_app.models.people import actor_of
+from requests_app.operations._change import Step, act
+from requests_app.operations._humans import join_same_mailbox
+from requests_app.operations._invitations import Standing, give_provider_role, invitation_detail, is_good, standing_of
+from requests_app.operations._people import described, give, new_person, set_up_again
+from requests_app.operations._sign_on import let_in, open_connection, require_way_in
+from requests_app.platform import hashing
+from requests_app.queries import single_sign_on
+
+
+def accept_invitation(
+    secret: str,
+    *,
+    name: str,
+    password: str | None = None,
+    came: AssertedIdentity | None = None,
+    via: str = "",
+    actor: Actor,
+) -> Person:
+    """Make the reader of an invitation's mail one of the tenant's or the provider's people.
+
+    `secret` comes from the link in that mail. A person whose organisation has single sign-on brings an identity
+    (`came`) in place of a password: then nobody can sign in to the account with a password. `via` is the name of the
+    connection through which they came. Raise the same NotFound for
+    every invalid link. `actor` has no account yet (`Actor.stranger`).
+    """
+    is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
+    ahead = hashing.ahead(password) if is_known and password is not None else nullcontext()
+    with ahead, act(ACCEPT_INVITATION, actor=actor) as current:
+        row = _found(current, secret)
+        tenant: Tenant | None = row.tenant
+        if not is_good(row, current):
+            raise NotFound
+        _require_way(row, password, came, via)
+        person = _account(row, name=name, password=password, current=current)
+        # The link is the proof. The person who sent the invitation gave their own proof.
+        current.actor = actor_of(
+            person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
+        )
+        by = row.invited_by.name if row.invited_by else ""
+        current.witness(
+            INVITATION_ACCEPTED, detail={**invitation_detail(row), **described(person), "invited_by": by}, text=by
+        )
+        row.accepted_at, row.accepted_by = current.at, person
+        row.save(update_fields=["accepted_at", "accepted_by"])
+        if tenant is not None:
+            _give_in_tenant(current, row, tenant, person)
+        elif standing_of(row, current) is Standing.GIVEN:
+            give_provider_role(current, row, person)
+    return person
+
+
+def _found(current: Step, secret: str) -> Invitation:
+    """Lock the invitation with this secret, and its tenant before it. Raise NotFound for an unknown secret."""
+    known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).first()
+    if known is None:
+        raise NotFound
+    tenant = Tenant.objects.locked().get(pk=known.tenant_id) if known.tenant_id is not None else None
+    if tenant is not None:
+        current.concerns("tenant", tenant, tenant.pk)
+    row: Invitation = Invitation.objects.locked().select_related("invited_by").get(pk=known.pk)
+    if tenant is None:
+        current.concerns("invitation", row, PROVIDER_LOG)
+    row.tenant = tenant
+    if row.secret_hash != known.secret_hash:
+        raise NotFound
+    return row
+
+
+def _give_in_tenant(current: Step, row: Invitation, tenant: Tenant, person: Person) -> None:
+    if tenant.needs_two and (row.is_recovery or row.was_confirmed):
+        current.confirmed = row.pk
+    give(current, tenant, person, row.role)
+    if row.is_recovery and tenant.needs_two:
+        # The second person has lost access, or would have stopped the recovery.
+        tenant.needs_two = False
+        tenant.save(update_fields=["needs_two"])
+        current.witness(TWO_PERSON_SWITCHED_OFF)
+    if row.is_recovery:
+        let_in(current, tenant, person)
+
+
+def _require_way(row: Invitation, password: str | None, came: AssertedIdentity | None, via: str) -> None:
+    """Raise NotAllowed unless the person proves who they are in the way that their organisation demands."""
+    place = single_sign_on.name_for_invited(row)
+    if came is None:
+        if place or password is None:
+            raise NotAllowed(_("Your organisation has single sign-on. Sign in there to accept this invitation."))
+        if row.tenant is not None and not row.is_recovery:
+            require_way_in(row.tenant, row.email)
+        return
+    is_exact = came.email_is_verified and came.email.strip().lower() == row.email
+    if password is not None or not place or via != place:
+        raise NotAllowed(_("Single sign-on is not set up."))
+    open_connection(row.tenant_id, came)
+    if not is_exact:
+        words = _(
+            "This invitation is for %(email)s, but you signed in at your organisation with another address. Sign in "
+            "there with the invited address."
+        )
+        raise NotAllowed(words % {"email": row.email})
+    if Identity.objects.filter(tenant=row.tenant_id, issuer=came.issuer, subject=came.subject).exists():
+        raise NotAllowed(_("You already have an account here. Sign in with single sign-on instead."))
+
+
+def _account(row: Invitation, *, name: str, password: str | None, current: Step) -> Person:
+    """Return a new account for the address of the invitation, or the account that has this address but no role yet."""
+    side = Person.Side.PROVIDER if row.tenant is None else Person.Side.CUSTOMER
+    near = row.tenant.name if row.tenant is not None else ""
+    there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
+    if there is not None:
+        if side == Person.Side.PROVIDER:
+            words = _("Another account already uses this address. Ask for an invitation to a different address.")
+            raise Unacceptable(words, field="name")
+        return set_up_again(there, name=name, password=password, near=near, at=current.at)
+    person = new_person(email=row.email, name=name, side=side, time_zone=row.zone, password=password, near=near)
+    person.created_at = person.email_verified_at = current.at
+    join_same_mailbox(current, person)
+    person.save(force_insert=True)
+    return person

@@ -1,0 +1,91 @@
+"""Copies the link of an invitation, for the time before mail works, and tells the reader of the link who did this."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from audit_app.models import AuditEntry
+from requests_app.domain import link_secrets
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.invitations import (
+    COPY_INVITATION_LINK,
+    INVITATION_COPY_NOTED,
+    INVITATION_LINK_COPIED,
+    NOTE_LINK_COPY,
+)
+from requests_app.domain.acts.members import ROLE_GIVEN
+from requests_app.domain.errors import NotAllowed, WrongState
+from requests_app.models import Invitation, Tenant
+from requests_app.operations._change import Step
+from requests_app.operations._invitations import invitation_detail, is_good
+from requests_app.operations._perform import perform
+from requests_app.queries.installation import is_mail_tested
+
+
+@dataclass(frozen=True)
+class CopiedLink:
+    """An invitation, and the address that its mail links to. The address is shown once and never stored."""
+
+    row: Invitation
+    url: str
+
+
+def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
+    """Return the link of an invitation, once. Staff can do this until a test mail has succeeded for the first time.
+
+    It is possible for the provider's people, and for the administrator of a tenant that never had one.
+    """
+
+    def may(current: Step) -> None:
+        row: Invitation = current.row
+        if row.tenant is not None and (row.role != Role.ADMINISTRATOR or _had_administrator(row.tenant)):
+            raise NotAllowed(
+                _("Only the link for a tenant’s first administrator can be copied. Everybody else gets a mail.")
+            )
+
+    def state(current: Step) -> None:
+        row: Invitation = current.row
+        if is_mail_tested():
+            raise WrongState(_("A test mail has succeeded, so invitations reach their readers by mail only."))
+        if row.link_copied_at is not None:
+            raise WrongState(_("The link of this invitation was copied already. It can be copied only once."))
+        if row.is_recovery or not is_good(row, current):
+            raise WrongState(_("The link of this invitation no longer works."))
+
+    with perform(COPY_INVITATION_LINK, invitation_id, actor=actor, may=may, state=state) as current:
+        row: Invitation = current.row
+        row.link_copied_at, row.link_copied_by_id = current.at, current.actor.person
+        row.save(update_fields=["link_copied_at", "link_copied_by"])
+        current.witness(INVITATION_LINK_COPIED, detail=invitation_detail(row), text=row.email)
+    return CopiedLink(row, f"{settings.BASE_URL}/invitation/{link_secrets.of(row.pk, row.sends)}/")
+
+
+def note_link_copy(invitation_id: object, *, actor: Actor) -> Invitation:
+    """Record that the person who accepted the invitation has read who copied its link, and when."""
+
+    def state(current: Step) -> None:
+        if current.row.link_copied_at is None or current.row.copy_noted_at is not None:
+            raise WrongState(_("You have confirmed this already."))
+
+    with perform(NOTE_LINK_COPY, invitation_id, actor=actor, state=state) as current:
+        row: Invitation = current.row
+        row.copy_noted_at = current.at
+        row.save(update_fields=["copy_noted_at"])
+        by = row.link_copied_by.name if row.link_copied_by else ""
+        current.witness(INVITATION_COPY_NOTED, detail={**invitation_detail(row), "copied_by": by}, text=by)
+    return row
+
+
+def _had_administrator(tenant: Tenant) -> bool:
+    """Return whether the tenant has an administrator, or ever had one.
+
+    A role that was taken away has no row any more. The log still has the entry that gave it.
+    """
+    if tenant.memberships.filter(role=Role.ADMINISTRATOR).exists():
+        return True
+    given = AuditEntry.objects.filter(tenant_id=tenant.pk, event=str(ROLE_GIVEN)).values_list("canonical", flat=True)
+    return any(json.loads(bytes(entry))["detail"].get("role") == Role.ADMINISTRATOR for entry in given)

@@ -1,0 +1,57 @@
+"""Reads invitations: those behind a link, those of a person who has accepted, and those of the provider's people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from django.db.models import Q, QuerySet
+
+from requests_app.domain import link_secrets, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotFound
+from requests_app.models import Invitation
+
+
+def invitation_behind(secret: str, *, at: datetime) -> Invitation:
+    """Return the invitation to which a link in a mail leads.
+
+    Raise the same NotFound for an unknown, an expired and a withdrawn invitation.
+    """
+    rows = Invitation.objects.select_related("tenant", "invited_by", "proposal")
+    row = rows.filter(secret_hash=link_secrets.hashed(secret)).first()
+    if row is None or not row.is_open(at):
+        raise NotFound
+    return cast(Invitation, row)
+
+
+def has_accepted(secret: str, *, actor: Actor) -> bool:
+    """Return whether this person accepted the invitation with this link."""
+    rows = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret), accepted_by=actor.person)
+    return bool(rows.exists())
+
+
+def queues(row: Invitation) -> list[str]:
+    return list(row.services.order_by("name").values_list("name", flat=True))
+
+
+def invitation(invitation_id: object, *, actor: Actor) -> Invitation:
+    return cast(Invitation, Invitation.objects.visible_to(actor).find(invitation_id))
+
+
+def to_note(actor: Actor) -> list[Invitation]:
+    """Return the accepted invitations of this person about which their home page must say something.
+
+    Somebody copied the link, and the person has not confirmed knowing it. Or the role still waits for a second person.
+    """
+    copied = Q(link_copied_at__isnull=False, copy_noted_at=None)
+    rows = Invitation.objects.visible_to(actor).filter(accepted_by=actor.person)
+    rows = rows.filter(copied | Q(proposal__isnull=False, proposal__ended_at=None))
+    return list(rows.select_related("link_copied_by", "proposal", "tenant").order_by("accepted_at"))
+
+
+def of_provider(actor: Actor) -> QuerySet[Invitation]:
+    """Return the provider's invitations that are neither accepted nor withdrawn, newest first. Only staff may."""
+    policy.require_staff(actor)
+    rows = Invitation.objects.filter(tenant=None).unanswered().select_related("invited_by")
+    return cast(QuerySet[Invitation], rows.prefetch_related("services").order_by("-created_at"))
