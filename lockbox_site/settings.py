@@ -576,6 +576,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "KindEnum": ["person", "client"],
         "LookKindEnum": "requests_app.doors.api.grants.LOOKS",
         "TenantRoleEnum": "requests_app.doors.api.members.ROLES",
+        "QueueRoleEnum": "requests_app.doors.api.provider_people.ROLES",
         "ResourceKindEnum": "requests_app.doors.api.resources.KINDS",
         "ReasonEnum": "requests_app.doors.api.azure_shapes.SOURCES",
         "AzureStatusEnum": "requests_app.doors.api.azure_shapes.STATUSES",

@@ -80,6 +80,7 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
     Scope.GRANTS_CLOSE: _DECIDING | {Role.ENGINEER, Role.STAFF},
     Scope.LOG_READ: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR}) | _ADMINISTERING,
     Scope.EVALUATE: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR, Role.ENGINEER}) | _ADMINISTERING,
+    Scope.PROVISION: frozenset({Role.STAFF}),
     Scope.WEBHOOKS_MANAGE: _ADMINISTERING,
 }
 

@@ -225,7 +225,10 @@ def may_act(actor: Actor, action: str) -> bool:
     if actor.scopes is None:
         return True
     act = ACTS.get(action)
-    return act is not None and (act.any_token or act.scope in actor.scopes)
+    if act is None:
+        return False
+    is_providers = actor.side is Side.PROVIDER and act.provider_scope in actor.scopes
+    return act.any_token or act.scope in actor.scopes or is_providers
 
 
 def require_act(actor: Actor, action: str) -> None:

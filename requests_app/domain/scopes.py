@@ -32,6 +32,7 @@ class Scope(StrEnum):
     GRANTS_CLOSE = "grants:close"
     LOG_READ = "log:read"
     EVALUATE = "evaluate"
+    PROVISION = "provision"
     WEBHOOKS_MANAGE = "webhooks:manage"
     TOKENS_MANAGE = "tokens:manage"
 
@@ -58,6 +59,10 @@ LABELS: dict[Scope, Promise] = {
     Scope.GRANTS_CLOSE: _("Close windows early"),
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
     Scope.EVALUATE: _("Ask whether a person is allowed to do something now; a client can also report what it opens"),
+    Scope.PROVISION: _(
+        "Set up tenants, plans, services and resources, and manage the provider’s people and their roles; changes that "
+        "weaken customers’ protection are only proposed"
+    ),
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
     Scope.TOKENS_MANAGE: _("Manage API clients and tokens"),
 }
@@ -69,6 +74,7 @@ OF_CLIENTS = frozenset(Scope) - {
     Scope.MEMBERS_MANAGE,
     Scope.TOKENS_MANAGE,
     Scope.REQUESTS_SUBMIT,
+    Scope.PROVISION,
 }
 #: The scopes that a provider's client can have. It never decides: a human approves for the provider.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {

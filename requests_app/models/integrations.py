@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +16,9 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.models.scoping import ScopedQuerySet
+
+if TYPE_CHECKING:
+    from requests_app.models.people import Person
 
 
 class ClientQuerySet(ScopedQuerySet):
@@ -46,6 +49,10 @@ class Client(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(_("created"))
     secret_at = models.DateTimeField(_("secret since"))
+    # The person who saw the present secret. It is empty for a secret from before this column existed.
+    secret_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("secret of")
+    )
 
     objects = ClientQuerySet.as_manager()
 
@@ -61,6 +68,13 @@ class Client(models.Model):
 
     def __str__(self) -> str:
         return self.account.name
+
+    @property
+    def holder(self) -> Person | None:
+        """The person who saw the present secret, or None if nobody knows who that was."""
+        if self.secret_by is None and self.secret_at == self.created_at:
+            return self.created_by
+        return self.secret_by
 
 
 class TokenQuerySet(ScopedQuerySet):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +13,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
+
+if TYPE_CHECKING:
+    from requests_app.models.people import Person
 
 
 class ProposalQuerySet(ScopedQuerySet):
@@ -60,6 +63,17 @@ class Proposal(models.Model):
     )
     # The human at that time, so that linking or unlinking accounts later can't make anybody a second person.
     proposed_human = models.UUIDField()
+    # The account of the API client that made the proposal. `proposed_by` is then the person who holds its secret, and
+    # `maker_human` is the human who made the client.
+    proposed_through = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("proposed through the API client"),
+    )
+    maker_human = models.UUIDField(null=True, blank=True)
     proposed_at = models.DateTimeField(_("proposed"))
     expires_at = models.DateTimeField(_("until"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -96,6 +110,12 @@ class Proposal(models.Model):
                 name="proposal_confirmed_by_another_human",
             ),
             models.CheckConstraint(
+                condition=models.Q(confirmed_human=None)
+                | models.Q(maker_human=None)
+                | ~models.Q(confirmed_human=models.F("maker_human")),
+                name="proposal_not_confirmed_by_its_clients_maker",
+            ),
+            models.CheckConstraint(
                 condition=~models.Q(outcome="applied")
                 | models.Q(effective_at__isnull=False, ended_at__gte=models.F("effective_at")),
                 name="proposal_applied_when_due",
@@ -115,6 +135,27 @@ class Proposal(models.Model):
     def is_alone(self) -> bool:
         """Whether nobody could confirm the proposal except its author, so that it only waits for `effective_at`."""
         return self.effective_at is not None and self.confirmed_by_id is None
+
+    @property
+    def humans(self) -> frozenset[UUID]:
+        """The humans who count as its proposer, and so can't confirm it.
+
+        If an API client made the proposal, they are the person who holds its secret and the person who made it.
+        """
+        found = {self.proposed_human, *(person.human_id for person in self.answerable)}
+        return frozenset(found if self.maker_human is None else {*found, self.maker_human})
+
+    @property
+    def answerable(self) -> tuple[Person, ...]:
+        """The people who must be staff until the proposal takes effect."""
+        if self.proposed_through is None:
+            return (self.proposed_by,)
+        return (self.proposed_by, self.proposed_through.client.created_by)
+
+    @property
+    def proposer(self) -> Person:
+        """The account that made the proposal: the person's own, or the one of their API client."""
+        return self.proposed_through or self.proposed_by
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Service(models.Model):
     guidance = models.TextField(
         _("how to find a resource"), max_length=limits.GUIDANCE_MAX, blank=True, default="", db_default=""
     )
+    # Nobody can ask for access to a service that is switched off.
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
 
     objects = ServiceQuerySet.as_manager()
 

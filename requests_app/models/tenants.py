@@ -11,15 +11,26 @@ from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
 
 FOUR_HOURS = 4 * 60 * 60
+
+
+class PlanQuerySet(ScopedQuerySet):
+    """Plans belong to the provider. A customer sees its own plan with its tenant."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        is_seen = actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER)
+        return self if is_seen else self.none()
 
 
 class Plan(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=60, unique=True)
     includes_lockbox = models.BooleanField(_("includes Lockbox"), default=True)
+
+    objects = PlanQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("plan")
@@ -72,6 +83,8 @@ class Tenant(models.Model):
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    # Nobody can open a ticket or ask for access at a tenant that is switched off. Its people can still read.
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
     # In hours: a window opens only if a witness cosigned the last checkpoint within this time.
     cosigned_within = models.PositiveSmallIntegerField(
         _("maximum age of the witness’s cosignature (hours)"),

@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, recorder
 from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Person, Proposal, StaffTerm, Tenant
+from requests_app.models import Client, Person, Proposal, StaffTerm, Tenant
 from requests_app.operations._change import Held, Step
 
 Terms = dict[str, Any]
@@ -89,31 +90,58 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
 
     If nobody else could confirm the proposal, the waiting time begins now.
     """
-    actor = current.actor
-    policy.require_staff(actor)
-    if actor.machine is not None or not actor.is_person:
-        raise NotAllowed
-    policy.require_step_up(actor, current.at)
+    policy.require_staff(current.actor)
+    by = _proposer(current.actor)
+    policy.require_step_up(current.actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This change is already proposed."))
-    return write(current, change, terms, person=actor.person, human=actor.human)
+    return write(current, change, terms, by=by)
 
 
-def write(current: Step, change: Change, terms: Terms, *, person: UUID, human: UUID) -> Proposal:
-    """Write the proposal of this human, whose right to propose the caller has judged."""
+def write(current: Step, change: Change, terms: Terms, *, by: Proposer) -> Proposal:
+    """Write the proposal. The caller has judged the right to propose."""
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,
         said=terms,
-        proposed_by_id=person,
-        proposed_human=human,
+        proposed_by=by.person,
+        proposed_human=by.person.human_id,
+        proposed_through=by.client.account if by.client else None,
+        maker_human=by.client.created_by.human_id if by.client else None,
         proposed_at=current.at,
         expires_at=current.at + limits.PROPOSAL_FOR,
-        effective_at=None if has_second(human, current.at) else current.at + limits.staff_change_wait(),
+        effective_at=None if has_second(by.person.human_id, current.at) else current.at + limits.staff_change_wait(),
     )
-    witness(current, row, PROPOSAL_MADE, by=current.actor.name)
+    witness(current, row, PROPOSAL_MADE)
     tell(current, row, "made")
     return row
+
+
+class Proposer(NamedTuple):
+    """The person who proposes. With `client`, the person holds the secret of this client, which makes the proposal."""
+
+    person: Person
+    client: Client | None = None
+
+
+def _proposer(actor: Actor) -> Proposer:
+    """Return who proposes. Raise NotAllowed if no human of the staff answers for it.
+
+    A client counts as the human who made it, and as the human who holds its secret: either of them could use it.
+    """
+    if actor.machine is None:
+        return Proposer(Person.objects.get(pk=actor.person))
+    if actor.person_id != actor.machine.account_id:
+        raise NotAllowed
+    client = Client.objects.select_related("account", "created_by", "secret_by").get(pk=actor.machine.client_id)
+    holder = client.holder
+    if holder is None:
+        raise NotAllowed(_("Nobody knows who holds the secret of this API client. Make a new secret, then try again."))
+    for person in (client.created_by, holder):
+        if not (person.is_active and person.is_staff):
+            words = _("%(name)s made this API client, or holds its secret, and is no longer staff. Make a new client.")
+            raise NotAllowed(words % {"name": person.name})
+    return Proposer(holder, client)
 
 
 def has_second(human: UUID, at: datetime) -> bool:
@@ -159,14 +187,12 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
         row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
         row.save(update_fields=["effective_at"])
     event = PROPOSAL_MADE if row.confirmed_by is None else PROPOSAL_CONFIRMED
-    witness(current, row, event, by=row.proposed_by.name, only=tenants, told_late=True)
-    by = row.confirmed_by or row.proposed_by
+    witness(current, row, event, only=tenants, told_late=True)
+    by = row.confirmed_by or row.proposer
     tell(current, row, "made" if row.confirmed_by is None else "confirmed", by=by.name, only=tenants)
 
 
-def witness(
-    current: Step, row: Proposal, event: str, *, by: str, only: Iterable[UUID] | None = None, **more: Any
-) -> None:
+def witness(current: Step, row: Proposal, event: str, *, only: Iterable[UUID] | None = None, **more: Any) -> None:
     """Write the same entry in the provider's log and in the log of each affected tenant. Store which tenants these are.
 
     With `only`, write the entry in the provider's log and in the logs of the tenants in `only`.
@@ -174,7 +200,9 @@ def witness(
     touched = [*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)]
     tenants = sorted(set(touched if only is None else only))
     row.touched.add(*Tenant.objects.filter(pk__in=tenants))
-    detail = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": by, **more}
+    detail = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": row.proposer.name, **more}
+    if row.proposed_through is not None:
+        detail["holder"] = row.proposed_by.name
     if row.effective_at is not None:
         detail["effective_at"] = canonical.instant(row.effective_at)
     entry = replace(current.entry(event, detail=detail), subject_type="proposal", subject_id=str(row.pk))
@@ -201,7 +229,7 @@ def end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **m
     row.ended_at, row.outcome = current.at, outcome
     row.save(update_fields=["ended_at", "outcome"])
     confirmed_by = row.confirmed_by.name if row.confirmed_by else ""
-    witness(current, row, event, by=row.proposed_by.name, confirmed_by=confirmed_by, **more)
+    witness(current, row, event, confirmed_by=confirmed_by, **more)
     tell(current, row, what)
 
 

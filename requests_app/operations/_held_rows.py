@@ -18,7 +18,7 @@ from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
 from requests_app.domain.errors import DomainError
-from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
+from requests_app.models import AccessRequest, HeldRow, Import, Person, Proposal, Resource, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced
 from requests_app.operations._change import Step
@@ -60,10 +60,11 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
     return {digest: held for digest, held in found.items() if digest not in waiting}
 
 
-def propose(current: Step, row: Import, *, person: UUID, human: UUID) -> Proposal:
+def propose(current: Step, row: Import, *, person: UUID) -> Proposal:
     """Write the one proposal for all held rows of the import, and an entry about each in the log of its tenant."""
     terms = {"import": str(row.pk), "sha": row.sha256, "_file": row.file_name, "_counts": row.counts}
-    proposal = _announced.write(current, IMPORT_ROWS, terms, person=person, human=human)
+    by = _announced.Proposer(Person.objects.get(pk=person))
+    proposal = _announced.write(current, IMPORT_ROWS, terms, by=by)
     row.proposal = proposal
     row.save(update_fields=["proposal"])
     entries = [_entry(current, PROPOSAL_MADE, held, proposal) for held in row.held.filter(outcome="")]
@@ -77,7 +78,7 @@ def _entry(current: Step, event: str, held: HeldRow, proposal: Proposal, **more:
         "proposal": str(proposal.pk),
         "act": held.act,
         "said": held.terms,
-        "proposed_by": proposal.proposed_by.name,
+        "proposed_by": proposal.proposer.name,
     }
     entry = current.entry(event, detail={**shown, **more})
     return replace(entry, tenant_id=held.tenant_id, subject_type="proposal", subject_id=str(proposal.pk))

@@ -83,7 +83,7 @@ def find_plan(plan_id: Any, *, is_locked: bool = False, is_row: bool = False) ->
 
     If there is no such plan, raise NotFound with `is_row`, and Unacceptable without `is_row`.
     """
-    plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
+    plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects.all()
     try:
         return plans.get(pk=plan_id)
     except (Plan.DoesNotExist, ValidationError, ValueError, TypeError):

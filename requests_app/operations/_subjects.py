@@ -136,9 +136,9 @@ def proposal(current: Step, row_id: object) -> Proposal:
     row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
     if row.tenant_id is not None:
         current.tenant = Tenant.objects.locked().select_related("plan").get(pk=row.tenant_id)
-    row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
-    proposers = frozenset({row.proposed_human, row.proposed_by.human_id})
-    current.concerns("proposal", row, row.tenant_id or PROVIDER_LOG, parties={Party.PROPOSER: proposers})
+    related = ("proposed_by", "confirmed_by", "proposed_through__client__created_by")
+    row = Proposal.objects.locked().select_related(*related).get(pk=row.pk)
+    current.concerns("proposal", row, row.tenant_id or PROVIDER_LOG, parties={Party.PROPOSER: row.humans})
     return row
 
 

@@ -287,9 +287,11 @@ def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
     ids: list[UUID] = list(dict.fromkeys(_as_uuid(value) for value in ask.resource_ids))
     if not limits.RESOURCES_MIN <= len(ids) <= limits.RESOURCES_MAX:
         raise Unacceptable(_("Choose 1 to 20 resources."), field="resource_ids")
-    found = Resource.objects.visible_to(actor).filter(
-        tenant=row.tenant, service=row.service, is_active=True, pk__in=ids
-    )
+    if not (row.tenant.is_active and row.service.is_active):
+        raise Unacceptable(_("The tenant or the service is switched off. Nobody can ask for access there."))
+    # Asked again here, under the turn at the log: the act that switches a tenant off takes the same turn.
+    is_on = {"is_active": True, "tenant__is_active": True, "service__is_active": True}
+    found = Resource.objects.visible_to(actor).filter(tenant=row.tenant, service=row.service, pk__in=ids, **is_on)
     resources = sorted(found, key=lambda resource: ids.index(resource.pk))
     if len(resources) != len(ids):
         raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
@@ -353,13 +355,16 @@ def _require_facts(step: Move) -> Tenant:
         person=row.requested_by_id, person__is_active=True, service=row.service_id, role=Role.ENGINEER
     )
     gone = AccessRequestResource.objects.filter(access_request=row, resource__is_active=False)
-    rules = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within")
-    rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone))
+    in_use = Service.objects.filter(pk=row.service_id, is_active=True)
+    rules = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active")
+    rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
     facts: Tenant = rules.get(pk=row.tenant_id)
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s is no longer an engineer of this service.") % {"name": row.requested_by.name})
     if facts.has_gone:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("A resource that was asked for is no longer available."))
+    if not (facts.is_active and facts.has_service):  # type: ignore[attr-defined]  # annotated
+        raise FactsChanged(_("The tenant or the service was switched off."))
     return facts
 
 

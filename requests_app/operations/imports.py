@@ -223,7 +223,7 @@ def _finish(current: Step, row: Import, starter: Actor | None) -> None:
     current.witness(IMPORT_FINISHED, detail=detail, text=row.file_name)
     if starter is not None and row.started_human is not None and row.held.filter(outcome="").exists():
         assert row.started_by_id is not None
-        propose(current, row, person=row.started_by_id, human=row.started_human)
+        propose(current, row, person=row.started_by_id)
 
 
 def _result(line: Line) -> list[Any]:

@@ -116,6 +116,7 @@ def create_client(
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
+        client.secret_by_id = client.created_by_id
         terms = _to_announce(client, [])
         if terms is not None:
             client.scopes = [scope for scope in client.scopes if scope not in terms["gained"]]
@@ -261,7 +262,8 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client: Client = current.row
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
-        client.save(update_fields=["secret_hash", "secret_at"])
+        client.secret_by_id = current.actor.person
+        client.save(update_fields=["secret_hash", "secret_at", "secret_by"])
         _revoke_all(client.account, current)
         entry = current.entry(CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
         # One person sees the secret of a client that may ask about every tenant. So each of these tenants gets an entry

@@ -349,6 +349,8 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
     def may(current: Step) -> None:
         if current.actor.is_staff and current.row.memberships.filter(role__in=DECIDING).exists():
             raise NotAllowed(_("Only the customer's own administrator can do this."))
+        if current.actor.machine is not None and current.row.is_staff:
+            raise NotAllowed(_("Only a person can switch on the account of a member of the staff."))
 
     def state(current: Step) -> None:
         if current.row.is_active:

@@ -14,12 +14,16 @@ from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, differing, find_plan, require_unchanged
 
 
-def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
-    wanted = {"name": name, "includes_lockbox": includes_lockbox}
+def save_plan(
+    *, actor: Actor, plan_id: object = None, name: str | None = None, includes_lockbox: bool | None = None
+) -> Plan:
+    """Add a plan, or change the fields that are given. Taking Lockbox out of a plan is announced to its tenants."""
+    given = {"name": name, "includes_lockbox": includes_lockbox}
+    wanted = {name: value for name, value in given.items() if value is not None}
 
     def announces(current: Step) -> tuple[Change, Terms] | None:
         current.require_proof(needed=False)
-        if plan_id and current.row.includes_lockbox and not includes_lockbox:
+        if plan_id and current.row.includes_lockbox and includes_lockbox is False:
             return CHANGE_PLAN, differing(current.row, wanted)
         return None
 

@@ -240,22 +240,23 @@ def _require_second_of_staff(current: Step) -> None:
     if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
         # Otherwise a member of staff could help to make two humans out of their own accounts.
         raise NotAllowed(_("This change is about your own account. Another member of the staff must confirm it."))
-    for person in (row.proposed_by, Person.objects.get(pk=current.actor.person)):
+    for person in (*row.answerable, Person.objects.get(pk=current.actor.person)):
         require_established(person, current.at)
 
 
 def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
-    second, by = Person.objects.get(pk=current.actor.person), row.proposed_by
+    second = Person.objects.get(pk=current.actor.person)
     row.confirmed_by, row.confirmed_human = second, second.human_id
     row.confirmed_at, row.effective_at = current.at, current.at + limits.staff_change_wait()
     row.save(update_fields=["confirmed_by", "confirmed_human", "confirmed_at", "effective_at"])
-    _announced.witness(current, row, PROPOSAL_CONFIRMED, by=by.name)
+    _announced.witness(current, row, PROPOSAL_CONFIRMED)
     _announced.tell(current, row, "confirmed")
     return row
 
 
 def _locked(row: Proposal, current: Step) -> Proposal:
-    row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
+    related = ("proposed_by", "confirmed_by", "proposed_through__client__created_by")
+    row = Proposal.objects.locked().select_related(*related).get(pk=row.pk)
     current.concerns("proposal", row, PROVIDER_LOG)
     _require_not_ended(row)
     return row
@@ -270,11 +271,13 @@ def _require_not_ended(row: Proposal) -> None:
 
 def _doubt(row: Proposal) -> str:
     """Return why the people who agreed no longer count as two members of staff. Return "" if they still do."""
-    for person in filter(None, (row.proposed_by, row.confirmed_by)):
+    for person in filter(None, (*row.answerable, row.confirmed_by)):
         if not (person.is_active and person.is_staff):
             return "no_longer_staff"
+    if row.proposed_through is not None and not row.proposed_through.is_active:
+        return "client_removed"
     second = row.confirmed_by
-    if second is not None and second.human_id in (row.proposed_human, row.proposed_by.human_id):
+    if second is not None and second.human_id in row.humans:
         return "one_human"
     return ""
 

@@ -14,9 +14,11 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SAVE_SERVICE, SERVICE_CHANGED
 from requests_app.domain.errors import Unacceptable
+from requests_app.domain.ids import as_id
 from requests_app.models import AccessRequest, Service, Tenant
-from requests_app.operations._announced import Terms, announced
-from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._announced import Terms, announced, is_announced
+from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
+from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, copy_with, differing, require_unchanged, validated
 
@@ -25,55 +27,73 @@ def save_service(
     *,
     actor: Actor,
     service_id: object = None,
-    key: str,
-    name: str,
-    connector: str,
-    is_covered: bool = True,
+    key: str | None = None,
+    name: str | None = None,
+    connector: str | None = None,
+    is_covered: bool | None = None,
+    is_active: bool | None = None,
     application: str | None = None,
     link_template: str | None = None,
     guidance: str | None = None,
 ) -> Service:
-    """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
+    """Add a service, or change the fields that are given.
 
-    Covering a service takes effect immediately. All other changes are announced, and so is a new uncovered service.
-
-    The last three values belong to an external service (`connector` is "external"). None leaves a value as it is.
+    For a service that is not covered, tenants are treated as if they had no Lockbox. Covering a service takes effect
+    immediately, and so does switching it off. Switching it off withdraws the waiting access requests for it, and closes
+    the open windows. All other changes are announced, and so is a new uncovered service. The last three values belong
+    to an external service (`connector` is "external").
     """
-    wanted: Terms = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
-    given = {"application": application, "link_template": link_template, "guidance": guidance}
+    external = {"application": application, "link_template": link_template, "guidance": guidance}
+    given = {"key": key, "name": name, "connector": connector, "is_covered": is_covered, "is_active": is_active}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if service_id is None:
+        wanted.setdefault("is_covered", True)
+
+    def find(current: Step, row_id: object) -> Service:
+        service: Service = Service()
+        if row_id:
+            if is_active is False:
+                lock_access(AccessRequest.objects.filter(service__in=Service.objects.filter(pk=as_id(row_id))))
+            service = Service.objects.visible_to(current.actor).locked().find(row_id)
+        current.concerns("service", service, PROVIDER_LOG)
+        return service
 
     def check(current: Step) -> None:
-        _require_reachable(current.row, connector)
-        wanted.update(_external(current.row, connector, given))
-        current.require_proof(needed=not current.row._state.adding and current.row.is_covered != is_covered)
+        service = current.row
+        found = wanted.get("connector", service.connector)
+        _require_reachable(service, found)
+        wanted.update(_external(service, found, external))
+        is_other_cover = is_covered not in (None, service.is_covered)
+        current.require_proof(needed=not service._state.adding and is_other_cover)
 
     def announces(current: Step) -> tuple[Change, Terms] | None:
-        service = current.row
-        if service._state.adding:
-            if is_covered:
-                return None
-            validated(Service(**wanted))
-            return ADD_SERVICE, wanted
-        terms = differing(service, wanted)
-        if terms["set"] in ({}, {"is_covered": True}):
-            return None
-        validated(copy_with(service, wanted))
-        return CHANGE_SERVICE, terms
+        return _adding(wanted) if current.row._state.adding else _changing(current.row, wanted)
 
-    with perform(
-        SAVE_SERVICE, service_id, actor=actor, find=_service_or_new, check=check, announces=announces
-    ) as current:
+    with perform(SAVE_SERVICE, service_id, actor=actor, find=find, check=check, announces=announces) as current:
         service: Service = current.row
         _save_service(current, service, wanted)
     return service
 
 
-def _service_or_new(current: Step, service_id: object) -> Service:
-    service: Service = Service()
-    if service_id:
-        service = Service.objects.visible_to(current.actor).locked().find(service_id)
-    current.concerns("service", service, PROVIDER_LOG)
-    return service
+def _adding(wanted: Terms) -> tuple[Change, Terms] | None:
+    if wanted.get("is_covered", True):
+        return None
+    validated(Service(**wanted))
+    return ADD_SERVICE, wanted
+
+
+def _changing(service: Service, wanted: Terms) -> tuple[Change, Terms] | None:
+    terms = differing(service, wanted)
+    changed, is_covered = terms["set"], wanted.get("is_covered", service.is_covered)
+    at_once = {"is_covered": True, "is_active": False}
+    # Where the customer is asked, switching the service on again only lets engineers ask.
+    if all(at_once.get(name) is value or (name == "is_active" and is_covered) for name, value in changed.items()):
+        return None
+    validated(copy_with(service, wanted))
+    if changed.get("is_active") is False and is_announced(CHANGE_SERVICE, terms):
+        words = _("The customers are informed before the other change. Switch the service off in a separate step.")
+        raise Unacceptable(words, field="is_active")
+    return CHANGE_SERVICE, terms
 
 
 def _lock_service(terms: Terms) -> None:
@@ -82,7 +102,7 @@ def _lock_service(terms: Terms) -> None:
 
 def _service_in_use(terms: Terms, at: datetime) -> bool:
     """Return whether an access request that has not ended uses the name, key or connector that would change."""
-    if set(terms["set"]) <= {"is_covered"}:
+    if set(terms["set"]) <= {"is_covered", "is_active"}:
         # Submitted access requests still need the customer's approval.
         return False
     return AccessRequest.objects.under_way(at).filter(service=terms["row"]).exists()
@@ -104,11 +124,13 @@ def _add_service_agreed(current: Step, terms: Terms) -> None:
 
 
 def _save_service(current: Step, service: Service, wanted: Terms) -> None:
-    was_covered = None if service._state.adding else service.is_covered
     _require_reachable(service, wanted.get("connector", service.connector))
+    changed = {} if service._state.adding else differing(service, wanted)
     change_row(current, service, wanted, allowed=set(wanted), event=SERVICE_CHANGED)
-    if was_covered is not None and was_covered != service.is_covered:
-        _witness_coverage(current, service)
+    if changed and {"is_covered", "is_active"} & changed["set"].keys():
+        _witness_everywhere(current, service, changed)
+    if changed and changed["set"].get("is_active") is False:
+        end_access(current, AccessRequest.objects.filter(service=service), cause="service-switched-off")
 
 
 def _external(service: Service, connector: str, given: dict[str, str | None]) -> dict[str, str]:
@@ -146,11 +168,14 @@ def _require_reachable(service: Service, connector: str) -> None:
         raise Unacceptable(words, field="connector")
 
 
-def _witness_coverage(current: Step, service: Service) -> None:
-    """Record whether the service is covered, in the log of each tenant that has Lockbox on.
+def _witness_everywhere(current: Step, service: Service, changed: Terms) -> None:
+    """Record whether the service is covered and active, in the log of each tenant that has Lockbox on.
 
     The coverage decides who is asked about accesses.
     """
-    entry = current.entry(SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
+    detail: Terms = {"service": service.key, "is_covered": service.is_covered}
+    if "is_active" in changed["set"]:
+        detail["is_active"] = service.is_active
+    entry = current.entry(SERVICE_CHANGED, detail=detail)
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)

@@ -25,19 +25,28 @@ from requests_app.domain.acts.tenants import (
     SET_WINDOW_CAP,
     SET_YES_RULE,
     SWITCH_LOCKBOX,
+    SWITCH_OFF_TENANT,
+    SWITCH_OFF_TENANT_ANNOUNCED,
+    SWITCH_ON_TENANT,
+    SWITCH_ON_TENANT_ANNOUNCED,
     TENANT_CHANGED,
     TENANT_CREATED,
+    TENANT_SWITCHED_OFF,
+    TENANT_SWITCHED_ON,
 )
 from requests_app.domain.errors import Unacceptable, WrongState
+from requests_app.domain.ids import as_id
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import NotificationAddress, Plan, Proposal, Tenant
+from requests_app.models import AccessRequest, NotificationAddress, Plan, Proposal, Tenant
 from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
-from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
+from requests_app.operations._ending import end_access
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, validated
 from requests_app.operations._second import controlled, require_customer, tell_yes_rules
+from requests_app.operations._subjects import tenant as found_tenant
 from requests_app.platform import time_zones
 
 
@@ -289,6 +298,80 @@ def _require_lasting(plan: Plan, at: datetime) -> None:
 
 def _lock_tenant(terms: Terms) -> None:
     list(Tenant.objects.filter(pk=terms["tenant"]).locked())
+
+
+def switch_off_tenant(tenant_id: object, *, actor: Actor) -> Tenant:
+    """Switch a tenant off: nobody can open a ticket or ask for access, and all access ends.
+
+    Its people can still sign in, read, and export the log. Lockbox and its other settings stay as they are.
+    """
+
+    def find(current: Step, row_id: object) -> Tenant:
+        lock_access(AccessRequest.objects.filter(tenant=as_id(row_id)))
+        return found_tenant(current, row_id)
+
+    def state(current: Step) -> None:
+        _require_switched(current.row, on=True)
+
+    def announces(current: Step) -> tuple[Change, Terms]:
+        return SWITCH_OFF_TENANT_ANNOUNCED, _named(current.row)
+
+    with perform(SWITCH_OFF_TENANT, tenant_id, actor=actor, find=find, state=state, announces=announces) as current:
+        _set_switch(current, current.row, on=False)
+    return _tenant(current)
+
+
+def switch_on_tenant(tenant_id: object, *, actor: Actor) -> Tenant:
+    """Switch a tenant on again. Nothing that ended when it was switched off is restored."""
+
+    def state(current: Step) -> None:
+        _require_switched(current.row, on=False)
+
+    def announces(current: Step) -> tuple[Change, Terms]:
+        return SWITCH_ON_TENANT_ANNOUNCED, _named(current.row)
+
+    with perform(SWITCH_ON_TENANT, tenant_id, actor=actor, state=state, announces=announces) as current:
+        _set_switch(current, current.row, on=True)
+    return _tenant(current)
+
+
+def _named(tenant: Tenant) -> Terms:
+    return {"tenant": str(tenant.pk), "name": tenant.name}
+
+
+def _require_switched(tenant: Tenant, *, on: bool) -> None:
+    if tenant.is_active != on:
+        raise WrongState(_("The tenant is already switched off.") if on else _("The tenant is already switched on."))
+
+
+def _set_switch(current: Step, tenant: Tenant, *, on: bool) -> None:
+    tenant.is_active = on
+    tenant.save(update_fields=["is_active"])
+    current.witness(TENANT_SWITCHED_ON if on else TENANT_SWITCHED_OFF, detail={"name": tenant.name}, text=tenant.name)
+    if not on:
+        end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="tenant-switched-off")
+
+
+def _lock_access_and_tenant(terms: Terms) -> None:
+    lock_access(AccessRequest.objects.filter(tenant=terms["tenant"]))
+    _lock_tenant(terms)
+
+
+def _switch_agreed(current: Step, terms: Terms, *, on: bool) -> None:
+    tenant = Tenant.objects.get(pk=terms["tenant"])
+    _require_switched(tenant, on=not on)
+    current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
+    _set_switch(current, tenant, on=on)
+
+
+@announced(SWITCH_OFF_TENANT_ANNOUNCED, touches=protected_tenant, lock=_lock_access_and_tenant)
+def _switch_off_agreed(current: Step, terms: Terms) -> None:
+    _switch_agreed(current, terms, on=False)
+
+
+@announced(SWITCH_ON_TENANT_ANNOUNCED, touches=protected_tenant, lock=_lock_tenant)
+def _switch_on_agreed(current: Step, terms: Terms) -> None:
+    _switch_agreed(current, terms, on=True)
 
 
 @announced(MOVE_TENANT, touches=protected_tenant, lock=_lock_tenant)

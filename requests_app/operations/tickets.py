@@ -68,6 +68,10 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
         current.head = current.concerns("tenant", tenant, tenant.pk, service_id=ticket.service_id)
         return tenant
 
+    def state(current: Step) -> None:
+        if not ticket.tenant.is_active:
+            raise WrongState(_("This tenant is switched off, so nobody can open a ticket."))
+
     def check(current: Step) -> None:
         if report.priority not in Ticket.Priority.values:
             raise Unacceptable(_("Choose one of the offered priorities."), field="priority")
@@ -81,7 +85,9 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
         ticket.origin = _origin(ticket, current.actor)
 
     inputs = {"title": report.title, "body": report.body}
-    with perform(OPEN_TICKET, report.tenant_id, actor=actor, inputs=inputs, find=find, check=check) as current:
+    with perform(
+        OPEN_TICKET, report.tenant_id, actor=actor, inputs=inputs, find=find, state=state, check=check
+    ) as current:
         service = ticket.service
         ticket.save(force_insert=True)
         current.subject_type, current.subject_id = "ticket", str(ticket.pk)

@@ -30,6 +30,8 @@ from requests_app.models import (
     Tenant,
 )
 
+#: What is shown with an announced change.
+_SHOWN_WITH = ("proposed_by", "confirmed_by", "proposed_through")
 #: The most people that a page shows. The search finds the others.
 SHOWN = 100
 #: The roles that must always have at least one holder.
@@ -245,7 +247,7 @@ def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
     """
     rows = Proposal.objects.announced_to(tenant_ids).pending(clock.now())
     soonest = F("effective_at").asc(nulls_last=True)
-    return cast(QuerySet[Proposal], rows.select_related("proposed_by", "confirmed_by").order_by(soonest, "expires_at"))
+    return cast(QuerySet[Proposal], rows.select_related(*_SHOWN_WITH).order_by(soonest, "expires_at"))
 
 
 # --- Invitations ---------------------------------------------------------------------------------------------

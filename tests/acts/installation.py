@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from requests_app import operations
-from requests_app.models import QueueAssignment
+from requests_app.models import QueueAssignment, Resource
 from tests.acts.case import Case
 from tests.acts.shared import by_adding, by_button
 from tests.cast import QUILLO, Cast
@@ -26,6 +26,10 @@ _WORKSPACE: dict[str, Any] = {"kind": "workspace", "name": "Design", "external_i
 
 
 _RESOURCE: dict[str, Any] = {"kind": "mailbox", "name": "legal@contoso.example", "locator": "contoso/mail/legal"}
+
+
+def _path(row: Resource) -> str:
+    return f"tenants/{row.tenant_id}/resources/{row.pk}"
 
 
 CASES: dict[str, Case] = {
@@ -54,24 +58,32 @@ CASES: dict[str, Case] = {
         admin=lambda cast, client, row: by_button("person", "queue", service=cast.exchange.pk, role="engineer")(
             cast, client, row
         ),
+        api=lambda cast, caller, row: caller.post(
+            f"provider/people/{row.pk}/give-role", {"role": "engineer", "service": str(cast.exchange.pk)}
+        ),
     ),
     "take_queue_role": Case(
         "stella",
         lambda cast: QueueAssignment.objects.get(person=cast.erik),
         lambda cast, row, actor: operations.take_queue_role(row.service_id, row.person_id, role=row.role, actor=actor),
         admin=by_button("queueassignment", "take"),
+        api=lambda cast, caller, row: caller.post(
+            f"provider/people/{row.person_id}/take-role", {"role": row.role, "service": str(row.service_id)}
+        ),
     ),
     "save_plan": Case(
         "stella",
         lambda cast: cast.contoso.plan,
         lambda cast, row, actor: operations.save_plan(plan_id=row.pk, name="E7", includes_lockbox=True, actor=actor),
         admin=by_button("plan", "change", name="E7", includes_lockbox="on"),
+        api=lambda cast, caller, row: caller.patch(f"plans/{row.pk}", {"name": "E7"}),
     ),
     "save_plan, a new one": Case(
         "stella",
         lambda cast: None,
         lambda cast, row, actor: operations.save_plan(name="E7", includes_lockbox=True, actor=actor),
         admin=by_adding("plan", name="E7", includes_lockbox="on"),
+        api=lambda cast, caller, row: caller.post("plans", {"name": "E7", "includes_lockbox": True}),
     ),
     "save_service": Case(
         "stella",
@@ -80,14 +92,25 @@ CASES: dict[str, Case] = {
             service_id=row.pk, key=row.key, name=row.name, connector=row.connector, is_covered=False, actor=actor
         ),
         admin=lambda cast, client, row: by_button(
-            "service", "change", key=row.key, name=row.name, connector=row.connector
+            "service", "change", key=row.key, name=row.name, connector=row.connector, is_active="on"
         )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(f"services/{row.pk}", {"is_covered": False}),
+    ),
+    "save_service, off": Case(
+        "stella",
+        lambda cast: cast.exchange,
+        lambda cast, row, actor: operations.save_service(service_id=row.pk, is_active=False, actor=actor),
+        admin=lambda cast, client, row: by_button(
+            "service", "change", key=row.key, name=row.name, connector=row.connector, is_covered="on"
+        )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(f"services/{row.pk}", {"is_active": False}),
     ),
     "save_service, a new one": Case(
         "stella",
         lambda cast: None,
         lambda cast, row, actor: operations.save_service(actor=actor, **_SERVICE),
         admin=by_adding("service", **_SERVICE, is_covered="on"),
+        api=lambda cast, caller, row: caller.post("services", {**_SERVICE, "is_covered": True}),
     ),
     "save_service, a new external one": Case(
         "stella",
@@ -112,6 +135,7 @@ CASES: dict[str, Case] = {
         admin=lambda cast, client, row: by_button("resource", "change", name="Finance", locator=row.locator)(
             cast, client, row
         ),
+        api=lambda cast, caller, row: caller.patch(_path(row), {"name": "Finance", "is_active": False}),
     ),
     "save_resource, another locator and external id": Case(
         "stella",
@@ -122,6 +146,7 @@ CASES: dict[str, Case] = {
         admin=lambda cast, client, row: by_button(
             "resource", "change", name=row.name, locator="contoso/mail/chief", external_id="M-7", is_active="on"
         )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(_path(row), {"locator": "contoso/mail/chief", "external_id": "M-7"}),
     ),
     "save_resource, a new one": Case(
         "stella",
@@ -131,6 +156,9 @@ CASES: dict[str, Case] = {
         ),
         admin=lambda cast, client, row: by_adding("resource", tenant="contoso", service=cast.exchange.pk, **_RESOURCE)(
             cast, client, row
+        ),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{cast.contoso.pk}/resources", {"service": str(cast.exchange.pk), **_RESOURCE}
         ),
     ),
     "save_resource, a new external one": Case(

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import reverse
 
 from requests_app import operations
-from requests_app.models import NotificationAddress
+from requests_app.models import NotificationAddress, Tenant
 from tests.acts.case import Case
 from tests.acts.shared import AZURE, TENANT, VERSION, by_adding, by_button
 from tests.caller import Caller
@@ -30,7 +30,33 @@ def _call_cap(cast: Cast, caller: Caller, row: Any) -> Any:
     return caller.patch(path, {"longest_window_seconds": 3600}, If_Match=caller.get(path)["ETag"])
 
 
+def _off(cast: Cast) -> Tenant:
+    cast.agreed(lambda: operations.switch_off_tenant(cast.contoso.pk, actor=cast.as_("stella")))
+    return cast.contoso
+
+
 CASES: dict[str, Case] = {
+    "switch_off_tenant": Case(
+        "stella",
+        lambda cast: cast.contoso,
+        lambda cast, row, actor: operations.switch_off_tenant(row.pk, actor=actor),
+        admin=by_button("tenant", "switch-off"),
+        api=lambda cast, caller, row: caller.post(f"tenants/{row.pk}/switch-off"),
+    ),
+    "switch_off_tenant, never with Lockbox on": Case(
+        "stella",
+        lambda cast: cast.northwind,
+        lambda cast, row, actor: operations.switch_off_tenant(row.pk, actor=actor),
+        admin=by_button("tenant", "switch-off"),
+        api=lambda cast, caller, row: caller.post(f"tenants/{row.pk}/switch-off"),
+    ),
+    "switch_on_tenant": Case(
+        "stella",
+        _off,
+        lambda cast, row, actor: operations.switch_on_tenant(row.pk, actor=actor),
+        admin=by_button("tenant", "switch-on"),
+        api=lambda cast, caller, row: caller.post(f"tenants/{row.pk}/switch-on"),
+    ),
     "set_approval_page": Case(
         "ines",
         lambda cast: None,
@@ -101,6 +127,10 @@ CASES: dict[str, Case] = {
         lambda cast: cast.contoso.plan,
         lambda cast, row, actor: operations.create_tenant(plan_id=row.pk, actor=actor, **TENANT),
         admin=lambda cast, client, row: by_adding("tenant", plan=row.pk, **TENANT)(cast, client, row),
+        api=lambda cast, caller, row: caller.post(
+            "tenants",
+            {"plan": str(row.pk), "short_name": TENANT["slug"], **{n: v for n, v in TENANT.items() if n != "slug"}},
+        ),
     ),
     "change_tenant": Case(
         "stella",
@@ -117,5 +147,8 @@ CASES: dict[str, Case] = {
         admin=lambda cast, client, row: by_button(
             "tenant", "change", plan=row.plan_id, name="Contoso AG", slug=row.slug, time_zone="UTC", external_id="C-1"
         )(cast, client, row),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{row.pk}/change", {"name": "Contoso AG", "external_id": "C-1"}
+        ),
     ),
 }

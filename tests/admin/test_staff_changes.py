@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db
 
 def uncovered(client: Client, cast: Cast) -> Any:
     row = cast.exchange
-    return client.post(act_address(row, "change"), {"key": row.key, "name": row.name, "connector": row.connector})
+    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_active": "on"}
+    return client.post(act_address(row, "change"), wanted)
 
 
 def messages(answer: Any) -> str:

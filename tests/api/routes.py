@@ -71,6 +71,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
         "ticket": world.ticket.pk,
         "resource": world.mailbox.pk,
         "tenant": world.cast.contoso.pk,
+        "plan": world.cast.contoso.plan_id,
         "service": world.mailbox.service_id,
         "person": world.cast.mia.pk,
         "approver": world.cast.ada.pk,
@@ -106,13 +107,15 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
         "grants": world.grant.pk,
         "services": world.mailbox.service_id,
         "resources": world.mailbox.pk,
+        "plans": world.cast.contoso.plan_id,
+        "proposed-changes": world.announced.pk,
     } | {name.replace("_", "-"): row for name, row in rows.items()}
     tenant = tenant or world.cast.contoso.pk
     named = {
         "tenant": tenant,
         "subscription": tenant,
         "message": world.delivery.pk,
-        "person": world.cast.mia.pk,
+        "person": (world.cast.priya if "/provider/people/" in route.path else world.cast.mia).pk,
         "address": world.address.pk,
         "resource": world.mailbox.pk,
         "comment": world.comment.pk,

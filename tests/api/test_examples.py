@@ -86,7 +86,7 @@ class _Rows:
 
     def of(self, route: Route, example: Any) -> list[dict[str, Any]]:
         """Return the rows to try for a route. If the example needs a preparation, make it."""
-        if route.path.endswith("/take-role"):
+        if route.path.endswith("/members/{person}/take-role"):
             operations.give_role(
                 self.cast.contoso.pk, self.cast.mia.pk, role=example["role"], actor=self.cast.as_("ines")
             )

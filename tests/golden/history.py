@@ -35,6 +35,7 @@ from requests_app.models import (
     Invitation,
     OutboxMessage,
     Proposal,
+    Tenant,
     Ticket,
     Webhook,
 )
@@ -192,6 +193,7 @@ class History:
             self._staff,
             self._care_of_the_log,
             self._set_up,
+            self._switches,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -785,6 +787,13 @@ class History:
         self.step("an engineer less")
         operations.take_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
         self.forget()
+
+    def _switches(self) -> None:
+        adatum, stella = Tenant.objects.get(slug="adatum").pk, self.world.as_("stella", door="admin")
+        self.step("stella switches adatum off")
+        operations.switch_off_tenant(adatum, actor=stella)
+        self.step("stella switches adatum on")
+        operations.switch_on_tenant(adatum, actor=stella)
 
     def _care_of_the_log(self) -> None:
         w, pk = self.world, self.world.tenant().pk

@@ -54,6 +54,14 @@ BODIES: dict[str, Any] = {
     "client_tokens": {"days": 30},
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
+    "plans": {"name": "Mine", "includes_lockbox": False},
+    "plan": {"name": "Mine"},
+    "tenant_change": {"name": "Mine"},
+    "resources": {"service": str(uuid4()), "kind": "mailbox", "name": "Mine", "locator": "fabrikam/mine"},
+    "resource": {"name": "Mine"},
+    **dict.fromkeys(
+        ("provider_person_give_role", "provider_person_take_role"), {"role": "engineer", "service": str(uuid4())}
+    ),
     "tenant": {"longest_window_seconds": 3600},
     "absences": {"deputy": str(uuid4()), "from_at": "2099-01-01T00:00:00Z", "until_at": "2099-01-02T00:00:00Z"},
     "mutes": {"engineer": None, "hours": 4},

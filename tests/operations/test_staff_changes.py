@@ -98,9 +98,9 @@ def facts() -> dict[str, Any]:
     """Return everything that these acts can change."""
     people = Person.objects.get_queryset().order_by("pk")
     return {
-        "services": list(Service.objects.order_by("pk").values_list("key", "name", "connector", "is_covered")),
+        "services": list(Service.objects.order_by("pk").values_list()),
         "plans": list(Plan.objects.order_by("pk").values_list("name", "includes_lockbox")),
-        "tenants": list(Tenant.objects.order_by("pk").values_list("plan", "lockbox_on")),
+        "tenants": list(Tenant.objects.order_by("pk").values_list("plan", "lockbox_on", "is_active")),
         "resources": list(Resource.objects.order_by("pk").values_list("name", "locator", "is_active", "external_id")),
         "queues": sorted(QueueAssignment.objects.values_list("person__name", "role", "service__key")),
         "people": list(people.exclude(kind="client").values_list("human_id", "is_staff", "is_active")),
@@ -128,6 +128,14 @@ def _numbered(cast: Cast) -> None:
 def _inactive_and_uncovered(cast: Cast) -> None:
     Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
     Service.objects.filter(pk=cast.exchange.pk).update(is_covered=False)
+
+
+def _switched_off(cast: Cast) -> None:
+    Tenant.objects.filter(pk=cast.contoso.pk).update(is_active=False)
+
+
+def _inactive_service(cast: Cast) -> None:
+    Service.objects.filter(pk=cast.exchange.pk).update(is_active=False, is_covered=False)
 
 
 def _uncovered_service(cast: Cast) -> None:
@@ -181,6 +189,12 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
         None,
         lambda c, a: operations.change_tenant(c.contoso.pk, plan_id=Plan.objects.get(name="Basic").pk, actor=a),
     ),
+    "a tenant's switch": (None, lambda c, a: operations.switch_off_tenant(c.contoso.pk, actor=a)),
+    "a tenant's switch on": (_switched_off, lambda c, a: operations.switch_on_tenant(c.contoso.pk, actor=a)),
+    "an inactive service where customers are not asked": (
+        _inactive_service,
+        lambda c, a: operations.save_service(service_id=c.exchange.pk, is_active=True, actor=a),
+    ),
     "link": (None, lambda c, a: operations.link_accounts(c.priya.pk, c.erik.pk, actor=a)),
     "unlink": (_linked, lambda c, a: operations.unlink_accounts(c.paula.pk, actor=a)),
     "staff": (None, lambda c, a: operations.make_staff(c.erik.pk, actor=a)),
@@ -212,6 +226,8 @@ OF_CONTOSO = {
     "external id of a resource": "resource.changed",
     "an inactive resource where the customer is not asked": "resource.changed",
     "another plan": "tenant.changed",
+    "a tenant's switch": "tenant.switched_off",
+    "a tenant's switch on": "tenant.switched_on",
 }
 
 
@@ -277,7 +293,9 @@ def test_each_change_that_is_announced_is_tried_here(two: Cast) -> None:
             prepare(two)
         found.add(proposed(partial(act, two, two.as_("stella"))).act)
         transaction.savepoint_rollback(here)
-    assert found | ON_INVITATIONS | {"import_rows"} == {name for name, proposal in acts.PROPOSALS.items() if proposal.by_staff}
+    assert found | ON_INVITATIONS | {"import_rows"} == {
+        name for name, proposal in acts.PROPOSALS.items() if proposal.by_staff
+    }
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -53,6 +53,7 @@ IN_SOME_CASES = {
     "invite_person by staff",
     "provision_role",
     "resend_invitation by staff",
+    "save_resource, another locator and external id",
     "save_service",
     "set_password",
     "switch_lockbox",

@@ -277,8 +277,9 @@ class Act:
     `moves` says how the act changes the state of its row. An act that leaves the state as it is can list in
     `during` the states in which it is possible. On an access request, such an act is possible only before the
     deadline. `scope` is the scope that a token needs. Without `scope`, no token can be used for the act, unless
-    `any_token` is set. `is_of_approver` is for acts that are not decisions. A client still does such an act in
-    the name of the approver for whom the client decides.
+    `any_token` is set. A token of the provider can have `provider_scope` instead. `is_of_approver` is for acts
+    that are not decisions. A client still does such an act in the name of the approver for whom the client
+    decides.
 
     `title` is the name of the act where it is offered, and `explains` describes it there. `done` is shown after
     the act, and the interface replaces the names in braces. `tried` begins with "to". It follows "tried" in the
@@ -304,6 +305,7 @@ class Act:
     humans_only: bool = False
     separate_from: tuple[Party, ...] = ()
     scope: Scope | None = None
+    provider_scope: Scope | None = None
     any_token: bool = False
     moves: Moves | None = None
     during: frozenset[str] = frozenset()

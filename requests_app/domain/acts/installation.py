@@ -8,6 +8,7 @@ from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, has
 from requests_app.domain.acts.members import ROLE_GIVEN, ROLE_TAKEN
+from requests_app.domain.scopes import Scope
 
 PLAN_CHANGED = Event(
     "plan.changed",
@@ -19,6 +20,12 @@ SERVICE_CHANGED = Event(
     "service.changed",
     label=_("Service changed"),
     sentence=_("{who} changed a service: {changes}"),
+    variants=(
+        (has("is_active", False), _("{who} switched the service {service} off: nobody can ask for access to it")),
+        (has("is_active", True), _("{who} switched the service {service} on again")),
+        (has("is_covered", True), _("{who} changed a service: Lockbox covers the service {service}")),
+        (has("is_covered", False), _("{who} changed a service: Lockbox does not cover the service {service}")),
+    ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 ACCOUNTS_LINKED = Event(
@@ -91,11 +98,12 @@ SAVE_PLAN = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Change a plan"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(PLAN_CHANGED,),
     tried=_("to change a plan"),
     proposes=(CHANGE_PLAN,),
     done=_("The plan was saved."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 SAVE_SERVICE = Act(
     "save_service",
@@ -103,6 +111,7 @@ SAVE_SERVICE = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Change a service"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(SERVICE_CHANGED,),
     tried=_("to change a service"),
     proposes=(
@@ -110,7 +119,7 @@ SAVE_SERVICE = Act(
         CHANGE_SERVICE,
     ),
     done=_("The service was saved."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 SAVE_RESOURCE = Act(
     "save_resource",
@@ -118,6 +127,7 @@ SAVE_RESOURCE = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Change a resource"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(RESOURCE_ADDED, RESOURCE_CHANGED),
     tried=_("to change a resource"),
     proposes=(
@@ -126,7 +136,7 @@ SAVE_RESOURCE = Act(
         CHANGE_RESOURCE,
     ),
     done=_("The resource was saved."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 MAKE_STAFF = Act(
     "make_staff",
@@ -146,11 +156,12 @@ GIVE_QUEUE_ROLE = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Give somebody a role in a queue"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(ROLE_GIVEN,),
     tried=_("to give somebody a role in a queue"),
     proposes=(GIVE_QUEUE_ROLE_ANNOUNCED,),
     done=_("The role was given."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 TAKE_QUEUE_ROLE = Act(
     "take_queue_role",
@@ -158,10 +169,11 @@ TAKE_QUEUE_ROLE = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Take somebody out of a queue"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(ROLE_TAKEN,),
     tried=_("to take somebody out of a queue"),
     done=_("The role was taken away."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 LINK_ACCOUNTS = Act(
     "link_accounts",

@@ -60,6 +60,18 @@ LOCKBOX_SWITCHED_OFF = Event(
     sentence=_("{who} switched Lockbox off"),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.HIGH),
 )
+TENANT_SWITCHED_OFF = Event(
+    "tenant.switched_off",
+    label=_("Tenant switched off"),
+    sentence=_("{who} switched the tenant off: nobody can open a ticket or ask for access"),
+    siem=Meaning(Family.ENTITY, 9, severity=Severity.MEDIUM),
+)
+TENANT_SWITCHED_ON = Event(
+    "tenant.switched_on",
+    label=_("Tenant switched on"),
+    sentence=_("{who} switched the tenant on again: people can open tickets and ask for access"),
+    siem=Meaning(Family.ENTITY, 8, severity=Severity.MEDIUM),
+)
 ADDRESS_ADDED = Event(
     "notification_address.added",
     label=_("Notification address added"),
@@ -79,16 +91,20 @@ MOVE_TENANT = Proposal(
     by_staff=True,
 )
 
+SWITCH_OFF_TENANT_ANNOUNCED = Proposal("switch_off_tenant", _("switch off the tenant %(name)s"), by_staff=True)
+SWITCH_ON_TENANT_ANNOUNCED = Proposal("switch_on_tenant", _("switch on the tenant %(name)s again"), by_staff=True)
+
 CREATE_TENANT = Act(
     "create_tenant",
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.STAFF}),
     title=_("Set up a tenant"),
     inputs=(Field("name", Kind.TEXT, at_most=120),),
+    scope=Scope.PROVISION,
     events=(TENANT_CREATED,),
     tried=_("to set up a tenant"),
     done=_("The tenant was added."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 CHANGE_TENANT = Act(
     "change_tenant",
@@ -96,11 +112,47 @@ CHANGE_TENANT = Act(
     roles=frozenset({Role.STAFF}),
     title=_("Change the tenant"),
     step_up=StepUp.DEPENDS,
+    scope=Scope.PROVISION,
     events=(TENANT_CHANGED,),
     tried=_("to change the tenant"),
     proposes=(MOVE_TENANT,),
     done=_("The tenant was changed."),
-    doors=frozenset({Door.ADMIN}),
+    doors=frozenset({Door.ADMIN, Door.API}),
+)
+SWITCH_OFF_TENANT = Act(
+    "switch_off_tenant",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    title=_("Switch the tenant off"),
+    explains=_(
+        "Nobody can open a ticket or ask for access at this tenant. Its waiting access requests are withdrawn, and its "
+        "open windows close. Its people can still sign in, read, and export the log. If the tenant has ever had "
+        "Lockbox on, this is announced to its people first."
+    ),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.PROVISION,
+    events=(TENANT_SWITCHED_OFF,),
+    tried=_("to switch the tenant off"),
+    proposes=(SWITCH_OFF_TENANT_ANNOUNCED,),
+    done=_("The tenant is switched off. Its waiting access requests and open windows have ended."),
+    doors=frozenset({Door.ADMIN, Door.API}),
+)
+SWITCH_ON_TENANT = Act(
+    "switch_on_tenant",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    title=_("Switch the tenant on"),
+    explains=_(
+        "People can open tickets and ask for access again. This restores nothing that ended. If the tenant has ever "
+        "had Lockbox on, this is announced to its people first."
+    ),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.PROVISION,
+    events=(TENANT_SWITCHED_ON,),
+    tried=_("to switch the tenant on"),
+    proposes=(SWITCH_ON_TENANT_ANNOUNCED,),
+    done=_("The tenant is switched on."),
+    doors=frozenset({Door.ADMIN, Door.API}),
 )
 SWITCH_LOCKBOX = Act(
     "switch_lockbox",

@@ -90,7 +90,7 @@ def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
 
 class ClientAdmin(StaffAdmin):
     list_display = (name, "tenant", scopes, works, "decides_for", "created_at")
-    reads: ClassVar = ("account", "tenant", "decides_for", "created_by")
+    reads: ClassVar = ("account", "tenant", "decides_for", "created_by", "secret_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "account"), tenant="tenant", words=("account__name",))
     list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
@@ -101,7 +101,7 @@ class ClientAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("account", "id", "tenant", scopes, "decides_for", works)),
-        (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at")),
+        (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at", "secret_by")),
     ]
     related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
     adding: ClassVar = AdminAction(

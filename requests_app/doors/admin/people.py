@@ -477,8 +477,18 @@ def is_ahead(row: Proposal) -> bool:
 
 
 class ProposalAdmin(StaffAdmin):
-    list_display = (_words, _state, "tenant", "proposed_by", "proposed_at", "effective_at", "ended_at", "confirmed_by")
-    reads: ClassVar = ("tenant", "proposed_by", "confirmed_by")
+    list_display = (
+        _words,
+        _state,
+        "tenant",
+        "proposed_by",
+        "proposed_through",
+        "proposed_at",
+        "effective_at",
+        "ended_at",
+        "confirmed_by",
+    )
+    reads: ClassVar = ("tenant", "proposed_by", "proposed_through", "confirmed_by")
     ordering = ("-proposed_at",)
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
     list_filter = (by_tenant(),)
@@ -489,7 +499,7 @@ class ProposalAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", (_words, _state, "tenant", _touched, "act", _terms)),
-        (_("Times"), ("proposed_by", "proposed_at", "expires_at")),
+        (_("Times"), ("proposed_by", "proposed_through", "proposed_at", "expires_at")),
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
     acts: ClassVar = [

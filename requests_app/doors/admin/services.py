@@ -63,10 +63,23 @@ class ServiceForm(ActForm):
         initial=True,
         help_text=_("A service that is not covered behaves as if the tenant had no Lockbox, and every page says so."),
     )
+    is_active = forms.BooleanField(
+        label=_("Active"),
+        required=False,
+        initial=True,
+        help_text=_(
+            "Nobody can ask for access to a service that is switched off. When you switch it off, its waiting access "
+            "requests are withdrawn and its open windows close."
+        ),
+    )
 
     def prepare(self) -> None:
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in self.fields})
+
+
+class NewServiceForm(ServiceForm):
+    is_active = None  # type: ignore[assignment]  # Django removes the field of the base class
 
 
 class NewResourceForm(ActForm):
@@ -119,10 +132,10 @@ def change_resource(row: Resource, actor: Actor, data: dict[str, Any]) -> Resour
 
 
 class ServiceAdmin(StaffAdmin):
-    list_display = ("name", "key", "connector", "is_covered")
+    list_display = ("name", "key", "connector", "is_covered", "is_active")
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "key"))
-    list_filter = (by_flag("is_covered", _("covered by Lockbox")),)
+    list_filter = (by_flag("is_covered", _("covered by Lockbox")), by_flag("is_active", _("active")))
     facts: ClassVar = [("", (*list_display, "application", "link_template", "guidance"))]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue's people")),
@@ -133,7 +146,7 @@ class ServiceAdmin(StaffAdmin):
     adding: ClassVar = AdminAction(
         name="add",
         label=_("Add a service"),
-        form=ServiceForm,
+        form=NewServiceForm,
         run=save_service,
         done=_("The service was added."),
         explains=_ANNOUNCED,

@@ -12,7 +12,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.practice import START_PRACTICE
-from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT
+from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
@@ -137,16 +137,20 @@ class PlanAdmin(StaffAdmin):
 
 
 class TenantAdmin(StaffAdmin):
-    list_display = ("name", "slug", "plan", "lockbox_on", WINDOW_CAP, "time_zone", "created_at")
+    list_display = ("name", "slug", "plan", "is_active", "lockbox_on", WINDOW_CAP, "time_zone", "created_at")
     reads: ClassVar = ("plan",)
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "slug", "external_id"))
-    list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
+    list_filter = (
+        by_flag("lockbox_on", _("Lockbox on")),
+        by_flag("is_active", _("active")),
+        by_row("plan", _("plan"), Plan),
+    )
     lead = _(
         "Each customer chooses whether Lockbox is on and how long a window can be. This list only shows the choice."
     )
     facts: ClassVar = [
-        ("", ("name", "slug", "plan", "time_zone", "external_id", "created_at")),
+        ("", ("name", "slug", "plan", "time_zone", "external_id", "is_active", "created_at")),
         (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
         (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", "own_keys_only")),
     ]
@@ -180,6 +184,8 @@ class TenantAdmin(StaffAdmin):
             run=change_tenant,
             done=CHANGE_TENANT.done,
         ),
+        of_act(SWITCH_OFF_TENANT, "switch-off", offered=lambda tenant: tenant.is_active),
+        of_act(SWITCH_ON_TENANT, "switch-on", offered=lambda tenant: not tenant.is_active),
         AdminAction(
             name="invite",
             label=_("Invite the first person"),

@@ -50,6 +50,8 @@ class ApiView(APIView):
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, so that the call can have an Idempotency-Key.
     changes: ClassVar[bool] = True
+    #: Whether the route is about the provider's own rows. A token then needs the `provider_scope` of the acts.
+    is_of_provider: ClassVar[bool] = False
     #: Whether this route does only the part of its act that never needs a second person.
     is_never_proposed: ClassVar[bool] = False
     #: The name of the route that reads the changed row. A POST answers in the same form as that route.
@@ -118,7 +120,9 @@ class ApiView(APIView):
     def scope_of(cls, method: str) -> Scope | None:
         """Return the scope that a token needs for this method."""
         acts = cls.acts.get(method)
-        return acts[0].scope if acts else cls.scopes.get(method)
+        if not acts:
+            return cls.scopes.get(method)
+        return (cls.is_of_provider and acts[0].provider_scope) or acts[0].scope
 
     @classmethod
     def may_be_proposed(cls) -> bool:

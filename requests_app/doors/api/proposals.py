@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+import django_filters
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -18,13 +19,14 @@ from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, SET_TWO_PERSON_CONTROL
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.fields import Strict, YesNoFilter
 from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.identity import factors
 from requests_app.models import Proposal
 from requests_app.models.row_security import own_account
+from requests_app.queries import provider
 from requests_app.queries import tenant as queries
 from requests_app.words import proposals
 
@@ -55,13 +57,15 @@ class ProposalOut(serializers.Serializer):
 class AnnouncedOut(serializers.Serializer):
     """A change by the provider's staff. `effective_at` is null until a second person has confirmed the change.
 
-    `confirmed_by` is null if nobody else on the staff could confirm it.
+    `confirmed_by` is null if nobody else on the staff could confirm it. If an API client proposed the change, `client`
+    is its account, and `proposed_by` is the person who holds its secret.
     """
 
     id = serializers.UUIDField()
     act = serializers.CharField()
     words = serializers.SerializerMethodField()
     proposed_by = PersonRef()
+    client = PersonRef(source="proposed_through", allow_null=True)
     proposed_at = serializers.DateTimeField()
     confirmed_by = PersonRef(allow_null=True)
     confirmed_at = serializers.DateTimeField(allow_null=True)
@@ -71,6 +75,18 @@ class AnnouncedOut(serializers.Serializer):
     @extend_schema_field(serializers.CharField())
     def get_words(self, row: Proposal) -> str:
         return proposals.words(row.act, row.said)
+
+
+class ProposedOut(AnnouncedOut):
+    """`outcome` is empty while the change may still take effect. `ended_at` is the time when it did, or will not."""
+
+    ended_at = serializers.DateTimeField(allow_null=True)
+    outcome = serializers.ChoiceField(choices=["", *Proposal.Outcome.values])
+
+
+class ProposedFilter(django_filters.FilterSet):
+    act = django_filters.CharFilter(max_length=40)
+    is_open = YesNoFilter(field_name="ended_at", lookup_expr="isnull")
 
 
 class ControlIn(Strict):
@@ -115,6 +131,38 @@ class Announced(ListView):
         """Each change takes effect at its `effective_at`, unless it is withdrawn before."""
         row = queries.tenant(tenant, actor=self.actor)
         return self.listed(queries.announced([row.pk]))
+
+
+class Proposed(ListView):
+    """Only staff and the provider's clients can call this. For everybody else, the list is empty."""
+
+    scopes: ClassVar = {"GET": Scope.PROVISION}
+    serializer_class = ProposedOut
+    filterset_class = ProposedFilter
+    orders = ("-proposed_at", "proposed_at")
+
+    @extend_schema(
+        operation_id="proposed_changes_list",
+        summary="List the changes that staff and the provider's clients proposed",
+        tags=["provider"],
+        responses=ProposedOut(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.listed(provider.announced(self.actor))
+
+
+class OneProposed(ApiView):
+    scopes: ClassVar = {"GET": Scope.PROVISION}
+
+    @extend_schema(
+        operation_id="proposed_changes_show",
+        summary="Read what became of a proposed change",
+        tags=["provider"],
+        responses=one(ProposedOut),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        """A call that was answered with 202 names this id in `current.proposal`."""
+        return self.shown(ProposedOut, provider.announced_change(pk, actor=self.actor))
 
 
 class Control(ApiView):

@@ -74,6 +74,7 @@ GROUPS = {
     "members": _("Members"),
     "single sign-on": _("Single sign-on"),
     "services": _("Services and resources"),
+    "provider": _("The provider"),
     "tickets": _("Tickets"),
     "access requests": _("Access requests"),
     "grants": _("Access windows"),

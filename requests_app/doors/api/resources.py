@@ -6,19 +6,25 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import extend_schema
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from requests_app import operations
+from requests_app.content.connectors.registry import KINDS as READ_HERE
+from requests_app.domain.acts.installation import SAVE_RESOURCE, SAVE_SERVICE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import IdFilter, YesNoFilter
+from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNo, YesNoFilter
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import ServiceRef
-from requests_app.models import Resource
+from requests_app.models import IdempotencyKey, Resource, Service
+from requests_app.platform.addresses import absolute
 from requests_app.queries import tenant as queries
 
 KINDS = Resource.Kind.values
+CONNECTORS = [*READ_HERE, Service.EXTERNAL]
 _READ = {"GET": Scope.TENANT_READ}
 
 # --- Services ------------------------------------------------------------------------------------------------
@@ -27,23 +33,53 @@ _READ = {"GET": Scope.TENANT_READ}
 class ServiceOut(ServiceRef):
     """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on.
 
-    If `is_external` is true, the content stays in the provider's own `application`, which enforces the windows.
+    If `is_active` is false, nobody can ask for access to it. `connector` says how its content is reached. If
+    `is_external` is true, the content stays in the provider's own `application`, which enforces the windows.
     """
 
+    connector = serializers.CharField()
     is_covered = serializers.BooleanField()
     is_external = serializers.BooleanField()
     application = serializers.CharField()
+    is_active = serializers.BooleanField()
+
+
+class _ServiceFields(Strict):
+    """The last three fields belong to a service whose `connector` is `external`."""
+
+    is_covered = YesNo(required=False)
+    application = Text(required=False, allow_blank=True)
+    link_template = Text(required=False, allow_blank=True)
+    guidance = Text(required=False, allow_blank=True)
+
+
+class ServiceIn(_ServiceFields):
+    key = Text()
+    name = Text()
+    connector = serializers.ChoiceField(choices=CONNECTORS)
+
+
+class ServiceChange(_ServiceFields):
+    needs_a_member = True
+
+    key = Text(required=False)
+    name = Text(required=False)
+    connector = serializers.ChoiceField(choices=CONNECTORS, required=False)
+    is_active = YesNo(required=False)
 
 
 class ServiceFilter(django_filters.FilterSet):
     key = django_filters.CharFilter(max_length=60)
     is_covered = YesNoFilter()
+    is_active = YesNoFilter()
 
 
 class Services(ListView):
     """Customers see all services. The provider's people see the services of their queues."""
 
     scopes: ClassVar = _READ
+    acts: ClassVar = {"POST": (SAVE_SERVICE,)}
+    shows = "service"
     serializer_class = ServiceOut
     filterset_class = ServiceFilter
     orders = ("name", "-name")
@@ -54,14 +90,55 @@ class Services(ListView):
     def get(self, request: Any) -> Response:
         return self.listed(queries.service_rows(self.actor))
 
+    @extend_schema(
+        operation_id="services_create",
+        summary="Add a service",
+        tags=["services"],
+        request=ServiceIn,
+        responses={201: ServiceOut},
+        examples=[
+            OpenApiExample(
+                "A covered service",
+                request_only=True,
+                value={"key": "teams", "name": "Teams", "connector": "folder"},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        """Only staff and the provider's clients can do this.
+
+        A service that Lockbox does not cover is proposed, if any tenant has ever had Lockbox on.
+        """
+        row = operations.save_service(**self.body(ServiceIn), actor=self.actor)
+        return self.shown(ServiceOut, row, status=201, location=absolute(reverse("api:service", args=[row.pk])))
+
 
 class OneService(ApiView):
     scopes: ClassVar = _READ
+    acts: ClassVar = {"PATCH": (SAVE_SERVICE,)}
 
     @extend_schema(
         operation_id="services_show", summary="Read one service", tags=["services"], responses=one(ServiceOut)
     )
     def get(self, request: Any, pk: UUID) -> Response:
+        return self.shown(ServiceOut, queries.service(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="services_change",
+        summary="Change a service, or switch it off or on",
+        tags=["services"],
+        request=ServiceChange,
+        responses=one(ServiceOut),
+        examples=[OpenApiExample("Switch it off", request_only=True, value={"is_active": False})],
+    )
+    def patch(self, request: Any, pk: UUID) -> Response:
+        """Only staff and the provider's clients can do this.
+
+        If any tenant has ever had Lockbox on, all changes are proposed except two: to cover the service, and to switch
+        it off. To switch a covered service on again is immediate, too.
+        """
+        row = queries.service(pk, actor=self.actor)
+        operations.save_service(service_id=row.pk, **self.body(ServiceChange), actor=self.actor)
         return self.shown(ServiceOut, queries.service(pk, actor=self.actor))
 
 
@@ -87,6 +164,26 @@ class ResourceOut(serializers.Serializer):
     is_practice = serializers.BooleanField()
 
 
+class ResourceIn(Strict):
+    """If the service already has a resource of this tenant with the same `external_id`, the call changes it."""
+
+    service = Uuid()
+    kind = serializers.ChoiceField(choices=KINDS)
+    name = Text()
+    locator = Text(required=False, allow_blank=True)
+    external_id = Text(required=False, allow_blank=True)
+    is_active = YesNo(required=False)
+
+
+class ResourceChange(Strict):
+    needs_a_member = True
+
+    name = Text(required=False)
+    locator = Text(required=False)
+    external_id = Text(required=False, allow_blank=True)
+    is_active = YesNo(required=False)
+
+
 class ResourceFilter(django_filters.FilterSet):
     service = IdFilter(field_name="service_id")
     kind = django_filters.ChoiceFilter(choices=Resource.Kind.choices)
@@ -104,6 +201,7 @@ class Resources(ListView):
     """
 
     scopes: ClassVar = _READ
+    acts: ClassVar = {"POST": (SAVE_RESOURCE,)}
     serializer_class = ResourceOut
     filterset_class = ResourceFilter
     orders = ("name", "-name")
@@ -117,12 +215,66 @@ class Resources(ListView):
     def get(self, request: Any, tenant: UUID) -> Response:
         return self.listed(queries.resources(tenant, actor=self.actor))
 
+    @extend_schema(
+        operation_id="resources_save",
+        summary="Add a resource, or change the one with the same external id",
+        tags=["services"],
+        request=ResourceIn,
+        responses={201: ResourceOut, 200: ResourceOut},
+        examples=[
+            OpenApiExample(
+                "A mailbox",
+                request_only=True,
+                value={
+                    "service": "{service}",
+                    "kind": "mailbox",
+                    "name": "Legal",
+                    "locator": "contoso/mail/legal",
+                    "external_id": "M-4711",
+                },
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only staff and the provider's clients can do this. The answer is 201 for a new resource, and 200 otherwise.
+
+        For a tenant that has ever had Lockbox on, some changes are proposed: a new locator, a new external id, the name
+        of a resource that an access request has named, and a resource of a service that is not covered.
+        """
+        row, wanted = queries.tenant(tenant, actor=self.actor), self.body(ResourceIn)
+        service_id, external_id = wanted.pop("service"), wanted.get("external_id", "").strip()
+        same = queries.resources(row.pk, actor=self.actor).filter(service=service_id, external_id=external_id)
+        is_known = bool(external_id) and same.exists()
+        made = operations.save_resource(
+            tenant_id=row.pk, service_id=service_id, is_upsert=True, actor=self.actor, **wanted
+        )
+        location = "" if is_known else absolute(reverse("api:resource", args=[row.pk, made.pk]))
+        return self.shown(ResourceOut, made, status=200 if is_known else 201, location=location)
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        return reverse("api:resource", args=[self.kwargs["tenant"], done.subject_id])
+
 
 class OneResource(ApiView):
     scopes: ClassVar = _READ
+    acts: ClassVar = {"PATCH": (SAVE_RESOURCE,)}
 
     @extend_schema(
         operation_id="resources_show", summary="Read one resource", tags=["services"], responses=one(ResourceOut)
     )
     def get(self, request: Any, tenant: UUID, resource: UUID) -> Response:
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+
+    @extend_schema(
+        operation_id="resources_change",
+        summary="Change a resource, or switch it off or on",
+        tags=["services"],
+        request=ResourceChange,
+        responses=one(ResourceOut),
+        examples=[OpenApiExample("Switch it off", request_only=True, value={"is_active": False})],
+    )
+    def patch(self, request: Any, tenant: UUID, resource: UUID) -> Response:
+        """Only staff and the provider's clients can do this. The same changes are proposed as with POST."""
+        row = queries.resource(tenant, resource, actor=self.actor)
+        operations.save_resource(resource_id=row.pk, **self.body(ResourceChange), actor=self.actor)
         return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))

@@ -14,14 +14,25 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.acts.tenants import ADD_ADDRESS, REMOVE_ADDRESS, SET_WINDOW_CAP, SET_YES_RULE, SWITCH_LOCKBOX
+from requests_app.domain.acts.tenants import (
+    ADD_ADDRESS,
+    CHANGE_TENANT,
+    CREATE_TENANT,
+    REMOVE_ADDRESS,
+    SET_WINDOW_CAP,
+    SET_YES_RULE,
+    SWITCH_LOCKBOX,
+    SWITCH_OFF_TENANT,
+    SWITCH_ON_TENANT,
+)
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import Strict, Text, Whole
+from requests_app.doors.api.errors import in_words_of
+from requests_app.doors.api.fields import Strict, Text, Uuid, Whole, YesNoFilter
 from requests_app.doors.api.schema import IF_MATCH, one, problems
 from requests_app.doors.api.shapes import TenantRef
-from requests_app.models import Tenant
+from requests_app.models import IdempotencyKey, Tenant
 from requests_app.platform.addresses import absolute
 from requests_app.queries import tenant as queries
 
@@ -40,7 +51,8 @@ class TenantOut(serializers.Serializer):
 
     `yes_rule` says whether approvals must be signed: no (`any`), with a passkey (`signed`), or with a passkey that
     can't leave its device (`device_bound`). `cosigned_within_hours` is null if windows don't depend on a witness.
-    `log_kept_days` is null if the log's entries are never removed.
+    `log_kept_days` is null if the log's entries are never removed. `external_id` is the tenant's id in the provider's
+    own records. If `is_active` is false, nobody can open a ticket or ask for access.
     """
 
     id = serializers.UUIDField()
@@ -52,6 +64,8 @@ class TenantOut(serializers.Serializer):
     yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values)
     two_person_control = serializers.BooleanField(source="needs_two")
     time_zone = serializers.CharField()
+    external_id = serializers.CharField()
+    is_active = serializers.BooleanField()
     cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
     log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
     created_at = serializers.DateTimeField()
@@ -90,6 +104,23 @@ class TenantChange(Strict):
     yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values, required=False)
 
 
+class TenantIn(Strict):
+    name = Text()
+    short_name = serializers.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=60)
+    plan = Uuid()
+    time_zone = Text(required=False, default="UTC")
+    external_id = Text(required=False, allow_blank=True, default="")
+
+
+class TenantRecord(Strict):
+    needs_a_member = True
+
+    name = Text(required=False)
+    plan = Uuid(required=False)
+    time_zone = Text(required=False)
+    external_id = Text(required=False, allow_blank=True)
+
+
 class AddressIn(Strict):
     email = Text()
     label = Text(required=False, allow_blank=True, default="")
@@ -97,7 +128,12 @@ class AddressIn(Strict):
 
 class TenantFilter(django_filters.FilterSet):
     name = django_filters.CharFilter(lookup_expr="icontains", max_length=120)
+    external_id = django_filters.CharFilter(max_length=200)
+    is_active = YesNoFilter()
 
+
+#: The operations' names of fields, and the API's.
+_FIELDS = {"slug": "short_name", "plan_id": "plan"}
 
 # --- Tenants -------------------------------------------------------------------------------------------------
 
@@ -106,6 +142,7 @@ class Tenants(ListView):
     """A customer sees only its own tenant. The provider's engineers and staff see the names of all tenants."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    acts: ClassVar = {"POST": (CREATE_TENANT,)}
     serializer_class = TenantRef
     filterset_class = TenantFilter
     orders = ("name", "-name")
@@ -113,6 +150,34 @@ class Tenants(ListView):
     @extend_schema(operation_id="tenants_list", summary="List tenants", tags=_TAGS, responses=TenantRef(many=True))
     def get(self, request: Any) -> Response:
         return self.listed(queries.tenants(self.actor))
+
+    @extend_schema(
+        operation_id="tenants_create",
+        summary="Set up a tenant",
+        tags=_TAGS,
+        request=TenantIn,
+        responses={201: TenantOut},
+        examples=[
+            OpenApiExample(
+                "A new customer",
+                request_only=True,
+                value={"name": "Adatum", "short_name": "adatum", "plan": "{plan}", "external_id": "C-4711"},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        """Only staff and the provider's clients can do this.
+
+        Nobody can do anything in the tenant until its first administrator is invited. Its short name never changes.
+        """
+        wanted = self.body(TenantIn)
+        slug, plan_id = wanted.pop("short_name"), wanted.pop("plan")
+        with in_words_of(_FIELDS):
+            row = operations.create_tenant(slug=slug, plan_id=plan_id, **wanted, actor=self.actor)
+        return self.shown(TenantOut, row, status=201, location=absolute(reverse("api:tenant", args=[row.pk])))
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        return reverse("api:tenant", args=[done.subject_id])
 
 
 class OneTenant(ApiView):
@@ -157,6 +222,75 @@ class OneTenant(ApiView):
         except Unacceptable as refusal:
             refusal.field = "longest_window_seconds"
             raise
+        return _shown(self, tenant)
+
+
+class ChangeTenant(ApiView):
+    acts: ClassVar = {"POST": (CHANGE_TENANT,)}
+    shows = "tenant"
+
+    @extend_schema(
+        operation_id="tenants_change_record",
+        summary="Change a tenant's name, plan, time zone or external id",
+        tags=_TAGS,
+        request=TenantRecord,
+        responses=one(TenantOut),
+        examples=[OpenApiExample("Another name", request_only=True, value={"name": "Contoso AG"})],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only staff and the provider's clients can do this.
+
+        A plan without Lockbox is proposed, if the tenant has ever had Lockbox on.
+        """
+        row, wanted = queries.tenant(tenant, actor=self.actor), self.body(TenantRecord)
+        if "plan" in wanted:
+            wanted["plan_id"] = wanted.pop("plan")
+        operations.change_tenant(row.pk, **wanted, actor=self.actor)
+        return _shown(self, tenant)
+
+
+class SwitchOffTenant(ApiView):
+    acts: ClassVar = {"POST": (SWITCH_OFF_TENANT,)}
+    shows = "tenant"
+
+    @extend_schema(
+        operation_id="tenants_switch_off",
+        summary="Switch a tenant off: nobody can open a ticket or ask for access",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only staff and the provider's clients can do this.
+
+        Waiting access requests are withdrawn, and open windows close. The tenant's people can still read and export the
+        log. This is proposed, if the tenant has ever had Lockbox on.
+        """
+        row = queries.tenant(tenant, actor=self.actor)
+        self.body(Strict)
+        operations.switch_off_tenant(row.pk, actor=self.actor)
+        return _shown(self, tenant)
+
+
+class SwitchOnTenant(ApiView):
+    acts: ClassVar = {"POST": (SWITCH_ON_TENANT,)}
+    shows = "tenant"
+
+    @extend_schema(
+        operation_id="tenants_switch_on",
+        summary="Switch a tenant on again",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only staff and the provider's clients can do this. It restores nothing that ended.
+
+        This is proposed, if the tenant has ever had Lockbox on.
+        """
+        row = queries.tenant(tenant, actor=self.actor)
+        self.body(Strict)
+        operations.switch_on_tenant(row.pk, actor=self.actor)
         return _shown(self, tenant)
 
 

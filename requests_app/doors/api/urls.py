@@ -27,7 +27,9 @@ from requests_app.doors.api import (
     mutes,
     oauth,
     passkeys,
+    plans,
     proposals,
+    provider_people,
     reader,
     resources,
     sign_on,
@@ -74,6 +76,7 @@ _HOOK = "webhooks/<uuid:pk>"
 _TENANT = "tenants/<uuid:tenant>"
 _MEMBER = f"{_TENANT}/members/<uuid:person>"
 _LOG = f"{_TENANT}/log"
+_PERSON = "provider/people/<uuid:person>"
 v1 = [
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
@@ -92,8 +95,21 @@ v1 = [
     path(f"{_HOOK}/deliveries", webhooks.Deliveries.as_view(), name="webhook_deliveries"),
     path(f"{_HOOK}/deliveries/<uuid:message>", webhooks.OneDelivery.as_view(), name="webhook_delivery"),
     path(f"{_HOOK}/deliveries/<uuid:message>/redeliver", webhooks.Redeliver.as_view(), name="webhook_redeliver"),
+    path("plans", plans.Plans.as_view(), name="plans"),
+    path("plans/<uuid:pk>", plans.OnePlan.as_view(), name="plan"),
+    path("provider/people", provider_people.ProviderPeople.as_view(), name="provider_people"),
+    path(_PERSON, provider_people.OneProviderPerson.as_view(), name="provider_person"),
+    path(f"{_PERSON}/give-role", provider_people.GiveQueueRole.as_view(), name="provider_person_give_role"),
+    path(f"{_PERSON}/take-role", provider_people.TakeQueueRole.as_view(), name="provider_person_take_role"),
+    path(f"{_PERSON}/switch-off", provider_people.SwitchOffProviderPerson.as_view(), name="provider_person_switch_off"),
+    path(f"{_PERSON}/switch-on", provider_people.SwitchOnProviderPerson.as_view(), name="provider_person_switch_on"),
+    path("provider/proposed-changes", proposals.Proposed.as_view(), name="proposed_changes"),
+    path("provider/proposed-changes/<uuid:pk>", proposals.OneProposed.as_view(), name="proposed_change"),
     path("tenants", tenants.Tenants.as_view(), name="tenants"),
     path(_TENANT, tenants.OneTenant.as_view(), name="tenant"),
+    path(f"{_TENANT}/change", tenants.ChangeTenant.as_view(), name="tenant_change"),
+    path(f"{_TENANT}/switch-off", tenants.SwitchOffTenant.as_view(), name="tenant_switch_off"),
+    path(f"{_TENANT}/switch-on", tenants.SwitchOnTenant.as_view(), name="tenant_switch_on"),
     path(f"{_TENANT}/under-way", tenants.UnderWay.as_view(), name="under_way"),
     path(f"{_TENANT}/enable-lockbox", tenants.EnableLockbox.as_view(), name="enable_lockbox"),
     path(f"{_TENANT}/disable-lockbox", tenants.DisableLockbox.as_view(), name="disable_lockbox"),

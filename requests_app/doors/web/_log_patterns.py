@@ -21,6 +21,8 @@ CAUSES: dict[str, Promise] = {
     "ticket-resolved": _("{by} resolved the ticket"),
     "person-switched-off": _("{by} switched off the engineer’s account"),
     "role-taken": _("{by} removed the engineer from the queue"),
+    "service-switched-off": _("{by} switched off the service"),
+    "tenant-switched-off": _("{by} switched off the tenant"),
     "accounts-linked": _("{by} linked two accounts, and one human was then on both sides of the access request"),
 }
 

@@ -273,6 +273,11 @@ class _Words:
         return _text.visible_single(proposals.words(_str(self.detail, "act"), _dict(self.detail, "said")))
 
     @property
+    def proposed_by(self) -> SafeString:
+        name, holder = self._plain("proposed_by"), self._plain("holder")
+        return format_html(_("the API client {client} of {name}"), client=name, name=holder) if holder else name
+
+    @property
     def confirmed(self) -> SafeString:
         """For a change by staff: who confirmed it, or that nobody else could confirm it."""
         by = self._plain("confirmed_by")

@@ -271,6 +271,8 @@ def _cause(detail: dict[str, Any]) -> str:
         "ticket-closed": _("the ticket was closed"),
         "person-switched-off": _("the engineer’s account was switched off"),
         "role-taken": _("the engineer was removed from the queue of this service"),
+        "service-switched-off": _("the service was switched off"),
+        "tenant-switched-off": _("the tenant was switched off"),
         "accounts-linked": _(
             "two accounts were found to belong to one person, who was on both sides of the access request"
         ),

@@ -178,7 +178,7 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
 
     The mail is sent when the change was proposed, confirmed, withdrawn or applied, and when it lapsed.
     """
-    row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
+    row = Proposal.objects.select_related("proposed_by", "confirmed_by", "proposed_through").get(pk=message.about)
     what = message.payload["what"]
     effective = words.when(row.effective_at, at) if row.effective_at else ""
     is_ahead = what in ("made", "confirmed")
@@ -191,14 +191,14 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
         "is_ahead": is_ahead,
         "is_alone": row.is_alone,
         "change": words.line(proposals.words(row.act, row.said)),
-        "proposer": words.name(row.proposed_by),
+        "proposer": words.proposer(row),
         "by": words.line(message.payload["by"]),
         "until": words.when(row.expires_at, at),
         "wait": words.duration(settings.STAFF_CHANGE_WAIT_SECONDS),
         "effective": effective,
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
-            Fact(_("Proposed by"), [words.name(row.proposed_by), words.when(row.proposed_at, at)]),
+            Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
             Fact(_("Confirmed by"), [second]),
             *_effect(what, effective),
         ],

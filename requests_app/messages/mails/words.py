@@ -15,7 +15,7 @@ from django.utils import dateformat, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from requests_app.models import Level, Person, Resource, Ticket
+from requests_app.models import Level, Person, Proposal, Resource, Ticket
 from requests_app.words import sentences, times
 from requests_app.words import text as _text
 
@@ -100,6 +100,16 @@ def name(person: Person) -> str:
     if _text.is_mixed_script(person.name):
         return _("%(name)s (this name mixes letters of different alphabets)") % {"name": line(person.name)}
     return line(unicodedata.normalize("NFC", person.name))
+
+
+def proposer(row: Proposal) -> str:
+    """Return the name of the person who proposed a change, or of the API client and of the person who holds it."""
+    if row.proposed_through is None:
+        return name(row.proposed_by)
+    return _("the API client %(client)s of %(name)s") % {
+        "client": name(row.proposed_through),
+        "name": name(row.proposed_by),
+    }
 
 
 def who(person: Person, tenant_name: str = "") -> str:

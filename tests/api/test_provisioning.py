@@ -1,0 +1,212 @@
+"""A client of the provider sets up tenants, plans, services, resources and the provider's people over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from audit_app.models import AuditEntry
+from requests_app.domain.scopes import Scope
+from requests_app.models import (
+    AccessRequest,
+    OutboxMessage,
+    Person,
+    Plan,
+    Proposal,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+)
+from tests.caller import Caller, access_token, caller_for, client_of
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def importer(cast: Cast) -> Caller:
+    """Return a client of the provider that can provision, and read what it set up."""
+    client, secret = client_of(cast, None, Scope.PROVISION, Scope.TENANT_READ)
+    return Caller(access_token(client, secret).json()["access_token"])
+
+
+def counts() -> dict[str, int]:
+    """Return how many rows of each kind there are that provisioning could add."""
+    kinds: tuple[Any, ...] = (Tenant, Plan, Service, Resource, QueueAssignment, Proposal, OutboxMessage)
+    return {kind.__name__: kind.objects.count() for kind in kinds}
+
+
+def test_a_tenant_is_set_up_with_its_resources(cast: Cast, importer: Caller) -> None:
+    plan = importer.get("plans", {"name": "E5"}).json()["items"][0]["id"]
+    body = {"name": "Adatum", "short_name": "adatum", "plan": plan, "time_zone": "Europe/Berlin", "external_id": "C-1"}
+    made = importer.post("tenants", body)
+    assert made.status_code == 201
+    row = Tenant.objects.get(slug="adatum")
+    assert made["Location"].endswith(f"/api/v1/tenants/{row.pk}")
+    assert (made.json()["id"], made.json()["external_id"], made.json()["is_active"]) == (str(row.pk), "C-1", True)
+    assert importer.get("tenants", {"external_id": "C-1"}).json()["items"] == [{"id": str(row.pk), "name": "Adatum"}]
+    mailbox = {"service": str(cast.exchange.pk), "kind": "mailbox", "name": "Legal", "locator": "adatum/mail/legal"}
+    path = f"tenants/{row.pk}/resources"
+    first = importer.post(path, {**mailbox, "external_id": "M-1"})
+    assert first.status_code == 201
+    again = importer.post(path, {**mailbox, "external_id": "M-1", "name": "Law"})
+    assert (again.status_code, again.json()["id"], again.json()["name"]) == (200, first.json()["id"], "Law")
+    assert [each["name"] for each in importer.get(path, {"external_id": "M-1"}).json()["items"]] == ["Law"]
+    assert importer.patch(f"{path}/{first.json()['id']}", {"is_active": False}).json()["is_active"] is False
+    assert events_in(row) == ["tenant.created", "resource.added", "resource.changed", "resource.changed"]
+
+
+def test_the_same_call_with_the_same_key_sets_up_one_tenant(cast: Cast, importer: Caller) -> None:
+    body = {"name": "Adatum", "short_name": "adatum", "plan": str(cast.contoso.plan_id)}
+    answers = [importer.post("tenants", body, Idempotency_Key="k-1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert Tenant.objects.filter(slug="adatum").count() == 1
+
+
+def test_a_change_that_weakens_a_customer_is_answered_with_202_and_can_be_followed(
+    cast: Cast, importer: Caller
+) -> None:
+    calls = [
+        lambda: importer.post("services", {"key": "lab", "name": "Lab", "connector": "folder", "is_covered": False}),
+        lambda: importer.patch(f"services/{cast.exchange.pk}", {"is_covered": False}),
+        lambda: importer.patch(f"services/{cast.exchange.pk}", {"connector": "folder"}),
+        lambda: importer.patch(f"services/{cast.exchange.pk}", {"name": "SharePoint"}),
+        lambda: importer.patch(f"plans/{cast.contoso.plan_id}", {"includes_lockbox": False}),
+        lambda: importer.post(
+            f"tenants/{cast.contoso.pk}/change", {"plan": str(Plan.objects.get(includes_lockbox=False).pk)}
+        ),
+        lambda: importer.post(f"tenants/{cast.contoso.pk}/switch-off"),
+        lambda: importer.patch(
+            f"tenants/{cast.contoso.pk}/resources/{cast.resource().pk}", {"locator": "contoso/mail/chief"}
+        ),
+        lambda: importer.post(
+            f"provider/people/{cast.samir.pk}/give-role", {"role": "engineer", "service": str(cast.exchange.pk)}
+        ),
+    ]
+    before = counts()
+    for number, call in enumerate(calls, 1):
+        answer = call()
+        assert (answer.status_code, answer.json()["code"]) == (202, "change_proposed"), number
+        shown = importer.get(f"provider/proposed-changes/{answer.json()['current']['proposal']}").json()
+        assert (shown["client"]["name"], shown["proposed_by"]["name"]) == ("Help desk", "Stella Test")
+        assert (shown["ended_at"], shown["outcome"]) == (None, "")
+        assert Proposal.objects.count() == number
+        repeated = call()
+        assert (repeated.status_code, Proposal.objects.count()) == (409, number), "it is proposed once"
+    assert len(importer.get("provider/proposed-changes", {"is_open": "true"}).json()["items"]) == len(calls)
+    assert {**counts(), "Proposal": 0, "OutboxMessage": 0} == {**before, "Proposal": 0, "OutboxMessage": 0}
+    assert Service.objects.get(pk=cast.exchange.pk).is_covered
+    assert Tenant.objects.get(pk=cast.contoso.pk).is_active
+
+
+def test_what_ends_access_or_adds_protection_is_done_immediately(cast: Cast, importer: Caller) -> None:
+    assert importer.post("services", {"key": "lab", "name": "Lab", "connector": "folder"}).status_code == 201
+    assert importer.post("plans", {"name": "E7", "includes_lockbox": False}).status_code == 201
+    assert importer.patch(f"services/{cast.sharepoint.pk}", {"is_active": False}).json()["is_active"] is False
+    path = f"provider/people/{cast.erik.pk}"
+    taken = importer.post(f"{path}/take-role", {"role": "engineer", "service": str(cast.exchange.pk)})
+    assert (taken.status_code, taken.json()["roles"]) == (200, [])
+    assert importer.post(f"{path}/switch-off").json()["is_active"] is False
+    assert importer.post(f"{path}/switch-on").json()["is_active"] is True, "without a role, this gives nothing"
+    assert not Proposal.objects.exists()
+
+
+def test_the_providers_people_are_listed_with_their_roles(cast: Cast, importer: Caller) -> None:
+    found = importer.get("provider/people", {"role": "engineer", "service": str(cast.exchange.pk)}).json()["items"]
+    assert [each["name"] for each in found] == ["Bea Test", "Erik Test", "Priya Test"]
+    one = importer.get("provider/people", {"email": "erik@provider.example"}).json()["items"][0]
+    assert [(each["role"], each["service"]["key"]) for each in one["roles"]] == [("engineer", "exchange-online")]
+    assert importer.get(f"provider/people/{cast.ada.pk}").status_code == 404, "she belongs to a customer"
+
+
+def test_a_client_switches_no_customers_people_off_with_this_scope(cast: Cast, importer: Caller) -> None:
+    assert importer.post(f"tenants/{cast.contoso.pk}/members/{cast.mia.pk}/switch-off").status_code == 403
+    assert importer.post(f"provider/people/{cast.mia.pk}/switch-off").status_code == 404
+    assert Person.objects.get(pk=cast.mia.pk).is_active
+
+
+@pytest.mark.parametrize("who", ["contoso", "ines", "ada", "priya", "pat"])
+def test_nobody_but_staff_provisions(cast: Cast, who: str) -> None:
+    """A customer's client can't even have the scope. Their people have tokens with it, and are refused."""
+    caller = caller_for(cast, who)
+    mailbox = {"service": str(cast.exchange.pk), "kind": "mailbox", "name": "Mine", "locator": "contoso/mail/mine"}
+    tenant, before = f"tenants/{cast.contoso.pk}", counts()
+    answers = [
+        caller.post("tenants", {"name": "Mine", "short_name": "mine", "plan": str(cast.contoso.plan_id)}),
+        caller.post("plans", {"name": "Mine", "includes_lockbox": True}),
+        caller.patch(f"plans/{cast.contoso.plan_id}", {"name": "Mine"}),
+        caller.post("services", {"key": "mine", "name": "Mine", "connector": "folder"}),
+        caller.patch(f"services/{cast.exchange.pk}", {"is_active": False}),
+        caller.post(f"{tenant}/change", {"name": "Mine"}),
+        caller.post(f"{tenant}/switch-off"),
+        caller.post(f"{tenant}/resources", mailbox),
+        caller.patch(f"{tenant}/resources/{cast.resource().pk}", {"is_active": False}),
+        caller.post(f"provider/people/{cast.erik.pk}/switch-off"),
+        caller.post(f"provider/people/{uuid4()}/switch-off"),
+    ]
+    assert {answer.status_code for answer in answers} <= {403, 404}
+    assert answers[-1].status_code == answers[-2].status_code
+    assert caller.get("plans").json().get("items", []) == []
+    assert caller.get("provider/people").json().get("items", []) == []
+    assert caller.get("provider/proposed-changes").json().get("items", []) == []
+    assert counts() == before
+    assert Resource.objects.get(pk=cast.resource().pk).is_active
+    changes = [
+        "tenant.changed",
+        "tenant.created",
+        "plan.changed",
+        "service.changed",
+        "resource.added",
+        "resource.changed",
+    ]
+    assert not AuditEntry.objects.filter(event__in=changes).exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("tenants", {"name": "A", "short_name": "a b", "plan": "{plan}"}, "short_name"),
+        ("tenants", {"name": "A", "short_name": "contoso", "plan": "{plan}"}, "short_name"),
+        ("tenants", {"name": "A", "short_name": "a", "plan": str(uuid4())}, "plan"),
+        ("tenants", {"name": "A", "short_name": "a", "plan": "{plan}", "time_zone": "Mars"}, "time_zone"),
+        ("tenants", {"name": "A", "short_name": "a", "plan": "{plan}", "lockbox_on": True}, "lockbox_on"),
+        ("services", {"key": "a", "name": "A", "connector": "nothing"}, "connector"),
+        ("plans", {"name": "", "includes_lockbox": True}, "name"),
+        ("plans", {"name": "A", "includes_lockbox": "yes"}, "includes_lockbox"),
+    ],
+)
+def test_a_body_that_is_not_allowed_names_the_field(
+    cast: Cast, importer: Caller, path: str, body: dict[str, Any], field: str
+) -> None:
+    before = counts()
+    sent = {name: str(cast.contoso.plan_id) if value == "{plan}" else value for name, value in body.items()}
+    answer = importer.post(path, sent)
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field])
+    assert counts() == before
+
+
+@pytest.mark.parametrize("locator", ["fabrikam/mail/x", "contoso/../fabrikam", "contoso"])
+def test_a_resource_outside_the_tenants_root_is_refused(cast: Cast, importer: Caller, locator: str) -> None:
+    before = counts()
+    body = {"service": str(cast.exchange.pk), "kind": "mailbox", "name": "X", "locator": locator}
+    answer = importer.post(f"tenants/{cast.contoso.pk}/resources", body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "locator")
+    assert counts() == before
+
+
+def test_a_service_that_is_switched_off_ends_its_access_and_gets_no_more(cast: Cast, importer: Caller) -> None:
+    waiting, grant = cast.submitted(), cast.opened()
+    other = cast.submitted("fabrikam")
+    assert importer.patch(f"services/{cast.exchange.pk}", {"is_active": False}).status_code == 200
+    states = {row.pk: row.state for row in AccessRequest.objects.all()}
+    assert states == {waiting.pk: "WITHDRAWN", grant.access_request_id: "CLOSED", other.pk: "WITHDRAWN"}
+    grant.refresh_from_db()
+    assert grant.closed_at is not None
+    assert events_in(cast.contoso)[-3:].count("access_request.withdrawn") == 1
+    assert "service.changed" in events_in(cast.contoso)
+    assert importer.patch(f"services/{cast.exchange.pk}", {"is_active": True}).status_code == 200
+    assert AccessRequest.objects.exclude(state__in=["WITHDRAWN", "CLOSED"]).count() == 0, "nothing is restored"

@@ -1,0 +1,36 @@
+"""Runs the guide for provisioning from the first line to the last."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from requests_app.domain.scopes import Scope
+from requests_app.models import Proposal, Resource, Service, Tenant
+from tests.caller import client_of
+from tests.cast import Cast
+from tests.docs.walk import walking
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_guide_sets_up_a_tenant_and_proposes_a_change(
+    cast: Cast, as_: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    client, secret = client_of(cast, None, Scope.PROVISION, Scope.TENANT_READ)
+    environment = as_("stella", Scope.TENANT_READ)
+    del environment["TENANT"], environment["LOCKBOX_TOKEN"]
+    environment |= {"CLIENT_ID": str(client.pk), "CLIENT_SECRET": secret}
+    with walking("docs/provisioning.md", tmp_path / "shell", environment) as walk:
+        shown = walk.rest()
+    tenant = Tenant.objects.get(external_id="C-4711")
+    resource = Resource.objects.get(tenant=tenant)
+    assert (resource.name, resource.is_active) == ("Legal department", False)
+    proposal = Proposal.objects.get()
+    assert proposal.proposed_through == client.account
+    assert f'"id":"{proposal.pk}"' in shown
+    assert Service.objects.get(pk=cast.exchange.pk).name == cast.exchange.name
