@@ -25,7 +25,7 @@ _QUILLO: dict[str, Any] = {
     "guidance": "Open Quillo, choose Support, and enter the id of the workspace.",
 }
 #: The resources of this service, which all belong to one tenant: name and external id.
-_WORKSPACES = ("contoso", (("Design workspace", "ws-1041"), ("Sales workspace", "ws-1042")))
+_WORKSPACES = ("contoso", (("Design workspace", "ws-1041"), ("Planning workspace", "ws-1042")))
 
 
 def exists() -> bool:

@@ -20,7 +20,7 @@ from lockbox_site.demo import history
 from lockbox_site.demo import world as demo
 from requests_app import models
 from requests_app.content.connectors import registry
-from requests_app.domain import clock
+from requests_app.domain import clock, link_templates
 from requests_app.domain.scopes import Scope
 from requests_app.messages.topics import Topic
 from requests_app.work import schedules
@@ -33,8 +33,8 @@ TYPED: dict[Any, tuple[str, ...]] = {
     models.Person: ("name",),
     models.Tenant: ("name", "slug"),
     models.Plan: ("name",),
-    models.Service: ("name", "key"),
-    models.Resource: ("name", "locator"),
+    models.Service: ("name", "key", "application", "guidance"),
+    models.Resource: ("name", "locator", "external_id"),
     models.NotificationAddress: ("label",),
     models.Ticket: ("title", "body"),
     models.TicketComment: ("body",),
@@ -70,7 +70,8 @@ def on_disk() -> Iterator[str]:
 
 def by_programs() -> Iterator[str]:
     """Yield names from code and settings, which are the same in every language."""
-    yield from registry.KINDS
+    yield from (*registry.KINDS, models.Service.EXTERNAL)
+    yield from link_templates.PLACEHOLDERS
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))
     for message in models.OutboxMessage.objects.filter(lane="webhook"):
