@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -292,6 +293,19 @@ def test_a_complete_set_up_is_not_mentioned_and_stays_reachable(cast: Cast, staf
 @pytest.mark.parametrize("name", ["priya", "pat"])
 def test_the_providers_other_people_read_nothing_about_it(cast: Cast, name: str) -> None:
     assert "Continue the set-up" not in shown(signed_in(cast, name), "/")
+
+
+def test_the_command_lists_the_same_steps_and_says_with_its_status_whether_one_is_open(
+    cast: Cast, settings: Any, capsys: Any
+) -> None:
+    Person.objects.get_queryset().filter(pk=cast.stella.pk).update(name="Stella\x1b[31m")
+    with nothing_happens(), pytest.raises(SystemExit) as ended:
+        call_command("set_up")
+    printed = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert "[x] 4. Plan: You have" in printed
+    assert "[ ] 5. Second member of staff: The staff has one human: Stella<U+001B>[31m." in printed
+    assert printed.splitlines()[-1] == f"{guide(cast).done} of {guide(cast).total} done."
 
 
 def test_more_rows_need_no_more_queries(cast: Cast) -> None:
