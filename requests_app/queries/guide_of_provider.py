@@ -61,6 +61,15 @@ class FirstTenant:
     invited_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Invited:
+    """An open invitation to one of the provider's people."""
+
+    email: str
+    role: str
+    at: datetime
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
     """`is_in_use` is true as soon as a tenant has switched Lockbox on."""
@@ -71,6 +80,7 @@ class ProviderFacts:
     key_changed_at: datetime | None
     plans: list[str]
     staff: list[tuple[str, UUID, datetime]]
+    invited: list[Invited]
     queues: list[Queue]
     first_tenant: FirstTenant | None
     is_in_use: bool
@@ -89,6 +99,7 @@ def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
         key_changed_at=used[-1] if len(used) > 1 else None,
         plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
         staff=_staff(),
+        invited=_invited(at),
         queues=_queues(),
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
@@ -101,6 +112,11 @@ def _staff() -> list[tuple[str, UUID, datetime]]:
     """Return each member of staff with their human and the beginning of their term, the earliest first."""
     terms = StaffTerm.objects.filter(until_at=None, person__is_active=True, person__is_staff=True).order_by("from_at")
     return list(terms.values_list("person__name", "person__human_id", "from_at")[:READ])
+
+
+def _invited(at: datetime) -> list[Invited]:
+    rows = Invitation.objects.open(at).filter(tenant=None).order_by("created_at")
+    return [Invited(*each) for each in rows.values_list("email", "role", "created_at")[:READ]]
 
 
 def _queues() -> list[Queue]:
@@ -208,7 +224,8 @@ def _second_staff(facts: ProviderFacts) -> Found:
     names = str(get_text_list([name for name, _human, _since in facts.staff[:SHOWN]], _("and")))
     if len(humans) < 2:
         words = _("The staff has one human: %(names)s. You need another one.")
-        return still_open(words % {"names": names} if names else _("Nobody is staff yet."))
+        one = words % {"names": names} if names else _("Nobody is staff yet.")
+        return still_open(one, *_invited_lines(facts, {Role.STAFF}))
     since = next(since for _name, human, since in facts.staff if human != facts.staff[0][1])
     words = _("%(names)s are staff. There have been two of them since %(when)s.")
     return done(words % {"names": names, "when": when(since, facts.at)})
@@ -232,12 +249,19 @@ def _people(facts: ProviderFacts) -> Found:
     if not facts.queues:
         return blocked(_("People work in the queue of a service, and there is no service yet."))
     lines = [_queue_line(queue) for queue in facts.queues[:SHOWN]]
+    lines += _invited_lines(facts, {Role.ENGINEER, Role.PROVIDER_APPROVER})
     staffed = [queue.name for queue in facts.queues if queue.is_staffed]
     if not staffed:
         words = _("No queue has both an engineer and another human as approver.")
         return still_open(words, *lines)
     words = _("In the queue of %(names)s, somebody can ask and somebody else can confirm.")
     return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines)
+
+
+def _invited_lines(facts: ProviderFacts, roles: set[Role]) -> list[str]:
+    words = _("%(email)s was invited on %(when)s and has not accepted yet.")
+    found = [each for each in facts.invited if each.role in roles]
+    return [words % {"email": each.email, "when": when(each.at, facts.at)} for each in found[:SHOWN]]
 
 
 def _queue_line(queue: Queue) -> str:
@@ -322,7 +346,10 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         without=gettext_lazy("One person decides alone, and if they are away, nobody can change anything."),
         minutes=3,
         fact=_second_staff,
-        links=(StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),),
+        links=(
+            StepLink(gettext_lazy("Invite a person"), "admin:requests_app_person_add"),
+            StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),
+        ),
     ),
     Step(
         name="service",
@@ -344,7 +371,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         minutes=5,
         fact=_people,
         links=(
-            StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),
+            StepLink(gettext_lazy("Invite a person"), "admin:requests_app_person_add"),
             StepLink(gettext_lazy("Queues"), "admin:requests_app_queueassignment_changelist"),
         ),
     ),

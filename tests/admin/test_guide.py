@@ -16,6 +16,7 @@ from django.urls import reverse
 from audit_app.models import LogKey
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed
 from requests_app.models import (
     Installation,
@@ -32,6 +33,7 @@ from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_provider import COPY_COMMAND, ProviderFacts, provider_guide
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
+from tests.acts.shared import NEW_PASSWORD
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, signed_in
 
@@ -144,6 +146,21 @@ def test_a_second_member_of_staff_is_a_second_human(cast: Cast) -> None:
     assert not is_done(cast, "staff")
     Person.objects.get_queryset().filter(pk=sten.pk).update(human_id=sten.human_id, is_active=False)
     assert not is_done(cast, "staff")
+
+
+def test_an_invitation_is_named_and_counts_only_when_it_is_accepted(cast: Cast) -> None:
+    cast.peaceful()
+    row = cast.invited_colleague("sam@provider.example", "staff")
+    cast.invited_colleague("eva@provider.example", "engineer")
+    state, says = step(cast, "staff")
+    assert (state, "sam@provider.example was invited on" in says) == (StepState.OPEN, True)
+    assert "eva@provider.example" not in says
+    assert "eva@provider.example was invited on" in step(cast, "people")[1]
+    operations.accept_invitation(
+        cast.link_of(row), name="Sam Ode", password=NEW_PASSWORD, actor=Actor.stranger(door="pages")
+    )
+    state, says = step(cast, "staff")
+    assert (state, "Sam Ode" in says, "invited" in says) == (StepState.DONE, True, False)
 
 
 def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:

@@ -263,6 +263,29 @@ def test_accepting_signs_in_and_the_second_factor_follows(cast: Cast) -> None:
         assert Client().post(link(cast.link_of(row)), NEW).status_code == 404
 
 
+@pytest.mark.parametrize(("role", "page"), [("administrator", "web:guide"), ("member", "web:home")])
+def test_an_administrator_sees_the_set_up_first(cast: Cast, role: str, page: str) -> None:
+    row, browser = cast.invited(role=role), Client()
+    answer = browser.post(link(cast.link_of(row)), NEW)
+    assert answer["Location"] == reverse(page, args=[cast.contoso.pk] if page == "web:guide" else [])
+    # A second factor comes first, and then the page that the person wanted.
+    needed = browser.get(answer["Location"])
+    wanted = f"{reverse('web:security_set_up')}?next={answer['Location']}" if role == "administrator" else None
+    assert needed.get("Location") == wanted
+
+
+def test_a_new_member_of_staff_sees_the_set_up_first(cast: Cast) -> None:
+    cast.peaceful()
+    row, browser = cast.invited_colleague(role="staff"), Client()
+    assert browser.post(link(cast.link_of(row)), NEW)["Location"] == reverse("admin:set_up")
+
+
+def test_a_reader_of_a_copied_link_reads_that_first(cast: Cast) -> None:
+    row, browser = cast.invited(role="administrator"), Client()
+    Invitation.objects.filter(pk=row.pk).update(link_copied_at=clock.now(), link_copied_by=cast.stella)
+    assert browser.post(link(cast.link_of(row)), NEW)["Location"] == "/"
+
+
 def test_accepting_is_no_fresh_proof(cast: Cast) -> None:
     row, browser = cast.invited(role="administrator"), Client()
     browser.post(link(cast.link_of(row)), NEW)

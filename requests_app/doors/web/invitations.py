@@ -13,7 +13,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -21,6 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
+from requests_app.domain.actors import Role
 from requests_app.domain.acts.invitations import ACCEPT_INVITATION, NOTE_LINK_COPY
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.doors.web import single_sign_on
@@ -60,7 +61,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             return _page(request, row, form, place)
         if place:
             accepts = {"secret": secret, "name": form.cleaned_data["name"]}
-            return single_sign_on.begin(request, place, email=row.email, accepts=accepts)
+            return single_sign_on.begin(request, place, email=row.email, accepts=accepts, target=_first_page(row))
         return _accepted(request, row, secret, form)
     except NotFound:
         return render(request, "invitations/no_good.html", status=NotFound.status)
@@ -83,7 +84,20 @@ def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptFo
     get_adapter(request).login(request, person)
     sessions.note(request)
     messages.success(request, str(ACCEPT_INVITATION.done))
-    return redirect(settings.LOGIN_REDIRECT_URL)
+    return redirect(_first_page(row))
+
+
+def _first_page(row: Invitation) -> str:
+    """Return the page that a new person sees first: the set-up, if they can do its steps, or else the home page.
+
+    If somebody copied the link, the new person reads that first, on the home page.
+    """
+    if row.link_copied_at is None and row.proposal is None:
+        if row.tenant is not None and row.role == Role.ADMINISTRATOR:
+            return reverse("web:guide", args=[row.tenant.pk])
+        if row.role == Role.STAFF:
+            return reverse("admin:set_up")
+    return settings.LOGIN_REDIRECT_URL
 
 
 def _page(request: HttpRequest, row: Invitation, form: AcceptForm, place: str, *, status: int = 0) -> HttpResponse:
