@@ -29,11 +29,15 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line."""
+    """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line.
+
+    `links` is the number of the step's links that are useful now. None means all of them.
+    """
 
     state: StepState
     says: str
     lines: tuple[str, ...] = ()
+    links: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class ShownStep(Generic[Facts]):
     step: Step[Facts]
     found: Found
     is_next: bool = False
+
+    @property
+    def links(self) -> tuple[StepLink, ...]:
+        return self.step.links[: self.found.links]
 
 
 @dataclass(frozen=True)
@@ -114,12 +122,12 @@ def done(says: str, *lines: str) -> Found:
     return Found(StepState.DONE, says, lines)
 
 
-def still_open(says: str, *lines: str) -> Found:
-    return Found(StepState.OPEN, says, lines)
+def still_open(says: str, *lines: str, links: int | None = None) -> Found:
+    return Found(StepState.OPEN, says, lines, links)
 
 
-def blocked(says: str, *lines: str) -> Found:
-    return Found(StepState.BLOCKED, says, lines)
+def blocked(says: str, *lines: str, links: int | None = None) -> Found:
+    return Found(StepState.BLOCKED, says, lines, links)
 
 
 def left_out(says: str) -> Found:

@@ -199,22 +199,22 @@ def _mail(facts: ProviderFacts) -> Found:
 def _log_key(facts: ProviderFacts) -> Found:
     row = facts.installation
     if facts.key_used_at is None and not row.key_copy_hash:
-        return blocked(_("The log’s key has signed nothing yet. That takes about a minute after the start."))
+        return blocked(_("The log’s key has signed nothing yet. That takes about a minute after the start."), links=0)
     if not row.key_copy_hash:
         words = _("There is no copy of the key yet. On the server, run: %(command)s")
-        return still_open(words % {"command": COPY_COMMAND})
+        return still_open(words % {"command": COPY_COMMAND}, links=0)
     if row.key_copy_confirmed_at is None:
         return still_open(_("There is an encrypted copy. Nobody has shown yet that it is stored."))
     confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": COPY_COMMAND}
     if facts.key_changed_at is not None and facts.key_changed_at > row.key_copy_confirmed_at:
         words = _("The key was changed after its copy was confirmed on %(when)s. Make a new copy: %(command)s")
-        return still_open(words % confirmed)
+        return still_open(words % confirmed, links=0)
     return done(_("Somebody showed on %(when)s that the encrypted copy is stored.") % confirmed)
 
 
 def _plan(facts: ProviderFacts) -> Found:
     if not facts.plans:
-        return still_open(_("There is no plan yet."))
+        return still_open(_("There is no plan yet."), links=1)
     words = ngettext("You have this plan: %(names)s.", "You have these plans: %(names)s.", len(facts.plans))
     return done(words % {"names": ", ".join(facts.plans)})
 
@@ -233,7 +233,7 @@ def _second_staff(facts: ProviderFacts) -> Found:
 
 def _service(facts: ProviderFacts) -> Found:
     if not facts.queues:
-        return still_open(_("There is no service yet."))
+        return still_open(_("There is no service yet."), links=1)
     ready = [queue.name for queue in facts.queues if queue.has_resource]
     if ready:
         words = ngettext("%(names)s has resources.", "%(names)s have resources.", len(ready))
@@ -279,7 +279,7 @@ def _first_tenant(facts: ProviderFacts) -> Found:
     if row is None:
         if not facts.plans:
             return blocked(_("A tenant needs a plan, and there is no plan yet."))
-        return still_open(_("There is no tenant yet."))
+        return still_open(_("There is no tenant yet."), links=1)
     if row.administrator:
         words = _("%(name)s has an administrator: %(person)s.")
         return done(words % {"name": row.name, "person": row.administrator})

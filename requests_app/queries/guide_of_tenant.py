@@ -134,7 +134,7 @@ def _factor_line(each: Guardian) -> str:
 def _recovery_key(facts: TenantFacts) -> Found:
     row = facts.recovery_key
     if row is None:
-        return still_open(_("There is no recovery key yet."))
+        return still_open(_("There is no recovery key yet."), links=1)
     made = {"name": row.made_by.name, "when": when(row.made_at, facts.at)}
     if row.confirmed_at is not None:
         confirmed = {**made, "confirmed": when(row.confirmed_at, facts.at)}
@@ -142,7 +142,7 @@ def _recovery_key(facts: TenantFacts) -> Found:
         return done(words % confirmed)
     if not row.ending_hash:
         words = _("%(name)s made a key on %(when)s, in an earlier version. It can’t be checked: make a new one.")
-        return still_open(words % made)
+        return still_open(words % made, links=1)
     return still_open(_("%(name)s made the key on %(when)s. Nobody has shown yet that it is stored.") % made)
 
 
@@ -158,7 +158,7 @@ def _log_key(facts: TenantFacts) -> Found:
     if stored_at is not None:
         return done(_("Somebody showed on %(when)s that you have the key.") % {"when": when(stored_at, facts.at)})
     if not facts.has_log_key:
-        return blocked(_("No entry of your log is signed yet. This takes about a minute."))
+        return blocked(_("No entry of your log is signed yet. This takes about a minute."), links=0)
     return still_open(_("Nobody has shown yet that you have the key."))
 
 
@@ -251,7 +251,7 @@ STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
         name="witness",
         title=gettext_lazy("Witness"),
-        why=gettext_lazy("A small program on your machine that cosigns your log, so that nobody can rewrite it."),
+        why=gettext_lazy("A small program on your machine cosigns your log. Then nobody can rewrite it unnoticed."),
         without=gettext_lazy("You detect a rewritten log only when you compare it yourself."),
         minutes=30,
         fact=_witness,

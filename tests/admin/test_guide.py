@@ -242,6 +242,9 @@ def test_the_page_says_what_is_next_why_and_how_long_it_takes(cast: Cast, staff:
     assert "done. Next: Your name and your address." in page
     assert "Next · About 2 minutes" in page
     assert page.count('aria-current="step"') == 1
+    assert COPY not in page, "there is no copy to confirm yet"
+    _copied(cast)
+    assert COPY in shown(staff)
     assert reverse("admin:set_up_test_mail") in page
 
 

@@ -203,8 +203,12 @@ def test_the_page_says_what_is_next_why_and_how_long_it_takes(cast: Cast) -> Non
     assert "If you leave this out:" in shown
     assert "Next · About 5 minutes" in shown
     assert shown.count('aria-current="step"') == 1
-    for address in ("people", "recovery_key", "confirm_recovery_key", "addresses", "how_to_verify", "log_rules"):
+    for address in ("people", "recovery_key", "addresses", "log_rules", "practice"):
         assert reverse(f"web:{address}", args=[cast.contoso.pk]) in shown
+    confirm = reverse("web:confirm_recovery_key", args=[cast.contoso.pk])
+    assert confirm not in shown, "there is no key to confirm yet"
+    _recovery_key(cast)
+    assert confirm in page(cast)
 
 
 def test_names_are_shown_harmless(cast: Cast) -> None:
