@@ -121,7 +121,9 @@ def _invited(at: datetime) -> list[Invited]:
 
 def _queues() -> list[Queue]:
     resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
-    services = list(Service.objects.annotate(has_resource=Exists(resources)).order_by("name")[:READ])
+    services = list(
+        Service.objects.filter(is_active=True).annotate(has_resource=Exists(resources)).order_by("name")[:READ]
+    )
     humans: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
     held = QueueAssignment.objects.filter(person__is_active=True, service__in=services)
     for service, role, human in held.values_list("service_id", "role", "person__human_id")[:READ]:
@@ -142,7 +144,7 @@ def _tenant(at: datetime) -> FirstTenant | None:
     role = Membership.Role.ADMINISTRATOR
     held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
     sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
-    rows = Tenant.objects.annotate(is_held=Exists(held), is_invited=Exists(sent))
+    rows = Tenant.objects.filter(is_active=True).annotate(is_held=Exists(held), is_invited=Exists(sent))
     row = rows.order_by("-is_held", "-is_invited", "created_at").first()
     if row is None:
         return None

@@ -184,6 +184,14 @@ def test_the_first_tenant_needs_an_administrator(cast: Cast) -> None:
     assert step(cast, "tenant")[0] is StepState.OPEN
 
 
+def test_what_is_switched_off_counts_nothing(cast: Cast) -> None:
+    Service.objects.update(is_active=False)
+    assert step(cast, "service")[0] is StepState.OPEN
+    assert step(cast, "people")[0] is StepState.BLOCKED
+    Tenant.objects.update(is_active=False)
+    assert step(cast, "tenant")[0] is StepState.OPEN
+
+
 def test_an_invited_administrator_is_enough_until_the_invitation_expires(cast: Cast, travel: Any) -> None:
     Membership.objects.filter(role="administrator").delete()
     Membership.objects.filter(tenant=cast.northwind).delete()
