@@ -27,9 +27,9 @@ with _without("rich"):
 
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
-# Parts of an address that are as secret as a password: the links of an invitation, an address change, and a new
-# password.
-SECRET_PATHS = re.compile(r"(/invitation/|/address/|/accounts/password/reset/key/)[^/\s]+")
+# Parts of an address that are as secret as a password: the links of the set-up, an invitation, an address change, and a
+# new password.
+SECRET_PATHS = re.compile(r"(/invitation/|/set-up/|/address/|/accounts/password/reset/key/)[^/\s]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # These have a traceback, which needs its line breaks. JSON escapes them.
 MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})

@@ -137,6 +137,11 @@ def at_test_mail(person_id: object) -> Attempt:
     return Attempt({f"test-mail:{person_id}": OF_MAILS})
 
 
+def at_setup_link(ip: str) -> Attempt:
+    """Return the attempt for the secret of a set-up link. Only the network address limits it."""
+    return Attempt({_address("setup-link", ip): OF_ADDRESS})
+
+
 def of_person(person: Person, ip: str = "") -> Attempt:
     """Return the attempt of a known person to prove their identity.
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from requests_app.operations.resources import *
     from requests_app.operations.second_factors import *
     from requests_app.operations.services import *
+    from requests_app.operations.set_up import *
     from requests_app.operations.single_sign_on import *
     from requests_app.operations.tenants import *
     from requests_app.operations.tickets import *

@@ -61,9 +61,12 @@ def test_every_row_that_an_address_names_is_in_the_world(cast: Cast) -> None:
 
 
 def test_only_these_pages_open_by_a_secret() -> None:
-    """These are the pages for invitations, for single sign-on and for confirming an address. Other tests cover them."""
+    """These are the pages for the set-up, invitations, single sign-on and confirming an address.
+
+    Other tests cover them.
+    """
     secret = {route.name for route in pages() if route.takes_free_text and not route.names_a_row}
-    assert secret == {"invitation", "sso_callback", "address_confirm"}
+    assert secret == {"invitation", "set_up", "sso_callback", "address_confirm"}
 
 
 def test_every_page_has_a_path_and_its_own_name() -> None:

@@ -209,6 +209,7 @@ ELSEWHERE = {
     **dict.fromkeys(("list_items", "open_item", "watch"), "reads content, in pages alone; tests/web/test_content.py"),
     "note_outcome": "what became of a file that was read; the pages are its only door; tests/web/test_content.py",
     "step_up": "a proof that a page takes; tests/web/test_step_up.py",
+    **dict.fromkeys(("open_setup_link", "make_first_staff"), "while nobody is staff; tests/web/test_set_up.py"),
     "try_recovery_key": "before anybody is signed in; tests/web/test_recovery.py",
 }
 

@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 from requests_app.domain import clock
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
 from requests_app.platform import webauthn
+from requests_app.queries import installation
+from requests_app.words import commands
 from requests_app.work import schedules, supervisor
 
 
@@ -50,6 +52,12 @@ class Command(BaseCommand):
                 "BASE_URL or HOST to a name, for example localhost."
             )
             self.stderr.write(words % {"address": settings.BASE_URL})
+        if not installation.has_staff():
+            # The output is a log, which many people may read. So it never has the link itself.
+            self.stderr.write(
+                _("Nobody can sign in yet. Make a link for the first staff member: %(command)s")
+                % {"command": commands.SETUP_LINK}
+            )
         if beat:
             for line in schedules.sync(clock.now()):
                 self.stdout.write(line)

@@ -1,0 +1,261 @@
+"""The set-up link makes the first staff member: once, in time, in one browser, and only over TLS or on this machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings as site
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from structlog.testing import capture_logs
+
+from audit_app.models import AuditEntry
+from lockbox_site import logs
+from requests_app import operations
+from requests_app.domain import limits
+from requests_app.domain.errors import WrongState
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity import guesses
+from requests_app.management import _logs
+from requests_app.models import Installation, Person, StaffTerm, Tries
+from tests.cast import Cast, outbox_topics
+from tests.factors import a_code
+
+pytestmark = pytest.mark.django_db
+
+ACCOUNT: dict[str, Any] = {
+    "name": "Stella  Okafor",
+    "email": "Stella@Provider.example",
+    "time_zone": "Europe/Berlin",
+    "password": "another battery of 7 horses",
+}
+
+
+def made() -> str:
+    """Return the address of a new set-up link."""
+    return reverse("web:set_up", args=[operations.make_setup_link(actor=_logs.actor("setup-link"))])
+
+
+def begun(here: str) -> Client:
+    """Return the browser that has opened this link first."""
+    browser = Client()
+    answer: Any = browser.post(here)
+    assert (answer.status_code, answer["Location"]) == (302, here)
+    return browser
+
+
+def events() -> list[str]:
+    return list(AuditEntry.objects.filter(tenant_id=PROVIDER_LOG).order_by("seq").values_list("event", flat=True))
+
+
+def reasons(act: Callable[[], Any], status: int = 404) -> list[str]:
+    """Do what must be refused. Return the reasons in the security log, after checking that nothing happened."""
+    before = events(), list(Person.objects.values_list("pk")), Installation.objects.values().first(), outbox_topics()
+    with capture_logs() as logged:
+        answer = act()
+    after = events(), list(Person.objects.values_list("pk")), Installation.objects.values().first(), outbox_topics()
+    assert after == before
+    assert answer.status_code == status
+    assert "password" not in answer.content.decode().replace("your password", "")
+    return [line["why"] for line in logged if line["event"] == "setup_link.refused"]
+
+
+def test_the_first_staff_member_is_made_and_has_a_second_factor_before_anything_else(db: None) -> None:
+    here = made()
+    browser: Any = begun(here)
+    page = browser.get(here)
+    assert page.status_code == 200
+    assert list(page.context["form"].fields) == ["name", "email", "time_zone", "password"]
+    answer = browser.post(here, ACCOUNT)
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    person = Person.objects.get()
+    assert (person.name, person.email, person.time_zone) == (
+        "Stella Okafor",
+        "stella@provider.example",
+        "Europe/Berlin",
+    )
+    assert (person.is_staff, person.is_superuser, person.side) == (True, True, "provider")
+    assert StaffTerm.objects.get().person == person
+    assert events() == ["setup_link.made", "setup_link.opened", "setup_link.used", "role.given"]
+    # The person is signed in, and every page leads to the second factor.
+    for page_of_staff in ("/admin/", "/", "/preferences/"):
+        led = browser.get(page_of_staff)
+        assert led["Location"].startswith("/security/set-up/"), page_of_staff
+    shown = browser.get("/security/set-up/?next=/admin/")
+    code = a_code(secret=shown.context["secret"])
+    codes = browser.post("/security/set-up/", {"code": code, "next": "/admin/"})
+    assert (len(codes.context["codes"]), codes.context["onward"]) == (10, "/admin/")
+    assert browser.get("/admin/").status_code == 200
+
+
+def test_opening_the_link_changes_nothing_and_shows_the_same_page_for_every_link(db: None) -> None:
+    """A program that only looks at the link, as a scanner of a mail does, can't use it up or try secrets."""
+    here = made()
+    before = Installation.objects.values().get(), AuditEntry.objects.count(), Tries.objects.count()
+    first, other = Client().get(here), Client().get(reverse("web:set_up", args=["x" * 43]))
+    assert (Installation.objects.values().get(), AuditEntry.objects.count(), Tries.objects.count()) == before
+    assert (first.status_code, other.status_code) == (200, 200)
+    assert [t.name for t in first.templates] == [t.name for t in other.templates]  # type: ignore[attr-defined]
+    begun(here)
+
+
+def test_neither_secret_is_stored_or_logged(db: None) -> None:
+    here = made()
+    browser = begun(here)
+    secret, of_browser = here.split("/")[2], browser.cookies["lockbox_setup"].value
+    stored = str([Installation.objects.values().get(), *AuditEntry.objects.values()])
+    assert len(secret) == len(of_browser) == 43
+    assert secret not in stored
+    assert of_browser not in stored
+    assert secret not in str(logs.redact(None, "", {"request": f"GET {here}", "path": here}))
+
+
+def test_a_link_that_was_used_is_refused(db: None) -> None:
+    here = made()
+    browser, same = begun(here), Client()
+    same.cookies["lockbox_setup"] = browser.cookies["lockbox_setup"].value
+    browser.post(here, ACCOUNT)
+    again = ACCOUNT | {"email": "second@provider.example"}
+    assert reasons(lambda: same.post(here, again)) == ["staff_exists"]
+    assert reasons(lambda: Client().post(here)) == ["staff_exists"]
+
+
+@pytest.mark.parametrize("step", ["opened", "filled in"])
+def test_a_link_is_refused_from_the_last_instant_on(db: None, travel: Any, step: str) -> None:
+    at = travel.freeze()
+    here = made()
+    browser = Client() if step == "opened" else begun(here)
+    form: dict[str, Any] = {} if step == "opened" else ACCOUNT
+    travel.to(at + limits.SETUP_LINK_FOR)
+    assert reasons(lambda: browser.post(here, form)) == ["late"]
+    travel.to(at + limits.SETUP_LINK_FOR - dt.timedelta(microseconds=1))
+    assert browser.post(here, form).status_code == 302
+
+
+def test_a_second_browser_is_refused(db: None) -> None:
+    here = made()
+    first = begun(here)
+    assert reasons(lambda: Client().post(here)) == ["other_browser"]
+    assert reasons(lambda: Client().post(here, ACCOUNT)) == ["other_browser"]
+    thief = Client()
+    thief.cookies["lockbox_setup"] = "x" * 43
+    assert reasons(lambda: thief.post(here, ACCOUNT)) == ["other_browser"]
+    # The first browser can still continue, and pressing the button twice does no harm.
+    assert first.post(here).status_code == 302
+    assert first.post(here, ACCOUNT).status_code == 302
+    assert events().count("setup_link.opened") == 1
+
+
+def test_nobody_fills_in_the_form_of_a_link_that_no_browser_has_opened(db: None) -> None:
+    here = made()
+    assert reasons(lambda: Client().post(here, ACCOUNT)) == ["other_browser"]
+
+
+def test_a_new_link_ends_the_one_before_also_for_the_browser_that_opened_it(db: None) -> None:
+    old = made()
+    browser = begun(old)
+    new = made()
+    assert reasons(lambda: browser.post(old, ACCOUNT)) == ["unknown"]
+    assert reasons(lambda: browser.post(new, ACCOUNT)) == ["other_browser"]
+    assert begun(new).post(new, ACCOUNT).status_code == 302
+
+
+def test_while_somebody_is_staff_there_is_no_link(db: None) -> None:
+    here = made()
+    browser = begun(here)
+    person = Person.objects.create_superuser("s@provider.example", ACCOUNT["password"], name="Sten")
+    assert reasons(lambda: browser.post(here, ACCOUNT)) == ["staff_exists"]
+    # A staff member whose account is switched off still exists.
+    Person.objects.filter(pk=person.pk).update(is_active=False)
+    assert reasons(lambda: browser.post(here, ACCOUNT)) == ["staff_exists"]
+    stored = Installation.objects.values().get()
+    with pytest.raises(WrongState):
+        made()
+    assert Installation.objects.values().get() == stored
+
+
+@pytest.mark.parametrize(
+    ("base_url", "headers"),
+    [
+        ("http://lockbox.example.com", {}),
+        ("https://lockbox.example.com", {}),
+        ("http://localhost:8000", {"REMOTE_ADDR": "203.0.113.7"}),
+        # A proxy on this machine forwards a request from another machine.
+        ("http://localhost:8000", {"HTTP_X_FORWARDED_FOR": "203.0.113.7"}),
+    ],
+)
+def test_beyond_this_machine_the_link_works_only_with_tls(
+    db: None, settings: Any, base_url: str, headers: dict[str, str]
+) -> None:
+    here = made()
+    settings.BASE_URL = base_url
+    client: Any = Client(**headers)
+    for act in (lambda: client.get(here), lambda: client.post(here), lambda: client.post(here, ACCOUNT)):
+        assert reasons(act, 403) == ["not_private"]
+    assert client.post(here, secure=True).status_code == 302
+    assert client.post(here, ACCOUNT, secure=True).status_code == 302
+    assert Person.objects.get().is_staff
+
+
+def test_without_tls_the_link_is_refused_and_not_redirected(db: None, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.BASE_URL = True, "https://lockbox.example.com"
+    assert Client().get("/recovery/").status_code == 301
+    answer = Client().get(made())
+    assert (answer.status_code, "https" in answer.content.decode()) == (403, True)
+
+
+def test_guesses_are_limited_and_a_right_link_is_no_guess(db: None) -> None:
+    here, wrong = made(), reverse("web:set_up", args=["x" * 43])
+    browser = begun(here)
+    for _ in range(guesses.OF_ADDRESS.most + 1):
+        # The password is refused, and the link is right.
+        assert browser.post(here, ACCOUNT | {"password": "short"}).status_code == 422
+    for _ in range(guesses.OF_ADDRESS.most):
+        assert Client().post(wrong).status_code == 404
+    assert Client().post(wrong).status_code == 429
+    # Now the right link is not checked either.
+    assert browser.post(here, ACCOUNT).status_code == 429
+    assert not Person.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("email", "no address"), ("time_zone", "Mars/Base"), ("password", "stella-okafor"), ("name", " ")],
+)
+def test_a_mistake_in_the_form_is_shown_and_the_link_still_works(db: None, field: str, value: str) -> None:
+    here = made()
+    browser = begun(here)
+    answer: Any = browser.post(here, ACCOUNT | {field: value})
+    assert (answer.status_code, list(answer.context["form"].errors)) == (422, [field])
+    assert not Person.objects.exists()
+    assert browser.post(here, ACCOUNT).status_code == 302
+
+
+def test_no_script_and_no_other_site_gets_the_secret_of_the_browser(db: None) -> None:
+    morsel = begun(made()).cookies["lockbox_setup"]
+    assert (morsel["httponly"], morsel["samesite"], morsel["max-age"]) == (True, "Strict", 900)
+    assert site.CSRF_COOKIE_HTTPONLY
+
+
+def test_a_person_who_is_signed_in_can_not_use_a_link(cast: Cast) -> None:
+    with pytest.raises(WrongState):
+        made()
+    client = Client()
+    assert reasons(lambda: client.post(reverse("web:set_up", args=["x" * 43]))) == ["unknown"]
+
+
+def test_the_command_prints_a_link_and_ends_with_status_2_if_somebody_is_staff(
+    db: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("setup_link")
+    shown = capsys.readouterr()
+    here = shown.out.strip().removeprefix(site.BASE_URL)
+    assert "15 minutes" in shown.err
+    assert begun(here).post(here, ACCOUNT).status_code == 302
+    with pytest.raises(CommandError, match="There is a staff member already") as refused:
+        call_command("setup_link")
+    assert refused.value.returncode == 2
