@@ -91,17 +91,26 @@ def create() -> bytes:
 
     No reader ever sees a half-written file.
     """
-    path = Path(settings.LOG_KEY_FILE)
     line, key = _new()
+    _write_first(line)
+    return public_bytes(key)
+
+
+def restore(keys: Keys) -> None:
+    """Write these keys, which come from a copy, to the key's file. Raise NoKey if there is a file already."""
+    _write_first("".join(map(_line, keys.keys)))
+
+
+def _write_first(text: str) -> None:
+    path = Path(settings.LOG_KEY_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft(path, line)
+    draft = _draft(path, text)
     try:
         os.link(draft, path)
     except FileExistsError:
         raise NoKey("there is a log key already") from None
     finally:
         draft.unlink()
-    return public_bytes(key)
 
 
 def rotate() -> bytes:
@@ -121,6 +130,12 @@ def retire() -> int:
     return len(lines) - 1
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, in place of a former one. No reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(_draft(path, content.decode()), path)
+
+
 def _is_open_to_others(facts: os.stat_result) -> bool:
     """Return whether other users can read the file. Always False where permission bits mean nothing (outside POSIX)."""
     return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
@@ -135,10 +150,15 @@ def _key_file() -> Path:
 
 def _new() -> tuple[str, Ed25519PrivateKey]:
     key = Ed25519PrivateKey.generate()
-    return f"{MARK} {base64.b64encode(key.private_bytes_raw()).decode()}\n", key
+    return _line(key), key
+
+
+def _line(key: Ed25519PrivateKey) -> str:
+    return f"{MARK} {base64.b64encode(key.private_bytes_raw()).decode()}\n"
 
 
 def _draft(path: Path, text: str) -> Path:
+    """Write the text to a new file beside `path`, which only its owner can read, and return the path of this file."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as handle:

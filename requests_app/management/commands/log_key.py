@@ -1,8 +1,12 @@
-"""`manage.py log_key create|show|rotate|retire`: the key that signs the logs. It prints only public keys."""
+"""`manage.py log_key create|show|copy|restore|rotate|retire`: the key that signs the logs. It prints no private key."""
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,16 +15,21 @@ from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit_app import checkpoints, keys, log_name
+from audit_app import checkpoints, key_copy, keys, log_name
 from audit_app.keys import BadKey, NoKey
-from requests_app.management._logs import log_of
+from requests_app import operations
+from requests_app.domain import recovery
+from requests_app.management._logs import actor, log_of
+
+#: The name of the copy in the data directory.
+COPY = "log_key_copy.pem"
 
 
 class Command(BaseCommand):
-    help = "Make, show, rotate and retire the key that signs the logs; show also prints the names of the logs."
+    help = "Make, show, copy, restore, rotate and retire the key that signs the logs; show also prints the logs' names."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|rotate|retire")
+        acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|copy|restore|rotate|retire")
         create = acts.add_parser("create", help="make the first key, in LOG_KEY_FILE")
         create.add_argument("--if-missing", action="store_true", help="do nothing if there is a key")
         create.add_argument("--anyway", action="store_true", help="even if logs were signed with a key that is lost")
@@ -28,6 +37,10 @@ class Command(BaseCommand):
         show.add_argument(
             "--tenant", metavar="TENANT", help="show the keys with the names of this tenant's log (short name or id)"
         )
+        copy = acts.add_parser("copy", help="write an encrypted copy of the key, and print its new passphrase once")
+        copy.add_argument("file", nargs="?", default=str(settings.DATA_DIR / COPY), help=f"default: DATA_DIR/{COPY}")
+        restore = acts.add_parser("restore", help="read a lost key back from a copy; asks for the passphrase")
+        restore.add_argument("file", help="the copy")
         acts.add_parser("rotate", help="add a new key; the old key also signs until it is retired")
         retire = acts.add_parser("retire", help="remove the old key")
         retire.add_argument("--anyway", action="store_true", help="even while logs wait for the new key's signature")
@@ -38,8 +51,8 @@ class Command(BaseCommand):
         except NoKey as refusal:
             raise CommandError(_one_line(refusal), returncode=1) from refusal
         except OSError as error:
-            words = {"path": settings.LOG_KEY_FILE, "why": error.strerror}
-            raise CommandError(_("%(path)s can't be written: %(why)s.") % words, returncode=1) from error
+            words = {"path": error.filename or settings.LOG_KEY_FILE, "why": error.strerror}
+            raise CommandError(_("%(path)s can't be used: %(why)s.") % words, returncode=1) from error
 
     def _create(self, options: dict[str, Any]) -> None:
         try:
@@ -89,6 +102,30 @@ class Command(BaseCommand):
                 "--tenant TENANT"
             )
         )
+
+    def _copy(self, options: dict[str, Any]) -> None:
+        path, passphrase = Path(options["file"]), recovery.make()
+        content = key_copy.sealed(keys.load(), passphrase)
+        keys.write_private(path, content)
+        self.stdout.write(_("Copy of the log's key: %(path)s") % {"path": path})
+        self.stdout.write(_("Its passphrase, which is shown only now: %(passphrase)s") % {"passphrase": passphrase})
+        self.stderr.write(
+            _(
+                "Store the copy and the passphrase in different places, outside this machine. The set-up page then "
+                "asks for four characters of the copy's fingerprint: run sha256sum where you store the copy."
+            )
+        )
+        # The last step, so that nobody counts on a copy whose passphrase was not shown.
+        operations.record_key_copy(hashlib.sha256(content).hexdigest(), actor=actor("log_key"))
+
+    def _restore(self, options: dict[str, Any]) -> None:
+        content = Path(options["file"]).read_bytes()
+        asked = getpass.getpass(_("Passphrase of the copy: ")) if sys.stdin.isatty() else sys.stdin.readline()
+        found = key_copy.opened(content, asked.strip())
+        keys.restore(found)
+        for public in found.publics:
+            self.stdout.write(str(log_name.clock_key(public, name=_name()[0])))
+        self.stderr.write(_("The log's key is restored: %(path)s") % {"path": settings.LOG_KEY_FILE})
 
     def _rotate(self, options: dict[str, Any]) -> None:
         if len(keys.load().keys) > 1:
