@@ -1,4 +1,4 @@
-"""Reads and writes copies of the log's key, encrypted with a passphrase, in a standard format: PKCS#8 as PEM (RFC 5958).
+"""Reads and writes copies of the log's key, encrypted with a passphrase, in a standard format: PKCS#8 (RFC 5958).
 
 Other programs can open a copy too, for example `openssl pkey -in log_key_copy.pem`. During a rotation, the copy has
 several keys, one PEM block for each, with the current key first.

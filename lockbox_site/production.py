@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from requests_app.platform.loopback import is_loopback
+
 #: The rule of Django's own check security.W009, which only warns.
 LEAST_CHARACTERS, LEAST_DIFFERENT, INSECURE_PREFIX = 50, 5, "django-insecure-"
 #: Prints a key of 86 characters with 512 random bits.
@@ -41,5 +43,7 @@ def _open_hosts(hosts: Sequence[str]) -> Iterator[str]:
 
 
 def _open_address(base_url: str) -> Iterator[str]:
-    if urlsplit(base_url).scheme != "https":
+    parts = urlsplit(base_url)
+    # A connection that never leaves the machine can't be read by others.
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         yield f"BASE_URL must begin with https:// when PRODUCTION=on. It is {base_url!r}."

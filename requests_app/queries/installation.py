@@ -27,3 +27,8 @@ def is_setup_begun(secret: str, browser: str, *, at: datetime) -> bool:
         "setup_link_owner_hash": link_secrets.hashed(browser),
     }
     return Installation.objects.filter(pk=1, setup_link_expires_at__gt=at, **hashes).exists()
+
+
+def has_key_copy() -> bool:
+    """Return whether an encrypted copy of the log's key was made, and its passphrase was shown."""
+    return Installation.objects.exclude(key_copy_hash="").exists()

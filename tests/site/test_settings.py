@@ -146,6 +146,13 @@ def test_production_takes_the_names_below_a_domain(tmp_path: Path) -> None:
 def test_production_refuses_an_address_without_tls(tmp_path: Path) -> None:
     message = refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://lockbox.example.com"})
     assert message == "BASE_URL must begin with https:// when PRODUCTION=on. It is 'http://lockbox.example.com'."
+    # A name that only looks like this machine is another machine.
+    assert refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://localhost.example.com"})
+
+
+def test_production_needs_no_tls_on_this_machine(tmp_path: Path) -> None:
+    for address in ("http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"):
+        assert setting(tmp_path, "BASE_URL", **{**PRODUCTION, "BASE_URL": address}) == address
 
 
 def test_production_announces_changes_by_staff_a_day_before_at_least(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -14,14 +14,20 @@ from requests_app.domain.errors import WrongState
 from requests_app.management._fitness import require_migrated
 from requests_app.management._logs import actor
 from requests_app.platform import addresses
+from requests_app.queries import installation
 from requests_app.words.times import duration_words
 
 
 class Command(BaseCommand):
     help = "Print a new set-up link, for the first staff member. The link before stops working."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--if-needed", action="store_true", help="do nothing if there is a staff member")
+
     def handle(self, *args: Any, **options: Any) -> None:
         require_migrated()
+        if options["if_needed"] and installation.has_staff():
+            return
         try:
             secret = operations.make_setup_link(actor=actor("setup-link"))
         except WrongState as refusal:

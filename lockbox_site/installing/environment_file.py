@@ -1,0 +1,47 @@
+"""Reads and writes the file `.env` of the data directory, in which the settings of an installation are."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from environ import Env
+
+_LINE = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")
+_PLAIN = re.compile(r"[\w./:@%+,=&?~-]*")
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return the settings in the file, exactly as the product reads them. Return {} if there is no file."""
+    found: dict[str, str] = {}
+    if path.is_file():
+        type("Reader", (Env,), {"ENVIRON": found}).read_env(str(path))
+    return found
+
+
+def write(path: Path, values: Mapping[str, str]) -> None:
+    """Add these settings to the file, or change them there. Only its owner can read the file.
+
+    All other lines stay as they are. If the process is killed, the file is either the old or the new one.
+    """
+    lines = path.read_text().splitlines() if path.is_file() else []
+    left = dict(values)
+    for at, line in enumerate(lines):
+        found = _LINE.match(line)
+        if found and found[1] in left:
+            lines[at] = _written(found[1], left.pop(found[1]))
+    lines += [_written(name, value) for name, value in left.items()]
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write("\n".join(lines) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(draft, path)
+
+
+def _written(name: str, value: str) -> str:
+    return f"{name}={value}" if _PLAIN.fullmatch(value) else f"{name}='{value}'"

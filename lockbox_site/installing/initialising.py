@@ -1,0 +1,169 @@
+"""`customer-lockbox init`: from an empty directory to an installation that can be started.
+
+Each step can be done again. So after a failure, or if the process was killed, the next `init` continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lockbox_site.installing import answers, environment_file
+from lockbox_site.installing.answers import WrongAnswer
+from lockbox_site.installing.questions import QUESTIONS, Interview, derived
+
+#: Keys of the installation. They are made once and never replaced.
+SECRETS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
+#: Answers that can contain a password. They can also come from the environment.
+WITH_PASSWORD = ("DATABASE_URL", "EMAIL_URL")
+#: The files in a data directory that a trial, or a lost `.env`, leaves behind.
+OF_OTHERS = ("lockbox.sqlite3", "secret_key")
+
+
+def run(words: list[str], *, data: Path, program: str) -> int:
+    """Set up the installation in this data directory, or finish what is missing. Return the exit status."""
+    given = _given(words, program)
+    try:
+        answers.directory(data)
+        known = _settings(given, data)
+    except WrongAnswer as wrong:
+        sys.stderr.write(f"{program}: {wrong}\n")
+        return 2
+    for name in known:
+        # What was tested and written is used now, and not what this shell has.
+        os.environ.pop(name, None)
+    return _prepare(data, program)
+
+
+def _given(words: list[str], program: str) -> dict[str, str]:
+    parser = argparse.ArgumentParser(
+        prog=f"{program} init",
+        description="Set up an installation: asks for what is missing, tests each answer, and can be run again.",
+        epilog=f"{' and '.join(WITH_PASSWORD)} can also come from the environment, so that their passwords "
+        "are not in the list of processes.",
+        allow_abbrev=False,
+    )
+    for question in QUESTIONS:
+        parser.add_argument(question.flag, dest=question.setting, help=f"{question.asks} ({question.setting})")
+    found = {name: value for name, value in vars(parser.parse_args(words)).items() if value is not None}
+    return {name: os.environ[name] for name in WITH_PASSWORD if os.environ.get(name)} | found
+
+
+def _settings(given: dict[str, str], data: Path) -> dict[str, str]:
+    """Ask for the settings that are missing, and write them together with new secrets. Return all of them."""
+    path = data / ".env"
+    stored = environment_file.read(path)
+    if not path.is_file() and (there := [name for name in OF_OTHERS if (data / name).exists()]):
+        raise WrongAnswer(
+            f"{data} has {' and '.join(there)} but no file .env, so it belongs to a trial, or its .env is lost. "
+            "Restore .env from your backup, or choose another directory with --data-dir."
+        )
+    if stored:
+        _say(f"Settings are there already: {path}")
+    interview = Interview(given, data=data, is_terminal=sys.stdin.isatty())
+    known: dict[str, str] = {}
+    for question in QUESTIONS:
+        was = stored.get(question.setting)
+        known[question.setting] = found = interview.answer(question, known, was)
+        _say(
+            f"{question.setting}: {_shown(found)}{'' if was is None else ' (as before)' if was == found else ' (new)'}"
+        )
+        if found == was and given.get(question.setting, found) != found:
+            _say(f"  {question.flag} is not used. To change the setting, edit {path}")
+    known |= {name: value for name, value in derived(known).items() if name not in stored}
+    known |= {name: secrets.token_urlsafe(64) for name in SECRETS if not stored.get(name)}
+    environment_file.write(path, {name: value for name, value in known.items() if stored.get(name) != value})
+    return known
+
+
+def _shown(value: str) -> str:
+    """Return a setting without the password in an address."""
+    head, at, tail = value.rpartition("@")
+    scheme, slashes, account = head.partition("://")
+    if not (at and slashes and ":" in account):
+        return value
+    return f"{scheme}://{account.partition(':')[0]}:…@{tail}"
+
+
+def _prepare(data: Path, program: str) -> int:
+    import django
+    from django.core.management import CommandError
+    from django.db import DatabaseError
+
+    from lockbox_site import starting
+    from requests_app.domain.errors import DomainError
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "lockbox_site.settings"
+    what = "Reading the settings"
+    with starting.settings_or_exit(program):
+        try:
+            django.setup()
+            for what, step in _steps():
+                _say(f"{what} ...")
+                step()
+            what = "Copying the log's key"
+            _copy_key()
+            what = "Making the set-up link"
+            _tell_end(data, program)
+        except (CommandError, DatabaseError, DomainError, OSError) as failure:
+            why = starting.why_database_failed(failure) if isinstance(failure, DatabaseError) else str(failure)
+            sys.stderr.write(f"{program}: {what} failed: {why or failure} To continue, run init again.\n")
+            return 1
+    return 0
+
+
+def _steps() -> list[tuple[str, Callable[[], object]]]:
+    """Return the steps that every start needs. Each does nothing if it was done before."""
+    from django.conf import settings
+
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("Bringing the database up to date", lambda: _command("migrate", interactive=False, verbosity=0)),
+        ("Making the log's key", lambda: _command("log_key", "create", "--if-missing")),
+        ("Collecting the static files", lambda: _command("collectstatic", interactive=False, verbosity=0)),
+        ("Synchronising the schedules", lambda: _command("sync_schedules")),
+    ]
+    if settings.BASE_URL.startswith("https://"):
+        steps.append(("Checking the settings", lambda: _command("check", deploy=True, fail_level="WARNING")))
+    return steps
+
+
+def _command(name: str, *words: str, **options: object) -> None:
+    """Run a command of Django without its output."""
+    from django.core.management import call_command
+
+    call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+
+
+def _copy_key() -> None:
+    from django.core.management import call_command
+
+    from requests_app.queries import installation
+
+    if installation.has_key_copy():
+        _say("An encrypted copy of the log's key was made already.")
+    else:
+        call_command("log_key", "copy")
+
+
+def _tell_end(data: Path, program: str) -> None:
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from requests_app.queries import installation
+
+    _say(f"The installation is ready. Start it: {program} serve --data-dir {data}")
+    if settings.TRUSTED_PROXY_COUNT:
+        _say(f"The reverse proxy passes requests to {settings.HOST}:{settings.PORT}, as deploy/nginx.conf does.")
+    if installation.has_staff():
+        _say("There is a staff member already, so no set-up link is made.")
+    call_command("setup_link", if_needed=True)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,300 @@
+"""`customer-lockbox init` makes an installation, finishes a half-done one, and never replaces what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lockbox_site import command_line
+from lockbox_site.installing import environment_file, questions
+from lockbox_site.installing.answers import WrongAnswer
+from lockbox_site.installing.questions import QUESTIONS, Interview, Question
+from tests.outbox.conftest import Postbox, Server
+from tests.ports import free_port
+from tests.sources import ROOT
+
+WITHIN = 120
+SECRETS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
+
+
+def command(data: Path, *words: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run customer-lockbox with this data directory. `code` runs before it, in the same process."""
+    script = f"import sys\nfrom lockbox_site import command_line\n{code}\nsys.argv = sys.argv[:1] + sys.argv[2:]\n"
+    stored = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-P", "-c", f"{script}command_line.main()", "-", *words, "--data-dir", str(data)],
+        cwd=data.parent,
+        env=stored | {"PYTHONPATH": str(ROOT)} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+    )
+
+
+@pytest.fixture
+def flags() -> Iterator[list[str]]:
+    """Return the flags for an installation on this machine, with a real mail server."""
+    server = Server(Postbox(), hostname="127.0.0.1", port=0)
+    server.start()
+    port, mail = str(free_port()), f"smtp://127.0.0.1:{server.port}"
+    yield ["--address", f"http://localhost:{port}", "--provider", "Example, Inc", "--mail", mail]
+    server.stop()
+
+
+def link_in(output: str) -> str:
+    [found] = re.findall(r"^http://localhost:\d+/set-up/([\w-]{43})/$", output, flags=re.MULTILINE)
+    return str(found)
+
+
+def row_of(data: Path) -> dict[str, Any]:
+    with closing(sqlite3.connect(data / "lockbox.sqlite3")) as database:
+        database.row_factory = sqlite3.Row
+        return dict(database.execute("SELECT * FROM requests_app_installation").fetchone())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: Path, flags: list[str]) -> None:
+    data = tmp_path / "data"
+    first = command(data, "init", *flags)
+    assert first.returncode == 0, first.stdout + first.stderr
+    stored = environment_file.read(data / ".env")
+    assert (stored["PRODUCTION"], stored["PROVIDER_NAME"]) == ("on", "Example, Inc")
+    assert stored["DATABASE_URL"] == f"sqlite:///{data}/lockbox.sqlite3"
+    assert len({stored[name] for name in SECRETS}) == len(SECRETS)
+    assert min(len(stored[name]) for name in SECRETS) > 80
+    for name in (".env", "log_key", "log_key_copy.pem"):
+        assert (data / name).stat().st_mode & 0o777 == 0o600, name
+    assert (data / "static" / "staticfiles.json").is_file()
+    assert not any(stored[name] in first.stdout + first.stderr for name in SECRETS)
+    # The encrypted copy of the log's key opens with the passphrase that was shown.
+    [passphrase] = re.findall(r"shown only now: (\S+)", first.stdout)
+    opened = ["openssl", "pkey", "-in", data / "log_key_copy.pem", "-passin", f"pass:{passphrase}", "-noout"]
+    assert subprocess.run(opened, capture_output=True).returncode == 0
+    row, copy = row_of(data), (data / "log_key_copy.pem").read_bytes()
+    assert row["key_copy_hash"] == hashlib.sha256(copy).hexdigest()
+    assert row["setup_link_hash"] == hashlib.sha256(link_in(first.stdout).encode()).hexdigest()
+
+    key = (data / "log_key").read_bytes()
+    again = command(data, "init", "--provider", "Other")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert environment_file.read(data / ".env") == stored
+    assert ((data / "log_key").read_bytes(), (data / "log_key_copy.pem").read_bytes()) == (key, copy)
+    assert row_of(data)["key_copy_hash"] == row["key_copy_hash"]
+    assert "shown only now" not in again.stdout
+    assert "--provider is not used" in again.stdout
+    # The former link works no longer.
+    assert row_of(data)["setup_link_hash"] == hashlib.sha256(link_in(again.stdout).encode()).hexdigest()
+
+    made = command(data, "createsuperuser", "--noinput", "--email", "s@example.com", "--name", "Stella")
+    assert made.returncode == 0, made.stderr
+    for words in (["init"], ["setup-link"]):
+        done = command(data, *words)
+        assert "/set-up/" not in done.stdout
+        assert done.returncode == (2 if words == ["setup-link"] else 0)
+        assert "There is a staff member already" in done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_init_that_is_killed_at_each_step_is_finished_by_the_next(tmp_path: Path, flags: list[str]) -> None:
+    """Each run dies one step later than the run before. All of them together make one sound installation."""
+    data = tmp_path / "data"
+    kill = (
+        "import os\nfrom lockbox_site.installing import initialising\nsay = initialising._say\n"
+        "def dying(text):\n    say(text)\n    if {words!r} in text: os._exit(9)\n"
+        "initialising._say = dying\n"
+    )
+    seen: dict[str, str] = {}
+    for words in ("EMAIL_URL", "database up to date", "log's key", "static files", "schedules", "is ready"):
+        done = command(data, "init", *flags, code=kill.format(words=words))
+        assert done.returncode == 9, done.stdout + done.stderr
+        stored = environment_file.read(data / ".env")
+        assert words != "EMAIL_URL" or not stored
+        assert not seen or {name: stored[name] for name in SECRETS} == seen, "a secret was replaced"
+        seen = {name: stored[name] for name in SECRETS} if stored else {}
+        assert not [path.name for path in data.iterdir() if path.name.startswith(".") and path.name != ".env"]
+    last = command(data, "init")
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert link_in(last.stdout)
+    assert {name: environment_file.read(data / ".env")[name] for name in SECRETS} == seen
+    checked = command(data, "log_key", "show")
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.slow
+def test_a_wrong_answer_without_a_terminal_is_one_line_and_status_2(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    address, provider = ["--address", "https://lockbox.example.com"], ["--provider", "Example"]
+    for words, why in (
+        ([], "--address is missing"),
+        (["--address", "http://lockbox.example.com"], "--address: http://lockbox.example.com has no TLS"),
+        (address, "--provider is missing"),
+        ([*address, *provider, "--database", "mysql://x"], "--database: The database's address must begin with"),
+        ([*address, *provider], "--mail is missing"),
+        ([*address, *provider, "--mail", f"smtp://127.0.0.1:{free_port()}"], "--mail: The mail server 127.0.0.1"),
+    ):
+        done = command(data, "init", *words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert why in done.stderr
+        assert list(data.iterdir()) == []
+
+
+def test_a_directory_of_a_trial_or_without_its_settings_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(0o700)
+    (data / "lockbox.sqlite3").write_text("")
+    done = command(data, "init", "--address", "https://lockbox.example.com")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "has lockbox.sqlite3 but no file .env" in done.stderr
+    assert not (data / ".env").exists()
+
+
+@pytest.mark.parametrize("word", ["serve", "setup-link", "migrate"])
+def test_without_an_installation_nothing_runs(tmp_path: Path, word: str) -> None:
+    done = command(tmp_path / "nothing", word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("customer-lockbox: There is no installation in ")
+    assert not (tmp_path / "nothing").exists()
+
+
+# --- The questions ------------------------------------------------------------------------------------------
+
+
+def a_question(**changed: Any) -> Question:
+    def check(text: str, _known: Any) -> str:
+        if text != "right":
+            raise WrongAnswer(f"{text} is wrong.")
+        return text
+
+    return Question(**{"setting": "WORD", "flag": "--word", "asks": "A word", "check": check, **changed})
+
+
+def interview(tmp_path: Path, *typed: str, terminal: bool = True, **given: str) -> tuple[Interview, list[str]]:
+    lines, asked = iter(typed), list[str]()
+
+    def read(prompt: str) -> str:
+        asked.append(prompt)
+        return next(lines)
+
+    return Interview(given, data=tmp_path, is_terminal=terminal, read=read), asked
+
+
+def test_at_a_terminal_a_wrong_answer_is_explained_and_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk, asked = interview(tmp_path, "wrong", "", "right", WORD="flag")
+    assert talk.answer(a_question(), {}, None) == "right"
+    assert asked == ["A word: "] * 3
+    assert capsys.readouterr().err.split("\n") == ["  flag is wrong.", "  wrong is wrong.", "   is wrong.", ""]
+
+
+def test_an_empty_line_takes_the_proposal(tmp_path: Path) -> None:
+    talk, asked = interview(tmp_path, "")
+    assert talk.answer(a_question(proposal=lambda known, data: "right"), {}, None) == "right"
+    assert asked == ["A word [right]: "]
+
+
+def test_a_stored_answer_is_tested_again_and_a_fixed_one_is_never_replaced(tmp_path: Path) -> None:
+    talk, asked = interview(tmp_path, "right")
+    assert talk.answer(a_question(), {}, "right") == "right"
+    assert talk.answer(a_question(is_checked_again=False), {}, "old") == "old"
+    assert asked == []
+    with pytest.raises(WrongAnswer, match=r"WORD in .*\.env: old is wrong\."):
+        talk.answer(a_question(is_fixed=True), {}, "old")
+    assert talk.answer(a_question(), {}, "old") == "right"
+    alone, _asked = interview(tmp_path, terminal=False)
+    with pytest.raises(WrongAnswer, match=r"WORD in .*\.env: old is wrong\."):
+        alone.answer(a_question(), {}, "old")
+    replaced, _asked = interview(tmp_path, terminal=False, WORD="right")
+    assert replaced.answer(a_question(), {}, "old") == "right"
+
+
+def test_what_is_proposed_for_a_site_behind_a_proxy_and_for_this_machine(tmp_path: Path) -> None:
+    def proposed(base_url: str) -> dict[str, str]:
+        known = {"BASE_URL": base_url, "PROVIDER_NAME": "Example, Inc"}
+        return {each.setting: each.proposal(known, tmp_path) for each in QUESTIONS} | questions.derived(known)
+
+    real, here = proposed("https://lockbox.example.com"), proposed("http://localhost:8321")
+    assert (real["HOST"], real["PORT"], real["TRUSTED_PROXY_COUNT"]) == ("127.0.0.1", "8000", "1")
+    assert (here["HOST"], here["PORT"], here["TRUSTED_PROXY_COUNT"]) == ("localhost", "8321", "0")
+    assert real["DEFAULT_FROM_EMAIL"] == '"Example, Inc Customer Lockbox" <lockbox@lockbox.example.com>'
+    assert (real["ALLOWED_HOSTS"], "SSL_REDIRECT" in real) == ("lockbox.example.com", False)
+    assert (here["SSL_REDIRECT"], here["SECURE_COOKIES"]) == ("off", "off")
+
+
+# --- The file of settings -----------------------------------------------------------------------------------
+
+
+def test_the_file_gives_back_what_was_written_and_keeps_all_other_lines(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# by hand\nWORKERS=6\nexport PORT=1\n")
+    values = {
+        "PORT": "8000",
+        "A": '"Example, Inc" <a@b.example>',
+        "B": "it's",
+        "C": "a b#c $d",
+        "D": "postgres://u:p%40@h/d?x=1&y=2",
+    }
+    environment_file.write(path, values)
+    assert environment_file.read(path) == {"WORKERS": "6", **values}
+    assert path.read_text().startswith("# by hand\nWORKERS=6\nPORT=8000\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == [".env"]
+
+
+# --- The command --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "flags_of_lockbox"),
+    [
+        ([], []),
+        (["web"], ["--no-beat", "--clusters", "0"]),
+        (["worker"], ["--no-web", "--no-beat"]),
+        (["beat"], ["--no-web", "--clusters", "0"]),
+    ],
+)
+def test_serve_runs_everything_or_one_part(words: list[str], flags_of_lockbox: list[str]) -> None:
+    assert command_line._serving(words) == ["lockbox", *flags_of_lockbox]
+
+
+def test_the_data_directory_can_stand_anywhere_in_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", "/from/environment")
+    assert command_line._data_directory(["serve", "--data-dir", "/x", "web"]) == (["serve", "web"], Path("/x"))
+    assert command_line._data_directory(["--data-dir=/x", "migrate"]) == (["migrate"], Path("/x"))
+    assert command_line._data_directory(["log_key", "show"]) == (["log_key", "show"], Path("/from/environment"))
+    monkeypatch.delenv("DATA_DIR")
+    assert command_line._data_directory([]) == ([], Path("/var/lib/lockbox"))
+    assert command_line._data_directory(["--data-dir", "here"])[1] == Path.cwd() / "here"
+
+
+def test_init_asks_at_a_terminal(tmp_path: Path) -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["PYTHONPATH"] = str(ROOT)
+        line = [sys.executable, "-P", "-m", "lockbox_site.command_line", "init", "--data-dir", str(tmp_path / "data")]
+        os.execv(sys.executable, line)
+    shown = b""
+    while b"Name of the provider" not in shown:
+        shown += os.read(terminal, 1024)
+        if shown.endswith(b".com): ") and shown.count(b"): ") <= 2:
+            os.write(terminal, b"http://a.example\n" if shown.count(b"): ") == 1 else b"https://a.example\n")
+    os.write(terminal, b"\x03")
+    assert b"has no TLS" in shown
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    os.close(terminal)
+    assert list((tmp_path / "data").iterdir()) == []
