@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,24 +29,18 @@ for word in "$@"; do
         *) [ -f "$CLONE/deploy/systemd/$word.service" ] || { echo "no unit $word" >&2; exit 1; } ;;
     esac
 done""",
-    # This machine has no group of that name. Everything else is done.
+    # This machine has no account and no group of that name. Everything else is done.
     "install": """
 n=$#
 while [ $n -gt 0 ]; do
     word=$1; shift; n=$((n - 1))
-    if [ "$word" = -g ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi
+    if [ "$word" = -g ] || [ "$word" = -o ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi
 done
 exec /usr/bin/install "$@" """,
-    "systemd-run": """
-while :; do
-    case $1 in
-        --wait | --pty | --pipe | --quiet | --uid=*) shift ;;
-        --working-directory=*) cd "${1#*=}"; shift ;;
-        --property=EnvironmentFile=*) [ -r "${1#*=*=}" ] || exit 1; shift ;;
-        -*) echo "unknown option $1" >&2; exit 1 ;;
-        *) exec "$@" ;;
-    esac
-done""",
+    "runuser": """
+[ "$1 $2 $3" = "-u lockbox --" ] || { echo "unknown account $2" >&2; exit 1; }
+shift 3
+exec "$@" """,
     "python3": """
 if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin"; cp "$CLONE/stand-ins/venv/"* "$3/bin"; exit 0; fi
 exec "$PYTHON_HERE" "$@" """,
@@ -85,6 +80,8 @@ class Clone:
     """The copy. `path` is its directory. `environment` has nothing of the machine's environment except `PATH`."""
 
     path: Path
+    #: What is /var/lib/lockbox on a production machine.
+    data: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -98,9 +95,8 @@ class Clone:
                 shutil.copytree(entry, path / entry.name)
             else:
                 shutil.copy(entry, path)
-        for place in ("home", "etc/lockbox", "etc/systemd/system", "stand-ins/venv"):
+        for place in ("home", "etc/systemd/system", "stand-ins/venv"):
             (path / place).mkdir(parents=True)
-        shutil.copy(path / "deploy" / "lockbox.env", path / "etc" / "lockbox")
         for name, body in STAND_INS.items():
             _script(path / "stand-ins" / name, f'echo "{name} $*" >>"$CLONE/called"\n{body}')
         # Use the packages of this run. Nothing is installed or downloaded.
@@ -117,7 +113,7 @@ class Clone:
             "PATH": f"{path / 'stand-ins'}:{os.environ['PATH']}",
             "PYTHON_HERE": sys.executable,
         }
-        return cls(path, inherited | overrides)
+        return cls(path, path / "var", inherited | overrides)
 
     def sh(self, command: str, *, within: float = 170, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy's directory, as a shell does. Return how it ended."""
@@ -153,8 +149,8 @@ class Clone:
             )
         return Running(process, output)
 
-    def in_a_terminal(self, command: str, answer: str) -> tuple[int, str]:
-        """Run a command at a terminal. Type the answer each time it asks for a password.
+    def in_a_terminal(self, command: str, answers: Mapping[str, str]) -> tuple[int, str]:
+        """Run a command at a terminal. After each line that asks, type the answer to the first words that are in it.
 
         Return its status and output.
         """
@@ -162,7 +158,7 @@ class Clone:
         if child == 0:
             os.chdir(self.path)
             os.execvpe("sh", ["sh", "-euc", self.here(command)], self.environment)
-        shown = b""
+        shown, answered = b"", 0
         while True:
             try:
                 output = os.read(terminal, 1024)
@@ -171,7 +167,10 @@ class Clone:
             if not output:
                 break
             shown += output
-            if b"assword" in output:
+            asked = shown[answered:].rpartition(b"\n")[2].decode(errors="replace")
+            if asked.endswith(": "):
+                answered = len(shown)
+                answer = next((text for words, text in answers.items() if words in asked), "")
                 os.write(terminal, f"{answer}\n".encode())
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")
@@ -184,7 +183,8 @@ class Clone:
     def here(self, command: str) -> str:
         """Return the command with its paths changed to paths inside the copy, and its port to a free one."""
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
-        command = command.replace("=/etc/", f"={self.path}/etc/")
+        command = command.replace("/var/lib/lockbox", str(self.data))
+        command = re.sub(r"\S*bin/customer-lockbox\b", rf"env DATA_DIR={self.data} \g<0>", command)
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)
 
 

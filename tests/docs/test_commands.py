@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from tests import ground
 from tests.docs.clone import Clone
 from tests.docs.documents import ROOT, Block, blocks, commands
+from tests.outbox.conftest import Postbox, Server
 from tests.ports import free_port
 
 ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
@@ -22,21 +24,21 @@ ALL = sorted({(block.document, command) for block in blocks("sh") for command in
 #: The installation on a production machine. Its commands depend on each other, so they run in order.
 INSTALLATION = "deploy/README.md"
 SERVES = re.compile(r"bin/run$")
+SERVES_EMPTY = re.compile(r"bin/run --empty$")
 #: The tests themselves.
 TESTS = re.compile(r"^bin/test\b")
 DEMO = re.compile(r"^bin/demo$")
 #: Compiling the lock files needs a package index, and a test has no network.
 NEEDS_INDEX = re.compile(r"^uv ")
 #: Commands for PostgreSQL. test_postgresql runs them.
-POSTGRESQL = re.compile(r"^pg_|pg_roles")
-ASKS = re.compile(r"\bcreatesuperuser\b")
+POSTGRESQL = re.compile(r"^pg_")
 #: What a customer does without the provider. Some of these commands depend on earlier ones.
 AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
 #: Commands that call the API. tests/clients runs them against a server, as the people for whom they are written.
 CALLS = re.compile(r"^(curl|lockbox)\b")
 
-TESTED_ELSEWHERE = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME, CALLS)
+TESTED_ELSEWHERE = (SERVES, SERVES_EMPTY, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, AT_HOME, CALLS)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -88,14 +90,6 @@ def test_a_command_that_fails_is_noticed(clone: Clone) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("command", kind(ASKS))
-def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
-    status, shown = clone.in_a_terminal(command, "a-password-of-good-length-7")
-    assert status == 0, shown
-    assert "Superuser created successfully." in shown
-
-
-@pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     """The first start creates everything, and a later start uses it. Each start ends cleanly when it is stopped."""
@@ -115,6 +109,26 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     key = fresh.path / "var" / "log_key"
     assert (key.read_text().split()[0], key.stat().st_mode & 0o777) == ("lockbox-log-key-v1", 0o600)
     assert not [line for line in fresh.called() if not line.startswith("pip ")]
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", kind(SERVES_EMPTY))
+def test_the_empty_trial_begins_with_a_link_that_works(tmp_path: Path, command: str) -> None:
+    fresh = Clone.make(tmp_path / "clone")
+    running = fresh.start(command, PORT=str(free_port()))
+    try:
+        output = running.until("Ready: ", within=150)
+        [link] = re.findall(r"^http://localhost:\d+/set-up/[\w-]{43}/$", output, flags=re.MULTILINE)
+        with urllib.request.urlopen(link, timeout=10) as answer:
+            assert (answer.status, b"Begin" in answer.read()) == (200, True)
+        with sqlite3.connect(f"file:{fresh.path}/var/empty/lockbox.sqlite3?mode=ro", uri=True) as database:
+            assert database.execute("SELECT count(*) FROM requests_app_person").fetchone() == (0,)
+        database.close()
+    finally:
+        status = running.end()
+    assert status == 0, running.output.read_text()[-1500:]
+    assert not (fresh.path / "var" / "lockbox.sqlite3").exists()
 
 
 @pytest.mark.deep
@@ -191,14 +205,61 @@ def at_home() -> list[str]:
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(300)
 def test_a_production_machine_is_installed_as_deploy_says(tmp_path: Path) -> None:
+    """Every command runs, in order. `init` asks, and gets its answers at a terminal."""
     machine = Clone.make(tmp_path / "clone")
-    (machine.path / "etc" / "lockbox" / "lockbox.env").unlink()
-    for command in [command for block in blocks("sh") if block.document == INSTALLATION for command in commands(block)]:
-        machine.done(command)
-    assert (machine.path / "etc" / "lockbox" / "lockbox.env").stat().st_mode & 0o777 == 0o640
+    machine.data = tmp_path / "data"
+    server = Server(Postbox(), hostname="127.0.0.1", port=0)
+    server.start()
+    answers = {
+        "Address of the site": "https://lockbox.example.com",
+        "Name of the provider": "Example Cloud",
+        "Mail server": f"smtp://127.0.0.1:{server.port}",
+        "Port on which": str(free_port()),
+    }
+    shown = ""
+    try:
+        for command in [
+            command for block in blocks("sh") if block.document == INSTALLATION for command in commands(block)
+        ]:
+            if command.endswith(" init"):
+                status, shown = machine.in_a_terminal(command, answers)
+                assert status == 0, shown
+            else:
+                machine.done(command)
+    finally:
+        server.stop()
+    assert re.search(r"https://lockbox\.example\.com/set-up/[\w-]{43}/", shown)
+    assert "shown only now: " in shown
+    assert (machine.data / ".env").stat().st_mode & 0o777 == 0o600
     units = {path.stem for path in (machine.path / "deploy" / "systemd").iterdir()}
     assert {path.stem for path in (machine.path / "etc" / "systemd" / "system").iterdir()} == units
     started = {word for line in machine.called() if line.startswith("systemctl") for word in line.split()}
-    assert units <= started
+    assert units - {"lockbox-migrate"} <= started
     assert any("--require-hashes" in line for line in machine.called())
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
+    """What the unit for upgrades runs succeeds. Each of the other units runs one part, and together they run all."""
+    machine = Clone.make(tmp_path / "clone")
+    machine.data = tmp_path / "data"
+    server = Server(Postbox(), hostname="127.0.0.1", port=0)
+    server.start()
+    words = f"--address https://lockbox.example.com --provider X --mail smtp://127.0.0.1:{server.port}"
+    try:
+        machine.done(f"/opt/lockbox/bin/customer-lockbox init {words} --port {free_port()}")
+    finally:
+        server.stop()
+    started = {}
+    for unit in (machine.path / "deploy" / "systemd").iterdir():
+        started[unit.stem] = re.findall(r"^ExecStart=(.+)$", unit.read_text(), flags=re.MULTILINE)
+    for command in started.pop("lockbox-migrate"):
+        machine.done(command)
+    assert started == {
+        "lockbox-web": ["/opt/lockbox/bin/customer-lockbox serve web"],
+        "lockbox-cluster": ["/opt/lockbox/bin/customer-lockbox serve worker"],
+        "lockbox-beat": ["/opt/lockbox/bin/customer-lockbox serve beat"],
+    }

@@ -55,8 +55,8 @@ class Command(BaseCommand):
         if not installation.has_staff():
             # The output is a log, which many people may read. So it never has the link itself.
             self.stderr.write(
-                _("Nobody can sign in yet. Make a link for the first staff member: %(command)s")
-                % {"command": commands.SETUP_LINK}
+                _("Nobody can sign in yet. Make a link for the first staff member: %(command)s --data-dir %(path)s")
+                % {"command": commands.SETUP_LINK, "path": settings.DATA_DIR}
             )
         if beat:
             for line in schedules.sync(clock.now()):
