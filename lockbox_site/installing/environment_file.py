@@ -18,7 +18,11 @@ def read(path: Path) -> dict[str, str]:
     """Return the settings in the file, exactly as the product reads them. Return {} if there is no file."""
     found: dict[str, str] = {}
     if path.is_file():
-        type("Reader", (Env,), {"ENVIRON": found}).read_env(str(path))
+
+        class Reader(Env):
+            ENVIRON = found
+
+        Reader.read_env(str(path))
     return found
 
 

@@ -61,7 +61,7 @@ def test_a_lost_key_is_restored_from_the_copy(place: Path, monkeypatch: pytest.M
 
 def test_openssl_opens_the_copy_and_finds_the_same_key(place: Path) -> None:
     copy, passphrase = copied(place)
-    command = ["openssl", "pkey", "-in", copy, "-passin", f"pass:{passphrase}", "-pubout", "-outform", "DER"]
+    command = ["openssl", "pkey", "-in", str(copy), "-passin", f"pass:{passphrase}", "-pubout", "-outform", "DER"]
     done = subprocess.run(command, capture_output=True, check=True)
     public: Any = load_der_public_key(done.stdout)
     assert public.public_bytes_raw() == keys.load().publics[0]

@@ -34,6 +34,7 @@ from requests_app.models import (
     Installation,
     Invitation,
     OutboxMessage,
+    Person,
     Proposal,
     Tenant,
     Ticket,
@@ -194,9 +195,34 @@ class History:
             self._care_of_the_log,
             self._set_up,
             self._switches,
+            self._set_up_link,
         ):
             chapter()
             self.leave(has_webhooks=True)
+
+    def _set_up_link(self) -> None:
+        """Use the set-up link. It needs an installation without staff, so the staff of the world are away meanwhile."""
+        operator, reader = dataclasses.replace(Actor.system("setup-link"), door="command"), Actor.stranger(door="pages")
+        staff = list(Person.objects.filter(is_staff=True).values_list("pk", flat=True))
+        Person.objects.filter(pk__in=staff).update(is_staff=False)
+        self.step("an operator makes the set-up link")
+        secret = operations.make_setup_link(actor=operator)
+        self.step("the first staff member opens the link")
+        browser = operations.open_setup_link(secret, browser="", is_private=True, actor=reader)
+        self.step("the first staff member makes an account")
+        operations.make_first_staff(
+            secret,
+            browser=browser,
+            name="Stina Test",
+            email="stina@provider.example",
+            password="another battery of 7 horses",
+            time_zone="UTC",
+            is_private=True,
+            actor=reader,
+        )
+        Person.objects.filter(pk__in=staff).update(is_staff=True)
+        self.step("an operator copies the log's key")
+        operations.record_key_copy("0" * 64, actor=operator)
 
     def _passkeys_and_receivers(self) -> None:
         w = self.world

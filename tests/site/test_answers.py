@@ -76,13 +76,13 @@ def test_names_senders_and_numbers() -> None:
     assert answers.name("  Example   Cloud ") == "Example Cloud"
     assert answers.sender("Example <lockbox@example.com>") == "Example <lockbox@example.com>"
     for wrong in ("", "x" * 121, "bell\a"):
-        assert "120 characters" in refusal(lambda wrong=wrong: answers.name(wrong))  # type: ignore[misc]
+        assert "120 characters" in refusal(lambda wrong=wrong: answers.name(wrong))
     for wrong in ("", "lockbox", "Example <lockbox>", "a@b@c"):
-        assert "Write the sender like" in refusal(lambda wrong=wrong: answers.sender(wrong))  # type: ignore[misc]
+        assert "Write the sender like" in refusal(lambda wrong=wrong: answers.sender(wrong))
     assert answers.proxies("0", base_url="http://localhost:8000") == "0"
     assert "reverse proxy must provide the TLS" in refusal(lambda: answers.proxies("0", base_url="https://a.example"))
     for wrong in ("", "-1", "11", "one", "²", "9" * 5000):
-        assert "from 0 to 10" in refusal(lambda wrong=wrong: answers.proxies(wrong, base_url=""))  # type: ignore[misc]
+        assert "from 0 to 10" in refusal(lambda wrong=wrong: answers.proxies(wrong, base_url=""))
 
 
 def test_a_port_must_be_free_and_the_host_must_be_of_this_machine() -> None:
@@ -129,7 +129,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     usage = "keyUsage=critical,digitalSignature,keyCertSign"
     more = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", usage]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command = ["openssl", "req", "-x509", *kind, *more, "-keyout", place.with_suffix(".key"), "-out", place]
+    command = ["openssl", "req", "-x509", *kind, *more, "-keyout", str(place.with_suffix(".key")), "-out", str(place)]
     subprocess.run(command, check=True, capture_output=True)
     with place.open("a") as file:
         file.write(place.with_suffix(".key").read_text())
@@ -204,7 +204,7 @@ def test_a_mail_server_that_does_not_fit_the_address_is_refused_with_the_reason(
     assert "doesn't answer (Connection refused)" in refusal(lambda: answers.mail(f"smtp://127.0.0.1:{free_port()}"))
     assert "is not known" in refusal(lambda: answers.mail("smtp://no.such.host.invalid:25"))
     for wrong in ("mail.example.com", "filemail:///tmp", ""):
-        assert "must begin with smtp+tls://" in refusal(lambda wrong=wrong: answers.mail(wrong))  # type: ignore[misc]
+        assert "must begin with smtp+tls://" in refusal(lambda wrong=wrong: answers.mail(wrong))
     assert "has a mistake" in refusal(lambda: answers.mail("smtp://mail.example.com:port"))
 
 

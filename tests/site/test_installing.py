@@ -81,7 +81,7 @@ def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: 
     assert not any(stored[name] in first.stdout + first.stderr for name in SECRETS)
     # The encrypted copy of the log's key opens with the passphrase that was shown.
     [passphrase] = re.findall(r"shown only now: (\S+)", first.stdout)
-    opened = ["openssl", "pkey", "-in", data / "log_key_copy.pem", "-passin", f"pass:{passphrase}", "-noout"]
+    opened = ["openssl", "pkey", "-in", str(data / "log_key_copy.pem"), "-passin", f"pass:{passphrase}", "-noout"]
     assert subprocess.run(opened, capture_output=True).returncode == 0
     row, copy = row_of(data), (data / "log_key_copy.pem").read_bytes()
     assert row["key_copy_hash"] == hashlib.sha256(copy).hexdigest()

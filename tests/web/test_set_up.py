@@ -99,7 +99,7 @@ def test_opening_the_link_changes_nothing_and_shows_the_same_page_for_every_link
     first, other = Client().get(here), Client().get(reverse("web:set_up", args=["x" * 43]))
     assert (Installation.objects.values().get(), AuditEntry.objects.count(), Tries.objects.count()) == before
     assert (first.status_code, other.status_code) == (200, 200)
-    assert [t.name for t in first.templates] == [t.name for t in other.templates]  # type: ignore[attr-defined]
+    assert [t.name for t in first.templates] == [t.name for t in other.templates]
     begun(here)
 
 
@@ -189,7 +189,7 @@ def test_while_somebody_is_staff_there_is_no_link(db: None) -> None:
     ],
 )
 def test_beyond_this_machine_the_link_works_only_with_tls(
-    db: None, settings: Any, base_url: str, headers: dict[str, str]
+    db: None, settings: Any, base_url: str, headers: dict[str, Any]
 ) -> None:
     here = made()
     settings.BASE_URL = base_url
