@@ -13,7 +13,7 @@ from audit_app.log_name import WrongName
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity import guesses
-from requests_app.operations import checks, imports, integrations, log_care, proposals, sweeps
+from requests_app.operations import checks, imports, integrations, log_care, proposals, resource_checks, sweeps
 from requests_app.platform import bell, outbound, turns
 from requests_app.queries import imports as queries
 from requests_app.work import outbox, resealing
@@ -28,6 +28,8 @@ BATCH = 500
 LONGEST_SECONDS = 20.0
 #: A round of witnesses ends LONGEST_SECONDS after its start, and when the last request has reached its own limit.
 COSIGN_TURN_SECONDS = 45
+#: A run of tests ends LONGEST_SECONDS after its start, and when the last test has reached its own limit.
+CHECK_TURN_SECONDS = 45
 
 
 @guarded
@@ -168,6 +170,23 @@ def forget_calls() -> int:
 def check_logs() -> int:
     """Continue the checks of logs that people have requested."""
     return _until_done(bell.CHECK_LOGS, checks.work_off_check)
+
+
+@guarded
+def check_resources() -> int:
+    """Test the resources that are due. Only one worker does this at a time, so a slow store delays no other work."""
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    with turns.taken("check_resources", seconds=CHECK_TURN_SECONDS) as turn:
+        if turn is None:
+            return 0
+        done = resource_checks.check_due_resources(actor=Actor.system("check"), is_over=is_over)
+    if is_over():
+        bell.ring(bell.CHECK_RESOURCES)
+    return done
 
 
 @guarded

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Self
 
 from django.db import models
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
@@ -97,6 +99,20 @@ class ResourceQuerySet(ScopedQuerySet):
         """Leave out the practice resources."""
         return self.filter(is_practice=False)
 
+    def unreachable(self) -> Self:
+        """Return the resources in use that could not be reached in their last test."""
+        return self.filter(is_active=True).exclude(check_problem="")
+
+    def due_for_check(self, at: datetime) -> Self:
+        """Return the resources in use that are to be tested now. The resources that people wait for come first.
+
+        The content of a practice resource ships with the product, and an application holds the content of an external
+        service. So neither is tested.
+        """
+        due = self.real().filter(Q(next_check_at=None) | Q(next_check_at__lte=at), is_active=True)
+        due = due.exclude(service__connector=Service.EXTERNAL)
+        return due.order_by(F("next_check_at").asc(nulls_first=True), "pk")
+
 
 class Resource(models.Model):
     """One mailbox, library or database.
@@ -124,6 +140,14 @@ class Resource(models.Model):
     external_id = models.CharField(_("external id"), max_length=200, blank=True, default="", db_default="")
     # Its content is made up, and ships with the product. The locator says so too: see PRACTICE_LOCATOR.
     is_practice = models.BooleanField(_("practice"), default=False, db_default=False, editable=False)
+    # The last test: when it was, what was wrong (a code, or "" if the resource could be reached), and since when.
+    checked_at = models.DateTimeField(_("last tested"), null=True, blank=True, editable=False)
+    check_problem = models.CharField(
+        _("result of the last test"), max_length=40, blank=True, default="", db_default="", editable=False
+    )
+    check_failing_since = models.DateTimeField(_("can’t be reached since"), null=True, blank=True, editable=False)
+    # None means now. So every new row is due for a test, even if no act has written it.
+    next_check_at = models.DateTimeField(_("next test"), null=True, blank=True, editable=False)
 
     objects = ResourceQuerySet.as_manager()
 
@@ -149,15 +173,26 @@ class Resource(models.Model):
                 | (models.Q(is_practice=False) & ~models.Q(locator=PRACTICE_LOCATOR)),
                 name="resource_practice_locator",
             ),
+            models.CheckConstraint(
+                condition=models.Q(check_problem="", check_failing_since=None)
+                | (~models.Q(check_problem="") & models.Q(check_failing_since__isnull=False)),
+                name="resource_fails_since",
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "service", "name"], name="resource_by_name"),
             # For the decision point, if a question names a resource by this id, and no tenant.
             models.Index(fields=["service", "external_id"], name="resource_by_external_id"),
+            models.Index(fields=["next_check_at"], name="resource_by_next_check"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_reachable(self) -> bool | None:
+        """Whether the last test could reach the resource. None means that no test has been done yet."""
+        return None if self.checked_at is None else not self.check_problem
 
     @property
     def is_external(self) -> bool:

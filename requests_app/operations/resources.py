@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
@@ -36,6 +37,7 @@ from requests_app.operations._rows import (
     require_unchanged,
     validated,
 )
+from requests_app.platform import bell
 
 _NEW = frozenset({"name", "kind", "locator", "is_active", "external_id"})
 
@@ -76,8 +78,15 @@ def save_resource(*, actor: Actor, resource_id: object = None, is_upsert: bool =
         resource: Resource = current.row
         # Tenant and service can't be changed, because windows that are open would then cover something else.
         allowed, event = (_NEW, RESOURCE_ADDED) if resource._state.adding else (_NEW - {"kind"}, RESOURCE_CHANGED)
-        change_row(current, resource, wanted, allowed=set(allowed), event=event)
+        _save(current, resource, wanted, allowed=set(allowed), event=event)
     return resource
+
+
+def _save(current: Step, resource: Resource, wanted: Terms, *, allowed: set[str], event: Event) -> None:
+    """Save the resource. A task tests it after the commit: a store that hangs must not hold the locks of this act."""
+    resource.next_check_at = None
+    change_row(current, resource, wanted, allowed=allowed, event=event)
+    bell.ring(bell.CHECK_RESOURCES)
 
 
 def _found(current: Step, row_id: object) -> Resource:
@@ -155,7 +164,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource(tenant=Tenant.objects.get(pk=terms["tenant"]), service=Service.objects.get(pk=terms["service"]))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _require_fitting(resource, dict(terms["wanted"]))
-    change_row(current, resource, terms["wanted"], allowed=set(_NEW), event=RESOURCE_ADDED)
+    _save(current, resource, terms["wanted"], allowed=set(_NEW), event=RESOURCE_ADDED)
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
@@ -180,7 +189,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     if resource.name != terms["was"]:
         raise WrongState(_("The resource was renamed after the proposal was made. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
-    change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
+    _save(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
 
 
 def _tenant_of_change(terms: Terms) -> list[UUID]:
@@ -201,7 +210,7 @@ def _change_resource_agreed(current: Step, terms: Terms) -> None:
     require_unchanged(resource, terms)
     _require_fitting(resource, dict(terms["set"]))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
-    change_row(current, resource, terms["set"], allowed=set(_NEW - {"kind"}), event=RESOURCE_CHANGED)
+    _save(current, resource, terms["set"], allowed=set(_NEW - {"kind"}), event=RESOURCE_CHANGED)
 
 
 def _require_place(resource: Resource, locator: object) -> None:

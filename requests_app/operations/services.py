@@ -15,12 +15,13 @@ from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SAVE_SERVICE, SERVICE_CHANGED
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
-from requests_app.models import AccessRequest, Service, Tenant
+from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, copy_with, differing, require_unchanged, validated
+from requests_app.platform import bell
 
 
 def save_service(
@@ -127,6 +128,9 @@ def _save_service(current: Step, service: Service, wanted: Terms) -> None:
     _require_reachable(service, wanted.get("connector", service.connector))
     changed = {} if service._state.adding else differing(service, wanted)
     change_row(current, service, wanted, allowed=set(wanted), event=SERVICE_CHANGED)
+    if changed and "connector" in changed["set"]:
+        Resource.objects.filter(service=service).update(next_check_at=None)
+        bell.ring(bell.CHECK_RESOURCES)
     if changed and {"is_covered", "is_active"} & changed["set"].keys():
         _witness_everywhere(current, service, changed)
     if changed and changed["set"].get("is_active") is False:

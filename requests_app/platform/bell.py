@@ -16,6 +16,7 @@ CHECKPOINT = "requests_app.tasks.checkpoint"
 PRUNE_LOGS = "requests_app.tasks.prune_logs"
 CHECK_LOGS = "requests_app.tasks.check_logs"
 FORGET_CALLS = "requests_app.tasks.forget_calls"
+CHECK_RESOURCES = "requests_app.tasks.check_resources"
 DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
 IMPORT = "requests_app.tasks.run_imports"
 

@@ -19,10 +19,12 @@ from audit_app.models import ChainHead, LogAlarm
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.states import State
-from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Service, TaskAttempt, Tenant
+from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Resource, Service, TaskAttempt, Tenant
 
 MOST = 10_000
 SHOWN = 5
+#: A resource that began to fail within this time is counted as new. The nightly test finds most of them.
+NEW_FOR = dt.timedelta(days=1)
 #: The name of the heartbeat that the sweep writes when it succeeds.
 SWEEP = "sweep"
 
@@ -87,6 +89,9 @@ class Dashboard:
     logs_unsigned: Count
     unsigned_since: dt.datetime | None
     signing_is_late: bool
+    unreachable: Count
+    unreachable_since: dt.datetime | None
+    newly_unreachable: Count
 
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
@@ -100,6 +105,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     beats = Heartbeat.objects.workers()
     unsigned = ChainHead.objects.filter(unsigned_since__isnull=False)
     unsigned_since = _first(unsigned, "unsigned_since")
+    unreachable = Resource.objects.unreachable()
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
     return Dashboard(
         stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
@@ -123,6 +129,9 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         logs_refused=_counted(LogAlarm.objects.all()),
         logs_unsigned=_counted(unsigned),
         unsigned_since=unsigned_since,
+        unreachable=_counted(unreachable),
+        unreachable_since=_first(unreachable, "check_failing_since"),
+        newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),
         signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
     )
 

@@ -48,6 +48,7 @@ PERIODIC = (
     Periodic(name="checkpoint", func=bell.CHECKPOINT),
     Periodic(name="cosign", func="requests_app.tasks.cosign"),
     Periodic(name="check_logs", func=bell.CHECK_LOGS),
+    Periodic(name="check_resources", func=bell.CHECK_RESOURCES, in_turn=True),
     Periodic(name="deliver_webhooks", func=bell.DELIVER_WEBHOOKS),
     Periodic(name="run_imports", func=bell.IMPORT),
     Periodic(name="tidy_webhooks", func="requests_app.tasks.tidy_webhooks", minutes=60, in_turn=True),

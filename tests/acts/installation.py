@@ -148,6 +148,12 @@ CASES: dict[str, Case] = {
         )(cast, client, row),
         api=lambda cast, caller, row: caller.patch(_path(row), {"locator": "contoso/mail/chief", "external_id": "M-7"}),
     ),
+    "check_resource": Case(
+        "stella",
+        lambda cast: cast.resource(),
+        lambda cast, row, actor: operations.check_resource(row.pk, actor=actor),
+        admin=by_button("resource", "check"),
+    ),
     "save_resource, a new one": Case(
         "stella",
         lambda cast: None,

@@ -2,6 +2,7 @@
 
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,7 @@ from requests_app.content.connectors.base import (
     ResourceNotFound,
 )
 from tests.connectors.cases import SECRET, Case
+from tests.connectors.watching import watched
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
@@ -93,6 +95,25 @@ def test_a_last_page_that_is_just_full_has_no_successor(case: Case) -> None:
     page = case.connector.list(case.locator, limit=len(case.contents))
     assert len(page.items) == len(case.contents)
     assert page.next_after is None
+
+
+def test_a_test_opens_no_item_and_lists_no_folder_with_items(case: Case, tmp_path: Path) -> None:
+    files = [path for path in (tmp_path / "content").rglob("*") if path.is_file()]
+    with_items = {(facts.st_dev, facts.st_ino) for path in files for facts in [path.parent.stat()]}
+    with watched() as seen:
+        case.connector.check(case.locator)
+    assert seen.opened == []
+    assert not seen.listed & with_items
+    with watched() as seen, case.connector.open(case.locator, next(iter(case.contents))):
+        case.connector.list(case.locator)
+    assert seen.opened, "reading is seen"
+    assert seen.listed & with_items, "listing is seen"
+
+
+def test_a_test_says_what_it_does_and_which_kinds_are_served(case: Case) -> None:
+    assert case.connector.check_steps
+    assert case.connector.kinds
+    assert case.connector.holds_messages == ("mailbox" in case.connector.kinds)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501, 10**9])

@@ -55,7 +55,7 @@ KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
 SWEPT = frozenset({"expire", "close"})
 #: Only the system does these acts.
 NEVER_TRIED = frozenset(
-    {"expire", "close", "apply_proposal", "park_mail", "note_outcome", "give_up_webhook", "run_import"}
+    {"expire", "close", "apply_proposal", "park_mail", "note_checks", "note_outcome", "give_up_webhook", "run_import"}
 )
 
 

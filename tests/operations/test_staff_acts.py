@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 #: The cases of acts that only staff can do.
 OF_STAFF = sorted(name for name in CASES if ACTS[act_of(name)].roles == {Role.STAFF})
 #: Acts on a row of one tenant. Their entry goes into the tenant's log, and all others into the provider's log.
-OF_A_TENANT = {"change_tenant", "resend_mail", "save_resource"}
+OF_A_TENANT = {"change_tenant", "check_resource", "resend_mail", "save_resource"}
 #: These people can't see the row, so for them it does not exist.
 NOT_SHOWN = {("resend_mail", "priya"), ("resend_mail", "pat")}
 

@@ -20,10 +20,19 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: All scheduled tasks. IN_BETWEEN are those that are also enqueued between their scheduled minutes.
 EACH = [
-    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
+    *(
+        "check_logs",
+        "check_resources",
+        "checkpoint",
+        "closing_soon",
+        "cosign",
+        "deliver_webhooks",
+        "drain_outbox",
+        "forget_calls",
+    ),
     *("prune_logs", "remind", "sweep", "tidy_webhooks"),
 ]
-IN_BETWEEN = [name for name in EACH if name not in ("forget_calls", "prune_logs", "tidy_webhooks")]
+IN_BETWEEN = [name for name in EACH if name not in ("check_resources", "forget_calls", "prune_logs", "tidy_webhooks")]
 
 
 def queued() -> list[str]:

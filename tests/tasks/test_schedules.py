@@ -16,7 +16,16 @@ from requests_app.work import schedules
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DECLARED = [
-    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
+    *(
+        "check_logs",
+        "check_resources",
+        "checkpoint",
+        "closing_soon",
+        "cosign",
+        "deliver_webhooks",
+        "drain_outbox",
+        "forget_calls",
+    ),
     *("prune_logs", "remind", "run_imports", "sweep", "tidy_webhooks"),
 ]
 

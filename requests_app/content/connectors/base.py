@@ -215,6 +215,10 @@ class Connector(abc.ABC):
     """
 
     kind: ClassVar[str]
+    # The kinds of resources that it serves (`Resource.Kind`).
+    kinds: ClassVar[tuple[str, ...]]
+    # Codes of what `check` does, in its order. Pages and the log show them in words.
+    check_steps: ClassVar[tuple[str, ...]]
     holds_messages: ClassVar[bool] = False
     # Codes of the properties that a listing shows for each item. The level "names" reveals these and nothing else.
     names: ClassVar[tuple[str, ...]]
@@ -224,7 +228,10 @@ class Connector(abc.ABC):
 
     @abc.abstractmethod
     def check(self, locator: str) -> None:
-        """Raise ResourceNotFound, OutsideResource or ConnectorUnavailable unless the resource exists."""
+        """Raise ResourceNotFound, OutsideResource or ConnectorUnavailable unless the resource exists.
+
+        Do only what `check_steps` names. Open no item and list no item: nobody has been given access.
+        """
 
     @abc.abstractmethod
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:

@@ -28,6 +28,8 @@ class Folder(Connector):
     """Documents under one directory of the content root. The locator is the directory's path under that root."""
 
     kind = "folder"
+    kinds = ("library",)
+    check_steps = ("directory",)
     names = ("file_name", "date", "size")
 
     def __init__(self, root: Path, limits: Limits | None = None) -> None:

@@ -41,6 +41,8 @@ class Maildir(Connector):
     """
 
     kind = "maildir"
+    kinds = ("mailbox",)
+    check_steps = ("directory", "mail_directories")
     holds_messages = True
     names = ("sender", "date", "size", "subject")
 

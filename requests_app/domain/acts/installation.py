@@ -68,6 +68,18 @@ RESOURCE_CHANGED = Event(
     sentence=_("{who} changed a resource: {changes}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
 )
+RESOURCE_CHECKED = Event(
+    "resource.checked",
+    label=_("Resource tested"),
+    sentence=_("{who} tested the resource {name}: it can be reached. {what_was_done}"),
+    variants=(
+        (
+            has("problem"),
+            _("{who} tested the resource {name}: it can’t be reached, because {problem}. {what_was_done}"),
+        ),
+    ),
+    siem=Meaning(Family.ENTITY, OTHER, "Test"),
+)
 
 CHANGE_PLAN = Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True)
 ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True)
@@ -137,6 +149,28 @@ SAVE_RESOURCE = Act(
     ),
     done=_("The resource was saved."),
     doors=frozenset({Door.ADMIN, Door.API}),
+)
+CHECK_RESOURCE = Act(
+    "check_resource",
+    noun=Noun.RESOURCE,
+    roles=frozenset({Role.STAFF}),
+    title=_("Test this resource"),
+    explains=_(
+        "The service’s connector checks whether the resource can be reached. It opens and lists nothing, and it says "
+        "what it did. The result is recorded in the tenant’s log."
+    ),
+    events=(RESOURCE_CHECKED,),
+    tried=_("to test a resource"),
+    done=_("The resource was tested."),
+    doors=frozenset({Door.ADMIN}),
+)
+NOTE_CHECKS = Act(
+    "note_checks",
+    noun=Noun.RESOURCE,
+    roles=frozenset({Role.SYSTEM}),
+    events=(RESOURCE_CHECKED,),
+    doors=frozenset({Door.TASK}),
+    own_order="The system tests many resources in one run, and records only the results that changed.",
 )
 MAKE_STAFF = Act(
     "make_staff",

@@ -14,7 +14,7 @@ from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from requests_app.domain.actors import Actor
 from requests_app.domain.states import State
 from requests_app.doors.admin.columns import link_to, list_of, page_of
-from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Resource, TaskAttempt
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries import dashboard as queries
 from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
@@ -39,6 +39,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
             (_("Access"), [*(_stage(stage, at) for stage in found.stages), _windows(found, at)]),
             (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
+            (_("Resources"), [_unreachable(found, at)]),
             (_("Background work"), [_workers(found, at), _sweep(found, at), _queue(found), _failure(found, at)]),
         ],
         "closing_next": [
@@ -150,6 +151,24 @@ def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
         else _("Every entry is signed."),
         url=list_of(SignedHead),
         alarm=_("Check that the machine with the log’s key works") if found.signing_is_late else "",
+    )
+
+
+def _unreachable(found: Dashboard, at: dt.datetime) -> Tile:
+    since, new = found.unreachable_since, found.newly_unreachable
+    alarm = ngettext(
+        "%(n)s began to fail within the last day. Nobody can read it in a window",
+        "%(n)s began to fail within the last day. Nobody can read them in a window",
+        new.n,
+    ) % {"n": _figure(new)}
+    return Tile(
+        label=_("Resources that can’t be reached"),
+        figure=_figure(found.unreachable),
+        detail=_("The first has failed since %(when)s.") % {"when": _relative(since, at)}
+        if since
+        else _("The last tests found no problem."),
+        url=list_of(Resource, reached="no"),
+        alarm=alarm if new.n else "",
     )
 
 

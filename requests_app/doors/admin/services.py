@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
+from requests_app.content import checking
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField
+from requests_app.domain.acts.installation import CHECK_RESOURCE
+from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
+from requests_app.words import checks
 
 #: A note beside changes that can weaken the protection of customers.
 _ANNOUNCED = _(
@@ -163,18 +171,57 @@ class ServiceAdmin(StaffAdmin):
     ]
 
 
+@admin.display(description=_("can be reached"))
+def reached(row: Resource) -> str:
+    if row.is_reachable is None:
+        return gettext("not tested yet")
+    return gettext("yes") if row.is_reachable else gettext("no, %(problem)s") % {"problem": _problem(row)}
+
+
+@admin.display(description=_("what to do"))
+def what_to_do(row: Resource) -> str:
+    return checks.what_to_do(row.check_problem)
+
+
+@admin.display(description=_("what the last test did"))
+def what_was_done(row: Resource) -> str:
+    if row.checked_at is None:
+        return gettext("A test begins some seconds after a resource is saved. You can also test it now.")
+    return checks.what_was_done(checking.steps_of(row, row.check_problem), row.locator)
+
+
+def _problem(row: Resource) -> str:
+    return checks.problem(row.check_problem)
+
+
+def _by_reach(rows: QuerySet, value: str) -> QuerySet:
+    if value == "no":
+        return rows.unreachable()  # type: ignore[attr-defined]  # ResourceQuerySet
+    rows = rows.filter(is_active=True, check_problem="")
+    return rows.filter(checked_at__isnull=value == "never")
+
+
 class ResourceAdmin(StaffAdmin):
-    list_display = ("name", "kind", "service", "tenant", "is_active")
+    list_display = ("name", "kind", "service", "tenant", "is_active", reached)
     reads: ClassVar = ("tenant", "service")
     ordering = ("name",)
     search: ClassVar = Search(tenant="tenant", words=("name", "locator", "external_id"))
     list_filter = (
         by_choice("kind", _("kind"), Resource.Kind.choices),
         by_flag("is_active", _("active")),
+        by_choice(
+            "reached",
+            _("can be reached"),
+            [("yes", _("yes")), ("no", _("no")), ("never", _("not tested yet"))],
+            narrow=_by_reach,
+        ),
         by_tenant(),
         by_row("service", _("service"), Service),
     )
-    facts: ClassVar = [("", ("name", "kind", "service", "tenant", "locator", "external_id", "is_active"))]
+    facts: ClassVar = [
+        ("", ("name", "kind", "service", "tenant", "locator", "external_id", "is_active")),
+        (_("The last test"), (reached, "check_failing_since", what_to_do, "checked_at", what_was_done)),
+    ]
     related: ClassVar = [
         Related(
             model=AccessRequestResource,
@@ -198,5 +245,16 @@ class ResourceAdmin(StaffAdmin):
             run=change_resource,
             done=_("The resource was changed."),
             explains=_ANNOUNCED,
-        )
+        ),
+        of_act(
+            CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), offered=lambda resource: resource.is_active
+        ),
     ]
+
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
+        """After a test, say what was done and found."""
+        if act.name != "check":
+            return super().done(request, act, row, result)
+        words = f"{what_was_done(result)} {checks.result(result.check_problem)}"
+        (messages.warning if result.check_problem else messages.success)(request, words)
+        return HttpResponseRedirect(page_of(result))

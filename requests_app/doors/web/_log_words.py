@@ -32,7 +32,7 @@ from requests_app.doors.web._log_patterns import CAUSES, pattern_for, tried
 from requests_app.doors.web.context import ROLE_WORDS
 from requests_app.models import Resource, Tenant
 from requests_app.queries.log import About
-from requests_app.words import proposals, sentences, times
+from requests_app.words import checks, proposals, sentences, times
 from requests_app.words import text as _text
 
 #: The flaws of an entry or a head, in words. The key is the beginning of the message of audit_app.entries or
@@ -335,6 +335,17 @@ class _Words:
     @property
     def resource_set(self) -> SafeString:
         return _text.visible_single(_str(_dict(self.detail, "set"), "name"))
+
+    @property
+    def problem(self) -> str | SafeString:
+        return _text.visible_single(checks.problem(_str(self.detail, "problem")))
+
+    @property
+    def what_was_done(self) -> SafeString:
+        """What the test of a resource did."""
+        found = self.detail.get("steps")
+        codes = [code for code in (found if isinstance(found, list) else []) if isinstance(code, str)]
+        return _text.visible_single(checks.what_was_done(codes, _str(self.detail, "locator")))
 
     @property
     def changes(self) -> SafeString:
