@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from requests_app.words import states, times
+from requests_app.words import checks, states, times
 from requests_app.words import text as _text
 
 register = template.Library()
@@ -178,6 +178,12 @@ def cell(context: Context, column: Any, row: Any) -> str:
 def level_words(level: object, kind: object = "") -> str:
     """`{{ access_request.level|level_words:resource.kind }}`: "read messages"."""
     return states.level_words(level, kind)
+
+
+@register.simple_tag(takes_context=True)
+def unreachable_words(context: Context, resource: Any) -> str:
+    """`{% unreachable_words resource %}`: since when a resource can't be reached, and why."""
+    return checks.unreachable(resource, context.get("now"))
 
 
 @register.filter

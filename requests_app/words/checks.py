@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from requests_app.models import Resource
+from requests_app.words import times
 
 #: What a test does, by the codes of `Connector.check_steps`.
 _STEPS: dict[str, Promise] = {
@@ -47,6 +51,16 @@ _PROBLEMS: dict[str, tuple[Promise, Promise]] = {
 def problem(code: str) -> str:
     """Return what was wrong, as a part of a sentence. Return the code of a newer version unchanged."""
     return str(_PROBLEMS[code][0]) if code in _PROBLEMS else code
+
+
+def unreachable(resource: Resource, now: datetime | None) -> str:
+    """Return since when a resource can't be reached, and why. The resource must have failed its last test."""
+    assert resource.check_failing_since is not None
+    values = {
+        "since": times.when_words(resource.check_failing_since, now),
+        "problem": problem(resource.check_problem),
+    }
+    return _("can’t be reached since %(since)s (%(problem)s)") % values
 
 
 def result(code: str) -> str:

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.content.checking import PROBLEMS
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import SUBMIT
@@ -19,14 +20,14 @@ from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import deciding_act
 from requests_app.domain.scopes import Scope
-from requests_app.domain.states import State
+from requests_app.domain.states import PENDING, State
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import CommentIn, IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
 from requests_app.doors.api.plain import Shape, words_of
 from requests_app.doors.api.schema import IF_MATCH, one, problems
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
-from requests_app.models import AccessRequest, Decision, Grant, Level
+from requests_app.models import AccessRequest, Decision, Grant, Level, Resource
 from requests_app.platform.addresses import absolute
 from requests_app.queries import access, signing
 
@@ -154,12 +155,26 @@ class DemandOut(serializers.Serializer):
     date = serializers.DateField(source="demand_date")
 
 
+class WarningOut(serializers.Serializer):
+    """A resource that can't be reached now. An access request for it is accepted, but its window leads to nothing."""
+
+    code = serializers.SerializerMethodField()
+    resource = serializers.UUIDField(source="id")
+    problem = serializers.ChoiceField(source="check_problem", choices=PROBLEMS)
+    since = serializers.DateTimeField(source="check_failing_since")
+
+    @extend_schema_field(serializers.ChoiceField(choices=["resource_unreachable"]))
+    def get_code(self, row: Resource) -> str:
+        return "resource_unreachable"
+
+
 class AccessRequestOut(AccessRequestLine):
     """`digest` is SHA-256 over the canonical JSON of everything that was asked for.
 
     The entries in the log contain the same digest.
 
-    `allowed_actions` names the acts that this caller is allowed to do now.
+    `allowed_actions` names the acts that this caller is allowed to do now. `warnings` names the resources that can't be
+    reached now, while the access request waits or its window is open.
     """
 
     previous = serializers.UUIDField(source="previous_id", allow_null=True)
@@ -170,6 +185,7 @@ class AccessRequestOut(AccessRequestLine):
     digest = serializers.CharField(source="content_digest")
     decisions = serializers.SerializerMethodField()
     allowed_actions = serializers.SerializerMethodField()
+    warnings = serializers.SerializerMethodField()
 
     @extend_schema_field(DemandOut(allow_null=True))
     def get_demand(self, row: AccessRequest) -> Any:
@@ -185,6 +201,12 @@ class AccessRequestOut(AccessRequestLine):
         words = words_of(Noun.ACCESS_REQUEST)
         named = [edge for edge in found if edge.moves.is_decision or edge.act.name in words]
         return [words.get(edge.act.name, edge.verdict) for edge in named]
+
+    @extend_schema_field(WarningOut(many=True))
+    def get_warnings(self, row: AccessRequest) -> Any:
+        if row.state_at(self.context["at"]) not in (*PENDING, State.OPEN):
+            return []
+        return WarningOut([scope.resource for scope in row.scope.all() if scope.resource.check_problem], many=True).data
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------

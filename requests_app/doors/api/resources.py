@@ -152,6 +152,9 @@ class ResourceOut(serializers.Serializer):
 
     If a resource is not active, nobody can submit an access request for it, or access its content. If `is_practice` is
     true, the content is made up, and only a practice request can name the resource.
+
+    `reachable` is the result of the last test, at `checked_at`; null means that no test was done yet. If it is false,
+    `problem` says why (a code, see docs/connectors.md), and `failing_since` since when. Otherwise these two are empty.
     """
 
     id = serializers.UUIDField()
@@ -162,6 +165,10 @@ class ResourceOut(serializers.Serializer):
     external_id = serializers.CharField()
     is_active = serializers.BooleanField()
     is_practice = serializers.BooleanField()
+    reachable = serializers.BooleanField(source="is_reachable", allow_null=True)
+    checked_at = serializers.DateTimeField(allow_null=True)
+    problem = serializers.CharField(source="check_problem")
+    failing_since = serializers.DateTimeField(source="check_failing_since", allow_null=True)
 
 
 class ResourceIn(Strict):

@@ -113,6 +113,7 @@ def _previous(request: HttpRequest, tenant: Tenant, actor: Actor, *, is_practice
 
 def _form(request: HttpRequest, kind: type[F], **about: Any) -> F:
     previous: AccessRequest | None = about["previous"]
+    about["at"] = instant(request)
     if request.method == "POST":
         form = kind(request.POST, **about)
         form.require_known()
@@ -189,7 +190,15 @@ def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> Ht
         window_for=values["window_for"],
         justification=values["justification"],
     )
-    page = {"form": form, "values": values, "resources": resources, "sentence": sentence, **_about(form), **context}
+    page = {
+        "form": form,
+        "values": values,
+        "resources": resources,
+        "unreachable": [resource for resource in resources if resource.check_problem],
+        "sentence": sentence,
+        **_about(form),
+        **context,
+    }
     return render(request, "asking/preview.html", page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -17,7 +18,7 @@ from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms import PageForm
 from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
-from requests_app.words import sentences
+from requests_app.words import checks, sentences
 from requests_app.words.times import duration_words
 
 #: If there are more resources than the first number, the form has a search. It shows at most the second number.
@@ -85,11 +86,12 @@ class AskForm(PageForm):
         tenant: Tenant,
         service: Service,
         actor: Actor,
+        at: datetime,
         previous: AccessRequest | None = None,
         is_practice: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.tenant, self.service, self.actor, self.previous = tenant, service, actor, previous
+        self.tenant, self.service, self.actor, self.at, self.previous = tenant, service, actor, at, previous
         self.is_practice = is_practice
         super().__init__(*args, **kwargs)
         self.all_resources = queries.resources(tenant, service, is_practice=is_practice, actor=actor)
@@ -146,9 +148,15 @@ class AskForm(PageForm):
         ticked = set(self._ticked())
         here = {str(resource.pk) for resource in shown}
         chosen_elsewhere = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))
-        self.offer("resource_ids", [(str(r.pk), r.name) for r in [*chosen_elsewhere, *shown]])
+        self.offer("resource_ids", [(str(r.pk), self._label(r)) for r in [*chosen_elsewhere, *shown]])
         if not self.has_search:
             self.fields["find"].widget = forms.HiddenInput()
+
+    def _label(self, resource: Resource) -> str:
+        """Return the name. If the resource can't be reached, say this before anybody asks for it in vain."""
+        if not resource.check_problem:
+            return resource.name
+        return _("%(name)s – %(problem)s") % {"name": resource.name, "problem": checks.unreachable(resource, self.at)}
 
     def _ticked(self) -> list[str]:
         if isinstance(self.data, QueryDict) and self.is_bound:

@@ -1,0 +1,110 @@
+"""A resource that can't be reached is marked before access is asked for and approved. It forbids nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.models import AccessRequest, Resource
+from tests.cast import JUSTIFICATION, TRIED, Cast
+from tests.factors import force_login
+
+pytestmark = pytest.mark.django_db
+
+MARK = "can’t be reached since"
+
+
+@pytest.fixture
+def as_(cast: Cast) -> Callable[[str], Client]:
+    def signed_in(name: str) -> Client:
+        client = Client()
+        force_login(client, cast.people[name], is_fresh=True)
+        return client
+
+    return signed_in
+
+
+def spoil(row: Resource, problem: str = "resource_not_found") -> Resource:
+    at = clock.now()
+    values: dict[str, Any] = {
+        "checked_at": at,
+        "check_problem": problem,
+        "check_failing_since": at if problem else None,
+    }
+    Resource.objects.filter(pk=row.pk).update(**values)
+    row.refresh_from_db()
+    return row
+
+
+def answers(cast: Cast, step: str, *resources: Resource) -> dict[str, Any]:
+    ids = [row.pk for row in resources]
+    fields = {"tried": TRIED, "justification": JUSTIFICATION, "level": "read", "window_for": "7200", "step": step}
+    return {**fields, "resource_ids": ids}
+
+
+def test_the_form_and_the_preview_mark_an_unreachable_resource(cast: Cast, as_: Callable[[str], Client]) -> None:
+    url = reverse("web:ask", args=[cast.ticket().pk])
+    spoiled, other = cast.resource(), cast.resource(name="sales")
+    for problem, is_marked in (("", False), ("resource_not_found", True)):
+        spoil(spoiled, problem)
+        page = as_("priya").get(url).content.decode()
+        assert page.count(MARK) == is_marked
+        preview = as_("priya").post(url, answers(cast, "preview", spoiled, other)).content.decode()
+        assert preview.count(MARK) == is_marked
+    assert MARK not in as_("priya").post(url, answers(cast, "preview", other)).content.decode()
+    assert as_("priya").post(url, answers(cast, "submit", spoiled)).status_code == 302
+    assert AccessRequest.objects.get().scope.get().resource == spoiled
+
+
+@pytest.mark.parametrize(("who", "is_marked"), [("pat", True), ("priya", True), ("ada", False), ("otto", False)])
+def test_the_provider_reads_it_on_the_access_request_and_the_customer_in_the_log(
+    cast: Cast, as_: Callable[[str], Client], who: str, is_marked: bool
+) -> None:
+    row = cast.submitted()
+    url = reverse("web:access_request", args=[row.pk])
+    assert MARK not in as_(who).get(url).content.decode()
+    spoil(row.scope.first().resource)
+    assert (MARK in as_(who).get(url).content.decode()) == is_marked
+
+
+def test_an_approver_reads_it_where_they_confirm_and_can_approve(cast: Cast, as_: Callable[[str], Client]) -> None:
+    row = cast.submitted()
+    spoil(row.scope.first().resource)
+    url = reverse("web:decide", args=[row.pk, "approve"])
+    assert MARK in as_("pat").get(url).content.decode()
+    assert MARK not in as_("pat").get(reverse("web:decide", args=[row.pk, "deny"])).content.decode()
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="It will be mounted in time.")
+
+
+def test_nothing_is_marked_when_access_is_over(cast: Cast, as_: Callable[[str], Client]) -> None:
+    row = cast.submitted()
+    spoil(row.scope.first().resource)
+    operations.withdraw(row.pk, actor=cast.as_("priya"))
+    assert MARK not in as_("pat").get(reverse("web:access_request", args=[row.pk])).content.decode()
+
+
+def test_the_marks_cost_no_query(cast: Cast, as_: Callable[[str], Client]) -> None:
+    url, counts = reverse("web:ask", args=[cast.ticket().pk]), []
+    client = as_("priya")
+    for n in (2, 20):
+        for number in range(n):
+            at = clock.now() - dt.timedelta(days=1)
+            Resource.objects.create(
+                tenant=cast.contoso, service=cast.exchange, kind="mailbox", name=f"x{n} {number}",
+                locator=f"contoso/x{n}/{number}", checked_at=at, check_problem="no_answer", check_failing_since=at,
+            )  # fmt: skip
+        client.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(url).content.decode()
+        assert page.count(MARK) >= n
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
