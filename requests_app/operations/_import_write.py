@@ -62,7 +62,10 @@ def write_resources(current: Step, world: World, judged: Sequence[Judged]) -> li
             entries.append(_entry(current, RESOURCE_CHANGED, resource.tenant_id, "resource", resource, detail))
     Resource.objects.bulk_create(new, batch_size=500)
     for names, resources in changed.items():
-        Resource.objects.bulk_update(resources, names, batch_size=200)
+        for resource in resources:
+            # New resources are due for a test already.
+            resource.next_check_at = None
+        Resource.objects.bulk_update(resources, [*names, "next_check_at"], batch_size=200)
     return entries
 
 

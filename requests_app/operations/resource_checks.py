@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from requests_app.domain.errors import TooMany, WrongState
 from requests_app.models import Resource
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
-from requests_app.platform import bell, patience
+from requests_app.platform import patience
 
 #: How many resources are read and stored together.
 BATCH = 100
@@ -39,7 +39,7 @@ def check_resource(resource_id: object, *, actor: Actor) -> Resource:
     The first transaction only judges the actor. The test follows it, and the second transaction stores the result.
     """
     with perform(
-        CHECK_RESOURCE, resource_id, actor=actor.sending(None), find=_resource, state=_require_active
+        CHECK_RESOURCE, resource_id, actor=actor.sending(None), find=_resource, state=_require_testable
     ) as asked:
         tested: Resource = asked.row
     try:
@@ -49,7 +49,7 @@ def check_resource(resource_id: object, *, actor: Actor) -> Resource:
         raise TooMany(words) from None
 
     def state(current: Step) -> None:
-        _require_active(current)
+        _require_testable(current)
         if not _is_same(current.row, tested):
             raise WrongState(_("The resource was changed during the test. Test it again."))
 
@@ -58,16 +58,6 @@ def check_resource(resource_id: object, *, actor: Actor) -> Resource:
         _store(resource, problem, at=current.at)
         current.witness(RESOURCE_CHECKED, **_entry_of(resource))
     return resource
-
-
-def queue_checks(resource_ids: Iterable[UUID], *, actor: Actor) -> int:
-    """Let a task test these resources soon, and return how many there are. Nothing is tested now.
-
-    A resource that was just added is due already, without this call.
-    """
-    queued: int = Resource.objects.visible_to(actor).filter(pk__in=list(resource_ids)).update(next_check_at=None)
-    bell.ring(bell.CHECK_RESOURCES)
-    return queued
 
 
 def check_due_resources(*, actor: Actor, is_over: Callable[[], bool]) -> int:
@@ -111,11 +101,11 @@ def _store_all(tested: list[tuple[Resource, str]], *, actor: Actor) -> None:
             same[problem, row.service.connector].append(row.pk)
         else:
             changed[row.tenant_id].append((row, problem))
-    at = clock.now()
+    at, places = clock.now(), [row.locator for row, _problem in tested]
     for (problem, connector), keys in same.items():
-        # A resource whose service got another connector meanwhile stays due.
+        # A resource that got another locator or connector meanwhile stays due.
         rows = Resource.objects.filter(pk__in=keys, check_problem=problem, service__connector=connector)
-        rows.update(checked_at=at, next_check_at=_next_check(problem, at))
+        rows.filter(locator__in=places).update(checked_at=at, next_check_at=_next_check(problem, at))
     for tenant_id, results in changed.items():
         _note(tenant_id, results, actor=actor)
 
@@ -153,7 +143,13 @@ def _resource(current: Step, resource_id: object) -> Resource:
     return row
 
 
-def _require_active(current: Step) -> None:
+def _require_testable(current: Step) -> None:
+    resource: Resource = current.row
+    if resource.is_practice:
+        raise WrongState(_("The content of a practice resource ships with this product. It is not tested."))
+    if resource.is_external:
+        words = _("%(application)s holds the content of this resource. Test it there.")
+        raise WrongState(words % {"application": resource.service.application})
     if not current.row.is_active:
         raise WrongState(_("This resource is switched off, so nobody can ask for access to it. It is not tested."))
 

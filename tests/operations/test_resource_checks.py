@@ -24,12 +24,14 @@ from requests_app.domain.errors import NotAllowed, NotFound, TooMany, WrongState
 from requests_app.models import Resource
 from requests_app.operations import resource_checks
 from requests_app.platform import bell, turns
-from tests import content
-from tests.cast import Cast, outbox_topics
+from tests import content, practice
+from tests.cast import QUILLO, Cast, outbox_topics
+from tests.imports.files import MAIL, imported
 from tests.web.pages import nothing_happens, only_a_refusal
 
 pytestmark = pytest.mark.django_db
 
+NEVER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 RESULT = ("checked_at", "check_problem", "check_failing_since", "next_check_at")
 
 
@@ -250,7 +252,7 @@ def test_a_result_is_dropped_if_the_service_got_another_connector_meanwhile(
 
 
 def test_a_new_resource_is_saved_tested_by_a_task_and_marked(cast: Cast, store: Path) -> None:
-    Resource.objects.update(next_check_at=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
+    Resource.objects.update(next_check_at=NEVER)
     row = operations.save_resource(
         actor=cast.as_("stella"),
         tenant_id=cast.contoso.pk,
@@ -271,13 +273,38 @@ def events_of_resource(row: Resource) -> list[str]:
     return list(found.values_list("event", flat=True))
 
 
-def test_saving_and_queueing_make_a_resource_due_and_ring(cast: Cast, store: Path) -> None:
-    Resource.objects.update(next_check_at=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
+def test_saving_makes_a_resource_due(cast: Cast, store: Path) -> None:
+    Resource.objects.update(next_check_at=NEVER)
     assert run(cast) == 0
     operations.save_resource(resource_id=cast.resource().pk, name="Finance", is_active=True, actor=cast.as_("stella"))
     assert run(cast) == 1
-    assert operations.queue_checks([cast.resource(name="Legal").pk, uuid4()], actor=cast.system()) == 1
+
+
+def test_an_import_makes_its_resources_due(cast: Cast, store: Path) -> None:
+    Resource.objects.update(next_check_at=NEVER)
+    imported(cast, MAIL)
     assert run(cast) == 1
+    Resource.objects.update(next_check_at=NEVER)
+    imported(cast, f"{MAIL}no")
+    assert not Resource.objects.get(external_id="m-1").is_active
+    imported(cast, f"{MAIL}yes")
+    assert run(cast) == 1
+
+
+def test_practice_and_external_resources_are_not_tested(cast: Cast, store: Path) -> None:
+    Resource.objects.update(next_check_at=NEVER)
+    practice.started(cast)
+    made_up = Resource.objects.get(is_practice=True)
+    quillo = operations.save_service(actor=cast.as_("stella"), key="quillo", name="Quillo", **QUILLO)
+    elsewhere = operations.save_resource(
+        actor=cast.as_("stella"), tenant_id=cast.contoso.pk, service_id=quillo.pk, kind="workspace", name="Ledger",
+        external_id="ledger",
+    )  # fmt: skip
+    assert run(cast) == 0
+    for row in (made_up, elsewhere):
+        with only_a_refusal(), pytest.raises(WrongState):
+            checked(cast, row)
+        assert result_of(row)[0] is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -173,6 +173,8 @@ class ServiceAdmin(StaffAdmin):
 
 @admin.display(description=_("can be reached"))
 def reached(row: Resource) -> str:
+    if row.is_practice or row.is_external:
+        return ""
     if row.is_reachable is None:
         return gettext("not tested yet")
     return gettext("yes") if row.is_reachable else gettext("no, %(problem)s") % {"problem": _problem(row)}
@@ -186,6 +188,8 @@ def what_to_do(row: Resource) -> str:
 @admin.display(description=_("what the last test did"))
 def what_was_done(row: Resource) -> str:
     if row.checked_at is None:
+        if not _is_tested(row):
+            return ""
         return gettext("A test begins some seconds after a resource is saved. You can also test it now.")
     return checks.what_was_done(checking.steps_of(row, row.check_problem), row.locator)
 
@@ -194,10 +198,15 @@ def _problem(row: Resource) -> str:
     return checks.problem(row.check_problem)
 
 
+def _is_tested(row: Resource) -> bool:
+    return row.is_active and not row.is_practice and not row.is_external
+
+
 def _by_reach(rows: QuerySet, value: str) -> QuerySet:
     if value == "no":
         return rows.unreachable()  # type: ignore[attr-defined]  # ResourceQuerySet
-    rows = rows.filter(is_active=True, check_problem="")
+    rows = rows.filter(is_active=True, is_practice=False, check_problem="")
+    rows = rows.exclude(service__connector=Service.EXTERNAL)
     return rows.filter(checked_at__isnull=value == "never")
 
 
@@ -246,9 +255,7 @@ class ResourceAdmin(StaffAdmin):
             done=_("The resource was changed."),
             explains=_ANNOUNCED,
         ),
-        of_act(
-            CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), offered=lambda resource: resource.is_active
-        ),
+        of_act(CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), offered=_is_tested),
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
