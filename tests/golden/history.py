@@ -872,3 +872,5 @@ class History:
         newest = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True)[0]
         ending = operations.fingerprint(bytes(newest))[-4:]
         operations.confirm_log_key(pk, characters=ending, actor=w.as_("ines"))
+        self.step("stella tests a resource")
+        operations.check_resource(w.id("resource", "contoso finance"), actor=w.as_("stella", door="admin"))
