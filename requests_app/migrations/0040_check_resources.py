@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0039_provider_invitations"),
+        ("requests_app", "0043_switches_and_proposals_of_clients"),
     ]
 
     operations = [
