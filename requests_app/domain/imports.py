@@ -119,8 +119,8 @@ class Row:
     line: int
     kind: str
     values: dict[str, Any]
-    #: The columns whose values could not be used.
-    faulty: frozenset[str] = frozenset()
+    #: What is wrong with single values. These values are left out.
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +197,7 @@ class FaultyFile(Unacceptable):
 
 @dataclass(frozen=True)
 class Source:
-    """What an import is made from: the rows, the faults that their reader found, and the file that they come from."""
+    """What an import is made from: the rows, the faults of the file itself, and where the rows come from."""
 
     rows: Sequence[Row]
     faults: Sequence[Fault] = ()
@@ -215,6 +215,14 @@ class Line:
     status: str
     faults: tuple[Fault, ...] = ()
 
+    @property
+    def kind_words(self) -> str:
+        return str(KINDS[self.kind].label)
+
+    @property
+    def status_words(self) -> str:
+        return str(STATUS_WORDS[self.status])
+
 
 @dataclass(frozen=True)
 class Report:
@@ -227,8 +235,8 @@ class Report:
     is_empty: bool = False
 
 
-def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> tuple[Row, list[Fault]]:
-    """Return the row with its values, and the faults of these values. A value that is empty is left out."""
+def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> Row:
+    """Return the row with its values, and with their faults. A value that is empty is left out."""
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for column in kind.columns:
@@ -241,25 +249,23 @@ def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> tuple[Row, list
             values[column.name] = value
         elif column.is_needed:
             faults.append(Fault(line, column.name, "needed"))
-    return Row(line, kind.name, values, frozenset(fault.column for fault in faults)), faults
+    return Row(line, kind.name, values, tuple(faults))
 
 
-def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[list[Row], list[Fault]]:
+def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> list[Row]:
     """Return the rows of a CSV file, where one line can have a tenant and one of its resources."""
     rows: list[Row] = []
-    faults: dict[tuple[int, str, str], Fault] = {}
     tenants: set[tuple[tuple[str, Any], ...]] = set()
     for line, raw in lines:
         kinds = [kind for kind in KINDS.values() if any(raw.get(name, "").strip() for name in kind.values)]
         for kind in kinds or [TENANT]:
-            row, wrong = read(kind, line, raw)
-            # Each line about a resource repeats what the file says about its tenant.
+            row = read(kind, line, raw)
+            # Each line about a resource may repeat what the file says about its tenant.
             known = tuple(row.values.items())
-            if kind is not TENANT or wrong or known not in tenants:
+            if kind is not TENANT or row.faults or known not in tenants:
                 rows.append(row)
             tenants |= {known} if kind is TENANT else set()
-            faults |= {(fault.line, fault.column, fault.code): fault for fault in wrong}
-    return rows, list(faults.values())
+    return rows
 
 
 def is_short_name(text: str) -> bool:
@@ -267,9 +273,13 @@ def is_short_name(text: str) -> bool:
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
-    """Return the faults by line, and in the order of the columns within a line."""
+    """Return the faults by line, and in the order of the columns within a line.
+
+    A line has each fault only once, although its tenant and its resource may both have it.
+    """
     place = {name: number for number, name in enumerate(CSV_COLUMNS)}
-    return sorted(faults, key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
+    found = {(fault.line, fault.column, fault.code): fault for fault in faults}
+    return sorted(found.values(), key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
 
 
 class _Refused(Exception):

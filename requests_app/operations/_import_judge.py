@@ -40,6 +40,9 @@ class Judged:
     held: list[tuple[Change, Terms]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.faults += self.row.faults
+
     @property
     def status(self) -> Status:
         if self.faults:
@@ -57,7 +60,7 @@ class Judged:
 
     def fault(self, column: str, code: str, **facts: Any) -> None:
         """Add a fault, unless there is one in the same place already."""
-        if column not in self.row.faulty and all(fault.column != column for fault in self.faults):
+        if all(fault.column != column for fault in self.faults):
             self.faults.append(Fault(self.row.line, column, code, facts))
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Machine, Side
-from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, RUN_IMPORT, START_IMPORT
+from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, PROPOSE_IMPORT, RUN_IMPORT, START_IMPORT
+from requests_app.domain.errors import WrongState
 from requests_app.domain.imports import Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
 from requests_app.models import Import, ImportBatch, Person, Plan, Resource, Tenant
 from requests_app.models.people import actor_of
@@ -229,3 +231,27 @@ def _finish(current: Step, row: Import, starter: Actor | None) -> None:
 def _result(line: Line) -> list[Any]:
     faults = [[fault.column, fault.code, fault.facts] for fault in line.faults]
     return [line.line, line.kind, line.name, line.status, faults]
+
+
+# --- Proposing ----------------------------------------------------------------------------------------------------
+
+
+def propose_import(import_id: object, *, actor: Actor) -> Import:
+    """Propose the changes of an import that wait, if a program or the operator started the import.
+
+    Nobody knows which human that was. So two members of the staff must agree: this one, and one who confirms.
+    """
+
+    def state(current: Step) -> None:
+        row: Import = current.row
+        if row.proposal_id is not None:
+            raise WrongState(_("The changes of this import are already proposed."))
+        if row.finished_at is None:
+            raise WrongState(_("The import is not finished yet. Wait until all rows are written."))
+        if not row.held.open(current.at).exists():
+            raise WrongState(_("No change of this import waits. If you waited too long, import the file again."))
+
+    with perform(PROPOSE_IMPORT, import_id, actor=actor, state=state) as current:
+        row: Import = current.row
+        propose(current, row, person=current.actor.person, human=current.actor.human)
+    return row

@@ -39,8 +39,7 @@ def source(data: bytes, *, file_name: str, size: int = 0) -> Source:
     `size` is the size of the file, if only its beginning was read because it is too large.
     """
     table = read(data, columns=CSV_COLUMNS, needed=("tenant",), size=size)
-    rows, faults = rows_of(table.lines)
-    return Source(rows, [*table.faults, *faults], file_name, hashlib.sha256(data).hexdigest())
+    return Source(rows_of(table.lines), table.faults, file_name, hashlib.sha256(data).hexdigest())
 
 
 def read(data: bytes, *, columns: Sequence[str], needed: Sequence[str], size: int = 0) -> Table:

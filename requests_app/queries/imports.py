@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
+from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.imports import Fault, Line
-from requests_app.models import Import
+from requests_app.models import HeldRow, Import, Proposal
 
 
 def unfinished() -> QuerySet[Any]:
@@ -20,3 +22,13 @@ def lines_of(row: Import) -> Iterator[Line]:
     for results in row.batches.exclude(done_at=None).values_list("results", flat=True).iterator(chunk_size=20):
         for number, kind, name, status, faults in results:
             yield Line(number, kind, name, status, tuple(Fault(number, *fault) for fault in faults))
+
+
+def held_rows(proposal: Proposal, tenant_ids: Iterable[UUID]) -> QuerySet[Any]:
+    """Return the changes of an import that one proposal covers, as far as they concern these tenants.
+
+    If the proposal is about something else, there are none.
+    """
+    if proposal.act != IMPORT_ROWS.name:
+        return HeldRow.objects.none()
+    return HeldRow.objects.filter(of=proposal.said["import"], tenant__in=list(tenant_ids))

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain.errors import ChangeProposed, NotAllowed, StepUpRequired
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import HeldRow, Import, OutboxMessage, Person, Proposal, Resource, Service, Tenant
@@ -405,3 +406,52 @@ def test_a_tenant_that_switched_lockbox_on_meanwhile_gets_notice_first(two: Cast
     assert statuses(row) == [(2, "resource", "waiting_for_confirmation")]
     assert not Resource.objects.filter(external_id="n-3").exists()
     assert [proposal.act for proposal in Proposal.objects.all()] == ["import_rows"]
+
+
+# --- Killed processes ----------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Raised in place of a SIGKILL. No code of the product catches it."""
+
+
+def test_killed_at_any_statement_the_import_is_finished_and_nothing_is_done_twice(two: Cast) -> None:
+    """A process dies at its first statement, the next one at its second, and so on, until one comes to the end.
+
+    tests/tasks/test_killed_imports.py does the same with real processes.
+    """
+    asked_for(two)
+    row = operations.start_import(source_of(ADATUM, MAIL, RENAMED, NORTH), actor=two.as_("stella"))
+    assert row is not None
+    deaths = 0
+    while row.finished_at is None:
+        left = deaths + 1
+
+        def die(execute: Any, *call: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Killed
+            return execute(*call)
+
+        with connection.execute_wrapper(die):
+            try:
+                row = operations.run_import(row.pk, actor=two.system("import"))
+            except Killed:
+                deaths += 1
+    assert deaths > 20
+    assert statuses(row) == [
+        (2, "resource", "created"), (2, "tenant", "created"), (3, "resource", "created"),
+        (4, "resource", "waiting_for_confirmation"), (5, "resource", "created"),
+    ]  # fmt: skip
+    assert Resource.objects.filter(external_id__in=["a-1", "m-1", "n-1"]).count() == 3
+    assert AuditEntry.objects.filter(event="resource.added").count() == 3
+    assert (entries().count("import.finished"), Proposal.objects.count(), HeldRow.objects.count()) == (1, 1, 1)
+
+
+def test_a_worker_finishes_what_was_left(cast: Cast) -> None:
+    row = operations.start_import(source_of(MAIL, NORTH), actor=cast.as_("stella"))
+    assert row is not None
+    assert tasks.run_imports() == 2
+    row.refresh_from_db()
+    assert (row.finished_at is not None, tasks.run_imports()) == (True, 0)

@@ -41,14 +41,32 @@ START_IMPORT = Act(
     step_up=StepUp.ALWAYS,
     events=(IMPORT_STARTED,),
     tried=_("to import tenants and resources"),
-    doors=frozenset({Door.COMMAND}),
+    done=_("The import has started. This page shows how many rows are written."),
+    doors=frozenset({Door.ADMIN, Door.COMMAND}),
+)
+PROPOSE_IMPORT = Act(
+    "propose_import",
+    noun=Noun.IMPORT,
+    roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Propose the changes that wait"),
+    explains=_(
+        "A program or the operator started this import. You propose the changes that wait, and another member of the "
+        "staff must confirm them. Read them first: the list is on the import’s page. The affected customers get a mail."
+    ),
+    step_up=StepUp.ALWAYS,
+    events=(PROPOSAL_MADE,),
+    tried=_("to propose the changes of an import"),
+    proposes=(IMPORT_ROWS,),
+    done=_("The changes are proposed. Another member of the staff must confirm them within 7 days."),
+    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
+    doors=frozenset({Door.ADMIN}),
 )
 RUN_IMPORT = Act(
     "run_import",
     noun=Noun.IMPORT,
     roles=frozenset({Role.SYSTEM}),
     events=(TENANT_CREATED, TENANT_CHANGED, RESOURCE_ADDED, RESOURCE_CHANGED, IMPORT_FINISHED, PROPOSAL_MADE),
-    proposes=(IMPORT_ROWS,),
     tells=(Tell("notify.staff_change", ("customer", "administrators")),),
     doors=frozenset({Door.COMMAND, Door.TASK}),
 )

@@ -20,6 +20,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.installation import (
     GIVE_QUEUE_ROLE,
     LINK_ACCOUNTS,
@@ -45,6 +46,7 @@ from requests_app.models import (
     AccessRequest,
     Decision,
     Grant,
+    HeldRow,
     Invitation,
     Membership,
     Passkey,
@@ -436,7 +438,8 @@ class MuteAdmin(StaffAdmin):
 
 @admin.display(description=_("what"))
 def _terms(row: Proposal) -> str:
-    return preformatted(json.dumps(row.shown, indent=2, ensure_ascii=False))
+    terms = row.said if row.act == IMPORT_ROWS.name else row.shown
+    return preformatted(json.dumps(terms, indent=2, ensure_ascii=False))
 
 
 @admin.display(description=_("change"))
@@ -501,6 +504,13 @@ class ProposalAdmin(StaffAdmin):
         ("", (_words, _state, "tenant", _touched, "act", _terms)),
         (_("Times"), ("proposed_by", "proposed_through", "proposed_at", "expires_at")),
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
+    ]
+    related: ClassVar = [
+        Related(
+            model=HeldRow,
+            by=lambda row: {"of": row.said["import"]} if row.act == IMPORT_ROWS.name else None,
+            title=_("The changes of the import"),
+        ),
     ]
     acts: ClassVar = [
         of_act(

@@ -36,6 +36,7 @@ from requests_app.doors.admin import (
     callers,
     dashboard,
     guide,
+    imports,
     log,
     outbox,
     people,
@@ -86,6 +87,8 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.Proposal, people.ProposalAdmin),
             (models.QueueAssignment, people.QueueAssignmentAdmin),
             (models.NotificationAddress, tenants.NotificationAddressAdmin),
+            (models.Import, imports.ImportAdmin),
+            (models.HeldRow, imports.HeldRowAdmin),
         ),
     ),
     (

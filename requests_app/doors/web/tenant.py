@@ -23,14 +23,16 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import CapForm
 from requests_app.doors.web.middleware import actor_in
-from requests_app.models import Tenant
-from requests_app.queries import readers
+from requests_app.models import Proposal, Tenant
+from requests_app.queries import imports, readers
 from requests_app.queries import tenant as queries
 from requests_app.words import proposals
 from requests_app.words.times import duration_words
 
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
+#: How many changes of one import a page lists. The log of the tenant has an entry about each.
+CHANGES_SHOWN = 50
 
 
 def administers(actor: Actor, tenant: Tenant) -> bool:
@@ -90,7 +92,17 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """Return the changes that the provider's staff have announced to these tenants, each with a description."""
-    return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
+    tenants = list(tenant_ids)
+    return [
+        {"row": one, "words": proposals.words(one.act, one.said), "changes": _changes(one, tenants)}
+        for one in queries.announced(tenants)
+    ]
+
+
+def _changes(row: Proposal, tenant_ids: list[UUID]) -> list[str]:
+    """Return the changes of an import that concern these tenants, in words. For any other proposal, return []."""
+    rows = imports.held_rows(row, tenant_ids).filter(outcome="")[:CHANGES_SHOWN]
+    return [proposals.words(held.act, held.terms) for held in rows]
 
 
 @login_required

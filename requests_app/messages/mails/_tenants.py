@@ -13,6 +13,7 @@ from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
 from requests_app.models import Decision, Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
+from requests_app.queries import imports
 from requests_app.words import proposals, sentences
 
 
@@ -201,8 +202,23 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
             Fact(_("Confirmed by"), [second]),
             *_effect(what, effective),
+            *_rows_of(row, message),
         ],
     }
+
+
+#: How many changes of one import a mail lists. The log of the tenant has an entry about each.
+_ROWS_LISTED = 20
+
+
+def _rows_of(row: Proposal, message: OutboxMessage) -> list[Fact]:
+    """Return the tenant's changes of an import, each in words. The list is empty if the proposal is about no import."""
+    assert message.tenant_id is not None
+    rows = imports.held_rows(row, [message.tenant_id])
+    found = [words.line(proposals.words(held.act, held.terms)) for held in rows[: _ROWS_LISTED + 1]]
+    if len(found) > _ROWS_LISTED:
+        found[_ROWS_LISTED:] = [_("more: your log has an entry about each change")]
+    return [Fact(_("Changes"), found)] if found else []
 
 
 def _effect(what: str, effective: str) -> list[Fact]:

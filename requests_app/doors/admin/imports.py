@@ -1,0 +1,256 @@
+"""Imports: upload a file, read what it would do, start the import, and follow it until its end."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.export import neutral
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
+from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Line, Report, Source, Status
+from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, list_of, mono, page_of
+from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.models import HeldRow, Import
+from requests_app.platform import csv_files
+from requests_app.queries import imports as queries
+from requests_app.words import proposals
+
+#: How many faults, and how many rows, the page about a file shows. The file with the report has all of them.
+FAULTS_SHOWN, ROWS_SHOWN = 200, 50
+COLUMNS = ("line", "kind", "name", "status", "column", "code", "reason")
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        label=_("CSV file"),
+        help_text=_(
+            "At most one megabyte, in UTF-8. First the file is only checked. For a larger file, use the command "
+            "“manage.py import” on the server."
+        ),
+    )
+
+
+class StartForm(ActForm):
+    """The file that was checked, as the page about it sends it back. The operation checks it again."""
+
+    content = forms.CharField(widget=forms.HiddenInput)
+    file_name = forms.CharField(widget=forms.HiddenInput, max_length=200, required=False)
+
+    def clean_content(self) -> bytes:
+        """Return the file. A small text can become a very large file, so the size is limited."""
+        try:
+            unpacked = zlib.decompressobj()
+            return unpacked.decompress(b64decode(self.cleaned_data["content"], validate=True), BYTES_MAX + 1)
+        except (NotBase64, ValueError, zlib.error):
+            raise ValidationError(gettext("Choose the file again.")) from None
+
+
+def packed(data: bytes) -> str:
+    """Return a file as text for a hidden field."""
+    return b64encode(zlib.compress(data, 9)).decode()
+
+
+def start(row: None, actor: Actor, data: dict[str, Any]) -> Import | None:
+    source = csv_files.source(data["content"], file_name=data["file_name"])
+    return operations.start_import(source, actor=actor)
+
+
+@admin.display(description=_("rows written"))
+def progress(row: Import) -> str:
+    words = ngettext("%(done)d of %(n)d", "%(done)d of %(n)d", row.rows) % {"done": row.rows_done, "n": row.rows}
+    return format_html('<progress max="{}" value="{}"></progress> {}', row.rows, row.rows_done, words)
+
+
+@admin.display(description=_("result"))
+def counted(row: Import) -> str:
+    found = [f"{words}: {row.counts[status]}" for status, words in STATUS_WORDS.items() if row.counts.get(status)]
+    return ", ".join(found) or NOTHING
+
+
+@admin.display(description=_("SHA-256"))
+def sha256(row: Import) -> str:
+    return mono(row.sha256)
+
+
+@admin.display(description=_("change"))
+def change(row: HeldRow) -> str:
+    return proposals.words(row.act, row.terms)
+
+
+@admin.display(description=_("state"))
+def state(row: HeldRow) -> str:
+    if row.outcome:
+        return str(row.get_outcome_display())
+    proposal = row.of.proposal
+    if proposal is None:
+        return gettext("waits for somebody who proposes it")
+    if proposal.ended_at is not None:
+        return gettext("not proposed any more")
+    return gettext("waits for a second person") if proposal.effective_at is None else gettext("announced")
+
+
+def waits_for_proposer(row: Import) -> bool:
+    return row.proposal_id is None and row.finished_at is not None and row.held.filter(outcome="").exists()
+
+
+class ImportAdmin(StaffAdmin):
+    list_display = ("file_name", progress, "started_name", "started_at", "finished_at")
+    ordering = ("-started_at",)
+    search: ClassVar = Search(ids=("pk", "started_by"), words=("file_name", "sha256"))
+    list_filter = ()
+    lead = _(
+        "A file adds and changes many tenants and resources. It is checked first. If it has no fault, each tenant is "
+        "written in a transaction of its own."
+    )
+    facts: ClassVar = [
+        ("", ("file_name", sha256, progress, counted)),
+        (_("Times"), ("started_name", "door", "started_at", "finished_at")),
+        (_("Changes that need a second person"), ("proposal",)),
+    ]
+    related: ClassVar = [
+        Related(model=HeldRow, by=lambda row: {"of": row}, title=_("Changes that need a second person")),
+    ]
+    adding: ClassVar = of_act(START_IMPORT, "add", label=_("Import a file"), form=StartForm, run=start)
+    acts: ClassVar = [of_act(PROPOSE_IMPORT, "propose", offered=waits_for_proposer)]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.report_view)
+        report = path("<uuid:import_id>/report.csv", view, name="requests_app_import_report")
+        return [report, *super().get_urls()]
+
+    def links(self, row: Import) -> list[tuple[str, str]]:
+        found = [(gettext("Download the report"), reverse("admin:requests_app_import_report", args=[row.pk]))]
+        return found if row.finished_at is not None else [(gettext("Show the progress now"), page_of(row)), *found]
+
+    def report_view(self, request: HttpRequest, import_id: object) -> HttpResponse:
+        row = self._find(request, str(import_id))
+        return _download(queries.lines_of(row))
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the form for a file, check an uploaded file and show what it would do, or start a checked file."""
+        is_start = "content" in request.POST and "report" not in request.POST
+        if request.method == "POST" and is_start and StartForm(request.POST).is_valid():
+            return super().add_view(request, form_url, extra_context)
+        form, status = UploadForm(), 200
+        if request.method == "POST":
+            source, data = self._checked_source(request)
+            if source is not None:
+                return self._show_check(request, source, data)
+            form, status = UploadForm(request.POST, request.FILES), 422
+        return self._page(request, "admin/import_upload.html", {"form": form}, status=status)
+
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
+        if act is self.adding and result is None:
+            return self._page(request, "admin/import_empty.html", {})
+        return super().done(request, act, row, result)
+
+    def _checked_source(self, request: HttpRequest) -> tuple[Source | None, bytes]:
+        """Return the rows of the uploaded file, or of the file that was uploaded before."""
+        if "content" in request.POST:
+            again = StartForm(request.POST)
+            if not again.is_valid():
+                return None, b""
+            data, name = again.cleaned_data["content"], again.cleaned_data["file_name"]
+        else:
+            form = UploadForm(request.POST, request.FILES)
+            if not form.is_valid():
+                return None, b""
+            data, name = form.cleaned_data["file"].read(), form.cleaned_data["file"].name
+        return csv_files.source(data, file_name=name), data
+
+    def _show_check(self, request: HttpRequest, source: Source, data: bytes) -> HttpResponse:
+        """Show what the file would do, or send it as a file. Nothing is changed or recorded."""
+        report = operations.check_import(source, actor=actor_in(request))
+        if "report" in request.POST:
+            return _download(_with_faults(report))
+        context = {
+            "source": source,
+            "faults": report.faults[:FAULTS_SHOWN],
+            "fault_count": len(report.faults),
+            "lines": [line for line in report.lines if line.status != Status.UNCHANGED][:ROWS_SHOWN],
+            "counts": [(STATUS_WORDS[status], report.counts[status]) for status in Status if report.counts[status]],
+            "is_empty": report.is_empty,
+            "form": StartForm(initial={"content": packed(data), "file_name": source.file_name}),
+        }
+        return self._page(request, "admin/import_check.html", context, status=422 if report.faults else 200)
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+        shown = {**self._context(request, None), "title": START_IMPORT.title, "back_url": list_of(Import)}
+        return TemplateResponse(request, template, {**shown, **context}, status=status)
+
+
+class HeldRowAdmin(StaffAdmin):
+    list_display = (change, "tenant", "line", state, "of", "ended_at")
+    reads: ClassVar = ("tenant", "of__proposal")
+    ordering = ("of", "line", "pk")
+    search: ClassVar = Search(ids=("of",), tenant="tenant")
+    list_filter = (
+        by_row("of", _("import"), Import),
+        by_tenant(),
+        by_choice("act", _("kind of change"), [
+            ("add_resource", _("a new resource")),
+            ("change_resource", _("another locator or external id")),
+            ("rename_resource", _("another name")),
+            ("move_tenant", _("a plan without Lockbox")),
+        ]),
+        by_choice("outcome", _("outcome"), HeldRow.Outcome.choices),
+    )  # fmt: skip
+    words = _("Changes of imports that need a second person")
+    lead = _(
+        "These changes weaken customers’ protection. All changes of one import are one proposal. Another member of the "
+        "staff confirms it, and it takes effect after the waiting time."
+    )
+    facts: ClassVar = [("", (change, "tenant", "resource", "of", "line", state, "ended_at"))]
+
+
+def _with_faults(report: Report) -> Iterator[Line]:
+    """Yield the report's rows. Faults of the file itself, which belong to no row, come first."""
+    of_rows = {(fault.line, fault.code) for line in report.lines for fault in line.faults}
+    for fault in report.faults:
+        if (fault.line, fault.code) not in of_rows:
+            yield Line(fault.line, "", "", Status.REFUSED, (fault,))
+    yield from report.lines
+
+
+def _download(lines: Iterable[Line]) -> HttpResponse:
+    response = HttpResponse("".join(_csv(lines)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="report.csv"'
+    return response
+
+
+def _csv(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield the report as CSV. No cell is read as a formula by a spreadsheet."""
+    writer = csv.writer(_Echo(), lineterminator="\r\n")
+    yield writer.writerow(COLUMNS)
+    for line in lines:
+        for fault in line.faults or (None,):
+            about = (fault.column, fault.code, fault.reason) if fault is not None else ("", "", "")
+            yield writer.writerow(neutral(cell) for cell in (line.line, line.kind, line.name, line.status, *about))
+
+
+class _Echo:
+    """A file for csv.writer that returns each line to the caller and stores nothing."""
+
+    def write(self, line: str) -> str:
+        return line

@@ -1,0 +1,209 @@
+"""The administration's pages for imports: upload, check, start, progress, report, and the changes that wait."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.doors.admin.imports import packed
+from requests_app.management._logs import actor as operator
+from requests_app.models import HeldRow, Import, OutboxMessage, Proposal, Resource
+from tests.cast import Cast
+from tests.imports.files import MAIL, NORTH, csv_of, imported
+from tests.web.pages import signed_in
+
+pytestmark = pytest.mark.django_db
+
+ADD = reverse("admin:requests_app_import_add")
+HELD = "contoso,,,,sharepoint-online,m-{0},library,Plans {0},contoso/plans/x-{0},"
+
+
+def upload(data: bytes) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("resources.csv", data, content_type="text/csv")}
+
+
+def hidden(page: str) -> dict[str, str]:
+    return dict(re.findall(r'type="hidden" name="(content|file_name)" value="([^"]*)"', page))
+
+
+def rows_of(response: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(response.content.decode())))
+
+
+def uncovered(cast: Cast) -> None:
+    cast.sharepoint.is_covered = False
+    cast.sharepoint.save()
+
+
+def test_a_file_is_checked_then_started_and_its_report_downloaded(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    assert stella.get(ADD).status_code == 200
+    checked = stella.post(ADD, upload(csv_of(MAIL, NORTH)))
+    assert checked.status_code == 200
+    # Until here, nothing is changed.
+    assert (Import.objects.count(), AuditEntry.objects.count(), Resource.objects.filter(external_id="m-1").count()) == (
+        0, 0, 0,
+    )  # fmt: skip
+    page = checked.content.decode()
+    assert "legal@northwind.example" in page
+    started = stella.post(ADD, hidden(page))
+    row = Import.objects.get()
+    assert started["Location"] == reverse("admin:requests_app_import_change", args=[row.pk])
+    assert "0 of 2" in stella.get(started["Location"]).content.decode()
+    operations.run_import(row.pk, actor=cast.system("import"))
+    assert "2 of 2" in stella.get(started["Location"]).content.decode()
+    report = stella.get(reverse("admin:requests_app_import_report", args=[row.pk]))
+    assert [(line["line"], line["name"], line["status"]) for line in rows_of(report)] == [
+        ("2", "legal@contoso.example", "created"), ("3", "legal@northwind.example", "created"),
+    ]  # fmt: skip
+    assert AuditEntry.objects.get(event="resource.added", tenant_id=cast.contoso.pk).door == "admin"
+
+
+def test_the_faults_of_a_file_are_listed_and_it_can_not_be_started(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    data = csv_of(MAIL, NORTH.replace("legal@northwind.example", "=HYPERLINK(1)"))
+    checked = stella.post(ADD, upload(data))
+    page = checked.content.decode()
+    assert checked.status_code == 422
+    assert "would run it as a formula" in page
+    assert "Start the import" not in page
+    # No spreadsheet runs the report either.
+    [_first, wrong] = rows_of(stella.post(ADD, {**hidden(page), "report": "yes"}))
+    assert (wrong["line"], wrong["column"], wrong["code"]) == ("3", "name", "formula")
+    assert not any(cell.startswith("=") for cell in wrong.values())
+    # A person who sends it all the same gets the refusal of the operation.
+    refused = stella.post(ADD, {"content": packed(data), "file_name": "resources.csv"})
+    assert (refused.status_code, Import.objects.count(), AuditEntry.objects.count()) == (422, 0, 0)
+
+
+@pytest.mark.parametrize("content", ["", "no base64!", "bm8gemxpYg=="])
+def test_a_hidden_field_that_somebody_changed_is_refused(cast: Cast, content: str) -> None:
+    response = signed_in(cast, "stella").post(ADD, {"content": content, "file_name": "x"})
+    assert (response.status_code, Import.objects.count()) == (422, 0)
+
+
+def test_a_small_text_that_becomes_a_large_file_is_refused(cast: Cast) -> None:
+    response = signed_in(cast, "stella").post(ADD, {"content": packed(b"x" * 100_000_000), "file_name": "x"})
+    assert (response.status_code, Import.objects.count()) == (422, 0)
+    assert len(packed(b"x" * 100_000_000)) < 200_000
+
+
+def test_without_a_fresh_proof_the_person_is_asked_and_the_file_is_not_lost(cast: Cast) -> None:
+    stella = signed_in(cast, "stella", fresh=False)
+    form = hidden(stella.post(ADD, upload(csv_of(MAIL))).content.decode())
+    asked = stella.post(ADD, form)
+    assert (asked.status_code, Import.objects.count()) == (403, 0)
+    assert form["content"] in asked.content.decode()
+
+
+def test_a_file_that_changes_nothing_is_not_started(cast: Cast) -> None:
+    imported(cast, MAIL)
+    before = AuditEntry.objects.count()
+    stella = signed_in(cast, "stella")
+    page = stella.post(ADD, upload(csv_of(MAIL))).content.decode()
+    assert "Start the import" not in page
+    answer = stella.post(ADD, hidden(page))
+    assert (answer.status_code, "nothing to change" in answer.content.decode()) == (200, True)
+    assert (Import.objects.count(), AuditEntry.objects.count()) == (1, before)
+
+
+@pytest.mark.parametrize("name", ["ines", "erik", "pat"])
+def test_nobody_but_staff_sees_imports(cast: Cast, name: str) -> None:
+    uncovered(cast)
+    row = imported(cast, HELD.format(1))
+    assert row is not None
+    person = signed_in(cast, name)
+    addresses = [
+        ADD,
+        reverse("admin:requests_app_import_changelist"),
+        reverse("admin:requests_app_import_change", args=[row.pk]),
+        reverse("admin:requests_app_import_report", args=[row.pk]),
+        reverse("admin:requests_app_heldrow_changelist"),
+        reverse("admin:requests_app_heldrow_change", args=[HeldRow.objects.get().pk]),
+        reverse("admin:requests_app_import_act", args=[row.pk, "propose"]),
+    ]
+    assert {person.get(address).status_code for address in addresses} == {404}
+    assert person.post(ADD, upload(csv_of(MAIL))).status_code == 404
+
+
+def test_the_second_person_sees_every_row_that_waits_and_can_filter_them(cast: Cast) -> None:
+    cast.colleague()
+    uncovered(cast)
+    fabrikam = "fabrikam,,,,sharepoint-online,f-1,library,Wells,fabrikam/wells,"
+    row = imported(cast, *(HELD.format(number) for number in range(60)), fabrikam)
+    assert row is not None
+    sten = signed_in(cast, "sten")
+    proposal = Proposal.objects.get()
+    page = sten.get(reverse("admin:requests_app_proposal_change", args=[proposal.pk])).content.decode()
+    assert row.sha256 in page
+    assert "&quot;waiting_for_confirmation&quot;: 61" in page
+    all_rows = reverse("admin:requests_app_heldrow_changelist", query={"of": row.pk})
+    assert all_rows.replace("&", "&amp;") in page
+    first, second = sten.get(all_rows).content.decode(), sten.get(f"{all_rows}&p=2").content.decode()
+    assert "Plans 0" in first
+    assert "Wells" in second
+    of_fabrikam = sten.get(f"{all_rows}&tenant={cast.fabrikam.pk}").content.decode()
+    assert ("Wells" in of_fabrikam, "Plans 1" in of_fabrikam) == (True, False)
+
+
+def test_two_members_of_the_staff_agree_on_what_the_operator_imported(cast: Cast, travel: Any) -> None:
+    """Nobody knows which human ran the command, so one of the staff proposes the changes and another one confirms."""
+    cast.colleague()
+    uncovered(cast)
+    row = imported(cast, HELD.format(1), actor=operator("import"))
+    assert row is not None
+    stella, sten = signed_in(cast, "stella"), signed_in(cast, "sten")
+    address = reverse("admin:requests_app_import_act", args=[row.pk, "propose"])
+    assert stella.post(address).status_code == 302
+    proposal = Proposal.objects.get()
+    assert proposal.proposed_by == cast.stella
+    # The same human can't be the second person, and nobody proposes it twice.
+    confirm = reverse("admin:requests_app_proposal_act", args=[proposal.pk, "confirm"])
+    assert stella.post(confirm).status_code == 403
+    assert sten.post(address).status_code == 409
+    assert sten.post(confirm).status_code == 302
+    proposal.refresh_from_db()
+    travel.to(proposal.effective_at)
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    assert Resource.objects.filter(locator="contoso/plans/x-1").exists()
+
+
+def test_the_customer_reads_which_of_its_resources_are_concerned_and_nothing_of_others(cast: Cast) -> None:
+    cast.colleague()
+    uncovered(cast)
+    fabrikam = "fabrikam,,,,sharepoint-online,f-1,library,Wells,fabrikam/wells,"
+    imported(cast, HELD.format(7), fabrikam)
+    page = signed_in(cast, "ines").get(reverse("web:tenant", args=[cast.contoso.pk])).content.decode()
+    assert ("Plans 7" in page, "Wells" in page, "resources.csv" in page) == (True, False, False)
+    message = OutboxMessage.objects.get(topic="notify.staff_change", tenant=cast.contoso)
+    mail = str(facts_of(message))
+    assert ("Plans 7" in mail, "Wells" in mail) == (True, False)
+
+
+def facts_of(message: OutboxMessage) -> Any:
+    from requests_app.domain import clock
+    from requests_app.messages.mails._tenants import staff_change
+
+    return staff_change(message, clock.now())
+
+
+def test_the_lists_need_the_same_number_of_queries_for_2_rows_and_for_20(
+    cast: Cast, django_assert_max_num_queries: Any
+) -> None:
+    uncovered(cast)
+    stella, counts = signed_in(cast, "stella"), []
+    for numbers in (range(2), range(2, 20)):
+        imported(cast, *(HELD.format(number) for number in numbers))
+        for name in ("import", "heldrow"):
+            with django_assert_max_num_queries(40) as seen:
+                assert stella.get(reverse(f"admin:requests_app_{name}_changelist")).status_code == 200
+            counts.append(len(seen))
+    assert counts[:2] == counts[2:]
