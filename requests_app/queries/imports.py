@@ -27,7 +27,7 @@ def lines_of(row: Import) -> Iterator[Line]:
 def held_rows(proposal: Proposal, tenant_ids: Iterable[UUID]) -> QuerySet[Any]:
     """Return the changes of an import that one proposal covers, as far as they concern these tenants.
 
-    If the proposal is about something else, there are none.
+    If the proposal is about something else, the result is empty.
     """
     if proposal.act != IMPORT_ROWS.name:
         return HeldRow.objects.none()

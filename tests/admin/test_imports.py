@@ -79,7 +79,7 @@ def test_the_faults_of_a_file_are_listed_and_it_can_not_be_started(cast: Cast) -
     [_first, wrong] = rows_of(stella.post(ADD, {**hidden(page), "report": "yes"}))
     assert (wrong["line"], wrong["column"], wrong["code"]) == ("3", "name", "formula")
     assert not any(cell.startswith("=") for cell in wrong.values())
-    # A person who sends it all the same gets the refusal of the operation.
+    # A person who still sends it gets the refusal of the operation.
     refused = stella.post(ADD, {"content": packed(data), "file_name": "resources.csv"})
     assert (refused.status_code, Import.objects.count(), AuditEntry.objects.count()) == (422, 0, 0)
 
