@@ -91,7 +91,7 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     If nobody else could confirm the proposal, the waiting time begins now.
     """
     policy.require_staff(current.actor)
-    by = _proposer(current.actor)
+    by = proposer_of(current.actor)
     policy.require_step_up(current.actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This change is already proposed."))
@@ -124,7 +124,7 @@ class Proposer(NamedTuple):
     client: Client | None = None
 
 
-def _proposer(actor: Actor) -> Proposer:
+def proposer_of(actor: Actor) -> Proposer:
     """Return who proposes. Raise NotAllowed if no human of the staff answers for it.
 
     A client counts as the human who made it, and as the human who holds its secret: either of them could use it.

@@ -18,7 +18,7 @@ from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
 from requests_app.domain.errors import DomainError
-from requests_app.models import AccessRequest, HeldRow, Import, Person, Proposal, Resource, Tenant
+from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced
 from requests_app.operations._change import Step
@@ -60,10 +60,9 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
     return {digest: held for digest, held in found.items() if digest not in waiting}
 
 
-def propose(current: Step, row: Import, *, person: UUID) -> Proposal:
+def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
     """Write the one proposal for all held rows of the import, and an entry about each in the log of its tenant."""
     terms = {"import": str(row.pk), "sha": row.sha256, "_file": row.file_name, "_counts": row.counts}
-    by = _announced.Proposer(Person.objects.get(pk=person))
     proposal = _announced.write(current, IMPORT_ROWS, terms, by=by)
     row.proposal = proposal
     row.save(update_fields=["proposal"])

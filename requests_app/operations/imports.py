@@ -15,10 +15,11 @@ from django.utils.translation import gettext as _
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Machine, Side
 from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, PROPOSE_IMPORT, RUN_IMPORT, START_IMPORT
-from requests_app.domain.errors import WrongState
+from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.imports import Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
 from requests_app.models import Import, ImportBatch, Person, Plan, Resource, Tenant
 from requests_app.models.people import actor_of
+from requests_app.operations import _announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._held_rows import hold, newly_held, propose
 from requests_app.operations._import_judge import Judged, judge
@@ -216,16 +217,31 @@ def _operator(row: Import) -> Actor:
 
 
 def _finish(current: Step, row: Import, starter: Actor | None) -> None:
-    """Record the end of the import. Propose the rows that wait, if a human of the staff started it."""
+    """Record the end of the import. Propose the rows that wait, if a human of the staff answers for them."""
     row.finished_at = current.at
     row.save(update_fields=["finished_at"])
     counts = {status: row.counts.get(status, 0) for status in map(str, Status)}
     waiting = counts.pop(Status.WAITING)
     detail = {"file": row.file_name, "sha": row.sha256, **counts, "waiting": waiting}
     current.witness(IMPORT_FINISHED, detail=detail, text=row.file_name)
-    if starter is not None and row.started_human is not None and row.held.filter(outcome="").exists():
-        assert row.started_by_id is not None
-        propose(current, row, person=row.started_by_id)
+    by = _proposer(row, starter)
+    if by is not None and row.held.filter(outcome="").exists():
+        propose(current, row, by=by)
+
+
+def _proposer(row: Import, starter: Actor | None) -> _announced.Proposer | None:
+    """Return who proposes the changes that wait: the person or the client that started the import.
+
+    Return None if no human of the staff answers for them. Then somebody does `propose_import`.
+    """
+    if starter is None or not starter.is_person:
+        return None
+    try:
+        by = _announced.proposer_of(starter)
+    except NotAllowed:
+        return None
+    # The human at the start, so that linking or unlinking accounts meanwhile can't make anybody a second person.
+    return by if by.client is not None or by.person.human_id == row.started_human else None
 
 
 def _result(line: Line) -> list[Any]:
@@ -237,9 +253,10 @@ def _result(line: Line) -> list[Any]:
 
 
 def propose_import(import_id: object, *, actor: Actor) -> Import:
-    """Propose the changes of an import that wait, if a program or the operator started the import.
+    """Propose the changes of an import that wait, if the operator on the server started the import.
 
-    Nobody knows which human that was. So two members of the staff must agree: this one, and one who confirms.
+    Nobody knows which human that was. So two members of the staff must agree: this one, and one who confirms. The same
+    is true for a client if no human of the staff answers for it any more.
     """
 
     def state(current: Step) -> None:
@@ -253,5 +270,5 @@ def propose_import(import_id: object, *, actor: Actor) -> Import:
 
     with perform(PROPOSE_IMPORT, import_id, actor=actor, state=state) as current:
         row: Import = current.row
-        propose(current, row, person=current.actor.person, human=current.actor.human)
+        propose(current, row, by=_announced.proposer_of(current.actor))
     return row

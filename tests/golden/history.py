@@ -42,7 +42,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import actor_of, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
-from requests_app.platform import outbound
+from requests_app.platform import csv_files, outbound
 from requests_app.queries import signing
 from requests_app.work import outbox
 from requests_app.work.webhooks import delivery as webhooks
@@ -195,6 +195,7 @@ class History:
             self._care_of_the_log,
             self._set_up,
             self._switches,
+            self._imports,
             self._set_up_link,
         ):
             chapter()
@@ -874,3 +875,17 @@ class History:
         operations.confirm_log_key(pk, characters=ending, actor=w.as_("ines"))
         self.step("stella tests a resource")
         operations.check_resource(w.id("resource", "contoso finance"), actor=w.as_("stella", door="admin"))
+
+    def _imports(self) -> None:
+        w = self.world
+        self.step("stella imports a file")
+        lines = (
+            "tenant,tenant_name,plan,service,external_id,kind,name,locator",
+            "adatum,Adatum,E5,exchange-online,a-1,mailbox,ann@adatum.example,adatum/mail/ann",
+            "contoso,,,exchange-online,c-1,mailbox,tax@contoso.example,contoso/mail/tax",
+        )
+        source = csv_files.source("\n".join(lines).encode(), file_name="resources.csv")
+        row = operations.start_import(source, actor=w.as_("stella", door="admin"))
+        assert row is not None
+        self.step("the rows are written")
+        operations.run_import(row.pk, actor=Actor.system("import"))

@@ -51,7 +51,7 @@ PROPOSE_IMPORT = Act(
     humans_only=True,
     title=_("Propose the changes that wait"),
     explains=_(
-        "A program or the operator started this import. You propose the changes that wait, and another member of the "
+        "The operator started this import on the server. You propose the changes that wait, and another member of the "
         "staff must confirm them. Read them first: the list is on the import’s page. The affected customers get a mail."
     ),
     step_up=StepUp.ALWAYS,
