@@ -136,6 +136,16 @@ def test_other_characters_prove_nothing(
 
 
 @pytest.mark.parametrize(("prepare", "prove", "event"), PROOFS)
+def test_fewer_right_characters_prove_nothing(
+    cast: Cast, prepare: Callable[[Cast], str], prove: Prove, event: str
+) -> None:
+    ending = prepare(cast)
+    with pytest.raises(Unacceptable):
+        prove(cast, f"- - {ending[-2:]}")
+    assert _stored_at() == [False] * 3
+
+
+@pytest.mark.parametrize(("prepare", "prove", "event"), PROOFS)
 def test_guesses_are_limited_even_for_the_right_characters(
     cast: Cast, travel: Any, prepare: Callable[[Cast], str], prove: Prove, event: str
 ) -> None:
