@@ -32,9 +32,9 @@ REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotA
 class Question:
     """A question to the decision point: a subject (id or email), an action, and a resource.
 
-    The resource is given by its id, or by its locator or its name in the tenant. `service` is the key of the resource's
-    service. `tenant` is an id or a short name, and may be empty. `item` is the asker's own name for the item that is
-    opened. It is recorded, and does not change the answer.
+    The resource is given by its id or external id, or by its locator or its name in the tenant. `service` is the key of
+    the resource's service. `tenant` is an id or a short name, and may be empty. `item` is the asker's own name for the
+    item that is opened. It is recorded, and does not change the answer.
     """
 
     subject_type: str

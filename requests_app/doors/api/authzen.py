@@ -260,7 +260,11 @@ _CONTEXT = _object(
         "description": "`access` writes the entry into the customer's log before the permission is given. Ask in this "
         "way before you open content. Only clients can use it; a person's token gets 403 `service_client_only`.",
     },
-    tenant={**_TEXT, "description": "The tenant's id or short name; needed if a resource is not named by its id."},
+    tenant={
+        **_TEXT,
+        "description": "The tenant's id or short name; needed if a resource is named by its locator or name, "
+        "or if resources of several tenants have its external id.",
+    },
     item={**_TEXT, "description": "The item that is opened, in your own words. The log records this text."},
 )
 
@@ -284,7 +288,8 @@ def _members(*, are_required: bool) -> dict[str, Any]:
             properties=_PROPERTIES,
         ),
         "resource": _object(
-            "The type is the key of the service; the id is the resource's id, or its locator or name in the tenant.",
+            "The type is the key of the service; the id is the resource's id or external id, or its locator or name in "
+            "the tenant.",
             needed("type", "id"),
             type=_TEXT,
             id=_TEXT,

@@ -48,6 +48,11 @@ class Line:
     last_here: datetime | None = None
     again_url: str = ""
 
+    @property
+    def enforcement(self) -> str:
+        """Who enforces the window, if another application does. Otherwise ""."""
+        return sentences.enforcement(self.row.enforced_by)
+
 
 def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
     """Return a line for each access request. The accesses in all closed windows are read with one query."""
@@ -101,7 +106,9 @@ def whose_turn(row: AccessRequest, state: State) -> str:
 def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
     """Return the result in a few words, or "" while the access request is under way."""
     if state == State.CLOSED and seen is not None:
-        return capfirst(sentences.summary(seen, enforced_by=row.enforced_by))
+        summary = sentences.summary(seen, enforced_by=row.enforced_by)
+        # The name of an application keeps its first letter.
+        return summary if row.enforced_by else capfirst(summary)
     if state == State.DENIED:
         denied = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
         return _("Denied by %(name)s") % {"name": denied.who} if denied else _("Denied")
