@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from environ import Env
+
+from audit_app import keys
 
 _LINE = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")
 _PLAIN = re.compile(r"[\w./:@%+,=&?~-]*")
@@ -38,13 +38,7 @@ def write(path: Path, values: Mapping[str, str]) -> None:
         if found and found[1] in left:
             lines[at] = _written(found[1], left.pop(found[1]))
     lines += [_written(name, value) for name, value in left.items()]
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write("\n".join(lines) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(draft, path)
+    keys.write_private(path, ("\n".join(lines) + "\n").encode())
 
 
 def _written(name: str, value: str) -> str:
