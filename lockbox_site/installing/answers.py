@@ -93,18 +93,20 @@ def database(url: str) -> str:
     return url
 
 
-def _facts(connection: psycopg.Connection[Any]) -> tuple[int, str, bool, bool, bool]:
-    """Return the version, the role, whether row-level security can't limit it, its right, and whether it only reads."""
+def _facts(connection: psycopg.Connection[Any]) -> tuple[int, str, str, bool, bool, bool]:
+    """Return the version, the database, the role, its rights and limits, and whether the server only reads."""
     row = connection.execute(
-        "SELECT current_user, rolsuper OR rolbypassrls, "
+        "SELECT current_database(), current_user, rolsuper OR rolbypassrls, "
         "coalesce(has_schema_privilege(current_user, current_schema(), 'CREATE'), false), pg_is_in_recovery() "
         "FROM pg_roles WHERE rolname = current_user"
     ).fetchone()
     assert row is not None
-    return connection.info.server_version // 10_000, row[0], row[1], row[2], row[3]
+    return connection.info.server_version // 10_000, row[0], row[1], row[2], row[3], row[4]
 
 
-def _require_fit(version: int, role: str, is_unlimited: bool, can_create: bool, is_standby: bool) -> None:
+def _require_fit(
+    version: int, database: str, role: str, is_unlimited: bool, can_create: bool, is_standby: bool
+) -> None:
     if version < LEAST_POSTGRESQL:
         raise WrongAnswer(f"The server is PostgreSQL {version}. Use PostgreSQL {LEAST_POSTGRESQL} or newer.")
     if is_standby:
@@ -116,7 +118,8 @@ def _require_fit(version: int, role: str, is_unlimited: bool, can_create: bool, 
         )
     if not can_create:
         raise WrongAnswer(
-            f"The role {role} can't create tables. Make it the owner of the database: ALTER DATABASE … OWNER TO {role}"
+            f"The role {role} can't create tables. Make it the owner of the database. Run as a superuser: "
+            f"ALTER DATABASE {database} OWNER TO {role}"
         )
 
 

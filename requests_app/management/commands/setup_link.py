@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -31,7 +31,8 @@ class Command(BaseCommand):
         try:
             secret = operations.make_setup_link(actor=actor("setup-link"))
         except WrongState as refusal:
-            raise CommandError(str(refusal), returncode=2) from refusal
+            self.stderr.write(str(refusal))
+            raise SystemExit(2) from refusal
         link_for = duration_words(int(limits.SETUP_LINK_FOR.total_seconds()))
         self.stderr.write(
             _("Open this link in your browser within %(time)s. It makes the first staff member, and works once:")
