@@ -164,7 +164,7 @@ def _require_reachable(service: Service, connector: str) -> None:
     if connector not in (*KINDS, Service.EXTERNAL):
         raise Unacceptable(_("There is no such connector."), field="connector")
     becomes_other = service.is_external != (connector == Service.EXTERNAL)
-    if becomes_other and not service._state.adding and service.resources.exists():
+    if becomes_other and not service._state.adding and Resource.objects.real().filter(service=service).exists():
         words = _(
             "This service has resources, and nobody could reach them after this change. Add a new service instead, "
             "and add the resources there."

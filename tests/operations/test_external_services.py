@@ -23,7 +23,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.evaluation import Question
-from requests_app.models import AccessRequest, ContentAccess, Grant, Resource, Service
+from requests_app.models import AccessRequest, ContentAccess, Grant, QueueAssignment, Resource, Service
 from requests_app.operations import content
 from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
@@ -126,6 +126,18 @@ def test_a_service_with_resources_stays_what_it_is(cast: Cast) -> None:
                 actor=cast.as_("stella"), service_id=service.pk, key=service.key, name=service.name, **values
             )
         assert refusal.value.field == "connector"
+
+
+def test_a_practice_resource_does_not_stop_the_change(cast: Cast) -> None:
+    service = operations.save_service(actor=cast.as_("stella"), **NEW, connector="folder")
+    QueueAssignment.objects.create(
+        service=service, person=cast.priya, role="engineer", given_at=cast.contoso.created_at
+    )
+    operations.start_practice(cast.contoso.pk, service_id=service.pk, actor=cast.as_("ines"))
+    assert service.resources.get().is_practice
+    cast.agreed(lambda: saved(cast, service))
+    service.refresh_from_db()
+    assert service.is_external
 
 
 def test_a_resource_that_came_meanwhile_stops_the_announced_change(cast: Cast) -> None:
