@@ -43,6 +43,7 @@ UNKNOWN = (
     "within a second",
     "Everything that is listed",
     "as soon as you open",
+    "can no longer",
 )
 
 
@@ -198,6 +199,18 @@ def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:
     assert ENFORCES in receipt
     assert claims(receipt) == []
     assert ENFORCES in page(cast, "ada", "home")
+
+
+def test_a_person_who_closes_the_window_reads_what_this_does(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    for who, act in (("ada", "revoke"), ("priya", "release")):
+        text = page(cast, who, "access_request_act", grant.access_request_id, act)
+        assert "Quillo gets no permission for" in text
+        assert claims(text) == []
+    address = reverse("web:access_request_act", args=[grant.access_request_id, "revoke"])
+    text = text_of(client_of(cast, "ada").post(address, {"comment": ""}, follow=True))
+    assert "The window is closed. Quillo gets no permission for Priya Test any more." in text
+    assert claims(text) == []
 
 
 def test_the_summary_says_what_the_application_reported(cast: Cast) -> None:

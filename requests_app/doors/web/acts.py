@@ -139,6 +139,10 @@ def _done(row: AccessRequest, declared: Act) -> str:
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])
     link = format_html('<a href="{}">{}</a>', reverse("web:access_request", args=[row.pk]), row.reference)
     who = visible_single(row.requested_by.name)
+    if row.enforced_by:
+        # Only the application knows whether it has ended what is open there.
+        words = _("The window is closed. {application} gets no permission for {who} any more. {link}")
+        return format_html(str(words), application=visible_single(row.enforced_by), who=who, link=link)
     return format_html(str(declared.done), who=who, act=visible_single(act), link=link)
 
 
