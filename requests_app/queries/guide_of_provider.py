@@ -30,6 +30,7 @@ from requests_app.models import (
 )
 from requests_app.queries import practice
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.words import checks
 
 #: How many names a sentence has, and how many rows are read to find them.
 SHOWN, READ = 5, 500
@@ -40,10 +41,15 @@ _FILES = "requests_app.messages.mails.files.EmailBackend"
 
 @dataclass(frozen=True)
 class Queue:
-    """A service, and the humans who have each role in its queue."""
+    """A service, and the humans who have each role in its queue.
+
+    `is_reached` says whether a test has reached one of its resources. Nothing can test an external service from here.
+    """
 
     name: str
     has_resource: bool
+    is_reached: bool
+    is_external: bool
     engineers: frozenset[UUID]
     approvers: frozenset[UUID]
 
@@ -82,6 +88,7 @@ class ProviderFacts:
     staff: list[tuple[str, UUID, datetime]]
     invited: list[Invited]
     queues: list[Queue]
+    unreachable: list[Resource]
     first_tenant: FirstTenant | None
     is_in_use: bool
     is_practised: bool
@@ -101,6 +108,7 @@ def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
         staff=_staff(),
         invited=_invited(at),
         queues=_queues(),
+        unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),
@@ -121,9 +129,10 @@ def _invited(at: datetime) -> list[Invited]:
 
 def _queues() -> list[Queue]:
     resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
-    services = list(
-        Service.objects.filter(is_active=True).annotate(has_resource=Exists(resources)).order_by("name")[:READ]
-    )
+    reached = resources.filter(checked_at__isnull=False, check_problem="")
+    rows = Service.objects.filter(is_active=True)
+    rows = rows.annotate(has_resource=Exists(resources), is_reached=Exists(reached))
+    services = list(rows.order_by("name")[:READ])
     humans: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
     held = QueueAssignment.objects.filter(person__is_active=True, service__in=services)
     for service, role, human in held.values_list("service_id", "role", "person__human_id")[:READ]:
@@ -132,6 +141,8 @@ def _queues() -> list[Queue]:
         Queue(
             row.name,
             row.has_resource,
+            row.is_reached,
+            row.is_external,
             frozenset(humans[row.pk, Role.ENGINEER.value]),
             frozenset(humans[row.pk, Role.PROVIDER_APPROVER.value]),
         )
@@ -236,14 +247,21 @@ def _second_staff(facts: ProviderFacts) -> Found:
 def _service(facts: ProviderFacts) -> Found:
     if not facts.queues:
         return still_open(_("There is no service yet."), links=1)
-    ready = [queue.name for queue in facts.queues if queue.has_resource]
-    if ready:
-        words = ngettext("%(names)s has resources.", "%(names)s have resources.", len(ready))
-        return done(words % {"names": get_text_list(ready[:SHOWN], _("and"))})
+    lines = [f"{row.name}: {checks.unreachable(row, facts.at)}" for row in facts.unreachable]
+    reached = [queue.name for queue in facts.queues if queue.is_reached]
+    if reached:
+        words = _("A test reached a resource of %(names)s.")
+        return done(words % {"names": get_text_list(reached[:SHOWN], _("and"))}, *lines)
+    elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
+    if elsewhere:
+        words = _("Your own application has the content of %(names)s, and asks this installation before each access.")
+        return done(words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}, *lines)
     names = str(get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and")))
     if facts.first_tenant is None:
         words = _("%(names)s is set up. A resource belongs to a tenant, so you can add one after your first tenant.")
         return blocked(words % {"names": names})
+    if any(queue.has_resource for queue in facts.queues):
+        return still_open(_("No test has reached a resource yet. Test one on its page."), *lines)
     return still_open(_("%(names)s is set up, but has no resource yet.") % {"names": names})
 
 
@@ -363,6 +381,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         links=(
             StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
             StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add"),
+            StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist"),
         ),
     ),
     Step(

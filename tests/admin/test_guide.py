@@ -164,9 +164,38 @@ def test_an_invitation_is_named_and_counts_only_when_it_is_accepted(cast: Cast) 
 
 
 def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:
+    _reach()
     assert is_done(cast, "service")
     Resource.objects.update(is_active=False)
     assert step(cast, "service")[0] is StepState.OPEN
+
+
+def _reach() -> None:
+    """Store that a test has reached all resources of Exchange Online."""
+    Resource.objects.filter(service__key="exchange-online").update(checked_at=clock.now())
+
+
+def test_a_resource_must_be_reached_by_a_test(cast: Cast) -> None:
+    state, says = step(cast, "service")
+    assert (state, "No test has reached a resource yet." in says) == (StepState.OPEN, True)
+    row = cast.resource()
+    at = clock.now()
+    failed: dict[str, Any] = {"check_problem": "resource_not_found", "check_failing_since": at}
+    Resource.objects.filter(pk=row.pk).update(checked_at=at, **failed)
+    state, says = step(cast, "service")
+    assert (state, f"{row.name}: can’t be reached since" in says) == (StepState.OPEN, True)
+    _reach()
+    state, says = step(cast, "service")
+    assert (state, row.name in says) == (StepState.DONE, True), "another resource is reached"
+
+
+def test_an_external_service_needs_a_resource_and_no_test(cast: Cast) -> None:
+    Resource.objects.all().delete()
+    service = Service.objects.create(key="own", name="Own", connector=Service.EXTERNAL, application="Own")
+    assert not is_done(cast, "service")
+    Resource.objects.create(tenant=cast.contoso, service=service, kind="workspace", name="W", external_id="w-1")
+    state, says = step(cast, "service")
+    assert (state, "Own" in says) == (StepState.DONE, True)
 
 
 def test_a_queue_needs_an_engineer_and_another_human_as_approver(cast: Cast) -> None:
@@ -231,6 +260,7 @@ def test_a_practice_request_must_be_answered(cast: Cast) -> None:
 
 def test_a_practice_resource_is_no_way_to_content(cast: Cast) -> None:
     practice.started(cast)
+    _reach()
     Resource.objects.real().update(is_active=False)
     assert not is_done(cast, "service")
 
@@ -313,6 +343,7 @@ def test_a_complete_set_up_is_not_mentioned_and_stays_reachable(cast: Cast, staf
     operations.send_test_mail(actor=cast.as_("stella"))
     operations.confirm_key_copy(characters=_copied(cast), actor=cast.as_("stella"))
     practice.opened(cast)
+    _reach()
     for path in ("/", "/admin/"):
         assert "Continue the set-up" not in shown(staff, path)
     assert "Everything is set up." in shown(staff)
