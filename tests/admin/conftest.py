@@ -32,6 +32,7 @@ from requests_app.models import (
     OutboxMessage,
     OutOfOffice,
     Proposal,
+    Service,
     SignOn,
     TaskAttempt,
     Tenant,
@@ -43,6 +44,7 @@ from requests_app.work import schedules
 from tests.caller import client_of, token_of
 from tests.cast import Cast
 from tests.factors import force_login
+from tests.imports.files import imported
 from tests.passkeys import enrolled
 from tests.remembered import MEMORY
 from tests.witness import SmallWitness
@@ -57,7 +59,7 @@ EVIDENCE = [
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
         *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
-        *("WebhookAttempt", "WebhookCursor", "Passkey"),
+        *("WebhookAttempt", "WebhookCursor", "Passkey", "HeldRow"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
@@ -227,6 +229,12 @@ def add_caller(cast: Cast, number: int) -> None:
     token_of(cast, "mia", Scope.LOG_READ)
 
 
+def add_import(cast: Cast, number: int) -> None:
+    """Add an import with a change that waits for a second person."""
+    Service.objects.get_or_create(key="lab", defaults={"name": "Lab", "connector": "folder", "is_covered": False})
+    imported(cast, f"contoso,,,,lab,lab-{number},library,Lab {number},contoso/lab-{number},")
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """Add at least `rounds` rows to every table that grows while the product is used."""
     for number in range(rounds):
@@ -255,6 +263,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_caller(cast, base)
         enrolled(cast, sorted(cast.people)[number % len(cast.people)])
         add_alarm(base)
+        add_import(cast, base)
 
 
 def fill(cast: Cast) -> bytes:

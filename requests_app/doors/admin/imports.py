@@ -134,15 +134,15 @@ class ImportAdmin(StaffAdmin):
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.report_view)
-        report = path("<uuid:import_id>/report.csv", view, name="requests_app_import_report")
+        report = path("<uuid:pk>/report.csv", view, name="requests_app_import_report")
         return [report, *super().get_urls()]
 
     def links(self, row: Import) -> list[tuple[str, str]]:
         found = [(gettext("Download the report"), reverse("admin:requests_app_import_report", args=[row.pk]))]
         return found if row.finished_at is not None else [(gettext("Show the progress now"), page_of(row)), *found]
 
-    def report_view(self, request: HttpRequest, import_id: object) -> HttpResponse:
-        row = self._find(request, str(import_id))
+    def report_view(self, request: HttpRequest, pk: object) -> HttpResponse:
+        row = self._find(request, str(pk))
         return _download(queries.lines_of(row))
 
     def add_view(
