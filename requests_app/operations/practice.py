@@ -37,6 +37,8 @@ def start_practice(tenant_id: object, *, service_id: object, actor: Actor) -> Ti
         return tenant
 
     def state(current: Step) -> None:
+        if not ticket.tenant.is_active:
+            raise WrongState(_("This tenant is switched off, so nobody can open a ticket."))
         if Ticket.objects.live().filter(tenant=ticket.tenant, service=ticket.service, is_practice=True).exists():
             words = _("A practice ticket of %(service)s is open already. Finish it, or close it, to start another one.")
             raise WrongState(words % {"service": ticket.service.name})

@@ -54,7 +54,7 @@ def save_service(
         service: Service = Service()
         if row_id:
             if is_active is False:
-                lock_access(AccessRequest.objects.filter(service__in=Service.objects.filter(pk=as_id(row_id))))
+                lock_access(AccessRequest.objects.filter(service=as_id(row_id)))
             service = Service.objects.visible_to(current.actor).locked().find(row_id)
         current.concerns("service", service, PROVIDER_LOG)
         return service

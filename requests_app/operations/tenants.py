@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from requests_app.domain.acts.tenants import (
     LOCKBOX_SWITCHED_OFF,
     LOCKBOX_SWITCHED_ON,
     MOVE_TENANT,
+    PROVIDER_DESCRIBED,
     REMOVE_ADDRESS,
     SET_WINDOW_CAP,
     SET_YES_RULE,
@@ -38,7 +40,7 @@ from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.ids import as_id
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, NotificationAddress, Plan, Proposal, Tenant
-from requests_app.operations import _weakening
+from requests_app.operations import _described, _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
@@ -84,10 +86,15 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
     on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("Lockbox already has the proposed setting, or the plan no longer includes Lockbox."))
+    is_first = on and tenant.lockbox_first_on_at is None
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
     tenant.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
+    if is_first:
+        # Before the other entry, because this is what Lockbox begins with. It is nobody's act.
+        system = replace(Actor.system("lockbox"), door=current.actor.door)
+        replace(current, actor=system).witness(PROVIDER_DESCRIBED, detail=_described.of_provider(tenant))
     current.witness(LOCKBOX_SWITCHED_ON if on else LOCKBOX_SWITCHED_OFF, detail={"on": on})
     current.tell(
         Note(

@@ -35,6 +35,7 @@ from requests_app.models import (
     Invitation,
     OutboxMessage,
     Person,
+    Plan,
     Proposal,
     Tenant,
     Ticket,
@@ -197,6 +198,7 @@ class History:
             self._switches,
             self._imports,
             self._set_up_link,
+            self._a_first_switch_on,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -814,6 +816,14 @@ class History:
         self.step("an engineer less")
         operations.take_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
         self.forget()
+
+    def _a_first_switch_on(self) -> None:
+        stella = self.world.as_("stella", door="admin")
+        northwind, plan = self.world.tenant("northwind").pk, Plan.objects.get(name="E7").pk
+        self.step("northwind gets a plan with Lockbox")
+        operations.change_tenant(northwind, plan_id=plan, actor=stella)
+        self.step("noah switches Lockbox on for the first time")
+        operations.switch_lockbox(northwind, on=True, actor=self.world.as_("noah"))
 
     def _switches(self) -> None:
         adatum, stella = Tenant.objects.get(slug="adatum").pk, self.world.as_("stella", door="admin")

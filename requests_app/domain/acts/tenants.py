@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from audit_app.meanings import CREATED, Family, Meaning, Severity
+from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, Tell, has, says
 from requests_app.domain.scopes import Scope
@@ -59,6 +59,15 @@ LOCKBOX_SWITCHED_OFF = Event(
     label=_("Lockbox switched off"),
     sentence=_("{who} switched Lockbox off"),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.HIGH),
+)
+PROVIDER_DESCRIBED = Event(
+    "provider.described",
+    label=_("What Lockbox began with"),
+    sentence=_(
+        "Lockbox is switched on for the first time. Before, the provider could set everything up alone. It has set up "
+        "{described}"
+    ),
+    siem=Meaning(Family.ENTITY, OTHER, "Describe", Severity.LOW),
 )
 TENANT_SWITCHED_OFF = Event(
     "tenant.switched_off",
@@ -161,7 +170,7 @@ SWITCH_LOCKBOX = Act(
     title=_("Switch Lockbox on or off"),
     step_up=StepUp.DEPENDS,
     scope=Scope.TENANT_MANAGE,
-    events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
+    events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF, PROVIDER_DESCRIBED),
     tried=_("to switch Lockbox on or off"),
     proposes=(Proposal("switch_lockbox", _("switch Lockbox %(on)s")),),
     tells=(Tell("notify.lockbox_switched", ("customer",)),),

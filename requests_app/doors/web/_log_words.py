@@ -185,7 +185,8 @@ class _Words:
         """
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
-        text = format_html(pattern, **{name: self._value(name) for name in names})
+        # Django refuses a pattern without names, because it would not be escaped.
+        text = format_html(pattern, **{name: self._value(name) for name in names}) if names else escape(pattern)
         return format_html("{}. {}", text, self.signed) if self.signed else text
 
     def _value(self, name: str) -> object:
@@ -282,6 +283,25 @@ class _Words:
         """For a change by staff: who confirmed it, or that nobody else could confirm it."""
         by = self._plain("confirmed_by")
         return format_html(_("confirmed by {name}"), name=by) if by else escape(_("nobody else could confirm it"))
+
+    @property
+    def described(self) -> SafeString:
+        """What the provider had set up when Lockbox was first switched on: how many of each kind."""
+
+        def counted(one: str, several: str, name: str) -> str:
+            found = _dict(self.detail, name).get("count")
+            n = found if isinstance(found, int) else 0
+            return ngettext(one, several, n) % {"n": n}
+
+        listed = [
+            counted("%(n)d member of the staff", "%(n)d members of the staff", "staff"),
+            counted("%(n)d role of an engineer or approver", "%(n)d roles of engineers and approvers", "people"),
+            counted("%(n)d API client", "%(n)d API clients", "clients"),
+            counted("%(n)d service", "%(n)d services", "services"),
+            counted("%(n)d resource of yours", "%(n)d resources of yours", "resources"),
+        ]
+        words = _("{listed}, and the plan {plan}. The record of this entry names them")
+        return format_html(words, listed=", ".join(listed), plan=self._plain("plan"))
 
     @property
     def lapsed(self) -> str:

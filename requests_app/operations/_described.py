@@ -1,0 +1,85 @@
+"""Describes what the provider has set up, for the log of a tenant that switches Lockbox on for the first time.
+
+Until then, one member of staff alone can set up everything that this tenant depends on. So the tenant's log begins with
+a description of it, in which the customer can read whom and what it starts with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from audit_app import canonical
+from requests_app.domain.actors import Side
+from requests_app.models import Client, Person, QueueAssignment, Resource, Service, StaffTerm, Tenant
+from requests_app.models.row_security import own_account
+
+#: The most rows of one kind that the description lists. The digest covers all of them.
+MOST_LISTED = 200
+
+Rows = list[dict[str, Any]]
+
+
+def of_provider(tenant: Tenant) -> dict[str, Any]:
+    """Return the fields of the entry: the plan, the provider's people and clients, the services, and the resources.
+
+    Each list has the number of its rows and their digest, so that the provider can show later what a shortened list
+    left out.
+    """
+    # The provider's own rows belong to no tenant, and PostgreSQL hides some of them from a customer's connection.
+    with own_account():
+        found = {
+            "staff": _staff(),
+            "people": _people(),
+            "clients": _clients(),
+            "services": _services(),
+            "resources": _resources(tenant),
+        }
+    lists = {name: _listed(rows) for name, rows in found.items()}
+    return {"plan": tenant.plan.name, **lists}
+
+
+def _listed(rows: Rows) -> dict[str, Any]:
+    return {"count": len(rows), "digest": canonical.digest({"rows": rows}).hex(), "listed": rows[:MOST_LISTED]}
+
+
+def _since(at: datetime | None) -> str | None:
+    return canonical.instant(at) if at is not None else None
+
+
+def _staff() -> Rows:
+    terms = dict(StaffTerm.objects.filter(until_at=None).values_list("person_id", "from_at"))
+    people = Person.objects.active().humans().filter(is_staff=True).order_by("name", "pk")
+    return [{"id": str(each.pk), "name": each.name, "since": _since(terms.get(each.pk))} for each in people]
+
+
+def _people() -> Rows:
+    """Return the roles in queues, and only those of accounts that are switched on."""
+    roles = QueueAssignment.objects.filter(person__is_active=True, person__side=Side.PROVIDER)
+    columns = ("person_id", "person__name", "role", "service__key", "given_at")
+    rows: Iterable[Any] = roles.order_by("service__key", "role", "person__name", "pk").values_list(*columns)
+    return [
+        {"id": str(pk), "name": name, "role": role, "service": service, "since": _since(given_at)}
+        for pk, name, role, service, given_at in rows
+    ]
+
+
+def _clients() -> Rows:
+    clients = Client.objects.live().filter(tenant=None).select_related("account").order_by("created_at", "pk")
+    return [
+        {"id": str(each.pk), "name": each.account.name, "scopes": list(each.scopes), "since": _since(each.created_at)}
+        for each in clients
+    ]
+
+
+def _services() -> Rows:
+    columns = ("key", "name", "connector", "application", "is_covered", "is_active")
+    return list(Service.objects.order_by("key").values(*columns))
+
+
+def _resources(tenant: Tenant) -> Rows:
+    columns = ("service__key", "kind", "name", "locator", "external_id", "is_active")
+    rows = Resource.objects.filter(tenant=tenant).order_by("service__key", "name", "pk").values_list("pk", *columns)
+    names = ("service", "kind", "name", "locator", "external_id", "is_active")
+    return [{"id": str(pk), **dict(zip(names, values, strict=True))} for pk, *values in rows]
