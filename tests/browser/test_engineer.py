@@ -139,3 +139,40 @@ def test_the_reader_empties_itself_when_the_customer_closes_the_window(visit: Vi
     expect(page.locator("#reader")).to_contain_text("Frida Olsen closed the window early.")
     expect(page.locator(".letter")).to_have_count(0)
     check(page)
+
+
+def test_a_window_of_another_application_leads_there_and_ends_by_itself(visit: Visit) -> None:
+    service = Service.objects.get(key="quillo")
+    report = operations.Report(
+        tenant_id=Tenant.objects.get(slug="contoso").pk,
+        service_id=service.pk,
+        title="Pages are empty",
+        body="The pages of our design workspace are empty.",
+    )
+    ask = operations.Ask(
+        ticket_id=operations.open_ticket(report, actor=as_("mia.weber")).pk,
+        resource_ids=list(service.resources.values_list("pk", flat=True)),
+        level="read",
+        window_for=1800,
+        tried=TRIED,
+        justification=WHY,
+    )
+    row = operations.submit(ask, actor=as_("priya.nair"))
+    priya, ada = visit("priya.nair"), visit("ada.keller")
+    operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
+    review = ada.goto(f"/access-requests/{row.pk}/")
+    expect(review.locator("#can + ul")).to_contain_text("Quillo (Microsoft’s own application) enforces this window.")
+    check(review, widths=(360, 1280))
+    operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))
+    page = priya.goto("/")
+    priya.link("Open in Quillo")
+    links = page.locator("main").get_by_role("link", name="Open in Quillo")
+    expect(links).to_have_count(2)
+    expect(links.first).to_have_attribute("href", "https://quillo.example/support/contoso/ws-1041")
+    expect(page.locator("main")).to_contain_text("at quillo.example")
+    check(page, widths=(360, 1280))
+    # No reload: the page asks whether the window is still open.
+    operations.revoke(row.pk, actor=as_("ada.keller"))
+    expect(page.locator("main")).to_contain_text("Ada Keller closed the window early.")
+    expect(page.locator("main")).to_contain_text("Quillo enforced this window; it reported no accesses")
+    expect(links).to_have_count(0)
