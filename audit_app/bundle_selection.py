@@ -42,6 +42,8 @@ class EvidenceScope:
     until: dt.datetime | None = None
     #: The size of a checkpoint that the reader has. The bundle then contains the consistency proof from this size.
     previous_size: int | None = None
+    #: Whether the access request is a practice request, whose content is made up. The bundle then says so.
+    is_practice: bool = False
 
     @property
     def kind(self) -> str:

@@ -84,6 +84,7 @@ class Evidence:
             "tenant": {"id": str(wanted.tenant_id), "name": wanted.tenant_name},
             "kind": wanted.kind,
             "access_request": str(wanted.access_request) if wanted.access_request else None,
+            **({"practice": True} if wanted.is_practice else {}),
             "since": canonical.instant(wanted.since) if wanted.since else None,
             "until": canonical.instant(wanted.until) if wanted.until else None,
             "logs": sorted(
@@ -282,7 +283,7 @@ Evidence from a Customer Lockbox
 ================================
 
 What this is: {what} of {tenant}, with what was signed of it. Made {made_at}.
-{count} entries.
+{count} entries.{practice}
 
 {logs}
 
@@ -318,6 +319,9 @@ def _readme(evidence: Evidence) -> bytes:
         tenant=_one_line(evidence.wanted.tenant_name),
         made_at=described["made_at"],
         count=evidence.count,
+        practice="\n\nPRACTICE: the content is made up. Nobody's real content is opened."
+        if evidence.wanted.is_practice
+        else "",
         logs="\n".join([*map(_about_part, evidence.parts), *map(_about_unsigned, evidence.unsigned)]),
     )
     return text.encode()

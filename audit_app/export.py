@@ -33,6 +33,7 @@ COLUMNS = (
     "signed_by",
     "device_bound",
     "deputy_for",
+    "practice",
 )
 #: A spreadsheet treats a cell that begins with one of these characters as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -95,6 +96,7 @@ def _cells(row: AuditEntry, shards: Shards) -> list[Any]:
         entry.position.origin,
         *_signed(entry),
         entry.deputy_for,
+        "yes" if entry.is_practice else "",
     ]
 
 

@@ -76,6 +76,11 @@ class ExportedEntry:
         """For a decision: whether it is signed, and with which key. Otherwise None."""
         return decision_signatures.of(self.detail)
 
+    @property
+    def is_practice(self) -> bool:
+        """Whether the entry is about a practice request, whose content is made up."""
+        return self.detail.get("practice") is True
+
     def detail_text(self, name: str) -> str:
         """Return a value of the entry's detail as text. A missing value, or one that is no text or number, gives ""."""
         value = self.detail.get(name)

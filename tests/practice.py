@@ -19,10 +19,10 @@ def resource_of(ticket: Ticket) -> Resource:
     return Resource.objects.get(tenant=ticket.tenant_id, service=ticket.service_id, is_practice=True)
 
 
-def ask(ticket: Ticket, **fields: Any) -> operations.Ask:
+def ask(ticket: Ticket, resource: Resource | None = None, **fields: Any) -> operations.Ask:
     defaults = {
         "ticket_id": ticket.pk,
-        "resource_ids": [resource_of(ticket).pk],
+        "resource_ids": [(resource or resource_of(ticket)).pk],
         "level": "read",
         "window_for": 3600,
         "tried": TRIED,

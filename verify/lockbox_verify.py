@@ -490,7 +490,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         resource = detail.get("resource")
         resource = resource if isinstance(resource, str) else None
         action = detail.get("action") if detail.get("action") in ("list", "download") else ""
-        look = {"resource": resource, "action": action}
+        look = {"resource": resource, "action": action, **_practice(detail)}
         return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
     if event in (ENROLLED, REMOVED):
         detail = {**detail, "leaf": leaf_hash(canonical(entry).encode()).hex()}
@@ -503,7 +503,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
-    data = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)}
+    data = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)} | _practice(detail)
     if event == _SUBMITTED:
         resources = detail.get("resources")
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
@@ -520,6 +520,11 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         data["deputy_for"] = str(detail["deputy_for"])
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, data)
+
+
+def _practice(detail: dict[str, Any]) -> dict[str, Any]:
+    """Return the mark of an entry about a practice request. Its content is made up, and not the customer's."""
+    return {"practice": True} if detail.get("practice") is True else {}
 
 
 def _terms(engineer: Any, service: Any, level: Any, enforced_by: Any, resources: list[str]) -> bytes:
@@ -662,6 +667,7 @@ class Rules:
         self.windows: dict[str, Window] = {}  # by grant
         self.known: set[bytes] = set()  # all access requests and grants so far: none may occur twice
         self.looks = self.downloads = self.opened = self.by_provider_alone = 0
+        self.practice_windows = self.practice_looks = 0  # no other number includes these
 
     def see(self, fact: Fact) -> None:
         """Replay one entry. Raise Bad if it can't have happened."""
@@ -678,6 +684,7 @@ class Rules:
             window = self.windows.pop(str(fact.detail.get("grant")), None)
             if window is None or window.access_request != request:
                 raise Bad("a window is closed, but it was not open", index=fact.leaf_index)
+            self._same_kind(fact, window.asked)
             del self.asked[request]
         elif fact.event in _ACCESSED:
             self._accessed(fact, request)
@@ -696,7 +703,16 @@ class Rules:
         asked = self.asked.get(request)
         if asked is None or asked.is_open:
             raise Bad(f"an access request {what}, but it was not pending", index=fact.leaf_index)
+        self._same_kind(fact, asked)
         return asked
+
+    @staticmethod
+    def _same_kind(fact: Fact, asked: Asked) -> None:
+        """Raise Bad unless the entry and its access request are both practice, or both real."""
+        if _practice(fact.detail) != _practice(asked.detail):
+            raise Bad(
+                "an entry says “practice”, but its access request does not, or the reverse", index=fact.leaf_index
+            )
 
     def _decided(self, fact: Fact, request: str) -> None:
         asked, detail = self._pending(fact, request, "was decided on"), fact.detail
@@ -717,7 +733,7 @@ class Rules:
         asked.is_approved = True
         if detail.get("state") == "OPEN":
             self._opens(fact, request, asked)
-            self.by_provider_alone += not by_customer
+            self.by_provider_alone += not by_customer and not _practice(asked.detail)
         elif by_customer:
             raise Bad("the customer approved, but no window opened", index=fact.leaf_index)
 
@@ -739,19 +755,24 @@ class Rules:
         grant = str(fact.detail.get("grant") or "")
         self._new(fact, "grant", grant)
         asked.is_open, self.windows[grant] = True, Window(request, asked, start, end)
-        self.opened += 1
+        is_practice = bool(_practice(asked.detail))
+        self.practice_windows += is_practice
+        self.opened += not is_practice
 
     def _accessed(self, fact: Fact, request: str) -> None:
-        self.looks += 1
+        is_practice = bool(_practice(fact.detail))
+        self.practice_looks += is_practice
+        self.looks += not is_practice
         # An access that was allowed through another service counts as done.
         action = fact.detail.get("action") if fact.event == _ALLOWED else ""
         is_download = fact.event == _DOWNLOADED or action == "download"
         is_opened = is_download or fact.event == _OPENED or (fact.event == _ALLOWED and action != "list")
-        self.downloads += is_download
+        self.downloads += is_download and not is_practice
         what = "downloaded" if is_download else "opened" if is_opened else "listed"
         window = self.windows.get(fact.subject)
         if window is None or window.access_request != request or not window.start <= fact.at < window.end:
             raise Bad(f"content was {what} outside a window", index=fact.leaf_index)
+        self._same_kind(fact, window.asked)
         asked = window.asked.detail
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"content was {what} in a resource that was not asked for", index=fact.leaf_index)
@@ -855,6 +876,8 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
         raise Bad("the signed text is about another access request")
     if manifest["access_request"]["digest"] != entry["detail"]["digest"]:
         raise Bad("the signed text does not ask for the same access as the access request")
+    if _practice(manifest) != _practice(entry["detail"]):
+        raise Bad("the signed text is about a practice request and the decision is not, or the reverse")
     if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
         raise Bad("the signed text has another answer or another stage than this decision")
     if manifest["decider"]["id"] != actor["id"]:
@@ -1864,7 +1887,7 @@ class Report:
     @staticmethod
     def _named(shard: Shard, fact: Fact) -> dict[str, Any]:
         who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
-        return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
+        return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact), **_practice(fact.detail)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
         """Record that a passkey was added or removed.
@@ -2024,6 +2047,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     broken: list[Bad] = []
 
     def see(shard: Shard, fact: Fact) -> None:
+        if _practice(fact.detail):
+            report.data["practice"] = True
         if fact.event in DECISIONS:
             report.decided(shard, fact)
         elif fact.event == _SUBMITTED:
@@ -2064,6 +2089,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     if rules:
         counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
         counts["downloads"] = rules.downloads
+        if rules.practice_windows:
+            counts |= {"practice_windows": rules.practice_windows, "practice_looks": rules.practice_looks}
         report.data["rules"] = counts
     judge_files(bundle, shards, report)
     # After a flaw, some files were not read to their end. They could only add less important problems.
@@ -2473,7 +2500,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         raise Bad("the entry does not belong to this log, or does not have this index", index=index)
     fact = _fact(index, entry, dict[Any, Any]().setdefault)
     entry_facts = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
-    report.data["entry"] = {**entry_facts, **how_decided(fact)}
+    report.data["entry"] = {**entry_facts, **how_decided(fact), **_practice(entry["detail"])}
     if fact.event in DECISIONS:
         report.decided(shard, fact)
         report.judge_signed(str(matched[3]), is_receipt=True)
@@ -2542,11 +2569,15 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
             yield line("", ", ".join(bounds))
         if data.get("made_at"):
             yield line("", f"not proven: the time when the bundle was made, {data['made_at']}")
+    if data.get("practice") and data.get("kind") == "access_request":
+        yield line(
+            "PRACTICE", "this is a practice request: its content is made up, and nobody's real content was opened"
+        )
     if files := data.get("files_not_proven"):
         more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
         yield line("", f"not proven, because no signature covers these files: {', '.join(files[:10])}{more}")
     if entry := data.get("entry"):
-        yield line("entry", f"index {entry['index']}: {entry['event']} by {by_whom(entry)} at {entry['at']}")
+        yield line("entry", f"index {entry['index']}: {_event(entry)} by {by_whom(entry)} at {entry['at']}")
     for key in data["keys"]:
         yield line("key", f"{key['why']}; fingerprint {key['fingerprint']}")
         yield from (f"            {shown(vkey)}" for vkey in key["vkeys"])
@@ -2574,6 +2605,9 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
                 f"{alone} windows opened with the provider's approval alone "
                 "(Lockbox was off, or did not cover the service)",
             )
+        if rules.get("practice_windows"):
+            also = f"{rules['practice_windows']} more windows and {rules['practice_looks']} more accesses are practice:"
+            yield line("PRACTICE", f"{also} their content is made up")
     yield from _decisions_in_words(data["decisions"], line)
     for note in data["notes"]:
         yield line("note", note)
@@ -2639,6 +2673,10 @@ def _age_in_words(log: dict[str, Any]) -> str:
     return f"{by_bundle}, according to the bundle; {ago}"
 
 
+def _event(each: dict[str, Any]) -> str:
+    return f"{each['event']}{' (practice)' if each.get('practice') else ''}"
+
+
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
     if decisions["holds"]:
         many = f"{decisions['holds']:,} decisions have a valid signature by a passkey of the person who decided:"
@@ -2646,7 +2684,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
     for each in decisions["proven"][:10]:
         bound = "device-bound" if each["device_bound"] else "can be copied"
         key = f"passkey {each['passkey']} of {each['site']} ({bound}), added in entry number {each['enrolled']}"
-        yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
+        yield line("", f"index {each['index']}: {_event(each)} at {each['at']}")
         if each["client"] or each["deputy_for"]:
             yield line("", f"  by {by_whom(each)}")
         yield line("", f"  signed by {each['who']}'s {key}")
@@ -2663,7 +2701,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         if each["since"] == each["seq"]:
             before = "this key signs here for the first time"
         before += f"; this person used {each['others']} other keys earlier" if each["others"] else ""
-        yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
+        yield line("", f"index {each['index']}: {_event(each)} at {each['at']}")
         yield line("", f"  signed in the name of {each['who']} by key {each['key'][:16]} ({before})")
         yield line("", f"  digest {each['digest']}")
     if decisions["vouches"] > 10:
@@ -2673,7 +2711,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
     are = "decision is" if decisions["unproven"] == 1 else "decisions are"
     yield line("unproven", f"{decisions['unproven']:,} {are} not proven by a signature of a person's key:")
     for each in decisions["listed"][:10]:
-        yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
+        yield line("", f"index {each['index']}: {_event(each)} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
             yield line("", f"  {each['why']}")
     if decisions["unproven"] > 10:

@@ -63,6 +63,8 @@ def _extension(entry: ExportedEntry) -> dict[str, str]:
     detail = json.dumps(entry.detail, ensure_ascii=True, separators=(",", ":"))
     intact = "" if entry.is_intact else "false"
     extra = {DETAIL: detail, "CustomerLockboxDeputyFor": entry.deputy_for, "CustomerLockboxIntact": intact}
+    if entry.is_practice:
+        extra["CustomerLockboxPractice"] = "true"
     return cut | extra | _signed(entry)
 
 

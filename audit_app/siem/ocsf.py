@@ -81,6 +81,8 @@ def _metadata(entry: ExportedEntry, meaning: Meaning, source: Source) -> dict[st
     }
     if meaning.action is not None:
         found["profiles"] = ["security_control"]
+    if entry.is_practice:
+        found["labels"] = ["practice"]
     if entry.access_request:
         found["correlation_uid"] = entry.access_request
     return found

@@ -69,6 +69,7 @@ def record(entry: ExportedEntry) -> dict[str, Any]:
         "LogOrigin": entry.position.origin,
         "LeafHash": entry.leaf_hash,
         "IsIntact": entry.is_intact,
+        "IsPractice": entry.is_practice,
     }
 
 

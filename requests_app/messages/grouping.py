@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.utils.translation import gettext as _
 
 from requests_app.domain.limits import GROUPED_FOR, MAILS_AT_ONCE
@@ -71,10 +71,17 @@ def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: dateti
 
 
 def _alike(message: OutboxMessage, at: datetime) -> OutboxQuerySet:
-    """Return all messages that have the same topic, tenant and recipient as this message."""
+    """Return all messages that have the same topic, tenant and recipient as this message.
+
+    For a message about a practice request, return only those about practice requests, and for a real one only those
+    about real ones. So a practice request never delays a real one, and no mail is about both.
+    """
     since = min(message.created_at, at - _READ_BACK)
     rows = OutboxMessage.objects.filter(lane=MAIL, topic=message.topic, recipient=message.recipient)
-    return rows.filter(tenant=message.tenant_id, created_at__gte=since)
+    rows = rows.filter(tenant=message.tenant_id, created_at__gte=since)
+    practice = AccessRequest.objects.filter(tenant=message.tenant_id, is_practice=True)
+    is_practice, this_is = Q(about__in=practice.values("pk")), Exists(practice.filter(pk=message.about))
+    return rows.filter((Q(this_is) & is_practice) | (~Q(this_is) & ~is_practice))
 
 
 def _others(message: OutboxMessage, waiting: Iterable[OutboxMessage], at: datetime) -> list[OutboxMessage]:

@@ -40,8 +40,9 @@ from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Resource, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
+from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
 from requests_app.platform import bell, outcome
 from requests_app.platform.database.errors import gave_up_waiting
@@ -214,12 +215,6 @@ class Step:
             detail={**self.detail, **(detail or {}), **mark},
             text=text,
         )
-
-
-def is_practice(row: object) -> bool:
-    """Return whether people practise with this row: a practice request, its ticket, resource or window."""
-    about = row.access_request if isinstance(row, Grant) else row
-    return isinstance(about, AccessRequest | Ticket | Resource) and about.is_practice
 
 
 @dataclass(kw_only=True)

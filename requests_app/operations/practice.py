@@ -9,8 +9,7 @@ from django.utils.translation import gettext as _
 from requests_app.content.connectors.registry import holds_messages
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.acts.installation import RESOURCE_ADDED
-from requests_app.domain.acts.practice import START_PRACTICE
-from requests_app.domain.acts.tickets import TICKET_OPENED
+from requests_app.domain.acts.tickets import START_PRACTICE, TICKET_OPENED
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.states import TicketState
 from requests_app.messages.topics import Audience, Note, Topic

@@ -15,7 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from requests_app.words import checks, states, times
+from requests_app.models.practice import is_practice
+from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
 
 register = template.Library()
@@ -139,6 +140,26 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
     """
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
+
+
+#: The names that templates use for the row of a page.
+_ROWS = ("row", "ticket", "grant", "resource")
+
+
+@register.simple_tag
+def practice_badge(row: object) -> SafeString:
+    """`{% practice_badge line.row %}`: the badge "Practice" in a list, or nothing for a real row."""
+    return badge("practice", subject="kind", word=_("Practice")) if is_practice(row) else SafeString("")
+
+
+@register.simple_tag(takes_context=True)
+def practice_notice(context: Context) -> SafeString:
+    """`{% practice_notice %}`: the badge and the sentence, if the page is about a practice request. For `base.html`.
+
+    The page's row is found in its context by the usual names, so that no template can forget the mark.
+    """
+    is_marked = context.get("is_practice") or any(is_practice(context.get(name)) for name in _ROWS)
+    return _partial("_practice.html", {"text": sentences.PRACTICE}) if is_marked else SafeString("")
 
 
 @lru_cache(maxsize=512)

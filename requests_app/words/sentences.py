@@ -23,6 +23,9 @@ from requests_app.words.times import duration_words, when_words
 #: How many resources a sentence names, and how many characters of the justification it contains.
 NAMED, REASON_CHARS = 3, 160
 
+#: What every page, mail and file about a practice request says.
+PRACTICE = gettext_lazy("Practice: the content is made up. Nobody’s real content is opened.")
+
 _Words = Callable[[int], str]
 
 _READ: dict[str, _Words] = {

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 @dataclass(frozen=True)
 class Badge:
-    """A badge. `kind` is its CSS modifier (waiting, active, open, refused, over, sealed).
+    """A badge. `kind` is its CSS modifier (waiting, active, open, refused, over, sealed, practice).
 
     `icon` is also visible in print.
     """
@@ -55,6 +55,7 @@ KIND_ICONS = {
     "refused": "x",
     "over": "minus",
     "sealed": "shield-check",
+    "practice": "info",
 }
 
 _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {

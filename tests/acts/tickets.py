@@ -47,6 +47,14 @@ REPORT: dict[str, Any] = {"service": "exchange-online", "title": "Broken", "body
 LINK = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
 
 
+def _practice(cast: Cast, row: Any, actor: Any) -> Any:
+    return operations.start_practice(cast.contoso.pk, service_id=cast.exchange.pk, actor=actor)
+
+
+def _call_practice(cast: Cast, caller: Any, row: Any) -> Any:
+    return caller.post(f"tenants/{cast.contoso.pk}/practice", {"service": "exchange-online"})
+
+
 CASES: dict[str, Case] = {
     "open_ticket": Case(
         "mia",
@@ -208,5 +216,27 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.comment(row.pk, actor=actor, body="Ask Erik.", is_internal=True),
         page=_ticket_act("note", internal="Ask Erik."),
         admin=by_button("ticket", "comment", body="Ask Erik.", is_internal="on"),
+    ),
+    "start_practice": Case(
+        "ines",
+        lambda cast: None,
+        _practice,
+        page=lambda cast, client, row: client.post(
+            reverse("web:practice", args=[cast.contoso.pk]), {"service": str(cast.exchange.pk)}
+        ),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{cast.contoso.pk}/practice", {"service": "exchange-online"}
+        ),
+    ),
+    "start_practice by staff": Case(
+        "stella",
+        lambda cast: cast.contoso,
+        _practice,
+        admin=lambda cast, client, row: by_button("tenant", "start-practice", service=str(cast.exchange.pk))(
+            cast, client, row
+        ),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{cast.contoso.pk}/practice", {"service": "exchange-online"}
+        ),
     ),
 }

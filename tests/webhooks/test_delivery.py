@@ -86,6 +86,7 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
             "subject": {"type": "access_request", "id": str(row.pk)},
             "actor": {"kind": "person", "id": str(cast.priya.pk)},
             "door": "pages",
+            "is_practice": False,
             "ticket": {
                 "id": str(row.ticket_id),
                 "reference": row.ticket.reference,

@@ -22,6 +22,7 @@ from requests_app.domain.acts.declaration import (
     has,
     is_actor,
 )
+from requests_app.domain.acts.installation import RESOURCE_ADDED
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
 
@@ -123,6 +124,22 @@ OPEN_TICKET = Act(
     tried=_("to open a ticket"),
     done=_("The ticket is open. Its reference is {reference}."),
     tells=(Tell("notify.ticket_opened", ("queue",)), Tell("notify.ticket_recorded", ("ticket_customers",), RECORDED)),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+)
+START_PRACTICE = Act(
+    "start_practice",
+    noun=Noun.TENANT,
+    title=_("Start a practice request"),
+    explains=_(
+        "A ticket with a made-up problem is opened. An engineer then asks for access to made-up content, and everybody "
+        "who would decide on a real access request decides on this one. Nobody’s real content is opened."
+    ),
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_OPENED, RESOURCE_ADDED),
+    tried=_("to start a practice request"),
+    done=_("The practice ticket {reference} is open. The engineers of {service} have been told."),
+    tells=(Tell("notify.ticket_opened", ("queue",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ASSIGN_TICKET = Act(

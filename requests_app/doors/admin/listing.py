@@ -12,10 +12,13 @@ from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.db.models import Max, Min
 from django.utils import dateformat, timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from requests_app.doors.admin.columns import Column, heading, link_to, shown
+from requests_app.models.practice import is_practice
+from requests_app.templatetags.lockbox import practice_badge
 
 _YEAR, _MONTH, _DAY = ("year", "month", "day")
 
@@ -46,6 +49,8 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> d
     for row in rows:
         cells = [shown(row, column, model_admin) for column in columns]
         first = cells[0] if "<a " in cells[0] else link_to(row, _bare(cells[0], row))
+        if is_practice(row):
+            first = format_html("{} {}", first, practice_badge(row))
         rest = list(zip(names[1:], cells[1:], strict=True))
         body.append({"pk": row.pk, "name": model_admin.name_of(row), "first": first, "cells": rest})
     return {"names": names, "rows": body}

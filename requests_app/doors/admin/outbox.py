@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -136,6 +137,11 @@ class OutboxMessageAdmin(StaffAdmin):
             ),
         ),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Add to each message whether it is about a practice request or its ticket."""
+        marked = [kind.objects.filter(pk=OuterRef("about"), is_practice=True) for kind in (AccessRequest, Ticket)]
+        return super().get_queryset(request).annotate(is_practice=Exists(marked[0]) | Exists(marked[1]))
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.html_view)

@@ -253,6 +253,7 @@ class ResourceAdmin(StaffAdmin):
             form=ResourceForm,
             run=change_resource,
             done=_("The resource was changed."),
+            offered=lambda row: not row.is_practice,
             explains=_ANNOUNCED,
         ),
         of_act(CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), offered=_is_tested),

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.practice import START_PRACTICE
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
+from requests_app.domain.acts.tickets import START_PRACTICE
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length

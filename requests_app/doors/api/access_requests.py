@@ -23,7 +23,17 @@ from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
-from requests_app.doors.api.fields import CommentIn, IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
+from requests_app.doors.api.fields import (
+    CommentIn,
+    IdFilter,
+    InstantFilter,
+    Several,
+    Strict,
+    Text,
+    Uuid,
+    Whole,
+    YesNoFilter,
+)
 from requests_app.doors.api.plain import Shape, words_of
 from requests_app.doors.api.schema import IF_MATCH, one, problems
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
@@ -115,6 +125,8 @@ class AccessRequestLine(serializers.Serializer):
 
     `enforced_by` is the provider's own application that enforces the window. It is empty if the content is read through
     Lockbox.
+
+    If `is_practice` is true, this is a practice request: its content is made up, and nobody's real content is opened.
     """
 
     id = serializers.UUIDField()
@@ -122,6 +134,7 @@ class AccessRequestLine(serializers.Serializer):
     tenant = TenantRef()
     service = ServiceRef()
     ticket = TicketRef(allow_null=True)
+    is_practice = serializers.BooleanField()
     engineer = PersonRef(source="requested_by")
     reason = serializers.ChoiceField(source="reason_kind", choices=AccessRequest.Reason.values)
     level = serializers.ChoiceField(choices=Level.values)
@@ -299,6 +312,7 @@ class AccessRequestFilter(django_filters.FilterSet):
     ticket = IdFilter(field_name="ticket_id")
     engineer = IdFilter(field_name="requested_by_id")
     reference = django_filters.CharFilter(field_name="reference", max_length=16)
+    is_practice = YesNoFilter()
     submitted_since = InstantFilter(field_name="submitted_at", lookup_expr="gte")
     submitted_before = InstantFilter(field_name="submitted_at", lookup_expr="lt")
 

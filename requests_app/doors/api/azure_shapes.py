@@ -102,10 +102,13 @@ def status_in(wanted: str) -> str:
 
 
 class AzureProperties(serializers.Serializer):
-    """`duration` is a number of hours as text. `resourceIds` is one text with commas between the ids."""
+    """`duration` is a number of hours as text. `resourceIds` is one text with commas between the ids.
+
+    Azure has no field for practice requests, so their `justification` begins with `[Practice]`.
+    """
 
     requestId = serializers.UUIDField(source="pk")
-    justification = serializers.CharField()
+    justification = serializers.SerializerMethodField()
     status = serializers.SerializerMethodField()
     createdDateTime = serializers.DateTimeField(source="submitted_at")
     expirationDateTime = serializers.DateTimeField(source="decide_by")
@@ -116,6 +119,9 @@ class AzureProperties(serializers.Serializer):
     supportCaseUrl = serializers.SerializerMethodField()
     workItemSource = serializers.ChoiceField(source="reason_kind", choices=SOURCES)
     subscriptionId = serializers.UUIDField(source="tenant_id")
+
+    def get_justification(self, row: AccessRequest) -> str:
+        return f"[Practice] {row.justification}" if row.is_practice else row.justification
 
     @extend_schema_field(serializers.ChoiceField(choices=STATUSES))
     def get_status(self, row: AccessRequest) -> str:

@@ -45,10 +45,13 @@ class GrantLine(WindowOut):
 
     `enforced_by` is the provider's own application that enforces the window. It is empty if the content is read through
     Lockbox.
+
+    If `is_practice` is true, this is the window of a practice request: its content is made up.
     """
 
     state = serializers.SerializerMethodField()
     access_request = AccessRequestRef()
+    is_practice = serializers.BooleanField(source="access_request.is_practice")
     tenant = TenantRef()
     service = ServiceRef(source="access_request.service")
     engineer = PersonRef()

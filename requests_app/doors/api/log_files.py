@@ -157,6 +157,7 @@ class _Evidence(_File):
             since=since,
             until=until,
             previous_size=kept,
+            is_practice=about is not None and about.is_practice,
         )
         at = _now()
         prepared = _prepared(wanted, at)

@@ -25,6 +25,7 @@ class ResourceRef(serializers.Serializer):
     id = serializers.UUIDField()
     kind = serializers.CharField()
     name = serializers.CharField()
+    is_practice = serializers.BooleanField()
 
 
 class TicketRef(serializers.Serializer):

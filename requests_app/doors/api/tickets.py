@@ -12,8 +12,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
-from requests_app.domain.acts.practice import START_PRACTICE
-from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET
+from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET, START_PRACTICE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of

@@ -73,7 +73,7 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Send evidence of one access request."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
-    wanted = _wanted(row.tenant, access_request=row.pk)
+    wanted = _wanted(row.tenant, access_request=row.pk, is_practice=row.is_practice)
     if request.method != "POST":
         readers.require_log_reader(row.tenant_id, actor=actor)
         form = DownloadForm(initial={"download": uuid4()}, tenant=row.tenant)

@@ -83,7 +83,7 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
         "waiting_count": count,
         "waiting_words": counted(count),
         "windows": _windows(windows[:WINDOWS], actor),
-        "windows_words": f"{WINDOWS}+" if has_more else str(len(windows)),
+        "windows_words": f"{WINDOWS}+" if has_more else counted(len(_real(windows))),
         "has_more_windows": has_more,
         "may_decide": bool(actor.roles & {Role.APPROVER, Role.PROVIDER_APPROVER}),
         "is_queue": is_queue,
@@ -93,16 +93,18 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
 def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     tenants = menu.tenants(actor)
     who = queries.who_can_answer(tenants)
+    recent = sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True)
     return {
         "is_customer": True,
         "announced": announcements(tenant.pk for tenant in tenants),
-        "mutes": _mutes(shown["waiting"]),
+        "mutes": _mutes(_real(shown["waiting"])),
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "away": _where(actor, tenants, Role.APPROVER),
         "switch_on": _switchable(actor, tenants),
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
         "pending": shown["pending"],
-        "recent": sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True),
+        "recent": recent,
+        "last": next(iter(_real(recent)), None),
         "tickets": queries.customers_tickets(actor, limit=TICKETS),
         "may_open_tickets": bool(actor.roles & {Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR}),
     }
@@ -138,14 +140,21 @@ def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
 
 
 def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
+    windows = [line for line in shown["own_pending"] if line.grant]
     return {
         "is_engineer": True,
-        "own_windows": [line for line in shown["own_pending"] if line.grant],
+        "own_windows": windows,
+        "own_windows_count": len(_real(windows)),
         "own_pending": [line for line in shown["own_pending"] if not line.grant],
         "own_recent": shown["own_recent"],
         "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
         "new_tickets": queries.new_tickets(actor, limit=TICKETS),
     }
+
+
+def _real(lines: list[Line]) -> list[Line]:
+    """Leave out practice requests. They are shown, but no number counts them."""
+    return [line for line in lines if not line.row.is_practice]
 
 
 def _windows(found: list[Line], actor: Actor) -> list[Window]:
@@ -169,8 +178,10 @@ def _heading(actor: Actor, context: dict[str, Any]) -> str:
         return ngettext(
             "%(n)d access request waits for your answer", "%(n)d access requests wait for your answer", count
         ) % {"n": count}
-    windows = len(context["windows"])
-    if context["has_more_windows"]:
+    if context["waiting"]:
+        return _("A practice request waits for your answer")
+    windows = len(_real([window.line for window in context["windows"]]))
+    if context["has_more_windows"] and windows:
         return _("More than %(n)d access windows are open now") % {"n": windows}
     if windows:
         return ngettext("%(n)d access window is open now", "%(n)d access windows are open now", windows) % {

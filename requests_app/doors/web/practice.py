@@ -12,7 +12,7 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain.acts.practice import START_PRACTICE
+from requests_app.domain.acts.tickets import START_PRACTICE
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.practice import PracticeForm
@@ -51,6 +51,7 @@ def practice(request: HttpRequest, tenant: UUID) -> HttpResponse:
         "state": queries.state_of(row, at=instant(request)),
         "explains": START_PRACTICE.explains,
         "label": START_PRACTICE.title,
+        "is_practice": True,
     }
     return render(request, "tenant/practice.html", context, status=status)
 

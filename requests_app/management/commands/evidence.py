@@ -66,6 +66,7 @@ class Command(BaseCommand):
             since=since,
             until=until,
             previous_size=options["kept"],
+            is_practice=about is not None and about.is_practice,
         )
         try:
             prepared = evidence.prepare(wanted, at=clock.now())

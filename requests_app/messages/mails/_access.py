@@ -134,6 +134,7 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
     return {
         "path": f"/access-requests/{row.pk}/",
         "reference": row.reference,
+        "is_practice": row.is_practice,
         "engineer": words.name(row.requested_by),
         "service": words.line(row.service.name),
         "reading": words.reading(row.level, resources),

@@ -57,6 +57,8 @@ def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[st
     services = {row.service_id: words.line(row.service.name) for row in rows}
     return {
         "path": "/",
+        # A mail never has both: `messages.grouping` combines practice requests only with each other.
+        "is_practice": rows[0].is_practice,
         "purpose": topic_of(messages[0].topic).purpose,
         "access_requests": ngettext("%(n)d access request", "%(n)d access requests", len(rows)) % {"n": len(rows)},
         "at_once": MAILS_AT_ONCE,

@@ -57,6 +57,7 @@ def _common(row: Ticket, at: datetime) -> Facts:
     return {
         "path": f"/tickets/{row.pk}/",
         "ticket_reference": row.reference,
+        "is_practice": row.is_practice,
         "title": words.line(row.title),
         "service": words.line(row.service.name),
         "opened_by": opened_by,

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from requests_app.domain import link_secrets
 from requests_app.domain.acts.declaration import MailWords
@@ -50,7 +51,7 @@ def render(
         if message.topic in MAILS:
             context["words"] = _filled(MAILS[message.topic], found)
         rendered = {
-            "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
+            "subject": _subject(render_to_string(f"{folder}/subject.txt", context), found),
             "text": _text(render_to_string(f"{folder}/body.txt", context)),
             "html": render_to_string(f"{folder}/body.html", context).strip() + "\n",
             "from": settings.DEFAULT_FROM_EMAIL,
@@ -173,8 +174,10 @@ def _zone(message: OutboxMessage) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _subject(raw: str) -> str:
-    line = " ".join(_LINE_BREAKS.sub(" ", raw).split())
+def _subject(raw: str, found: facts.Facts) -> str:
+    """Return the subject on one line. The mark of a practice request comes first, where no cut can remove it."""
+    mark = f"[{_('Practice')}] " if found.get("is_practice") else ""
+    line = mark + " ".join(_LINE_BREAKS.sub(" ", raw).split())
     return line if len(line) <= SUBJECT_MAX else line[: SUBJECT_MAX - 1].rstrip() + "…"
 
 

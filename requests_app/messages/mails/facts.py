@@ -15,6 +15,7 @@ from requests_app.messages.mails import _several, words
 from requests_app.messages.mails._reading import PLAIN_READERS, READERS, Facts
 from requests_app.messages.topics import PlainTopic, topic_of
 from requests_app.models import OutboxMessage, Person
+from requests_app.words import sentences
 
 # Each module whose name begins with "_" has functions that read facts. It is imported, so that they are registered.
 for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
@@ -48,6 +49,8 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
         "is_address": reader is None,
     }
     found = {**common, **read}
+    if found.get("is_practice"):
+        found["practice"] = sentences.PRACTICE
     if close_path := found.get("close_path"):
         found["close_url"] = settings.BASE_URL + close_path
     return {**found, "url": settings.BASE_URL + found["path"], "why_you": _why_you(message, found)}

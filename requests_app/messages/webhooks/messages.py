@@ -99,6 +99,7 @@ def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -
         "subject": {"type": entry.subject_type, "id": entry.subject_id},
         "actor": {"kind": entry.actor_kind, "id": str(entry.actor_id) if entry.actor_id else None},
         "door": entry.door,
+        "is_practice": detail.get("practice") is True,
         "ticket": ticket,
         "log": {"origin": position.origin, "index": position.index, "leaf_hash": bytes(entry.leaf_hash).hex()},
     }

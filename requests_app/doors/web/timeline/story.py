@@ -113,6 +113,8 @@ class Story:
     @cached_property
     def title(self) -> str:
         tenant, row = self.subject.tenant.name, self.subject.access_request
+        if row is not None and row.is_practice:
+            return _("Evidence of practice request %(reference)s") % {"reference": row.reference}
         if row is not None:
             return _("Evidence of access request %(reference)s") % {"reference": row.reference}
         if self.prepared.wanted.kind == PERIOD:
@@ -131,6 +133,8 @@ class Story:
             Fact(_("Customer"), [self.subject.tenant.name]),
             Fact(_("Provider"), [settings.PROVIDER_NAME]),
         ]
+        if wanted.is_practice:
+            found.insert(0, Fact(_("Practice"), [str(sentences.PRACTICE)]))
         if wanted.kind == PERIOD:
             found.append(Fact(_("Period"), [_between(wanted.since, wanted.until)]))
         entries = ngettext("%(n)s entry", "%(n)s entries", count) % {"n": counted(count)}
