@@ -25,6 +25,8 @@ const EXTERNAL = {
   "": [...MEMBERS[""], "enforced_by"].sort(),
   resource: ["external_id", "id", "kind", "name"],
 };
+// Only the text of a practice request has this member, and there it is `true`. A text without it is about real content.
+const PRACTICE = "practice";
 const OPTIONAL = new Set(["checkpoint", "provider_approver"]);
 const LEVELS = new Map([["names", "see the names of what is in"], ["read", "read what is in"]]);
 const KINDS = new Map([
@@ -37,9 +39,9 @@ const KINDS = new Map([
 
 // --- The text ---------------------------------------------------------------------------------------------
 
-// Writes a value as in RFC 8785. Such a text has only objects, lists, strings, whole numbers and null.
+// Writes a value as in RFC 8785. Such a text has only objects, lists, strings, whole numbers, null, and the mark `true`.
 export function canonical(value) {
-  if (value === null || typeof value === "string") return JSON.stringify(value);
+  if (value === null || value === true || typeof value === "string") return JSON.stringify(value);
   if (Number.isSafeInteger(value)) return String(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value === "object") {
@@ -103,10 +105,18 @@ function requireShape(said) {
 
 function requireMembers(value, kind, what, isExternal = false) {
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-  const names = isObject ? Object.keys(value).sort().join() : "";
+  const names = isObject ? membersOf(value, kind === "").join() : "";
   const wanted = (isExternal && EXTERNAL[kind]) || MEMBERS[kind];
   if (names !== wanted.join()) throw new Refused(`${what} has other parts than this page can show.`);
 }
+
+// Returns the names of an object's members in order, without the mark of a practice request if it may have that mark.
+function membersOf(value, mayBePractice) {
+  const isMarked = mayBePractice && value[PRACTICE] === true;
+  return Object.keys(value).filter((name) => !(isMarked && name === PRACTICE)).sort();
+}
+
+export const isPractice = (said) => said[PRACTICE] === true;
 
 function requireText(...values) {
   if (values.some((value) => typeof value !== "string")) throw new Refused("A part of the text is not a text.");
@@ -135,13 +145,14 @@ export async function readAsked(text, said) {
   }
   const isObject = asked !== null && typeof asked === "object" && !Array.isArray(asked);
   const wanted = "enforced_by" in said ? [...ASKED, "enforced_by"].sort() : ASKED;
-  if (!isObject || Object.keys(asked).sort().join() !== wanted.join()) {
+  if (!isObject || membersOf(asked, true).join() !== wanted.join()) {
     throw new Refused("What was asked for has other parts than this page can show.");
   }
   if (canonical(asked) !== text) throw new Refused("What was asked for could be read in two ways.");
   requireText(...WORDS.map((name) => asked[name]), ...NULLABLE.map((name) => asked[name] ?? ""));
   // These members are in both texts and must be equal. The window can be shorter than what was asked for, never longer.
   const same = [
+    [isPractice(asked), isPractice(said)],
     [asked.reference, said.access_request.reference],
     [asked.tenant, said.tenant.id],
     [asked.engineer, said.engineer.id],
@@ -202,13 +213,15 @@ export const level = (said) => LEVELS.get(said.level) ?? `do “${visible(said.l
 // The whole decision in one sentence; the button repeats it.
 export function sentence(said) {
   const act = `${level(said)} ${scope(said)} of ${visible(said.tenant.name)} for ${duration(said.minutes)}`;
+  const mark = isPractice(said) ? "Practice, with made-up content: " : "";
   return said.decision === "approve"
-    ? `You allow ${visible(said.engineer.name)} to ${act}.`
-    : `You do not allow ${visible(said.engineer.name)} to ${act}.`;
+    ? `${mark}You allow ${visible(said.engineer.name)} to ${act}.`
+    : `${mark}You do not allow ${visible(said.engineer.name)} to ${act}.`;
 }
 
 export function button(said) {
+  const mark = isPractice(said) ? "Practice: " : "";
   return said.decision === "approve"
-    ? `Sign the approval: ${duration(said.minutes)}, ${scope(said)}`
-    : `Sign the denial: ${scope(said)} stay closed`;
+    ? `${mark}Sign the approval: ${duration(said.minutes)}, ${scope(said)}`
+    : `${mark}Sign the denial: ${scope(said)} stay closed`;
 }

@@ -3,7 +3,7 @@
 
 import { config } from "./config.js";
 import {
-  Refused, button, challengeOf, duration, ground, hex, level, lines, read, readAsked, scope, sentence, visible,
+  Refused, button, challengeOf, duration, ground, hex, isPractice, level, lines, read, readAsked, scope, sentence, visible,
 } from "./manifest.js";
 
 const TOKEN = "lockbox-token";
@@ -95,7 +95,8 @@ async function list() {
 
 function line(row) {
   const item = element("li");
-  item.append(element("p", `${visible(row.reference)}: ${visible(row.engineer.name)} asks`));
+  const mark = row.is_practice === true ? "Practice: " : "";
+  item.append(element("p", `${mark}${visible(row.reference)}: ${visible(row.engineer.name)} asks`));
   item.append(element("p", `Answer by ${instant(row.decide_by)}`, "soft"));
   const choices = element("p", undefined, "choices");
   for (const [decision, words] of [["approve", "Read the approval"], ["deny", "Read the denial"]]) {
@@ -135,7 +136,9 @@ async function prepare(accessRequest, decision) {
 
 function facts(said, asked) {
   const named = ({ id, name }) => [visible(name), id];
+  const practice = [["Practice", ["The content is made up. Nobody’s real content is opened."]]];
   const rows = [
+    ...(isPractice(said) ? practice : []),
     ["What", [[level(said), scope(said)].join(" ")]],
     ...said.resources.map((each, place) => [
       place === 0 ? "On" : "And on",

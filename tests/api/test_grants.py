@@ -63,11 +63,19 @@ def test_a_window_is_read_with_its_engineer_and_scope(cast: Cast, calling: Calli
         "id": str(grant.pk),
         "state": "open",
         "access_request": {"id": str(access_request.pk), "reference": access_request.reference},
+        "is_practice": False,
         "tenant": {"id": str(cast.contoso.pk), "name": "Contoso"},
         "service": {"id": str(cast.exchange.pk), "key": "exchange-online", "name": "Exchange Online"},
         "engineer": {"id": str(cast.priya.pk), "name": "Priya Test"},
         "level": "read",
-        "resources": [{"id": str(cast.resource().pk), "kind": "mailbox", "name": "finance@contoso.example"}],
+        "resources": [
+            {
+                "id": str(cast.resource().pk),
+                "kind": "mailbox",
+                "name": "finance@contoso.example",
+                "is_practice": False,
+            }
+        ],
         "closed_at": None,
         "close_reason": None,
         "enforced_by": "",

@@ -258,6 +258,9 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
     "one letter": (text_of(), asked().replace("Rebuilt", "rebuilt"), "not the one that the text is"),
     "none": (text_of(), "", "not the one that the text is"),
     "more than is shown": (text_of(asked(also="x")), asked(also="x"), "other parts"),
+    "practice, but a real text": (text_of(asked(practice=True)), asked(practice=True), "something else than what was"),
+    "a real one, but a practice text": (text_of(practice=True), asked(), "something else than what was"),
+    "half a mark": (text_of(practice=1), asked(), "other parts"),
     "a list of words": (text_of(asked(tried=["x"])), asked(tried=["x"]), "is not a text"),
     "a blank": (text_of(f" {asked()}"), f" {asked()}", "in two ways"),
     "no JSON": (text_of("reason"), "reason", "can't be read"),
@@ -387,6 +390,19 @@ def test_the_page_shows_which_application_enforces_the_window(page: Page, served
     facts = page.locator("#facts")
     for words in ("Enforced by", "Quillo⟨U+202E⟩", "your log shows only what it reports", "workspace · 7⟨U+202E⟩"):
         expect(facts).to_contain_text(words)
+
+
+def test_text_of_a_practice_request_says_so_above_everything_else(
+    page: Page, served: Callable[[str, str], str]
+) -> None:
+    liar = Liar(page)
+    liar.asked = asked(practice=True)
+    liar.text = text_of(liar.asked, practice=True)
+    connect(page, served(API, TENANT), "token")
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
+    expect(page.get_by_role("heading")).to_contain_text("Practice, with made-up content: You allow Priya Nair")
+    expect(page.locator("#facts dd").first).to_have_text("The content is made up. Nobody’s real content is opened.")
+    expect(page.get_by_role("button", name="Practice: Sign the approval")).to_be_visible()
 
 
 def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[str, str], str]) -> None:

@@ -62,6 +62,14 @@ def life(asked: dict[str, Any] | None = None) -> Entries:
     return [entry(seq, seq * 60_000_000, event, actor=actor, **rest) for seq, (event, actor, rest) in enumerate(steps)]
 
 
+def practised() -> Entries:
+    """Return the entries of a practice request. Each of them has the mark."""
+    entries = life({**ASKED, "practice": True})
+    for each in entries:
+        each["detail"]["practice"] = True
+    return entries
+
+
 def judged(entries: Entries, folder: Path) -> dict[str, Any]:
     for seq, each in enumerate(entries):
         each["seq"] = seq
@@ -72,6 +80,37 @@ def test_a_life_by_the_rules_is_good(tmp_path: Path) -> None:
     data = judged(life(), tmp_path)
     assert is_good(data)
     assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
+
+
+def test_practice_is_reported_by_itself_and_in_no_other_number(tmp_path: Path) -> None:
+    data = judged(practised(), tmp_path)
+    assert is_good(data)
+    none = {"looks": 0, "windows": 0, "by_provider_alone": 0, "downloads": 0}
+    assert data["rules"] == {**none, "practice_windows": 1, "practice_looks": 3}
+    words = "\n".join(lv.in_words(data))
+    assert "PRACTICE    1 more windows and 3 more accesses are practice: their content is made up" in words
+    assert "access_request.approved_by_customer (practice) by" in words
+
+
+def test_entry_of_practice_about_a_real_access_request_is_bad_and_the_reverse(tmp_path: Path) -> None:
+    for whole in (life, practised):
+        for place, one in enumerate(whole()):
+            if place == 0 or one["event"] == "content.cut":
+                continue
+            entries = json.loads(json.dumps(whole()))
+            detail = entries[place]["detail"]
+            detail.update(practice=True) if whole is life else detail.pop("practice")
+            [(index, why)] = problems(judged(entries, tmp_path))
+            assert (index, "“practice”" in why) == (place, True), (whole.__name__, one["event"])
+
+
+def test_evidence_of_one_practice_request_begins_with_the_mark(tmp_path: Path) -> None:
+    entries = practised()
+    for seq, each in enumerate(entries):
+        each["seq"] = seq
+    data = verdict(bundle(Log.of(entries), kind="access_request", request=AR), tmp_path)
+    assert any(each.startswith("PRACTICE ") for each in lv.in_words(data))
+    assert not any("PRACTICE" in each for each in lv.in_words(judged(life(), tmp_path)))
 
 
 def test_a_window_with_only_the_provider_s_approval_is_counted_and_not_judged(tmp_path: Path) -> None:

@@ -117,6 +117,21 @@ def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -
     assert len(verdict(written, tmp_path)["decisions"]["proven"]) == 1
 
 
+def test_signed_text_of_practice_proves_no_real_decision_and_the_reverse(tmp_path: Path) -> None:
+    def marked(entries: Entries) -> Entries:
+        entries[3]["detail"]["practice"] = True
+        return entries
+
+    wrong = "the signed text is about a practice request and the decision is not, or the reverse"
+    for entries in (
+        signed_life(device(), manifest=lambda text: text.update(practice=True)),
+        marked(signed_life(device())),
+    ):
+        data = judged(entries, tmp_path)
+        assert data["result"] == "bad"
+        assert any(wrong in problem["why"] for problem in data["problems"])
+
+
 def _set(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda found: found.__setitem__(name, value)
 

@@ -13,7 +13,7 @@ from lockbox_cli.acts import Verb
 from lockbox_cli.errors import Refused
 from lockbox_cli.output import Cell, Output, Shown
 from lockbox_cli.session import Session, identifier
-from lockbox_cli.text import at, length
+from lockbox_cli.text import at, length, practice
 from lockbox_client.api.access_requests import (
     access_requests_approve,
     access_requests_deny,
@@ -103,7 +103,7 @@ def _line(row: dict[str, Any], now: datetime) -> list[Shown]:
         _state(row),
         row["tenant"]["name"],
         row["engineer"]["name"],
-        f"{may(row)} {resources(row)}",
+        f"{'practice: ' if practice(row) else ''}{may(row)} {resources(row)}",
         length(row["window_seconds"]),
         until,
     ]
@@ -113,6 +113,7 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
     ticket, demand = row.get("ticket"), row.get("demand")
     facts: list[tuple[str, Shown]] = [
         ("Access request", Cell(row["reference"], "bold")),
+        ("Practice", practice(row)),
         ("State", _state(row)),
         ("Asks", f"{row['engineer']['name']} asks to {may(row)} {resources(row)} of {row['tenant']['name']}"),
         ("For", length(row["window_seconds"])),

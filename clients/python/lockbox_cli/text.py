@@ -68,3 +68,8 @@ def _away(then: datetime, now: datetime) -> str:
     if -60 < seconds <= 0:
         return "just now"
     return f"in {length(seconds)}" if seconds >= 0 else f"{length(-seconds)} ago"
+
+
+def practice(row: dict[str, Any]) -> str:
+    """Return what a row about practice says before everything else, or "" for a real row."""
+    return "the content is made up, and nobody's real content is opened" if row.get("is_practice") else ""

@@ -11,7 +11,7 @@ from lockbox_cli.acts import Verb
 from lockbox_cli.errors import Refused
 from lockbox_cli.output import Cell, Output
 from lockbox_cli.session import Session, identifier, own_tenant
-from lockbox_cli.text import at
+from lockbox_cli.text import at, practice
 from lockbox_client.api.tickets import (
     tickets_comment,
     tickets_comments,
@@ -121,7 +121,7 @@ def _line(row: dict[str, Any], out: Output) -> list[Cell | str]:
         row["tenant"]["name"],
         row["assignee"]["name"] if row["assignee"] else "–",
         row["external_reference"] or "–",
-        row["title"],
+        f"{'practice: ' if practice(row) else ''}{row['title']}",
         Cell(changed, "dim", short=at(row["changed_at"], now=out.now).removeprefix(f"{changed} ").strip("()")),
     ]
 
@@ -130,6 +130,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, Cell | str]]:
     caller = row["on_behalf_of"]
     return [
         ("Ticket", Cell(row["reference"], "bold")),
+        ("Practice", practice(row)),
         ("State", _state(row)),
         ("Title", row["title"]),
         ("Priority", row["priority"]),

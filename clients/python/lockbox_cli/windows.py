@@ -10,7 +10,7 @@ from lockbox_cli.errors import Refused
 from lockbox_cli.output import Cell, Output
 from lockbox_cli.requests import ENDS, found, may, resources, when, window
 from lockbox_cli.session import Session
-from lockbox_cli.text import at
+from lockbox_cli.text import at, practice
 from lockbox_client.api.grants import grants_accesses, grants_list, grants_show
 
 _NAMES = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
@@ -59,6 +59,7 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
     out.facts(
         [
             ("Access request", Cell(row["access_request"]["reference"], "bold")),
+            ("Practice", practice(row)),
             ("State", _STATES.get(row["state"], Cell(row["state"]))),
             ("Engineer", row["engineer"]["name"]),
             ("May", f"{may(row)} {resources(row)} of {row['tenant']['name']}"),
@@ -96,7 +97,7 @@ def _line(row: dict[str, Any], out: Output) -> list[Cell | str]:
         _STATES.get(row["state"], Cell(row["state"])),
         row["tenant"]["name"],
         row["engineer"]["name"],
-        f"{may(row)} {resources(row)}",
+        f"{'practice: ' if practice(row) else ''}{may(row)} {resources(row)}",
         at(row["opens_at"]),
         closes,
     ]
