@@ -193,7 +193,7 @@ def test_decision_point_never_permits_anything_by_a_practice_window(cast: Cast, 
             tenant=str(cast.contoso.pk),
         )
         verdict = operations.allow_access(question, actor=client)
-        assert not verdict.decision
+        assert (verdict.decision, verdict.reason) == (False, "not_covered")
     assert not ContentAccess.objects.filter(grant=grant).exists()
     refused = [entry for entry in _entries(cast) if entry["event"] == "act.refused"]
     assert [entry["detail"].get("practice") for entry in refused] == [True, None]
