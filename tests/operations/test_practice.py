@@ -79,7 +79,8 @@ def test_practice_content_leads_nowhere_else(cast: Cast, name: str) -> None:
         operations.content.open_item(grant.pk, resource.pk, name, actor=cast.as_("priya"))
 
 
-def test_each_entry_of_a_practice_request_says_so_and_no_other_does(cast: Cast) -> None:
+def test_each_entry_of_a_practice_request_says_so_and_no_other_does(cast: Cast, settings: Any) -> None:
+    settings.CONTENT_ROOT = "/nowhere/at/all"
     real = cast.opened()
     with pytest.raises(ContentUnavailable):
         operations.content.list_items(real.pk, cast.resource().pk, actor=cast.as_("priya"))
