@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.content.connectors.base import Listing
-from requests_app.domain import manifest
+from requests_app.domain import clock, manifest
 from requests_app.domain.errors import (
     ContentUnavailable,
     FactsChanged,
@@ -23,7 +23,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.evaluation import Question
-from requests_app.models import AccessRequest, ContentAccess, OutboxMessage, QueueAssignment, Resource, Ticket
+from requests_app.models import AccessRequest, ContentAccess, OutboxMessage, QueueAssignment, Resource, Service, Ticket
 from requests_app.models.services import PRACTICE_LOCATOR
 from requests_app.queries import practice as queries
 from tests import practice
@@ -334,3 +334,27 @@ def test_state_follows_the_practice_request(cast: Cast) -> None:
     state = queries.state_of(cast.contoso, at=row.submitted_at)
     assert (state.is_answered, state.turn, state.ticket_id) == (True, None, None)
     assert queries.state_of(cast.fabrikam, at=row.submitted_at) == queries.Practice()
+
+
+def test_practice_at_an_external_service_is_read_here_and_never_through_its_application(cast: Cast) -> None:
+    quillo = Service.objects.create(key="quillo", name="Quillo", connector=Service.EXTERNAL, application="Quillo")
+    for person, role in ((cast.priya, "engineer"), (cast.pat, "provider_approver")):
+        QueueAssignment.objects.create(person=person, service=quillo, role=role, given_at=clock.now())
+    cast.services["quillo"] = quillo
+    grant = practice.opened(cast, ticket=practice.started(cast, service="quillo"))
+    resource = practice.resource_of(grant.access_request.ticket)
+    assert (grant.access_request.enforced_by, resource.is_external) == ("", False)
+    _access, item, stream = operations.content.open_item(
+        grant.pk, resource.pk, "Read me first.txt", actor=cast.as_("priya")
+    )
+    assert "made up" in stream.read_text(1000)[0]
+    question = Question(
+        subject_type="engineer",
+        subject=cast.priya.email,
+        action="read",
+        service="quillo",
+        resource=str(resource.pk),
+        tenant=str(cast.contoso.pk),
+    )
+    verdict = operations.allow_access(question, actor=service_of(cast))
+    assert (verdict.decision, verdict.reason) == (False, "not_covered")
