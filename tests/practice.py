@@ -15,7 +15,8 @@ def started(cast: Cast, tenant: str = "contoso", *, by: str = "stella", service:
     return operations.start_practice(cast.tenants[tenant].pk, service_id=cast.services[service].pk, actor=cast.as_(by))
 
 
-def resource_of(ticket: Ticket) -> Resource:
+def resource_of(ticket: Ticket | None) -> Resource:
+    assert ticket is not None
     return Resource.objects.get(tenant=ticket.tenant_id, service=ticket.service_id, is_practice=True)
 
 

@@ -348,7 +348,7 @@ def _bundle(cast: Cast, row: AccessRequest, by: str = "ada") -> dict[str, str]:
     client = _signed_in(cast, by)
     found = re.search(r'name="download"[^>]*value="([^"]+)"', _text(client.get(page)))
     assert found is not None
-    answer = client.post(page, {"download": found[1]})
+    answer: Any = client.post(page, {"download": found[1]})
     assert answer.status_code == 200
     with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as bundle:
         return {name: bundle.read(name).decode(errors="replace") for name in bundle.namelist()}
