@@ -81,10 +81,11 @@ def test_people_read_it_in_words_and_in_the_export(cast: Cast, northwind: Tenant
     browser = Browser()
     force_login(browser, cast.nadia)
     page = browser.get(reverse("web:log", args=[northwind.pk])).content.decode()
-    assert "Lockbox is switched on for the first time" in page
+    assert "Lockbox begins with" in page
     assert "1 member of the staff, " in page
     seq = AuditEntry.objects.get(tenant_id=northwind.pk, event="provider.described").seq
     record = browser.get(reverse("web:log", args=[northwind.pk]), {"entry": seq}).content.decode()
-    assert "Stella Test" in record
+    assert "Erik Test: Engineer for exchange-online" in record
+    assert "exchange-online, through maildir: covered by Lockbox" in record
     exported = caller_for(cast, "nadia").get(f"tenants/{northwind.pk}/log/export")
     assert b"provider.described" in b"".join(exported.streaming_content)

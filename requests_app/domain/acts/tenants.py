@@ -64,8 +64,7 @@ PROVIDER_DESCRIBED = Event(
     "provider.described",
     label=_("What Lockbox began with"),
     sentence=_(
-        "Lockbox is switched on for the first time. Before, the provider could set everything up alone. It has set up "
-        "{described}"
+        "Lockbox begins with what one person at the provider could set up alone: {described}. The entry has the lists"
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Describe", Severity.LOW),
 )
@@ -100,8 +99,16 @@ MOVE_TENANT = Proposal(
     by_staff=True,
 )
 
-SWITCH_OFF_TENANT_ANNOUNCED = Proposal("switch_off_tenant", _("switch off the tenant %(name)s"), by_staff=True)
-SWITCH_ON_TENANT_ANNOUNCED = Proposal("switch_on_tenant", _("switch on the tenant %(name)s again"), by_staff=True)
+SWITCH_OFF_TENANT_ANNOUNCED = Proposal(
+    "switch_off_tenant",
+    _("switch off the tenant %(name)s, so that nobody can open a ticket or ask for access, and all open windows close"),
+    by_staff=True,
+)
+SWITCH_ON_TENANT_ANNOUNCED = Proposal(
+    "switch_on_tenant",
+    _("switch on the tenant %(name)s again, so that people can open tickets and ask for access"),
+    by_staff=True,
+)
 
 CREATE_TENANT = Act(
     "create_tenant",

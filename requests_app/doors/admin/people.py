@@ -467,6 +467,11 @@ def _touched(row: Proposal) -> str:
     return ", ".join(row.touched.order_by("name").values_list("name", flat=True))
 
 
+@admin.display(description=_("API client"))
+def _client(row: Proposal) -> str:
+    return row.proposed_through.name if row.proposed_through else ""
+
+
 def is_unconfirmed(row: Proposal) -> bool:
     return is_ahead(row) and row.effective_at is None
 
@@ -485,7 +490,7 @@ class ProposalAdmin(StaffAdmin):
         _state,
         "tenant",
         "proposed_by",
-        "proposed_through",
+        _client,
         "proposed_at",
         "effective_at",
         "ended_at",

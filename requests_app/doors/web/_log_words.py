@@ -28,6 +28,7 @@ from audit_app.models import AuditEntry
 from requests_app.domain.actors import Role, Side
 from requests_app.domain.events import door_title, title_of
 from requests_app.doors.web._history import why_refused
+from requests_app.doors.web._log_lists import Listed, lists_of
 from requests_app.doors.web._log_patterns import CAUSES, pattern_for, tried
 from requests_app.doors.web.context import ROLE_WORDS
 from requests_app.models import Resource, Tenant
@@ -107,6 +108,7 @@ class ShownEntry:
     request_reference: str
     ticket_reference: str
     standing: EntryPosition
+    lists: list[Listed]
 
 
 def shown_entries(
@@ -142,6 +144,7 @@ def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosit
         request_reference=words.request_reference,
         ticket_reference=words.ticket_reference,
         standing=standing,
+        lists=lists_of(entry.event, detail),
     )
 
 
@@ -302,7 +305,7 @@ class _Words:
             counted("%(n)d service", "%(n)d services", "services"),
             counted("%(n)d resource of yours", "%(n)d resources of yours", "resources"),
         ]
-        words = _("{listed}, and the plan {plan}. The record of this entry names them")
+        words = _("{listed}, and the plan {plan}")
         return format_html(words, listed=", ".join(listed), plan=self._plain("plan"))
 
     @property

@@ -1,0 +1,103 @@
+"""The lists in the entry about what Lockbox began with, as lines that people can read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.tenants import PROVIDER_DESCRIBED
+from requests_app.doors.web.context import ROLE_WORDS
+from requests_app.models import Resource
+from requests_app.words.scopes import labels
+
+Row = dict[str, Any]
+
+
+class Line(NamedTuple):
+    text: str
+    since: dt.datetime | None
+
+
+class Listed(NamedTuple):
+    """One list. `left_out` is the number of rows that the entry only counts."""
+
+    title: str
+    lines: list[Line]
+    left_out: int
+
+
+def lists_of(event: str, detail: Row) -> list[Listed]:
+    """Return the lists of this entry, or [] for any other event.
+
+    Another version may have written the entry, so a value that can't be read is left out.
+    """
+    if event != PROVIDER_DESCRIBED:
+        return []
+    return [_list(str(title), detail.get(name), shown) for name, (title, shown) in _LISTS.items()]
+
+
+def _list(title: str, found: Any, shown: Callable[[Row], str]) -> Listed:
+    found = found if isinstance(found, dict) else {}
+    listed = found.get("listed")
+    rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+    count = found.get("count")
+    left_out = max(0, count - len(rows)) if isinstance(count, int) else 0
+    return Listed(title, [Line(shown(row), _instant(row.get("since"))) for row in rows], left_out)
+
+
+def _instant(value: Any) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _person(row: Row) -> str:
+    return str(row.get("name", ""))
+
+
+def _role(row: Row) -> str:
+    role = str(row.get("role", ""))
+    words = ROLE_WORDS[Role(role)] if role in ROLE_WORDS else role
+    return _("%(name)s: %(role)s for %(service)s") % {
+        "name": row.get("name", ""),
+        "role": words,
+        "service": row.get("service", ""),
+    }
+
+
+def _client(row: Row) -> str:
+    scopes = row.get("scopes")
+    allowed = "; ".join(str(each) for each in labels(scopes if isinstance(scopes, list) else []))
+    return _("%(name)s: %(allowed)s") % {"name": row.get("name", ""), "allowed": allowed or _("nothing")}
+
+
+def _service(row: Row) -> str:
+    cover = _("covered by Lockbox") if row.get("is_covered") else _("not covered by Lockbox")
+    words = {"name": row.get("key", ""), "connector": row.get("application") or row.get("connector", "")}
+    line = _("%(name)s, through %(connector)s: %(cover)s") % {**words, "cover": cover}
+    return line if row.get("is_active", True) else _("%(line)s, switched off") % {"line": line}
+
+
+def _resource(row: Row) -> str:
+    kinds: dict[str, Any] = dict(Resource.Kind.choices)
+    kind = row.get("kind", "")
+    place = row.get("locator") or row.get("external_id", "")
+    words = {"name": row.get("name", ""), "kind": kinds.get(kind, kind), "service": row.get("service", "")}
+    line = _("%(name)s (%(kind)s), at %(service)s: %(place)s") % {**words, "place": place}
+    return line if row.get("is_active", True) else _("%(line)s, switched off") % {"line": line}
+
+
+_LISTS: dict[str, tuple[Promise, Callable[[Row], str]]] = {
+    "staff": (gettext_lazy("Staff"), _person),
+    "people": (gettext_lazy("Engineers and approvers"), _role),
+    "clients": (gettext_lazy("API clients"), _client),
+    "services": (gettext_lazy("Services"), _service),
+    "resources": (gettext_lazy("Your resources"), _resource),
+}
