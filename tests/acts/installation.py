@@ -117,6 +117,7 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.save_service(actor=actor, **_QUILLO),
         admin=by_adding("service", **_QUILLO, is_covered="on"),
+        api=lambda cast, caller, row: caller.post("services", {**_QUILLO, "is_covered": True}),
     ),
     "save_service, an external one": Case(
         "stella",
@@ -124,7 +125,10 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.save_service(
             service_id=row.pk, actor=actor, **{**_QUILLO, "application": "Quillo 2"}
         ),
-        admin=by_button("service", "change", **{**_QUILLO, "application": "Quillo 2"}, is_covered="on"),
+        admin=by_button("service", "change", **{**_QUILLO, "application": "Quillo 2"}, is_covered="on", is_active="on"),
+        api=lambda cast, caller, row: caller.patch(
+            f"services/{row.pk}", {"name": _QUILLO["name"], "application": "Quillo 2"}
+        ),
     ),
     "save_resource": Case(
         "stella",
@@ -175,6 +179,9 @@ CASES: dict[str, Case] = {
         ),
         admin=lambda cast, client, row: by_adding("resource", tenant="contoso", service=row.pk, **_WORKSPACE)(
             cast, client, row
+        ),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{cast.contoso.pk}/resources", {"service": str(row.pk), **_WORKSPACE}
         ),
     ),
 }

@@ -213,6 +213,12 @@ def test_a_person_who_closes_the_window_reads_what_this_does(cast: Cast) -> None
     assert claims(text) == []
 
 
+def test_the_live_list_names_the_application(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    report(cast)
+    assert "was allowed to open an item in Quillo note 3" in page(cast, "ada", "live", grant.access_request_id)
+
+
 def test_the_summary_says_what_the_application_reported(cast: Cast) -> None:
     grant = cast.in_quillo()
     report(cast)

@@ -160,7 +160,7 @@ def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_t
     if with_tenant:
         heading = format_html(_("{who} can {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
     poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
-    return Window(line, heading, poll, look_lines(looks), newest(looks))
+    return Window(line, heading, poll, look_lines(looks, enforced_by=line.row.enforced_by), newest(looks))
 
 
 def newest(looks: Sequence[ContentAccess]) -> str:
@@ -171,14 +171,26 @@ def newest(looks: Sequence[ContentAccess]) -> str:
 # --- Accesses ------------------------------------------------------------------------------------------------
 
 
-def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
-    """Return the lines of the live list.
+def look_lines(looks: Iterable[ContentAccess], *, enforced_by: str) -> list[dict[str, Any]]:
+    """Return the lines of the live list. `enforced_by` is the application that enforces the window, or "".
 
     A line names an item by its reference, because a subject line would be content.
     """
     return [
-        {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
+        {"at": look.at, "words": _allowed(look, enforced_by), "resource": look.resource, "item": look.item_ref}
+        for look in looks
     ]
+
+
+def _allowed(look: ContentAccess, enforced_by: str) -> str:
+    """Return what happened. If an application enforces the window, name it in place of "another service"."""
+    kinds = ContentAccess.Kind
+    words = {
+        kinds.LIST_ALLOWED: _("was allowed to list items in %(application)s"),
+        kinds.READ_ALLOWED: _("was allowed to open an item in %(application)s"),
+        kinds.DOWNLOAD_ALLOWED: _("was allowed to download an item from %(application)s"),
+    }.get(kinds(look.kind))
+    return words % {"application": enforced_by} if words and enforced_by else look_words(look)
 
 
 def _downloaded(look: ContentAccess) -> str:

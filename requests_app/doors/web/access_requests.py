@@ -281,7 +281,12 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
     seen = newest(looks)
     if is_open and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
-    context = {"accesses": look_lines(looks), "seen": seen, "enforced_by": row.enforced_by, "now": at}
+    context = {
+        "accesses": look_lines(looks, enforced_by=row.enforced_by),
+        "seen": seen,
+        "enforced_by": row.enforced_by,
+        "now": at,
+    }
     response = HttpResponse(render_to_string("components/_live_items.html", context))
     if not is_open:
         # The rest of the page still shows an open window with its close button, so the page must be loaded again.
