@@ -85,6 +85,9 @@ def addresses(login: str) -> tuple[str, ...]:
         # Of several clients, only this one has the page.
         directories = Caller.objects.filter(tenant__slug="contoso", scopes=["members:provision"])
         first += [reverse("web:client_token", args=[row.tenant_id, row.pk]) for row in directories]
+        # The set-up links to these pages only if there is a key to confirm.
+        contoso = Tenant.objects.get(slug="contoso")
+        first += [reverse(f"web:{page}", args=[contoso.pk]) for page in ("confirm_recovery_key", "confirm_log_key")]
     if login == "otto.brandt":
         # The page for a person without the role to decide.
         first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
@@ -99,6 +102,7 @@ def addresses(login: str) -> tuple[str, ...]:
         first += [f"/windows/{closed.pk}/", f"/access-requests/{opened.access_request_id}/release/"]
     if login == "stella.okafor":
         first += ["/admin/requests_app/person/?q=nobody-has-this-name", "/admin/requests_app/person/?q=ada"]
+        first += [reverse("admin:set_up_key_copy")]
         first += ["/admin/requests_app/person/?side=customer", "/admin/requests_app/person/no-id/change/"]
     return tuple(first)
 
