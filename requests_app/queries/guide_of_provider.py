@@ -1,175 +1,32 @@
-"""Reads how far the provider's set-up is, for staff, and declares its steps."""
+"""Declares the steps of the provider's set-up, with what the facts say about each of them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from audit_app.models import LogKey
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
-from requests_app.models import (
-    Installation,
-    Invitation,
-    Membership,
-    Plan,
-    QueueAssignment,
-    Resource,
-    Service,
-    StaffTerm,
-    Tenant,
-)
-from requests_app.queries import practice
+from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
 from requests_app.words import checks
 
-#: How many names a sentence has, and how many rows are read to find them.
-SHOWN, READ = 5, 500
 #: The command that makes an encrypted copy of the log's key, for an installation that has none yet.
 COPY_COMMAND = "customer-lockbox log_key copy"
 _FILES = "requests_app.messages.mails.files.EmailBackend"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A service, and the humans who have each role in its queue.
-
-    `is_reached` says whether a test has reached one of its resources. Nothing can test an external service from here.
-    """
-
-    name: str
-    has_resource: bool
-    is_reached: bool
-    is_external: bool
-    engineers: frozenset[UUID]
-    approvers: frozenset[UUID]
-
-    @property
-    def is_staffed(self) -> bool:
-        """Whether somebody can ask, and another human can confirm."""
-        return bool(self.engineers and self.approvers) and len(self.engineers | self.approvers) > 1
-
-
-@dataclass(frozen=True)
-class FirstTenant:
-    name: str
-    administrator: str
-    invited: str
-    invited_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Invited:
-    """An open invitation to one of the provider's people."""
-
-    email: str
-    role: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProviderFacts:
-    """`is_in_use` is true as soon as a tenant has switched Lockbox on."""
-
-    at: datetime
-    installation: Installation
-    key_used_at: datetime | None
-    key_changed_at: datetime | None
-    plans: list[str]
-    staff: list[tuple[str, UUID, datetime]]
-    invited: list[Invited]
-    queues: list[Queue]
-    unreachable: list[Resource]
-    first_tenant: FirstTenant | None
-    is_in_use: bool
-    is_practised: bool
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
     """Return the steps of the provider's set-up with their states, for staff and for an operator's command."""
     if not actor.is_system:
         policy.require_staff(actor)
-    used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
-    facts = ProviderFacts(
-        at=at,
-        installation=Installation.objects.filter(pk=1).first() or Installation(),
-        key_used_at=used[0] if used else None,
-        key_changed_at=used[-1] if len(used) > 1 else None,
-        plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
-        staff=_staff(),
-        invited=_invited(at),
-        queues=_queues(),
-        unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
-        first_tenant=_tenant(at),
-        is_in_use=Tenant.objects.ever_on().exists(),
-        is_practised=practice.is_answered_anywhere(),
-    )
-    return listed(STEPS, facts)
-
-
-def _staff() -> list[tuple[str, UUID, datetime]]:
-    """Return each member of staff with their human and the beginning of their term, the earliest first."""
-    terms = StaffTerm.objects.filter(until_at=None, person__is_active=True, person__is_staff=True).order_by("from_at")
-    return list(terms.values_list("person__name", "person__human_id", "from_at")[:READ])
-
-
-def _invited(at: datetime) -> list[Invited]:
-    rows = Invitation.objects.open(at).filter(tenant=None).order_by("created_at")
-    return [Invited(*each) for each in rows.values_list("email", "role", "created_at")[:READ]]
-
-
-def _queues() -> list[Queue]:
-    resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
-    reached = resources.filter(checked_at__isnull=False, check_problem="")
-    rows = Service.objects.filter(is_active=True)
-    rows = rows.annotate(has_resource=Exists(resources), is_reached=Exists(reached))
-    services = list(rows.order_by("name")[:READ])
-    humans: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
-    held = QueueAssignment.objects.filter(person__is_active=True, service__in=services)
-    for service, role, human in held.values_list("service_id", "role", "person__human_id")[:READ]:
-        humans[service, role].add(human)
-    return [
-        Queue(
-            row.name,
-            row.has_resource,
-            row.is_reached,
-            row.is_external,
-            frozenset(humans[row.pk, Role.ENGINEER.value]),
-            frozenset(humans[row.pk, Role.PROVIDER_APPROVER.value]),
-        )
-        for row in services
-    ]
-
-
-def _tenant(at: datetime) -> FirstTenant | None:
-    """Return the tenant that is set up furthest: one with an administrator, else with an invited one, else any."""
-    role = Membership.Role.ADMINISTRATOR
-    held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
-    sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
-    rows = Tenant.objects.filter(is_active=True).annotate(is_held=Exists(held), is_invited=Exists(sent))
-    row = rows.order_by("-is_held", "-is_invited", "created_at").first()
-    if row is None:
-        return None
-    holder = _held_of(row, role) if row.is_held else ""
-    invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
-    return FirstTenant(
-        row.name, holder, invitation.email if invitation else "", invitation.created_at if invitation else None
-    )
-
-
-def _held_of(tenant: Tenant, role: str) -> str:
-    """Return the name of the person who has had this role in the tenant for longest."""
-    rows = Membership.objects.filter(tenant=tenant, role=role, person__is_active=True).order_by("given_at")
-    return rows.values_list("person__name", flat=True).first() or ""
+    return listed(STEPS, provider_facts.read(at))
 
 
 # --- What each fact says -----------------------------------------------------------------------------------
@@ -285,8 +142,8 @@ def _invited_lines(facts: ProviderFacts, roles: set[Role]) -> list[str]:
 
 
 def _queue_line(queue: Queue) -> str:
-    engineers = ngettext("%(n)d engineer", "%(n)d engineers", len(queue.engineers)) % {"n": len(queue.engineers)}
-    approvers = ngettext("%(n)d approver", "%(n)d approvers", len(queue.approvers)) % {"n": len(queue.approvers)}
+    engineers = ngettext("%(n)d engineer", "%(n)d engineers", queue.engineers) % {"n": queue.engineers}
+    approvers = ngettext("%(n)d approver", "%(n)d approvers", queue.approvers) % {"n": queue.approvers}
     return _("%(service)s: %(engineers)s, %(approvers)s") % {
         "service": queue.name,
         "engineers": engineers,

@@ -30,7 +30,8 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries.guide import Guide, StepState
-from requests_app.queries.guide_of_provider import COPY_COMMAND, ProviderFacts, provider_guide
+from requests_app.queries.guide_of_provider import COPY_COMMAND, provider_guide
+from requests_app.queries.provider_facts import ProviderFacts
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.acts.shared import NEW_PASSWORD

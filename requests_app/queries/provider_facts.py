@@ -1,0 +1,156 @@
+"""Reads the facts that show how far the provider's set-up is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Exists, OuterRef, Q
+
+from audit_app.models import LogKey
+from requests_app.domain.actors import Role
+from requests_app.models import (
+    Installation,
+    Invitation,
+    Membership,
+    Plan,
+    Resource,
+    Service,
+    StaffTerm,
+    Tenant,
+)
+from requests_app.queries import practice
+
+#: How many names a sentence has, and how many rows are read to find them.
+SHOWN, READ = 5, 500
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A service, and how many humans have each role in its queue, and any role there.
+
+    `is_reached` says whether a test has reached one of its resources. Nothing can test an external service from here.
+    """
+
+    name: str
+    has_resource: bool
+    is_reached: bool
+    engineers: int
+    approvers: int
+    humans: int
+    is_external: bool
+
+    @property
+    def is_staffed(self) -> bool:
+        """Whether somebody can ask, and another human can confirm."""
+        return bool(self.engineers and self.approvers) and self.humans > 1
+
+
+@dataclass(frozen=True)
+class FirstTenant:
+    name: str
+    administrator: str
+    invited: str
+    invited_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Invited:
+    """An open invitation to one of the provider's people."""
+
+    email: str
+    role: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderFacts:
+    """`is_in_use` is true as soon as a tenant has switched Lockbox on."""
+
+    at: datetime
+    installation: Installation
+    key_used_at: datetime | None
+    key_changed_at: datetime | None
+    plans: list[str]
+    staff: list[tuple[str, UUID, datetime]]
+    invited: list[Invited]
+    queues: list[Queue]
+    unreachable: list[Resource]
+    first_tenant: FirstTenant | None
+    is_in_use: bool
+    is_practised: bool
+
+
+def read(at: datetime) -> ProviderFacts:
+    used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
+    return ProviderFacts(
+        at=at,
+        installation=Installation.objects.filter(pk=1).first() or Installation(),
+        key_used_at=used[0] if used else None,
+        key_changed_at=used[-1] if len(used) > 1 else None,
+        plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
+        staff=_staff(),
+        invited=_invited(at),
+        queues=_queues(),
+        unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
+        first_tenant=_tenant(at),
+        is_in_use=Tenant.objects.ever_on().exists(),
+        is_practised=practice.is_answered_anywhere(),
+    )
+
+
+def _staff() -> list[tuple[str, UUID, datetime]]:
+    """Return each member of staff with their human and the beginning of their term, the earliest first."""
+    terms = StaffTerm.objects.filter(until_at=None, person__is_active=True, person__is_staff=True).order_by("from_at")
+    return list(terms.values_list("person__name", "person__human_id", "from_at")[:READ])
+
+
+def _invited(at: datetime) -> list[Invited]:
+    rows = Invitation.objects.open(at).filter(tenant=None).order_by("created_at")
+    return [Invited(*each) for each in rows.values_list("email", "role", "created_at")[:READ]]
+
+
+def _queues() -> list[Queue]:
+    resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
+    reached = resources.filter(checked_at__isnull=False, check_problem="")
+    rows = Service.objects.filter(is_active=True)
+    rows = rows.annotate(has_resource=Exists(resources), is_reached=Exists(reached))
+    rows = rows.annotate(
+        engineers=_humans(Role.ENGINEER),
+        approvers=_humans(Role.PROVIDER_APPROVER),
+        humans=_humans(Role.ENGINEER, Role.PROVIDER_APPROVER),
+    )
+    names = ("name", "has_resource", "is_reached", "engineers", "approvers", "humans")
+    return [
+        Queue(*(getattr(row, name) for name in names), is_external=row.is_external)
+        for row in rows.order_by("name")[:READ]
+    ]
+
+
+def _humans(*roles: Role) -> Count:
+    """Return how many humans have one of these roles in the queue of a service. One human counts once."""
+    held = Q(queue_assignments__role__in=roles, queue_assignments__person__is_active=True)
+    return Count("queue_assignments__person__human_id", filter=held, distinct=True)
+
+
+def _tenant(at: datetime) -> FirstTenant | None:
+    """Return the tenant that is set up furthest: one with an administrator, else with an invited one, else any."""
+    role = Membership.Role.ADMINISTRATOR
+    held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
+    sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
+    rows = Tenant.objects.filter(is_active=True).annotate(is_held=Exists(held), is_invited=Exists(sent))
+    row = rows.order_by("-is_held", "-is_invited", "created_at").first()
+    if row is None:
+        return None
+    holder = _held_of(row, role) if row.is_held else ""
+    invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
+    return FirstTenant(
+        row.name, holder, invitation.email if invitation else "", invitation.created_at if invitation else None
+    )
+
+
+def _held_of(tenant: Tenant, role: str) -> str:
+    """Return the name of the person who has had this role in the tenant for longest."""
+    rows = Membership.objects.filter(tenant=tenant, role=role, person__is_active=True).order_by("given_at")
+    return rows.values_list("person__name", flat=True).first() or ""
