@@ -341,7 +341,7 @@ def _may_be_copied(row: Invitation) -> bool:
 
 class InvitationAdmin(StaffAdmin):
     list_display = ("email", "role", "tenant", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at")
-    reads: ClassVar = ("tenant", "invited_by", "services")
+    reads: ClassVar = ("tenant", "invited_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (
