@@ -181,8 +181,8 @@ def invitation(current: Step, row_id: object) -> Invitation:
     if row.proposal_id is not None:
         proposals = Proposal.objects.select_related("proposed_by", "confirmed_by").locked()
         row.proposal = proposals.get(pk=row.proposal_id)
-    subject = ("tenant", current.tenant) if current.tenant is not None else ("invitation", row)
-    current.concerns(*subject, row.tenant_id or PROVIDER_LOG, holder=row.accepted_by_id)
+    subject_type, subject = ("tenant", current.tenant) if current.tenant is not None else ("invitation", row)
+    current.concerns(subject_type, subject, row.tenant_id or PROVIDER_LOG, holder=row.accepted_by_id)
     return row
 
 

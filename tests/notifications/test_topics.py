@@ -637,7 +637,7 @@ def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mail
 
 
 def test_an_invitation_of_a_colleague_says_role_queues_and_time_in_the_readers_zone(world: Cast, mails: Mails) -> None:
-    wanted = {"role": "engineer", "services": [world.exchange.pk], "time_zone": "America/New_York"}
+    wanted: dict[str, Any] = {"role": "engineer", "services": [world.exchange.pk], "time_zone": "America/New_York"}
     row = operations.invite_colleague(email="sam@provider.example", actor=world.as_("stella"), **wanted)
     found = mails.sent("sam", "invitation")
     assert found.subject == "Microsoft invites you to Customer Lockbox"

@@ -265,7 +265,7 @@ def test_one_human_with_two_mailboxes_counts_once(early: Cast) -> None:
     Tenant.objects.filter(pk=early.contoso.pk).update(lockbox_on=True)
     early.people["second"] = second
     held = early.invited_colleague("erika@provider.example", "staff")
-    assert held.proposal.is_alone  # type: ignore[union-attr]  # it is announced
+    assert held.proposal.is_alone
     with pytest.raises((SecondPersonNeeded, OwnAccount, WrongState)):
         operations.confirm_proposal(held.proposal_id, actor=early.as_("second"))
 
@@ -339,7 +339,7 @@ def test_a_proposal_that_was_withdrawn_gives_nothing_before_or_after_the_accepta
     # Sent again, the role is proposed again, and needs the second person again.
     operations.resend_invitation(after.pk, actor=two.as_("stella"))
     after.refresh_from_db()
-    assert after.proposal.ended_at is None  # type: ignore[union-attr]  # it was proposed again
+    assert after.proposal.ended_at is None
     accepted(two, after)
     assert roles_of("after@provider.example") == NO_ROLE
 

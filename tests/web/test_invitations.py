@@ -299,7 +299,7 @@ def test_a_session_that_somebody_planted_is_not_signed_in(cast: Cast) -> None:
     """Session fixation: the attacker knows the key of the victim's session from before the sign-in."""
     attacker = Client()
     attacker.get(reverse("account_login"))
-    planted = attacker.session
+    planted: Any = attacker.session
     planted["mine"] = 1
     planted.save()
     victim = Client()
@@ -328,6 +328,7 @@ def test_a_colleague_accepts_is_signed_in_and_reads_what_the_role_waits_for(cast
         assert words in page
     home = browser.post(link(cast.link_of(row)), NEW, follow=True).content.decode()
     assert "Your role “Staff” is not given yet" in home
+    assert "You have no role yet" not in home
     assert browser.get(reverse("admin:index")).status_code == 404
     proposal = Proposal.objects.get()
     Proposal.objects.filter(pk=proposal.pk).update(proposed_at=clock.now() - dt.timedelta(days=4))
@@ -370,6 +371,7 @@ def test_staff_invite_from_the_list_of_people_and_see_open_invitations(cast: Cas
     assert list(row.services.all()) == [cast.exchange]
     page = stella.get(answer["Location"]).content.decode()
     assert "Exchange Online" in page
+    assert "The role is proposed, and customers get a mail." in page
     listed = reverse("admin:requests_app_invitation_changelist")
     assert "sam@provider.example" in stella.get(f"{listed}?state=open").content.decode()
     assert "sam@provider.example" not in stella.get(f"{listed}?state=accepted").content.decode()

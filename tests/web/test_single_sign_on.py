@@ -621,7 +621,7 @@ GOOD = "a long and unheard-of phrase 7"
 def accepts(cast: Cast, provider: Provider, row: Invitation, subject: str, browser: Client | None = None) -> Any:
     """Accept an invitation with single sign-on: enter a name, sign in as this subject, and come back."""
     browser = browser or Client()
-    page = browser.post(reverse("web:invitation", args=[cast.link_of(row)]), {"name": "Grace Test"})
+    page: Any = browser.post(reverse("web:invitation", args=[cast.link_of(row)]), {"name": "Grace Test"})
     assert page.status_code == 200, page.content.decode()
     back = provider.comes(onward(page), subject)
     page = browser.get(provider.way_back, back)

@@ -62,6 +62,7 @@ from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries.installation import is_mail_tested
 from requests_app.words import proposals
+from requests_app.words.invitations import is_proposed
 
 
 def _zones() -> list[tuple[str, Any]]:
@@ -144,6 +145,16 @@ def is_human(person: Person) -> bool:
     The page of a client's account has no buttons for acts: removing the client ends its account.
     """
     return person.kind == Person.Kind.HUMAN
+
+
+def say_what_waits(request: HttpRequest, row: Invitation) -> None:
+    """After an act on an invitation, say that its role is only proposed."""
+    if is_proposed(row):
+        words = gettext(
+            "The role is proposed, and customers get a mail. The invitation’s page has a link to the proposal, which "
+            "says what it waits for."
+        )
+        messages.info(request, words)
 
 
 #: The form is on the list of people and on the list of invitations.
@@ -300,6 +311,7 @@ class PersonAdmin(StaffAdmin):
         """After an invitation, show the invitation, because the person has no account yet."""
         if isinstance(result, Invitation):
             messages.success(request, str(act.done))
+            say_what_waits(request, result)
             return HttpResponseRedirect(page_of(result))
         return super().done(request, act, row, result)
 
@@ -381,6 +393,7 @@ class InvitationAdmin(StaffAdmin):
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """Show a copied link in the answer to the act. No later page can show it again."""
         if not isinstance(result, CopiedLink):
+            say_what_waits(request, result)
             return super().done(request, act, row, result)
         context = {
             **self._context(request, result.row),

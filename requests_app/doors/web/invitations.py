@@ -67,7 +67,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         return render(request, "invitations/no_good.html", status=NotFound.status)
 
 
-def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptForm) -> HttpResponse:
+def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWithSignOnForm) -> HttpResponse:
     try:
         person = operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request))
     except Unacceptable as refusal:
@@ -100,7 +100,9 @@ def _first_page(row: Invitation) -> str:
     return settings.LOGIN_REDIRECT_URL
 
 
-def _page(request: HttpRequest, row: Invitation, form: AcceptForm, place: str, *, status: int = 0) -> HttpResponse:
+def _page(
+    request: HttpRequest, row: Invitation, form: AcceptWithSignOnForm, place: str, *, status: int = 0
+) -> HttpResponse:
     context = {
         "now": instant(request),
         "invitation": row,

@@ -142,13 +142,18 @@ class ControlForm(StrictForm):
     control = forms.ChoiceField(choices=[(to, to) for to in ("on", "off")])
 
 
-class AcceptForm(StrictForm):
+class AcceptWithSignOnForm(StrictForm):
+    """The form of a person who proves who they are at their identity provider."""
+
     name = forms.CharField(
         label=gettext_lazy("Your name"),
         help_text=gettext_lazy("Other people see this name, in the log too."),
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
+
+
+class AcceptForm(AcceptWithSignOnForm):
     password = forms.CharField(
         label=gettext_lazy("Your password"),
         max_length=128,
@@ -162,12 +167,6 @@ class AcceptForm(StrictForm):
             "At least %(n)d characters, not only digits. It must not be a common password, or similar to the name or "
             "the address."
         ) % {"n": _shortest_password()}
-
-
-class AcceptWithSignOnForm(StrictForm):
-    """The form of a person who proves who they are at their identity provider."""
-
-    name = AcceptForm.base_fields["name"]
 
 
 class OutOfOfficeForm(StrictForm):
