@@ -44,6 +44,7 @@ from requests_app.models import (
     Person,
     Plan,
     Proposal,
+    QueueAssignment,
     Resource,
     Service,
     SignOn,
@@ -745,6 +746,37 @@ def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
             partial(operations.withdraw_invitation, row.pk, actor=ines),
         )
         assert set(outcomes(results)) in ({"Person", "WrongState"}, {"NotFound", "Invitation"}), results
+
+
+def test_a_colleague_gets_the_role_once_whether_the_acceptance_or_the_proposal_is_first(world: Cast) -> None:
+    world.colleague()
+    past, stranger = clock.now() - dt.timedelta(days=4), Actor.stranger(door="pages")
+    for number in range(4):
+        row = world.invited_colleague(f"n{number}@provider.example")
+        due = {"proposed_at": past, "effective_at": past + dt.timedelta(hours=72)}
+        Proposal.objects.filter(pk=row.proposal_id).update(**due)
+        accept = partial(operations.accept_invitation, world.link_of(row), name="New", password="a battery of 7 horses")
+        results = at_once(
+            partial(accept, actor=stranger),
+            partial(operations.apply_proposal, row.proposal_id, actor=world.system("sweep")),
+        )
+        assert outcomes(results) == {"Person": 1, "Proposal": 1}, results
+        assert results[1].outcome == "applied"
+        person = Person.objects.get_queryset().get(email=row.email)
+        assert list(person.queue_assignments.values_list("role", flat=True)) == ["engineer"]
+
+
+def test_a_colleague_whose_role_is_withdrawn_gets_none_in_any_order(world: Cast) -> None:
+    world.colleague()
+    sten, stranger = world.as_("sten"), Actor.stranger(door="pages")
+    for number in range(4):
+        row = world.invited_colleague(f"n{number}@provider.example")
+        accept = partial(operations.accept_invitation, world.link_of(row), name="New", password="a battery of 7 horses")
+        results = at_once(
+            partial(accept, actor=stranger), partial(operations.withdraw_proposal, row.proposal_id, actor=sten)
+        )
+        assert set(outcomes(results)) in ({"Person", "Proposal"}, {"NotFound", "Proposal"}), results
+        assert not QueueAssignment.objects.filter(person__email=row.email).exists()
 
 
 def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> None:
