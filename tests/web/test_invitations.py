@@ -360,6 +360,29 @@ def test_the_reader_of_a_copied_link_reads_who_copied_it_until_they_confirm(cast
     assert AuditEntry.objects.order_by("-pk")[0].event == "invitation.copy_noted"
 
 
+def test_a_tenants_first_administrator_reads_who_copied_the_link_and_the_log_has_both(cast: Cast) -> None:
+    stella = cast.as_("stella")
+    bare = operations.create_tenant(name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, actor=stella)
+    row = operations.invite_person(bare.pk, email="first@adatum.example", role="administrator", actor=stella)
+    operations.copy_invitation_link(row.pk, actor=stella)
+    browser = Client()
+    browser.post(link(cast.link_of(row)), NEW)
+    cast.people["first"] = Person.objects.get(email=row.email)
+    Person.objects.filter(email=row.email).update(totp_set_up_at=clock.now())
+    first = signed_in(cast, "first")
+    assert "Stella Test</bdi> copied the link of your invitation" in first.get("/").content.decode()
+    assert first.post(reverse("web:note_link_copy", args=[row.pk])).status_code == 302
+    assert "copied the link of your invitation" not in first.get("/").content.decode()
+    events = [event for event in events_in(bare) if event.startswith("invitation.")]
+    assert events == [
+        *("invitation.sent", "invitation.link_copied"),
+        *("invitation.accepted", "invitation.copy_noted"),
+    ]
+    log = first.get(reverse("web:log", args=[bare.pk])).content.decode()
+    for words in ("copied the link of the invitation sent to", "confirmed knowing that"):
+        assert words in log
+
+
 def test_staff_invite_from_the_list_of_people_and_see_open_invitations(cast: Cast) -> None:
     stella = signed_in(cast, "stella")
     add = reverse("admin:requests_app_person_add")
