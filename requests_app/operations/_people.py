@@ -269,6 +269,8 @@ def set_up_again(person: Person, *, name: str, password: str | None, near: str, 
     person.set_password(password)
     person.email_verified_at = at
     person.save(update_fields=["name", "password", "email_verified_at"])
+    # The address may have a new owner. A token of the former owner must not get the new role.
+    Token.objects.filter(account=person).personal().live(at).update(revoked_at=at, revoked_by=person)
     return person
 
 
