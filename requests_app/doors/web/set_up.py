@@ -99,8 +99,9 @@ def _made(request: HttpRequest, secret: str) -> HttpResponse:
     # The person has just chosen the password, which counts as the proof for the first second factor.
     remember_sign_in(request)
     messages.success(request, str(MAKE_FIRST_STAFF.done))
-    # The next page is the set-up of a second factor. Until that is done, no other page opens (gate.py).
-    response = redirect("admin:index")
+    # The next page is the set-up of a second factor. Until that is done, no other page opens (gate.py). Then the
+    # checklist follows.
+    response = redirect("admin:set_up")
     response.delete_cookie(cookie(), samesite="Strict")
     return response
 

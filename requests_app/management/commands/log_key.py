@@ -112,7 +112,7 @@ class Command(BaseCommand):
         self.stderr.write(
             _(
                 "Store the copy and the passphrase in different places, outside this machine. The set-up page then "
-                "asks for four characters of the copy's fingerprint: run sha256sum where you store the copy."
+                "asks for the last four characters of the copy's fingerprint: run sha256sum where you store the copy."
             )
         )
         # The last step, so that nobody counts on a copy whose passphrase was not shown.
