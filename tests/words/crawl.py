@@ -74,7 +74,7 @@ def addresses(login: str) -> tuple[str, ...]:
     if not login:
         invited = Invitation.objects.filter(email=INVITED).first()
         links = ([link_secrets.of(invited.pk, invited.sends)] if invited else []) + ["no-secret"]
-        first = ["/", "/limits/", "/accounts/password/reset/", "/accounts/password/reset/done/"]
+        first = ["/", "/limits/", "/set-up/no-secret/", "/accounts/password/reset/", "/accounts/password/reset/done/"]
         return (*first, *(f"/invitation/{secret}/" for secret in links))
     first = ["/", "/nothing/here/", "/accounts/logout/"]
     rows = {row.state: row for row in AccessRequest.objects.filter(tenant__slug="contoso")}

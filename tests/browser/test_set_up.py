@@ -1,0 +1,45 @@
+"""The first staff member uses the set-up link in a real browser, and a second browser is refused."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from requests_app import operations
+from requests_app.management import _logs
+from requests_app.models import Person
+from tests.browser.axe import check
+from tests.browser.conftest import Visit
+
+
+@pytest.mark.timeout(900)
+def test_the_first_staff_member_makes_an_account_and_then_a_second_factor(visit: Visit) -> None:
+    # The link works only while nobody is staff.
+    Person.objects.filter(is_staff=True).update(is_staff=False)
+    here = reverse("web:set_up", args=[operations.make_setup_link(actor=_logs.actor("setup-link"))])
+    first, second = visit(), visit()
+    first.goto(here)
+    check(first.page, widths=(360, 1280))
+    first.button("Begin")
+    with second.expecting(404):
+        second.goto(here)
+        second.button("Begin")
+        expect(second.page.locator("h1")).to_have_text("This set-up link does not work")
+        check(second.page, widths=(360, 1280))
+    page = first.page
+    check(page, widths=(360, 1280))
+    for label, text in (("Your name", "Nina Wolf"), ("Your email address", "nina@provider.example")):
+        page.get_by_label(label).fill(text)
+    with first.expecting(422):
+        page.get_by_label("Your password").fill("short")
+        first.button("Make my account")
+        expect(page.get_by_role("alert")).to_be_visible()
+        check(page, widths=(360, 1280))
+    page.get_by_label("Your time zone").fill("Europe/Berlin")
+    page.get_by_label("Your password").fill("a long enough first password 7")
+    first.button("Make my account")
+    expect(page.locator("h1")).to_have_text("Set up your second factor")
+    expect(page.locator("main")).to_contain_text("Your account is ready.")
+    check(page, widths=(360, 1280))
+    assert Person.objects.get(is_staff=True).email == "nina@provider.example"
