@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,11 +22,15 @@ from requests_app.domain.errors import WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.identity import guesses
 from requests_app.management import _logs
+from requests_app.management.commands import lockbox
 from requests_app.models import Installation, Person, StaffTerm, Tries
+from requests_app.work import supervisor
 from tests.cast import Cast, outbox_topics
 from tests.factors import a_code
 
 pytestmark = pytest.mark.django_db
+
+STAFF: dict[str, Any] = {"name": "Sten", "side": "provider", "is_staff": True, "created_at": "2026-11-30T09:00Z"}
 
 ACCOUNT: dict[str, Any] = {
     "name": "Stella  Okafor",
@@ -261,3 +266,20 @@ def test_the_command_prints_a_link_and_ends_with_status_2_if_somebody_is_staff(
     shown = capsys.readouterr()
     assert (refused.value.code, shown.out, len(shown.err.splitlines())) == (2, "", 1)
     assert shown.err.startswith("There is a staff member already")
+
+
+def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
+    db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Many people may read the output of the server, because it is a log."""
+    monkeypatch.setattr(lockbox, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(supervisor, "Supervisor", lambda wanted: SimpleNamespace(run=lambda: 0))
+    made()
+    row = Installation.objects.values().get()
+    for is_empty in (True, False):
+        call_command("lockbox", "--no-web", "--clusters", "0")
+        shown = "".join(capsys.readouterr())
+        assert (f"customer-lockbox setup-link --data-dir {site.DATA_DIR}" in shown) is is_empty
+        assert "/set-up/" not in shown
+        assert Installation.objects.values().get() == row
+        Person.objects.update_or_create(email="s@provider.example", defaults=STAFF)
