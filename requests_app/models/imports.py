@@ -11,11 +11,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
 
 
 class ImportQuerySet(ScopedQuerySet):
     """Imports belong to no tenant. Only staff and the system see them."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        return self.none() if actor.side is Side.CUSTOMER else super().visible_to(actor)
 
     def unfinished(self) -> Self:
         return self.filter(finished_at=None)

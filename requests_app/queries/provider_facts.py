@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
@@ -121,11 +121,8 @@ def _queues() -> list[Queue]:
         approvers=_humans(Role.PROVIDER_APPROVER),
         humans=_humans(Role.ENGINEER, Role.PROVIDER_APPROVER),
     )
-    names = ("name", "has_resource", "is_reached", "engineers", "approvers", "humans")
-    return [
-        Queue(*(getattr(row, name) for name in names), is_external=row.is_external)
-        for row in rows.order_by("name")[:READ]
-    ]
+    names = [field.name for field in fields(Queue)]
+    return [Queue(**{name: getattr(row, name) for name in names}) for row in rows.order_by("name")[:READ]]
 
 
 def _humans(*roles: Role) -> Count:
