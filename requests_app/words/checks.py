@@ -22,12 +22,12 @@ _PROBLEMS: dict[str, tuple[Promise, Promise]] = {
         gettext_lazy("nothing is there that the service’s connector can serve"),
         gettext_lazy(
             "Compare the locator with the place of the content. If the content was moved, move it back. If the locator "
-            "is wrong, switch this resource off and add it again."
+            "is wrong, change it."
         ),
     ),
     "outside_resource": (
         gettext_lazy("the locator does not lead to a place of this tenant"),
-        gettext_lazy("Switch this resource off, and add it again with a locator under the tenant’s own root."),
+        gettext_lazy("Change the locator to a place under the tenant’s own root."),
     ),
     "link_refused": (
         gettext_lazy("a part of the locator is a link, and links are never followed"),
