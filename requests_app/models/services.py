@@ -99,9 +99,12 @@ class ResourceQuerySet(ScopedQuerySet):
         """Leave out the practice resources."""
         return self.filter(is_practice=False)
 
+    def _in_use(self) -> Self:
+        return self.filter(is_active=True, service__is_active=True, tenant__is_active=True)
+
     def unreachable(self) -> Self:
         """Return the resources in use that could not be reached in their last test."""
-        return self.filter(is_active=True).exclude(check_problem="")
+        return self._in_use().exclude(check_problem="")
 
     def due_for_check(self, at: datetime) -> Self:
         """Return the resources in use that are to be tested now. The resources that people wait for come first.
@@ -109,7 +112,7 @@ class ResourceQuerySet(ScopedQuerySet):
         The content of a practice resource ships with the product, and an application holds the content of an external
         service. So neither is tested.
         """
-        due = self.real().filter(Q(next_check_at=None) | Q(next_check_at__lte=at), is_active=True)
+        due = self.real()._in_use().filter(Q(next_check_at=None) | Q(next_check_at__lte=at))
         due = due.exclude(service__connector=Service.EXTERNAL)
         return due.order_by(F("next_check_at").asc(nulls_first=True), "pk")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from requests_app.operations.checks import *
     from requests_app.operations.deputies import *
     from requests_app.operations.directory import *
+    from requests_app.operations.discovery import *
     from requests_app.operations.evaluation import *
     from requests_app.operations.grants import *
     from requests_app.operations.guide import *

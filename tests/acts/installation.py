@@ -157,6 +157,7 @@ CASES: dict[str, Case] = {
         lambda cast: cast.resource(),
         lambda cast, row, actor: operations.check_resource(row.pk, actor=actor),
         admin=by_button("resource", "check"),
+        api=lambda cast, caller, row: caller.post(f"{_path(row)}/check", {}),
     ),
     "save_resource, a new one": Case(
         "stella",

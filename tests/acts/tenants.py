@@ -36,6 +36,15 @@ def _off(cast: Cast) -> Tenant:
 
 
 CASES: dict[str, Case] = {
+    "find_resources": Case(
+        "stella",
+        lambda cast: cast.contoso,
+        lambda cast, row, actor: operations.find_resources(row.pk, service_id=cast.exchange.pk, actor=actor),
+        admin=lambda cast, client, row: by_button("tenant", "find-resources", service=cast.exchange.pk)(
+            cast, client, row
+        ),
+        status=200,
+    ),
     "switch_off_tenant": Case(
         "stella",
         lambda cast: cast.contoso,

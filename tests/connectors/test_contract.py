@@ -110,6 +110,40 @@ def test_a_test_opens_no_item_and_lists_no_folder_with_items(case: Case, tmp_pat
     assert seen.listed & with_items, "listing is seen"
 
 
+def test_places_are_found_under_the_root_and_no_item_is_opened(case: Case) -> None:
+    with watched() as seen:
+        found = case.connector.resources("contoso")
+    assert case.locator in [place.locator for place in found.places]
+    assert all(place.locator.startswith("contoso/") for place in found.places)
+    assert all(place.name == place.locator.rpartition("/")[2] for place in found.places)
+    assert seen.opened == []
+    for place in found.places:
+        case.connector.check(place.locator)
+
+
+def test_a_place_that_is_a_resource_already_is_neither_returned_nor_entered(case: Case, tmp_path: Path) -> None:
+    inside = tmp_path / "content" / case.locator
+    inner = {(facts.st_dev, facts.st_ino) for path in [inside, *inside.rglob("*/")] for facts in [path.stat()]}
+    with watched() as seen:
+        found = case.connector.resources("contoso", taken=[case.locator])
+    for place in found.places:
+        assert not place.locator.startswith(case.locator)
+        assert not case.locator.startswith(f"{place.locator}/")
+    assert not seen.listed & inner
+
+
+@pytest.mark.parametrize("root", HOSTILE)
+def test_no_place_is_found_under_a_hostile_root(case: Case, root: str) -> None:
+    with pytest.raises(ConnectorError):
+        case.connector.resources(root)
+
+
+@pytest.mark.parametrize("after", ["", "/", "..", "contoso/../fabrikam", "a//b", "a\x00"])
+def test_a_cursor_that_no_page_of_places_gave_is_refused(case: Case, after: str) -> None:
+    with pytest.raises(Malformed):
+        case.connector.resources("contoso", after=after)
+
+
 def test_a_test_says_what_it_does_and_which_kinds_are_served(case: Case) -> None:
     assert case.connector.check_steps
     assert case.connector.kinds

@@ -883,6 +883,10 @@ class History:
         newest = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True)[0]
         ending = operations.fingerprint(bytes(newest))[-4:]
         operations.confirm_log_key(pk, characters=ending, actor=w.as_("ines"))
+        self.step("stella finds resources")
+        operations.find_resources(
+            pk, service_id=w.id("service", "exchange-online"), actor=w.as_("stella", door="admin")
+        )
         self.step("stella tests a resource")
         operations.check_resource(w.id("resource", "contoso finance"), actor=w.as_("stella", door="admin"))
 

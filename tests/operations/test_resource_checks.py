@@ -231,6 +231,18 @@ def test_a_resource_that_is_switched_off_is_not_tested(cast: Cast, store: Path) 
     assert (run(cast), result_of(row), checks_of(row)) == (0, before, [])
 
 
+def test_what_is_switched_off_is_not_tested_at_night(cast: Cast, store: Path) -> None:
+    n = Resource.objects.count()
+    Resource.objects.update(next_check_at=NEVER)
+    Resource.objects.filter(tenant=cast.contoso).update(next_check_at=None)
+    type(cast.contoso).objects.filter(pk=cast.contoso.pk).update(is_active=False)
+    assert run(cast) == 0
+    type(cast.contoso).objects.filter(pk=cast.contoso.pk).update(is_active=True)
+    type(cast.exchange).objects.filter(pk=cast.exchange.pk).update(is_active=False)
+    assert 0 < run(cast) < n
+    assert not Resource.objects.filter(service=cast.exchange).exclude(checked_at=None).exists()
+
+
 def test_a_result_is_dropped_if_the_service_got_another_connector_meanwhile(
     cast: Cast, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 OF_STAFF = sorted(name for name in CASES if ACTS[act_of(name)].roles == {Role.STAFF})
 #: Acts on a row of one tenant. Their entry goes into the tenant's log, and all others into the provider's log.
 OF_A_TENANT = {
-    "change_tenant", "check_resource", "resend_mail", "save_resource", "switch_off_tenant", "switch_on_tenant",
+    "change_tenant", "check_resource", "find_resources", "resend_mail", "save_resource", "switch_off_tenant", "switch_on_tenant",
 }  # fmt: skip
 #: These people can't see the row, so for them it does not exist.
 NOT_SHOWN = {

@@ -117,6 +117,30 @@ def _open_directory(parent: int, name: str) -> int:
         return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
+def directories(folder: int) -> list[str]:
+    """Return the names of the directories in an open folder that a locator can contain, sorted. Leave out hidden ones.
+
+    A name with a second spelling or with control characters is left out, and so is a link.
+    """
+    with translated(), os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and is_safe_name(entry.name) and not entry.name.startswith(".")
+        )
+
+
+@contextmanager
+def listed_directory(parent: int, name: str) -> Iterator[int]:
+    """Open a directory whose name was just read from its open parent, and yield its descriptor."""
+    with translated():
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
     """Open a regular file in an open folder. Refuse a link, device, socket, FIFO or folder, and never wait for one.
 

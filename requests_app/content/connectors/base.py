@@ -5,7 +5,7 @@ caller must first decide that the person can read the content, and must commit a
 """
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -128,6 +128,22 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the store that could become a resource. `name` is the last part of its locator."""
+
+    locator: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """One page of places, in the order of their locators."""
+
+    places: tuple[Place, ...]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attachment:
     """A part of a message that is opened separately, with `part` as the argument of `open`.
 
@@ -247,6 +263,17 @@ class Connector(abc.ABC):
     @abc.abstractmethod
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
         """Open one item, or one part of a message, for reading. Raise ItemTooLarge above limits.item_bytes."""
+
+    def resources(
+        self, root: str, *, taken: Collection[str] = (), after: str | None = None, limit: int = 100
+    ) -> Places:
+        """Return one page of the places under a tenant's root that could become resources of this connector.
+
+        Nobody has been given access: return no name of an item, and nothing at or under the `taken` locators, which are
+        resources already. `after` is the `next_after` of the previous page. A connector that can't list its resources
+        raises ItemNotFound.
+        """
+        raise ItemNotFound("This connector can't list its resources.")
 
     def message(self, locator: str, item_id: str) -> Message:
         """Read one mail for display. A connector without messages raises ItemNotFound."""

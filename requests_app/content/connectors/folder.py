@@ -3,11 +3,11 @@
 import heapq
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from requests_app.content.connectors import _paths
+from requests_app.content.connectors import _paths, _places
 from requests_app.content.connectors._text import safe_filename
 from requests_app.content.connectors._types import media_type_of
 from requests_app.content.connectors.base import (
@@ -20,8 +20,12 @@ from requests_app.content.connectors.base import (
     Listing,
     Malformed,
     OutsideResource,
+    Places,
     Stream,
 )
+
+#: How many levels below a tenant's root folders are offered.
+MOST_DEPTH = 2
 
 
 class Folder(Connector):
@@ -39,6 +43,22 @@ class Folder(Connector):
     def check(self, locator: str) -> None:
         with _paths.resource(self._root, locator):
             pass
+
+    def resources(
+        self, root: str, *, taken: Collection[str] = (), after: str | None = None, limit: int = 100
+    ) -> Places:
+        """Return the directories one and two levels below the root. Deeper names are more likely to be content.
+
+        A Maildir is left out, and so is a directory with Maildirs: mail is no document.
+        """
+
+        def judge(directory: int, depth: int) -> tuple[bool, bool]:
+            if _places.is_maildir(directory):
+                return False, False
+            return depth > 1 or not _has_maildir(directory), depth < MOST_DEPTH
+
+        count = self.checked_page_size(limit)
+        return _places.page(self._root, root, judge, taken=taken, after=after, limit=count)
 
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
         count = self.checked_page_size(limit)
@@ -73,6 +93,14 @@ class Folder(Connector):
             size=facts.st_size,
             source=_paths.FileSource(file, facts.st_size),
         )
+
+
+def _has_maildir(directory: int) -> bool:
+    for name in _paths.directories(directory):
+        with _paths.listed_directory(directory, name) as inner:
+            if _places.is_maildir(inner):
+                return True
+    return False
 
 
 _Key = tuple[str, str]  # ("0" for a folder or "1" for a document, name), so that folders come first

@@ -7,11 +7,11 @@ mailbox.
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from requests_app.content.connectors import _headers, _mailbox, _mime, _paths, _stored
+from requests_app.content.connectors import _headers, _mailbox, _mime, _paths, _places, _stored
 from requests_app.content.connectors._mail import read_message
 from requests_app.content.connectors._text import one_line, safe_filename
 from requests_app.content.connectors.base import (
@@ -26,10 +26,13 @@ from requests_app.content.connectors.base import (
     Listing,
     Message,
     OutsideResource,
+    Places,
     ResourceNotFound,
     Stream,
 )
 
+#: How many levels below a tenant's root Maildirs are found.
+MOST_DEPTH = 5
 _UTF7_RUN = re.compile(r"&([A-Za-z0-9+,]*)-")
 
 
@@ -53,6 +56,18 @@ class Maildir(Connector):
     def check(self, locator: str) -> None:
         with self._box(locator, ""):
             pass
+
+    def resources(
+        self, root: str, *, taken: Collection[str] = (), after: str | None = None, limit: int = 100
+    ) -> Places:
+        """Return the Maildirs under the root, at most MOST_DEPTH levels below it."""
+
+        def judge(directory: int, depth: int) -> tuple[bool, bool]:
+            is_box = _places.is_maildir(directory)
+            return is_box, not is_box and depth < MOST_DEPTH
+
+        count = self.checked_page_size(limit)
+        return _places.page(self._root, root, judge, taken=taken, after=after, limit=count)
 
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
         count = self.checked_page_size(limit)

@@ -80,6 +80,12 @@ RESOURCE_CHECKED = Event(
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Test"),
 )
+RESOURCES_LISTED = Event(
+    "resource.listed",
+    label=_("Possible resources listed"),
+    sentence=_("{who} listed places that could become resources of {service}: {places}. No content was read"),
+    siem=Meaning(Family.ENTITY, OTHER, "List"),
+)
 
 CHANGE_PLAN = Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True)
 ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True)
@@ -159,9 +165,24 @@ CHECK_RESOURCE = Act(
         "The service’s connector checks whether the resource can be reached. It opens and lists nothing, and it says "
         "what it did. The result is recorded in the tenant’s log."
     ),
+    scope=Scope.PROVISION,
     events=(RESOURCE_CHECKED,),
     tried=_("to test a resource"),
     done=_("The resource was tested."),
+    doors=frozenset({Door.ADMIN, Door.API}),
+)
+FIND_RESOURCES = Act(
+    "find_resources",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    title=_("Find resources"),
+    explains=_(
+        "The service’s connector lists the mailboxes or folders under the tenant’s own root that are no resources yet. "
+        "It opens nothing in them. The tenant’s log records which names were shown."
+    ),
+    events=(RESOURCES_LISTED,),
+    tried=_("to find resources"),
+    done=_("The resources were added."),
     doors=frozenset({Door.ADMIN}),
 )
 NOTE_CHECKS = Act(

@@ -33,6 +33,12 @@ _ANNOUNCED = _(
 )
 
 
+_FIND = _(
+    "To choose from the mailboxes or folders that the service’s connector finds, open the tenant’s page and choose "
+    "“Find resources”. Some new resources are announced to the customer, and need a second member of the staff."
+)
+
+
 class ServiceForm(ActForm):
     key = forms.SlugField(
         label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens. The log shows this key.")
@@ -244,7 +250,7 @@ class ResourceAdmin(StaffAdmin):
         form=NewResourceForm,
         run=add_resource,
         done=_("The resource was added."),
-        explains=_ANNOUNCED,
+        explains=_FIND,
     )
     acts: ClassVar = [
         AdminAction(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +15,7 @@ from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
 from requests_app.domain.acts.tickets import START_PRACTICE
+from requests_app.doors.admin import discovery
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
@@ -215,7 +218,17 @@ class TenantAdmin(StaffAdmin):
             run=start_practice,
             done=_("The practice ticket is open, and the engineers of the service have been told."),
         ),
+        discovery.ACTION,
     ]
+
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
+        """Show the found places, or go to the list of resources after some were added."""
+        if isinstance(result, discovery.Added):
+            return discovery.after_adding(request, row, result)
+        if act is not discovery.ACTION:
+            return super().done(request, act, row, result)
+        context = {**self._context(request, row), "title": act.label, **discovery.page_of_found(result)}
+        return TemplateResponse(request, "admin/found_resources.html", context)
 
     def links(self, row: Tenant) -> list[tuple[str, str]]:
         return [

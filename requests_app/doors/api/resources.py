@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS as READ_HERE
-from requests_app.domain.acts.installation import SAVE_RESOURCE, SAVE_SERVICE
+from requests_app.domain.acts.installation import CHECK_RESOURCE, SAVE_RESOURCE, SAVE_SERVICE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNo, YesNoFilter
@@ -285,3 +285,27 @@ class OneResource(ApiView):
         row = queries.resource(tenant, resource, actor=self.actor)
         operations.save_resource(resource_id=row.pk, **self.body(ResourceChange), actor=self.actor)
         return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+
+
+class CheckResource(ApiView):
+    acts: ClassVar = {"POST": (CHECK_RESOURCE,)}
+
+    @extend_schema(
+        operation_id="resources_check",
+        summary="Test whether a resource can be reached",
+        tags=["services"],
+        request=None,
+        responses=one(ResourceOut),
+    )
+    def post(self, request: Any, tenant: UUID, resource: UUID) -> Response:
+        """Only staff and the provider's clients can do this. The test reads no content, and takes some seconds at most.
+
+        If the resource can't be reached, the answer is 200 too: see `reachable` and `problem`.
+        """
+        self.body(Strict)
+        row = queries.resource(tenant, resource, actor=self.actor)
+        operations.check_resource(row.pk, actor=self.actor)
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        return reverse("api:resource", args=[self.kwargs["tenant"], done.subject_id])

@@ -117,6 +117,7 @@ v1 = [
     path(f"{_TENANT}/addresses/<uuid:address>", tenants.OneAddress.as_view(), name="address"),
     path(f"{_TENANT}/resources", resources.Resources.as_view(), name="resources"),
     path(f"{_TENANT}/resources/<uuid:resource>", resources.OneResource.as_view(), name="resource"),
+    path(f"{_TENANT}/resources/<uuid:resource>/check", resources.CheckResource.as_view(), name="resource_check"),
     path(f"{_TENANT}/practice", tickets.Practice.as_view(), name="practice"),
     path(f"{_TENANT}/members", members.Members.as_view(), name="members"),
     path(f"{_TENANT}/proposals", proposals.Proposals.as_view(), name="proposals"),

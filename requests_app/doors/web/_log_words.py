@@ -349,6 +349,13 @@ class _Words:
         return ngettext("%(n)d name", "%(n)d names", n) % {"n": n}
 
     @property
+    def places(self) -> SafeString:
+        """The locators that staff were shown as possible resources."""
+        found = self.detail.get("places")
+        named = ", ".join(str(place) for place in found) if isinstance(found, list) else ""
+        return _text.visible_single(named or _("none"))
+
+    @property
     def item(self) -> SafeString:
         return _text.visible_single(_str(self.detail, "reference") or _str(self.detail, "item"))
 

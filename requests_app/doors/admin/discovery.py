@@ -1,0 +1,116 @@
+"""Offers what a connector finds under a tenant's root, and adds the chosen places as resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from requests_app import operations
+from requests_app.content.connectors.registry import KINDS
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.installation import FIND_RESOURCES
+from requests_app.domain.errors import ChangeProposed, DomainError, SentAlready, StepUpRequired
+from requests_app.doors.admin.acts import ActForm, of_act
+from requests_app.doors.admin.columns import list_of
+from requests_app.models import Resource, Service, Tenant
+from requests_app.words import text
+
+#: The beginning of the names of fields in which the names of found resources are typed.
+NAME_OF = "name:"
+#: The most places that one form adds. It is also the number of places on a page.
+MOST = 50
+_STORE_DOWN = 503
+
+
+class FindForm(ActForm):
+    """The form of both steps. The first step has only the service. The second also has the chosen places, with names.
+
+    The operation decides about each place, so a place is not compared with what the first step showed.
+    """
+
+    service = forms.ModelChoiceField(
+        label=_("Service"), queryset=Service.objects.filter(connector__in=sorted(KINDS)).order_by("name")
+    )
+    after = forms.CharField(widget=forms.HiddenInput, required=False, max_length=1024)
+    place = forms.MultipleChoiceField(widget=forms.MultipleHiddenInput, required=False)
+
+    def prepare(self) -> None:
+        named = [name for name in self.data if name.startswith(NAME_OF)][:MOST]
+        place = self.fields["place"]
+        assert isinstance(place, forms.ChoiceField)
+        place.choices = [(name.removeprefix(NAME_OF), "") for name in named]
+        for name in named:
+            self.fields[name] = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many resources were added or proposed, and the refusals."""
+
+    added: int
+    proposed: int
+    refusals: list[str]
+
+
+def run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added:
+    """List the places, or add the chosen ones."""
+    if not data["place"]:
+        return operations.find_resources(row.pk, service_id=data["service"].pk, after=data["after"], actor=actor)
+    added = proposed = 0
+    refusals: list[str] = []
+    for locator in data["place"]:
+        try:
+            _add(row, data["service"], locator, data[f"{NAME_OF}{locator}"], actor)
+            added += 1
+        except SentAlready:
+            added += 1
+        except ChangeProposed:
+            proposed += 1
+        except DomainError as refusal:
+            if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
+                raise
+            refusals.append(format_html("{}: {}", text.visible_single(locator), refusal.message))
+    return Added(added, proposed, refusals)
+
+
+def _add(tenant: Tenant, service: Service, locator: str, name: str, actor: Actor) -> None:
+    operations.save_resource(
+        tenant_id=tenant.pk,
+        service_id=service.pk,
+        kind=KINDS[service.connector].kinds[0],
+        name=name or locator.rpartition("/")[2],
+        locator=locator,
+        # One form starts many acts. If the form is sent again, the acts that were not yet done are done now.
+        actor=actor.sending(actor.once and actor.once.part(locator)),
+    )
+
+
+def page_of_found(found: operations.FoundPlaces) -> dict[str, Any]:
+    """Return what the page with the found places needs."""
+    return {
+        "service": found.service,
+        "places": [(place, f"{NAME_OF}{place.locator}") for place in found.places],
+        "next_after": found.next_after,
+    }
+
+
+def after_adding(request: HttpRequest, tenant: Tenant, result: Added) -> HttpResponse:
+    if result.added:
+        words = ngettext("%(n)d resource was added.", "%(n)d resources were added.", result.added)
+        messages.success(request, words % {"n": result.added})
+    if result.proposed:
+        words = ngettext("%(n)d resource was proposed.", "%(n)d resources were proposed.", result.proposed)
+        messages.success(request, words % {"n": result.proposed})
+    for line in result.refusals:
+        messages.error(request, line)
+    return HttpResponseRedirect(list_of(Resource, tenant=tenant.pk))
+
+
+ACTION = of_act(FIND_RESOURCES, "find-resources", form=FindForm, run=run, offered=lambda tenant: tenant.is_active)
