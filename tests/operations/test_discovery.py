@@ -137,6 +137,14 @@ def test_staff_choose_places_and_add_them(cast: Cast, store: Path, staff: Client
     assert len(entries(cast, "resource.added")) == 2
 
 
+def test_strange_names_are_shown_safely(cast: Cast, store: Path, staff: Client) -> None:
+    make_maildir(store / "contoso/mail/with\u202egnp.exe")
+    shown = staff.post(address(cast), {"service": cast.exchange.pk}).content.decode()
+    assert shown.count("letters of different alphabets") == 1
+    assert 'value="withgnp.exe"' in shown
+    assert shown.count("\u202e") == 2, "only in the two values that the form sends back"
+
+
 def test_a_place_outside_the_tenants_root_is_refused_and_the_others_are_added(
     cast: Cast, store: Path, staff: Client
 ) -> None:

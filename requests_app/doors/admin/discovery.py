@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,18 +86,31 @@ def _add(tenant: Tenant, service: Service, locator: str, name: str, actor: Actor
         tenant_id=tenant.pk,
         service_id=service.pk,
         kind=KINDS[service.connector].kinds[0],
-        name=name or locator.rpartition("/")[2],
+        name=name or _plain(locator.rpartition("/")[2]),
         locator=locator,
         # One form starts many acts. If the form is sent again, the acts that were not yet done are done now.
         actor=actor.sending(actor.once and actor.once.part(locator)),
     )
 
 
+def _plain(name: str) -> str:
+    """Return a name without characters that nobody sees and that could change the order of the others."""
+    return "".join(char for char in name if unicodedata.category(char) != "Cf")
+
+
 def page_of_found(found: operations.FoundPlaces) -> dict[str, Any]:
     """Return what the page with the found places needs."""
     return {
         "service": found.service,
-        "places": [(place, f"{NAME_OF}{place.locator}") for place in found.places],
+        "places": [
+            {
+                "locator": place.locator,
+                "field": f"{NAME_OF}{place.locator}",
+                "name": _plain(place.name),
+                "is_mixed": text.is_mixed_script(place.name),
+            }
+            for place in found.places
+        ],
         "next_after": found.next_after,
     }
 
