@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
 
 from requests_app import operations
@@ -35,10 +37,15 @@ def _off(cast: Cast) -> Tenant:
     return cast.contoso
 
 
+def _with_a_store(cast: Cast) -> Tenant:
+    Path(settings.CONTENT_ROOT).mkdir(parents=True, exist_ok=True)
+    return cast.contoso
+
+
 CASES: dict[str, Case] = {
     "find_resources": Case(
         "stella",
-        lambda cast: cast.contoso,
+        _with_a_store,
         lambda cast, row, actor: operations.find_resources(row.pk, service_id=cast.exchange.pk, actor=actor),
         admin=lambda cast, client, row: by_button("tenant", "find-resources", service=cast.exchange.pk)(
             cast, client, row
