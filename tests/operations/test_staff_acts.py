@@ -25,8 +25,14 @@ pytestmark = pytest.mark.django_db
 OF_STAFF = sorted(name for name in CASES if ACTS[act_of(name)].roles == {Role.STAFF})
 #: Acts on a row of one tenant. Their entry goes into the tenant's log, and all others into the provider's log.
 OF_A_TENANT = {
-    "change_tenant", "check_resource", "find_resources", "resend_mail", "save_resource", "switch_off_tenant", "switch_on_tenant",
-}  # fmt: skip
+    "change_tenant",
+    "check_resource",
+    "find_resources",
+    "resend_mail",
+    "save_resource",
+    "switch_off_tenant",
+    "switch_on_tenant",
+}
 #: These people can't see the row, so for them it does not exist.
 NOT_SHOWN = {
     ("resend_mail", "priya"),
