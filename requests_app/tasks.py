@@ -145,17 +145,23 @@ def _sign_once(is_over: Callable[[], bool]) -> int:
 @guarded
 def run_imports() -> int:
     """Write what is left of the imports, also of those whose process was killed. Return the number of rows."""
-    started, done = clock.monotonic(), 0
+    started, done, failures = clock.monotonic(), 0, list[Exception]()
 
     def goes_on(_row: object) -> bool:
         return clock.monotonic() - started < LONGEST_SECONDS
 
     for row in queries.unfinished():
         before = row.rows_done
-        done += imports.run_import(row.pk, actor=Actor.system("import"), after=goes_on).rows_done - before
+        try:
+            done += imports.run_import(row.pk, actor=Actor.system("import"), after=goes_on).rows_done - before
+        except Exception as failure:
+            # The other imports continue. This one is tried again at the next run.
+            failures.append(failure)
         if not goes_on(row):
             bell.ring(bell.IMPORT)
             break
+    if failures:
+        raise failures[0]
     return done
 
 

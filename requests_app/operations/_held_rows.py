@@ -22,7 +22,7 @@ from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resour
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced
 from requests_app.operations._change import Step
-from requests_app.operations._import_judge import Judged
+from requests_app.operations._import_judged import Judged
 
 #: How many rows are made at once. All tenants wait meanwhile, so this takes far less than a second.
 AT_ONCE = 50

@@ -22,9 +22,9 @@ from requests_app.models.people import actor_of
 from requests_app.operations import _announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._held_rows import hold, newly_held, propose
-from requests_app.operations._import_judge import Judged, judge
+from requests_app.operations._import_judged import Judged
+from requests_app.operations._import_kinds import judge, write
 from requests_app.operations._import_world import World
-from requests_app.operations._import_write import write
 from requests_app.operations._perform import perform
 from requests_app.platform import bell
 

@@ -455,3 +455,24 @@ def test_a_worker_finishes_what_was_left(cast: Cast) -> None:
     assert tasks.run_imports() == 2
     row.refresh_from_db()
     assert (row.finished_at is not None, tasks.run_imports()) == (True, 0)
+
+
+def test_an_import_that_fails_does_not_hold_up_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = operations.start_import(source_of(MAIL), actor=cast.as_("stella"))
+    second = operations.start_import(source_of(NORTH), actor=cast.as_("stella"))
+    assert first is not None
+    assert second is not None
+    plain = imports.run_import
+
+    def failing(import_id: object, **options: Any) -> Import:
+        if import_id == first.pk:
+            raise RuntimeError("a bug")
+        return plain(import_id, **options)
+
+    monkeypatch.setattr(imports, "run_import", failing)
+    with pytest.raises(RuntimeError, match="a bug"):
+        tasks.run_imports.__wrapped__()
+    second.refresh_from_db()
+    assert second.finished_at is not None
+    monkeypatch.undo()
+    assert tasks.run_imports() == 1

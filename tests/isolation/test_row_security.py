@@ -15,6 +15,9 @@ from requests_app.domain.errors import ChangeProposed, NotAllowed
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
+    HeldRow,
+    Import,
+    ImportBatch,
     Invitation,
     Membership,
     NotificationAddress,
@@ -27,6 +30,7 @@ from requests_app.models import (
 from requests_app.models.row_security import only_tenants, own_account
 from requests_app.queries import tenant as queries
 from tests.cast import Cast
+from tests.imports.files import imported
 from tests.passkeys import enrolled
 from tests.web.pages import signed_in
 
@@ -43,6 +47,18 @@ def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
         assert {row.tenant_id for row in Membership.objects.all()} == {cast.contoso.pk}
         assert {row.tenant_id for row in AuditEntry.objects.all()} == {cast.contoso.pk}
         assert list(Tenant.objects.all()) == [cast.contoso]
+
+
+def test_a_connection_of_one_tenant_sees_no_import_and_only_its_own_changes_that_wait(cast: Cast) -> None:
+    """An import has the rows of many tenants."""
+    cast.sharepoint.is_covered = False
+    cast.sharepoint.save()
+    line = "{0},,,,sharepoint-online,x-{0},library,Plans,{0}/plans/x,"
+    imported(cast, line.format("contoso"), line.format("fabrikam"))
+    assert (HeldRow.objects.count(), Import.objects.count(), ImportBatch.objects.count()) == (2, 1, 2)
+    with only_tenants([cast.contoso.pk]):
+        assert {row.tenant_id for row in HeldRow.objects.all()} == {cast.contoso.pk}
+        assert (Import.objects.count(), ImportBatch.objects.count()) == (0, 0)
 
 
 def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None:

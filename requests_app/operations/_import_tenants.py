@@ -1,0 +1,128 @@
+"""Judges and writes the rows of an import that are about tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from audit_app import recorder
+from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED
+from requests_app.domain.imports import TENANT, Row, is_short_name
+from requests_app.models import Plan, Tenant
+from requests_app.operations import _weakening
+from requests_app.operations._change import Step
+from requests_app.operations._import_judged import Judged, entry_about, new_here, set_values
+from requests_app.operations._import_world import Place, World
+from requests_app.platform import time_zones
+
+
+def judge_tenant(world: World, row: Row) -> Judged:
+    """Compare a row with its tenant. Several rows can name the same tenant, if they do not contradict each other."""
+    found = Judged(row, name=row.values.get("tenant_name") or row.values.get("tenant", ""))
+    key = row.values.get("tenant")
+    if key is None:
+        return found
+    place = world.place(key)
+    wanted = {name: value for name, value in row.values.items() if name in TENANT.values}
+    if world.is_ambiguous(key):
+        found.fault("tenant", "ambiguous_tenant")
+    elif place is None and not wanted:
+        found.fault("tenant", "unknown_tenant")
+    elif place is None:
+        _judge_new_tenant(world, found, key, wanted)
+    else:
+        _judge_known_tenant(world, found, place, wanted)
+    return found
+
+
+def _judge_new_tenant(world: World, found: Judged, slug: str, wanted: dict[str, Any]) -> None:
+    found.slug, found.is_new = slug, True
+    if not is_short_name(slug):
+        found.fault("tenant", "bad_short_name")
+    for name in ("tenant_name", "plan"):
+        if name not in wanted:
+            found.fault(name, "needed")
+    plan = _referred(world, found, wanted)
+    name, external_id = wanted.get("tenant_name", ""), wanted.get("tenant_external_id", "")
+    if name in world.named:
+        found.fault("tenant_name", "name_taken")
+    if external_id and world.place(external_id) is not None:
+        found.fault("tenant_external_id", "external_id_taken")
+    tenant = Tenant(name=name, slug=slug, time_zone=wanted.get("time_zone", "UTC"), external_id=external_id)
+    if plan is not None:
+        tenant.plan = plan
+    found.target = tenant
+    place = world.add_tenant(tenant)
+    place.stated = {name: (value, found.row.line) for name, value in wanted.items()}
+
+
+def _judge_known_tenant(world: World, found: Judged, place: Place, wanted: dict[str, Any]) -> None:
+    found.slug = place.slug
+    wanted = new_here(found, place.stated, wanted)
+    plan = _referred(world, found, wanted)
+    if place.tenant is None:
+        # Another row of the source has set it up, with all that it says about it.
+        for name in wanted:
+            found.fault(name, "contradicts", line=min((line for _value, line in place.stated.values()), default=1))
+        return
+    tenant = found.target = place.tenant
+    found.name = tenant.name
+    name = wanted.get("tenant_name", tenant.name)
+    if name != tenant.name:
+        if name in world.named:
+            found.fault("tenant_name", "name_taken")
+        found.sets["name"] = name
+    if wanted.get("time_zone", tenant.time_zone) != tenant.time_zone:
+        found.sets["time_zone"] = wanted["time_zone"]
+    _judge_external_id(world, found, tenant, wanted.get("tenant_external_id", tenant.external_id))
+    if plan is not None and plan.pk != tenant.plan_id:
+        _judge_plan(world, found, place, tenant, plan)
+
+
+def _judge_external_id(world: World, found: Judged, tenant: Tenant, external_id: str) -> None:
+    if external_id == tenant.external_id:
+        return
+    if tenant.external_id:
+        # A tenant's new external id could be another tenant's old one, and the next file would change the wrong tenant.
+        found.fault("tenant_external_id", "another_external_id", external_id=tenant.external_id)
+    elif world.place(external_id) not in (None, world.place(tenant.slug)) or world.holder_of_id(external_id):
+        found.fault("tenant_external_id", "external_id_taken")
+    found.sets["external_id"] = external_id
+
+
+def _judge_plan(world: World, found: Judged, place: Place, tenant: Tenant, plan: Plan) -> None:
+    if place.is_protected and str(plan.pk) in world.losing:
+        found.fault("plan", "lasting_plan")
+    elif place.is_protected and (move := _weakening.move(tenant, plan)) is not None:
+        found.held.append(move)
+    else:
+        found.sets["plan"] = plan
+
+
+def _referred(world: World, found: Judged, wanted: dict[str, Any]) -> Plan | None:
+    """Return the plan that the row names, and check its time zone."""
+    plan = world.plans.get(wanted.get("plan", ""))
+    if "plan" in wanted and plan is None:
+        found.fault("plan", "unknown_plan")
+    if wanted.get("time_zone", "UTC") not in time_zones.names():
+        found.fault("time_zone", "unknown_time_zone")
+    return plan
+
+
+def write_tenants(current: Step, world: World, judged: Sequence[Judged]) -> list[recorder.Witnessed]:
+    entries = []
+    for each in judged:
+        tenant: Tenant = each.target
+        if each.is_new:
+            tenant.created_at = current.at
+            tenant.save(force_insert=True)
+            world.places[tenant.slug].tenant = tenant
+            detail: dict[str, Any] = {"name": tenant.name, "plan": tenant.plan.name}
+            if tenant.external_id:
+                detail["external_id"] = tenant.external_id
+            entries.append(entry_about(current, TENANT_CREATED, tenant.pk, "tenant", tenant, detail))
+        elif each.sets:
+            detail = set_values(tenant, each.sets)
+            tenant.save(update_fields=list(each.sets))
+            entries.append(entry_about(current, TENANT_CHANGED, tenant.pk, "tenant", tenant, detail))
+    return entries
