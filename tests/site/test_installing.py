@@ -14,7 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 
 from lockbox_site import command_line
 from lockbox_site.installing import environment_file, questions
@@ -106,6 +108,31 @@ def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: 
         assert done.returncode == (2 if words == ["setup-link"] else 0)
         assert "There is a staff member already" in done.stdout + done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.django_db
+@pytest.mark.timeout(600)
+def test_init_prepares_an_empty_postgresql_database_behind_a_proxy(tmp_path: Path, flags: list[str]) -> None:
+    """The password of the database comes from the environment. The settings pass Django's own check of a deployment."""
+    data, name, server = tmp_path / "data", f"init_{os.getpid()}", connection.settings_dict
+    where = {"user": server["USER"], "password": server["PASSWORD"], "host": server["HOST"], "port": server["PORT"]}
+    words = ["--address", "https://lockbox.example.com", *flags[2:], "--port", str(free_port())]
+    with closing(psycopg.connect(dbname=server["NAME"], autocommit=True, **where)) as role:
+        role.execute(f"CREATE DATABASE {name}")
+        try:
+            account = f"{server['USER']}:{server['PASSWORD']}" if server["PASSWORD"] else server["USER"]
+            url = f"postgres://{account}@{server['HOST']}:{server['PORT']}/{name}"
+            done = command(data, "init", *words, DATABASE_URL=url)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert re.search(r"^https://lockbox\.example\.com/set-up/[\w-]{43}/$", done.stdout, flags=re.MULTILINE)
+            assert environment_file.read(data / ".env")["DATABASE_URL"] == url
+            assert not list(data.glob("*.sqlite3"))
+            checked = command(data, "migrate", "--check")
+            assert checked.returncode == 0, checked.stderr
+        finally:
+            role.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.slow

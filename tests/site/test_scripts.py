@@ -45,7 +45,7 @@ def a_python(place: Path, body: str) -> str:
     return str(place)
 
 
-@pytest.mark.parametrize("script", ["run", "demo", "test"])
+@pytest.mark.parametrize("script", ["run", "demo", "test", "customer-lockbox"])
 def test_a_python_that_is_too_old_is_named(clone: Path, tmp_path: Path, script: str) -> None:
     old = a_python(tmp_path / "python3", "exit 1")
     done = run(clone / "bin" / script, PYTHON=old)
@@ -121,6 +121,25 @@ def test_packages_are_installed_again_after_another_script_has_replaced_them(clo
     lock.write_text(before)
     assert installations_after("test", "sqlite") == 3
     assert installations_after("run") == 3
+
+
+def test_the_operators_command_starts_in_the_directory_of_its_caller(clone: Path, tmp_path: Path) -> None:
+    """Packages are installed once. A module in the caller's directory is never imported."""
+    log, here = tmp_path / "pip.log", tmp_path / "here"
+    fake_environment(clone, log)
+    for name in ("lockbox_site", "requests_app", "audit_app"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    here.mkdir()
+    (here / "argparse.py").write_text("raise SystemExit('a module of the caller was imported')")
+    for words, status, shown in (
+        (["--help"], 0, "usage: customer-lockbox [--data-dir DIRECTORY] COMMAND"),
+        (["serve", "--data-dir", "data"], 2, f"There is no installation in {here / 'data'}."),
+    ):
+        command = [clone / "bin" / "customer-lockbox", *words]
+        done = subprocess.run(command, cwd=here, env=bare_environment(), capture_output=True, text=True, timeout=WITHIN)
+        assert done.returncode == status, done.stderr
+        assert shown in done.stdout + done.stderr
+    assert len(log.read_text().splitlines()) == 1
 
 
 def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp_path: Path) -> None:
