@@ -84,6 +84,16 @@ def test_the_faults_of_a_file_are_listed_and_it_can_not_be_started(cast: Cast) -
     assert (refused.status_code, Import.objects.count(), AuditEntry.objects.count()) == (422, 0, 0)
 
 
+def test_no_spreadsheet_runs_a_name_in_the_report(cast: Cast) -> None:
+    """A form accepts a name that a file can't have."""
+    imported(cast, NORTH)
+    Resource.objects.filter(external_id="n-1").update(name="=1+1")
+    row = imported(cast, "northwind,,,,exchange-online,n-1,,,,no")
+    assert row is not None
+    report = signed_in(cast, "stella").get(reverse("admin:requests_app_import_report", args=[row.pk]))
+    assert [line["name"] for line in rows_of(report)] == ["'=1+1"]
+
+
 @pytest.mark.parametrize("content", ["", "no base64!", "bm8gemxpYg=="])
 def test_a_hidden_field_that_somebody_changed_is_refused(cast: Cast, content: str) -> None:
     response = signed_in(cast, "stella").post(ADD, {"content": content, "file_name": "x"})

@@ -476,3 +476,31 @@ def test_an_import_that_fails_does_not_hold_up_the_others(cast: Cast, monkeypatc
     assert second.finished_at is not None
     monkeypatch.undo()
     assert tasks.run_imports() == 1
+
+
+def test_the_changes_of_a_client_are_proposed_by_its_humans(two: Cast) -> None:
+    """A client has no human of its own. So the person who made it is never the second person."""
+    asked_for(two)
+    client = two.own_client("Sync", ["grants:read"]).row
+    row = operations.start_import(source_of(MAIL, RENAMED), actor=two.as_("stella"))
+    assert row is not None
+    Import.objects.update(started_by=client.account, started_human=None, started_name="Sync")
+    operations.run_import(row.pk, actor=two.system("import"))
+    added = AuditEntry.objects.get(event="resource.added")
+    assert (added.actor_kind, added.actor_id) == ("client", client.account_id)
+    proposal = Proposal.objects.get()
+    assert proposal.proposed_through == client.account
+    with pytest.raises(NotAllowed):
+        operations.confirm_proposal(proposal.pk, actor=two.as_("stella"))
+    operations.confirm_proposal(proposal.pk, actor=two.as_("sten"))
+
+
+def test_a_client_that_was_removed_writes_no_more_rows(two: Cast) -> None:
+    client = two.own_client("Sync", ["grants:read"]).row
+    row = operations.start_import(source_of(MAIL), actor=two.as_("stella"))
+    assert row is not None
+    Import.objects.update(started_by=client.account, started_human=None, started_name="Sync")
+    operations.remove_client(client.pk, actor=two.as_("stella"))
+    row = operations.run_import(row.pk, actor=two.system("import"))
+    assert statuses(row) == [(2, "resource", "refused")]
+    assert not Resource.objects.filter(external_id="m-1").exists()
