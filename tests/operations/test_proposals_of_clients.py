@@ -120,6 +120,28 @@ def test_the_human_who_renewed_the_secret_counts_and_so_does_the_maker(two: Cast
     assert row.effective_at is not None
 
 
+@pytest.mark.parametrize("how", ["left", "linked"])
+def test_a_confirmed_change_lapses_if_the_maker_leaves_or_is_the_human_who_confirmed(
+    two: Cast, travel: Any, how: str
+) -> None:
+    """Sten holds the secret, and Stella made the client. Stina's confirmation counts only beside both of them."""
+    two.colleague("stina")
+    client = client_of(two)
+    operations.rotate_client_secret(client.pk, actor=two.as_("sten"))
+    row = proposed(lambda: uncover(two, acting(client)))
+    operations.confirm_proposal(row.pk, actor=two.as_("stina"))
+    if how == "left":
+        Person.objects.filter(pk=two.stella.pk).update(is_staff=False)
+    else:
+        Person.objects.filter(pk=two.stella.pk).update(human_id=two.people["stina"].human_id)
+    travel.by(hours=WAIT.total_seconds() / 3600 + 1)
+    operations.apply_due(actor=two.system(), limit=9)
+    row.refresh_from_db()
+    assert row.outcome == "lapsed"
+    assert newest(two.contoso.pk)["detail"]["reason"] == {"left": "no_longer_staff", "linked": "one_human"}[how]
+    assert Service.objects.get(pk=two.exchange.pk).is_covered
+
+
 def test_a_maker_who_is_no_longer_staff_leaves_a_client_that_proposes_nothing(two: Cast) -> None:
     client = client_of(two)
     machine = acting(client)
