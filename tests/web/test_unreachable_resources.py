@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from requests_app import operations
 from requests_app.domain import clock
@@ -108,3 +110,16 @@ def test_the_marks_cost_no_query(cast: Cast, as_: Callable[[str], Client]) -> No
         assert page.count(MARK) >= n
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_the_customer_reads_in_the_log_what_a_test_did(
+    cast: Cast, as_: Callable[[str], Client], settings: Any, tmp_path: Path
+) -> None:
+    settings.CONTENT_ROOT = tmp_path
+    row = cast.resource()
+    operations.check_resource(row.pk, actor=cast.as_("stella"))
+    operations.find_resources(cast.contoso.pk, service_id=cast.exchange.pk, actor=cast.as_("stella"))
+    page = strip_tags(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])).content.decode())
+    assert "tested the resource finance@contoso.example: it can’t be reached" in page
+    assert f"Checked whether the folder {row.locator} exists" in page
+    assert "listed places that could become resources of Exchange Online: none. No content was read" in page
