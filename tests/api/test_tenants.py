@@ -13,7 +13,7 @@ from requests_app import operations
 from requests_app.domain.scopes import Scope
 from requests_app.models import NotificationAddress, OutboxMessage, Tenant
 from tests.caller import Caller
-from tests.cast import Cast, events_in
+from tests.cast import QUILLO, Cast, events_in
 from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
@@ -402,6 +402,9 @@ def test_what_is_external_says_so(cast: Cast, calling: Calling) -> None:
     grant, caller = cast.in_quillo(), calling("ada", Scope.TENANT_READ, Scope.REQUESTS_READ, Scope.GRANTS_READ)
     [service] = items(caller.get("services", {"key": "quillo"}))
     assert (service["is_external"], service["application"]) == (True, "Quillo")
+    assert (service["link_template"], service["guidance"]) == ("", "")
+    [theirs] = items(calling("stella", Scope.TENANT_READ).get("services", {"key": "quillo"}))
+    assert (theirs["link_template"], theirs["guidance"]) == (QUILLO["link_template"], QUILLO["guidance"])
     [resource] = items(caller.get(of(cast, "/resources"), {"external_id": "7"}))
     assert (resource["kind"], resource["locator"], resource["external_id"]) == ("workspace", "", "7")
     assert caller.get(f"access-requests/{grant.access_request_id}").json()["enforced_by"] == "Quillo"

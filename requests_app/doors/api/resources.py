@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS as READ_HERE
+from requests_app.domain.actors import Side
 from requests_app.domain.acts.installation import CHECK_RESOURCE, SAVE_RESOURCE, SAVE_SERVICE
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
@@ -34,14 +35,26 @@ class ServiceOut(ServiceRef):
     """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on.
 
     If `is_active` is false, nobody can ask for access to it. `connector` says how its content is reached. If
-    `is_external` is true, the content stays in the provider's own `application`, which enforces the windows.
+    `is_external` is true, the content stays in the provider's own `application`, which enforces the windows. Customers
+    get an empty `link_template` and an empty `guidance`, which are for engineers.
     """
 
     connector = serializers.CharField()
     is_covered = serializers.BooleanField()
     is_external = serializers.BooleanField()
     application = serializers.CharField()
+    link_template = serializers.SerializerMethodField()
+    guidance = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
+
+    def get_link_template(self, row: Service) -> str:
+        return self._of_provider(row.link_template)
+
+    def get_guidance(self, row: Service) -> str:
+        return self._of_provider(row.guidance)
+
+    def _of_provider(self, text: str) -> str:
+        return text if self.context["actor"].side is Side.PROVIDER else ""
 
 
 class _ServiceFields(Strict):
