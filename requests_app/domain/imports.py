@@ -57,7 +57,7 @@ REASONS: dict[str, Promise] = {
     "not_text": _("This is not a CSV file but %(what)s. Save it as CSV in UTF-8, and try again."),
     "not_utf8": _("The file is not in UTF-8. Save it as CSV in UTF-8, and try again."),
     "nul": _("The line contains a NUL byte. Save the file again as CSV in UTF-8."),
-    "bad_quotes": _("The line is not valid CSV: %(why)s. Check the quotation marks."),
+    "bad_quotes": _("The line is not valid CSV. Check the quotation marks."),
     "unknown_column": _("There is no such column. The columns are: %(known)s."),
     "column_twice": _("The header has this column twice."),
     "column_missing": _("The header does not have this column."),

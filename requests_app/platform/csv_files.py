@@ -8,16 +8,19 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from requests_app.domain.imports import BYTES_MAX, CSV_COLUMNS, LINES_MAX, Fault, Source, rows_of
 
 #: How files begin that people send in place of a CSV file.
-_OTHERS = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-    b"%PDF": "a PDF file",
-    b"\xff\xfe": "a text in UTF-16",
-    b"\xfe\xff": "a text in UTF-16",
+_OTHERS: dict[bytes, Promise] = {
+    b"PK\x03\x04": _("a ZIP archive or an Excel workbook"),
+    b"\xd0\xcf\x11\xe0": _("an old Excel workbook"),
+    b"\x1f\x8b": _("a gzip archive"),
+    b"%PDF": _("a PDF file"),
+    b"\xff\xfe": _("a text in UTF-16"),
+    b"\xfe\xff": _("a text in UTF-16"),
 }
 _SEPARATORS = (",", ";", "\t")
 
@@ -108,9 +111,9 @@ def _records(text: str, separator: str, table: Table) -> Iterator[tuple[int, lis
             cells = next(reader)
         except StopIteration:
             return
-        except csv.Error as error:
+        except csv.Error:
             # What follows can't be told apart from the text between the wrong quotation marks.
-            table.fault(line, "", "bad_quotes", why=str(error))
+            table.fault(line, "", "bad_quotes")
             return
         yield line, cells
         line = reader.line_num + 1
