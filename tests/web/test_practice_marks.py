@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django.urls.converters import IntConverter, UUIDConverter
+from reportlab import platypus
 
 from audit_app import checkpoints, siem
 from audit_app.models import AuditEntry
@@ -38,6 +40,7 @@ from tests.cast import Cast
 from tests.content import fill
 from tests.factors import force_login
 from tests.isolation.world import Route, routes
+from verify import lockbox_verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -342,20 +345,39 @@ def test_every_webhook_message_says_whether_it_is_practice(cast: Cast, lived: di
                 assert json.loads(message.body)["data"]["is_practice"] is (kind == "practice")
 
 
-def _bundle(cast: Cast, row: AccessRequest, by: str = "ada") -> dict[str, str]:
+def _zip(cast: Cast, page: str) -> bytes:
     checkpoints.sign(cast.contoso.pk, at=clock.now())
-    page = reverse("web:access_request_evidence", args=[row.pk])
-    client = _signed_in(cast, by)
+    client = _signed_in(cast, "otto")
     found = re.search(r'name="download"[^>]*value="([^"]+)"', _text(client.get(page)))
     assert found is not None
     answer: Any = client.post(page, {"download": found[1]})
     assert answer.status_code == 200
-    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as bundle:
+    return b"".join(answer.streaming_content)
+
+
+def _bundle(cast: Cast, row: AccessRequest) -> dict[str, str]:
+    page = reverse("web:access_request_evidence", args=[row.pk])
+    with zipfile.ZipFile(io.BytesIO(_zip(cast, page))) as bundle:
         return {name: bundle.read(name).decode(errors="replace") for name in bundle.namelist()}
 
 
-def test_evidence_of_a_practice_request_says_so_in_every_file_for_people(cast: Cast, lived: dict[str, Life]) -> None:
-    made_up, real = (_bundle(cast, lived[kind].rows[3]) for kind in ("practice", "real"))
+def test_evidence_of_a_practice_request_says_so_in_every_file_for_people(
+    cast: Cast, lived: dict[str, Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+
+    class Noted(platypus.Paragraph):
+        def __init__(self, text: str, *args: Any, **kwargs: Any) -> None:
+            printed.append(text)
+            super().__init__(text, *args, **kwargs)
+
+    monkeypatch.setattr("reportlab.platypus.Paragraph", Noted)
+    made_up = _bundle(cast, lived["practice"].rows[3])
+    assert any(str(PRACTICE) in line for line in printed)
+    assert any(line.startswith("Practice: ") for line in printed)
+    printed.clear()
+    real = _bundle(cast, lived["real"].rows[3])
+    assert not any("ractice" in line for line in printed)
     for name in ("README.txt", "manifest.json", "timeline.html", "entries-0.jsonl"):
         assert MARK.search(made_up[name]), name
         assert not MARK.search(real[name]), name
@@ -363,3 +385,20 @@ def test_evidence_of_a_practice_request_says_so_in_every_file_for_people(cast: C
         entry = json.loads(line)
         if entry["access_request"] is not None:
             assert entry["detail"]["practice"] is True
+
+
+def test_verifier_reports_practice_by_itself(cast: Cast, lived: dict[str, Life], tmp_path: Path) -> None:
+    row = lived["practice"].rows[3]
+    pages = {
+        "one": reverse("web:access_request_evidence", args=[row.pk]),
+        "whole": reverse("web:log_evidence", args=[cast.contoso.pk]),
+    }
+    found = {}
+    for name, page in pages.items():
+        (tmp_path / f"{name}.zip").write_bytes(_zip(cast, page))
+        found[name] = lockbox_verify.verify(tmp_path / f"{name}.zip", lockbox_verify.Options(trust_bundle_key=True))
+        assert found[name]["problems"] == []
+    assert any(line.startswith("PRACTICE ") for line in lockbox_verify.in_words(found["one"]))
+    rules = found["whole"]["rules"]
+    assert (rules["windows"], rules["practice_windows"]) == (1, 1)
+    assert rules["looks"] == rules["practice_looks"]
