@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,9 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils.html import strip_tags
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -22,6 +26,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.models import Client, OutboxMessage, Person, Proposal, QueueAssignment, Service, Token
 from requests_app.models.people import actor_of_token
 from tests.cast import Cast, events_in
+from tests.factors import force_login
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +83,11 @@ def test_what_a_client_proposes_is_shown_as_its_own_and_confirmed_by_another_hum
     travel.by(hours=WAIT.total_seconds() / 3600 + 1)
     operations.apply_due(actor=two.system(), limit=9)
     assert not Service.objects.get(pk=two.exchange.pk).is_covered
+    browser = Browser()
+    force_login(browser, two.otto)
+    log = strip_tags(browser.get(reverse("web:log", args=[two.contoso.pk])).content.decode())
+    assert "A change took effect: the API client Importer of Stella Test had proposed to" in log
+    assert re.search(r"the API client\s+Importer.*proposed to", log)
 
 
 def test_one_human_with_a_client_weakens_no_customer_alone(two: Cast) -> None:

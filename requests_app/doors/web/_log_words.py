@@ -280,8 +280,10 @@ class _Words:
 
     @property
     def proposed_by(self) -> SafeString:
-        name, holder = self._plain("proposed_by"), self._plain("holder")
-        return format_html(_("the API client {client} of {name}"), client=name, name=holder) if holder else name
+        name = self._plain("proposed_by")
+        if not _str(self.detail, "holder"):
+            return name
+        return format_html(_("the API client {client} of {name}"), client=name, name=self._plain("holder"))
 
     @property
     def confirmed(self) -> SafeString:
