@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -16,9 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.models.scoping import ScopedQuerySet
-
-if TYPE_CHECKING:
-    from requests_app.models.people import Person
 
 
 class ClientQuerySet(ScopedQuerySet):
@@ -70,7 +67,7 @@ class Client(models.Model):
         return self.account.name
 
     @property
-    def holder(self) -> Person | None:
+    def holder(self) -> Any:
         """The person who saw the present secret, or None if nobody knows who that was."""
         if self.secret_by is None and self.secret_at == self.created_at:
             return self.created_by

@@ -1,4 +1,4 @@
-"""A tenant or a service that is switched off leaves no access behind, whatever else happens at the same moment."""
+"""After a tenant or a service is switched off, no access is left, also if another act happens at the same moment."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_the_operators_command_starts_in_the_directory_of_its_caller(clone: Path
         (["--help"], 0, "usage: customer-lockbox [--data-dir DIRECTORY] COMMAND"),
         (["serve", "--data-dir", "data"], 2, f"There is no installation in {here / 'data'}."),
     ):
-        command = [clone / "bin" / "customer-lockbox", *words]
+        command: list[str | Path] = [clone / "bin" / "customer-lockbox", *words]
         done = subprocess.run(command, cwd=here, env=bare_environment(), capture_output=True, text=True, timeout=WITHIN)
         assert done.returncode == status, done.stderr
         assert shown in done.stdout + done.stderr
