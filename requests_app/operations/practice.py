@@ -43,6 +43,8 @@ def start_practice(tenant_id: object, *, service_id: object, actor: Actor) -> Ti
             raise WrongState(words % {"service": ticket.service.name})
 
     def check(current: Step) -> None:
+        if not ticket.service.is_active:
+            raise Unacceptable(_("This service is switched off. Choose another service."), field="service")
         if not Person.objects.get_queryset().in_queue(ticket.service_id, Role.ENGINEER).exists():
             words = _("No engineer works on tickets of %(service)s yet. Choose another service.")
             raise Unacceptable(words % {"service": ticket.service.name}, field="service")

@@ -67,10 +67,10 @@ def is_answered_anywhere() -> bool:
 def services(tenant: Tenant) -> QuerySet[Service]:
     """Return the services for which somebody can start a practice request now, by name.
 
-    A service with an open practice ticket of this tenant is left out.
+    A service that is switched off, or that has an open practice ticket of this tenant, is left out.
     """
     taken = Ticket.objects.live().filter(tenant=tenant, is_practice=True).values("service")
-    return Service.objects.exclude(pk__in=taken).order_by("name")
+    return Service.objects.filter(is_active=True).exclude(pk__in=taken).order_by("name")
 
 
 #: The last decision on a practice request: the customer's, or the provider's where the customer is not asked.

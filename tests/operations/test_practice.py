@@ -23,7 +23,16 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.evaluation import Question
-from requests_app.models import AccessRequest, ContentAccess, OutboxMessage, QueueAssignment, Resource, Service, Ticket
+from requests_app.models import (
+    AccessRequest,
+    ContentAccess,
+    OutboxMessage,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+)
 from requests_app.models.services import PRACTICE_LOCATOR
 from requests_app.queries import practice as queries
 from tests import practice
@@ -314,6 +323,20 @@ def test_service_without_an_engineer_is_refused(cast: Cast) -> None:
         practice.started(cast, service="sharepoint-online")
     assert refusal.value.field == "service"
     assert not Ticket.objects.exists()
+
+
+def test_nothing_that_is_switched_off_is_practised_with(cast: Cast) -> None:
+    Service.objects.filter(pk=cast.exchange.pk).update(is_active=False)
+    assert list(queries.services(cast.contoso)) == [cast.sharepoint]
+    with pytest.raises(Unacceptable) as refusal:
+        practice.started(cast)
+    assert refusal.value.field == "service"
+    Tenant.objects.filter(pk=cast.contoso.pk).update(is_active=False)
+    with pytest.raises(WrongState):
+        practice.started(cast, service="sharepoint-online")
+    assert not Ticket.objects.exists()
+    assert not Resource.objects.filter(is_practice=True).exists()
+    assert not OutboxMessage.objects.exists()
 
 
 def test_state_follows_the_practice_request(cast: Cast) -> None:
