@@ -160,6 +160,9 @@ def test_the_second_person_sees_every_row_that_waits_and_can_filter_them(cast: C
     first, second = sten.get(all_rows).content.decode(), sten.get(f"{all_rows}&p=2").content.decode()
     assert "Plans 0" in first
     assert "Wells" in second
+    one = HeldRow.objects.get(tenant=cast.fabrikam)
+    whole = sten.get(reverse("admin:requests_app_heldrow_change", args=[one.pk])).content.decode()
+    assert "fabrikam/wells" in whole
     of_fabrikam = sten.get(f"{all_rows}&tenant={cast.fabrikam.pk}").content.decode()
     assert ("Wells" in of_fabrikam, "Plans 1" in of_fabrikam) == (True, False)
 

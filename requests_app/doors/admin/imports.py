@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -26,7 +27,7 @@ from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
 from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Line, Report, Source, Status
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import NOTHING, list_of, mono, page_of
+from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, page_of, preformatted
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import HeldRow, Import
@@ -96,6 +97,22 @@ def change(row: HeldRow) -> str:
     return proposals.words(row.act, row.terms)
 
 
+@admin.display(description=_("what"))
+def terms(row: HeldRow) -> str:
+    """Return all values of the change, such as the locator of a new resource."""
+    return preformatted(json.dumps(row.terms, indent=2, ensure_ascii=False))
+
+
+@admin.display(description=_("line"), ordering="line")
+def line(row: HeldRow) -> str:
+    return gettext("line %(number)d") % {"number": row.line}
+
+
+@admin.display(description=_("import"))
+def imported_from(row: HeldRow) -> str:
+    return link_to(row.of)
+
+
 @admin.display(description=_("state"))
 def state(row: HeldRow) -> str:
     if row.outcome:
@@ -124,7 +141,7 @@ class ImportAdmin(StaffAdmin):
     facts: ClassVar = [
         ("", ("file_name", sha256, progress, counted)),
         (_("Times"), ("started_name", "door", "started_at", "finished_at")),
-        (_("Changes that need a second person"), ("proposal",)),
+        (_("Confirmation"), ("proposal",)),
     ]
     related: ClassVar = [
         Related(model=HeldRow, by=lambda row: {"of": row}, title=_("Changes that need a second person")),
@@ -201,7 +218,8 @@ class ImportAdmin(StaffAdmin):
 
 
 class HeldRowAdmin(StaffAdmin):
-    list_display = (change, "tenant", "line", state, "of", "ended_at")
+    # Not first: the first column is cut where it is too long, and the person who confirms must read every change.
+    list_display = (line, "tenant", change, state, imported_from, "ended_at")
     reads: ClassVar = ("tenant", "of__proposal")
     ordering = ("of", "line", "pk")
     search: ClassVar = Search(ids=("of",), tenant="tenant")
@@ -221,7 +239,9 @@ class HeldRowAdmin(StaffAdmin):
         "These changes weaken customers’ protection. All changes of one import are one proposal. Another member of the "
         "staff confirms it, and it takes effect after the waiting time."
     )
-    facts: ClassVar = [("", (change, "tenant", "resource", "of", "line", state, "ended_at"))]
+    facts: ClassVar = [
+        ("", (change, "tenant", "resource", imported_from, line, state, "ended_at", terms)),
+    ]
 
 
 def _with_faults(report: Report) -> Iterator[Line]:
