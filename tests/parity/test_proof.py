@@ -55,6 +55,7 @@ IN_SOME_CASES = {
     "resend_invitation by staff",
     "save_resource, another locator and external id",
     "save_service",
+    "save_service, an external one",
     "set_password",
     "switch_lockbox",
     "take_role",
