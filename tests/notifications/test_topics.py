@@ -14,10 +14,12 @@ from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
+from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.messages.topics import Topic
 from requests_app.models import ContentAccess, Grant, Invitation, Membership, Tenant
 from requests_app.operations import sweeps
+from tests.caller import caller_for
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts, says, silent
@@ -196,7 +198,7 @@ def test_a_withdrawal_says_by_whom_and_why(world: Cast, mails: Mails) -> None:
     says(found, "Priya Test withdrew the access request.", "Solved without.")
 
 
-@pytest.mark.parametrize("cause", ["closed", "resolved", "switched off", "role taken"])
+@pytest.mark.parametrize("cause", ["closed", "resolved", "switched off", "role taken", "service off", "tenant off"])
 def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) -> None:
     row = world.confirmed()
     if cause == "closed":
@@ -209,6 +211,12 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
     elif cause == "switched off":
         operations.switch_off_person(world.priya.pk, actor=world.as_("stella"))
         words = "the engineer’s account was switched off"
+    elif cause == "service off":
+        operations.save_service(service_id=world.exchange.pk, is_active=False, actor=world.as_("stella"))
+        words = "the service was switched off"
+    elif cause == "tenant off":
+        world.agreed(lambda: operations.switch_off_tenant(world.contoso.pk, actor=world.as_("stella")))
+        words = "the tenant was switched off"
     else:
         operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
         words = "the engineer was removed from the queue of this service"
@@ -727,6 +735,13 @@ def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails:
     operations.apply_due(actor=world.system("sweep"), limit=10)
     found = mails.sent("ines", "staff_change")
     assert found.subject == "Contoso: an announced change by Microsoft took effect"
+
+
+def test_a_change_that_a_client_proposed_is_reported_as_the_clients(world: Cast, mails: Mails) -> None:
+    caller = caller_for(world, None, Scope.PROVISION)
+    assert caller.patch(f"services/{world.exchange.pk}", {"is_covered": False}).status_code == 202
+    found = mails.sent("ada", "staff_change")
+    says(found, "API client Help desk of Stella Test proposes to change the service Exchange Online")
 
 
 def test_every_topic_is_proved_here() -> None:

@@ -106,7 +106,7 @@ def proposer(row: Proposal) -> str:
     """Return the name of the person who proposed a change, or of the API client and of the person who holds it."""
     if row.proposed_through is None:
         return name(row.proposed_by)
-    return _("the API client %(client)s of %(name)s") % {
+    return _("API client %(client)s of %(name)s") % {
         "client": name(row.proposed_through),
         "name": name(row.proposed_by),
     }
