@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0039_provider_invitations"),
+        ("requests_app", "0042_provider_invitations"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0042_imports"),
+        ("requests_app", "0040_imports"),
     ]
 
     operations = [

@@ -32,7 +32,7 @@ def hide(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0041_external_services"),
+        ("requests_app", "0039_external_services"),
     ]
 
     operations = [

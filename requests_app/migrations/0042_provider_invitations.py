@@ -20,7 +20,7 @@ def hide(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0045_facts_of_the_set_up"),
+        ("requests_app", "0041_facts_of_the_set_up"),
     ]
 
     operations = [

@@ -211,7 +211,7 @@ def make_before(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0044_practice"),
+        ("requests_app", "0038_practice"),
     ]
 
     operations = [
