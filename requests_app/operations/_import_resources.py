@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 from audit_app import recorder
 from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
@@ -80,7 +81,8 @@ def _judge_new_resource(world: World, found: Judged, place: Place, service: Serv
     wanted = {name: values.get(name, "") for name in ("kind", "name", *(() if service.is_external else ("locator",)))}
     wanted |= {"is_active": values.get("active", True)}
     wanted |= {"external_id": values["external_id"]} if "external_id" in values else {}
-    resource = Resource(service=service, **wanted)
+    # The id is drawn when the row is written, because a row is judged several times.
+    resource = Resource(id=None, service=service, **wanted)
     if place.tenant is not None:
         resource.tenant = place.tenant
     if place.is_protected and (addition := _weakening.addition(resource, wanted)) is not None:
@@ -172,7 +174,7 @@ def write_resources(current: Step, world: World, judged: Sequence[Judged]) -> li
         if each.is_new and not each.held:
             tenant = world.places[each.slug].tenant
             assert tenant is not None
-            resource.tenant = tenant
+            resource.tenant, resource.pk = tenant, uuid4()
             new.append(resource)
             detail = {"set": {name: str(value) for name, value in each.sets.items()}, "was": {}}
             entries.append(entry_about(current, RESOURCE_ADDED, tenant.pk, "resource", resource, detail))

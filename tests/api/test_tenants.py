@@ -53,6 +53,8 @@ def test_a_tenant_is_read_as_its_page_shows_it(cast: Cast, calling: Calling) -> 
         "yes_rule": "any",
         "two_person_control": False,
         "time_zone": "UTC",
+        "external_id": "",
+        "is_active": True,
         "cosigned_within_hours": None,
         "log_kept_days": None,
     }

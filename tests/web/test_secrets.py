@@ -19,6 +19,7 @@ LOOKS_SECRET = re.compile(r"password|secret|credential|assertion|token|code|key|
 #: Public fields whose names look like a secret, each with the reason.
 PUBLIC = {
     ("ServiceForm", "key"): "the name by which the log and the API know a service",
+    ("NewServiceForm", "key"): "the name by which the log and the API know a service",
     ("SignOnForm", "key_claim"): "the name of a claim",
     ("ApprovalPageForm", "keys_only"): "a box to tick",
     ("WitnessForm", "vkey"): "the public key of a witness",

@@ -95,6 +95,7 @@ class OnePlan(ApiView):
     )
     def patch(self, request: Any, pk: UUID) -> Response:
         """A plan that no longer includes Lockbox is proposed, if a tenant of the plan has ever had Lockbox on."""
+        given = self.body(PlanChange)
         row = queries.plan(pk, actor=self.actor)
-        operations.save_plan(plan_id=row.pk, **self.body(PlanChange), actor=self.actor)
+        operations.save_plan(plan_id=row.pk, **given, actor=self.actor)
         return self.shown(PlanRow, queries.plan(pk, actor=self.actor))

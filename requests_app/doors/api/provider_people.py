@@ -119,7 +119,7 @@ class GiveQueueRole(ApiView):
     )
     def post(self, request: Any, person: UUID) -> Response:
         """This is proposed, if any tenant has ever had Lockbox on. Nobody is made staff through the API."""
-        row, wanted = queries.person(person, actor=self.actor), self.body(QueueRoleIn)
+        wanted, row = self.body(QueueRoleIn), queries.person(person, actor=self.actor)
         operations.give_queue_role(wanted["service"], row.pk, role=wanted["role"], actor=self.actor)
         return _shown(self, person)
 
@@ -138,7 +138,7 @@ class TakeQueueRole(ApiView):
     )
     def post(self, request: Any, person: UUID) -> Response:
         """An engineer's waiting access requests and open windows in this queue end, too."""
-        row, wanted = queries.person(person, actor=self.actor), self.body(QueueRoleIn)
+        wanted, row = self.body(QueueRoleIn), queries.person(person, actor=self.actor)
         operations.take_queue_role(wanted["service"], row.pk, role=wanted["role"], actor=self.actor)
         return _shown(self, person)
 
