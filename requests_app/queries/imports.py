@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.imports import Fault, Line
 from requests_app.models import HeldRow, Import, Proposal
@@ -15,6 +16,10 @@ from requests_app.models import HeldRow, Import, Proposal
 
 def unfinished() -> QuerySet[Any]:
     return Import.objects.unfinished().order_by("started_at")
+
+
+def find(import_id: object, *, actor: Actor) -> Import:
+    return cast(Import, Import.objects.visible_to(actor).find(import_id))
 
 
 def lines_of(row: Import) -> Iterator[Line]:

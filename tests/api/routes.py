@@ -101,6 +101,7 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
         "proposals": world.proposal.pk,
         "domains": world.domain.pk,
         "identities": world.identity.pk,
+        "imports": world.imported.pk,
         "tokens": world.token.pk,
         "webhooks": world.hook.pk,
         "tickets": world.pending.ticket_id,

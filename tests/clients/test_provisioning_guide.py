@@ -28,8 +28,10 @@ def test_the_guide_sets_up_a_tenant_and_proposes_a_change(
     with walking("docs/provisioning.md", tmp_path / "shell", environment) as walk:
         shown = walk.rest()
     tenant = Tenant.objects.get(external_id="C-4711")
-    resource = Resource.objects.get(tenant=tenant)
-    assert (resource.name, resource.is_active) == ("Legal department", False)
+    resources = Resource.objects.filter(tenant=tenant).order_by("external_id")
+    assert list(resources.values_list("external_id", "name", "is_active")) == [
+        ("M-1", "Legal department", True), ("M-2", "Sales", True),
+    ]  # fmt: skip
     proposal = Proposal.objects.get()
     assert proposal.proposed_through == client.account
     assert f'"id":"{proposal.pk}"' in shown

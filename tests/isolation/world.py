@@ -21,6 +21,7 @@ from requests_app.models import (
     AccessRequest,
     Grant,
     Identity,
+    Import,
     Mute,
     NotificationAddress,
     OutboxMessage,
@@ -102,6 +103,10 @@ class World:
             expires_at=at + dt.timedelta(days=7),
         )
         self.announced.touched.add(cast.contoso)
+        self.imported = Import.objects.create(
+            file_name=self.CANARY, sha256="0" * 64, door="admin", started_name="Stella Test", started_at=at,
+            finished_at=at, rows=0,
+        )  # fmt: skip
         self.passkey = enrolled(cast, "ada", called=self.CANARY)[0]
         self.invitation = cast.invited("zanzibar@contoso.example")
         self.domain = operations.claim_domain(cast.contoso.pk, name="zanzibar.example", actor=ines)
@@ -129,6 +134,7 @@ class World:
             "domains": self.domain.pk,
             "evidence": uuid4(),
             "identities": self.identity.pk,
+            "imports": self.imported.pk,
             "invitations": self.invitation.pk,
             "mutes": self.mute.pk,
             "out-of-office": self.absence.pk,

@@ -10,18 +10,19 @@ from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposa
 from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
 from requests_app.domain.acts.proposals import PROPOSAL_MADE
 from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED
+from requests_app.domain.scopes import Scope
 
 IMPORT_STARTED = Event(
     "import.started",
     label=_("Import started"),
-    sentence=_("{who} started an import of {rows} rows from the file {file} (SHA-256 {sha})"),
+    sentence=_("{who} started an import of {rows} rows from {file} (SHA-256 {sha})"),
     siem=CREATED,
 )
 IMPORT_FINISHED = Event(
     "import.finished",
     label=_("Import finished"),
     sentence=_(
-        "The import of the file {file} by {who} is finished: {created} rows created, {changed} changed, {unchanged} "
+        "The import of {file} by {who} is finished: {created} rows created, {changed} changed, {unchanged} "
         "unchanged, {waiting} waiting for confirmation, {refused} refused"
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Finish", Severity.LOW),
@@ -39,10 +40,11 @@ START_IMPORT = Act(
     roles=frozenset({Role.STAFF, Role.SYSTEM}),
     title=_("Import tenants and resources"),
     step_up=StepUp.ALWAYS,
+    scope=Scope.PROVISION,
     events=(IMPORT_STARTED,),
     tried=_("to import tenants and resources"),
     done=_("The import has started. This page shows how many rows are written."),
-    doors=frozenset({Door.ADMIN, Door.COMMAND}),
+    doors=frozenset({Door.ADMIN, Door.API, Door.COMMAND}),
 )
 PROPOSE_IMPORT = Act(
     "propose_import",

@@ -75,6 +75,17 @@ class KeyReused(Unacceptable):
     default = _("This Idempotency-Key was used for another call. Send another key.")
 
 
+class FaultyRows(Unacceptable):
+    """A call with many rows has faults. `errors` names the row, the field, the code and the reason of each."""
+
+    code = "faulty_rows"
+    default = _("Some rows have faults, and nothing was changed.")
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__()
+        self.errors = errors
+
+
 class StillUnderWay(DomainError):
     code, status = "idempotency_in_progress", 409
     default = _("The first call with this Idempotency-Key has not been answered yet. Wait, then send the call again.")
@@ -160,6 +171,8 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     errors = None
     if isinstance(error, Unacceptable) and error.field:
         errors = [{"field": error.field, "detail": str(error)}]
+    if isinstance(error, FaultyRows):
+        errors = error.errors
     current = None if isinstance(error, NotFound) else error.current
     if isinstance(error, OutcomeUnknown):
         current = {**error.current, **_where(error.current)}
