@@ -16,6 +16,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain import limits
 from requests_app.domain.errors import Unacceptable
 
 #: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
@@ -91,6 +92,23 @@ REASONS: dict[str, Promise] = {
     "cannot_change": _("This cannot be changed: it is “%(now)s”."),
     "lasting_plan": _("An announced change takes Lockbox out of this plan. Choose another plan, or wait."),
     # Two rows
+    "two_people": _(
+        "Two members of the staff must agree on this change. Propose it in the administration or over the API, and "
+        "leave it out of the file until it has taken effect."
+    ),
+    "refused_value": _("%(why)s"),
+    # A YAML file
+    "bad_yaml": _("The file is not valid YAML: %(why)s."),
+    "no_anchors": _("Anchors and aliases (&, *) are not allowed."),
+    "no_tags": _("Tags and directives (!, %%) are not allowed."),
+    "two_documents": _("The file has more than one document (---)."),
+    "too_deep": _("There are too many levels of lists and keys."),
+    "not_a_key": _("A key must be a text."),
+    "not_a_mapping": _("Here must be keys with values, such as “name: …”."),
+    "not_a_list": _("Here must be a list: each line begins with “-”."),
+    "key_twice": _("This key is there twice."),
+    "unknown_key": _("There is no such key. The keys are: %(known)s."),
+    "bad_version": _("The file must begin with “version: %(version)s”."),
     "contradicts": _("This differs from line %(line)s, which is about the same thing."),
     # Later, when the row is written
     "not_alone": _("Another row of this tenant no longer fits, so none of them was written."),
@@ -133,6 +151,8 @@ class Column:
     is_flag: bool = False
     is_needed: bool = False
     is_path: bool = False
+    #: Whether the text can have several lines.
+    is_text: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +172,27 @@ class RowKind:
         return tuple(column.name for column in self.columns if column.name not in self.names)
 
 
+PLAN = RowKind(
+    "plan",
+    columns=(Column("name", at_most=60, is_needed=True), Column("includes_lockbox", is_flag=True)),
+    names=("name",),
+    label=_("plan"),
+)
+SERVICE = RowKind(
+    "service",
+    columns=(
+        Column("key", at_most=60, is_needed=True),
+        Column("name", at_most=80),
+        Column("connector", at_most=40),
+        Column("covered", is_flag=True),
+        Column("active", is_flag=True),
+        Column("application", at_most=limits.APPLICATION_MAX),
+        Column("link_template", at_most=limits.LINK_TEMPLATE_MAX),
+        Column("guidance", at_most=limits.GUIDANCE_MAX, is_text=True),
+    ),
+    names=("key",),
+    label=_("service"),
+)
 TENANT = RowKind(
     "tenant",
     columns=(
@@ -160,6 +201,7 @@ TENANT = RowKind(
         Column("tenant_external_id", at_most=200),
         Column("plan", at_most=60),
         Column("time_zone", at_most=64),
+        Column("tenant_active", is_flag=True),
     ),
     names=("tenant",),
     label=_("tenant"),
@@ -179,9 +221,11 @@ RESOURCE = RowKind(
     label=_("resource"),
 )
 #: The kinds of rows, in the order in which they are judged and written.
-KINDS: dict[str, RowKind] = {kind.name: kind for kind in (TENANT, RESOURCE)}
+KINDS: dict[str, RowKind] = {kind.name: kind for kind in (PLAN, SERVICE, TENANT, RESOURCE)}
+#: The kinds of rows of a CSV file. One line can have both.
+_CSV_KINDS = (TENANT, RESOURCE)
 #: The columns of a CSV file, in the order of the documents.
-CSV_COLUMNS = tuple(dict.fromkeys(column.name for kind in (TENANT, RESOURCE) for column in kind.columns))
+CSV_COLUMNS = tuple(dict.fromkeys(column.name for kind in _CSV_KINDS for column in kind.columns))
 
 
 class FaultyFile(Unacceptable):
@@ -214,6 +258,10 @@ class Line:
     name: str
     status: str
     faults: tuple[Fault, ...] = ()
+    #: What would change, by the name of the value: what it is now, and what it would be. Only a check says this.
+    changes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: The changes that would wait, each with the terms of its announcement.
+    held: tuple[tuple[str, dict[str, Any]], ...] = ()
 
     @property
     def kind_words(self) -> str:
@@ -235,13 +283,16 @@ class Report:
     is_empty: bool = False
 
 
-def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> Row:
-    """Return the row with its values, and with their faults. A value that is empty is left out."""
+def read(kind: RowKind, line: int, raw: Mapping[str, object], *, is_sheet: bool = True) -> Row:
+    """Return the row with its values, and with their faults. A value that is empty is left out.
+
+    With `is_sheet`, a value that a spreadsheet would run as a formula is refused.
+    """
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for column in kind.columns:
         try:
-            value = _value(column, raw.get(column.name))
+            value = _value(column, raw.get(column.name), is_sheet=is_sheet)
         except _Refused as refused:
             faults.append(Fault(line, column.name, refused.code, refused.facts))
             continue
@@ -257,7 +308,7 @@ def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> list[Row]:
     rows: list[Row] = []
     tenants: set[tuple[tuple[str, Any], ...]] = set()
     for line, raw in lines:
-        kinds = [kind for kind in KINDS.values() if any(raw.get(name, "").strip() for name in kind.values)]
+        kinds = [kind for kind in _CSV_KINDS if any(raw.get(name, "").strip() for name in kind.values)]
         for kind in kinds or [TENANT]:
             row = read(kind, line, raw)
             # Each line about a resource may repeat what the file says about its tenant.
@@ -288,7 +339,7 @@ class _Refused(Exception):
         self.code, self.facts = code, facts
 
 
-def _value(column: Column, raw: object) -> Any:
+def _value(column: Column, raw: object, *, is_sheet: bool) -> Any:
     """Return the value, or None if it is empty."""
     if raw is None or raw == "":
         return None
@@ -297,7 +348,7 @@ def _value(column: Column, raw: object) -> Any:
     if not isinstance(raw, str):
         raise _Refused("not_text_value")
     text = raw.strip(" ")
-    for wrong in _faults_of(column, text):
+    for wrong in _faults_of(column, text, is_sheet=is_sheet):
         raise wrong
     if column.choices and text and text not in column.choices:
         raise _Refused("not_a_choice", choices=", ".join(column.choices))
@@ -313,11 +364,12 @@ def _flag(raw: object) -> bool | None:
     return _FLAGS.get(text)
 
 
-def _faults_of(column: Column, text: str) -> Iterator[_Refused]:
+def _faults_of(column: Column, text: str, *, is_sheet: bool) -> Iterator[_Refused]:
     if column.at_most and len(text) > column.at_most:
         yield _Refused("too_long", most=column.at_most, length=len(text))
     for char in text:
-        if unicodedata.category(char) in _INVISIBLE and (column.is_path or char not in _JOINERS):
+        is_allowed = (char in _JOINERS and not column.is_path) or (char == "\n" and column.is_text)
+        if unicodedata.category(char) in _INVISIBLE and not is_allowed:
             yield _Refused("invisible_character", char=f"U+{ord(char):04X}")
-    if text.startswith(_FORMULA):
+    if is_sheet and text.startswith(_FORMULA):
         yield _Refused("formula", sign=f"“{text[0]}”")

@@ -10,9 +10,10 @@ from django.db.models import F, QuerySet
 from audit_app import canonical
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import REVOKE, WITHDRAW
+from requests_app.domain.acts.tenants import TENANT_SWITCHED_OFF, TENANT_SWITCHED_ON
 from requests_app.domain.states import PENDING, State
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import AccessRequest, Grant
+from requests_app.models import AccessRequest, Grant, Tenant
 from requests_app.operations._change import Move, Step, apply, begin
 
 EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
@@ -94,3 +95,12 @@ def tell_ended(step: Move) -> None:
 
 def about(row: AccessRequest, topic: Topic, *audiences: Audience) -> Note:
     return Note(topic=topic, tenant_id=row.tenant_id, about=row.pk, audiences=audiences)
+
+
+def switch_tenant(current: Step, tenant: Tenant, *, on: bool) -> None:
+    """Switch a tenant on or off. Switching it off ends all access."""
+    tenant.is_active = on
+    tenant.save(update_fields=["is_active"])
+    current.witness(TENANT_SWITCHED_ON if on else TENANT_SWITCHED_OFF, detail={"name": tenant.name}, text=tenant.name)
+    if not on:
+        end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="tenant-switched-off")

@@ -17,11 +17,12 @@ from requests_app.domain import limits
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
+from requests_app.domain.acts.tenants import SWITCH_OFF_TENANT_ANNOUNCED
 from requests_app.domain.errors import DomainError
 from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced
-from requests_app.operations._change import Step
+from requests_app.operations._change import Step, lock_access
 from requests_app.operations._import_judged import Judged
 
 #: How many rows are made at once. All tenants wait meanwhile, so this takes far less than a second.
@@ -106,8 +107,11 @@ def _tenants(terms: Terms) -> list[UUID]:
 
 
 def _lock(terms: Terms) -> None:
-    """Lock what the next rows change: the tenants, then the resources."""
+    """Lock what the next rows change: the access that ends with a tenant, the tenants, then the resources."""
     held = list(_left(terms)[: AT_ONCE * 2])
+    ending = {row.tenant_id for row in held if row.act == SWITCH_OFF_TENANT_ANNOUNCED.name}
+    if ending:
+        lock_access(AccessRequest.objects.filter(tenant__in=ending))
     Tenant.objects.filter(pk__in={row.tenant_id for row in held}).locked_in_turn()
     list(Resource.objects.filter(pk__in={row.resource_id for row in held}).order_by("pk").locked())
 

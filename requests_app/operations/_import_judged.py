@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,3 +82,14 @@ def entry_about(
 ) -> recorder.Witnessed:
     entry = current.entry(event, detail=detail, text=str(row))
     return replace(entry, tenant_id=tenant_id, subject_type=subject, subject_id=str(row.pk))
+
+
+@contextmanager
+def about(current: Step, subject: str, row: Any) -> Iterator[None]:
+    """In this block, the entries of the act are about this row, as if it were changed alone."""
+    before = current.subject_type, current.subject_id
+    current.subject_type, current.subject_id = subject, str(row.pk)
+    try:
+        yield
+    finally:
+        current.subject_type, current.subject_id = before

@@ -10,23 +10,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from audit_app import recorder
-from requests_app.domain.imports import KINDS, RESOURCE, TENANT, Row
+from requests_app.domain.imports import KINDS, PLAN, RESOURCE, SERVICE, TENANT, Row
 from requests_app.operations._change import Step
 from requests_app.operations._import_judged import Judged
+from requests_app.operations._import_plans import judge_plan, judge_service, write_plans, write_services
 from requests_app.operations._import_resources import judge_resource, write_resources
 from requests_app.operations._import_tenants import judge_tenant, write_tenants
 from requests_app.operations._import_world import World
 
 #: The function that judges each kind of row, and the one that writes rows of this kind and returns their entries.
-JUDGES: dict[str, Callable[[World, Row], Judged]] = {TENANT.name: judge_tenant, RESOURCE.name: judge_resource}
+JUDGES: dict[str, Callable[[World, Row], Judged]] = {
+    PLAN.name: judge_plan,
+    SERVICE.name: judge_service,
+    TENANT.name: judge_tenant,
+    RESOURCE.name: judge_resource,
+}
 WRITERS: dict[str, Callable[[Step, World, Sequence[Judged]], list[recorder.Witnessed]]] = {
+    PLAN.name: write_plans,
+    SERVICE.name: write_services,
     TENANT.name: write_tenants,
     RESOURCE.name: write_resources,
 }
 
 
 def judge(rows: Collection[Row], world: World) -> list[Judged]:
-    """Return what each row would do, the tenants first. The rows must be those from which `world` was read."""
+    """Return what each row would do, in the order of the kinds. The rows must be those from which `world` was read."""
     return [JUDGES[kind](world, row) for kind in KINDS for row in rows if row.kind == kind]
 
 

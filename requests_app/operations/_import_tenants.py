@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit_app import recorder
-from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED
+from requests_app.domain.acts.tenants import (
+    SWITCH_OFF_TENANT_ANNOUNCED,
+    SWITCH_ON_TENANT_ANNOUNCED,
+    TENANT_CHANGED,
+    TENANT_CREATED,
+)
 from requests_app.domain.imports import TENANT, Row, is_short_name
 from requests_app.models import Plan, Tenant
 from requests_app.operations import _weakening
 from requests_app.operations._change import Step
-from requests_app.operations._import_judged import Judged, entry_about, new_here, set_values
+from requests_app.operations._ending import switch_tenant
+from requests_app.operations._import_judged import Judged, about, entry_about, new_here, set_values
 from requests_app.operations._import_world import Place, World
 from requests_app.platform import time_zones
 
@@ -49,6 +55,7 @@ def _judge_new_tenant(world: World, found: Judged, slug: str, wanted: dict[str, 
     if external_id and world.place(external_id) is not None:
         found.fault("tenant_external_id", "external_id_taken")
     tenant = Tenant(name=name, slug=slug, time_zone=wanted.get("time_zone", "UTC"), external_id=external_id)
+    tenant.is_active = wanted.get("tenant_active", True)
     if plan is not None:
         tenant.plan = plan
     found.target = tenant
@@ -75,6 +82,8 @@ def _judge_known_tenant(world: World, found: Judged, place: Place, wanted: dict[
     if wanted.get("time_zone", tenant.time_zone) != tenant.time_zone:
         found.sets["time_zone"] = wanted["time_zone"]
     _judge_external_id(world, found, tenant, wanted.get("tenant_external_id", tenant.external_id))
+    if wanted.get("tenant_active", tenant.is_active) != tenant.is_active:
+        _judge_switch(found, place, tenant, is_active=wanted["tenant_active"])
     if plan is not None and plan.pk != tenant.plan_id:
         _judge_plan(world, found, place, tenant, plan)
 
@@ -88,6 +97,14 @@ def _judge_external_id(world: World, found: Judged, tenant: Tenant, external_id:
     elif world.place(external_id) not in (None, world.place(tenant.slug)) or world.holder_of_id(external_id):
         found.fault("tenant_external_id", "external_id_taken")
     found.sets["external_id"] = external_id
+
+
+def _judge_switch(found: Judged, place: Place, tenant: Tenant, *, is_active: bool) -> None:
+    if place.is_protected:
+        announced = SWITCH_ON_TENANT_ANNOUNCED if is_active else SWITCH_OFF_TENANT_ANNOUNCED
+        found.held.append((announced, {"tenant": str(tenant.pk), "name": tenant.name}))
+    else:
+        found.sets["is_active"] = is_active
 
 
 def _judge_plan(world: World, found: Judged, place: Place, tenant: Tenant, plan: Plan) -> None:
@@ -122,7 +139,12 @@ def write_tenants(current: Step, world: World, judged: Sequence[Judged]) -> list
                 detail["external_id"] = tenant.external_id
             entries.append(entry_about(current, TENANT_CREATED, tenant.pk, "tenant", tenant, detail))
         elif each.sets:
-            detail = set_values(tenant, each.sets)
-            tenant.save(update_fields=list(each.sets))
-            entries.append(entry_about(current, TENANT_CHANGED, tenant.pk, "tenant", tenant, detail))
+            sets = {name: value for name, value in each.sets.items() if name != "is_active"}
+            if sets:
+                detail = set_values(tenant, sets)
+                tenant.save(update_fields=list(sets))
+                entries.append(entry_about(current, TENANT_CHANGED, tenant.pk, "tenant", tenant, detail))
+            if "is_active" in each.sets:
+                with about(current, "tenant", tenant):
+                    switch_tenant(current, tenant, on=each.sets["is_active"])
     return entries

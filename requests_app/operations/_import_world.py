@@ -82,6 +82,7 @@ class World:
         self._fill(keys, rows)
         self._elsewhere = self._external_ids(rows)
         self._asked: set[UUID] | None = None
+        self._stated: dict[tuple[str, str], dict[str, tuple[Any, int]]] = {}
 
     def place(self, key: str) -> Place | None:
         """Return the tenant with this short name or external id. Return None if nothing is there."""
@@ -91,6 +92,10 @@ class World:
     def is_ambiguous(self, key: str) -> bool:
         by_slug, by_id = self._by_slug.get(key), self._by_external_id.get(key)
         return by_slug is not None and by_id is not None and by_slug != by_id
+
+    def stated(self, kind: str, name: str) -> dict[str, tuple[Any, int]]:
+        """Return what the source has said so far about a plan or a service, each value with its line."""
+        return self._stated.setdefault((kind, name), {})
 
     def holder_of_id(self, external_id: str) -> str | None:
         """Return the short name of the tenant with this external id."""

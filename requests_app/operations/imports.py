@@ -16,11 +16,11 @@ from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Machine, Side
 from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, PROPOSE_IMPORT, RUN_IMPORT, START_IMPORT
 from requests_app.domain.errors import NotAllowed, WrongState
-from requests_app.domain.imports import Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
-from requests_app.models import Import, ImportBatch, Person, Plan, Resource, Tenant
+from requests_app.domain.imports import PLAN, SERVICE, Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
+from requests_app.models import AccessRequest, Import, ImportBatch, Person, Plan, Resource, Service, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations import _announced
-from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._held_rows import hold, newly_held, propose
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
@@ -104,7 +104,11 @@ def _counted(statuses: Iterable[str]) -> dict[str, int]:
 
 
 def _line(each: Judged) -> Line:
-    return Line(each.row.line, each.row.kind, each.name, str(each.status), tuple(each.faults))
+    changes = (
+        {} if each.is_new else {name: (str(getattr(each.target, name)), str(to)) for name, to in each.sets.items()}
+    )
+    held = tuple((change.name, terms) for change, terms in each.held)
+    return Line(each.row.line, each.row.kind, each.name, str(each.status), tuple(each.faults), changes, held)
 
 
 def _stored(row: Row) -> list[Any]:
@@ -167,15 +171,28 @@ def _lock_what_changes(rows: Sequence[Row]) -> Tenant | None:
 
     This comes before the turn at the log, as in every act. The rows are judged again afterwards.
     """
-    keys = {row.values["tenant"] for row in rows}
+    keys = {row.values["tenant"] for row in rows if "tenant" in row.values}
+    _lock_what_ends(rows)
     tenants = Tenant.objects.filter(Q(slug__in=keys) | Q(external_id__in=keys)).exclude(slug="").locked_in_turn()
     if connection.features.has_select_for_update:
         names = {row.values["plan"] for row in rows if "plan" in row.values}
+        names |= {row.values["name"] for row in rows if row.kind == PLAN.name}
         list(Plan.objects.select_for_update(no_key=True).filter(name__in=names).order_by("pk"))
+        services = {row.values["key"] for row in rows if row.kind == SERVICE.name}
+        list(Service.objects.filter(key__in=services).order_by("pk").locked())
         judged = judge(rows, World(rows)) if tenants else []
         changed = {each.target.pk for each in judged if isinstance(each.target, Resource) and not each.is_new}
         list(Resource.objects.filter(pk__in=changed).order_by("pk").locked())
     return tenants[0] if tenants else None
+
+
+def _lock_what_ends(rows: Sequence[Row]) -> None:
+    """Lock the access requests that end because a row switches their service or their tenant off."""
+    off = {row.values["key"] for row in rows if row.kind == SERVICE.name and row.values.get("active") is False}
+    keys = {row.values["tenant"] for row in rows if row.values.get("tenant_active") is False}
+    if off or keys:
+        of_tenants = Q(tenant__slug__in=keys) | Q(tenant__external_id__in=keys - {""})
+        lock_access(AccessRequest.objects.filter(Q(service__key__in=off) | of_tenants))
 
 
 def _write(current: Step, row: Import, rows: Sequence[Row]) -> list[Line]:

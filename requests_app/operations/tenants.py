@@ -33,8 +33,6 @@ from requests_app.domain.acts.tenants import (
     SWITCH_ON_TENANT_ANNOUNCED,
     TENANT_CHANGED,
     TENANT_CREATED,
-    TENANT_SWITCHED_OFF,
-    TENANT_SWITCHED_ON,
 )
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.ids import as_id
@@ -43,7 +41,7 @@ from requests_app.models import AccessRequest, NotificationAddress, Plan, Propos
 from requests_app.operations import _described, _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
-from requests_app.operations._ending import end_access
+from requests_app.operations._ending import switch_tenant
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, validated
@@ -324,7 +322,7 @@ def switch_off_tenant(tenant_id: object, *, actor: Actor) -> Tenant:
         return SWITCH_OFF_TENANT_ANNOUNCED, _named(current.row)
 
     with perform(SWITCH_OFF_TENANT, tenant_id, actor=actor, find=find, state=state, announces=announces) as current:
-        _set_switch(current, current.row, on=False)
+        switch_tenant(current, current.row, on=False)
     return _tenant(current)
 
 
@@ -338,7 +336,7 @@ def switch_on_tenant(tenant_id: object, *, actor: Actor) -> Tenant:
         return SWITCH_ON_TENANT_ANNOUNCED, _named(current.row)
 
     with perform(SWITCH_ON_TENANT, tenant_id, actor=actor, state=state, announces=announces) as current:
-        _set_switch(current, current.row, on=True)
+        switch_tenant(current, current.row, on=True)
     return _tenant(current)
 
 
@@ -351,14 +349,6 @@ def _require_switched(tenant: Tenant, *, on: bool) -> None:
         raise WrongState(_("The tenant is already switched off.") if on else _("The tenant is already switched on."))
 
 
-def _set_switch(current: Step, tenant: Tenant, *, on: bool) -> None:
-    tenant.is_active = on
-    tenant.save(update_fields=["is_active"])
-    current.witness(TENANT_SWITCHED_ON if on else TENANT_SWITCHED_OFF, detail={"name": tenant.name}, text=tenant.name)
-    if not on:
-        end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="tenant-switched-off")
-
-
 def _lock_access_and_tenant(terms: Terms) -> None:
     lock_access(AccessRequest.objects.filter(tenant=terms["tenant"]))
     _lock_tenant(terms)
@@ -368,7 +358,7 @@ def _switch_agreed(current: Step, terms: Terms, *, on: bool) -> None:
     tenant = Tenant.objects.get(pk=terms["tenant"])
     _require_switched(tenant, on=not on)
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
-    _set_switch(current, tenant, on=on)
+    switch_tenant(current, tenant, on=on)
 
 
 @announced(SWITCH_OFF_TENANT_ANNOUNCED, touches=protected_tenant, lock=_lock_access_and_tenant)

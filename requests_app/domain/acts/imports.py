@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell
-from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
+from requests_app.domain.acts.installation import PLAN_CHANGED, RESOURCE_ADDED, RESOURCE_CHANGED, SERVICE_CHANGED
 from requests_app.domain.acts.proposals import PROPOSAL_MADE
-from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED
+from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED, TENANT_SWITCHED_OFF, TENANT_SWITCHED_ON
 from requests_app.domain.scopes import Scope
 
 IMPORT_STARTED = Event(
@@ -68,7 +68,18 @@ RUN_IMPORT = Act(
     "run_import",
     noun=Noun.IMPORT,
     roles=frozenset({Role.SYSTEM}),
-    events=(TENANT_CREATED, TENANT_CHANGED, RESOURCE_ADDED, RESOURCE_CHANGED, IMPORT_FINISHED, PROPOSAL_MADE),
+    events=(
+        PLAN_CHANGED,
+        SERVICE_CHANGED,
+        TENANT_CREATED,
+        TENANT_CHANGED,
+        TENANT_SWITCHED_OFF,
+        TENANT_SWITCHED_ON,
+        RESOURCE_ADDED,
+        RESOURCE_CHANGED,
+        IMPORT_FINISHED,
+        PROPOSAL_MADE,
+    ),
     tells=(Tell("notify.staff_change", ("customer", "administrators")),),
     doors=frozenset({Door.COMMAND, Door.TASK}),
 )

@@ -231,6 +231,8 @@ class HeldRowAdmin(StaffAdmin):
             ("change_resource", _("another locator or external id")),
             ("rename_resource", _("another name")),
             ("move_tenant", _("a plan without Lockbox")),
+            ("switch_off_tenant", _("a tenant is switched off")),
+            ("switch_on_tenant", _("a tenant is switched on")),
         ]),
         by_choice("outcome", _("outcome"), HeldRow.Outcome.choices),
     )  # fmt: skip

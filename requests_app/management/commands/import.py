@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from requests_app import operations
 from requests_app.domain.errors import DomainError
-from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Fault, FaultyFile, Line, Source, Status
+from requests_app.domain.imports import FaultyFile, Source
 from requests_app.management._ending import refused
-from requests_app.management._logs import actor
-from requests_app.models import Import
+from requests_app.management._importing import FAULTY, ImportCommand, read_file
 from requests_app.platform import csv_files
 from requests_app.queries import imports as queries
 
-ACTOR = actor("import")
-FAULTY = 2
 
-
-class Command(BaseCommand):
+class Command(ImportCommand):
     help = "Import tenants and resources from a CSV file. If one line has a fault, nothing is imported."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,119 +34,19 @@ class Command(BaseCommand):
             if path is None:
                 self._resume(as_json=options["json"])
             else:
-                self._import(_source(path), is_dry=options["dry_run"], as_json=options["json"])
+                self.import_rows(self._source(path), is_dry=options["dry_run"], as_json=options["json"])
         except FaultyFile as faulty:
-            self._refuse(faulty.faults, [], as_json=options["json"])
+            self.refuse(faulty.faults, [], as_json=options["json"])
         except DomainError as refusal:
             raise refused(refusal) from refusal
-
-    def _import(self, source: Source, *, is_dry: bool, as_json: bool) -> None:
-        report = operations.check_import(source, actor=ACTOR)
-        if report.faults:
-            self._refuse(report.faults, report.lines, as_json=as_json)
-        if is_dry:
-            self._print(
-                report.lines, report.counts, as_json=as_json, ending=_("Nothing was changed: this was a check.")
-            )
-            return
-        row = operations.start_import(source, actor=ACTOR)
-        if row is None:
-            self._print(report.lines, report.counts, as_json=as_json, ending=_("There was nothing to change."))
-        else:
-            self._run(row, as_json=as_json)
 
     def _resume(self, *, as_json: bool) -> None:
         rows = list(queries.unfinished())
         for row in rows:
-            self._run(row, as_json=as_json)
+            self.run_import(row, as_json=as_json)
         if not rows and not as_json:
             self.stdout.write(_("No import was interrupted."))
 
-    def _run(self, row: Import, *, as_json: bool) -> None:
-        with _progress(row) as after:
-            row = operations.run_import(row.pk, actor=ACTOR, after=after)
-        lines = list(queries.lines_of(row))
-        ending = ""
-        if row.held.filter(outcome="").exists():
-            ending = _(
-                "Some changes need two members of the staff. One of them opens this import in the administration and "
-                "proposes the changes, and another one confirms them."
-            )
-        faults = [fault for line in lines for fault in line.faults]
-        self._print(lines, row.counts, as_json=as_json, ending=ending)
-        if faults:
-            self._name(faults)
-            raise CommandError(_("Some rows no longer fitted, and were not written."), returncode=FAULTY)
-
-    def _refuse(self, faults: Iterable[Fault], lines: Iterable[Line], *, as_json: bool) -> None:
-        faults = list(faults)
-        if as_json:
-            self.stdout.write(_as_json(lines, {}, faults))
-        self._name(faults)
-        words = _("The file has %(n)d faults. Nothing was changed.") % {"n": len(faults)}
-        raise CommandError(words, returncode=FAULTY)
-
-    def _name(self, faults: Iterable[Fault]) -> None:
-        for fault in faults:
-            where = (
-                _("line %(line)d, column %(column)s: %(reason)s") if fault.column else _("line %(line)d: %(reason)s")
-            )
-            self.stderr.write(where % {"line": fault.line, "column": fault.column, "reason": fault.reason})
-
-    def _print(self, lines: Iterable[Line], counts: dict[str, int], *, as_json: bool, ending: str) -> None:
-        if as_json:
-            self.stdout.write(_as_json(lines, counts, []))
-            return
-        for status in Status:
-            if counts.get(status):
-                self.stdout.write(f"{STATUS_WORDS[status]}: {counts[status]}")
-        if ending:
-            self.stdout.write(ending)
-
-
-def _source(path: Path) -> Source:
-    try:
-        with path.open("rb") as file:
-            # One byte more than allowed is enough to see that the file is too large.
-            size, data = path.stat().st_size, file.read(BYTES_MAX + 1)
-    except OSError as error:
-        words = _("%(path)s can't be read: %(why)s.") % {"path": path, "why": error.strerror or error}
-        raise CommandError(words, returncode=FAULTY) from error
-    return csv_files.source(data, file_name=path.name, size=size)
-
-
-def _as_json(lines: Iterable[Line], counts: dict[str, int], faults: Iterable[Fault]) -> str:
-    rows = [
-        {
-            "line": line.line,
-            "kind": line.kind,
-            "name": line.name,
-            "status": line.status,
-            "faults": [_fault(fault) for fault in line.faults],
-        }
-        for line in lines
-    ]
-    body = {"counts": counts, "faults": [_fault(fault) for fault in faults], "rows": rows}
-    return json.dumps(body, ensure_ascii=False, indent=1)
-
-
-def _fault(fault: Fault) -> dict[str, Any]:
-    return {"line": fault.line, "column": fault.column, "code": fault.code, "reason": fault.reason}
-
-
-@contextmanager
-def _progress(row: Import) -> Iterator[Callable[[Import], bool]]:
-    """Show how many rows are written, if standard error is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _row: True
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(_("rows"), total=row.rows, completed=row.rows_done)
-
-        def after(now: Import) -> bool:
-            bar.update(task, completed=now.rows_done)
-            return True
-
-        yield after
+    def _source(self, path: Path) -> Source:
+        data, size = read_file(path)
+        return csv_files.source(data, file_name=path.name, size=size)

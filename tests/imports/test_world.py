@@ -1,0 +1,252 @@
+"""`plan`, `apply` and `export`: a file says what is set up."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.states import State
+from requests_app.models import HeldRow, Import, OutboxMessage, Plan, Proposal, Resource, Service, Tenant
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+WORLD = """\
+version: 1
+plans:
+- name: E5
+  includes_lockbox: true
+- name: '=Basic'
+  includes_lockbox: false
+services:
+- key: exchange-online
+  name: 'Exchange: "Online"'
+  connector: maildir
+  covered: true
+  active: true
+- key: quillo
+  name: Quillo
+  connector: external
+  covered: false
+  active: false
+  application: Quillo
+  link_template: https://quillo.example/{external_id}
+  guidance: |-
+    Open it.
+    Then search for ‘x’.
+tenants:
+- short_name: adatum
+  name: Adatum
+  external_id: C-1
+  plan: E5
+  time_zone: Europe/Berlin
+  active: true
+  resources:
+  - service: exchange-online
+    external_id: M-1
+    kind: mailbox
+    name: 'no'
+    locator: adatum/mail/no
+    active: true
+  - service: quillo
+    external_id: '0017'
+    kind: workspace
+    name: Plans
+    active: false
+- short_name: old
+  name: Old & Söhne
+  plan: '=Basic'
+  time_zone: UTC
+  active: false
+  resources: []
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    return tmp_path / "world.yaml"
+
+
+def run(command: str, text: str | bytes, path: Path, *flags: str) -> tuple[int, str, str]:
+    """Run a command on a file with this text. Return its exit status and what it prints."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    out, err = StringIO(), StringIO()
+    try:
+        call_command(command, str(path), *flags, stdout=out, stderr=err)
+    except CommandError as error:
+        return error.returncode, out.getvalue(), err.getvalue() + str(error)
+    return 0, out.getvalue(), err.getvalue()
+
+
+def exported() -> str:
+    out = StringIO()
+    call_command("export", stdout=out)
+    return out.getvalue()
+
+
+def state() -> list[object]:
+    counts = [model.objects.count() for model in (Import, HeldRow, Proposal, OutboxMessage, AuditEntry)]
+    return [exported(), counts]
+
+
+def test_export_into_an_empty_installation_gives_the_same_bytes(write: Path) -> None:
+    assert not Tenant.objects.exists()
+    status, out, err = run("apply", WORLD, write)
+    assert (status, err) == (0, ""), out
+    first = exported()
+    assert run("apply", first, write)[0] == 0
+    assert exported() == first
+    for model in (Resource, Tenant, Service, Plan):
+        model.objects.all().delete()
+    assert run("apply", first, write)[0] == 0
+    assert exported() == first
+    assert Service.objects.get(key="quillo").guidance == "Open it.\nThen search for ‘x’."
+    assert [(row.external_id, row.name) for row in Resource.objects.order_by("external_id")] == [
+        ("0017", "Plans"), ("M-1", "no"),
+    ]  # fmt: skip
+
+
+def test_the_same_file_again_changes_nothing(write: Path) -> None:
+    run("apply", WORLD, write)
+    before = state()
+    status, out, _err = run("apply", WORLD, write)
+    assert (status, "nothing to change" in out, state()) == (0, True, before)
+
+
+def test_plan_shows_the_difference_in_words_and_changes_nothing(cast: Cast, write: Path) -> None:
+    before = state()
+    text = (
+        exported()
+        .replace("name: Northwind", "name: Northwind Traders")
+        .replace("plans:\n", "plans:\n- name: E9\n  includes_lockbox: true\n")
+    )
+    status, out, _err = run("plan", text, write)
+    assert (status, state()) == (0, before)
+    assert "create the plan “E9”" in out
+    assert "change the tenant “Northwind”: name is “Northwind” and becomes “Northwind Traders”" in out
+
+
+def test_a_plan_and_a_service_have_the_entries_of_the_single_acts(cast: Cast, write: Path) -> None:
+    lab = "{key: lab, name: Lab, connector: folder}"
+    text = f"version: 1\nplans:\n- {{name: E9, includes_lockbox: true}}\nservices:\n- {lab}\n"
+    assert run("apply", text, write)[0] == 0
+    assert Service.objects.get(key="lab").is_covered, "covered if nothing else is said"
+    events = list(AuditEntry.objects.filter(subject_type__in=["plan", "service"]).values_list("event", "subject_id"))
+    assert sorted(events) == sorted([
+        ("plan.changed", str(Plan.objects.get(name="E9").pk)),
+        ("service.changed", str(Service.objects.get(key="lab").pk)),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("services:\n- {key: exchange-online, covered: false}", "line 3, column 35, covered: Two members"),
+        ("services:\n- {key: lab, name: Lab, connector: folder, covered: false}", "covered: Two members"),
+        ("services:\n- {key: exchange-online, name: Mail}", "line 3, column 32, name: Two members"),
+        ("plans:\n- {name: E5, includes_lockbox: false}", "includes_lockbox: Two members"),
+        ("services:\n- {key: lab, name: Lab, connector: nothing}", "connector: There is no such connector."),
+        ("services:\n- {key: lab, name: Lab, connector: folder, guidance: x}", "guidance: Only an external"),
+        ("services:\n- key: lab", "line 3, column 3, name: This must not be empty."),
+        ("colours: []", "line 2, column 1, colours: There is no such key."),
+        ("plans:\n- name: E5\n  name: E6", "line 4, column 3, name: This key is there twice."),
+        ("plans:\n- name: &a E5", "line 3, column 9: Anchors"),
+        ("plans:\n- name: !!str E5", "line 3, column 9: Tags"),
+        ("plans: {}", "line 2, column 8, plans: Here must be a list"),
+        ("plans:\n- E5", "line 3, column 3: Here must be keys"),
+        ("plans:\n- name: [E5]", "name: This must be a text."),
+        ("plans:\n- name: ~", "name: This must not be empty."),
+        ("plans:\n- name: 'E5", "The file is not valid YAML"),
+        ("---\nplans: []", "more than one document"),
+        ("plans:\n- [[[[[[[[[[1]]]]]]]]]]", "too many levels"),
+        ("tenants:\n- short_name: x\n  name: X\n  plan: none", "line 5, column 9, plan: There is no such plan."),
+    ],
+)
+def test_a_fault_is_named_with_its_line_and_column_and_nothing_is_changed(
+    cast: Cast, write: Path, text: str, fault: str
+) -> None:
+    before = state()
+    for command in ("plan", "apply"):
+        status, _out, err = run(command, f"version: 1\n{text}\n", write)
+        assert (status, fault in err) == (2, True), err
+    assert state() == before
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"version: 2", b"plans: []", b"a: \x00", b"[" * 100_000, b"7"])
+def test_a_file_that_is_no_world_is_refused(cast: Cast, write: Path, data: bytes) -> None:
+    before = state()
+    assert run("apply", data, write)[0] == 2
+    assert state() == before
+
+
+def test_what_the_file_lacks_is_shown_and_stays(cast: Cast, write: Path) -> None:
+    text = exported()
+    without = text[: text.index("- short_name: northwind")]
+    before = state()
+    status, out, _err = run("plan", without, write)
+    assert (status, "not in the file: tenant “Northwind”" in out) == (0, True)
+    status, out, _err = run("apply", without, write)
+    assert (status, "--prune" in out, state()) == (0, True, before)
+
+
+def test_prune_switches_off_what_the_file_lacks_and_proposes_where_it_must(cast: Cast, write: Path) -> None:
+    text = "version: 1\ntenants:\n- {short_name: fabrikam, resources: []}\nservices:\n- key: exchange-online\n"
+    assert run("apply", text, write, "--prune")[0] == 0
+    cast.northwind.refresh_from_db()
+    cast.contoso.refresh_from_db()
+    assert (cast.northwind.is_active, cast.contoso.is_active) == (False, True), "Contoso had Lockbox on: it waits"
+    assert not Service.objects.get(key="sharepoint-online").is_active
+    assert Service.objects.get(key="exchange-online").is_active
+    assert not Resource.objects.filter(tenant__slug="fabrikam", is_active=True).exists()
+    assert Resource.objects.filter(tenant=cast.contoso, is_active=True).exists()
+    held = list(HeldRow.objects.values_list("act", "tenant__slug"))
+    assert held == [("switch_off_tenant", "contoso")]
+    assert "tenant.switched_off" in events_in(cast.northwind)
+    row = Import.objects.get()
+    operations.propose_import(row.pk, actor=cast.as_("stella"))
+    assert Proposal.objects.get().act == "import_rows"
+    before = state()
+    assert run("apply", text, write, "--prune")[0] == 0
+    assert state() == before, "it is proposed once"
+
+
+def test_a_held_switch_of_a_tenant_takes_effect_and_ends_its_access(cast: Cast, write: Path, travel: Any) -> None:
+    text = "version: 1\ntenants:\n- {short_name: contoso, active: false}\n"
+    _status, out, _err = run("plan", text, write)
+    assert "propose to switch off the tenant Contoso" in out
+    assert run("apply", text, write)[0] == 0
+    cast.colleague()
+    operations.propose_import(Import.objects.get().pk, actor=cast.as_("stella"))
+    proposal = Proposal.objects.get(act="import_rows")
+    operations.confirm_proposal(proposal.pk, actor=cast.as_("sten"))
+    cast.contoso.refresh_from_db()
+    assert cast.contoso.is_active, "the waiting time is not over"
+    proposal.refresh_from_db()
+    travel.to(proposal.effective_at)
+    grant = cast.opened()
+    operations.apply_proposal(proposal.pk, actor=cast.system("sweep"))
+    cast.contoso.refresh_from_db()
+    grant.refresh_from_db()
+    assert not cast.contoso.is_active
+    assert grant.closed_at is not None
+    assert "tenant.switched_off" in events_in(cast.contoso)
+
+
+def test_a_list_that_is_not_in_the_file_prunes_nothing(cast: Cast, write: Path) -> None:
+    before = state()
+    text = "version: 1\ntenants:\n- short_name: contoso\n- short_name: northwind\n- short_name: fabrikam\n"
+    assert run("apply", text, write, "--prune")[0] == 0
+    assert state() == before
+
+
+def test_switching_a_service_off_ends_what_waits_for_it(cast: Cast, write: Path) -> None:
+    pending = cast.submitted()
+    assert run("apply", "version: 1\nservices:\n- {key: exchange-online, active: false}\n", write)[0] == 0
+    pending.refresh_from_db()
+    assert pending.state == State.WITHDRAWN
