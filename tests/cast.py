@@ -109,18 +109,18 @@ class Cast:
         return Resource.objects.get(tenant=self.tenants[tenant], name__startswith=name)
 
     def quillo(self) -> Service:
-        """Return the external service. Contoso and Fabrikam have a resource there, both with the external id 7."""
+        """Return the external service, with Contoso’s resource (external id 7) and Fabrikam’s (f-7)."""
         if found := Service.objects.filter(key="quillo").first():
             return found
         service = operations.save_service(actor=self.as_("stella"), key="quillo", name="Quillo Cloud", **QUILLO)
-        for tenant in ("contoso", "fabrikam"):
+        for tenant, external_id in (("contoso", "7"), ("fabrikam", "f-7")):
             operations.save_resource(
                 actor=self.as_("stella"),
                 tenant_id=self.tenants[tenant].pk,
                 service_id=service.pk,
                 kind="workspace",
                 name=f"notes of {tenant}",
-                external_id="7",
+                external_id=external_id,
             )
         for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
             QueueAssignment.objects.create(service=service, person=self.people[name], role=role, given_at=clock.now())

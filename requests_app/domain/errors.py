@@ -285,6 +285,13 @@ class NotCovered(NotAllowed):
     default = _("The window does not cover this access.")
 
 
+class TenantNeeded(NotAllowed):
+    """A service asked the decision point about a resource of a tenant, and did not name the tenant."""
+
+    code = "tenant_needed"
+    default = _("Name the tenant of the resource.")
+
+
 class UnknownAction(NotAllowed):
     """A service asked the decision point about an action that does not exist for content."""
 

@@ -8,7 +8,15 @@ from enum import StrEnum
 from uuid import UUID
 
 from requests_app.domain import policy
-from requests_app.domain.errors import Malformed, NotAllowed, NotCovered, NotFound, UnknownAction, WindowNotOpen
+from requests_app.domain.errors import (
+    Malformed,
+    NotAllowed,
+    NotCovered,
+    NotFound,
+    TenantNeeded,
+    UnknownAction,
+    WindowNotOpen,
+)
 from requests_app.domain.policy import ContentAccessFacts
 
 #: The longest values that a question may have: a mail address, a locator, an item of a resource.
@@ -25,16 +33,17 @@ class Action(StrEnum):
 
 #: The reason in a permission. The reason in a denial is the code of its refusal.
 WINDOW_OPEN = "window_open"
-REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotAllowed, NotFound, UnknownAction)))
+_REFUSALS = (WindowNotOpen, NotCovered, NotAllowed, NotFound, TenantNeeded, UnknownAction)
+REASONS = (WINDOW_OPEN, *(kind.code for kind in _REFUSALS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A question to the decision point: a subject (id or email), an action, and a resource.
 
-    The resource is given by its id or external id, or by its locator or its name in the tenant. `service` is the key of
-    the resource's service. `tenant` is an id or a short name, and may be empty. `item` is the asker's own name for the
-    item that is opened. It is recorded, and does not change the answer.
+    The resource is given by its id, or by its external id, its locator or its name in the tenant. `service` is the key
+    of the resource's service. `tenant` is an id or a short name, and may be empty. `item` is the asker's own name for
+    the item that is opened. It is recorded, and does not change the answer.
     """
 
     subject_type: str
@@ -108,6 +117,8 @@ class Facts:
     person_name: str = ""
     human_id: UUID | None = None
     tenant_id: UUID | None = None
+    # Whether no resource can be found, because the question names no tenant.
+    needs_tenant: bool = False
     resource_id: UUID | None = None
     resource_name: str = ""
     is_active: bool = False
@@ -153,6 +164,9 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
     """
     if question.action not in list(Action):
         return Verdict(decision=False, reason=UnknownAction.code, at=at), None
+    if facts.needs_tenant:
+        # The answer is the same whether a resource has this external id, so nobody learns from it what exists.
+        return Verdict(decision=False, reason=TenantNeeded.code, at=at), None
     is_known = facts.person_id is not None and question.subject_type in SUBJECT_TYPES
     if facts.resource_id is None or not is_known:
         return Verdict(decision=False, reason=NotFound.code, at=at), None

@@ -52,9 +52,21 @@ class EvaluationQuery:
     def resource(self) -> tuple[UUID | None, str]:
         """The id of the resource that the question is about, and the same text as a name.
 
-        The text can have the form of an id, and yet be the id of the resource in another application.
+        The text can have the form of an id, and yet be the id of the resource in another application. Without a tenant,
+        the text is empty, because only our own id then names a resource. Otherwise an object that staff registered for
+        a wrong tenant would be opened with the approval of that tenant, and nobody would ask its owner.
         """
-        return as_id(self.question.resource), self.question.resource
+        return as_id(self.question.resource), self.question.resource if self.names_tenant else ""
+
+    @property
+    def names_tenant(self) -> bool:
+        """Whether the question names a tenant, or the asker can see only one tenant."""
+        return self.tenant != (None, None)
+
+    @property
+    def needs_tenant(self) -> bool:
+        """Whether no resource can be found, because the question has neither a tenant nor our id of the resource."""
+        return not self.names_tenant and self.resource[0] is None
 
     @property
     def tenant(self) -> tuple[UUID | None, str | None]:
@@ -164,6 +176,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
         person_name=name or "",
         human_id=human,
         tenant_id=tenant,
+        needs_tenant=query.needs_tenant,
         resource_id=resource,
         resource_name=called or "",
         is_active=bool(in_use),
@@ -234,6 +247,7 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
         person_name=person.name if person else "",
         human_id=person.human_id if person else None,
         tenant_id=resource.tenant_id if resource else None,
+        needs_tenant=query.needs_tenant,
         resource_id=resource.pk if resource else None,
         resource_name=resource.name if resource else "",
         is_active=resource is not None and resource.is_active,
@@ -259,12 +273,7 @@ def _resource(query: EvaluationQuery) -> Resource | None:
         rows = rows.filter(Q(tenant=tenant) if tenant else Q(tenant__slug=slug))
     key, text = query.resource
     one = rows.filter(pk=key).first() if key else None
-    if one is not None or not text:
-        return one
-    if not (tenant or slug):
-        found = list(rows.filter(external_id=text)[:2])
-        return found[0] if len(found) == 1 else None
-    return _called(rows, text)
+    return _called(rows, text) if one is None and text else one
 
 
 def _called(rows: QuerySet[Resource], text: str) -> Resource | None:

@@ -166,7 +166,7 @@ class Resource(models.Model):
                 condition=~models.Q(locator="", external_id=""), name="resource_has_locator_or_external_id"
             ),
             models.UniqueConstraint(
-                fields=["tenant", "service", "external_id"],
+                fields=["service", "external_id"],
                 condition=~models.Q(external_id=""),
                 name="resource_external_id_once",
             ),
@@ -184,7 +184,7 @@ class Resource(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "service", "name"], name="resource_by_name"),
-            # For the decision point, if a question names a resource by this id, and no tenant.
+            # For the decision point. The index of the constraint leaves out empty ids, so not every plan can use it.
             models.Index(fields=["service", "external_id"], name="resource_by_external_id"),
             models.Index(fields=["next_check_at"], name="resource_by_next_check"),
         ]

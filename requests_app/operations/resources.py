@@ -113,7 +113,9 @@ def _require_fitting(resource: Resource, wanted: Terms) -> None:
     elif resource._state.adding or wanted.get("locator", resource.locator) != resource.locator:
         _require_place(resource, wanted.get("locator"))
     if "external_id" in wanted:
-        others = Resource.objects.filter(tenant=resource.tenant_id, service=resource.service_id)
+        # Among the resources of all tenants: the application has only one object with this id. If a second tenant could
+        # have a resource with it, that tenant would be asked instead of the owner.
+        others = Resource.objects.filter(service=resource.service_id)
         wanted["external_id"] = free_external_id(wanted["external_id"], resource, others)
         if resource._state.adding and not wanted["external_id"]:
             del wanted["external_id"]

@@ -72,7 +72,7 @@ def test_an_application_reports_with_its_own_id(cast: Cast, gateway: Caller) -> 
     assert (row.grant_id, row.item_ref) == (grant.pk, "page 7")
     del asked["context"]["tenant"]
     before = left()
-    assert reason(gateway.post(ONE, asked)) == (200, False, "not_found")
+    assert reason(gateway.post(ONE, asked)) == (200, False, "tenant_needed")
     assert left() == before
     several = {**asked, "context": {"tenant": "contoso"}, "evaluations": [{}, {"context": {"tenant": "fabrikam"}}]}
     answers = gateway.post(MANY, several).json()["evaluations"]
@@ -173,7 +173,7 @@ def test_a_repeated_key_never_gives_a_permission_again(cast: Cast, gateway: Call
 def test_a_name_in_the_tenant_does_as_well_as_an_id(cast: Cast, gateway: Caller) -> None:
     cast.opened()
     named = {**question(cast), "resource": {"type": "exchange-online", "id": "finance@contoso.example"}}
-    assert reason(gateway.post(ONE, named)) == (200, False, "not_found")
+    assert reason(gateway.post(ONE, named)) == (200, False, "tenant_needed")
     for tenant in ("contoso", str(cast.contoso.pk)):
         assert reason(gateway.post(ONE, {**named, "context": {"tenant": tenant}})) == (200, True, "window_open")
 

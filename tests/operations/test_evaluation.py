@@ -387,7 +387,6 @@ UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
     "no such service": lambda cast: {"service": "teams"},
     "no such tenant": lambda cast: {"tenant": "adatum"},
     "a resource of another tenant": lambda cast: {"tenant": "fabrikam"},
-    "a locator without a tenant": lambda cast: {"resource": "contoso/mail/finance", "tenant": ""},
     "no such name": lambda cast: {"resource": "finanze@contoso.example", "tenant": "contoso"},
 }
 
@@ -400,6 +399,14 @@ def test_all_unknown_things_have_one_answer(cast: Cast) -> None:
             with case(name):
                 assert both(ask(cast, **UNKNOWN[name](cast)), service) == (False, "not_found")
                 assert ContentAccess.objects.count() == 0
+
+
+def test_a_locator_or_a_name_without_a_tenant_gets_one_answer(cast: Cast) -> None:
+    cast.opened()
+    service, before = service_of(cast), _left()
+    for text in (cast.resource().locator, cast.resource().name, "contoso/mail/nothing"):
+        assert both(ask(cast, resource=text), service) == (False, "tenant_needed")
+    assert _left() == before
 
 
 def test_a_name_of_two_resources_matches_none(cast: Cast) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from audit_app import canonical
@@ -23,7 +24,16 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.evaluation import Question
-from requests_app.models import AccessRequest, ContentAccess, Grant, QueueAssignment, Resource, Service
+from requests_app.models import (
+    AccessRequest,
+    ContentAccess,
+    Grant,
+    OutboxMessage,
+    Proposal,
+    QueueAssignment,
+    Resource,
+    Service,
+)
 from requests_app.operations import content
 from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
@@ -308,17 +318,55 @@ def test_an_application_asks_by_its_own_id(cast: Cast) -> None:
 
 
 @pytest.mark.dialect
-def test_an_id_that_two_tenants_have_needs_the_tenant(cast: Cast) -> None:
-    cast.in_quillo()
-    service = service_of(cast)
-    assert both(ask(cast, "7"), service) == (False, "not_found")
-    assert both(ask(cast, "7", tenant="fabrikam"), service) == (False, "window_not_open")
-    assert both(ask(cast, "7", tenant="northwind"), service) == (False, "not_found")
-    assert both(ask(cast, "7", tenant="nowhere"), service) == (False, "not_found")
-    Resource.objects.filter(tenant=cast.fabrikam, external_id="7").update(external_id="8")
-    assert both(ask(cast, "7"), service) == (True, "window_open")
+def test_an_external_id_needs_the_tenant(cast: Cast) -> None:
+    """Otherwise an object that staff registered for a wrong tenant would be opened without asking its owner."""
+    grant = cast.in_quillo()
+    service, before = service_of(cast), AuditEntry.objects.count()
+    for text in ("7", "f-7", "no-such-id", grant.access_request.scope.get().resource.name):
+        assert both(ask(cast, text), service) == (False, "tenant_needed")
+    assert (AuditEntry.objects.count(), ContentAccess.objects.count()) == (before, 0)
+    assert both(ask(cast, "f-7", tenant="fabrikam"), service) == (False, "window_not_open")
+    for tenant in ("fabrikam", "northwind", "nowhere"):
+        assert both(ask(cast, "7", tenant=tenant), service) == (False, "not_found")
     # An id of another service is no id of this one.
-    assert both(ask(cast, "7", service="exchange-online"), service) == (False, "not_found")
+    assert both(ask(cast, "7", service="exchange-online", tenant="contoso"), service) == (False, "not_found")
+
+
+@pytest.mark.parametrize("tenant", ["northwind", "fabrikam"])
+def test_an_object_of_one_tenant_is_not_registered_for_another(cast: Cast, tenant: str) -> None:
+    """The second tenant would be asked about the object, or nobody, and the owner would not."""
+    service = cast.quillo()
+    [row] = Resource.objects.filter(service=service, tenant=cast.fabrikam)
+    before = (Resource.objects.count(), Proposal.objects.count(), OutboxMessage.objects.count())
+    for wrong in (
+        lambda: added(cast, service, tenant, external_id="7"),
+        lambda: added(cast, service, tenant, external_id="7", is_upsert=True),
+        lambda: operations.save_resource(actor=cast.as_("stella"), resource_id=row.pk, external_id="7"),
+    ):
+        with pytest.raises(Unacceptable) as refusal:
+            wrong()
+        assert refusal.value.field == "external_id"
+    assert (Resource.objects.count(), Proposal.objects.count(), OutboxMessage.objects.count()) == before
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Resource.objects.create(tenant=cast.northwind, service=service, kind="other", name="x", external_id="7")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_announced_change_takes_no_external_id_that_another_tenant_got_meanwhile(
+    cast: Cast, travel: Any, is_new: bool
+) -> None:
+    service = cast.quillo()
+    Service.objects.filter(pk=service.pk).update(is_covered=False)
+    [row] = Resource.objects.filter(service=service, tenant=cast.contoso)
+    to_add = {"tenant_id": cast.contoso.pk, "service_id": service.pk, "kind": "workspace", "name": "another"}
+    wanted = to_add if is_new else {"resource_id": row.pk}
+    with pytest.raises(ChangeProposed):
+        operations.save_resource(actor=cast.as_("stella"), external_id="9", **wanted)
+    Resource.objects.create(tenant=cast.northwind, service=service, kind="other", name="x", external_id="9")
+    travel.by(seconds=settings.STAFF_CHANGE_WAIT_SECONDS + 1)
+    operations.apply_due(actor=cast.system(), limit=9)
+    assert Proposal.objects.get().outcome == "lapsed"
+    assert Resource.objects.get(external_id="9").tenant_id == cast.northwind.pk
 
 
 @pytest.mark.dialect
@@ -327,7 +375,7 @@ def test_an_external_id_can_have_the_form_of_our_ids(cast: Cast) -> None:
     resource, theirs = grant.access_request.scope.get().resource, str(uuid4())
     Resource.objects.filter(pk=resource.pk).update(external_id=theirs)
     service = service_of(cast)
-    assert both(ask(cast, theirs), service) == (True, "window_open")
+    assert both(ask(cast, theirs), service) == (False, "not_found")
     assert both(ask(cast, theirs, tenant="contoso"), service) == (True, "window_open")
     # Our own id of a resource is stronger.
     Resource.objects.filter(tenant=cast.fabrikam, service=resource.service).update(external_id=str(resource.pk))
@@ -355,8 +403,8 @@ def test_a_text_that_could_mean_two_resources_means_none(cast: Cast) -> None:
 @pytest.mark.dialect
 def test_an_empty_id_names_nothing(cast: Cast) -> None:
     cast.in_quillo()
-    for tenant in ("contoso", ""):
-        assert both(ask(cast, "", tenant=tenant), service_of(cast)) == (False, "not_found")
+    for tenant, reason in (("contoso", "not_found"), ("", "tenant_needed")):
+        assert both(ask(cast, "", tenant=tenant), service_of(cast)) == (False, reason)
 
 
 @pytest.mark.dialect
