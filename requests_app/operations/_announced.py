@@ -127,6 +127,8 @@ class Proposer(NamedTuple):
 def proposer_of(actor: Actor) -> Proposer:
     """Return who proposes. Raise NotAllowed if no human of the staff answers for it.
 
+    Every act of a client with the scope `provision` is judged with this too.
+
     A client counts as the human who made it, and as the human who holds its secret: either of them could use it.
     """
     if actor.machine is None:

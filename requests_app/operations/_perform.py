@@ -1,7 +1,7 @@
 """Judges an act by its declaration, in the order that all acts follow. Then the body of the act runs.
 
-The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, inputs,
-second person, body, row and entry and messages, commit.
+The order is: scope of the token, row, lock, clock, role, humans of a client, separation of people, state, fresh proof,
+comment, inputs, second person, body, row and entry and messages, commit.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import inputs as fields
 from requests_app.domain import policy
-from requests_app.domain.actors import Actor
+from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.declaration import Act, Field, Proposal, StepUp
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import STAYING
+from requests_app.domain.scopes import Scope
 from requests_app.models import Tenant
-from requests_app.operations._announced import announce
+from requests_app.operations._announced import announce, proposer_of
 from requests_app.operations._change import Step, act
 from requests_app.operations._second import hold
 from requests_app.operations._subjects import FINDERS
@@ -63,6 +64,7 @@ def perform(
         current.row = (find or FINDERS[declared.noun])(current, row_id)
         assert current.subject is not None
         policy.require_entitled(current.actor, declared, current.subject)
+        _require_humans(current)
         _ask(may, current)
         policy.require_separate(current.actor, declared, current.subject)
         if declared.during:
@@ -75,6 +77,17 @@ def perform(
         _ask(check, current)
         _wait_for_second(current, holds, announces)
         yield current
+
+
+def _require_humans(current: Step) -> None:
+    """Raise NotAllowed if a client of the provider provisions, and no human of the staff answers for it any more.
+
+    Otherwise a person whose account is switched off could continue with the secret of a client. Only acts of this scope
+    pay for the check.
+    """
+    is_provisioning = Scope.PROVISION in (current.act.scope, current.act.provider_scope)
+    if is_provisioning and current.actor.machine is not None and current.actor.side is Side.PROVIDER:
+        proposer_of(current.actor)
 
 
 def _ask(check: Check | None, current: Step) -> None:

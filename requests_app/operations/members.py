@@ -288,6 +288,8 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
         for membership in memberships_of(person):
             require_not_last(membership.tenant, membership)
+        if current.actor.machine is not None:
+            _require_other_staff(person)
 
     with perform(
         SWITCH_OFF_PERSON, person_id, actor=actor, find=_managed, state=state, holds=_held_if_deciding
@@ -295,6 +297,13 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person: Person = current.row
         switch_off(current, person, memberships_of(person))
     return person
+
+
+def _require_other_staff(person: Person) -> None:
+    """Raise WrongState if this is the last member of the staff. A client must not leave the provider without staff."""
+    staff = Person.objects.get_queryset().active().humans().filter(is_staff=True)
+    if person.is_staff and not staff.exclude(pk=person.pk).exists():
+        raise WrongState(_("This is the last member of the staff. An API client can't switch the account off."))
 
 
 def _lock_account(terms: dict[str, Any]) -> None:

@@ -21,12 +21,13 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import ChangeProposed, InsufficientScope, NotAllowed, SecondPersonNeeded
+from requests_app.domain.errors import ChangeProposed, InsufficientScope, NotAllowed, SecondPersonNeeded, WrongState
 from requests_app.domain.scopes import Scope
 from requests_app.models import Client, OutboxMessage, Person, Proposal, QueueAssignment, Service, Token
 from requests_app.models.people import actor_of_token
 from tests.cast import Cast, events_in
 from tests.factors import force_login
+from tests.web.pages import only_a_refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -234,3 +235,50 @@ def test_a_client_never_makes_staff_nor_switches_them_on(two: Cast) -> None:
     assert not Person.objects.get(pk=two.erik.pk).is_staff
     assert not Person.objects.get(pk=two.people["sten"].pk).is_active
     assert not Proposal.objects.exists()
+
+
+@pytest.mark.parametrize("leaver", ["maker", "holder"])
+@pytest.mark.parametrize("how", ["switched_off", "no_longer_staff"])
+def test_a_client_of_somebody_who_left_provisions_nothing(two: Cast, leaver: str, how: str) -> None:
+    """Threat 57. Stella made the client and Sten holds its secret. Either of them could still use it."""
+    client = client_of(two)
+    operations.rotate_client_secret(client.pk, actor=two.as_("sten"))
+    two.colleague("stina")
+    person = {"maker": two.stella, "holder": two.people["sten"]}[leaver]
+    if how == "switched_off":
+        operations.switch_off_person(person.pk, actor=two.as_("stina"))
+    else:
+        Person.objects.filter(pk=person.pk).update(is_staff=False)
+    machine = acting(client)
+    acts: list[Callable[[], Any]] = [
+        lambda: operations.save_service(key="new", name="New", connector="folder", actor=machine),
+        lambda: operations.save_plan(name="New", includes_lockbox=True, actor=machine),
+        lambda: operations.create_tenant(name="New", slug="new", plan_id=two.contoso.plan_id, actor=machine),
+        lambda: operations.switch_off_tenant(two.contoso.pk, actor=machine),
+        lambda: operations.switch_off_person(two.pat.pk, actor=machine),
+        lambda: operations.switch_off_person(two.people["stina"].pk, actor=machine),
+        lambda: operations.take_queue_role(two.exchange.pk, two.pat.pk, role="provider_approver", actor=machine),
+        lambda: operations.check_resource(two.resource().pk, actor=machine),
+    ]
+    for each in acts:
+        with only_a_refusal(), pytest.raises(NotAllowed, match="no longer staff"):
+            each()
+    assert Person.objects.get(pk=two.pat.pk).is_active
+
+
+def test_a_client_of_active_staff_switches_off_everybody_but_the_last_of_them(cast: Cast) -> None:
+    cast.colleague()
+    machine = acting(client_of(cast))
+    operations.switch_off_person(cast.people["sten"].pk, actor=machine)
+    with only_a_refusal(), pytest.raises(WrongState, match="last member of the staff"):
+        operations.switch_off_person(cast.stella.pk, actor=machine)
+    assert Person.objects.get(pk=cast.stella.pk).is_active
+    assert Person.objects.get(pk=cast.stella.pk).is_staff
+
+
+def test_only_acts_that_provision_ask_who_answers_for_the_client(two: Cast) -> None:
+    """All other calls of a client of somebody who left go on, for example those of a ticket system."""
+    client = client_of(two, "sten", Scope.TICKETS_WRITE, Scope.TICKETS_READ)
+    operations.switch_off_person(two.people["sten"].pk, actor=two.as_("stella"))
+    ticket = two.ticket()
+    operations.comment(ticket.pk, body="Still there", actor=acting(client))
