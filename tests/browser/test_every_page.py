@@ -19,6 +19,7 @@ from tests.words.crawl import FILES, PEOPLE, Visited, addresses, crawl
 #: Addresses of forms and scripts, which are not pages.
 NO_PAGES = {
     "set_theme",
+    "note_link_copy",
     "log_verify",
     "log_check",
     "log_checkpoint",
