@@ -41,9 +41,19 @@ STEP_UP_FOR = timedelta(minutes=5)
 #: The most access requests that one engineer can have waiting at one tenant, and can submit there within an hour. More
 #: would tire the approvers.
 PENDING_MAX, HOURLY_MAX = 10, 20
+#: The same limits for practice requests, which tire the same approvers. One is enough to practise.
+PRACTICE_PENDING_MAX, PRACTICE_HOURLY_MAX = 2, 5
 #: The number of access requests for which one recipient gets separate mails within this time. Further access requests
 #: share one mail.
 MAILS_AT_ONCE, GROUPED_FOR = 3, timedelta(minutes=15)
+
+
+def pending_max(*, is_practice: bool) -> int:
+    return PRACTICE_PENDING_MAX if is_practice else PENDING_MAX
+
+
+def hourly_max(*, is_practice: bool) -> int:
+    return PRACTICE_HOURLY_MAX if is_practice else HOURLY_MAX
 
 
 def provider_deadline(at: datetime) -> datetime:

@@ -315,22 +315,25 @@ def _as_uuid(value: object) -> UUID:
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """Raise TooMany if this human has too many access requests at this tenant.
 
-    A customer who is asked too often approves without reading. Practice requests are counted by themselves.
+    A customer who is asked too often approves without reading. Practice requests are counted by themselves, and have
+    much smaller limits.
     """
+    most_waiting = limits.pending_max(is_practice=row.is_practice)
+    most_hourly = limits.hourly_max(is_practice=row.is_practice)
     earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     earlier = earlier.filter(is_practice=row.is_practice)
-    if earlier.waiting(at).count() >= limits.PENDING_MAX:
+    if earlier.waiting(at).count() >= most_waiting:
         raise TooMany(
             _(
                 "You already have %(max)d waiting access requests at this tenant. Wait for the answers, or withdraw "
                 "an access request."
             )
-            % {"max": limits.PENDING_MAX}
+            % {"max": most_waiting}
         )
-    if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
+    if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= most_hourly:
         raise TooMany(
             _("You have submitted %(max)d access requests for this tenant within an hour. Try again later.")
-            % {"max": limits.HOURLY_MAX}
+            % {"max": most_hourly}
         )
 
 

@@ -212,7 +212,7 @@ def demand_services(actor: Actor) -> QuerySet[Service]:
 
 
 def pending_count(tenant: Tenant, *, is_practice: bool, actor: Actor, at: datetime) -> int:
-    """Return how many of this engineer's access requests wait at this tenant. At most PENDING_MAX may wait.
+    """Return how many of this engineer's access requests wait at this tenant. `limits.pending_max` says how many may.
 
     Practice requests are counted by themselves.
     """

@@ -20,6 +20,7 @@ from tests import practice
 from tests.caller import Caller, token_of
 from tests.cast import Cast
 from tests.factors import force_login
+from tests.web.pages import only_a_refusal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,7 +86,7 @@ def test_several_practice_requests_offer_no_mute(cast: Cast) -> None:
 
 def test_dashboard_of_staff_counts_no_practice(cast: Cast) -> None:
     ticket = practice.started(cast)
-    for state in ("submitted", "confirmed", "opened"):
+    for state in ("opened", "submitted", "confirmed"):
         getattr(practice, state)(cast, ticket=ticket)
     found = dashboard.dashboard(actor=cast.as_("stella"), at=_soon())
     assert [(stage.waiting.n, stage.late.n, stage.oldest) for stage in found.stages] == [(0, 0, None)] * 2
@@ -94,7 +95,7 @@ def test_dashboard_of_staff_counts_no_practice(cast: Cast) -> None:
 
 def test_numbers_of_a_tenant_count_no_practice(cast: Cast) -> None:
     ticket = practice.started(cast)
-    for state in ("submitted", "confirmed", "opened"):
+    for state in ("opened", "submitted", "confirmed"):
         getattr(practice, state)(cast, ticket=ticket)
     assert tenants.under_way(cast.contoso, at=_soon()) == tenants.UnderWay(0, 0, 0, 0)
     found = Caller(token_of(cast, "ines")).get(f"tenants/{cast.contoso.pk}/under-way").json()
@@ -110,26 +111,27 @@ def test_earlier_access_here_counts_no_practice(cast: Cast) -> None:
     assert "had no window at" in _page(cast, "pat", reverse("web:access_request", args=[row.pk]))
 
 
-def test_limits_count_practice_and_real_by_themselves(cast: Cast, monkeypatch: Any) -> None:
-    monkeypatch.setattr(limits, "PENDING_MAX", 2)
+def test_practice_has_its_own_small_limit_of_waiting_requests(cast: Cast, monkeypatch: Any) -> None:
+    monkeypatch.setattr(limits, "PENDING_MAX", 3)
     ticket, real, priya = practice.started(cast), cast.ticket(), cast.as_("priya")
     for _ in range(2):
         operations.submit(practice.ask(ticket), actor=priya)
-    with pytest.raises(TooMany):
+    with only_a_refusal(), pytest.raises(TooMany, match="2 waiting"):
         operations.submit(practice.ask(ticket), actor=priya)
+    assert "highest allowed number" in _page(cast, "priya", reverse("web:ask", args=[ticket.pk]))
     assert tickets_of.pending_count(cast.contoso, is_practice=False, actor=priya, at=clock.now()) == 0
-    for _ in range(2):
+    for _ in range(3):
         operations.submit(practice.ask(real, cast.resource()), actor=priya)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooMany, match="3 waiting"):
         operations.submit(practice.ask(real, cast.resource()), actor=priya)
-    assert AccessRequest.objects.count() == 4
+    assert AccessRequest.objects.count() == 5
 
 
-def test_hourly_limit_counts_practice_and_real_by_themselves(cast: Cast, monkeypatch: Any) -> None:
-    monkeypatch.setattr(limits, "HOURLY_MAX", 1)
+def test_practice_has_its_own_small_hourly_limit(cast: Cast) -> None:
     ticket, priya = practice.started(cast), cast.as_("priya")
-    operations.submit(practice.ask(ticket), actor=priya)
-    with pytest.raises(TooMany):
+    for _ in range(5):
+        operations.withdraw(operations.submit(practice.ask(ticket), actor=priya).pk, actor=priya)
+    with only_a_refusal(), pytest.raises(TooMany, match="submitted 5"):
         operations.submit(practice.ask(ticket), actor=priya)
     operations.submit(practice.ask(cast.ticket(), cast.resource()), actor=priya)
     assert AccessRequest.objects.real().count() == 1

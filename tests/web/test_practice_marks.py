@@ -29,7 +29,7 @@ from audit_app.models import AuditEntry
 from audit_app.shard_positions import Shards
 from audit_app.siem.source import Source
 from requests_app import operations
-from requests_app.domain import clock
+from requests_app.domain import clock, limits
 from requests_app.messages.webhooks import messages
 from requests_app.models import AccessRequest, Grant, Resource, Ticket
 from requests_app.words.sentences import PRACTICE
@@ -101,9 +101,15 @@ def _lived(cast: Cast, ticket: Ticket, resource: Resource) -> Life:
     return Life(ticket, [AccessRequest.objects.get(pk=row.pk) for row in rows], grant, resource)
 
 
+def _without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PRACTICE_PENDING_MAX", "PRACTICE_HOURLY_MAX"):
+        monkeypatch.setattr(limits, name, 100)
+
+
 @pytest.fixture
-def lived(cast: Cast, settings: Any, tmp_path: Any) -> dict[str, Life]:
+def lived(cast: Cast, settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Life]:
     """Return the same life twice at Contoso: of a practice ticket, and of a real ticket."""
+    _without_limits(monkeypatch)
     settings.CONTENT_ROOT = tmp_path
     fill(tmp_path)
     made_up, real = practice.started(cast), cast.ticket()
@@ -295,7 +301,10 @@ def test_no_mail_about_a_real_access_request_has_the_mark(cast: Cast, travel: An
         assert not MARK.search(found.subject + found.body + found.alternatives[0][0]), found.subject
 
 
-def test_practice_never_delays_a_real_mail_and_no_mail_is_about_both(cast: Cast) -> None:
+def test_practice_never_delays_a_real_mail_and_no_mail_is_about_both(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_limits(monkeypatch)
     ticket, real = practice.started(cast), cast.ticket()
     for _ in range(5):
         operations.submit(practice.ask(ticket), actor=cast.as_("priya"))

@@ -164,7 +164,8 @@ def _answer(
 def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, status: int) -> HttpResponse:
     waits = queries.pending_count(form.tenant, is_practice=form.is_practice, actor=form.actor, at=instant(request))
     mute = _mute(form, instant(request))
-    values = {"form": form, "muted": mute, "waits": waits, "waits_max": limits.PENDING_MAX, **_about(form), **context}
+    most = limits.pending_max(is_practice=form.is_practice)
+    values = {"form": form, "muted": mute, "waits": waits, "waits_max": most, **_about(form), **context}
     return render(request, "asking/form.html", values, status=status)
 
 
