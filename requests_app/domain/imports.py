@@ -21,6 +21,8 @@ from requests_app.domain.errors import Unacceptable
 
 #: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
 BYTES_MAX, LINES_MAX = 16 * 1024 * 1024, 50_000
+#: A report names this many faults. Nobody corrects more of them one by one.
+FAULTS_MAX = 5_000
 
 #: A spreadsheet treats a cell that begins with one of these characters as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -55,6 +57,7 @@ REASONS: dict[str, Promise] = {
     "too_large": _("The file has %(size)s MB. At most %(most)s MB are allowed. Split the file."),
     "too_many_lines": _("The file has more than %(most)s lines. Split the file."),
     "empty": _("The file has no lines."),
+    "more_faults": _("From this line on, the file has %(number)s more faults. Correct the others first."),
     "not_text": _("This is not a CSV file but %(what)s. Save it as CSV in UTF-8, and try again."),
     "not_utf8": _("The file is not in UTF-8. Save it as CSV in UTF-8, and try again."),
     "nul": _("The line contains a NUL byte. Save the file again as CSV in UTF-8."),
@@ -326,11 +329,26 @@ def is_short_name(text: str) -> bool:
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
     """Return the faults by line, and in the order of the columns within a line.
 
-    A line has each fault only once, although its tenant and its resource may both have it.
+    A line has each fault only once, although its tenant and its resource may both have it. At most FAULTS_MAX faults
+    are named. The fault after them says how many more there are.
     """
     place = {name: number for number, name in enumerate(CSV_COLUMNS)}
     found = {(fault.line, fault.column, fault.code): fault for fault in faults}
-    return sorted(found.values(), key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
+    ordered = sorted(found.values(), key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
+    named = [fault for fault in ordered if fault.code != _MORE][:FAULTS_MAX]
+    return [*named, *_more(ordered, number_of(ordered) - len(named))]
+
+
+def number_of(faults: Iterable[Fault]) -> int:
+    """Return how many faults there are, with those that are only counted."""
+    return sum(fault.facts["number"] if fault.code == _MORE else 1 for fault in faults)
+
+
+def _more(ordered: Sequence[Fault], number: int) -> list[Fault]:
+    return [Fault(ordered[min(FAULTS_MAX, len(ordered) - 1)].line, "", _MORE, {"number": number})] if number else []
+
+
+_MORE = "more_faults"
 
 
 class _Refused(Exception):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from requests_app import operations
-from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Fault, Line, Source, Status
+from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Fault, Line, Source, Status, number_of
 from requests_app.management._logs import actor
 from requests_app.models import Import
 from requests_app.queries import imports as queries
@@ -60,7 +60,7 @@ class ImportCommand(BaseCommand):
         if as_json:
             self.stdout.write(_as_json(lines, {}, faults))
         self.name_faults(faults)
-        words = _("The file has %(n)d faults. Nothing was changed.") % {"n": len(faults)}
+        words = _("The file has %(n)d faults. Nothing was changed.") % {"n": number_of(faults)}
         raise CommandError(words, returncode=FAULTY)
 
     def name_faults(self, faults: Iterable[Fault]) -> None:

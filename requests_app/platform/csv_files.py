@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain.imports import BYTES_MAX, CSV_COLUMNS, LINES_MAX, Fault, Source, rows_of
+from requests_app.domain.imports import BYTES_MAX, CSV_COLUMNS, FAULTS_MAX, LINES_MAX, Fault, Source, rows_of
 
 #: How files begin that people send in place of a CSV file.
 _OTHERS: dict[bytes, Promise] = {
@@ -27,13 +27,21 @@ _SEPARATORS = (",", ";", "\t")
 
 @dataclass
 class Table:
-    """The lines of a file: each with its number and its cells by column. `faults` are about the file's form."""
+    """The lines of a file: each with its number and its cells by column. `faults` are about the file's form.
+
+    A file can have a fault in every few bytes. So at most FAULTS_MAX of them are kept, and the others are counted.
+    """
 
     lines: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, line: int, column: str, code: str, **facts: object) -> None:
-        self.faults.append(Fault(line, column, code, facts))
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(Fault(line, column, code, facts))
+        elif len(self.faults) == FAULTS_MAX:
+            self.faults.append(Fault(line, "", "more_faults", {"number": 1}))
+        else:
+            self.faults[-1].facts["number"] += 1
 
 
 def source(data: bytes, *, file_name: str, size: int = 0) -> Source:
@@ -58,7 +66,10 @@ def read(data: bytes, *, columns: Sequence[str], needed: Sequence[str], size: in
         return table
     separator = _separator(text)
     header: list[str] | None = None
-    for line, cells in _records(text, separator, table):
+    for number, (line, cells) in enumerate(_records(text, separator, table)):
+        # Every record counts, also a faulty or an empty one: each of them takes time. The first one is the header.
+        if number > LINES_MAX:
+            return Table(faults=[Fault(line, "", "too_many_lines", {"most": LINES_MAX})])
         if not any(cell.strip() for cell in cells):
             continue
         if header is None:
@@ -69,9 +80,6 @@ def read(data: bytes, *, columns: Sequence[str], needed: Sequence[str], size: in
             table.fault(line, "", "cells", cells=len(cells), columns=len(header))
         else:
             table.lines.append((line, dict(zip(header, cells, strict=True))))
-        if len(table.lines) > LINES_MAX:
-            table.fault(line, "", "too_many_lines", most=LINES_MAX)
-            return table
     if not table.lines and not table.faults:
         table.fault(1, "", "empty")
     return table
@@ -121,12 +129,14 @@ def _records(text: str, separator: str, table: Table) -> Iterator[tuple[int, lis
 
 def _header(line: int, cells: list[str], table: Table, *, columns: Sequence[str], needed: Sequence[str]) -> list[str]:
     header = [cell.strip().lower() for cell in cells]
-    for number, name in enumerate(header):
+    seen: set[str] = set()
+    for name in header:
         if name not in columns:
             table.fault(line, name[:60], "unknown_column", known=", ".join(columns))
-        elif name in header[:number]:
+        elif name in seen:
             table.fault(line, name, "column_twice")
+        seen.add(name)
     for name in needed:
-        if name not in header:
+        if name not in seen:
             table.fault(line, name, "column_missing")
     return header

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 
 import pytest
 
+from requests_app import operations
 from requests_app.domain import imports
-from requests_app.domain.imports import BYTES_MAX
+from requests_app.domain.imports import BYTES_MAX, FAULTS_MAX, LINES_MAX
 from requests_app.models import Resource, Service
 from requests_app.platform import csv_files
 from tests.cast import Cast
@@ -76,6 +78,44 @@ def test_a_file_with_too_many_lines_is_refused(cast: Cast, monkeypatch: pytest.M
     monkeypatch.setattr(csv_files, "LINES_MAX", 3)
     assert faults_of(csv_of(*map(new, range(3))), cast) == []
     assert faults_of(csv_of(*map(new, range(4))), cast) == [(5, "", "too_many_lines")]
+
+
+@pytest.mark.parametrize("line", ["x", "", ",,,,,,,,,", '"'], ids=["too short", "empty", "without values", "quote"])
+def test_faulty_and_empty_lines_count_too(line: str) -> None:
+    """Otherwise a small file could take minutes and gigabytes."""
+    lines = 2_000_000
+    data = csv_of(*[line] * lines)
+    tracemalloc.start()
+    try:
+        found = csv_files.source(data[:BYTES_MAX], file_name="")
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 200 * 1024 * 1024
+    if line != '"':
+        assert [(fault.line, fault.code) for fault in found.faults] == [(LINES_MAX + 2, "too_many_lines")]
+    assert not found.rows
+
+
+def test_a_header_with_millions_of_cells_is_refused(cast: Cast) -> None:
+    for name, code in (("x", "unknown_column"), ("tenant", "column_twice")):
+        found = csv_files.source(",".join([name] * 1_000_000).encode(), file_name="").faults
+        assert len(found) == FAULTS_MAX + 1
+        assert {fault.code for fault in found[:FAULTS_MAX]} == {code}
+        # One column is missing, or is there once.
+        assert imports.number_of(found) == 1_000_000 + (1 if name == "x" else -1)
+
+
+def test_a_report_names_some_thousand_faults_and_counts_the_others(cast: Cast) -> None:
+    lines = [new(number, kind="disk") for number in range(FAULTS_MAX)]
+    assert len(faults_of(csv_of(*lines), cast)) == FAULTS_MAX
+    # Some with a wrong value, and some with too few cells.
+    more = csv_of(*lines, *["contoso"] * (FAULTS_MAX + 7))
+    report = operations.check_import(csv_files.source(more, file_name=""), actor=cast.as_("stella"))
+    assert [fault.code for fault in report.faults] == ["not_a_choice"] * FAULTS_MAX + ["more_faults"]
+    assert report.faults[-1].line == FAULTS_MAX + 2
+    assert str(FAULTS_MAX + 7) in report.faults[-1].reason
+    assert imports.number_of(report.faults) == 2 * FAULTS_MAX + 7
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
@@ -215,7 +255,7 @@ def test_each_reason_has_all_its_facts() -> None:
     """A reason with a name that no fault fills in would fail when it is shown."""
     facts = {
         "size", "most", "what", "why", "known", "cells", "columns", "length", "char", "sign", "choices", "external_id",
-        "root", "other", "now", "line", "name", "application", "version",
+        "root", "other", "now", "line", "name", "application", "version", "number",
     }  # fmt: skip
     for code, words in imports.REASONS.items():
         assert str(words) % dict.fromkeys(facts, "…"), code

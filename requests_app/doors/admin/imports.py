@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +25,7 @@ from audit_app.export import neutral
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
-from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Line, Report, Source, Status
+from requests_app.domain.imports import STATUS_WORDS, Line, Report, Source, Status, number_of
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, page_of, preformatted
@@ -57,12 +58,15 @@ class StartForm(ActForm):
     file_name = forms.CharField(widget=forms.HiddenInput, max_length=200, required=False)
 
     def clean_content(self) -> bytes:
-        """Return the file. A small text can become a very large file, so the size is limited."""
+        """Return the file. A small text can become a very large file, so an upload's own limit is applied again."""
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         try:
-            unpacked = zlib.decompressobj()
-            return unpacked.decompress(b64decode(self.cleaned_data["content"], validate=True), BYTES_MAX + 1)
+            data = zlib.decompressobj().decompress(b64decode(self.cleaned_data["content"], validate=True), most + 1)
         except (NotBase64, ValueError, zlib.error):
-            raise ValidationError(gettext("Choose the file again.")) from None
+            data = None
+        if data is None or len(data) > most:
+            raise ValidationError(gettext("Choose the file again."))
+        return data
 
 
 def packed(data: bytes) -> str:
@@ -204,7 +208,7 @@ class ImportAdmin(StaffAdmin):
         context = {
             "source": source,
             "faults": report.faults[:FAULTS_SHOWN],
-            "fault_count": len(report.faults),
+            "fault_count": number_of(report.faults),
             "lines": [line for line in report.lines if line.status != Status.UNCHANGED][:ROWS_SHOWN],
             "counts": [(STATUS_WORDS[status], report.counts[status]) for status in Status if report.counts[status]],
             "is_empty": report.is_empty,
