@@ -511,6 +511,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         data |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
         engineer, service, level = detail.get("engineer"), detail.get("service"), detail.get("level")
         data["terms"] = _terms(engineer, service, level, detail.get("enforced_by"), ids)
+        if _is_mislabelled(detail):
+            data["mislabelled"] = True
     elif event in DECISIONS and "signature" in detail:
         data["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
@@ -525,6 +527,13 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 def _practice(detail: dict[str, Any]) -> dict[str, Any]:
     """Return the mark of an entry about a practice request. Its content is made up, and not the customer's."""
     return {"practice": True} if detail.get("practice") is True else {}
+
+
+def _is_mislabelled(asked: dict[str, Any]) -> bool:
+    """Return whether real content is called practice, or the reverse. Every practice resource has the same locator."""
+    resources = asked.get("resources")
+    found = [each for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
+    return any((each.get("locator") == ":practice") != bool(_practice(asked)) for each in found)
 
 
 def _terms(engineer: Any, service: Any, level: Any, enforced_by: Any, resources: list[str]) -> bytes:
@@ -674,6 +683,10 @@ class Rules:
         request = fact.access_request or ""
         if fact.event == _SUBMITTED:
             self._new(fact, "access request", request)
+            if fact.detail.get("mislabelled"):
+                raise Bad(
+                    "an access request says “practice”, but names real content, or the reverse", index=fact.leaf_index
+                )
             self.asked[request] = Asked(fact.detail, {fact.actor})
         elif fact.event in DECISIONS:
             self._decided(fact, request)
@@ -878,6 +891,8 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
         raise Bad("the signed text does not ask for the same access as the access request")
     if _practice(manifest) != _practice(entry["detail"]):
         raise Bad("the signed text is about a practice request and the decision is not, or the reverse")
+    if _is_mislabelled(manifest):
+        raise Bad("the signed text says “practice” about real content, or the reverse")
     if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
         raise Bad("the signed text has another answer or another stage than this decision")
     if manifest["decider"]["id"] != actor["id"]:

@@ -27,6 +27,8 @@ const EXTERNAL = {
 };
 // Only the text of a practice request has this member, and there it is `true`. A text without it is about real content.
 const PRACTICE = "practice";
+// The locator of every practice resource, and of no real one. The server can't call real content practice.
+const PRACTICE_LOCATOR = ":practice";
 const OPTIONAL = new Set(["checkpoint", "provider_approver"]);
 const LEVELS = new Map([["names", "see the names of what is in"], ["read", "read what is in"]]);
 const KINDS = new Map([
@@ -97,6 +99,9 @@ function requireShape(said) {
   for (const resource of said.resources) {
     requireMembers(resource, "resource", "A resource", isExternal);
     requireText(...Object.values(resource));
+    if ((resource.locator === PRACTICE_LOCATOR) !== isPractice(said)) {
+      throw new Refused("The text says “practice” about real content, or the reverse.");
+    }
   }
   requireText(said.enforced_by ?? "", said.decision, said.format, said.level, said.nonce, said.not_after, said.service, said.stage);
   requireText(...Object.values(said.access_request));

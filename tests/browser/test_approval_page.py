@@ -155,6 +155,8 @@ API = "https://lockbox.example"
 #: The time of the page's clock, in the tests with a hostile server.
 NOW = "2026-11-20T12:00:00Z"
 RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
+#: The resource of a practice request.
+MADE_UP = {"id": TENANT, "kind": "mailbox", "locator": ":practice", "name": "Practice mailbox"}
 #: A resource of an external service, and the member that a text about one has.
 NOTES = {"external_id": "7\u202e", "id": TENANT, "kind": "workspace", "name": "notes"}
 QUILLO: dict[str, Any] = {"resources": [NOTES], "enforced_by": "Quillo\u202e"}
@@ -242,6 +244,10 @@ LIES = {
     "no resource": (text_of(resources=[]), "no resource"),
     "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "is not a text"),
     "no length": (text_of(minutes=0), "no length"),
+    "practice about a real mailbox": (text_of(practice=True), "about real content"),
+    "practice about a real and a made-up one": (text_of(practice=True, resources=[MADE_UP, RESOURCE]), "real content"),
+    "practice in another application": (text_of(practice=True, **QUILLO), "about real content"),
+    "a made-up mailbox as a real one": (text_of(resources=[MADE_UP]), "about real content"),
     "a member twice": (spoiled('"decision":"approve"', '"decision":"deny","decision":"approve"'), "in two ways"),
     "a blank": (spoiled('"level":"read"', '"level": "read"'), "in two ways"),
     "another spelling": (spoiled("Contoso", "\\u0043ontoso"), "in two ways"),
@@ -259,7 +265,11 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
     "none": (text_of(), "", "not the one that the text is"),
     "more than is shown": (text_of(asked(also="x")), asked(also="x"), "other parts"),
     "practice, but a real text": (text_of(asked(practice=True)), asked(practice=True), "something else than what was"),
-    "a real one, but a practice text": (text_of(practice=True), asked(), "something else than what was"),
+    "a real one, but a practice text": (
+        text_of(asked(resources=[MADE_UP]), practice=True, resources=[MADE_UP]),
+        asked(resources=[MADE_UP]),
+        "something else than what was",
+    ),
     "half a mark": (text_of(practice=1), asked(), "other parts"),
     "a list of words": (text_of(asked(tried=["x"])), asked(tried=["x"]), "is not a text"),
     "a blank": (text_of(f" {asked()}"), f" {asked()}", "in two ways"),
@@ -396,8 +406,8 @@ def test_text_of_a_practice_request_says_so_above_everything_else(
     page: Page, served: Callable[[str, str], str]
 ) -> None:
     liar = Liar(page)
-    liar.asked = asked(practice=True)
-    liar.text = text_of(liar.asked, practice=True)
+    liar.asked = asked(practice=True, resources=[MADE_UP])
+    liar.text = text_of(liar.asked, practice=True, resources=[MADE_UP])
     connect(page, served(API, TENANT), "token")
     page.get_by_role("button", name="Read the approval of AR-0000").click()
     expect(page.get_by_role("heading")).to_contain_text("Practice, with made-up content: You allow Priya Nair")

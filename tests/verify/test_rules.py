@@ -64,7 +64,7 @@ def life(asked: dict[str, Any] | None = None) -> Entries:
 
 def practised() -> Entries:
     """Return the entries of a practice request. Each of them has the mark."""
-    entries = life({**ASKED, "practice": True})
+    entries = life({**ASKED, "practice": True, "resources": [{**ASKED["resources"][0], "locator": ":practice"}]})
     for each in entries:
         each["detail"]["practice"] = True
     return entries
@@ -102,6 +102,24 @@ def test_entry_of_practice_about_a_real_access_request_is_bad_and_the_reverse(tm
             detail.update(practice=True) if whole is life else detail.pop("practice")
             [(index, why)] = problems(judged(entries, tmp_path))
             assert (index, "“practice”" in why) == (place, True), (whole.__name__, one["event"])
+
+
+@pytest.mark.parametrize("locators", [["contoso/mail/finance"], [":practice", "contoso/mail/finance"], [None]])
+def test_a_log_that_calls_real_content_practice_is_bad(tmp_path: Path, locators: list[str | None]) -> None:
+    place = [{"locator": locator} if locator else {"external_id": "7"} for locator in locators]
+    asked = {**ASKED, "practice": True, "resources": [{**ASKED["resources"][0], **each} for each in place]}
+    entries = life(asked)
+    for each in entries:
+        each["detail"]["practice"] = True
+    assert (0, "an access request says “practice”, but names real content, or the reverse") in problems(
+        judged(entries, tmp_path)
+    )
+
+
+def test_a_log_that_calls_practice_content_real_is_bad(tmp_path: Path) -> None:
+    resources = [{**ASKED["resources"][0], "locator": ":practice"}]
+    [(index, why), *_rest] = problems(judged(life({**ASKED, "resources": resources}), tmp_path))
+    assert (index, "“practice”" in why) == (0, True)
 
 
 def test_evidence_of_one_practice_request_begins_with_the_mark(tmp_path: Path) -> None:

@@ -132,6 +132,30 @@ def test_signed_text_of_practice_proves_no_real_decision_and_the_reverse(tmp_pat
         assert any(wrong in problem["why"] for problem in data["problems"])
 
 
+@pytest.mark.parametrize(("locator", "is_practice"), [("contoso/mail/a", True), (":practice", False)])
+def test_signed_text_that_calls_real_content_practice_proves_nothing(
+    tmp_path: Path, locator: str, is_practice: bool
+) -> None:
+    """All entries have the same mark, and only the locator says what the content really is."""
+    mark: dict[str, Any] = {"practice": True} if is_practice else {}
+    resources = [{"id": RESOURCE, "kind": "mailbox", "name": "a@b", "locator": locator}]
+    entries = signed_life(device(), resources=resources, **mark)
+    for each in entries[1:]:
+        each["detail"] |= mark
+    data = judged(entries, tmp_path)
+    wrong = "the signed text says “practice” about real content, or the reverse"
+    assert any(wrong in problem["why"] for problem in data["problems"])
+    assert data["decisions"]["proven"] == []
+
+
+def test_signed_text_of_a_practice_request_is_good(tmp_path: Path) -> None:
+    resources = [{"id": RESOURCE, "kind": "mailbox", "name": "Practice mailbox", "locator": ":practice"}]
+    entries = signed_life(device(), resources=resources, practice=True)
+    for each in entries[1:]:
+        each["detail"]["practice"] = True
+    assert judged(entries, tmp_path)["result"] == "good"
+
+
 def _set(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda found: found.__setitem__(name, value)
 
