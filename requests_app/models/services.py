@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
@@ -18,6 +18,8 @@ from requests_app.models.tenants import Tenant
 #: The locator of each practice resource. It is no path, so no real resource can have it and no connector can follow it.
 #: There is one practice resource for each tenant and service, because a locator is unique there.
 PRACTICE_LOCATOR = ":practice"
+#: After this time, the result of a test says nothing about now. Every resource in use is tested each night.
+TEST_IS_OLD = timedelta(days=2)
 
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
@@ -196,6 +198,13 @@ class Resource(models.Model):
     def is_reachable(self) -> bool | None:
         """Whether the last test could reach the resource. None means that no test has been done yet."""
         return None if self.checked_at is None else not self.check_problem
+
+    def is_test_old(self, at: datetime) -> bool:
+        """Return whether nobody knows if the resource can be reached now, because the last test was too long ago."""
+        return self.checked_at is not None and self.checked_at < at - TEST_IS_OLD
+
+    def is_reachable_at(self, at: datetime) -> bool | None:
+        return None if self.is_test_old(at) else self.is_reachable
 
     @property
     def is_external(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -24,6 +25,8 @@ from requests_app.models import Resource
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
 from requests_app.platform import patience
+
+logger = structlog.get_logger(__name__)
 
 #: How many resources are read and stored together.
 BATCH = 100
@@ -79,6 +82,8 @@ def check_due_resources(*, actor: Actor, is_over: Callable[[], bool]) -> int:
             try:
                 tested.append((row, checking.problem_of(row)))
             except patience.NoPlace:
+                # Once in each run, because until the calls return or this process is restarted, nothing is tested.
+                logger.warning("resource_tests_have_no_place", connector=row.service.connector)
                 silent.add(row.service.connector)
                 continue
             if tested[-1][1] == checking.NO_ANSWER:

@@ -37,6 +37,7 @@ from requests_app.models import (
     Grant,
     Passkey,
     Person,
+    Resource,
 )
 from requests_app.models.access import ALLOWED
 from requests_app.platform.database.compiled import CompiledQuery
@@ -251,3 +252,10 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
             for name in COUNTED:
                 counted[name] += row[name]
     return found
+
+
+def reached(resources: list[Resource], at: datetime) -> dict[str, list[Resource]]:
+    """Return the resources that can't be reached, and those with an old test, for `_unreachable.html`."""
+    untested = [resource for resource in resources if resource.is_test_old(at)]
+    failed = [resource for resource in resources if resource.check_problem and resource not in untested]
+    return {"unreachable": failed, "untested": untested}

@@ -54,13 +54,23 @@ def problem(code: str) -> str:
 
 
 def unreachable(resource: Resource, now: datetime | None) -> str:
-    """Return since when a resource can't be reached, and why. The resource must have failed its last test."""
+    """Return since when a resource can't be reached, and why. If its last test is too old, return only that.
+
+    Otherwise, the resource must have failed its last test.
+    """
+    if now is not None and resource.is_test_old(now):
+        return not_tested(resource, now)
     assert resource.check_failing_since is not None
     values = {
         "since": times.when_words(resource.check_failing_since, now),
         "problem": problem(resource.check_problem),
     }
     return _("can’t be reached since %(since)s (%(problem)s)") % values
+
+
+def not_tested(resource: Resource, now: datetime | None) -> str:
+    assert resource.checked_at is not None
+    return _("not tested since %(when)s") % {"when": times.when_words(resource.checked_at, now)}
 
 
 def result(code: str) -> str:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.doors.admin.columns import list_of, page_of
 from requests_app.models import Resource
 from tests import content
@@ -63,6 +64,16 @@ def test_several_resources_are_tested_from_the_list_and_filtered_by_the_result(
     assert not {here.name, gone.name} & set(names(staff, reached="never", tenant=str(cast.contoso.pk)))
     tested = AuditEntry.objects.filter(event="resource.checked").values_list("subject_id", "actor_name")
     assert sorted(tested) == sorted((key, "Stella Test") for key in keys)
+
+
+def test_an_old_result_is_shown_as_unknown(cast: Cast, staff: Client, store: Path) -> None:
+    row = operations.check_resource(cast.resource().pk, actor=cast.as_("stella"))
+    assert "not tested since" not in staff.get(page_of(row)).content.decode()
+    assert (names(staff, reached="yes"), names(staff, reached="old")) == ([row.name], [])
+    Resource.objects.filter(pk=row.pk).update(checked_at=clock.now() - dt.timedelta(days=2, minutes=1))
+    assert "not tested since" in staff.get(page_of(row)).content.decode()
+    assert "not tested since" in staff.get(list_of(Resource)).content.decode()
+    assert (names(staff, reached="yes"), names(staff, reached="old")) == ([], [row.name])
 
 
 def test_the_first_page_counts_them_and_warns_of_new_ones(cast: Cast, staff: Client, store: Path, travel: Any) -> None:

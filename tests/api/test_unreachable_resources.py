@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -35,6 +36,27 @@ def test_a_resource_says_whether_it_was_reached(cast: Cast, travel: Any, setting
         (tmp_path / row.locator / place).mkdir(parents=True)
     operations.check_resource(row.pk, actor=cast.as_("stella"))
     assert state_of(caller.get(address).json()) == (True, at, "", None)
+
+
+@pytest.mark.parametrize("problem", ["", "no_answer"])
+def test_after_two_days_nobody_knows_whether_it_is_reached(cast: Cast, travel: Any, problem: str) -> None:
+    at = travel.freeze()
+    ask, row = cast.submitted(), cast.resource()
+    since = at if problem else None
+    Resource.objects.filter(pk=row.pk).update(checked_at=at, check_problem=problem, check_failing_since=since)
+    address = f"tenants/{row.tenant_id}/resources/{row.pk}"
+    travel.by(hours=47)
+    assert calling(cast, "priya").get(address).json()["reachable"] is (not problem)
+    travel.by(hours=2)
+    caller, warned = calling(cast, "priya"), calling(cast, "pat")
+    tested = at.isoformat().replace("+00:00", "Z")
+    assert state_of(caller.get(address).json()) == (None, tested, "", None)
+    found = caller.get(f"tenants/{row.tenant_id}/resources").json()["items"]
+    assert [one["reachable"] for one in found if one["id"] == str(row.pk)] == [None]
+    # Otherwise it would have expired.
+    type(ask).objects.filter(pk=ask.pk).update(decide_by=clock.now() + dt.timedelta(hours=1))
+    warning = {"code": "resource_not_tested", "resource": str(row.pk), "problem": "", "since": tested}
+    assert warned.get(f"access-requests/{ask.pk}").json()["warnings"] == [warning]
 
 
 def test_an_access_request_for_it_is_accepted_with_a_warning(cast: Cast) -> None:

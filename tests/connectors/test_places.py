@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from requests_app.content.connectors.base import Connector, ResourceNotFound
+from requests_app.content import checking
+from requests_app.content.connectors import _places
+from requests_app.content.connectors.base import Connector, ConnectorUnavailable, ResourceNotFound
 from requests_app.content.connectors.folder import Folder
 from requests_app.content.connectors.maildir import Maildir
 from tests.connectors.cases import make_maildir
@@ -78,6 +80,24 @@ def test_links_hidden_and_strange_names_are_left_out(root: Path) -> None:
     make_maildir(root / "contoso/.trash")
     os.mkfifo(docs / "pipe")
     assert (found(Folder(root)), found(Maildir(root))) == before
+
+
+@pytest.mark.parametrize("kind", [Maildir, Folder])
+def test_a_walk_that_takes_too_long_ends(
+    root: Path, kind: type[Maildir] | type[Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it any more, and it would take one of the few places of its connector until it ends."""
+    opened: list[int] = []
+
+    def monotonic() -> float:
+        opened.append(1)
+        return 0.0 if len(opened) < 4 else _places.WALK_SECONDS + 1
+
+    monkeypatch.setattr(_places.clock, "monotonic", monotonic)
+    with pytest.raises(ConnectorUnavailable):
+        kind(root).resources("contoso")
+    assert len(opened) == 4, "no directory is opened after that"
+    assert _places.WALK_SECONDS < checking.CHECK_SECONDS
 
 
 def test_a_root_that_is_missing_or_a_link_has_no_places(root: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
+from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
@@ -365,6 +366,18 @@ def test_a_store_that_hangs_ends_only_its_own_tests(cast: Cast, store: Path, han
     assert Resource.objects.filter(check_problem="no_answer").count() == 1
     assert hangs() == 1
     assert run(cast) == 1, "the next run goes on with the next one"
+
+
+def test_a_run_without_a_place_says_so_once(cast: Cast, store: Path, hangs: Any) -> None:
+    for _ in range(checking.PLACES):
+        checked(cast, cast.resource(name="legal"))
+    others = Resource.objects.exclude(service__connector="folder").count()
+    for _ in range(2):
+        with capture_logs() as logs:
+            assert run(cast) == others
+        [entry] = [each for each in logs if each["event"] == "resource_tests_have_no_place"]
+        assert (entry["log_level"], entry["connector"]) == ("warning", "folder")
+        Resource.objects.update(next_check_at=None)
 
 
 def test_only_one_worker_tests_at_a_time(cast: Cast, store: Path) -> None:

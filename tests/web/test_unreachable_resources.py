@@ -78,6 +78,24 @@ def test_the_provider_reads_it_on_the_access_request_and_the_customer_in_the_log
     assert (MARK in as_(who).get(url).content.decode()) == is_marked
 
 
+@pytest.mark.parametrize("problem", ["", "no_answer"])
+def test_an_old_result_is_shown_as_unknown(cast: Cast, as_: Callable[[str], Client], problem: str) -> None:
+    """Otherwise the pages would go on to say what was true before the tests stopped."""
+    row, url = cast.submitted(), reverse("web:ask", args=[cast.ticket().pk])
+    resource = row.scope.first().resource
+    pages = [("priya", url), ("pat", reverse("web:access_request", args=[row.pk])),
+             ("pat", reverse("web:decide", args=[row.pk, "approve"]))]  # fmt: skip
+    spoil(resource, problem)
+    assert not any("not tested since" in as_(who).get(page).content.decode() for who, page in pages)
+    Resource.objects.filter(pk=resource.pk).update(checked_at=clock.now() - dt.timedelta(days=2, minutes=1))
+    for who, page in pages:
+        text = as_(who).get(page).content.decode()
+        assert ("not tested since" in text, MARK in text) == (True, False), (who, page)
+    preview = as_("priya").post(url, answers(cast, "preview", resource)).content.decode()
+    assert ("not tested since" in preview, "Nobody knows whether 1 resource can be reached" in preview) == (True, True)
+    assert "not tested since" not in as_("ada").get(pages[1][1]).content.decode()
+
+
 def test_an_approver_reads_it_where_they_confirm_and_can_approve(cast: Cast, as_: Callable[[str], Client]) -> None:
     row = cast.submitted()
     spoil(row.scope.first().resource)

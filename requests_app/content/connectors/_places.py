@@ -12,7 +12,16 @@ from itertools import islice
 from pathlib import Path
 
 from requests_app.content.connectors import _paths
-from requests_app.content.connectors.base import ConnectorError, Malformed, Place, Places
+from requests_app.content.connectors.base import ConnectorError, ConnectorUnavailable, Malformed, Place, Places
+from requests_app.domain import clock
+
+
+class _TookTooLong(Exception):
+    """The walk has reached its deadline. This is no ConnectorError, because the walk skips directories with one."""
+
+
+#: The longest time of one walk. It ends before the caller stops to wait (`checking.CHECK_SECONDS`).
+WALK_SECONDS = 3.0
 
 #: Whether a directory is offered, and whether the directories in it are offered too.
 Judge = Callable[[int, int], tuple[bool, bool]]
@@ -21,14 +30,28 @@ Judge = Callable[[int, int], tuple[bool, bool]]
 def page(
     root: Path, tenant_root: str, judge: Judge, *, taken: Collection[str], after: str | None, limit: int
 ) -> Places:
-    """Return one page of places. `judge(descriptor, depth)` decides about a directory `depth` levels below the root."""
+    """Return one page of places. `judge(descriptor, depth)` decides about a directory `depth` levels below the root.
+
+    Raise ConnectorUnavailable if this takes too long. Nobody would wait for the result any more, and the walk would
+    take the place of other calls.
+    """
     if after is not None and not all(map(_paths.is_safe_name, after.split("/"))):
         raise Malformed("This is not a cursor of this listing.")
     names = [locator.split("/") for locator in taken]
     barred = frozenset(taken), frozenset("/".join(parts[:n]) for parts in names for n in range(1, len(parts)))
-    with _paths.resource(root, tenant_root) as top:
-        walk = _walked(top, tenant_root, judge, *barred, after.split("/") if after else [])
-        found = list(islice(walk, limit + 1))
+    until = clock.monotonic() + WALK_SECONDS
+
+    def judged(directory: int, depth: int) -> tuple[bool, bool]:
+        if clock.monotonic() > until:
+            raise _TookTooLong
+        return judge(directory, depth)
+
+    try:
+        with _paths.resource(root, tenant_root) as top:
+            walk = _walked(top, tenant_root, judged, *barred, after.split("/") if after else [])
+            found = list(islice(walk, limit + 1))
+    except _TookTooLong:
+        raise ConnectorUnavailable from None
     places = tuple(Place(locator, locator.rpartition("/")[2]) for locator in found[:limit])
     return Places(places, places[-1].locator if len(found) > limit else None)
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import operations
 from requests_app.content import checking
 from requests_app.content.connectors.registry import KINDS
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import CHECK_RESOURCE
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, of_act
@@ -23,6 +23,7 @@ from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
+from requests_app.models.services import TEST_IS_OLD
 from requests_app.words import checks
 
 #: A note beside changes that can weaken the protection of customers.
@@ -183,6 +184,9 @@ def reached(row: Resource) -> str:
         return ""
     if row.is_reachable is None:
         return gettext("not tested yet")
+    at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    if row.is_test_old(at):
+        return checks.not_tested(row, at)
     return gettext("yes") if row.is_reachable else gettext("no, %(problem)s") % {"problem": _problem(row)}
 
 
@@ -213,7 +217,10 @@ def _by_reach(rows: QuerySet, value: str) -> QuerySet:
         return rows.unreachable()  # type: ignore[attr-defined]  # ResourceQuerySet
     rows = rows.filter(is_active=True, is_practice=False, check_problem="")
     rows = rows.exclude(service__connector=Service.EXTERNAL)
-    return rows.filter(checked_at__isnull=value == "never")
+    if value == "never":
+        return rows.filter(checked_at=None)
+    since = clock.now() - TEST_IS_OLD
+    return rows.filter(checked_at__lt=since) if value == "old" else rows.filter(checked_at__gte=since)
 
 
 class ResourceAdmin(StaffAdmin):
@@ -227,7 +234,7 @@ class ResourceAdmin(StaffAdmin):
         by_choice(
             "reached",
             _("can be reached"),
-            [("yes", _("yes")), ("no", _("no")), ("never", _("not tested yet"))],
+            [("yes", _("yes")), ("no", _("no")), ("never", _("not tested yet")), ("old", _("not tested for two days"))],
             narrow=_by_reach,
         ),
         by_tenant(),

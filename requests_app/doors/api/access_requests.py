@@ -169,16 +169,32 @@ class DemandOut(serializers.Serializer):
 
 
 class WarningOut(serializers.Serializer):
-    """A resource that can't be reached now. An access request for it is accepted, but its window leads to nothing."""
+    """A resource that can't be reached now. An access request for it is accepted, but its window leads to nothing.
+
+    With the code `resource_not_tested`, nobody knows whether it can be reached: the last test was at `since`, more than
+    two days ago, and `problem` is empty.
+    """
 
     code = serializers.SerializerMethodField()
     resource = serializers.UUIDField(source="id")
-    problem = serializers.ChoiceField(source="check_problem", choices=PROBLEMS)
-    since = serializers.DateTimeField(source="check_failing_since")
+    problem = serializers.SerializerMethodField()
+    since = serializers.SerializerMethodField()
 
-    @extend_schema_field(serializers.ChoiceField(choices=["resource_unreachable"]))
+    @extend_schema_field(serializers.ChoiceField(choices=["resource_unreachable", "resource_not_tested"]))
     def get_code(self, row: Resource) -> str:
-        return "resource_unreachable"
+        return "resource_not_tested" if self._is_old(row) else "resource_unreachable"
+
+    @extend_schema_field(serializers.ChoiceField(choices=PROBLEMS, allow_blank=True))
+    def get_problem(self, row: Resource) -> str:
+        return "" if self._is_old(row) else row.check_problem
+
+    @extend_schema_field(serializers.DateTimeField())
+    def get_since(self, row: Resource) -> Any:
+        since = row.checked_at if self._is_old(row) else row.check_failing_since
+        return serializers.DateTimeField().to_representation(since)
+
+    def _is_old(self, row: Resource) -> bool:
+        return row.is_test_old(self.context["at"])
 
 
 class AccessRequestOut(AccessRequestLine):
@@ -217,9 +233,12 @@ class AccessRequestOut(AccessRequestLine):
 
     @extend_schema_field(WarningOut(many=True))
     def get_warnings(self, row: AccessRequest) -> Any:
-        if row.state_at(self.context["at"]) not in (*PENDING, State.OPEN):
+        at = self.context["at"]
+        if row.state_at(at) not in (*PENDING, State.OPEN):
             return []
-        return WarningOut([scope.resource for scope in row.scope.all() if scope.resource.check_problem], many=True).data
+        resources = [scope.resource for scope in row.scope.all()]
+        doubtful = [resource for resource in resources if resource.check_problem or resource.is_test_old(at)]
+        return WarningOut(doubtful, many=True, context=self.context).data
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------

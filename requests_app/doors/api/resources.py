@@ -7,12 +7,13 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS as READ_HERE
+from requests_app.domain import clock
 from requests_app.domain.actors import Side
 from requests_app.domain.acts.installation import CHECK_RESOURCE, SAVE_RESOURCE, SAVE_SERVICE
 from requests_app.domain.scopes import Scope
@@ -166,8 +167,9 @@ class ResourceOut(serializers.Serializer):
     If a resource is not active, nobody can submit an access request for it, or access its content. If `is_practice` is
     true, the content is made up, and only a practice request can name the resource.
 
-    `reachable` is the result of the last test, at `checked_at`; null means that no test was done yet. If it is false,
-    `problem` says why (a code, see docs/connectors.md), and `failing_since` since when. Otherwise these two are empty.
+    `reachable` is the result of the last test, at `checked_at`. It is null if no test was done in the last two days. If
+    it is false, `problem` says why (a code, see docs/connectors.md), and `failing_since` since when. Otherwise, these
+    two are empty.
     """
 
     id = serializers.UUIDField()
@@ -178,10 +180,21 @@ class ResourceOut(serializers.Serializer):
     external_id = serializers.CharField()
     is_active = serializers.BooleanField()
     is_practice = serializers.BooleanField()
-    reachable = serializers.BooleanField(source="is_reachable", allow_null=True)
+    reachable = serializers.SerializerMethodField()
     checked_at = serializers.DateTimeField(allow_null=True)
-    problem = serializers.CharField(source="check_problem")
-    failing_since = serializers.DateTimeField(source="check_failing_since", allow_null=True)
+    problem = serializers.SerializerMethodField()
+    failing_since = serializers.SerializerMethodField()
+
+    def get_reachable(self, row: Resource) -> bool | None:
+        return row.is_reachable_at(self.context["at"])
+
+    def get_problem(self, row: Resource) -> str:
+        return "" if row.is_test_old(self.context["at"]) else row.check_problem
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_failing_since(self, row: Resource) -> Any:
+        since = None if row.is_test_old(self.context["at"]) else row.check_failing_since
+        return serializers.DateTimeField().to_representation(since) if since else None
 
 
 class ResourceIn(Strict):
@@ -233,7 +246,7 @@ class Resources(ListView):
         responses=ResourceOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        return self.listed(queries.resources(tenant, actor=self.actor))
+        return self.listed(queries.resources(tenant, actor=self.actor), at=clock.now())
 
     @extend_schema(
         operation_id="resources_save",
@@ -269,7 +282,7 @@ class Resources(ListView):
             tenant_id=row.pk, service_id=service_id, is_upsert=True, actor=self.actor, **wanted
         )
         location = "" if is_known else absolute(reverse("api:resource", args=[row.pk, made.pk]))
-        return self.shown(ResourceOut, made, status=200 if is_known else 201, location=location)
+        return self.shown(ResourceOut, made, status=200 if is_known else 201, location=location, at=clock.now())
 
     def address_of_what(self, done: IdempotencyKey) -> str:
         return reverse("api:resource", args=[self.kwargs["tenant"], done.subject_id])
@@ -283,7 +296,7 @@ class OneResource(ApiView):
         operation_id="resources_show", summary="Read one resource", tags=["services"], responses=one(ResourceOut)
     )
     def get(self, request: Any, tenant: UUID, resource: UUID) -> Response:
-        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor), at=clock.now())
 
     @extend_schema(
         operation_id="resources_change",
@@ -297,7 +310,7 @@ class OneResource(ApiView):
         """Only staff and the provider's clients can do this. The same changes are proposed as with POST."""
         row = queries.resource(tenant, resource, actor=self.actor)
         operations.save_resource(resource_id=row.pk, **self.body(ResourceChange), actor=self.actor)
-        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor), at=clock.now())
 
 
 class CheckResource(ApiView):
@@ -318,7 +331,7 @@ class CheckResource(ApiView):
         self.body(Strict)
         row = queries.resource(tenant, resource, actor=self.actor)
         operations.check_resource(row.pk, actor=self.actor)
-        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor), at=clock.now())
 
     def address_of_what(self, done: IdempotencyKey) -> str:
         return reverse("api:resource", args=[self.kwargs["tenant"], done.subject_id])

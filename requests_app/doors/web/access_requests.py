@@ -208,11 +208,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "is_own": Role.ENGINEER in actor.roles and actor.human_id == row.requester_human,
         "is_customer": actor.side is Side.CUSTOMER,
         # The provider keeps resources reachable. The customer reads the tests in the log.
-        "unreachable": [
-            resource
-            for resource in resources
-            if resource.check_problem and actor.side is Side.PROVIDER and state in (*PENDING, State.OPEN)
-        ],
+        **(access.reached(resources, at) if actor.side is Side.PROVIDER and state in (*PENDING, State.OPEN) else {}),
         "kinds": {resource.kind for resource in resources},
     }
 

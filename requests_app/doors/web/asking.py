@@ -195,7 +195,7 @@ def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> Ht
         "form": form,
         "values": values,
         "resources": resources,
-        "unreachable": [resource for resource in resources if resource.check_problem],
+        **access.reached(resources, instant(request)),
         "sentence": sentence,
         **_about(form),
         **context,
