@@ -121,11 +121,8 @@ _FIELDS = {"active": "is_active"}
 
 def _now_or_held(world: World, found: Judged, place: Place, changed: dict[str, Any]) -> None:
     resource: Resource = found.target
-    was, is_covered = {"external_id": resource.external_id}, world.services[found.row.values["service"]].is_covered
-    weakens = _weakening.always_weakens(changed, was, is_covered=is_covered) or (
-        _weakening.weakens_if_named(changed) and world.was_asked_for(resource)
-    )
-    if changed and place.is_protected and weakens:
+    is_covered = world.services[found.row.values["service"]].is_covered
+    if place.is_protected and _weakening.weakens(changed, is_covered=is_covered):
         assert place.tenant is not None
         resource.tenant = place.tenant
         found.held.append(_weakening.change(resource, changed))

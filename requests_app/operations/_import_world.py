@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from requests_app.domain.imports import Row
-from requests_app.models import AccessRequestResource, Plan, Proposal, Resource, Service, Tenant
+from requests_app.models import Plan, Proposal, Resource, Service, Tenant
 
 #: How many values one query compares a column with. More than this many tenants are all read.
 _AT_ONCE = 500
@@ -81,7 +81,6 @@ class World:
         self.places: dict[str, Place] = {}
         self._fill(keys, rows)
         self._elsewhere = self._external_ids(rows)
-        self._asked: set[UUID] | None = None
         self._stated: dict[tuple[str, str], dict[str, tuple[Any, int]]] = {}
 
     def place(self, key: str) -> Place | None:
@@ -120,16 +119,6 @@ class World:
 
     def note_resource(self, service: Service, external_id: str, slug: str) -> None:
         self._elsewhere[service.key, external_id].add(slug)
-
-    def was_asked_for(self, resource: Resource) -> bool:
-        """Return whether an access request has ever named this resource."""
-        if self._asked is None:
-            tenants = [place.tenant.pk for place in self.places.values() if place.tenant is not None]
-            self._asked = set()
-            for some in _parts(tenants):
-                named = AccessRequestResource.objects.filter(resource__tenant__in=some)
-                self._asked |= set(named.values_list("resource_id", flat=True).distinct())
-        return resource.pk in self._asked
 
     def _fill(self, keys: Iterable[str], rows: Collection[Row]) -> None:
         by_pk: dict[UUID, Place] = {}

@@ -41,18 +41,17 @@ def change(resource: Resource, changed: Terms) -> tuple[Change, Terms]:
     return CHANGE_RESOURCE, terms
 
 
-def always_weakens(changed: Collection[str], was: Terms, *, is_covered: bool) -> bool:
-    """Return whether a change of these fields of a resource can reduce its tenant's protection in every case.
+#: What an approver reads about a resource, and what says which content it is.
+_IDENTIFYING = frozenset({"name", "locator", "external_id"})
 
-    The customer is not asked about accesses to a resource of a service that is not covered.
+
+def weakens(changed: Collection[str], *, is_covered: bool) -> bool:
+    """Return whether a change of these fields of a resource that exists can reduce its tenant's protection.
+
+    A new name can hide which content somebody asks for. This also applies to a resource that no access request has
+    named: one could name it the next minute. The first external id counts too, because applications ask with it.
+
+    The customer is not asked about accesses to a resource of a service that is not covered. So switching one on counts.
+    Switching off is done before this rule is asked.
     """
-    leads_elsewhere = "locator" in changed or ("external_id" in changed and bool(was["external_id"]))
-    return leads_elsewhere or ("is_active" in changed and not is_covered)
-
-
-def weakens_if_named(changed: Collection[str]) -> bool:
-    """Return whether a change of these fields matters after an access request has named the resource.
-
-    A name does, and the first external id.
-    """
-    return bool({"name", "external_id"} & set(changed))
+    return not _IDENTIFYING.isdisjoint(changed) or ("is_active" in changed and not is_covered)

@@ -22,7 +22,7 @@ from requests_app.domain.acts.installation import (
     SAVE_RESOURCE,
 )
 from requests_app.domain.errors import Unacceptable, WrongState
-from requests_app.models import AccessRequest, AccessRequestResource, Resource, Service, Tenant
+from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
@@ -49,7 +49,8 @@ def save_resource(*, actor: Actor, resource_id: object = None, is_upsert: bool =
     it, add one.
 
     A new resource of a service that is not covered is announced: the customer will not be asked about accesses to it.
-    A new locator is announced too, because a resource with a well-known name would then lead to other content.
+    A new name, locator or external id of a resource that exists is announced too: a well-known name could then lead to
+    other content, or a harmless name to well-known content.
     """
 
     def find(current: Step, row_id: object) -> Resource:
@@ -170,10 +171,8 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the tenant of the resource, if an access request has ever named the resource. Otherwise return []."""
+    """Return the tenant of the resource, if it has ever had Lockbox on. Otherwise return []."""
     resource = Resource.objects.real().filter(pk=terms["resource"])
-    if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
-        return []
     return list(Tenant.objects.ever_on().filter(pk__in=resource.values("tenant")).values_list("pk", flat=True))
 
 
@@ -195,15 +194,9 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_change(terms: Terms) -> list[UUID]:
-    """Return the tenant, if it has ever had Lockbox on and the change could reduce its protection. Otherwise return [].
-
-    A name, and the first external id, only matter after an access request has named the resource.
-    """
-    changed, was = terms["set"].keys(), terms["was"]
+    """Return the tenant, if it has ever had Lockbox on and the change could reduce its protection. Or return []."""
     is_covered = Resource.objects.filter(pk=terms["resource"], service__is_covered=True).exists()
-    if _weakening.always_weakens(changed, was, is_covered=is_covered):
-        return protected_tenant(terms)
-    return _tenant_of_resource(terms) if _weakening.weakens_if_named(changed) else []
+    return protected_tenant(terms) if _weakening.weakens(terms["set"], is_covered=is_covered) else []
 
 
 @announced(CHANGE_RESOURCE, touches=_tenant_of_change, lock=_lock_resource, waits=_resource_in_use)

@@ -134,12 +134,12 @@ CASES: dict[str, Case] = {
         "stella",
         lambda cast: cast.resource(),
         lambda cast, row, actor: operations.save_resource(
-            resource_id=row.pk, name="Finance", is_active=False, actor=actor
+            resource_id=row.pk, name=row.name, is_active=False, actor=actor
         ),
-        admin=lambda cast, client, row: by_button("resource", "change", name="Finance", locator=row.locator)(
+        admin=lambda cast, client, row: by_button("resource", "change", name=row.name, locator=row.locator)(
             cast, client, row
         ),
-        api=lambda cast, caller, row: caller.patch(_path(row), {"name": "Finance", "is_active": False}),
+        api=lambda cast, caller, row: caller.patch(_path(row), {"name": row.name, "is_active": False}),
     ),
     "save_resource, another locator and external id": Case(
         "stella",

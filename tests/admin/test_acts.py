@@ -102,9 +102,9 @@ def test_a_service_and_a_resource_are_added_and_changed(cast: Cast, staff: Clien
     add(staff, Resource, tenant="contoso", service=str(service.pk), **body)
     resource = Resource.objects.get(name="Plans")
     assert newest() == by_stella(cast.contoso.pk, "resource.added")
-    staff.post(
-        act_address(resource, "change"), {"name": "Old plans", "locator": "contoso/docs/plans", "external_id": "L-1"}
-    )
+    wanted = {"name": "Old plans", "locator": "contoso/docs/plans", "external_id": "L-1"}
+    cast.agreed(lambda: staff.post(act_address(resource, "change"), {**wanted, "is_active": "on"}))
+    staff.post(act_address(resource, "change"), wanted)
     resource.refresh_from_db()
     assert (resource.name, resource.is_active, resource.locator) == ("Old plans", False, "contoso/docs/plans")
     assert resource.external_id == "L-1"

@@ -269,6 +269,21 @@ def due(proposal: Proposal, travel: Any) -> Proposal:
 RENAMED = "contoso,,,,exchange-online,m-f,,Canteen,,"
 
 
+def test_a_new_name_waits_before_anybody_has_asked_for_the_resource(two: Cast) -> None:
+    """The first external id, too. To switch off a resource in the same row is done at once."""
+    resource = two.resource()
+    line = f"contoso,,,,exchange-online,{{}},,{{}},{resource.locator},no"
+    assert statuses(imported(two, line.format("", "Public newsletter"))) == [
+        (2, "resource", "waiting_for_confirmation")
+    ]
+    imported(two, line.format("m-1", ""))
+    assert held() == [(2, "rename_resource", ""), (2, "change_resource", "")]
+    before = (resource.name, resource.external_id)
+    resource.refresh_from_db()
+    assert (resource.name, resource.external_id, resource.is_active) == (*before, False)
+    assert OutboxMessage.objects.filter(topic="notify.staff_change").count() == 2
+
+
 def test_one_confirmation_covers_all_held_rows(two: Cast, travel: Any) -> None:
     resource = asked_for(two)
     two.sharepoint.is_covered = False

@@ -211,12 +211,11 @@ def test_a_resource_that_is_read_through_us_still_needs_a_locator(cast: Cast) ->
 
 
 def test_an_external_id_is_added_later_and_changes_only_as_an_announced_change(cast: Cast) -> None:
-    row = cast.resource()
-    operations.save_resource(actor=cast.as_("stella"), resource_id=row.pk, external_id="F-1")
+    without, row = cast.resource(name="sales"), cast.resource()
+    Resource.objects.filter(pk=row.pk).update(external_id="F-1")
     row.refresh_from_db()
-    assert row.external_id == "F-1"
     theirs = Resource.objects.get(service=cast.quillo(), tenant=cast.contoso)
-    for changed, new in ((row, "F-2"), (row, ""), (theirs, "8")):
+    for changed, new in ((without, "F-3"), (row, "F-2"), (row, ""), (theirs, "8")):
         before = changed.external_id
         with pytest.raises(ChangeProposed):
             operations.save_resource(actor=cast.as_("stella"), resource_id=changed.pk, external_id=new)

@@ -289,7 +289,8 @@ def events_of_resource(row: Resource) -> list[str]:
 def test_saving_makes_a_resource_due(cast: Cast, store: Path) -> None:
     Resource.objects.update(next_check_at=NEVER)
     assert run(cast) == 0
-    operations.save_resource(resource_id=cast.resource().pk, name="Finance", is_active=True, actor=cast.as_("stella"))
+    operations.save_resource(resource_id=cast.resource().pk, is_active=False, actor=cast.as_("stella"))
+    operations.save_resource(resource_id=cast.resource().pk, is_active=True, actor=cast.as_("stella"))
     assert run(cast) == 1
 
 
@@ -322,7 +323,7 @@ def test_practice_and_external_resources_are_not_tested(cast: Cast, store: Path)
 
 @pytest.mark.django_db(transaction=True)
 def test_saving_a_resource_queues_the_task(cast: Cast, store: Path) -> None:
-    operations.save_resource(resource_id=cast.resource().pk, name="Finance", is_active=True, actor=cast.as_("stella"))
+    operations.save_resource(resource_id=cast.resource().pk, is_active=False, actor=cast.as_("stella"))
     assert bell.CHECK_RESOURCES in [row.func() for row in OrmQ.objects.all()]
 
 

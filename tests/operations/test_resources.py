@@ -83,13 +83,30 @@ def test_a_locator_that_was_taken_meanwhile_is_not_used(cast: Cast, travel: Any)
     assert Resource.objects.get(pk=row.pk).locator == row.locator
 
 
-def test_a_name_that_can_change_immediately_is_not_changed_together_with_a_locator_that_cannot(cast: Cast) -> None:
+def test_a_name_and_a_locator_that_change_together_are_one_proposal(cast: Cast) -> None:
     row = cast.resource()
     with pytest.raises(ChangeProposed) as outcome:
         saved(cast, row, name="Chief", locator="contoso/mail/chief")
     terms = Proposal.objects.get(pk=outcome.value.current["proposal"]).said
     assert terms["set"] == {"name": "Chief", "locator": "contoso/mail/chief"}
     assert Resource.objects.get(pk=row.pk).name == row.name
+
+
+@pytest.mark.parametrize("wanted", [{"name": "Public newsletter"}, {"external_id": "M-1"}])
+def test_nobody_renames_a_resource_alone_before_an_engineer_asks_for_it(cast: Cast, wanted: dict[str, str]) -> None:
+    """The approver would read a harmless name, and the window would open the finance mailbox."""
+    row = cast.resource()
+    before = (row.name, row.external_id)
+    with pytest.raises(ChangeProposed):
+        saved(cast, row, **wanted)
+    row.refresh_from_db()
+    assert (row.name, row.external_id) == before
+    assert events_in(cast.contoso) == ["proposal.made"]
+    assert [message.topic for message in OutboxMessage.objects.all()] == ["notify.staff_change"]
+    with pytest.raises(Unacceptable) as refusal:
+        saved(cast, row, is_active=False, **wanted)
+    assert refusal.value.field == "is_active"
+    assert not saved(cast, row, is_active=False).is_active
 
 
 def test_switching_off_is_not_announced_and_not_mixed_with_what_is(cast: Cast) -> None:

@@ -168,10 +168,14 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
             actor=a,
         ),
     ),
-    "name of a resource": (_asked_and_withdrew, lambda c, a: renamed(c)),
+    "name of a resource": (None, lambda c, a: renamed(c)),
     "locator of a resource": (
         None,
         lambda c, a: operations.save_resource(resource_id=c.resource().pk, locator="contoso/mail/chief", actor=a),
+    ),
+    "first external id of a resource": (
+        None,
+        lambda c, a: operations.save_resource(resource_id=c.resource().pk, external_id="M-1", actor=a),
     ),
     "external id of a resource": (
         _numbered,
@@ -223,6 +227,7 @@ OF_CONTOSO = {
     "a new resource where the customer is not asked": "resource.added",
     "name of a resource": "resource.changed",
     "locator of a resource": "resource.changed",
+    "first external id of a resource": "resource.changed",
     "external id of a resource": "resource.changed",
     "an inactive resource where the customer is not asked": "resource.changed",
     "another plan": "tenant.changed",
@@ -735,8 +740,10 @@ def test_a_tenants_name_is_not_lost_when_its_plan_is_announced(two: Cast) -> Non
     assert proposed(lambda: operations.change_tenant(row.pk, plan_id=basic.pk, **same, actor=two.as_("stella")))
 
 
-def test_a_resource_that_nobody_ever_asked_for_is_corrected_immediately(two: Cast) -> None:
-    assert renamed(two, "Finance").name == "Finance"
+def test_a_resource_of_a_tenant_that_never_had_lockbox_on_is_corrected_immediately(two: Cast) -> None:
+    row = two.resource("northwind", "finance")
+    changed = operations.save_resource(resource_id=row.pk, name="Law", external_id="N-1", actor=two.as_("stella"))
+    assert (changed.name, changed.external_id) == ("Law", "N-1")
     assert not Proposal.objects.exists()
 
 

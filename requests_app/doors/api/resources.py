@@ -271,8 +271,8 @@ class Resources(ListView):
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only staff and the provider's clients can do this. The answer is 201 for a new resource, and 200 otherwise.
 
-        For a tenant that has ever had Lockbox on, some changes are proposed: a new locator, a new external id, the name
-        of a resource that an access request has named, and a resource of a service that is not covered.
+        For a tenant that has ever had Lockbox on, some changes are proposed: a new name, locator or external id of a
+        resource that exists, and a new resource of a service that is not covered.
         """
         row, wanted = queries.tenant(tenant, actor=self.actor), self.body(ResourceIn)
         service_id, external_id = wanted.pop("service"), wanted.get("external_id", "").strip()
