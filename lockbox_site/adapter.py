@@ -17,6 +17,7 @@ from requests_app.domain.errors import Busy
 from requests_app.doors.web._step_up import remember_sign_in
 from requests_app.doors.web.middleware import actor_in
 from requests_app.identity import factors, guesses
+from requests_app.models.invitations import came_by_copied_link
 from requests_app.models.row_security import own_account
 from requests_app.platform import hashing
 from requests_app.queries import actor_of
@@ -85,7 +86,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if user.signs_in_elsewhere():
             security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
             return redirect("web:sso")
-        if user.email_verified_at is None:
+        if user.email_verified_at is None and not came_by_copied_link(user):
             return self._ask_to_verify(request, user)
         return super().pre_login(request, user, **kwargs)
 

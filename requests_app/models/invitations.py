@@ -14,7 +14,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Role, Side
-from requests_app.models.people import Membership, QueueAssignment
+from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.scoping import ScopedQuerySet
 
 
@@ -100,6 +100,8 @@ class Invitation(models.Model):
         related_name="+",
         verbose_name=_("link copied by"),
     )
+    # The number of the mail whose link was copied. The link of a later mail was in that mail only.
+    link_copied_send = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     copy_noted_at = models.DateTimeField(_("reader knows that the link was copied"), null=True, blank=True)
 
     objects = InvitationQuerySet.as_manager()
@@ -129,9 +131,25 @@ class Invitation(models.Model):
         return self.invited_by_id is None
 
     @property
+    def is_copied(self) -> bool:
+        """Whether staff have copied the link that works now, or that was accepted."""
+        return self.link_copied_at is not None and self.link_copied_send == self.sends
+
+    @property
     def zone(self) -> str:
         """The name of the reader's time zone."""
         return self.time_zone or (self.tenant.time_zone if self.tenant else "UTC")
 
     def is_open(self, at: datetime) -> bool:
         return self.accepted_at is None and self.withdrawn_at is None and self.valid_from <= at < self.expires_at
+
+
+def came_by_copied_link(person: Person) -> bool:
+    """Return whether the person accepted with a copied link, and has not opened a link from a mail since.
+
+    Such a person can sign in, because mail may not work yet. But the address proves nothing about who they are.
+    """
+    if person.email_verified_at is not None:
+        return False
+    theirs = Invitation.objects.filter(accepted_by=person, email=person.email)
+    return theirs.filter(link_copied_at__isnull=False, link_copied_send=models.F("sends")).exists()

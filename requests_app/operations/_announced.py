@@ -25,6 +25,7 @@ from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, 
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, Person, Proposal, StaffTerm, Tenant
+from requests_app.models.invitations import came_by_copied_link
 from requests_app.operations._change import Held, Step
 
 Terms = dict[str, Any]
@@ -161,8 +162,9 @@ def require_established(person: Person, at: datetime) -> None:
     """Raise NotAllowed unless the person has been staff for long enough to propose or confirm a change.
 
     Without this rule, a member of staff could make a second account, or take one over, and use it to confirm their own
-    proposal.
+    proposal. For the same reason, the person must have shown that they read their mailbox.
     """
+    require_proven(person)
     term = StaffTerm.objects.filter(person=person, until_at=None).first()
     first = Tenant.objects.all().first_on_at()
     since = term.from_at if term is not None and person.is_active and person.is_staff else None
@@ -173,6 +175,16 @@ def require_established(person: Person, at: datetime) -> None:
         "must agree on this change."
     )
     raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
+
+
+def require_proven(person: Person) -> None:
+    """Raise NotAllowed if a copied link is all that this person has shown, and a tenant depends on who they are."""
+    if Tenant.objects.ever_on().exists() and came_by_copied_link(person):
+        words = _(
+            "%(name)s accepted an invitation whose link was copied, so nobody knows who reads this address. First, "
+            "%(name)s must ask for a new password on the sign-in page, and open the link in the mail."
+        )
+        raise NotAllowed(words % {"name": person.name})
 
 
 def uninformed(row: Proposal) -> set[UUID]:

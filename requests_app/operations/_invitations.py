@@ -18,7 +18,7 @@ from requests_app.domain.errors import DomainError, Unacceptable, WrongState
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Person, Proposal, Tenant
 from requests_app.models.people import actor_of
-from requests_app.operations._announced import Terms, announced, is_announced, propose, uninformed
+from requests_app.operations._announced import Terms, announced, is_announced, propose, require_proven, uninformed
 from requests_app.operations._change import Step
 from requests_app.operations._people import ADMINISTRATOR, DECIDING, assign_to_queue, begin_staff, require_first
 
@@ -138,6 +138,7 @@ def propose_role(current: Step, row: Invitation) -> None:
 
 def give_provider_role(current: Step, row: Invitation, person: Person) -> None:
     """Give the role of a provider's invitation, in all its queues. What the person has already stays as it is."""
+    require_proven(person)
     if row.role == Role.STAFF:
         if not person.is_staff:
             begin_staff(current, person)

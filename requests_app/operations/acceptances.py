@@ -48,7 +48,7 @@ def accept_invitation(
         if not is_good(row, current):
             raise NotFound
         _require_way(row, password, came, via)
-        person = _account(row, name=name, password=password, current=current)
+        person = _account(row, name=name, password=password, came=came, current=current)
         # The link is the proof. The person who sent the invitation gave their own proof.
         current.actor = actor_of(
             person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
@@ -119,18 +119,23 @@ def _require_way(row: Invitation, password: str | None, came: AssertedIdentity |
         raise NotAllowed(_("You already have an account here. Sign in with single sign-on instead."))
 
 
-def _account(row: Invitation, *, name: str, password: str | None, current: Step) -> Person:
+def _account(
+    row: Invitation, *, name: str, password: str | None, came: AssertedIdentity | None, current: Step
+) -> Person:
     """Return a new account for the address of the invitation, or the account that has this address but no role yet."""
     side = Person.Side.PROVIDER if row.tenant is None else Person.Side.CUSTOMER
     near = row.tenant.name if row.tenant is not None else ""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
+    # A link that staff have copied proves no mailbox, but an identity provider does.
+    is_proof = came is not None or not row.is_copied
     if there is not None:
-        if side == Person.Side.PROVIDER:
+        if side == Person.Side.PROVIDER or not is_proof:
             words = _("Another account already uses this address. Ask for an invitation to a different address.")
             raise Unacceptable(words, field="name")
         return set_up_again(there, name=name, password=password, near=near, at=current.at)
     person = new_person(email=row.email, name=name, side=side, time_zone=row.zone, password=password, near=near)
-    person.created_at = person.email_verified_at = current.at
+    person.created_at = current.at
+    person.email_verified_at = current.at if is_proof else None
     join_same_mailbox(current, person)
     person.save(force_insert=True)
     return person

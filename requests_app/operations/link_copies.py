@@ -23,7 +23,7 @@ from requests_app.models import Invitation, Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._invitations import invitation_detail, is_good
 from requests_app.operations._perform import perform
-from requests_app.queries.installation import is_mail_tested
+from requests_app.queries.installation import why_no_link_is_copied
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class CopiedLink:
 
 
 def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
-    """Return the link of an invitation, once. Staff can do this until a test mail has succeeded for the first time.
+    """Return the link of an invitation, once. Staff can do this until mail works or a tenant has switched Lockbox on.
 
-    It is possible for the provider's people, and for the administrator of a tenant that never had one.
+    It is possible for the provider's people, and for the administrator of a tenant that never had one. A person who
+    accepts with this link has not shown that they read the mailbox (`came_by_copied_link`).
     """
 
     def may(current: Step) -> None:
@@ -49,8 +50,8 @@ def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
 
     def state(current: Step) -> None:
         row: Invitation = current.row
-        if is_mail_tested():
-            raise WrongState(_("A test mail has succeeded, so invitations reach their readers by mail only."))
+        if words := why_no_link_is_copied():
+            raise WrongState(words)
         if row.link_copied_at is not None:
             raise WrongState(_("The link of this invitation was copied already. It can be copied only once."))
         if row.is_recovery or not is_good(row, current):
@@ -59,7 +60,8 @@ def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
     with perform(COPY_INVITATION_LINK, invitation_id, actor=actor, may=may, state=state) as current:
         row: Invitation = current.row
         row.link_copied_at, row.link_copied_by_id = current.at, current.actor.person
-        row.save(update_fields=["link_copied_at", "link_copied_by"])
+        row.link_copied_send = row.sends
+        row.save(update_fields=["link_copied_at", "link_copied_by", "link_copied_send"])
         current.witness(INVITATION_LINK_COPIED, detail=invitation_detail(row), text=row.email)
     return CopiedLink(row, f"{settings.BASE_URL}/invitation/{link_secrets.of(row.pk, row.sends)}/")
 

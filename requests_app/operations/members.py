@@ -37,7 +37,7 @@ from requests_app.models import (
     Tenant,
     Token,
 )
-from requests_app.operations._announced import Terms, announced
+from requests_app.operations._announced import Terms, announced, require_proven
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
@@ -78,6 +78,7 @@ def make_staff(person_id: object, *, actor: Actor) -> Person:
         actor=actor,
         find=_found_of_provider,
         state=lambda current: _require_not_staff(current.row),
+        check=lambda current: require_proven(current.row),
         announces=announces,
     ) as current:
         person: Person = current.row
@@ -117,6 +118,7 @@ def _lock_named(terms: Terms) -> None:
 def _make_staff_agreed(current: Step, terms: Terms) -> None:
     person = _of_provider(terms["person"])
     _require_not_staff(person)
+    require_proven(person)
     current.subject_type, current.subject_id = "person", str(person.pk)
     begin_staff(current, person)
 
@@ -212,6 +214,7 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         if role not in QueueAssignment.Role.values:
             raise Unacceptable(_("There is no such role."), field="role")
         _require_not_in_queue(service, current.row, role)
+        require_proven(current.row)
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
 
     def announces(current: Step) -> tuple[Change, Terms]:
@@ -235,6 +238,7 @@ def _assigned(service: Service, person: Person, role: str) -> QuerySet[QueueAssi
 def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
     service, person = Service.objects.get(pk=terms["service"]), _of_provider(terms["person"])
     _require_not_in_queue(service, person, terms["role"])
+    require_proven(person)
     current.subject_type, current.subject_id = "person", str(person.pk)
     assign_to_queue(current, service, person, terms["role"])
 

@@ -14,12 +14,12 @@ from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.installation import MAIL_FILES
 from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
 from requests_app.words import checks
 
 #: The command that makes an encrypted copy of the log's key, for an installation that has none yet.
 COPY_COMMAND = "customer-lockbox log_key copy"
-_FILES = "requests_app.messages.mails.files.EmailBackend"
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
@@ -57,7 +57,7 @@ def _mail(facts: ProviderFacts) -> Found:
     if tested_at is not None:
         words = _("The mail server accepted a test mail on %(when)s.")
         return done(words % {"when": when(tested_at, facts.at)})
-    if settings.EMAIL_BACKEND == _FILES:
+    if settings.EMAIL_BACKEND == MAIL_FILES:
         words = _(
             "There is no mail server, as in a trial: each mail becomes a file in %(folder)s, and nobody gets it. For "
             "real use, set EMAIL_URL."

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+from django.utils.translation import gettext as _
+
 from requests_app.domain import link_secrets
-from requests_app.models import Installation, Person
+from requests_app.models import Installation, OutboxMessage, Person, Tenant
+from requests_app.models.outbox import MAIL
+
+#: The mail backend of an installation without a mail server.
+MAIL_FILES = "requests_app.messages.mails.files.EmailBackend"
 
 
 def has_staff() -> bool:
@@ -16,6 +23,30 @@ def has_staff() -> bool:
 def is_mail_tested() -> bool:
     """Return whether a test mail has ever succeeded."""
     return Installation.objects.filter(mail_tested_at__isnull=False).exists()
+
+
+def why_no_link_is_copied() -> str:
+    """Return why no invitation link may be copied in this installation. Return "" while one may be.
+
+    A copied link is for the time before anything depends on who reads it, and before mail works.
+    """
+    if Tenant.objects.ever_on().exists():
+        return _("A tenant has switched Lockbox on, so invitations reach their readers by mail only.")
+    if is_mail_tested():
+        return _("A test mail has succeeded, so invitations reach their readers by mail only.")
+    if _has_sent_mail():
+        return _("The mail server has accepted a mail, so invitations reach their readers by mail only.")
+    return ""
+
+
+def _has_sent_mail() -> bool:
+    """Return whether a mail was delivered, and mails are not written to files. What was sent to files proves nothing.
+
+    A delivered message doesn't tell which backend it was given to. After a change from files to a server, earlier
+    messages count too: then staff send a test mail in place of copying links.
+    """
+    delivered = OutboxMessage.objects.filter(lane=MAIL, state=OutboxMessage.State.DELIVERED)
+    return settings.EMAIL_BACKEND != MAIL_FILES and delivered.exists()
 
 
 def is_setup_begun(secret: str, browser: str, *, at: datetime) -> bool:

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from tests.acts.case import Case
 from tests.acts.shared import NEW_PASSWORD, bare, by_adding, by_button
@@ -29,12 +30,20 @@ def _colleague(cast: Cast) -> dict[str, Any]:
     return {"email": "new@provider.example", "role": "engineer", "services": [str(cast.exchange.pk)]}
 
 
+def _early(cast: Cast) -> Any:
+    cast.peaceful()
+    return cast.invited_colleague()
+
+
 def _copied(cast: Cast) -> Any:
     """Return an accepted invitation whose link was copied. Its reader becomes one of the cast, as `grace`."""
+    cast.peaceful()
     row = cast.invited_colleague("grace@provider.example")
     operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
     stranger = Actor.stranger(door="pages")
-    cast.people["grace"] = operations.accept_invitation(cast.link_of(row), **_ACCEPTED, actor=stranger)
+    cast.people["grace"] = grace = operations.accept_invitation(cast.link_of(row), **_ACCEPTED, actor=stranger)
+    grace.totp_set_up_at = clock.now()
+    grace.save(update_fields=["totp_set_up_at"])
     return row
 
 
@@ -72,7 +81,7 @@ CASES: dict[str, Case] = {
     ),
     "copy_invitation_link": Case(
         "stella",
-        lambda cast: cast.invited_colleague(),
+        lambda cast: _early(cast),
         lambda cast, row, actor: operations.copy_invitation_link(row.pk, actor=actor),
         admin=by_button("invitation", "copy-link"),
         status=200,

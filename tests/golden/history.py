@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from django.core import mail
+from django.test import override_settings
 
 from audit_app import checkpoints, cosigning
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, LogKey, Witness
@@ -45,6 +46,7 @@ from requests_app.models.people import actor_of, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
 from requests_app.platform import csv_files, outbound
 from requests_app.queries import signing
+from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
 from requests_app.work.webhooks import delivery as webhooks
 from tests.caller import Caller
@@ -694,6 +696,15 @@ class History:
         self.step("it can't be delivered")
         operations.park_mail(row.pk, actor=Actor.system("outbox"), error="550 No such mailbox.")
 
+    def _copy_link(self, invited: Invitation) -> None:
+        """Copy the link as if no tenant had ever had Lockbox on, and as if no mail server had accepted a mail."""
+        on = list(Tenant.objects.ever_on().values_list("pk", "lockbox_on", "lockbox_first_on_at"))
+        Tenant.objects.update(lockbox_on=False, lockbox_first_on_at=None)
+        with override_settings(EMAIL_BACKEND=MAIL_FILES):
+            operations.copy_invitation_link(invited.pk, actor=self.world.as_("stella", door="admin"))
+        for pk, is_on, first_at in on:
+            Tenant.objects.filter(pk=pk).update(lockbox_on=is_on, lockbox_first_on_at=first_at)
+
     def _staff(self) -> None:
         w = self.world
         contoso, exchange = w.tenant(), w.id("service", "exchange-online")
@@ -724,7 +735,7 @@ class History:
             actor=w.as_("stella", door="admin"),
         )
         self.step("stella copies the link")
-        operations.copy_invitation_link(invited.pk, actor=w.as_("stella", door="admin"))
+        self._copy_link(invited)
         self.leave()
         self.step("nadia accepts")
         new = operations.accept_invitation(
@@ -735,6 +746,8 @@ class History:
         )
         self.step("and has read who copied it")
         operations.note_link_copy(invited.pk, actor=actor_of(new, door="pages"))
+        # A copied link verifies no address, and the person gets a role later.
+        Person.objects.filter(pk=new.pk).update(email_verified_at=clock.now())
         self.step("stella adds a resource")
         operations.save_resource(
             tenant_id=contoso.pk,

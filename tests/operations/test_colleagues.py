@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.test import Client as Browser
+from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import (
+    ChangeProposed,
     NotAllowed,
     NotFound,
     OwnAccount,
@@ -32,6 +35,7 @@ from requests_app.models import (
     Client,
     Installation,
     Invitation,
+    OutboxMessage,
     Person,
     Proposal,
     QueueAssignment,
@@ -39,7 +43,8 @@ from requests_app.models import (
     Tenant,
     Token,
 )
-from requests_app.models.people import actor_of_token
+from requests_app.models.people import actor_of, actor_of_token
+from requests_app.queries.installation import MAIL_FILES
 from requests_app.words import proposals
 from tests.caller import service_of
 from tests.cast import Cast, events_in, outbox_topics
@@ -455,28 +460,28 @@ def invited_to(cast: Cast, tenant: Tenant, role: str = "administrator", name: st
     return operations.invite_person(tenant.pk, email=email, role=role, actor=cast.as_("stella"))
 
 
-def test_the_link_of_a_tenants_first_administrator_is_copied_once_and_its_reader_knows(cast: Cast) -> None:
-    tenant = bare(cast)
-    row = invited_to(cast, tenant)
-    copied = operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
-    secret = cast.link_of(row)
+def test_the_link_of_a_tenants_first_administrator_is_copied_once_and_its_reader_knows(early: Cast) -> None:
+    tenant = bare(early)
+    row = invited_to(early, tenant)
+    copied = operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
+    secret = early.link_of(row)
     assert copied.url == f"{settings.BASE_URL}/invitation/{secret}/"
     assert events_in(tenant)[-1] == "invitation.link_copied"
     for entry in AuditEntry.objects.all():
         assert secret not in bytes(entry.canonical).decode()
-    operations.resend_invitation(row.pk, actor=cast.as_("stella"))
+    operations.resend_invitation(row.pk, actor=early.as_("stella"))
     with pytest.raises(WrongState):
-        operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
-    person = operations.accept_invitation(cast.link_of(row), **NEW)
-    cast.people["first"] = person
+        operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
+    person = operations.accept_invitation(early.link_of(row), **NEW)
+    early.people["first"] = person
     row.refresh_from_db()
-    assert (row.link_copied_by, row.copy_noted_at) == (cast.stella, None)
+    assert (row.link_copied_by, row.copy_noted_at) == (early.stella, None)
     with pytest.raises(NotAllowed):
-        operations.note_link_copy(row.pk, actor=cast.as_("stella"))
-    operations.note_link_copy(row.pk, actor=cast.as_("first"))
+        operations.note_link_copy(row.pk, actor=early.as_("stella"))
+    operations.note_link_copy(row.pk, actor=early.as_("first"))
     assert events_in(tenant)[-1] == "invitation.copy_noted"
     with pytest.raises(WrongState):
-        operations.note_link_copy(row.pk, actor=cast.as_("first"))
+        operations.note_link_copy(row.pk, actor=early.as_("first"))
 
 
 def test_after_the_first_test_mail_no_link_is_copied(early: Cast) -> None:
@@ -507,29 +512,125 @@ def _expired(cast: Cast, tenant: Tenant, row: Invitation) -> None:
 
 
 @pytest.mark.parametrize("happens", [_has_one, _had_one, _withdrawn, _expired])
-def test_no_link_is_copied_that_is_not_the_first_administrators(cast: Cast, happens: Any) -> None:
-    tenant = bare(cast)
-    row = invited_to(cast, tenant)
-    happens(cast, tenant, row)
+def test_no_link_is_copied_that_is_not_the_first_administrators(early: Cast, happens: Any) -> None:
+    tenant = bare(early)
+    row = invited_to(early, tenant)
+    happens(early, tenant, row)
     with only_a_refusal(), pytest.raises((NotAllowed, WrongState)):
-        operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+        operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
 
 
 @pytest.mark.parametrize("role", ["member", "approver", "auditor", "deputy"])
-def test_only_an_administrators_link_is_copied(cast: Cast, role: str) -> None:
-    row = invited_to(cast, bare(cast), role)
+def test_only_an_administrators_link_is_copied(early: Cast, role: str) -> None:
+    row = invited_to(early, bare(early), role)
     with only_a_refusal(), pytest.raises(NotAllowed):
-        operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+        operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
 
 
-def test_staff_copy_no_link_of_a_tenant_with_people(cast: Cast) -> None:
-    row = cast.invited(role="administrator")
+def test_staff_copy_no_link_of_a_tenant_with_people(early: Cast) -> None:
+    row = early.invited(role="administrator")
     with only_a_refusal(), pytest.raises(NotAllowed):
-        operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+        operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
 
 
-def test_a_copied_link_gives_no_role_that_needs_a_second_person(two: Cast) -> None:
+def test_once_a_tenant_has_switched_lockbox_on_no_link_is_copied(two: Cast) -> None:
     row = two.invited_colleague(role="staff")
-    url = operations.copy_invitation_link(row.pk, actor=two.as_("stella")).url
-    operations.accept_invitation(url.rstrip("/").rpartition("/")[2], **NEW)
-    assert roles_of() == NO_ROLE
+    first = invited_to(two, bare(two))
+    Tenant.objects.filter(lockbox_on=True).update(lockbox_on=False, lockbox_first_on_at=clock.now())
+    for each in (row, first):
+        with only_a_refusal(), pytest.raises(WrongState, match="switched Lockbox on"):
+            operations.copy_invitation_link(each.pk, actor=two.as_("stella"))
+
+
+def test_once_the_mail_server_has_accepted_a_mail_no_link_is_copied(early: Cast, settings: Any) -> None:
+    row = early.invited_colleague()
+    OutboxMessage.objects.filter(lane="fanout").update(state="delivered")
+    message = OutboxMessage.objects.get()
+    OutboxMessage.objects.create(
+        topic=message.topic,
+        about=row.pk,
+        key="sent",
+        state="delivered",
+        lane="mail",
+        created_at=message.created_at,
+        next_attempt_at=message.created_at,
+    )
+    with only_a_refusal(), pytest.raises(WrongState, match="accepted a mail"):
+        operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
+    # Mails in files reach nobody, so there the link can still be copied.
+    settings.EMAIL_BACKEND = MAIL_FILES
+    assert operations.copy_invitation_link(row.pk, actor=early.as_("stella")).url
+
+
+def copied(cast: Cast, email: str, role: str = "engineer") -> Person:
+    """Return the account of somebody who accepted with a copied link."""
+    row = cast.invited_colleague(email, role)
+    operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+    return accepted(cast, row)
+
+
+def proven(person: Person) -> None:
+    """Let the person set a password with a link from a mail."""
+    actor = actor_of(person, door="pages")
+    operations.set_password(password="one more unheard-of phrase 8", how="reset", actor=actor)
+
+
+def test_a_copied_link_joins_nobody_until_a_mail_was_opened(early: Cast) -> None:
+    other = copied(early, "ada+x@contoso.example")
+    assert other.email_verified_at is None
+    assert other.human_id != early.ada.human_id
+    assert "accounts.linked" not in {*events_in(early.contoso), *provider_events()}
+    proven(other)
+    other.refresh_from_db()
+    assert other.human_id == early.ada.human_id
+    assert "accounts.linked" in events_in(early.contoso)
+
+
+def test_a_copied_link_signs_in_and_later_too(early: Cast) -> None:
+    person = copied(early, "new@provider.example")
+    form = {"login": person.email, "password": NEW["password"]}
+    browser = Browser()
+    assert browser.post(reverse("account_login"), form).status_code == 302
+    # An address that nobody accepted an invitation for still signs nobody in.
+    Person.objects.filter(pk=person.pk).update(email="else@provider.example")
+    answer = Browser().post(reverse("account_login"), {**form, "login": "else@provider.example"})
+    assert answer.status_code == 403
+
+
+def test_a_link_that_was_sent_after_the_copy_proves_the_mailbox(early: Cast) -> None:
+    row = early.invited_colleague()
+    operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
+    operations.resend_invitation(row.pk, actor=early.as_("stella"))
+    assert accepted(early, row).email_verified_at is not None
+
+
+def test_a_copied_link_takes_over_no_account(early: Cast) -> None:
+    there = Person.objects.create_user("first@adatum.example", None, name="First", side="customer")
+    row = invited_to(early, bare(early))
+    operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
+    with nothing_happens(), pytest.raises(Unacceptable):
+        accepted(early, row)
+    there.refresh_from_db()
+    assert there.name == "First"
+
+
+def test_whoever_came_by_a_copied_link_gets_no_announced_role_and_confirms_nothing(early: Cast, travel: Any) -> None:
+    person = copied(early, "paul.real@provider.example", "staff")
+    early.people["paul"] = person
+    engineer = copied(early, "new@provider.example")
+    travel.by(hours=1000)
+    queue = {"service_id": early.exchange.pk, "role": "provider_approver", "actor": early.as_("stella")}
+    Tenant.objects.filter(pk=early.contoso.pk).update(lockbox_on=True)
+    for call in (
+        lambda: operations.give_queue_role(person_id=person.pk, **queue),
+        lambda: operations.make_staff(engineer.pk, actor=early.as_("stella")),
+    ):
+        with only_a_refusal(), pytest.raises(NotAllowed, match="link was copied"):
+            call()
+    row = early.invited_colleague("third@provider.example")
+    with only_a_refusal(), pytest.raises(NotAllowed, match="link was copied"):
+        confirmed(early, row, by="paul")
+    proven(person)
+    with pytest.raises(ChangeProposed):
+        operations.give_queue_role(person_id=person.pk, **queue)
+    assert confirmed(early, row, by="paul").confirmed_by == person

@@ -60,7 +60,7 @@ from requests_app.models import (
 from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
-from requests_app.queries.installation import is_mail_tested
+from requests_app.queries.installation import why_no_link_is_copied
 from requests_app.words import proposals
 from requests_app.words.invitations import is_proposed
 
@@ -348,7 +348,7 @@ def _queues(row: Invitation) -> str:
 
 def _may_be_copied(row: Invitation) -> bool:
     is_kind = row.tenant_id is None or row.role == Membership.Role.ADMINISTRATOR
-    return is_kind and is_unanswered(row) and row.link_copied_at is None and not is_mail_tested()
+    return is_kind and is_unanswered(row) and row.link_copied_at is None and not why_no_link_is_copied()
 
 
 class InvitationAdmin(StaffAdmin):
