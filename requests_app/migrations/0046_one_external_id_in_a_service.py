@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0044_check_resources"),
+        ("requests_app", "0045_which_link_was_copied"),
     ]
 
     operations = [
