@@ -619,7 +619,7 @@ def test_whoever_came_by_a_copied_link_gets_no_announced_role_and_confirms_nothi
     early.people["paul"] = person
     engineer = copied(early, "new@provider.example")
     travel.by(hours=1000)
-    queue = {"service_id": early.exchange.pk, "role": "provider_approver", "actor": early.as_("stella")}
+    queue: dict[str, Any] = {"service_id": early.exchange.pk, "role": "provider_approver", "actor": early.as_("stella")}
     Tenant.objects.filter(pk=early.contoso.pk).update(lockbox_on=True)
     for call in (
         lambda: operations.give_queue_role(person_id=person.pk, **queue),

@@ -31,7 +31,7 @@ AR, GRANT, MAILBOX, OTHER, CLIENT = (f"0000000{each}-0000-4000-8000-000000000000
 HOUR = 3_600_000_000
 #: What the verifier reports about a decision without a client and without a deputy.
 BY_ONESELF = {"client": None, "deputy_for": None}
-ASKED = {
+ASKED: dict[str, Any] = {
     "level": "read", "resources": [{"id": MAILBOX, "kind": "mailbox", "name": "finance@contoso.example"}],
     "window_for": 3600, "justification": "The index skips messages.", "reference": "AR-1",
 }  # fmt: skip
