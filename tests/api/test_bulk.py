@@ -112,12 +112,15 @@ def test_rows_that_weaken_a_tenant_wait_in_one_proposal_and_are_proposed_once(ca
     assert state() == before, "it is proposed once"
 
 
-def test_a_client_whose_maker_left_the_staff_proposes_nothing(cast: Cast, importer: Caller) -> None:
+def test_a_client_whose_maker_left_the_staff_does_nothing(cast: Cast, importer: Caller) -> None:
     importer.post(PATH, {"rows": [row(1)]})
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
-    answer = importer.post(PATH, {"rows": [row(1, locator="contoso/mail/a")]})
-    assert statuses(answer) == [(0, "waiting_for_confirmation")]
-    assert (answer.json()["proposal"], Proposal.objects.count()) == (None, 0)
+    for changed in (row(1, locator="contoso/mail/a"), row(2)):
+        answer = importer.post(PATH, {"rows": [changed]})
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+    assert (Import.objects.count(), Proposal.objects.count(), Resource.objects.filter(external_id="M-2").count()) == (
+        1, 0, 0,
+    )  # fmt: skip
 
 
 def test_the_same_call_with_the_same_key_is_done_once(cast: Cast, importer: Caller) -> None:
