@@ -115,3 +115,15 @@ def test_lists_lead_to_the_rows_themselves(cast: Cast, staff: Browser) -> None:
     assert address(Token, "change", access.pk) in staff.get(address(Token)).content.decode()
     # A client's token lasts an hour, and ends with the client's secret.
     assert act_address(access, "revoke") not in staff.get(address(Token, "change", access.pk)).content.decode()
+
+
+def test_the_page_of_a_person_lists_the_clients_that_stop_provisioning_with_them(cast: Cast, staff: Browser) -> None:
+    cast.colleague()
+    made = operations.create_client(name="Importer", scopes=["provision"], actor=cast.as_("stella")).row
+    operations.rotate_client_secret(made.pk, actor=cast.as_("sten"))
+    for person, column in ((cast.stella, "created_by"), (cast.people["sten"], "secret_by")):
+        page = staff.get(address(Person, "change", person.pk)).content.decode()
+        assert "Importer" in page
+        assert "Importer" in staff.get(f"{address(Client)}?{column}={person.pk}").content.decode()
+    assert "Importer" not in staff.get(address(Person, "change", cast.pat.pk)).content.decode()
+    assert "Importer" not in staff.get(f"{address(Client)}?secret_by={cast.pat.pk}").content.decode()

@@ -93,7 +93,12 @@ class ClientAdmin(StaffAdmin):
     reads: ClassVar = ("account", "tenant", "decides_for", "created_by", "secret_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "account"), tenant="tenant", words=("account__name",))
-    list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
+    list_filter = (
+        by_flag("account__is_active", gettext_lazy("works")),
+        by_tenant(),
+        by_row("created_by", gettext_lazy("made by"), Person),
+        by_row("secret_by", gettext_lazy("secret of"), Person),
+    )
     lead = gettext_lazy(
         "Machines that call the API. Clients without a tenant belong to the provider and serve every tenant. A "
         "customer’s own administrator manages the customer’s clients. You can remove the "

@@ -44,6 +44,7 @@ from requests_app.doors.admin.searching import Search
 from requests_app.identity import factors
 from requests_app.models import (
     AccessRequest,
+    Client,
     Decision,
     Grant,
     HeldRow,
@@ -208,6 +209,17 @@ class PersonAdmin(StaffAdmin):
         Related(model=Decision, by=lambda p: {"decider": p}),
         Related(model=Passkey, by=lambda p: {"person": p}, title=_("Passkeys")),
         Related(model=Token, by=lambda p: {"account": p}),
+        # They provision only while this person is active staff.
+        Related(
+            model=Client,
+            by=lambda p: {"created_by": p} if p.side == "provider" else None,
+            title=_("API clients that this person made"),
+        ),
+        Related(
+            model=Client,
+            by=lambda p: {"secret_by": p} if p.side == "provider" else None,
+            title=_("API clients with a secret that this person saw"),
+        ),
         Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
         Related(
             model=Ticket,
