@@ -212,6 +212,11 @@ class Resource(models.Model):
         return self.service.is_external and not self.is_practice
 
     @property
+    def place(self) -> str:
+        """Where the content is: the locator, or the id in the application. Practice content is nowhere: ""."""
+        return "" if self.is_practice else self.locator or self.external_id
+
+    @property
     def described(self) -> dict[str, str]:
         """The fields that say which content this is, for a digest, the log, and a text that somebody signs.
 

@@ -20,7 +20,7 @@ from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads, reads_plain
 from requests_app.messages.mails.words import Fact, Quote
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource, Service
 from requests_app.queries import access
 from requests_app.words import sentences
 
@@ -152,16 +152,27 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
 def _what(row: AccessRequest) -> list[Fact]:
     """Return the facts about an access request: who asks for what, how much, for how long, and why."""
     resources = _resources(row)
-    names = [words.line(resource.name) for resource in resources]
+    named = [line for resource in resources for line in _named(resource, row.service)]
     return [
         Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
         Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
-        Fact(_("What"), [sentences.amount(resources) + ":", *names]),
+        Fact(_("What"), [sentences.amount(resources) + ":", *named]),
         Fact(_("How much"), [words.level(row.level, resources, enforced_by=row.enforced_by)]),
         Fact(_("How long"), [words.duration(row.window_for)]),
         Fact(_("Reason"), _reason(row)),
         Fact(_("Reference"), [row.reference]),
     ]
+
+
+def _named(resource: Resource, service: Service) -> list[str]:
+    """Return the name of a resource, and where its content is: staff can give a resource any name."""
+    name, place = words.line(resource.name), words.line(resource.place)
+    if not place:
+        return [name]
+    if resource.locator:
+        return [name, _("Locator: %(locator)s") % {"locator": place}]
+    application = words.line(service.application)
+    return [name, _("Id in %(application)s: %(id)s") % {"application": application, "id": place}]
 
 
 def _reason(row: AccessRequest) -> list[str]:
