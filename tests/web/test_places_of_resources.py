@@ -60,7 +60,7 @@ def test_both_approvers_read_where_the_content_is_in_the_mail(cast: Cast, name: 
         pass
     [found] = [each for each in mail.outbox if each.to == [cast.people[name].email] and row.reference in each.body]
     for part in (found.body, str(found.alternatives[0][0])):  # type: ignore[attr-defined]  # a mail with an HTML part
-        assert f"{resource} {where}" in words(part)
+        assert f"{resource} {where}" in words(str(part))
 
 
 @pytest.mark.parametrize("where", [LOCATOR, ID])
