@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
 from audit_app import recorder
 from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
 from requests_app.domain.imports import Row
+from requests_app.domain.spelling import is_composed, is_plain_path
 from requests_app.models import Resource, Service
 from requests_app.models.services import is_under
 from requests_app.operations import _weakening
@@ -42,8 +41,8 @@ def judge_resource(world: World, row: Row) -> Judged:
         _require_place(found, place.slug)
     external_id = values.get("external_id", "")
     thing = place.by_external_id.get((service.key, external_id)) if external_id else None
-    if external_id and thing is None and world.elsewhere(service, external_id, place.slug):
-        found.fault("external_id", "of_another_tenant")
+    if external_id and thing is None:
+        _require_free_id(world, found, service, external_id)
     thing = thing or place.by_locator.get((service.key, values.get("locator", "")))
     if thing is None:
         _judge_new_resource(world, found, place, service)
@@ -52,12 +51,18 @@ def judge_resource(world: World, row: Row) -> Judged:
     return found
 
 
+def _require_free_id(world: World, found: Judged, service: Service, external_id: str) -> None:
+    if not is_composed(external_id):
+        found.fault("external_id", "not_composed")
+    elif (code := world.why_taken(service, external_id, found.slug)) is not None:
+        found.fault("external_id", code)
+
+
 def _require_place(found: Judged, slug: str) -> None:
     locator = found.row.values["locator"]
-    is_plain = str(PurePosixPath(locator)) == locator and "\\" not in locator
     if not is_under(slug, locator):
         found.fault("locator", "outside_root", root=slug)
-    elif not is_plain or unicodedata.normalize("NFC", locator) != locator:
+    elif not is_plain_path(locator):
         found.fault("locator", "not_a_plain_path")
 
 

@@ -13,6 +13,7 @@ from requests_app.domain.acts.tenants import (
     TENANT_CREATED,
 )
 from requests_app.domain.imports import TENANT, Row, is_short_name
+from requests_app.domain.spelling import is_composed
 from requests_app.models import Plan, Tenant
 from requests_app.operations import _weakening
 from requests_app.operations._change import Step
@@ -45,6 +46,8 @@ def _judge_new_tenant(world: World, found: Judged, slug: str, wanted: dict[str, 
     found.slug, found.is_new = slug, True
     if not is_short_name(slug):
         found.fault("tenant", "bad_short_name")
+    if world.is_of_another(slug, slug):
+        found.fault("tenant", "short_name_taken")
     for name in ("tenant_name", "plan"):
         if name not in wanted:
             found.fault(name, "needed")
@@ -52,8 +55,7 @@ def _judge_new_tenant(world: World, found: Judged, slug: str, wanted: dict[str, 
     name, external_id = wanted.get("tenant_name", ""), wanted.get("tenant_external_id", "")
     if name in world.named:
         found.fault("tenant_name", "name_taken")
-    if external_id and world.place(external_id) is not None:
-        found.fault("tenant_external_id", "external_id_taken")
+    _require_external_id(world, found, slug, external_id)
     tenant = Tenant(name=name, slug=slug, time_zone=wanted.get("time_zone", "UTC"), external_id=external_id)
     tenant.is_active = wanted.get("tenant_active", True)
     if plan is not None:
@@ -94,8 +96,9 @@ def _judge_external_id(world: World, found: Judged, tenant: Tenant, external_id:
     if tenant.external_id:
         # A tenant's new external id could be another tenant's old one, and the next file would change the wrong tenant.
         found.fault("tenant_external_id", "another_external_id", external_id=tenant.external_id)
-    elif world.place(external_id) not in (None, world.place(tenant.slug)) or world.holder_of_id(external_id):
-        found.fault("tenant_external_id", "external_id_taken")
+    else:
+        _require_external_id(world, found, tenant.slug, external_id)
+    world.hold(external_id, tenant.slug)
     found.sets["external_id"] = external_id
 
 
@@ -105,6 +108,13 @@ def _judge_switch(found: Judged, place: Place, tenant: Tenant, *, is_active: boo
         found.held.append((announced, {"tenant": str(tenant.pk), "name": tenant.name}))
     else:
         found.sets["is_active"] = is_active
+
+
+def _require_external_id(world: World, found: Judged, slug: str, external_id: str) -> None:
+    if not is_composed(external_id):
+        found.fault("tenant_external_id", "not_composed")
+    elif external_id and world.is_of_another(external_id, slug):
+        found.fault("tenant_external_id", "external_id_taken")
 
 
 def _judge_plan(world: World, found: Judged, place: Place, tenant: Tenant, plan: Plan) -> None:

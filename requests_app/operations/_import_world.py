@@ -12,9 +12,11 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from requests_app.domain.imports import Row
+from requests_app.domain.spelling import folded
 from requests_app.models import Plan, Proposal, Resource, Service, Tenant
+from requests_app.models.spelling import maybe_alike
 
-#: How many values one query compares a column with. More than this many tenants are all read.
+#: How many values one query compares a column with. For more than this many, all rows are read.
 _AT_ONCE = 500
 
 
@@ -30,7 +32,7 @@ class Place:
     stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
     by_locator: dict[tuple[str, str], Thing] = field(default_factory=dict)
     by_external_id: dict[tuple[str, str], Thing] = field(default_factory=dict)
-    #: Each locator, and each path above one, with the name of a resource that is there.
+    #: Each locator, and each path above one, with the name of a resource that is there. The paths are folded.
     taken: dict[str, str] = field(default_factory=dict)
     above: dict[str, str] = field(default_factory=dict)
 
@@ -40,12 +42,14 @@ class Place:
         return self.tenant is not None and (self.tenant.lockbox_on or self.tenant.lockbox_first_on_at is not None)
 
     def occupy(self, locator: str, name: str) -> None:
+        locator = folded(locator)
         self.taken.setdefault(locator, name)
         for parent in _parents(locator):
             self.above.setdefault(parent, name)
 
     def in_the_way(self, locator: str) -> str | None:
         """Return the name of a resource at this locator, or above or below it. Return None if nothing is there."""
+        locator = folded(locator)
         parents = (self.taken.get(parent) for parent in _parents(locator))
         return self.taken.get(locator) or self.above.get(locator) or next(filter(None, parents), None)
 
@@ -77,10 +81,14 @@ class World:
         found = list(_tenants(keys | stated))
         self._by_slug = {tenant.slug: tenant for tenant in found}
         self._by_external_id = {tenant.external_id: tenant for tenant in found if tenant.external_id}
+        # The short names of the tenants that have this text as short name or external id.
+        self._holders: defaultdict[str, set[str]] = defaultdict(set)
+        for tenant in found:
+            self._note_ids(tenant)
         self.named = {tenant.name: tenant.slug for tenant in found}
         self.places: dict[str, Place] = {}
         self._fill(keys, rows)
-        self._elsewhere = self._external_ids(rows)
+        self._taken_ids = self._external_ids(rows)
         self._stated: dict[tuple[str, str], dict[str, tuple[Any, int]]] = {}
 
     def place(self, key: str) -> Place | None:
@@ -96,10 +104,13 @@ class World:
         """Return what the source has said so far about a plan or a service, each value with its line."""
         return self._stated.setdefault((kind, name), {})
 
-    def holder_of_id(self, external_id: str) -> str | None:
-        """Return the short name of the tenant with this external id."""
-        tenant = self._by_external_id.get(external_id)
-        return tenant.slug if tenant is not None else None
+    def is_of_another(self, key: str, slug: str) -> bool:
+        """Return whether a tenant other than `slug` has this text as its short name or external id, in any case."""
+        return bool(self._holders[folded(key)] - {slug})
+
+    def hold(self, key: str, slug: str) -> None:
+        """Remember that this tenant has, or will have, this text as its short name or external id."""
+        self._holders[folded(key)].add(slug)
 
     def add_tenant(self, tenant: Tenant) -> Place:
         place = Place(tenant.slug, None)
@@ -110,15 +121,26 @@ class World:
     def note_tenant(self, tenant: Tenant) -> None:
         """Remember the name and the external id that the tenant has or will have."""
         self.named[tenant.name] = tenant.slug
+        self._note_ids(tenant)
         if tenant.external_id:
             self._by_external_id.setdefault(tenant.external_id, tenant)
 
-    def elsewhere(self, service: Service, external_id: str, slug: str) -> bool:
-        """Return whether a resource of another tenant has this external id, in the database or in the source."""
-        return bool(self._elsewhere[service.key, external_id] - {slug})
+    def _note_ids(self, tenant: Tenant) -> None:
+        for key in filter(None, (tenant.slug, tenant.external_id)):
+            self.hold(key, tenant.slug)
+
+    def why_taken(self, service: Service, external_id: str, slug: str) -> str | None:
+        """Return the fault of giving this external id to a resource of this tenant. Return None if it is free.
+
+        It is not free if another resource has it in any letter case, in the database or in the source.
+        """
+        others = self._taken_ids[service.key, folded(external_id)] - {(slug, external_id)}
+        if any(holder != slug for holder, _id in others):
+            return "of_another_tenant"
+        return "alike" if others else None
 
     def note_resource(self, service: Service, external_id: str, slug: str) -> None:
-        self._elsewhere[service.key, external_id].add(slug)
+        self._taken_ids[service.key, folded(external_id)].add((slug, external_id))
 
     def _fill(self, keys: Iterable[str], rows: Collection[Row]) -> None:
         by_pk: dict[UUID, Place] = {}
@@ -147,13 +169,17 @@ class World:
             if resource.external_id:
                 place.by_external_id[service, resource.external_id] = thing
 
-    def _external_ids(self, rows: Collection[Row]) -> defaultdict[tuple[str, str], set[str]]:
-        found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        services = [service.pk for service in self.services.values()]
-        for some in _parts(sorted({row.values["external_id"] for row in rows if "external_id" in row.values})):
-            named = Resource.objects.filter(service__in=services, external_id__in=some)
-            for service, external_id, slug in named.values_list("service__key", "external_id", "tenant__slug"):
-                found[service, external_id].add(slug)
+    def _external_ids(self, rows: Collection[Row]) -> defaultdict[tuple[str, str], set[tuple[str, str]]]:
+        found: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        ids = {row.values["external_id"] for row in rows if "external_id" in row.values}
+        if not ids:
+            return found
+        named = Resource.objects.filter(service__in=[service.pk for service in self.services.values()])
+        named = named.exclude(external_id="").order_by()
+        if len(ids) <= _AT_ONCE:
+            named = named.filter(maybe_alike("external_id", ids))
+        for service, external_id, slug in named.values_list("service__key", "external_id", "tenant__slug"):
+            found[service, folded(external_id)].add((slug, external_id))
         return found
 
 
@@ -166,7 +192,7 @@ def _tenants(values: set[str]) -> QuerySet[Any]:
     rows = Tenant.objects.select_related("plan").order_by()
     if len(values) > _AT_ONCE:
         return rows
-    return rows.filter(Q(slug__in=values) | Q(external_id__in=values) | Q(name__in=values))
+    return rows.filter(maybe_alike("slug", values) | maybe_alike("external_id", values) | Q(name__in=values))
 
 
 def _plans_that_lose_lockbox() -> set[str]:

@@ -13,7 +13,10 @@ from django.utils.translation import gettext as _
 from requests_app.domain import limits
 from requests_app.domain.acts.declaration import Event
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
+from requests_app.domain.imports import REASONS
+from requests_app.domain.spelling import is_composed
 from requests_app.models import Plan, Tenant
+from requests_app.models.spelling import is_taken
 from requests_app.operations._announced import Terms
 from requests_app.operations._change import Step
 
@@ -45,15 +48,19 @@ def validated(row: Any) -> Any:
     return row
 
 
-def free_external_id(value: object, row: Any, others: QuerySet[Any]) -> str:
+def free_external_id(value: object, row: Any, others: QuerySet[Any], *names: str) -> str:
     """Return an external id without spaces around it. Raise Unacceptable if it is not allowed, or another row has it.
 
-    `others` are the rows among which it must be unique.
+    `others` are the rows among which it must be unique. None of them can have it in one of the fields `names` either.
     """
     found = limits.require_text(value or "", field="external_id", at_least=0, at_most=200).strip()
+    if found == row.external_id:
+        return found
     if not found.isprintable():
         raise Unacceptable(_("An external id is one line of visible characters."), field="external_id")
-    if found and others.filter(external_id=found).exclude(pk=row.pk).exists():
+    if not is_composed(found):
+        raise Unacceptable(REASONS["not_composed"], field="external_id")
+    if found and is_taken(found, others.exclude(pk=row.pk), "external_id", *names):
         raise Unacceptable(_("This external id already exists."), field="external_id")
     return found
 

@@ -22,8 +22,11 @@ from requests_app.domain.acts.installation import (
     SAVE_RESOURCE,
 )
 from requests_app.domain.errors import Unacceptable, WrongState
+from requests_app.domain.imports import REASONS
+from requests_app.domain.spelling import folded, is_plain_path, overlap
 from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
+from requests_app.models.spelling import maybe_alike
 from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import Step
@@ -213,13 +216,16 @@ def _require_place(resource: Resource, locator: object) -> None:
 
     Otherwise a resource with a harmless name could give access to another tenant's content.
     """
-    path = PurePosixPath(locator if isinstance(locator, str) else "")
-    if not is_own_place(resource.tenant, str(path)):
+    path = locator if isinstance(locator, str) else ""
+    if not is_own_place(resource.tenant, path):
         root = resource.tenant.slug
         raise Unacceptable(
             _("The locator must begin with this tenant's own root: %(root)s/…") % {"root": root}, field="locator"
         )
-    above = [str(parent) for parent in path.parents]
-    others = Resource.objects.filter(tenant=resource.tenant).exclude(pk=resource.pk)
-    if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
+    if not is_plain_path(path):
+        raise Unacceptable(REASONS["not_a_plain_path"], field="locator")
+    above = [str(parent) for parent in PurePosixPath(path).parents]
+    near = maybe_alike("locator", [path, *above]) | Q(locator__istartswith=f"{folded(path)}/")
+    others = Resource.objects.filter(near, tenant=resource.tenant).exclude(pk=resource.pk).exclude(locator="")
+    if any(overlap(other, path) for other in others.values_list("locator", flat=True)):
         raise Unacceptable(_("Another resource has this locator, or a locator above or below it."), field="locator")

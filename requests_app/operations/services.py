@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SAVE_SERVICE
+from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
 from requests_app.models import AccessRequest, Service
+from requests_app.models.spelling import is_taken
 from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._perform import perform
@@ -56,6 +60,7 @@ def save_service(
         found = wanted.get("connector", service.connector)
         require_reachable(service, found)
         wanted.update(external_values(service, found, external))
+        _require_free_name(service, wanted)
         is_other_cover = is_covered not in (None, service.is_covered)
         current.require_proof(needed=not service._state.adding and is_other_cover)
 
@@ -84,6 +89,7 @@ def _service_in_use(terms: Terms, at: datetime) -> bool:
 def _change_service_agreed(current: Step, terms: Terms) -> None:
     service = Service.objects.get(pk=terms["row"])
     require_unchanged(service, terms)
+    _require_free_name(service, terms["set"])
     current.subject_type, current.subject_id = "service", str(service.pk)
     write_service(current, service, terms["set"])
 
@@ -91,5 +97,13 @@ def _change_service_agreed(current: Step, terms: Terms) -> None:
 @announced(ADD_SERVICE)
 def _add_service_agreed(current: Step, terms: Terms) -> None:
     service = Service()
+    _require_free_name(service, terms)
     current.subject_type, current.subject_id = "service", str(service.pk)
     write_service(current, service, terms)
+
+
+def _require_free_name(service: Service, wanted: Terms) -> None:
+    """Raise Unacceptable if another service has the name that this one would get: an approver knows it only by that."""
+    name = wanted.get("name", service.name)
+    if name != service.name and is_taken(name, Service.objects.exclude(pk=service.pk), "name"):
+        raise Unacceptable(_("Another service has this name, perhaps in capital letters."), field="name")

@@ -36,8 +36,10 @@ from requests_app.domain.acts.tenants import (
 )
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.ids import as_id
+from requests_app.domain.imports import REASONS, is_short_name
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, NotificationAddress, Plan, Proposal, Tenant
+from requests_app.models.spelling import is_taken
 from requests_app.operations import _described, _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
@@ -204,7 +206,8 @@ def create_tenant(
 
     def check(current: Step) -> None:
         tenant = current.row
-        tenant.external_id = free_external_id(external_id, tenant, Tenant.objects.all())
+        _require_short_name(slug)
+        tenant.external_id = free_external_id(external_id, tenant, Tenant.objects.all(), "slug")
         tenant.name = current.inputs["name"]
         tenant.slug, tenant.plan, tenant.time_zone = slug, find_plan(plan_id), _zone(time_zone)
         tenant.created_at = current.at
@@ -221,6 +224,14 @@ def create_tenant(
     return tenant
 
 
+def _require_short_name(slug: str) -> None:
+    """Raise Unacceptable unless a new tenant can have this short name. Calls and files name tenants by both ids."""
+    if not is_short_name(slug):
+        raise Unacceptable(REASONS["bad_short_name"], field="slug")
+    if is_taken(slug, Tenant.objects.all(), "slug", "external_id"):
+        raise Unacceptable(REASONS["short_name_taken"], field="slug")
+
+
 def _new_tenant(current: Step, _row_id: object) -> Tenant:
     """Return a tenant that is not saved yet. It has no log, so a refusal is recorded in the provider's log."""
     tenant = Tenant()
@@ -235,7 +246,7 @@ _AT_ONCE = ("name", "time_zone", "external_id")
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     """Change a tenant's name, plan, time zone or external id, for staff.
 
-    They can't change its Lockbox or its maximum window length.
+    They can't change its Lockbox or its maximum window length, and can't replace an external id that it already has.
 
     If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. But the tenant
     could not switch it on again later, so it gets an announcement first.
@@ -254,7 +265,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
         if "external_id" in wanted:
-            wanted["external_id"] = free_external_id(wanted["external_id"], tenant, Tenant.objects.all())
+            wanted["external_id"] = _first_external_id(tenant, wanted["external_id"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
             # The root of the tenant's content has this name. If the name changed, another tenant could get the old one.
             raise Unacceptable(_("The short name of a tenant can’t be changed."), field="slug")
@@ -281,6 +292,18 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
             _require_lasting(plan, current.at)
         change_row(current, tenant, wanted, allowed={*_AT_ONCE, "plan"}, event=TENANT_CHANGED)
     return tenant
+
+
+def _first_external_id(tenant: Tenant, value: object) -> str:
+    """Return the external id that a tenant gets. Raise Unacceptable if the tenant already has another one.
+
+    Otherwise the next file or call that repeats the old external id could change another tenant.
+    """
+    found = free_external_id(value, tenant, Tenant.objects.all(), "slug")
+    if tenant.external_id and found != tenant.external_id:
+        words = str(REASONS["another_external_id"]) % {"external_id": tenant.external_id}
+        raise Unacceptable(words, field="external_id")
+    return found
 
 
 def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:

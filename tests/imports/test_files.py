@@ -11,7 +11,7 @@ import pytest
 from requests_app import operations
 from requests_app.domain import imports
 from requests_app.domain.imports import BYTES_MAX, FAULTS_MAX, LINES_MAX
-from requests_app.models import Resource, Service
+from requests_app.models import Resource, Service, Tenant
 from requests_app.platform import csv_files
 from tests.cast import Cast
 from tests.imports.files import HEADER, MAIL, csv_of, faults_of, imported
@@ -191,6 +191,42 @@ def test_a_row_that_names_another_tenants_resource_is_refused(cast: Cast) -> Non
         (2, "external_id", "of_another_tenant"),
         (3, "locator", "outside_root"),
         (5, "external_id", "of_another_tenant"),
+    ]
+
+
+@pytest.mark.dialect
+def test_ids_and_paths_in_other_letters_are_refused(cast: Cast) -> None:
+    """In the database or in the same file, as on the pages and in the API."""
+    Resource.objects.filter(pk=cast.resource().pk).update(external_id="Fi-1")
+    Resource.objects.filter(pk=cast.resource("fabrikam").pk).update(external_id="Stra\u00dfe")
+    lines = [
+        new(1, external_id="fi-1"),
+        new(2, external_id="STRASSE"),
+        new(3, locator="contoso/mail/FINANCE/inbox"),
+        new(4, external_id="new-4"),
+        new(5, external_id="NEW-4"),
+        new(6, locator="contoso/mail/BOX-4"),
+        new(7, external_id="nai\u0308ve"),
+    ]
+    assert faults_of(csv_of(*lines), cast) == [
+        (2, "external_id", "alike"),
+        (3, "external_id", "of_another_tenant"),
+        (4, "locator", "overlaps"),
+        (6, "external_id", "alike"),
+        (7, "locator", "overlaps"),
+        (8, "external_id", "not_composed"),
+    ]
+
+
+@pytest.mark.dialect
+def test_no_id_of_a_tenant_is_an_id_of_another_in_other_letters(cast: Cast) -> None:
+    Tenant.objects.filter(pk=cast.contoso.pk).update(external_id="C-1")
+    lines = ["c-1,One,E5,", "two,Two,E5,CONTOSO", "fabrikam,,,contoso", "four,Four,E5,4", "northwind,,,FOUR"]
+    assert faults_of(csv_of(*lines, header="tenant,tenant_name,plan,tenant_external_id"), cast) == [
+        (2, "tenant", "short_name_taken"),
+        (3, "tenant_external_id", "external_id_taken"),
+        (4, "tenant_external_id", "external_id_taken"),
+        (6, "tenant_external_id", "external_id_taken"),
     ]
 
 

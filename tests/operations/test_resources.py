@@ -11,7 +11,7 @@ from django.conf import settings
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.errors import ChangeProposed, Unacceptable
-from requests_app.models import OutboxMessage, Proposal, Resource
+from requests_app.models import OutboxMessage, Proposal, Resource, Service, Tenant
 from tests.cast import Cast, events_in
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +145,51 @@ def test_an_external_id_is_used_once_in_a_tenants_service(cast: Cast) -> None:
     assert Resource.objects.filter(tenant=cast.northwind, name="Legal").count() == 1
 
 
+@pytest.mark.dialect
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        ("Finance@x", "finance@X"),
+        ("na\u00efve", "NA\u00cfVE"),
+        ("na\u00efve", "nai\u0308ve"),
+        ("stra\u00dfe", "STRASSE"),
+        ("STRASSE", "stra\u00dfe"),
+        ("\u017feven", "seven"),
+    ],
+)
+def test_an_external_id_in_other_letters_is_refused(cast: Cast, known: str, wanted: str) -> None:
+    new(cast, external_id=known)
+    before = AuditEntry.objects.exclude(event="act.refused").count()
+    for tenant in ("northwind", "fabrikam"):
+        with pytest.raises(Unacceptable) as refusal:
+            new(cast, tenant, locator=f"{tenant}/mail/two", external_id=wanted)
+        assert refusal.value.field == "external_id"
+    assert Resource.objects.filter(name="Legal").count() == 1
+    assert AuditEntry.objects.exclude(event="act.refused").count() == before
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize(
+    "locator",
+    ["LEGAL", "Legal/inbox", "stra\u00dfe", "na\u00cfve/b", "nai\u0308ve/other", "x/", "./x", "x//y", "x\\y", "T/U"],
+)
+def test_a_locator_in_other_letters_or_of_no_plain_path_is_refused(cast: Cast, locator: str) -> None:
+    for number, known in enumerate(("legal", "STRASSE", "na\u00efve", "t/u/v")):
+        new(cast, external_id=f"M-{number}", locator=f"northwind/mail/{known}")
+    row = new(cast, external_id="M-9", locator="northwind/mail/nine")
+    before = AuditEntry.objects.exclude(event="act.refused").count()
+    with pytest.raises(Unacceptable) as refusal:
+        saved(cast, row, locator=f"northwind/mail/{locator}")
+    assert refusal.value.field == "locator"
+    assert AuditEntry.objects.exclude(event="act.refused").count() == before
+    assert saved(cast, row, locator="northwind/mail/Nine").locator == "northwind/mail/Nine"
+
+
+def adatum(cast: Cast, slug: str = "adatum", **fields: Any) -> Tenant:
+    plan = cast.contoso.plan_id
+    return operations.create_tenant(name="Adatum", slug=slug, plan_id=plan, actor=cast.as_("stella"), **fields)
+
+
 def test_a_tenants_external_id_is_used_once(cast: Cast) -> None:
     stella = cast.as_("stella")
     operations.change_tenant(cast.contoso.pk, external_id="C-1", actor=stella)
@@ -152,6 +197,65 @@ def test_a_tenants_external_id_is_used_once(cast: Cast) -> None:
         operations.change_tenant(cast.fabrikam.pk, external_id="C-1", actor=stella)
     assert refusal.value.field == "external_id"
     with pytest.raises(Unacceptable):
-        operations.create_tenant(
-            name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, external_id="C-1", actor=stella
-        )
+        adatum(cast, external_id="C-1")
+
+
+def test_a_tenant_keeps_its_external_id(cast: Cast) -> None:
+    """Otherwise the next file that repeats the old one could change another tenant."""
+    stella = cast.as_("stella")
+    operations.change_tenant(cast.contoso.pk, external_id="C-1", actor=stella)
+    log = events_in(cast.contoso)
+    for wanted in ("C-2", ""):
+        with pytest.raises(Unacceptable) as refusal:
+            operations.change_tenant(cast.contoso.pk, external_id=wanted, actor=stella)
+        assert refusal.value.field == "external_id"
+    cast.contoso.refresh_from_db()
+    assert cast.contoso.external_id == "C-1"
+    assert [event for event in events_in(cast.contoso) if event != "act.refused"] == log
+    # A form that sends it unchanged changes the other values.
+    assert operations.change_tenant(cast.contoso.pk, external_id="C-1", name="Contoso AG", actor=stella).name
+
+
+@pytest.mark.parametrize("external_id", ["contoso", "CONTOSO", "c-1", "C-1"])
+def test_no_tenant_has_the_short_name_or_external_id_of_another_as_its_external_id(
+    cast: Cast, external_id: str
+) -> None:
+    operations.change_tenant(cast.contoso.pk, external_id="C-1", actor=cast.as_("stella"))
+    for act in (
+        lambda: operations.change_tenant(cast.fabrikam.pk, external_id=external_id, actor=cast.as_("stella")),
+        lambda: adatum(cast, external_id=external_id),
+    ):
+        with pytest.raises(Unacceptable) as refusal:
+            act()
+        assert refusal.value.field == "external_id"
+    assert not Tenant.objects.filter(name="Adatum").exists()
+    # Its own short name misleads nobody.
+    assert operations.change_tenant(cast.fabrikam.pk, external_id="fabrikam", actor=cast.as_("stella")).external_id
+
+
+@pytest.mark.parametrize("slug", ["Contoso", "contoso", "c-1", "Adatum", "-adatum", "a" * 61])
+def test_a_new_short_name_is_small_and_is_no_id_of_another_tenant(cast: Cast, slug: str) -> None:
+    operations.change_tenant(cast.contoso.pk, external_id="C-1", actor=cast.as_("stella"))
+    before = Tenant.objects.count()
+    with pytest.raises(Unacceptable) as refusal:
+        adatum(cast, slug)
+    assert refusal.value.field == "slug"
+    assert Tenant.objects.count() == before
+
+
+def test_two_services_do_not_have_the_same_name_in_other_letters(cast: Cast) -> None:
+    stella, name = cast.as_("stella"), cast.exchange.name
+    for act in (
+        lambda: operations.save_service(key="other", name=name.upper(), connector="folder", actor=stella),
+        lambda: operations.save_service(
+            key="other", name=name.upper(), connector="folder", is_covered=False, actor=stella
+        ),
+        lambda: operations.save_service(service_id=cast.sharepoint.pk, name=name.lower(), actor=stella),
+    ):
+        with pytest.raises(Unacceptable) as refusal:
+            act()
+        assert refusal.value.field == "name"
+    assert (Service.objects.count(), Proposal.objects.count()) == (2, 0)
+    # A service may write its own name in another way.
+    with pytest.raises(ChangeProposed):
+        operations.save_service(service_id=cast.exchange.pk, name=name.upper(), actor=stella)
