@@ -173,9 +173,15 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
     _save(current, resource, terms["wanted"], allowed=set(_NEW), event=RESOURCE_ADDED)
 
 
-def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the tenant of the resource, if it has ever had Lockbox on. Otherwise return []."""
+def _tenant_of_change(terms: Terms) -> list[UUID]:
+    """Return the tenant, if it has ever had Lockbox on and the change could reduce its protection. Otherwise return [].
+
+    The terms of a new name alone have no other fields, and do not list their fields.
+    """
     resource = Resource.objects.real().filter(pk=terms["resource"])
+    is_covered = resource.filter(service__is_covered=True).exists()
+    if not _weakening.weakens(terms.get("set", ("name",)), is_covered=is_covered):
+        return []
     return list(Tenant.objects.ever_on().filter(pk__in=resource.values("tenant")).values_list("pk", flat=True))
 
 
@@ -187,19 +193,13 @@ def _resource_in_use(terms: Terms, at: datetime) -> bool:
     return AccessRequest.objects.under_way(at).filter(scope__resource=terms["resource"]).exists()
 
 
-@announced(RENAME_RESOURCE, touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
+@announced(RENAME_RESOURCE, touches=_tenant_of_change, lock=_lock_resource, waits=_resource_in_use)
 def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource.objects.real().get(pk=terms["resource"])
     if resource.name != terms["was"]:
         raise WrongState(_("The resource was renamed after the proposal was made. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _save(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
-
-
-def _tenant_of_change(terms: Terms) -> list[UUID]:
-    """Return the tenant, if it has ever had Lockbox on and the change could reduce its protection. Or return []."""
-    is_covered = Resource.objects.filter(pk=terms["resource"], service__is_covered=True).exists()
-    return protected_tenant(terms) if _weakening.weakens(terms["set"], is_covered=is_covered) else []
 
 
 @announced(CHANGE_RESOURCE, touches=_tenant_of_change, lock=_lock_resource, waits=_resource_in_use)
