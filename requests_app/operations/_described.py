@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from django.db.models import F
 
 from audit_app import canonical
 from requests_app.domain.actors import Side
-from requests_app.models import Client, Person, QueueAssignment, Resource, Service, StaffTerm, Tenant
+from requests_app.models import Client, Invitation, Person, QueueAssignment, Resource, Service, StaffTerm, Tenant
 from requests_app.models.row_security import own_account
 
 #: The most rows of one kind that the description lists. The digest covers all of them.
@@ -48,10 +51,24 @@ def _since(at: datetime | None) -> str | None:
     return canonical.instant(at) if at is not None else None
 
 
+def _copied() -> dict[UUID, dict[str, str]]:
+    """Return who copied the link with which each of the provider's people accepted, for those who had a copied link.
+
+    Somebody else may have accepted in that person's name.
+    """
+    rows = Invitation.objects.filter(tenant=None, accepted_by__isnull=False, link_copied_by__isnull=False)
+    rows = rows.filter(link_copied_send=F("sends"))
+    return {pk: {"link_copied_by": name} for pk, name in rows.values_list("accepted_by_id", "link_copied_by__name")}
+
+
 def _staff() -> Rows:
     terms = dict(StaffTerm.objects.filter(until_at=None).values_list("person_id", "from_at"))
     people = Person.objects.active().humans().filter(is_staff=True).order_by("name", "pk")
-    return [{"id": str(each.pk), "name": each.name, "since": _since(terms.get(each.pk))} for each in people]
+    copied = _copied()
+    return [
+        {"id": str(each.pk), "name": each.name, "since": _since(terms.get(each.pk)), **copied.get(each.pk, {})}
+        for each in people
+    ]
 
 
 def _people() -> Rows:
@@ -59,8 +76,9 @@ def _people() -> Rows:
     roles = QueueAssignment.objects.filter(person__is_active=True, person__side=Side.PROVIDER)
     columns = ("person_id", "person__name", "role", "service__key", "given_at")
     rows: Iterable[Any] = roles.order_by("service__key", "role", "person__name", "pk").values_list(*columns)
+    copied = _copied()
     return [
-        {"id": str(pk), "name": name, "role": role, "service": service, "since": _since(given_at)}
+        {"id": str(pk), "name": name, "role": role, "service": service, "since": _since(given_at), **copied.get(pk, {})}
         for pk, name, role, service, given_at in rows
     ]
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain.actors import Actor
 from requests_app.models import Plan, Resource, Tenant
 from requests_app.operations import _described
 from tests.caller import caller_for
@@ -55,6 +56,20 @@ def test_the_log_names_the_providers_people_services_and_the_tenants_resources(c
     wanted = Resource.objects.filter(tenant=northwind).count()
     assert detail["resources"]["count"] == len(detail["resources"]["listed"]) == wanted
     assert all(each["locator"].startswith("northwind/") for each in detail["resources"]["listed"])
+
+
+def test_it_names_who_copied_the_link_of_one_of_the_providers_people(cast: Cast, northwind: Tenant) -> None:
+    cast.peaceful()
+    for name, role in (("nadia", "staff"), ("nils", "engineer")):
+        row = cast.invited_colleague(f"{name}@provider.example", role)
+        operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
+        joins = {"name": name.title(), "password": "a long and unheard-of phrase 7"}
+        operations.accept_invitation(cast.link_of(row), **joins, actor=Actor.stranger(door="pages"))
+    operations.switch_lockbox(northwind.pk, on=True, actor=cast.as_("noah"))
+    detail = described(northwind)["detail"]
+    listed = [*detail["staff"]["listed"], *detail["people"]["listed"]]
+    copied = {each["name"]: each["link_copied_by"] for each in listed if "link_copied_by" in each}
+    assert copied == {"Nadia": "Stella Test", "Nils": "Stella Test"}
 
 
 def test_a_long_list_is_shortened_and_its_digest_covers_all_of_it(
