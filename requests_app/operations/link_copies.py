@@ -19,7 +19,7 @@ from requests_app.domain.acts.invitations import (
 )
 from requests_app.domain.acts.members import ROLE_GIVEN
 from requests_app.domain.errors import NotAllowed, WrongState
-from requests_app.models import Invitation, Tenant
+from requests_app.models import Domain, Invitation, Membership, Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._invitations import invitation_detail, is_good
 from requests_app.operations._perform import perform
@@ -52,6 +52,8 @@ def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
         row: Invitation = current.row
         if words := why_no_link_is_copied():
             raise WrongState(words)
+        if _is_of_others(row):
+            raise WrongState(_("This address is in a domain of another tenant. Its link goes by mail only."))
         if row.link_copied_at is not None:
             raise WrongState(_("The link of this invitation was copied already. It can be copied only once."))
         if row.is_recovery or not is_good(row, current):
@@ -80,6 +82,17 @@ def note_link_copy(invitation_id: object, *, actor: Actor) -> Invitation:
         by = row.link_copied_by.name if row.link_copied_by else ""
         current.witness(INVITATION_COPY_NOTED, detail={**invitation_detail(row), "copied_by": by}, text=by)
     return row
+
+
+def _is_of_others(row: Invitation) -> bool:
+    """Return whether people of another tenant have addresses in the invited address's domain, or it has proven it.
+
+    An account that somebody else made would take the address from its owner, whom that tenant may invite later.
+    """
+    domain = row.email.rpartition("@")[2]
+    people = Membership.objects.filter(person__email__iendswith=f"@{domain}").exclude(tenant=row.tenant_id)
+    claimed = Domain.objects.filter(name=domain, verified_at__isnull=False).exclude(tenant=row.tenant_id)
+    return people.exists() or claimed.exists()
 
 
 def _had_administrator(tenant: Tenant) -> bool:

@@ -33,6 +33,7 @@ from requests_app.domain.errors import (
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     Client,
+    Domain,
     Installation,
     Invitation,
     OutboxMessage,
@@ -576,14 +577,27 @@ def proven(person: Person) -> None:
 
 
 def test_a_copied_link_joins_nobody_until_a_mail_was_opened(early: Cast) -> None:
-    other = copied(early, "ada+x@contoso.example")
+    other = copied(early, "stella+x@provider.example")
     assert other.email_verified_at is None
-    assert other.human_id != early.ada.human_id
-    assert "accounts.linked" not in {*events_in(early.contoso), *provider_events()}
+    assert other.human_id != early.stella.human_id
+    assert "accounts.linked" not in provider_events()
     proven(other)
     other.refresh_from_db()
-    assert other.human_id == early.ada.human_id
-    assert "accounts.linked" in events_in(early.contoso)
+    assert other.human_id == early.stella.human_id
+    assert "accounts.linked" in provider_events()
+
+
+def test_no_link_is_copied_for_an_address_in_a_domain_of_a_customers_people(early: Cast) -> None:
+    tenant = bare(early)
+    Domain.objects.create(
+        tenant=early.northwind, name="proven.example", claimed_at=clock.now(), verified_at=clock.now()
+    )
+    for email in ("ada+x@contoso.example", "newhire@contoso.example", "new@proven.example"):
+        ours = early.invited_colleague(email)
+        theirs = operations.invite_person(tenant.pk, email=email, role="administrator", actor=early.as_("stella"))
+        for row in (ours, theirs):
+            with only_a_refusal(), pytest.raises(WrongState, match="another tenant"):
+                operations.copy_invitation_link(row.pk, actor=early.as_("stella"))
 
 
 def test_a_copied_link_signs_in_and_later_too(early: Cast) -> None:
