@@ -53,9 +53,11 @@ def test_after_two_days_nobody_knows_whether_it_is_reached(cast: Cast, travel: A
     assert state_of(caller.get(address).json()) == (None, tested, "", None)
     found = caller.get(f"tenants/{row.tenant_id}/resources").json()["items"]
     assert [one["reachable"] for one in found if one["id"] == str(row.pk)] == [None]
+    few = caller.get(f"tenants/{row.tenant_id}/resources", {"fields": "id,reachable"}).json()["items"]
+    assert {"id": str(row.pk), "reachable": None} in few
     # Otherwise it would have expired.
     type(ask).objects.filter(pk=ask.pk).update(decide_by=clock.now() + dt.timedelta(hours=1))
-    warning = {"code": "resource_not_tested", "resource": str(row.pk), "problem": "", "since": tested}
+    warning = {"code": "resource_not_tested", "resource": str(row.pk), "problem": "not_tested", "since": tested}
     assert warned.get(f"access-requests/{ask.pk}").json()["warnings"] == [warning]
 
 

@@ -93,7 +93,7 @@ def test_faulty_and_empty_lines_count_too(line: str) -> None:
         tracemalloc.stop()
     assert most < 200 * 1024 * 1024
     if line != '"':
-        assert [(fault.line, fault.code) for fault in found.faults] == [(LINES_MAX + 2, "too_many_lines")]
+        assert [(fault.line, fault.code) for fault in found.faults[:2]] == [(LINES_MAX + 2, "too_many_lines")]
     assert not found.rows
 
 
@@ -112,7 +112,9 @@ def test_a_report_names_some_thousand_faults_and_counts_the_others(cast: Cast) -
     # Some with a wrong value, and some with too few cells.
     more = csv_of(*lines, *["contoso"] * (FAULTS_MAX + 7))
     report = operations.check_import(csv_files.source(more, file_name=""), actor=cast.as_("stella"))
-    assert [fault.code for fault in report.faults] == ["not_a_choice"] * FAULTS_MAX + ["more_faults"]
+    assert len(report.faults) == FAULTS_MAX + 1
+    assert {fault.code for fault in report.faults[:-1]} == {"not_a_choice"}
+    assert report.faults[-1].code == "more_faults"
     assert report.faults[-1].line == FAULTS_MAX + 2
     assert str(FAULTS_MAX + 7) in report.faults[-1].reason
     assert imports.number_of(report.faults) == 2 * FAULTS_MAX + 7

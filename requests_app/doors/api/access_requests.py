@@ -172,29 +172,23 @@ class WarningOut(serializers.Serializer):
     """A resource that can't be reached now. An access request for it is accepted, but its window leads to nothing.
 
     With the code `resource_not_tested`, nobody knows whether it can be reached: the last test was at `since`, more than
-    two days ago, and `problem` is empty.
+    two days ago, and `problem` is `not_tested`.
     """
 
     code = serializers.SerializerMethodField()
     resource = serializers.UUIDField(source="id")
-    problem = serializers.SerializerMethodField()
-    since = serializers.SerializerMethodField()
+    problem = serializers.ChoiceField(source="check_problem", choices=[*PROBLEMS, "not_tested"])
+    since = serializers.DateTimeField(source="check_failing_since")
 
     @extend_schema_field(serializers.ChoiceField(choices=["resource_unreachable", "resource_not_tested"]))
     def get_code(self, row: Resource) -> str:
-        return "resource_not_tested" if self._is_old(row) else "resource_unreachable"
+        return "resource_not_tested" if row.is_test_old(self.context["at"]) else "resource_unreachable"
 
-    @extend_schema_field(serializers.ChoiceField(choices=PROBLEMS, allow_blank=True))
-    def get_problem(self, row: Resource) -> str:
-        return "" if self._is_old(row) else row.check_problem
-
-    @extend_schema_field(serializers.DateTimeField())
-    def get_since(self, row: Resource) -> Any:
-        since = row.checked_at if self._is_old(row) else row.check_failing_since
-        return serializers.DateTimeField().to_representation(since)
-
-    def _is_old(self, row: Resource) -> bool:
-        return row.is_test_old(self.context["at"])
+    def to_representation(self, row: Resource) -> dict[str, Any]:
+        found: dict[str, Any] = super().to_representation(row)
+        if not row.is_test_old(self.context["at"]):
+            return found
+        return {**found, "problem": "not_tested", "since": self.fields["since"].to_representation(row.checked_at)}
 
 
 class AccessRequestOut(AccessRequestLine):
