@@ -219,7 +219,10 @@ def _stopped(row: Import, rows: Sequence[Row]) -> list[Line]:
 
 
 def _starter(row: Import) -> Actor | None:
-    """Return who started the import, for the entries. Return None if that person or client lost the right to."""
+    """Return who started the import, for the entries. Return None if that person or client lost the right to.
+
+    A client loses it too if no human of the staff answers for it any more.
+    """
     if row.started_by_id is None:
         return _operator(row)
     person = Person.objects.get_queryset().get(pk=row.started_by_id)
@@ -227,8 +230,16 @@ def _starter(row: Import) -> Actor | None:
         client = person.client
         machine = Machine(client_id=client.pk, account_id=person.pk, name=person.name)
         actor = Actor(side=Side.PROVIDER, door=row.door, name=person.name, person_id=person.pk, machine=machine)
-        return actor if person.is_active else None
+        return actor if person.is_active and _is_answered_for(actor) else None
     return actor_of(person, door=row.door) if person.is_active and person.is_staff else None
+
+
+def _is_answered_for(client: Actor) -> bool:
+    try:
+        _announced.proposer_of(client)
+    except NotAllowed:
+        return False
+    return True
 
 
 def _operator(row: Import) -> Actor:

@@ -519,3 +519,14 @@ def test_a_client_that_was_removed_writes_no_more_rows(two: Cast) -> None:
     row = operations.run_import(row.pk, actor=two.system("import"))
     assert statuses(row) == [(2, "resource", "refused")]
     assert not Resource.objects.filter(external_id="m-1").exists()
+
+
+def test_a_client_of_somebody_who_left_writes_no_more_rows(two: Cast) -> None:
+    client = two.own_client("Sync", ["grants:read"]).row
+    row = operations.start_import(source_of(MAIL), actor=two.as_("stella"))
+    assert row is not None
+    Import.objects.update(started_by=client.account, started_human=None, started_name="Sync")
+    operations.switch_off_person(two.stella.pk, actor=two.as_("sten"))
+    row = operations.run_import(row.pk, actor=two.system("import"))
+    assert statuses(row) == [(2, "resource", "refused")]
+    assert not Resource.objects.filter(external_id="m-1").exists()
