@@ -63,8 +63,12 @@ def test_it_names_who_copied_the_link_of_one_of_the_providers_people(cast: Cast,
     for name, role in (("nadia", "staff"), ("nils", "engineer")):
         row = cast.invited_colleague(f"{name}@provider.example", role)
         operations.copy_invitation_link(row.pk, actor=cast.as_("stella"))
-        joins = {"name": name.title(), "password": "a long and unheard-of phrase 7"}
-        operations.accept_invitation(cast.link_of(row), **joins, actor=Actor.stranger(door="pages"))
+        operations.accept_invitation(
+            cast.link_of(row),
+            name=name.title(),
+            password="a long and unheard-of phrase 7",
+            actor=Actor.stranger(door="pages"),
+        )
     operations.switch_lockbox(northwind.pk, on=True, actor=cast.as_("noah"))
     detail = described(northwind)["detail"]
     listed = [*detail["staff"]["listed"], *detail["people"]["listed"]]
