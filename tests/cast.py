@@ -167,7 +167,7 @@ class Cast:
         return operations.invite_colleague(email=email, role=role, services=services, actor=self.as_(by))
 
     def peaceful(self) -> None:
-        """Let no tenant have Lockbox on, so that what staff change needs no second person."""
+        """Make it so that no tenant has ever had Lockbox on. Then staff need no second person for their changes."""
         Tenant.objects.update(lockbox_on=False)
 
     @staticmethod

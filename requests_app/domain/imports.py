@@ -124,7 +124,7 @@ REASONS: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong in one place of a source. Without a column, it is wrong with the whole line."""
+    """A fault in one place of a source. Without a column, the fault is in the whole line."""
 
     line: int
     column: str
