@@ -19,7 +19,7 @@ from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from lockbox_site import health, views
+from lockbox_site import health, logs, views
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping
@@ -62,6 +62,9 @@ class IsolationMiddleware:
 
     It also refuses a program that calls without TLS. The headers do not affect callers of the API that send a token,
     because they only limit what a page embeds (Fetch, section 3.7).
+
+    If the address of a page has a secret, the browser names only the site as the page before. Otherwise a proxy would
+    log the secret with the next request, such as the request for the style sheet.
     """
 
     HEADERS: ClassVar[dict[str, str]] = {
@@ -78,6 +81,9 @@ class IsolationMiddleware:
         response = views.without_tls(request) if is_in_the_open else self.get_response(request)
         for name, value in self.HEADERS.items():
             response.setdefault(name, value)
+        if logs.SECRET_PATHS.search(request.path):
+            # Not "no-referrer": the page's forms would then be sent without their origin, and would be refused.
+            response["Referrer-Policy"] = "strict-origin"
         return response
 
 

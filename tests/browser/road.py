@@ -162,13 +162,14 @@ class Proxy:
             "lockbox.example.com": HOST,
             "proxy_set_header Host $host;": "proxy_set_header Host $http_host;",
             "/etc/ssl/lockbox/": f"{self.place}/",
+            "/var/log/nginx/": f"{self.place}/",
         }.items():
             assert before in text, before
             text = text.replace(before, after)
         temporary = "".join(f"{kind}_temp_path {self.place}/{kind};\n" for kind in TEMPORARY)
         user = "user root;\n" if os.geteuid() == 0 else ""
         head = f"{user}daemon off;\npid {self.place}/nginx.pid;\nerror_log {self.place}/error.log;\nevents {{}}\n"
-        return f"{head}http {{\naccess_log off;\n{temporary}{text}\n}}\n"
+        return f"{head}http {{\n{temporary}{text}\n}}\n"
 
     def make_certificate(self) -> None:
         subprocess.run(

@@ -11,6 +11,7 @@ from django.test import Client
 
 from lockbox_site import logs
 from tests.offenders import collected
+from tests.secret_links import SECRET, secret_links
 
 
 def lines_of(form: str, log: str, **event: object) -> list[str]:
@@ -71,3 +72,15 @@ def test_a_request_is_logged_without_its_query(client: Client, monkeypatch: pyte
     client.get("/no-such-page?token=hunter2", headers={"Cookie": "x=hunter2"})
     assert any(more.get("request") == "GET /no-such-page" for more in seen)
     assert "hunter2" not in repr(seen)
+
+
+@pytest.mark.django_db
+def test_no_line_has_the_secret_of_a_link_and_no_later_request_names_it() -> None:
+    links = secret_links()
+    assert len(links) >= 4
+    with collected() as case:
+        for link in links:
+            with case(link):
+                for form in ["json", "console"]:
+                    assert SECRET not in "\n".join(lines_of(form, "request_finished", request=f"GET {link}"))
+                assert Client().get(link)["Referrer-Policy"] == "strict-origin"
