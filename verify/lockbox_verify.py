@@ -1327,9 +1327,24 @@ def _hashes(value: Any, what: str) -> list[bytes]:
         raise Bad(f"{what} has no valid list of hashes") from None
 
 
-def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
+#: This writes the lines of the files with proofs.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def records_in(bundle: Bundle, name: str, *members: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file with proofs. Each has exactly these members, in this order, and nothing around them.
+
+    So there is only one way to write a proof, and two copies of a bundle with the same proofs have the same bytes.
+    """
     for line in bundle.lines(name):
-        proof = parsed_json(line, f"a line of {name}")
+        record = parsed_json(line, f"a line of {name}")
+        if tuple(record) != members or _compact(record).encode(errors="replace") != line:
+            raise Bad(f"a line of {name} is not in the form that this file has")
+        yield record
+
+
+def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
+    for proof in records_in(bundle, name, "index", "hashes"):
         if not _is_number(proof.get("index")):
             raise Bad(f"a line of {name} has no index")
         yield proof["index"], _hashes(proof.get("hashes"), f"a line of {name}")
@@ -1341,10 +1356,10 @@ def read_older(bundle: Bundle, shard: Shard) -> None:
     Raise Bad unless the newest checkpoint continues each of them (RFC 6962, section 2.1.2).
     """
     name = f"consistency-{shard.number}.jsonl"
-    for place, line in enumerate(bundle.lines(name) if name in bundle.files else ()):
+    records = records_in(bundle, name, "checkpoint", "hashes") if name in bundle.files else ()
+    for place, record in enumerate(records):
         if place >= MAX_OLDER:
             raise Bad(f"{name} has more than {MAX_OLDER} checkpoints")
-        record = parsed_json(line, f"a line of {name}")
         try:
             older = checkpoint_of(str(record.get("checkpoint")).encode())
         except ValueError as error:
@@ -1521,8 +1536,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
     Times never decrease within a log. So two entries outside the period prove that no entry of the period was left out.
     """
     name = f"neighbours-{shard.number}.jsonl"
-    for line in bundle.lines(name) if name in bundle.files else ():
-        record = parsed_json(line, f"a line of {name}")
+    for record in records_in(bundle, name, "index", "entry", "hashes") if name in bundle.files else ():
         index, raw = record.get("index"), str(record.get("entry")).encode(errors="replace")
         if index not in (shard.start - 1, shard.end) or index in shard.edges:
             raise Bad(f"{name} has an entry that is neither just before nor just after the period")

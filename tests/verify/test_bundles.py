@@ -3,8 +3,10 @@
 import hashlib
 import json
 import random
+import re
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.offenders import collected
 from tests.verify.runs import is_good, judged, problems, verdict
-from tests.verify.writer import TENANT, Log, Signer, Written, b64, bundle, canonical, entry, pruning, story
+from tests.verify.writer import TENANT, Log, Signer, Written, b64, bundle, canonical, compact, entry, pruning, story
 from verify import lockbox_verify as lv
 
 
@@ -502,9 +504,41 @@ def test_a_bundle_that_is_not_there_can_t_be_judged(tmp_path: Path) -> None:
 
 def rewritten(written: Written, name: str, place: int, **change: Any) -> None:
     """Change members of one line in a JSON Lines file, and update the manifest."""
-    lines = written.files[name].splitlines()
-    lines[place] = canonical({**json.loads(lines[place]), **change})
-    written.files[name] = b"".join(line + b"\n" for line in lines)
+    lines = written.files[name].splitlines(keepends=True)
+    lines[place] = compact({**json.loads(lines[place]), **change})
+    written.files[name] = b"".join(lines)
+
+
+#: Other ways to write a line of a file with proofs. A reader of JSON takes each for the same values.
+OTHER_FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "a space inside": lambda raw: raw.replace(b":", b": ", 1),
+    "a space at the end": lambda raw: raw.replace(b"\n", b" \n", 1),
+    "a carriage return": lambda raw: raw.replace(b"\n", b"\r\n", 1),
+    "an empty line": lambda raw: raw + b"\n",
+    "an escape": lambda raw: raw.replace(b'"hashes"', b'"hash\\u0065s"', 1),
+    "another order": lambda raw: (
+        compact(dict(reversed(json.loads(raw.splitlines()[0]).items()))) + raw.partition(b"\n")[2]
+    ),
+    "bits after the end of the Base64": lambda raw: re.sub(
+        rb'(.)="', lambda found: bytes([found[1][0] + 1]) + b'="', raw, count=1
+    ),
+    "one more member": lambda raw: raw.replace(b"}\n", b',"more":1}\n', 1),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_a_proof_that_is_written_in_another_way_is_refused(log: Log, form: str, tmp_path: Path) -> None:
+    """So two copies of a bundle with the same proofs have the same bytes, and nothing can be hidden between them."""
+    tried = set()
+    for kind, written in every_kind(log).items():
+        for name in written.files:
+            if name.startswith(("proofs-", "consistency-", "neighbours-", "log-proofs-")) and written.files[name]:
+                changed = Written(dict(written.files), written.manifest)
+                changed.files[name] = OTHER_FORMS[form](written.files[name])
+                assert changed.files[name] != written.files[name]
+                assert not is_good(verdict(changed, tmp_path)), (kind, name)
+                tried.add(name.partition("-")[0])
+    assert tried >= {"proofs", "consistency", "neighbours"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -94,11 +94,10 @@ def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject
     files = dict(KINDS[kind].files)
     name = data.draw(st.sampled_from(sorted(files)))
     files[name] = _replaced(data, files[name])
-    # Text for people or an older checkpoint can change. A part that is checked must not be accepted with other values.
+    # Text for people or an older checkpoint can change. A part that is checked must not be accepted with other bytes.
     good = (
         name in ("README.txt", "timeline.html", "consistency-0.jsonl", "keys.json")
         or files[name] == KINDS[kind].files[name]
-        or (name.startswith("proofs-") and _values(files[name]) == _values(KINDS[kind].files[name]))
     )
     survives(lambda folder: Written(files, KINDS[kind].manifest).zip(folder / "a.zip"), good=good or kind == "log")
 
@@ -189,14 +188,6 @@ def test_parsers_raise_only_what_they_say(raw: bytes, words: str) -> None:
 def _replaced(data: st.DataObject, raw: bytes) -> bytes:
     start = data.draw(st.integers(0, len(raw)))
     return raw[:start] + data.draw(st.binary(max_size=12)) + raw[start + data.draw(st.integers(0, 40)) :]
-
-
-def _values(raw: bytes) -> list[Any] | None:
-    """Return the values of a JSONL file. Spaces and line breaks around them mean nothing."""
-    try:
-        return [json.loads(line) for line in raw.splitlines() if line.strip()]
-    except ValueError:
-        return None
 
 
 def _put(path: Path, raw: bytes) -> Path:

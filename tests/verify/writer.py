@@ -125,6 +125,11 @@ def body(origin: str, size: int, root: bytes) -> str:
 # --- Entries ---------------------------------------------------------------------------------------------
 
 
+def compact(value: Any) -> bytes:
+    """Return a line of a file with proofs."""
+    return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+
+
 def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -319,20 +324,19 @@ def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, r
             since = since or (instant(10**15) if start == size > pruned else None)
             until = until or (_at(log.lines[end]) if end < size else None)
             files[f"neighbours-{number}.jsonl"] = b"".join(
-                canonical({"index": index, "entry": log.lines[index].decode(),
-                           "hashes": [b64(each) for each in log.tree.inclusion(index)]}) + b"\n"
+                compact({"index": index, "entry": log.lines[index].decode(),
+                         "hashes": [b64(each) for each in log.tree.inclusion(index)]})
                 for index in neighbours
             )  # fmt: skip
         files[f"entries-{number}.jsonl"] = b"".join(log.lines[index] + b"\n" for index in indexes)
         files[f"leaf-hashes-{number}.bin"] = b"".join(log.tree.leaves[index] for index in indexes)
         files[f"checkpoint-{number}.txt"] = log.note().encode()
         files[f"proofs-{number}.jsonl"] = b"".join(
-            canonical({"index": index, "hashes": [b64(each) for each in log.tree.inclusion(index)]}) + b"\n"
-            for index in proven
+            compact({"index": index, "hashes": [b64(each) for each in log.tree.inclusion(index)]}) for index in proven
         )
         files[f"consistency-{number}.jsonl"] = b"".join(
-            canonical({"checkpoint": log.note(old, log.older_signers),
-                       "hashes": [b64(each) for each in log.tree.consistency(old)]}) + b"\n"
+            compact({"checkpoint": log.note(old, log.older_signers),
+                     "hashes": [b64(each) for each in log.tree.consistency(old)]})
             for old in log.older
         )  # fmt: skip
         place = {} if request else {"start": start, "end": end}
