@@ -87,6 +87,7 @@ REASONS: dict[str, Promise] = {
     "short_name_taken": _("Another tenant has this short name or external id, perhaps in capital letters."),
     "external_id_taken": _("Another tenant has this external id or short name."),
     "of_another_tenant": _("A resource of another tenant has this external id."),
+    "alike_service": _("Another service has this, perhaps in capital letters or with other accents: %(other)s."),
     "alike": _("Another resource has this external id, with other capital letters or accents."),
     "not_composed": _("Write the text in the Unicode form NFC, in which a letter with its accent is one character."),
     "another_external_id": _("This already has another external id: %(external_id)s."),
@@ -98,10 +99,6 @@ REASONS: dict[str, Promise] = {
     "cannot_change": _("This cannot be changed: it is “%(now)s”."),
     "lasting_plan": _("An announced change takes Lockbox out of this plan. Choose another plan, or wait."),
     # Two rows
-    "two_people": _(
-        "Two members of the staff must agree on this change. Propose it in the administration or over the API, and "
-        "leave it out of the file until it has taken effect."
-    ),
     "refused_value": _("%(why)s"),
     # A YAML file
     "bad_yaml": _("The file is not valid YAML: %(why)s."),
@@ -268,6 +265,8 @@ class Line:
     changes: dict[str, tuple[str, str]] = field(default_factory=dict)
     #: The changes that would wait, each with the terms of its announcement.
     held: tuple[tuple[str, dict[str, Any]], ...] = ()
+    #: The service that the row waits for, because that service itself waits.
+    waits_for: str = ""
 
     @property
     def kind_words(self) -> str:

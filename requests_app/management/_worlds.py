@@ -61,6 +61,9 @@ class WorldCommand(ImportCommand):
                 changed = {**about, "value": value, "before": before, "after": after}
                 words = _("change the %(kind)s “%(name)s”: %(value)s is “%(before)s” and becomes “%(after)s”")
                 self.stdout.write(words % changed)
+            if line.waits_for:
+                waits = _("the %(kind)s “%(name)s” waits for the service “%(service)s”: apply the file again later")
+                self.stdout.write(waits % {**about, "service": line.waits_for})
             for act, terms in line.held:
                 self.stdout.write(_("propose to %(words)s") % {"words": proposals.words(act, terms)})
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -95,6 +97,12 @@ class ImportBatch(models.Model):
 
 
 class HeldRowQuerySet(ScopedQuerySet):
+    def concerning(self, tenant_ids: Iterable[UUID]) -> Self:
+        """Return the rows that affect any of these tenants. Each row is returned once."""
+        tenants = list(tenant_ids)
+        links = HeldRow.touched.through.objects.filter(tenant_id__in=tenants)
+        return self.filter(Q(tenant__in=tenants) | Q(pk__in=links.values("heldrow_id")))
+
     def open(self, at: datetime) -> Self:
         """Return the rows that wait: for a proposal, for its confirmation, or for the end of its waiting time."""
         proposed = Q(of__proposal__ended_at=None) & (
@@ -108,6 +116,9 @@ class HeldRow(models.Model):
 
     `act` and `terms` are those of the proposal that the same change would have alone. `digest` is a hash of both, by
     which the same change is found in another file.
+
+    A change of a plan or a service has no `tenant`. It affects all tenants in `touched`, which are filled when the
+    change is proposed.
     """
 
     class Outcome(models.TextChoices):
@@ -116,7 +127,10 @@ class HeldRow(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     of = models.ForeignKey(Import, models.PROTECT, related_name="held")
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+", verbose_name=_("tenant"))
+    tenant = models.ForeignKey(
+        "requests_app.Tenant", models.PROTECT, related_name="+", null=True, blank=True, verbose_name=_("tenant")
+    )
+    touched = models.ManyToManyField("requests_app.Tenant", related_name="+", editable=False)
     line = models.PositiveIntegerField(_("line"))
     act = models.CharField(_("act"), max_length=40)
     terms = models.JSONField(default=dict)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical, recorder
 from requests_app.domain import limits, policy
-from requests_app.domain.actors import Actor
+from requests_app.domain.actors import Actor, Machine, Side
 from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
@@ -39,6 +39,9 @@ class Announced:
     rows that `run` changes, and is called before the proposal is locked. `waits` returns whether the change would
     affect an access request that has not ended. If it would, the change takes effect later. `is_done` returns whether
     `run` has made the whole change. A change of many rows is made in several steps, and other acts go on in between.
+
+    A change of many rows also has `untold`: it returns the tenants that one of the rows affects now, and that have got
+    no message about this row. `tell_late` then writes the entries about these rows.
     """
 
     run: Callable[[Step, Terms], None]
@@ -46,6 +49,8 @@ class Announced:
     lock: Callable[[Terms], None] | None = None
     waits: Callable[[Terms, datetime], bool] | None = None
     is_done: Callable[[Terms], bool] | None = None
+    untold: Callable[[Terms], set[UUID]] | None = None
+    tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None
 
 
 ANNOUNCED: dict[str, Announced] = {}
@@ -63,9 +68,11 @@ def announced(
     lock: Callable[[Terms], None] | None = None,
     waits: Callable[[Terms, datetime], bool] | None = None,
     is_done: Callable[[Terms], bool] | None = None,
+    untold: Callable[[Terms], set[UUID]] | None = None,
+    tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None,
 ) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
     def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
-        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done)
+        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done, untold, tell_late)
         return body
 
     return register
@@ -123,6 +130,15 @@ class Proposer(NamedTuple):
 
     person: Person
     client: Client | None = None
+
+
+def actor_of_client(account: Person, *, door: str) -> Actor:
+    """Return the client of the provider with this account, as an actor. Raise NotAllowed if it was removed."""
+    client = Client.objects.filter(account=account, account__is_active=True, tenant=None).first()
+    if client is None:
+        raise NotAllowed
+    machine = Machine(client_id=client.pk, account_id=account.pk, name=account.name)
+    return Actor(side=Side.PROVIDER, door=door, name=account.name, person_id=account.pk, machine=machine)
 
 
 def proposer_of(actor: Actor) -> Proposer:
@@ -189,7 +205,9 @@ def require_proven(person: Person) -> None:
 
 def uninformed(row: Proposal) -> set[UUID]:
     """Return the tenants that the change would affect now, but that have got no message about it yet."""
-    return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
+    change = ANNOUNCED[row.act]
+    found = {*change.touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
+    return found if change.untold is None else found | change.untold(row.said)
 
 
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
@@ -202,6 +220,8 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
         row.save(update_fields=["effective_at"])
     event = PROPOSAL_MADE if row.confirmed_by is None else PROPOSAL_CONFIRMED
     witness(current, row, event, only=tenants, told_late=True)
+    if (tell_rows := ANNOUNCED[row.act].tell_late) is not None:
+        tell_rows(current, row, tenants)
     by = row.confirmed_by or row.proposer
     tell(current, row, "made" if row.confirmed_by is None else "confirmed", by=by.name, only=tenants)
 

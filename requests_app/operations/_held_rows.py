@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
@@ -19,6 +21,7 @@ from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
 from requests_app.domain.acts.tenants import SWITCH_OFF_TENANT_ANNOUNCED
 from requests_app.domain.errors import DomainError
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced
@@ -37,11 +40,17 @@ def hold(current: Step, row: Import, judged: Sequence[Judged]) -> None:
     """Store the changes of these rows that must wait and do not wait yet."""
     rows = []
     for digest, (each, change, terms) in newly_held(judged, at=current.at).items():
-        tenant_id = each.target.tenant_id if isinstance(each.target, Resource) else each.target.pk
-        of = {"of": row, "tenant_id": tenant_id, "resource_id": terms.get("resource"), "line": each.row.line}
+        of = {"of": row, "tenant_id": _tenant_of(each.target), "resource_id": terms.get("resource")}
         until = row.started_at + limits.PROPOSAL_FOR
-        rows.append(HeldRow(act=change.name, terms=terms, digest=digest, until_at=until, **of))
+        rows.append(HeldRow(act=change.name, terms=terms, digest=digest, until_at=until, line=each.row.line, **of))
     HeldRow.objects.bulk_create(rows, batch_size=500)
+
+
+def _tenant_of(target: Any) -> UUID | None:
+    """Return the tenant of a resource, or the tenant itself. All other rows belong to no tenant."""
+    if isinstance(target, Resource):
+        return target.tenant_id
+    return target.pk if isinstance(target, Tenant) else None
 
 
 def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Judged, Change, Terms]]:
@@ -62,26 +71,47 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
 
 
 def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
-    """Write the one proposal for all held rows of the import, and an entry about each in the log of its tenant."""
+    """Write the one proposal for all held rows of the import, and an entry about each in the logs that it affects."""
     terms = {"import": str(row.pk), "sha": row.sha256, "_file": row.file_name, "_counts": row.counts}
     proposal = _announced.write(current, IMPORT_ROWS, terms, by=by)
     row.proposal = proposal
     row.save(update_fields=["proposal"])
-    entries = [_entry(current, PROPOSAL_MADE, held, proposal) for held in row.held.filter(outcome="")]
-    recorder.record(entries, at=current.at)
+    _announce(current, proposal, row.held.filter(outcome=""))
     return proposal
 
 
-def _entry(current: Step, event: str, held: HeldRow, proposal: Proposal, **more: Any) -> recorder.Witnessed:
+def _announce(current: Step, proposal: Proposal, rows: Iterable[HeldRow], only: set[UUID] | None = None) -> None:
+    """Write an entry about each row in the log of each tenant that it affects. With `only`, in those of these tenants.
+
+    The entry about a row without a tenant is also in the provider's log, as for the same change alone.
+    """
+    entries = []
+    for held in rows:
+        logs = {held.tenant_id} if held.tenant_id else _touched_by(held)
+        if only is not None:
+            logs &= only
+        if held.tenant_id is None and logs:
+            held.touched.add(*logs)
+            logs |= {PROVIDER_LOG}
+        entries += [_entry(current, PROPOSAL_MADE, held, proposal, log) for log in sorted(logs)]
+    if entries:
+        recorder.record(entries, at=current.at)
+
+
+def _touched_by(held: HeldRow) -> set[UUID]:
+    return set(ANNOUNCED[held.act].touches(held.terms))
+
+
+def _entry(current: Step, event: str, held: HeldRow, proposal: Proposal, log: UUID, **more: Any) -> recorder.Witnessed:
     """Return the entry about one row, which reads as the entry about the same change alone."""
     shown = {
         "proposal": str(proposal.pk),
         "act": held.act,
-        "said": held.terms,
+        "said": {name: value for name, value in held.terms.items() if not name.startswith("_")},
         "proposed_by": proposal.proposer.name,
     }
     entry = current.entry(event, detail={**shown, **more})
-    return replace(entry, tenant_id=held.tenant_id, subject_type="proposal", subject_id=str(proposal.pk))
+    return replace(entry, tenant_id=log, subject_type="proposal", subject_id=str(proposal.pk))
 
 
 def _hash(act: str, terms: Terms) -> str:
@@ -95,24 +125,50 @@ def _left(terms: Terms) -> QuerySet[Any]:
     return HeldRow.objects.filter(of=terms["import"], outcome="")
 
 
+def _shared(terms: Terms) -> QuerySet[Any]:
+    """Return the rows that are left and belong to no tenant."""
+    return _left(terms).filter(tenant=None)
+
+
 def _ready(terms: Terms, at: datetime) -> QuerySet[Any]:
-    """Return the rows that no access request uses that has not ended."""
+    """Return the rows that affect no access request that has not ended."""
     in_use = AccessRequest.objects.under_way(at).exclude(scope__resource=None).values("scope__resource")
-    return _left(terms).exclude(resource__in=in_use)
+    waiting = [held.pk for held in _shared(terms) if (waits := ANNOUNCED[held.act].waits) and waits(held.terms, at)]
+    return _left(terms).exclude(resource__in=in_use).exclude(pk__in=waiting)
 
 
 def _tenants(terms: Terms) -> list[UUID]:
     rows = Tenant.objects.ever_on().filter(pk__in=_left(terms).values("tenant"))
-    return list(rows.order_by("pk").values_list("pk", flat=True))
+    found = set(rows.values_list("pk", flat=True))
+    return sorted(found.union(*map(_touched_by, _shared(terms))))
+
+
+def _untold(terms: Terms) -> set[UUID]:
+    """Return the tenants that a row without a tenant affects only since it was proposed."""
+    found: set[UUID] = set()
+    for held in _shared(terms):
+        found |= _touched_by(held) - set(held.touched.values_list("pk", flat=True))
+    return found
+
+
+def _tell_late(current: Step, proposal: Proposal, tenants: set[UUID]) -> None:
+    for held in _shared(proposal.said):
+        _announce(current, proposal, [held], tenants - set(held.touched.values_list("pk", flat=True)))
 
 
 def _lock(terms: Terms) -> None:
-    """Lock what the next rows change: the access that ends with a tenant, the tenants, then the resources."""
+    """Lock what the next rows change, in the order of all acts.
+
+    First the access that ends with a tenant, then the tenants, then what belongs to no tenant, then the resources.
+    """
     held = list(_left(terms)[: AT_ONCE * 2])
     ending = {row.tenant_id for row in held if row.act == SWITCH_OFF_TENANT_ANNOUNCED.name}
     if ending:
         lock_access(AccessRequest.objects.filter(tenant__in=ending))
     Tenant.objects.filter(pk__in={row.tenant_id for row in held}).locked_in_turn()
+    for row in sorted((row for row in held if row.tenant_id is None), key=lambda row: (row.act, row.digest)):
+        if (lock := ANNOUNCED[row.act].lock) is not None:
+            lock(row.terms)
     list(Resource.objects.filter(pk__in={row.resource_id for row in held}).order_by("pk").locked())
 
 
@@ -124,22 +180,48 @@ def _is_done(terms: Terms) -> bool:
     return not _left(terms).exists()
 
 
-@announced(IMPORT_ROWS, touches=_tenants, lock=_lock, waits=_waits, is_done=_is_done)
+@announced(
+    IMPORT_ROWS,
+    touches=_tenants,
+    lock=_lock,
+    waits=_waits,
+    is_done=_is_done,
+    untold=_untold,
+    tell_late=_tell_late,
+)
 def _import_rows_agreed(current: Step, terms: Terms) -> None:
     """Make the next rows. Each is judged again, and one that no longer fits lapses alone."""
     assert current.confirmed is not None
     proposal = Proposal.objects.select_related("proposed_by").get(pk=current.confirmed)
-    detail = current.detail
     for held in _ready(terms, current.at).select_related("tenant")[:AT_ONCE]:
-        current.detail = {**detail, "import": terms["import"]}
-        try:
-            with transaction.atomic():
-                ANNOUNCED[held.act].run(current, held.terms)
-            held.outcome = HeldRow.Outcome.APPLIED
-        except (DomainError, IntegrityError):
-            held.outcome = HeldRow.Outcome.LAPSED
-            entry = _entry(current, PROPOSAL_LAPSED, held, proposal, reason="no_longer_fits")
-            recorder.record([entry], at=current.at)
+        with _alone(current, terms["import"]):
+            _make(current, held, proposal)
         held.ended_at = current.at
         held.save(update_fields=["outcome", "ended_at"])
-    current.detail = detail
+
+
+def _make(current: Step, held: HeldRow, proposal: Proposal) -> None:
+    before = len(current.notes)
+    try:
+        with transaction.atomic():
+            ANNOUNCED[held.act].run(current, held.terms)
+        held.outcome = HeldRow.Outcome.APPLIED
+    except (DomainError, ObjectDoesNotExist, IntegrityError):
+        del current.notes[before:]
+        held.outcome = HeldRow.Outcome.LAPSED
+        touched = set(held.touched.values_list("pk", flat=True))
+        logs = {held.tenant_id} if held.tenant_id else {PROVIDER_LOG, *touched}
+        why = {"reason": "no_longer_fits"}
+        entries = [_entry(current, PROPOSAL_LAPSED, held, proposal, log, **why) for log in sorted(logs)]
+        recorder.record(entries, at=current.at)
+
+
+@contextmanager
+def _alone(current: Step, import_id: str) -> Iterator[None]:
+    """In this block, the act is about one row. Its entries are those of the same change alone, with the import's id."""
+    before = current.tenant_id, current.subject_type, current.subject_id, current.detail
+    current.detail = {**current.detail, "import": import_id}
+    try:
+        yield
+    finally:
+        current.tenant_id, current.subject_type, current.subject_id, current.detail = before

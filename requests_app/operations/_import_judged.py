@@ -20,7 +20,8 @@ class Judged:
     """What a row would do. `row.line` is its line in the source.
 
     `target` is the row of the database, or the row that would be added. `sets` has the values that change immediately,
-    and `held` the changes that are announced first.
+    and `held` the changes that are announced first. `waits_for` names the service without which the row can't be
+    written yet, because that service itself waits for a second person.
     """
 
     row: Row
@@ -30,6 +31,7 @@ class Judged:
     is_new: bool = False
     sets: dict[str, Any] = field(default_factory=dict)
     held: list[tuple[Change, Terms]] = field(default_factory=list)
+    waits_for: str = ""
     faults: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -39,7 +41,7 @@ class Judged:
     def status(self) -> Status:
         if self.faults:
             return Status.REFUSED
-        if self.held:
+        if self.held or self.waits_for:
             return Status.WAITING
         if self.is_new:
             return Status.CREATED
@@ -48,7 +50,7 @@ class Judged:
     @property
     def changes_now(self) -> bool:
         """Whether the row adds or changes something without waiting for a second person."""
-        return not self.held if self.is_new else bool(self.sets)
+        return not (self.held or self.waits_for) if self.is_new else bool(self.sets)
 
     def fault(self, column: str, code: str, **facts: Any) -> None:
         """Add a fault, unless there is one in the same place already."""

@@ -1,7 +1,7 @@
 """Judges and writes the rows of an import that are about plans and services.
 
-They belong to no tenant, so a change of them can reduce the protection of many tenants. Such a change is refused here:
-two members of the staff make it alone, in the administration or over the API.
+They belong to no tenant, so a change of them can reduce the protection of many tenants. Such a change waits, as it
+would alone.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 from audit_app import recorder
 from requests_app.domain.acts.declaration import Proposal as Change
-from requests_app.domain.acts.installation import CHANGE_PLAN, PLAN_CHANGED
+from requests_app.domain.acts.installation import CHANGE_PLAN, CHANGE_SERVICE, PLAN_CHANGED
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.imports import Row
+from requests_app.domain.spelling import is_composed
 from requests_app.models import Plan, Service
 from requests_app.operations import _service_rows as services
 from requests_app.operations._announced import Terms, is_announced
@@ -42,6 +43,8 @@ def judge_plan(world: World, row: Row) -> Judged:
         world.plans[found.name] = plan
     elif not plan._state.adding:
         _compare(found, plan, wanted, _change_of_plan)
+        if found.held:
+            world.losing.add(str(plan.pk))
     found.target = plan
     return found
 
@@ -58,6 +61,9 @@ def judge_service(world: World, row: Row) -> Judged:
     if key is None:
         return found
     service = world.services.get(key)
+    if service is None and (other := world.alike_key(key)):
+        found.fault("key", "alike_service", other=other)
+        return found
     wanted = new_here(found, world.stated("service", key), row.values)
     wanted = {_FIELDS.get(name, name): value for name, value in wanted.items()}
     if service is None:
@@ -65,7 +71,10 @@ def judge_service(world: World, row: Row) -> Judged:
     else:
         found.target, found.name = service, service.name
         if not service._state.adding:
+            _require_free_name(world, found, service, wanted)
             _compare(found, service, _complete(found, service, wanted), services.changing)
+            if any(change.name == CHANGE_SERVICE.name and "connector" in terms["set"] for change, terms in found.held):
+                world.waiting.add(key)
     return found
 
 
@@ -77,11 +86,23 @@ def _judge_new_service(world: World, found: Judged, wanted: dict[str, Any]) -> N
     service = Service(**{"name": "", "connector": "", **wanted})
     found.target, found.sets = service, wanted
     world.services[service.key] = service
+    _require_free_name(world, found, service, wanted)
     if not found.faults:
         found.sets = _complete(found, Service(), wanted)
         _require_valid(found, copy_with(service, found.sets))
-        if (change := services.adding(wanted)) is not None and is_announced(*change):
-            found.fault("covered", "two_people")
+    if not found.faults and (addition := services.adding(found.sets)) is not None and is_announced(*addition):
+        found.held.append(addition)
+        world.waiting.add(service.key)
+
+
+def _require_free_name(world: World, found: Judged, service: Service, wanted: dict[str, Any]) -> None:
+    """Refuse a new name that another service has: an approver knows a service only by its name."""
+    name = wanted.get("name", "")
+    if name and (service._state.adding or name != service.name):
+        if not is_composed(name):
+            found.fault("name", "not_composed")
+        elif other := world.name_service(service.key, name):
+            found.fault("name", "alike_service", other=other)
 
 
 def _complete(found: Judged, service: Service, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -100,17 +121,17 @@ def _complete(found: Judged, service: Service, wanted: dict[str, Any]) -> dict[s
 def _compare(
     found: Judged, row: Any, wanted: dict[str, Any], change: Callable[[Any, Terms], tuple[Change, Terms] | None]
 ) -> None:
-    """Say what changes immediately. Refuse what must be announced to tenants."""
+    """Say what changes immediately, and what must be announced to tenants first."""
     sets = differing(row, wanted)["set"]
     _require_valid(found, copy_with(row, sets))
     if found.faults:
         return
-    found.sets = sets
     # Switching off takes power away, so it never waits.
     rest = {name: value for name, value in sets.items() if not (name == "is_active" and value is False)}
     if (held := change(row, rest)) is not None and is_announced(*held):
-        for name in rest:
-            found.fault(_COLUMNS.get(name, name), "two_people")
+        found.held.append(held)
+        sets = {name: value for name, value in sets.items() if name not in rest}
+    found.sets = sets
 
 
 def _require_valid(found: Judged, row: Any) -> None:
@@ -130,7 +151,7 @@ def write_plans(current: Step, world: World, judged: Sequence[Judged]) -> list[r
 
 def write_services(current: Step, world: World, judged: Sequence[Judged]) -> list[recorder.Witnessed]:
     for each in judged:
-        if each.sets:
+        if each.sets and not (each.is_new and each.held):
             service = Service() if each.is_new else each.target
             with about(current, "service", service):
                 services.write_service(current, service, each.sets)

@@ -23,7 +23,7 @@ def judge_resource(world: World, row: Row) -> Judged:
     """Compare a row with its resource, which is found by its external id, or else by its locator."""
     values = row.values
     found = Judged(row, name=values.get("name") or values.get("external_id") or values.get("locator", ""))
-    service = world.services.get(values.get("service", ""))
+    service = world.service(values.get("service", ""))
     if "service" in values and service is None:
         found.fault("service", "unknown_service")
     key = values.get("tenant")
@@ -90,7 +90,9 @@ def _judge_new_resource(world: World, found: Judged, place: Place, service: Serv
     resource = Resource(id=None, service=service, **wanted)
     if place.tenant is not None:
         resource.tenant = place.tenant
-    if place.is_protected and (addition := _weakening.addition(resource, wanted)) is not None:
+    if service.key in world.waiting:
+        found.waits_for = service.name
+    elif place.is_protected and (addition := _weakening.addition(resource, wanted)) is not None:
         found.held.append(addition)
     found.target, found.sets = resource, wanted
     _remember(world, found, place, service, Thing(resource))
@@ -173,7 +175,7 @@ def write_resources(current: Step, world: World, judged: Sequence[Judged]) -> li
     changed: dict[tuple[str, ...], list[Resource]] = {}
     for each in judged:
         resource: Resource = each.target
-        if each.is_new and not each.held:
+        if each.is_new and not (each.held or each.waits_for):
             tenant = world.places[each.slug].tenant
             assert tenant is not None
             resource.tenant, resource.pk = tenant, uuid4()

@@ -11,10 +11,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from requests_app.domain import clock
+from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_PLAN, CHANGE_SERVICE
 from requests_app.domain.imports import Row
 from requests_app.domain.spelling import folded
-from requests_app.models import Plan, Proposal, Resource, Service, Tenant
+from requests_app.models import Plan, Resource, Service, Tenant
 from requests_app.models.spelling import maybe_alike
+from requests_app.operations import _weakening
 
 #: How many values one query compares a column with. For more than this many, all rows are read.
 _AT_ONCE = 500
@@ -75,7 +78,13 @@ class World:
     def __init__(self, rows: Collection[Row]) -> None:
         self.plans = {plan.name: plan for plan in Plan.objects.all()}
         self.services = {service.key: service for service in Service.objects.all()}
-        self.losing = _plans_that_lose_lockbox()
+        self.losing: set[str] = set()
+        # Services that are proposed and not there yet, and the keys of all services that new resources must wait for.
+        self.coming: dict[str, Service] = {}
+        self.waiting: set[str] = set()
+        self._add_what_waits()
+        self._service_names = {folded(service.name): service.key for service in self.services.values()}
+        self._service_keys = {folded(key): key for key in self.services}
         keys = {row.values["tenant"] for row in rows if "tenant" in row.values}
         stated = {row.values[name] for row in rows for name in _NAMES if name in row.values}
         found = list(_tenants(keys | stated))
@@ -103,6 +112,30 @@ class World:
     def stated(self, kind: str, name: str) -> dict[str, tuple[Any, int]]:
         """Return what the source has said so far about a plan or a service, each value with its line."""
         return self._stated.setdefault((kind, name), {})
+
+    def _add_what_waits(self) -> None:
+        keys = {str(service.pk): service.key for service in self.services.values()}
+        for act, terms in _weakening.pending(clock.now(), CHANGE_PLAN, ADD_SERVICE, CHANGE_SERVICE):
+            if act == ADD_SERVICE.name and terms["key"] not in self.services:
+                self.coming[terms["key"]] = Service(**terms)
+                self.waiting.add(terms["key"])
+            elif act == CHANGE_SERVICE.name and "connector" in terms["set"]:
+                self.waiting.add(keys.get(terms["row"], ""))
+            elif _weakening.loses_lockbox(act, terms):
+                self.losing.add(terms["row"])
+
+    def service(self, key: str) -> Service | None:
+        return self.services.get(key) or self.coming.get(key)
+
+    def alike_key(self, key: str) -> str | None:
+        """Return the key of the service that differs from this one only in letter case. The key counts as taken now."""
+        other = self._service_keys.setdefault(folded(key), key)
+        return other if other != key else None
+
+    def name_service(self, key: str, name: str) -> str | None:
+        """Return the key of the other service with this name, in any letter case. Otherwise note the name as taken."""
+        holder = self._service_names.setdefault(folded(name), key)
+        return holder if holder != key else None
 
     def is_of_another(self, key: str, slug: str) -> bool:
         """Return whether a tenant other than `slug` has this text as its short name or external id, in any case."""
@@ -193,12 +226,6 @@ def _tenants(values: set[str]) -> QuerySet[Any]:
     if len(values) > _AT_ONCE:
         return rows
     return rows.filter(maybe_alike("slug", values) | maybe_alike("external_id", values) | Q(name__in=values))
-
-
-def _plans_that_lose_lockbox() -> set[str]:
-    """Return the ids of the plans from which an announced change is going to remove Lockbox."""
-    pending = Proposal.objects.of_staff().filter(ended_at=None, act="change_plan")
-    return {row.said["row"] for row in pending if row.said["set"].get("includes_lockbox") is False}
 
 
 def _parts(values: list[Any]) -> Iterator[list[Any]]:

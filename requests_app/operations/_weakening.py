@@ -6,11 +6,12 @@ An act on one row uses these rules, and so does an import of many rows.
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from requests_app.domain.acts.declaration import Proposal as Change
-from requests_app.domain.acts.installation import ADD_RESOURCE, CHANGE_RESOURCE, RENAME_RESOURCE
+from requests_app.domain.acts.installation import ADD_RESOURCE, CHANGE_PLAN, CHANGE_RESOURCE, RENAME_RESOURCE
 from requests_app.domain.acts.tenants import MOVE_TENANT
-from requests_app.models import Plan, Resource, Tenant
+from requests_app.models import HeldRow, Plan, Proposal, Resource, Tenant
 from requests_app.operations._announced import Terms
 from requests_app.operations._rows import differing
 
@@ -55,3 +56,18 @@ def weakens(changed: Collection[str], *, is_covered: bool) -> bool:
     Switching off is done before this rule is asked.
     """
     return not _IDENTIFYING.isdisjoint(changed) or ("is_active" in changed and not is_covered)
+
+
+def pending(at: datetime, *changes: Change) -> list[tuple[str, Terms]]:
+    """Return all changes of these kinds that wait, proposed alone or by an import: the name and the terms of each."""
+    names = [change.name for change in changes]
+    alone = Proposal.objects.of_staff().pending(at).filter(act__in=names).values_list("act", "said")
+    return [*alone, *HeldRow.objects.open(at).filter(act__in=names).values_list("act", "terms")]
+
+
+def loses_lockbox(act: str, terms: Terms) -> bool:
+    """Return whether this is a change that removes Lockbox from a plan.
+
+    A tenant that gets such a plan while the change waits did not get the announcement.
+    """
+    return act == CHANGE_PLAN.name and terms["set"].get("includes_lockbox") is False

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, policy
-from requests_app.domain.actors import Actor, Machine, Side
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, PROPOSE_IMPORT, RUN_IMPORT, START_IMPORT
 from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.imports import PLAN, SERVICE, Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
@@ -108,7 +108,9 @@ def _line(each: Judged) -> Line:
         {} if each.is_new else {name: (str(getattr(each.target, name)), str(to)) for name, to in each.sets.items()}
     )
     held = tuple((change.name, terms) for change, terms in each.held)
-    return Line(each.row.line, each.row.kind, each.name, str(each.status), tuple(each.faults), changes, held)
+    return Line(
+        each.row.line, each.row.kind, each.name, str(each.status), tuple(each.faults), changes, held, each.waits_for
+    )
 
 
 def _stored(row: Row) -> list[Any]:
@@ -227,19 +229,18 @@ def _starter(row: Import) -> Actor | None:
         return _operator(row)
     person = Person.objects.get_queryset().get(pk=row.started_by_id)
     if person.kind == Person.Kind.CLIENT:
-        client = person.client
-        machine = Machine(client_id=client.pk, account_id=person.pk, name=person.name)
-        actor = Actor(side=Side.PROVIDER, door=row.door, name=person.name, person_id=person.pk, machine=machine)
-        return actor if person.is_active and _is_answered_for(actor) else None
+        return _answered_for(person, row.door)
     return actor_of(person, door=row.door) if person.is_active and person.is_staff else None
 
 
-def _is_answered_for(client: Actor) -> bool:
+def _answered_for(account: Person, door: str) -> Actor | None:
+    """Return the client with this account, if humans of the staff still answer for it."""
     try:
+        client = _announced.actor_of_client(account, door=door)
         _announced.proposer_of(client)
     except NotAllowed:
-        return False
-    return True
+        return None
+    return client
 
 
 def _operator(row: Import) -> Actor:

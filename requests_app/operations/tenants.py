@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.acts.installation import CHANGE_PLAN
 from requests_app.domain.acts.tenants import (
     ADD_ADDRESS,
     ADDRESS_ADDED,
@@ -38,7 +39,7 @@ from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.ids import as_id
 from requests_app.domain.imports import REASONS, is_short_name
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import AccessRequest, NotificationAddress, Plan, Proposal, Tenant
+from requests_app.models import AccessRequest, NotificationAddress, Plan, Tenant
 from requests_app.models.spelling import is_taken
 from requests_app.operations import _described, _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
@@ -316,8 +317,8 @@ def _require_lasting(plan: Plan, at: datetime) -> None:
 
     A tenant that gets the plan now did not get that announcement.
     """
-    pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
-    if any(row.said["set"].get("includes_lockbox") is False for row in pending):
+    pending = _weakening.pending(at, CHANGE_PLAN)
+    if any(_weakening.loses_lockbox(act, terms) and terms["row"] == str(plan.pk) for act, terms in pending):
         words = _(
             "An announced change takes Lockbox out of the plan %(plan)s. Withdraw the change, or wait until it applies."
         )

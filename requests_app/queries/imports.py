@@ -36,4 +36,4 @@ def held_rows(proposal: Proposal, tenant_ids: Iterable[UUID]) -> QuerySet[Any]:
     """
     if proposal.act != IMPORT_ROWS.name:
         return HeldRow.objects.none()
-    return HeldRow.objects.filter(of=proposal.said["import"], tenant__in=list(tenant_ids))
+    return HeldRow.objects.concerning(tenant_ids).filter(of=proposal.said["import"])

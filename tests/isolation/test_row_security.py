@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -22,6 +23,7 @@ from requests_app.models import (
     Membership,
     NotificationAddress,
     Passkey,
+    Plan,
     Proposal,
     Resource,
     Tenant,
@@ -31,6 +33,7 @@ from requests_app.models.row_security import only_tenants, own_account
 from requests_app.queries import tenant as queries
 from tests.cast import Cast
 from tests.imports.files import imported
+from tests.imports.worlds import run
 from tests.passkeys import enrolled
 from tests.web.pages import signed_in
 
@@ -59,6 +62,25 @@ def test_a_connection_of_one_tenant_sees_no_import_and_only_its_own_changes_that
     with only_tenants([cast.contoso.pk]):
         assert {row.tenant_id for row in HeldRow.objects.all()} == {cast.contoso.pk}
         assert (Import.objects.count(), ImportBatch.objects.count()) == (0, 0)
+
+
+def test_a_connection_of_one_tenant_sees_waiting_changes_of_no_tenant_only_if_they_affect_it(
+    cast: Cast, tmp_path: Path
+) -> None:
+    Tenant.objects.filter(pk=cast.fabrikam.pk).update(plan=Plan.objects.create(name="E3", includes_lockbox=True))
+    plan, service = "- {name: E5, includes_lockbox: false}", "- {key: exchange-online, name: Mail}"
+    assert run("apply", f"version: 1\nplans:\n{plan}\nservices:\n{service}\n", tmp_path / "world.yaml")[0] == 0
+    with only_tenants([cast.contoso.pk]):
+        assert not HeldRow.objects.exists(), "it is not proposed yet"
+    operations.propose_import(Import.objects.get().pk, actor=cast.as_("stella"))
+    for tenant, acts in ((cast.contoso, {"change_plan", "change_service"}), (cast.fabrikam, {"change_service"})):
+        with only_tenants([tenant.pk]):
+            assert {row.act for row in HeldRow.objects.all()} == acts
+            assert {row.tenant_id for row in HeldRow.touched.through.objects.all()} == {tenant.pk}
+            assert HeldRow.objects.update(outcome="applied") == 0
+    with only_tenants([cast.northwind.pk]):
+        assert not HeldRow.objects.exists()
+    assert set(HeldRow.objects.values_list("outcome", flat=True)) == {""}
 
 
 def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None:

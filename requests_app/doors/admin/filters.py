@@ -91,7 +91,7 @@ def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> 
     return ByRow
 
 
-def by_tenant(lookup: str = "tenant") -> type[Filter]:
+def by_tenant(lookup: str = "tenant", *, narrow: Callable[[QuerySet, str], QuerySet] | None = None) -> type[Filter]:
     class ByTenant(Filter):
         parameter_name = lookup
         title = _("tenant")
@@ -107,7 +107,7 @@ def by_tenant(lookup: str = "tenant") -> type[Filter]:
         def has_output(self) -> bool:
             return bool(self.value() or self.lookup_choices)
 
-    ByTenant.narrow = staticmethod(lambda rows, value: rows.filter(**{lookup: value}))
+    ByTenant.narrow = staticmethod(narrow or (lambda rows, value: rows.filter(**{lookup: value})))
     return ByTenant
 
 

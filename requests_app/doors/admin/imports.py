@@ -112,6 +112,17 @@ def line(row: HeldRow) -> str:
     return gettext("line %(number)d") % {"number": row.line}
 
 
+@admin.display(description=_("tenant"), ordering="tenant")
+def concerned(row: HeldRow) -> str:
+    """Return the tenant. A change of what tenants share has none, and the row's page lists those that it affects."""
+    return link_to(row.tenant) if row.tenant is not None else gettext("all affected tenants")
+
+
+@admin.display(description=_("affects"))
+def affected(row: HeldRow) -> str:
+    return ", ".join(row.touched.order_by("name").values_list("name", flat=True)) or NOTHING
+
+
 @admin.display(description=_("import"))
 def imported_from(row: HeldRow) -> str:
     return link_to(row.of)
@@ -223,13 +234,13 @@ class ImportAdmin(StaffAdmin):
 
 class HeldRowAdmin(StaffAdmin):
     # Not first: the first column is cut where it is too long, and the person who confirms must read every change.
-    list_display = (line, "tenant", change, state, imported_from, "ended_at")
+    list_display = (line, concerned, change, state, imported_from, "ended_at")
     reads: ClassVar = ("tenant", "of__proposal")
     ordering = ("of", "line", "pk")
     search: ClassVar = Search(ids=("of",), tenant="tenant")
     list_filter = (
         by_row("of", _("import"), Import),
-        by_tenant(),
+        by_tenant(narrow=lambda rows, value: rows.concerning([value])),
         by_choice("act", _("kind of change"), [
             ("add_resource", _("a new resource")),
             ("change_resource", _("another locator or external id")),
@@ -237,6 +248,9 @@ class HeldRowAdmin(StaffAdmin):
             ("move_tenant", _("a plan without Lockbox")),
             ("switch_off_tenant", _("a tenant is switched off")),
             ("switch_on_tenant", _("a tenant is switched on")),
+            ("change_plan", _("a plan loses Lockbox")),
+            ("add_service", _("a new service that is not covered")),
+            ("change_service", _("a service is changed")),
         ]),
         by_choice("outcome", _("outcome"), HeldRow.Outcome.choices),
     )  # fmt: skip
@@ -246,7 +260,7 @@ class HeldRowAdmin(StaffAdmin):
         "staff confirms it, and it takes effect after the waiting time."
     )
     facts: ClassVar = [
-        ("", (change, "tenant", "resource", imported_from, line, state, "ended_at", terms)),
+        ("", (change, "tenant", affected, "resource", imported_from, line, state, "ended_at", terms)),
     ]
 
 
