@@ -75,6 +75,15 @@ class Invitation(models.Model):
         related_name="+",
         verbose_name=_("invited by"),
     )
+    # The account of the API client that sent the invitation. `invited_by` is then the person who holds its secret.
+    invited_through = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("invited through the API client"),
+    )
     created_at = models.DateTimeField(_("invited"))
     valid_from = models.DateTimeField(_("valid from"))
     expires_at = models.DateTimeField(_("valid until"))

@@ -18,7 +18,16 @@ from requests_app.domain.errors import DomainError, Unacceptable, WrongState
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Person, Proposal, Tenant
 from requests_app.models.people import actor_of
-from requests_app.operations._announced import Terms, announced, is_announced, propose, require_proven, uninformed
+from requests_app.operations._announced import (
+    Terms,
+    actor_of_client,
+    announced,
+    is_announced,
+    propose,
+    proposer_of,
+    require_proven,
+    uninformed,
+)
 from requests_app.operations._change import Step
 from requests_app.operations._people import ADMINISTRATOR, DECIDING, assign_to_queue, begin_staff, require_first
 
@@ -42,6 +51,8 @@ def send(current: Step, row: Invitation) -> None:
 
 def invitation_detail(row: Invitation) -> dict[str, Any]:
     found = {"invitation": str(row.pk), "email": row.email, "role": row.role}
+    if row.invited_through is not None and row.invited_by is not None:
+        found["holder"] = row.invited_by.name
     return found if row.tenant_id is not None else {**found, "queues": queues_of(row)}
 
 
@@ -87,6 +98,8 @@ def is_good(row: Invitation, current: Step) -> bool:
         return False
     try:
         require_sender(actor_of(row.invited_by, door=current.actor.door), tenant, row.role)
+        if row.invited_through is not None:
+            proposer_of(actor_of_client(row.invited_through, door=current.actor.door))
     except DomainError:
         return False
     return True

@@ -175,7 +175,7 @@ def invitation(current: Step, row_id: object) -> Invitation:
     found: Invitation = Invitation.objects.visible_to(current.actor).find(row_id)
     if found.tenant_id is not None:
         current.tenant = Tenant.objects.locked().get(pk=found.tenant_id)
-    rows = Invitation.objects.select_related("invited_by", "link_copied_by").locked()
+    rows = Invitation.objects.select_related("invited_by", "invited_through", "link_copied_by").locked()
     row: Invitation = rows.get(pk=found.pk)
     row.tenant = current.tenant
     if row.proposal_id is not None:

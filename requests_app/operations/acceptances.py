@@ -53,7 +53,8 @@ def accept_invitation(
         current.actor = actor_of(
             person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
         )
-        by = row.invited_by.name if row.invited_by else ""
+        sender = row.invited_through or row.invited_by
+        by = sender.name if sender else ""
         current.witness(
             INVITATION_ACCEPTED, detail={**invitation_detail(row), **described(person), "invited_by": by}, text=by
         )
@@ -74,7 +75,7 @@ def _found(current: Step, secret: str) -> Invitation:
     tenant = Tenant.objects.locked().get(pk=known.tenant_id) if known.tenant_id is not None else None
     if tenant is not None:
         current.concerns("tenant", tenant, tenant.pk)
-    row: Invitation = Invitation.objects.locked().select_related("invited_by").get(pk=known.pk)
+    row: Invitation = Invitation.objects.locked().select_related("invited_by", "invited_through").get(pk=known.pk)
     if tenant is None:
         current.concerns("invitation", row, PROVIDER_LOG)
     row.tenant = tenant

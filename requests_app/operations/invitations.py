@@ -18,10 +18,11 @@ from requests_app.domain.acts.invitations import (
     WITHDRAW_INVITATION,
 )
 from requests_app.domain.acts.proposals import PROPOSAL_WITHDRAWN
-from requests_app.domain.errors import TooMany, Unacceptable, WrongState
+from requests_app.domain.errors import NotAllowed, TooMany, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.scopes import Scope
 from requests_app.models import Invitation, Membership, Person, Proposal, QueueAssignment, Service, Tenant
-from requests_app.operations._announced import end
+from requests_app.operations._announced import end, proposer_of
 from requests_app.operations._change import Step
 from requests_app.operations._invitations import (
     Standing,
@@ -86,6 +87,9 @@ def invite_colleague(
     `services` are the queues of an engineer or a provider approver. Without `time_zone`, the reader gets the time zone
     of the person who invites. If any customer has ever had Lockbox on, the role is an announced change: the invitation
     is sent now, but only its proposal gives the role.
+
+    A client of the provider can invite people to queues, and never staff. The invitation names the client, and the
+    person who holds its secret.
     """
     row = Invitation(role=role)
     queues: list[Service] = []
@@ -94,16 +98,27 @@ def invite_colleague(
         current.concerns("invitation", row, PROVIDER_LOG)
         return row
 
+    def may(current: Step) -> None:
+        if current.actor.machine is not None:
+            policy.require_scope(current.actor, Scope.PROVISION)
+            if role == Role.STAFF:
+                raise NotAllowed(_("Only a person can invite somebody to be a member of the staff."))
+
     def check(current: Step) -> None:
         row.email = current.inputs["email"]
         queues.extend(_queues(role, services, current.actor))
-        row.time_zone = time_zone or Person.objects.get(pk=current.actor.person).time_zone
+        by = proposer_of(current.actor)
+        row.invited_through = by.client.account if by.client else None
+        row.invited_by = by.person
+        row.time_zone = time_zone or by.person.time_zone
         if row.time_zone not in time_zones.names():
             raise Unacceptable(_("There is no such time zone."), field="time_zone")
         _require_new(None, row.email, current)
 
-    with perform(INVITE_COLLEAGUE, actor=actor, inputs={"email": email}, find=find, check=check) as current:
-        send(current, _begun(current, row))
+    inputs = {"email": email}
+    with perform(INVITE_COLLEAGUE, actor=actor, inputs=inputs, find=find, may=may, check=check) as current:
+        row.created_at = current.at
+        send(current, row)
         row.services.set(queues)
         current.witness(INVITATION_SENT, detail=invitation_detail(row), text=row.email)
         propose_role(current, row)

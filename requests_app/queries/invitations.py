@@ -18,7 +18,7 @@ def invitation_behind(secret: str, *, at: datetime) -> Invitation:
 
     Raise the same NotFound for an unknown, an expired and a withdrawn invitation.
     """
-    rows = Invitation.objects.select_related("tenant", "invited_by", "proposal")
+    rows = Invitation.objects.select_related("tenant", "invited_by", "invited_through", "proposal")
     row = rows.filter(secret_hash=link_secrets.hashed(secret)).first()
     if row is None or not row.is_open(at):
         raise NotFound
@@ -53,5 +53,5 @@ def to_note(actor: Actor) -> list[Invitation]:
 def of_provider(actor: Actor) -> QuerySet[Invitation]:
     """Return the provider's invitations that are neither accepted nor withdrawn, newest first. Only staff may."""
     policy.require_staff(actor)
-    rows = Invitation.objects.filter(tenant=None).unanswered().select_related("invited_by")
+    rows = Invitation.objects.filter(tenant=None).unanswered().select_related("invited_by", "invited_through")
     return cast(QuerySet[Invitation], rows.prefetch_related("services").order_by("-created_at"))

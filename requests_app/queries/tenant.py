@@ -260,7 +260,7 @@ def invitations(tenant: Tenant, *, actor: Actor) -> QuerySet[Invitation]:
     else the list is empty: other people must not see whom a tenant wants to invite.
     """
     roles = actor.roles_on(tenant_id=tenant.pk, service_id=None)
-    rows = tenant.invitations.unanswered().select_related("invited_by").order_by("-created_at")
+    rows = tenant.invitations.unanswered().select_related("invited_by", "invited_through").order_by("-created_at")
     if roles & {Role.ADMINISTRATOR, Role.STAFF}:
         return cast(QuerySet[Invitation], rows)
     return cast(QuerySet[Invitation], rows.filter(invited_by=None) if Role.APPROVER in roles else rows.none())

@@ -28,11 +28,15 @@ ROLE_HELP: dict[str, Promise] = {
 def sender(row: Invitation) -> str:
     """Return the human who sent the invitation, with their organisation: "Stella Ruiz, on the staff of Example Cloud".
 
-    An invitation that was made with the recovery key has no sender, and the answer is "".
+    If an API client sent it, the client is named too, with the person who holds its secret. An invitation that was made
+    with the recovery key has no sender, and the answer is "".
     """
     by = row.invited_by
     if by is None:
         return ""
+    if row.invited_through is not None:
+        words = _("the API client %(client)s of %(name)s, on the staff of %(provider)s")
+        return words % {"client": row.invited_through.name, "name": by.name, "provider": settings.PROVIDER_NAME}
     if by.side == Person.Side.PROVIDER:
         return _("%(name)s, on the staff of %(provider)s") % {"name": by.name, "provider": settings.PROVIDER_NAME}
     assert row.tenant is not None

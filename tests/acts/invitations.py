@@ -79,6 +79,12 @@ CASES: dict[str, Case] = {
         admin=lambda cast, client, row: by_adding("person", **_colleague(cast))(cast, client, row),
         api=lambda cast, caller, row: caller.post("invitations", _colleague(cast)),
     ),
+    "invite_colleague, for a queue": Case(
+        "stella",
+        lambda cast: cast.peaceful(),
+        lambda cast, row, actor: operations.invite_colleague(**_colleague(cast), actor=actor),
+        api=lambda cast, caller, row: caller.post("provider/people", _colleague(cast)),
+    ),
     "copy_invitation_link": Case(
         "stella",
         lambda cast: _early(cast),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.domain.scopes import Scope
+from requests_app.messages.mails._invitations import invited
 from requests_app.models import (
     AccessRequest,
+    Client,
+    Invitation,
     OutboxMessage,
     Person,
     Plan,
@@ -210,3 +218,83 @@ def test_a_service_that_is_switched_off_ends_its_access_and_gets_no_more(cast: C
     assert "service.changed" in events_in(cast.contoso)
     assert importer.patch(f"services/{cast.exchange.pk}", {"is_active": True}).status_code == 200
     assert AccessRequest.objects.exclude(state__in=["WITHDRAWN", "CLOSED"]).count() == 0, "nothing is restored"
+
+
+NEW, PHRASE = "new@provider.example", "a long and unheard-of phrase 7"
+
+
+def invites(cast: Cast, caller: Caller, **more: Any) -> Any:
+    wanted = {"email": NEW, "role": "engineer", "services": [str(cast.exchange.pk)], **more}
+    return caller.post("provider/people", wanted)
+
+
+def accepted(cast: Cast) -> Person:
+    """Accept the invitation with the link in its mail."""
+    row = Invitation.objects.get(email=NEW)
+    secret, actor = cast.link_of(row), Actor.stranger(door="pages")
+    return operations.accept_invitation(secret, name="New Person", password=PHRASE, actor=actor)
+
+
+def test_a_client_invites_an_engineer_and_the_mail_names_the_client_and_its_human(cast: Cast, importer: Caller) -> None:
+    cast.peaceful()
+    answer = invites(cast, importer, time_zone="Europe/Oslo")
+    assert answer.status_code == 201
+    shown = answer.json()
+    assert (shown["invited_by"], shown["client"], shown["proposal"]) == ("Stella Test", "Help desk", None)
+    mail = str(invited(OutboxMessage.objects.get(topic="notify.invitation"), clock.now()))
+    assert "the API client Help desk of Stella Test, on the staff of" in mail
+    entry = AuditEntry.objects.get(event="invitation.sent")
+    detail = json.loads(bytes(entry.canonical))["detail"]
+    assert (entry.actor_kind, entry.actor_name, detail["holder"]) == ("client", "Help desk", "Stella Test")
+    person = accepted(cast)
+    assert list(person.queue_assignments.values_list("service__key", "role")) == [("exchange-online", "engineer")]
+    assert (person.is_staff, person.time_zone) == (False, "Europe/Oslo")
+
+
+def test_after_the_first_lockbox_the_role_waits_for_a_human_who_is_not_of_the_client(
+    cast: Cast, importer: Caller, travel: Any
+) -> None:
+    cast.colleague()
+    proposal = Proposal.objects.get(pk=invites(cast, importer, role="provider_approver").json()["proposal"])
+    assert (proposal.act, proposal.proposed_by, proposal.proposed_through.name) == (
+        "invite_to_queues", cast.stella, "Help desk",
+    )  # fmt: skip
+    with pytest.raises(NotAllowed):
+        operations.confirm_proposal(proposal.pk, actor=cast.as_("stella"))
+    person = accepted(cast)
+    assert not person.queue_assignments.exists()
+    operations.confirm_proposal(proposal.pk, actor=cast.as_("sten"))
+    proposal.refresh_from_db()
+    travel.to(proposal.effective_at)
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    assert list(person.queue_assignments.values_list("role", flat=True)) == ["provider_approver"]
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"role": "staff"}, 422),
+        ({"role": "approver"}, 422),
+        ({"services": []}, 422),
+        ({"is_staff": True}, 422),
+        ({"email": "erik@provider.example"}, 422),
+        ({"time_zone": "Mars"}, 422),
+    ],
+)
+def test_a_client_makes_nobody_staff_and_invites_nobody_twice(
+    cast: Cast, importer: Caller, more: dict[str, Any], status: int
+) -> None:
+    before = (counts(), Invitation.objects.count())
+    assert invites(cast, importer, **more).status_code == status
+    assert (counts(), Invitation.objects.count()) == before
+
+
+def test_the_link_stops_working_when_nobody_answers_for_the_client(cast: Cast, importer: Caller) -> None:
+    cast.peaceful()
+    invites(cast, importer)
+    row = Invitation.objects.get(email=NEW)
+    client = Client.objects.get(account=row.invited_through_id)
+    operations.remove_client(client.pk, actor=cast.as_("stella"))
+    with pytest.raises(NotFound):
+        accepted(cast)
+    assert not Person.objects.get_queryset().filter(email=NEW).exists()

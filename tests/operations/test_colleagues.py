@@ -21,6 +21,7 @@ from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import (
     ChangeProposed,
+    InsufficientScope,
     NotAllowed,
     NotFound,
     OwnAccount,
@@ -203,15 +204,20 @@ def test_each_door_to_a_provider_role_needs_fresh_proof(early: Cast) -> None:
                 call()
 
 
-def test_a_client_of_the_provider_invites_nobody(early: Cast) -> None:
-    """An invitation says which human sent it. So not even the right scope would help a client."""
+def test_a_client_of_the_provider_never_invites_staff(early: Cast) -> None:
+    """And without the scope for provisioning, it invites nobody."""
     robot = service_of(early)
-    for model in (Client, Token):
-        model.objects.update(scopes=["members:manage"])
-    token = Token.objects.select_related("account__client").get(pk=robot.token_id)
-    with only_a_refusal(), pytest.raises(NotAllowed) as refusal:
-        operations.invite_colleague(email="x@provider.example", role="staff", actor=actor_of_token(token))
-    assert type(refusal.value) is NotAllowed
+    calls: list[tuple[str, dict[str, Any], type[Exception]]] = [
+        ("members:manage", {"role": "engineer", "services": [early.exchange.pk]}, InsufficientScope),
+        ("provision", {"role": "staff"}, NotAllowed),
+    ]
+    for scope, wanted, refusal in calls:
+        for model in (Client, Token):
+            model.objects.update(scopes=[scope])
+        token = Token.objects.select_related("account__client").get(pk=robot.token_id)
+        with only_a_refusal(), pytest.raises(NotAllowed) as refused:
+            operations.invite_colleague(email="x@provider.example", actor=actor_of_token(token), **wanted)
+        assert type(refused.value) is refusal
     assert not Invitation.objects.exists()
 
 

@@ -94,7 +94,6 @@ INVITE_COLLEAGUE = Act(
     "invite_colleague",
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.STAFF}),
-    humans_only=True,
     title=_("Invite one of the provider’s people"),
     explains=_(
         "The person gets a mail with a link, chooses a password, and is signed in. If any customer has ever switched "
@@ -104,6 +103,7 @@ INVITE_COLLEAGUE = Act(
     inputs=(Field("email", Kind.EMAIL),),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
+    provider_scope=Scope.PROVISION,
     events=(INVITATION_SENT,),
     tried=_("to invite one of the provider’s people"),
     proposes=(INVITE_TO_QUEUES_ANNOUNCED, INVITE_STAFF_ANNOUNCED),

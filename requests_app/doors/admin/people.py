@@ -379,7 +379,7 @@ class InvitationAdmin(StaffAdmin):
         "invite approvers, deputies or administrators."
     )
     facts: ClassVar = [
-        ("", ("email", "role", _queues, "tenant", "time_zone", "invited_by", "sends", "proposal")),
+        ("", ("email", "role", _queues, "tenant", "time_zone", "invited_by", "invited_through", "sends", "proposal")),
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
         (_("Copied link"), ("link_copied_at", "link_copied_by", "copy_noted_at")),
     ]

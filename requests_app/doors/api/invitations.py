@@ -33,7 +33,8 @@ class InvitationOut(serializers.Serializer):
 
     In this case, the link works only from `valid_from` on. `tenant` is null for one of the provider's people: then
     `services` has the keys of their queues, and `proposal` is the announced change that gives the role, or null if the
-    role needs no second person.
+    role needs no second person. If an API client sent the invitation, `client` has its name, and `invited_by` is the
+    person who holds its secret.
     """
 
     id = serializers.UUIDField()
@@ -43,6 +44,7 @@ class InvitationOut(serializers.Serializer):
     services = serializers.SerializerMethodField()
     proposal = serializers.UUIDField(source="proposal_id", allow_null=True)
     invited_by = serializers.SerializerMethodField()
+    client = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     valid_from = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
@@ -56,6 +58,10 @@ class InvitationOut(serializers.Serializer):
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_invited_by(self, row: Invitation) -> str | None:
         return row.invited_by.name if row.invited_by else None
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_client(self, row: Invitation) -> str | None:
+        return row.invited_through.name if row.invited_through else None
 
 
 class InvitationIn(Strict):
@@ -96,7 +102,7 @@ class ProviderInvitations(ListView):
         examples=[OpenApiExample("Staff", request_only=True, value={"email": "sam@provider.example", "role": "staff"})],
     )
     def post(self, request: Any) -> Response:
-        """Only staff can do this, with a fresh token of a person. A client can't: an invitation names its sender.
+        """Only staff can do this, with a fresh token of a person. A client uses `/provider/people`.
 
         `services` are the queues of an engineer or a provider approver. If any customer has ever switched Lockbox on,
         the role is proposed: `proposal` names the change that a second member of the staff must confirm.

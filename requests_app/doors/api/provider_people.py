@@ -12,10 +12,12 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain.acts.installation import GIVE_QUEUE_ROLE, TAKE_QUEUE_ROLE
+from requests_app.domain.acts.invitations import INVITE_COLLEAGUE
 from requests_app.domain.acts.members import SWITCH_OFF_PERSON, SWITCH_ON_PERSON
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import IdFilter, Strict, Uuid, YesNoFilter
+from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNoFilter
+from requests_app.doors.api.invitations import InvitationOut
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import ServiceRef
 from requests_app.models import QueueAssignment
@@ -47,6 +49,13 @@ class ProviderPersonOut(serializers.Serializer):
         return QueueRoleOut(row.shown_assignments, many=True).data
 
 
+class NewPersonIn(Strict):
+    email = Text()
+    role = serializers.ChoiceField(choices=ROLES)
+    services = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
+    time_zone = Text(required=False)
+
+
 class QueueRoleIn(Strict):
     role = serializers.ChoiceField(choices=ROLES)
     service = Uuid()
@@ -74,6 +83,8 @@ class ProviderPeople(ListView):
     """Only staff and the provider's clients can call this. For everybody else, the list is empty."""
 
     scopes: ClassVar = {"GET": Scope.PROVISION}
+    acts: ClassVar = {"POST": (INVITE_COLLEAGUE,)}
+    is_of_provider = True
     serializer_class = ProviderPersonOut
     filterset_class = ProviderPersonFilter
     orders = ("name", "-name")
@@ -86,6 +97,29 @@ class ProviderPeople(ListView):
     )
     def get(self, request: Any) -> Response:
         return self.listed(queries.people(self.actor))
+
+    @extend_schema(
+        operation_id="provider_people_invite",
+        summary="Invite somebody to be an engineer or a provider approver",
+        tags=_TAGS,
+        request=NewPersonIn,
+        responses={201: InvitationOut},
+        examples=[
+            OpenApiExample(
+                "An engineer",
+                request_only=True,
+                value={"email": "sam@provider.example", "role": "engineer", "services": ["{service}"]},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        """The mail names the client, and the person who holds its secret. Nobody is made staff through the API.
+
+        If any customer has ever switched Lockbox on, the role is proposed: `proposal` names the change that a second
+        member of the staff must confirm.
+        """
+        sent = operations.invite_colleague(**self.body(NewPersonIn), actor=self.actor)
+        return self.shown(InvitationOut, sent, status=201)
 
 
 class OneProviderPerson(ApiView):

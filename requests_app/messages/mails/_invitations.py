@@ -22,7 +22,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
 
     If the invitation was made with the recovery key, the invited person becomes an administrator after a delay.
     """
-    row = Invitation.objects.select_related("tenant", "invited_by", "proposal").get(pk=message.about)
+    row = Invitation.objects.select_related("tenant", "invited_by", "invited_through", "proposal").get(pk=message.about)
     facts = [Fact(_("Tenant"), [words.line(row.tenant.name)])] if row.tenant is not None else []
     facts.append(Fact(_("Role"), [f"{row.get_role_display()}: {invitations.ROLE_HELP[str(row.role)]}"]))
     if queues := row.services.order_by("name").values_list("name", flat=True):
