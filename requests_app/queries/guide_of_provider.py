@@ -12,14 +12,12 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
-from requests_app.queries.installation import MAIL_FILES
+from requests_app.queries.installation import MAIL_FILES, is_trial
 from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
-from requests_app.words import checks
-
-#: The command that makes an encrypted copy of the log's key, for an installation that has none yet.
-COPY_COMMAND = "customer-lockbox log_key copy"
+from requests_app.words import checks, commands
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
@@ -36,20 +34,18 @@ def _name_and_address(facts: ProviderFacts) -> Found:
     name, address = settings.PROVIDER_NAME, settings.BASE_URL
     shown = {"name": name, "address": address}
     if not settings.PROVIDER_NAME_IS_SET:
-        return still_open(
-            _("Everybody reads the name “%(name)s”. In the settings, set PROVIDER_NAME to your own name.") % shown
+        shown["file"] = str(settings.DATA_DIR / ".env")
+        words = _(
+            "Everybody reads the name “%(name)s”. To change it, write a line with PROVIDER_NAME=… into %(file)s, and "
+            "start again."
         )
-    if _is_loopback(address):
+        return (left_out if is_trial() else still_open)(words % shown)
+    if is_loopback(urlsplit(address).hostname or ""):
         words = _("Everybody reads the name “%(name)s”. Only this machine can open %(address)s, as in a trial.")
         return done(words % shown)
     if not address.startswith("https://"):
         return still_open(_("The address %(address)s has no TLS, so passwords can be read on the way.") % shown)
     return done(_("Everybody reads the name “%(name)s”, and opens %(address)s.") % shown)
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _mail(facts: ProviderFacts) -> Found:
@@ -68,14 +64,17 @@ def _mail(facts: ProviderFacts) -> Found:
 
 def _log_key(facts: ProviderFacts) -> Found:
     row = facts.installation
+    if is_trial() and not row.key_copy_hash:
+        words = _("The logs of a trial need no copy of the key. In a real installation, init makes one.")
+        return left_out(words)
     if facts.key_used_at is None and not row.key_copy_hash:
         return blocked(_("The log’s key has signed nothing yet. That takes about a minute after the start."), links=0)
     if not row.key_copy_hash:
         words = _("There is no copy of the key yet. On the server, run: %(command)s")
-        return still_open(words % {"command": COPY_COMMAND}, links=0)
+        return still_open(words % {"command": commands.log_key_copy()}, links=0)
     if row.key_copy_confirmed_at is None:
         return still_open(_("There is an encrypted copy. Nobody has shown yet that it is stored."))
-    confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": COPY_COMMAND}
+    confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": commands.log_key_copy()}
     if facts.key_changed_at is not None and facts.key_changed_at > row.key_copy_confirmed_at:
         words = _("The key was changed after its copy was confirmed on %(when)s. Make a new copy: %(command)s")
         return still_open(words % confirmed, links=0)

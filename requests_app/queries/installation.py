@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 from requests_app.domain import link_secrets
 from requests_app.models import Installation, OutboxMessage, Person, Tenant
 from requests_app.models.outbox import MAIL
+from requests_app.platform.loopback import is_loopback
 
 #: The mail backend of an installation without a mail server.
 MAIL_FILES = "requests_app.messages.mails.files.EmailBackend"
@@ -18,6 +20,20 @@ MAIL_FILES = "requests_app.messages.mails.files.EmailBackend"
 def has_staff() -> bool:
     """Return whether there is a staff member. An account that is switched off counts too."""
     return Person.objects.get_queryset().filter(is_staff=True).exists()
+
+
+def is_trial() -> bool:
+    """Return whether this installation is a trial: it has no mail server, and only this machine can open its address.
+
+    A production installation is never one, so nothing that it needs is called unnecessary.
+    """
+    is_local = is_loopback(urlsplit(settings.BASE_URL).hostname or "")
+    return is_local and settings.EMAIL_BACKEND == MAIL_FILES and not settings.PRODUCTION
+
+
+def is_setup_link_open(at: datetime) -> bool:
+    """Return whether a set-up link was made that still works at this time."""
+    return Installation.objects.filter(pk=1, setup_link_expires_at__gt=at).exclude(setup_link_hash="").exists()
 
 
 def is_mail_tested() -> bool:

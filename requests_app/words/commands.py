@@ -1,6 +1,27 @@
-"""Commands of the operator that pages and other commands name."""
+"""Commands of the operator that pages and other commands name, in the form that works on this machine."""
 
 from __future__ import annotations
 
-#: Makes a new set-up link.
-SETUP_LINK = "customer-lockbox setup-link"
+import shlex
+
+from django.conf import settings
+
+
+def setup_link() -> str:
+    """Return the command that makes a new set-up link."""
+    return of_this_machine("setup-link")
+
+
+def log_key_copy() -> str:
+    """Return the command that makes an encrypted copy of the log's key."""
+    return of_this_machine("log_key copy")
+
+
+def of_this_machine(words: str) -> str:
+    """Return a command line that reaches this installation from any directory, for the operator to copy.
+
+    In a clone, the program is not on the PATH. And without the data directory, it would look for another installation.
+    """
+    program = settings.BASE_DIR / "bin" / "customer-lockbox"
+    name = shlex.quote(str(program)) if program.is_file() else program.name
+    return f"{name} {words} --data-dir {shlex.quote(str(settings.DATA_DIR))}"

@@ -30,8 +30,10 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries.guide import Guide, StepState
-from requests_app.queries.guide_of_provider import COPY_COMMAND, provider_guide
+from requests_app.queries.guide_of_provider import provider_guide
+from requests_app.queries.installation import MAIL_FILES
 from requests_app.queries.provider_facts import ProviderFacts
+from requests_app.words import commands
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.acts.shared import NEW_PASSWORD
@@ -110,11 +112,27 @@ def test_mail_is_done_when_a_server_accepted_a_test_mail(cast: Cast) -> None:
     assert is_done(cast, "mail")
 
 
-def test_a_trial_without_a_mail_server_does_not_count_mail(cast: Cast, settings: Any) -> None:
+def test_an_installation_without_a_mail_server_does_not_count_mail(cast: Cast, settings: Any) -> None:
+    settings.BASE_URL = "https://lockbox.example"
     total = guide(cast).total
     settings.EMAIL_BACKEND = "requests_app.messages.mails.files.EmailBackend"
     assert step(cast, "mail")[0] is StepState.LEFT_OUT
     assert guide(cast).total == total - 1
+
+
+def test_a_trial_can_be_completed_without_a_name_and_a_copy_of_the_key(cast: Cast, settings: Any) -> None:
+    LogKey.objects.create(public=b"1" * 32, first_used_at=clock.now())
+    settings.PROVIDER_NAME_IS_SET, settings.BASE_URL = False, "http://localhost:8000"
+    before = guide(cast).total
+    settings.EMAIL_BACKEND = MAIL_FILES
+    assert {step(cast, name)[0] for name in ("name", "mail", "log_key")} == {StepState.LEFT_OUT}
+    assert guide(cast).total == before - 3
+    _copied(cast)
+    assert step(cast, "log_key")[0] is StepState.OPEN, "who makes a copy shows that it is stored"
+    settings.PRODUCTION = True
+    assert step(cast, "name")[0] is StepState.OPEN
+    settings.PRODUCTION, settings.BASE_URL = False, "http://lockbox.example"
+    assert step(cast, "name")[0] is StepState.OPEN
 
 
 def test_the_keys_copy_must_exist_and_be_confirmed_again_after_a_change(cast: Cast) -> None:
@@ -122,7 +140,7 @@ def test_the_keys_copy_must_exist_and_be_confirmed_again_after_a_change(cast: Ca
     at = clock.now()
     LogKey.objects.create(public=b"1" * 32, first_used_at=at)
     state, says = step(cast, "log_key")
-    assert (state, COPY_COMMAND in says) == (StepState.OPEN, True)
+    assert (state, commands.log_key_copy() in says) == (StepState.OPEN, True)
     ending = _copied(cast)
     assert step(cast, "log_key")[0] is StepState.OPEN
     operations.confirm_key_copy(characters=ending, actor=cast.as_("stella"))

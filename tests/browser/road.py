@@ -266,7 +266,7 @@ def trial(place: Path) -> Iterator[Installation]:
     """Run `bin/run --empty` in a copy of the code, as somebody does who tries the product on their own machine."""
     clone = Clone.make(place / "clone")
     port = free_port()
-    running = clone.start("bin/run --empty", PORT=str(port), PROVIDER_NAME="Example Cloud")
+    running = clone.start("bin/run --empty", PORT=str(port))
     try:
         printed = running.until("Ready: ", within=PATIENCE)
         data = clone.data / "empty"

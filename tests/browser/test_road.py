@@ -75,7 +75,9 @@ def test_the_empty_trial_leads_to_the_first_protected_access_too(tmp_path: Path,
         person = arrive(installation)
         stella = person("stella@example.com")
         _first_staff(stella)
-        _ines, ada = _set_up(stella, person)
+        ines, ada = _set_up(stella, person)
+        stella.open("/admin/set-up/", shows="Everything is set up.")
+        ines.open(_of_tenant(ines, "set-up/"), shows="Everything is set up.")
         assert "1 message read" in installation.letters.to(ada.email, "closed", about="Mail")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ from requests_app.identity import guesses
 from requests_app.management import _logs
 from requests_app.management.commands import lockbox
 from requests_app.models import Installation, Person, StaffTerm, Tries
+from requests_app.words import commands
 from requests_app.work import supervisor
 from tests.cast import Cast, outbox_topics
 from tests.factors import a_code
@@ -268,6 +270,15 @@ def test_the_command_prints_a_link_and_ends_with_status_2_if_somebody_is_staff(
     assert shown.err.startswith("There is a staff member already")
 
 
+def test_the_refused_page_names_a_command_that_runs_while_nobody_is_staff(cast: Cast) -> None:
+    here = reverse("web:set_up", args=["x" * 43])
+    command = f"{site.BASE_DIR}/bin/customer-lockbox setup-link --data-dir {site.DATA_DIR}"
+    assert Path(command.partition(" ")[0]).is_file()
+    assert command not in Client().post(here).content.decode(), "no directory of the server without need"
+    Person.objects.update(is_staff=False)
+    assert command in Client().post(here).content.decode()
+
+
 def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
     db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +290,8 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
     for is_empty in (True, False):
         call_command("lockbox", "--no-web", "--clusters", "0")
         shown = "".join(capsys.readouterr())
-        assert (f"customer-lockbox setup-link --data-dir {site.DATA_DIR}" in shown) is is_empty
+        assert (commands.setup_link() in shown) is is_empty
+        assert ("Open the set-up link that was printed." in shown) is is_empty
         assert "/set-up/" not in shown
         assert Installation.objects.values().get() == row
         Person.objects.update_or_create(email="s@provider.example", defaults=STAFF)

@@ -48,7 +48,9 @@ def set_up(request: HttpRequest, secret: str) -> HttpResponse:
             return _made(request, secret)
         return _opened(request, secret)
     except (NotAllowed, NotFound, TooMany) as refusal:
-        context = {"now": instant(request), "refusal": refusal, "link_for": _link_for(), "command": commands.SETUP_LINK}
+        # The command names a directory of the server. It is shown only while somebody can need it.
+        command = "" if facts.has_staff() else commands.setup_link()
+        context = {"now": instant(request), "refusal": refusal, "link_for": _link_for(), "command": command}
         return render(request, "set_up/refused.html", context, status=refusal.status)
 
 

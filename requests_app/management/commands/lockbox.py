@@ -53,11 +53,7 @@ class Command(BaseCommand):
             )
             self.stderr.write(words % {"address": settings.BASE_URL})
         if not installation.has_staff():
-            # The output is a log, which many people may read. So it never has the link itself.
-            self.stderr.write(
-                _("Nobody can sign in yet. Make a link for the first staff member: %(command)s --data-dir %(path)s")
-                % {"command": commands.SETUP_LINK, "path": settings.DATA_DIR}
-            )
+            self.stderr.write(_how_to_begin())
         if beat:
             for line in schedules.sync(clock.now()):
                 self.stdout.write(line)
@@ -66,3 +62,14 @@ class Command(BaseCommand):
         code = supervisor.Supervisor(wanted).run()
         if code:
             raise SystemExit(code)
+
+
+def _how_to_begin() -> str:
+    """Return what the operator does next while nobody is staff. The output is a log, so it never has the link."""
+    if installation.is_setup_link_open(clock.now()):
+        words = _(
+            "Nobody can sign in yet. Open the set-up link that was printed. If it is lost, make a new one: %(command)s"
+        )
+    else:
+        words = _("Nobody can sign in yet. Make a link for the first staff member: %(command)s")
+    return words % {"command": commands.setup_link()}
