@@ -51,6 +51,20 @@ STATUS_WORDS: dict[str, Promise] = {
     Status.REFUSED: _("refused"),
 }
 
+#: The kinds of changes that an import holds until a second person confirms them, by their act. Lists show the kinds in
+#: this order: the change that weakens a customer most comes first.
+HELD_WORDS: dict[str, Promise] = {
+    "change_plan": _("a plan loses Lockbox"),
+    "move_tenant": _("a plan without Lockbox"),
+    "change_service": _("a service is changed"),
+    "add_service": _("a new service that is not covered"),
+    "switch_off_tenant": _("a tenant is switched off"),
+    "change_resource": _("another locator or external id"),
+    "rename_resource": _("another name"),
+    "add_resource": _("a new resource"),
+    "switch_on_tenant": _("a tenant is switched on"),
+}
+
 #: What is wrong, by the code of the fault. A code never changes.
 REASONS: dict[str, Promise] = {
     # The file

@@ -1,4 +1,4 @@
-"""Reads imports: those that are not finished, and the report about one."""
+"""Reads imports: those that are not finished, the report about one, and the changes that wait for a second person."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Case, Count, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import IMPORT_ROWS
-from requests_app.domain.imports import Fault, Line
+from requests_app.domain.imports import HELD_WORDS, Fault, Line
 from requests_app.models import HeldRow, Import, Proposal
 
 
@@ -27,6 +28,25 @@ def lines_of(row: Import) -> Iterator[Line]:
     for results in row.batches.exclude(done_at=None).values_list("results", flat=True).iterator(chunk_size=20):
         for number, kind, name, status, faults in results:
             yield Line(number, kind, name, status, tuple(Fault(number, *fault) for fault in faults))
+
+
+def by_weight() -> Case:
+    """Return the order of held rows in which the change that weakens a customer most comes first."""
+    known = [When(act=act, then=Value(number)) for number, act in enumerate(HELD_WORDS, 1)]
+    return Case(*known, default=Value(0), output_field=IntegerField())
+
+
+def kinds_of(rows: QuerySet[Any]) -> list[tuple[str, int]]:
+    """Return the kinds of these held rows, in the order of their weight: the act, and how many rows have it."""
+    found = rows.order_by().values("act").annotate(weight=by_weight(), n=Count("pk")).order_by("weight", "act")
+    return [(each["act"], each["n"]) for each in found]
+
+
+def with_changes(proposals: QuerySet[Any]) -> QuerySet[Any]:
+    """Add the number of held rows to each proposal, as `changes_held`. It is 0 if a proposal is about no import."""
+    rows = HeldRow.objects.filter(of__proposal=OuterRef("pk")).order_by().values("of__proposal")
+    counted = Subquery(rows.annotate(n=Count("pk")).values("n"), output_field=IntegerField())
+    return proposals.annotate(changes_held=Coalesce(counted, Value(0)))
 
 
 def held_rows(proposal: Proposal, tenant_ids: Iterable[UUID]) -> QuerySet[Any]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.acts import PROPOSALS
+from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.events import title_of
 from requests_app.domain.scopes import LABELS, known
 from requests_app.words import times
@@ -79,6 +80,14 @@ def words(act: str, values: Mapping[str, Any]) -> str:
     length = int(values["seconds"]) if "seconds" in values else int(values.get("hours") or 0) * times.HOUR
     shown["time"] = times.duration_words(length)
     return str(proposal.words) % shown
+
+
+def title(act: str, values: Mapping[str, Any], changes: int) -> str:
+    """Return a short title for staff. A proposal of an import is named by its file, not by the hash of the file."""
+    if act != IMPORT_ROWS.name:
+        return words(act, values)
+    counted = ngettext("import %(file)s: %(n)d change", "import %(file)s: %(n)d changes", changes)
+    return counted % {"file": values["_file"], "n": changes}
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, str]:

@@ -172,6 +172,41 @@ def test_the_second_person_sees_every_row_that_waits_and_can_filter_them(cast: C
     assert ("Wells" in of_fabrikam, "Plans 1" in of_fabrikam) == (True, False)
 
 
+def test_the_page_with_the_button_shows_all_that_the_second_person_confirms(cast: Cast) -> None:
+    """The counts, the customers, the time and each change are there, and the most dangerous change is first."""
+    cast.colleague()
+    uncovered(cast)
+    moved = "contoso,,Basic,,,,,,,"
+    row = imported(cast, *(HELD.format(number) for number in range(60)), moved)
+    assert row is not None
+    proposal = Proposal.objects.get()
+    sten = signed_in(cast, "sten")
+    address = reverse("admin:requests_app_proposal_act", args=[proposal.pk, "confirm"])
+    first, second = sten.get(address).content.decode(), sten.get(f"{address}?p=2").content.decode()
+    for words in (
+        "Import resources.csv: 61 changes", "a plan without Lockbox: 1", "a new resource: 60",
+        "waiting for confirmation: 61", "Contoso", "3 days after you confirm the change", row.sha256, "1 to 50 of 61",
+    ):  # fmt: skip
+        assert words in first, words
+    changes = re.findall(r'data-label="Change">(.*?)</td>', first + second, re.DOTALL)
+    assert len(changes) == 61
+    assert "without Lockbox" in changes[0]
+    assert all(any(f"Plans {number}”" in words for words in changes) for number in range(60))
+    assert sten.get(f"{address}?p=nothing").status_code == 200
+    # The page only shows. The operation refuses the person who proposed the change.
+    assert signed_in(cast, "stella").post(address).status_code == 403
+    assert sten.post(address).status_code == 302
+
+
+def test_the_page_of_a_proposal_shows_its_rows_before_what_programs_read(cast: Cast) -> None:
+    cast.colleague()
+    uncovered(cast)
+    imported(cast, HELD.format(1))
+    address = reverse("admin:requests_app_proposal_change", args=[Proposal.objects.get().pk])
+    page = signed_in(cast, "sten").get(address).content.decode()
+    assert page.index("Plans 1") < page.index("<summary>For programs</summary>") < page.index("import_rows")
+
+
 def test_two_members_of_the_staff_agree_on_what_the_operator_imported(cast: Cast, travel: Any) -> None:
     """Nobody knows which human ran the command, so one of the staff proposes the changes and another one confirms."""
     cast.colleague()

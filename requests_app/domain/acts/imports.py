@@ -54,7 +54,7 @@ PROPOSE_IMPORT = Act(
     title=_("Propose the changes that wait"),
     explains=_(
         "The operator started this import on the server. You propose the changes that wait, and another member of the "
-        "staff must confirm them. Read them first: the list is on the import’s page. The affected customers get a mail."
+        "staff must confirm them. Read all of them first. The affected customers get a mail."
     ),
     step_up=StepUp.ALWAYS,
     events=(PROPOSAL_MADE,),

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, cast
 import structlog
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import DateTimeField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,6 +21,7 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import Promise
 from django.utils.text import capfirst
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 
 from audit_app.admin import SealedAdmin
@@ -36,6 +39,8 @@ security_log = structlog.get_logger("security")
 _LAST_YEAR = 9999
 #: How many rows of another table a row's page shows. A link leads to the others.
 RELATED_SHOWN = 8
+#: How many of them one page of an act shows.
+RELATED_ON_ACT = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,7 @@ class Related:
     by: Callable[[Any], dict[str, Any] | None]
     columns: tuple[Column, ...] = ()
     title: str | Promise = ""
-    order: tuple[str, ...] = ()
+    order: tuple[Any, ...] = ()
 
 
 class StaffAdmin(SealedAdmin):
@@ -62,6 +67,8 @@ class StaffAdmin(SealedAdmin):
     """
 
     facts: ClassVar[Sequence[tuple[str | Promise, Sequence[Column]]]] = ()
+    #: Groups of values for programs and for support. A row's page shows them last, and folded.
+    folded: ClassVar[Sequence[tuple[str | Promise, Sequence[Column]]]] = ()
     related: ClassVar[Sequence[Related]] = ()
     acts: ClassVar[Sequence[AdminAction]] = ()
     adding: ClassVar[AdminAction | None] = None
@@ -154,8 +161,9 @@ class StaffAdmin(SealedAdmin):
         context = {
             **self._context(request, row),
             "title": self.name_of(row),
-            "facts": [group for declared in self.facts if (group := self._facts(row, *declared))],
+            "facts": self._groups(row, self.facts),
             "panels": [panel for related in self.related if (panel := self._panel(request, related, row))],
+            "folded": self._groups(row, self.folded),
             "links": self.links(row),
         }
         return TemplateResponse(request, "admin/record.html", context)
@@ -173,6 +181,10 @@ class StaffAdmin(SealedAdmin):
     ) -> HttpResponse:
         # Django's history only knows Django's own forms. The log has what happened to a row.
         return HttpResponseRedirect(page_of(self._find(request, object_id)))
+
+    def before_act(self, request: HttpRequest, act: AdminAction, row: Any) -> dict[str, Any]:
+        """Return what the page of an act shows above its button: `facts` and `panels`, as on the row's page."""
+        return {}
 
     # --- Acts ------------------------------------------------------------------------------------------------
 
@@ -200,6 +212,7 @@ class StaffAdmin(SealedAdmin):
             form = act.form(row=row, initial=given)
         context = {
             **self._context(request, row),
+            **(self.before_act(request, act, row) if row is not None else {}),
             "title": act.label,
             "act": act,
             "form": form,
@@ -214,6 +227,9 @@ class StaffAdmin(SealedAdmin):
         return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
 
     # --- Helpers ---------------------------------------------------------------------------------------------
+
+    def _groups(self, row: Any, declared: Sequence[tuple[str | Promise, Sequence[Column]]]) -> list[tuple[Any, Any]]:
+        return [group for each in declared if (group := self._facts(row, *each))]
 
     def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
         """Return one group of facts for a row's page, or None if all values of the group are empty.
@@ -263,20 +279,49 @@ class StaffAdmin(SealedAdmin):
         }
 
     def _panel(self, request: HttpRequest, related: Related, row: Any) -> dict[str, Any] | None:
+        """Return the first of the rows that belong to a row."""
+        found = self._related(request, related, row)
+        if found is None:
+            return None
+        rows, show = found
+        first = list(rows[: RELATED_SHOWN + 1])
+        return {**show(first[:RELATED_SHOWN]), "has_more": len(first) > RELATED_SHOWN}
+
+    def _pages_of(self, request: HttpRequest, related: Related, row: Any) -> dict[str, Any] | None:
+        """Return one page of the rows that belong to a row. The address names the page, so no row is left out."""
+        found = self._related(request, related, row)
+        if found is None:
+            return None
+        rows, show = found
+        page = Paginator(rows, RELATED_ON_ACT).get_page(request.GET.get(PAGE_VAR))
+        values = {"first": page.start_index(), "last": page.end_index(), "n": page.paginator.count}
+        pages = {
+            "words": ngettext("%(n)d row", "%(first)d to %(last)d of %(n)d", page.paginator.count) % values,
+            "newer_url": f"?{PAGE_VAR}={page.number - 1}" if page.has_previous() else "",
+            "older_url": f"?{PAGE_VAR}={page.number + 1}" if page.has_next() else "",
+        }
+        return {**show(list(page)), "has_more": True, "pages": pages}
+
+    def _related(
+        self, request: HttpRequest, related: Related, row: Any
+    ) -> tuple[QuerySet, Callable[[list[Any]], dict[str, Any]]] | None:
+        """Return the rows that belong to a row, and the function that makes a panel of some of them."""
         by = related.by(row)
         if by is None:
             return None
         other: Any = self.admin_site.get_model_admin(related.model)
         rows = other.get_queryset(request).filter(**by)
-        found = list(rows.order_by(*(related.order or other.ordering))[: RELATED_SHOWN + 1])
         columns = related.columns or tuple(column for column in other.list_display if column not in by)
         filters = {name: getattr(value, "pk", value) for name, value in by.items()}
-        return {
-            "title": related.title or other.plural(),
-            "table": listing.table(found[:RELATED_SHOWN], columns, other),
-            "all_url": list_of(related.model, **filters),
-            "has_more": len(found) > RELATED_SHOWN,
-        }
+
+        def show(some: list[Any]) -> dict[str, Any]:
+            return {
+                "title": related.title or other.plural(),
+                "table": listing.table(some, columns, other),
+                "all_url": list_of(related.model, **filters),
+            }
+
+        return rows.order_by(*(related.order or other.ordering)), show
 
 
 def _run_on_all(act: AdminAction, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:

@@ -7,7 +7,7 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -25,7 +25,7 @@ from audit_app.export import neutral
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
-from requests_app.domain.imports import STATUS_WORDS, Line, Report, Source, Status, number_of
+from requests_app.domain.imports import HELD_WORDS, STATUS_WORDS, Line, Report, Source, Status, number_of
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, page_of, preformatted
@@ -87,8 +87,23 @@ def progress(row: Import) -> str:
 
 @admin.display(description=_("result"))
 def counted(row: Import) -> str:
-    found = [f"{words}: {row.counts[status]}" for status, words in STATUS_WORDS.items() if row.counts.get(status)]
-    return ", ".join(found) or NOTHING
+    return count_words(row.counts)
+
+
+def count_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{words}: {counts[status]}" for status, words in STATUS_WORDS.items() if counts.get(status))
+
+
+@admin.display(description=_("kinds of changes"))
+def kinds_of(row: Import) -> str:
+    return kinds(str(row.pk))
+
+
+def kinds(import_id: str) -> str:
+    """Return how many changes of each kind an import holds. Each number links to the list of these changes."""
+    found = queries.kinds_of(HeldRow.objects.filter(of=import_id))
+    links = ((list_of(HeldRow, of=import_id, act=act), HELD_WORDS.get(act, act), n) for act, n in found)
+    return format_html_join(", ", '<a href="{}">{}: {}</a>', links)
 
 
 @admin.display(description=_("SHA-256"))
@@ -140,8 +155,20 @@ def state(row: HeldRow) -> str:
     return gettext("waits for a second person") if proposal.effective_at is None else gettext("announced")
 
 
+#: The columns of the changes on the page of their import or proposal.
+HELD_COLUMNS = (line, concerned, change, state)
+
+
 def waits_for_proposer(row: Import) -> bool:
     return row.proposal_id is None and row.finished_at is not None and row.held.filter(outcome="").exists()
+
+
+def held_rows(by: Callable[[Any], dict[str, Any] | None]) -> Related:
+    """Return the changes that an import holds, the change that weakens a customer most first."""
+    order = (queries.by_weight(), "line", "pk")
+    return Related(
+        model=HeldRow, by=by, columns=HELD_COLUMNS, order=order, title=_("Changes that need a second person")
+    )
 
 
 class ImportAdmin(StaffAdmin):
@@ -158,9 +185,7 @@ class ImportAdmin(StaffAdmin):
         (_("Times"), ("started_name", "door", "started_at", "finished_at")),
         (_("Confirmation"), ("proposal",)),
     ]
-    related: ClassVar = [
-        Related(model=HeldRow, by=lambda row: {"of": row}, title=_("Changes that need a second person")),
-    ]
+    related: ClassVar = [held_rows(by=lambda row: {"of": row})]
     adding: ClassVar = of_act(START_IMPORT, "add", label=_("Import a file"), form=StartForm, run=start)
     acts: ClassVar = [of_act(PROPOSE_IMPORT, "propose", offered=waits_for_proposer)]
 
@@ -172,6 +197,11 @@ class ImportAdmin(StaffAdmin):
     def links(self, row: Import) -> list[tuple[str, str]]:
         found = [(gettext("Download the report"), reverse("admin:requests_app_import_report", args=[row.pk]))]
         return found if row.finished_at is not None else [(gettext("Show the progress now"), page_of(row)), *found]
+
+    def before_act(self, request: HttpRequest, act: AdminAction, row: Import) -> dict[str, Any]:
+        """Return all changes that the import would propose."""
+        panels = [panel for related in self.related if (panel := self._pages_of(request, related, row))]
+        return {"facts": self._groups(row, [("", ("file_name", kinds_of, counted, sha256))]), "panels": panels}
 
     def report_view(self, request: HttpRequest, pk: object) -> HttpResponse:
         row = self._find(request, str(pk))
@@ -241,19 +271,9 @@ class HeldRowAdmin(StaffAdmin):
     list_filter = (
         by_row("of", _("import"), Import),
         by_tenant(narrow=lambda rows, value: rows.concerning([value])),
-        by_choice("act", _("kind of change"), [
-            ("add_resource", _("a new resource")),
-            ("change_resource", _("another locator or external id")),
-            ("rename_resource", _("another name")),
-            ("move_tenant", _("a plan without Lockbox")),
-            ("switch_off_tenant", _("a tenant is switched off")),
-            ("switch_on_tenant", _("a tenant is switched on")),
-            ("change_plan", _("a plan loses Lockbox")),
-            ("add_service", _("a new service that is not covered")),
-            ("change_service", _("a service is changed")),
-        ]),
+        by_choice("act", _("kind of change"), HELD_WORDS.items()),
         by_choice("outcome", _("outcome"), HeldRow.Outcome.choices),
-    )  # fmt: skip
+    )
     words = _("Changes of imports that need a second person")
     lead = _(
         "These changes weaken customers’ protection. All changes of one import are one proposal. Another member of the "

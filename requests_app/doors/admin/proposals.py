@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain import limits
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
-from requests_app.doors.admin.acts import of_act
-from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import preformatted
+from requests_app.doors.admin import imports
+from requests_app.doors.admin.acts import AdminAction, of_act
+from requests_app.doors.admin.base import StaffAdmin
+from requests_app.doors.admin.columns import instant, mono, preformatted
 from requests_app.doors.admin.filters import by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import HeldRow, Proposal
-from requests_app.words import proposals
+from requests_app.models import Proposal
+from requests_app.queries import imports as queries
+from requests_app.words import proposals, times
 
 
-@admin.display(description=_("what"))
+@admin.display(description=_("arguments of the act"))
 def _terms(row: Proposal) -> str:
     terms = row.said if row.act == IMPORT_ROWS.name else row.shown
     return preformatted(json.dumps(terms, indent=2, ensure_ascii=False))
@@ -29,7 +35,35 @@ def _terms(row: Proposal) -> str:
 
 @admin.display(description=_("change"))
 def _words(row: Proposal) -> str:
-    return proposals.words(row.act, row.said)
+    """Return the change as a sentence. For an import, its rows say the changes, and the file names it."""
+    return capfirst(proposals.title(row.act, row.said, row.changes_held))  # type: ignore[attr-defined]  # annotated below
+
+
+@admin.display(description=_("kinds of changes"))
+def _kinds(row: Proposal) -> str:
+    """Return how many changes of each kind the import holds. Each number links to the list of these changes."""
+    if row.act != IMPORT_ROWS.name:
+        return ""
+    return imports.kinds(row.said["import"])
+
+
+@admin.display(description=_("already done by the import"))
+def _counts(row: Proposal) -> str:
+    return imports.count_words(row.said["_counts"]) if row.act == IMPORT_ROWS.name else ""
+
+
+@admin.display(description=_("SHA-256 of the file"))
+def _sha(row: Proposal) -> str:
+    return mono(row.said["sha"]) if row.act == IMPORT_ROWS.name else ""
+
+
+@admin.display(description=_("takes effect"))
+def _would_take_effect(row: Proposal) -> str:
+    """Return when the change takes effect if somebody confirms it at the instant at which the row was read."""
+    wait = limits.staff_change_wait()
+    words = gettext("{wait} after you confirm the change. If you confirm it now: {when}")
+    length = times.duration_words(wait.total_seconds())
+    return format_html(words, wait=length, when=instant(row.read_at + wait))  # type: ignore[attr-defined]
 
 
 @admin.display(description=_("state"))
@@ -49,7 +83,7 @@ def _state(row: Proposal) -> str:
 
 @admin.display(description=_("announced to"))
 def _touched(row: Proposal) -> str:
-    return ", ".join(row.touched.order_by("name").values_list("name", flat=True))
+    return ", ".join(sorted(tenant.name for tenant in row.touched.all()))
 
 
 @admin.display(description=_("API client"))
@@ -81,7 +115,7 @@ class ProposalAdmin(StaffAdmin):
         "ended_at",
         "confirmed_by",
     )
-    reads: ClassVar = ("tenant", "proposed_by", "proposed_through", "confirmed_by")
+    reads: ClassVar = ("tenant", "touched", "proposed_by", "proposed_through", "confirmed_by")
     ordering = ("-proposed_at",)
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
     list_filter = (by_tenant(),)
@@ -91,16 +125,15 @@ class ProposalAdmin(StaffAdmin):
         "tenants. Only a tenant's own people can confirm the tenant's proposals."
     )
     facts: ClassVar = [
-        ("", (_words, _state, "tenant", _touched, "act", _terms)),
+        ("", (_words, _kinds, _state, "tenant", _touched, _counts)),
         (_("Times"), ("proposed_by", "proposed_through", "proposed_at", "expires_at")),
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
+    folded: ClassVar = [(_("For programs"), (_sha, "act", _terms))]
+    #: What the second person reads on the page with the button.
+    to_answer: ClassVar = (_words, _kinds, _touched, "proposed_by", "proposed_through", "proposed_at", _counts, _sha)
     related: ClassVar = [
-        Related(
-            model=HeldRow,
-            by=lambda row: {"of": row.said["import"]} if row.act == IMPORT_ROWS.name else None,
-            title=_("The changes of the import"),
-        ),
+        imports.held_rows(by=lambda row: {"of": row.said["import"]} if row.act == IMPORT_ROWS.name else None),
     ]
     acts: ClassVar = [
         of_act(
@@ -109,9 +142,9 @@ class ProposalAdmin(StaffAdmin):
             label=_("Confirm the change"),
             done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
-                "A second person must confirm the change. This person must have been a member of the staff for at "
-                "least the length of the waiting time. The waiting time begins with the confirmation. The change takes "
-                "effect when the waiting time is over. Until then, any member of the staff can withdraw the change."
+                "You must be another human than the person who proposed the change. The waiting time begins with your "
+                "confirmation. The change takes effect when the waiting time is over. Until then, any member of the "
+                "staff can withdraw the change."
             ),
             offered=is_unconfirmed,
         ),
@@ -125,4 +158,13 @@ class ProposalAdmin(StaffAdmin):
     ]
 
     def name_of(self, row: Proposal) -> str:
-        return capfirst(proposals.words(row.act, row.said))
+        return _words(row)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return queries.with_changes(super().get_queryset(request))
+
+    def before_act(self, request: HttpRequest, act: AdminAction, row: Proposal) -> dict[str, Any]:
+        """Return the whole change, so that nobody confirms or withdraws what they have not seen."""
+        effect = (_would_take_effect,) if act.name == "confirm" else ()
+        panels = [panel for related in self.related if (panel := self._pages_of(request, related, row))]
+        return {"facts": self._groups(row, [("", (*self.to_answer, *effect))]), "panels": panels}
