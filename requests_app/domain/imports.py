@@ -51,6 +51,21 @@ STATUS_WORDS: dict[str, Promise] = {
     Status.REFUSED: _("refused"),
 }
 
+#: The same for a check, in which nothing has happened yet.
+PLANNED_WORDS: dict[str, Promise] = {
+    Status.CREATED: _("will be created"),
+    Status.CHANGED: _("will be changed"),
+    Status.UNCHANGED: _("stays as it is"),
+    Status.WAITING: _("will wait for a second person"),
+    Status.REFUSED: _("has a fault"),
+}
+#: How the report about a check names these, for programs.
+PLANNED_STATUS: dict[str, str] = {
+    Status.CREATED: "would_be_created",
+    Status.CHANGED: "would_be_changed",
+    Status.WAITING: "would_wait_for_confirmation",
+}
+
 #: The kinds of changes that an import holds until a second person confirms them, by their act. Lists show the kinds in
 #: this order: the change that weakens a customer most comes first.
 HELD_WORDS: dict[str, Promise] = {
@@ -290,6 +305,17 @@ class Line:
     def status_words(self) -> str:
         return str(STATUS_WORDS[self.status])
 
+    @property
+    def planned_words(self) -> str:
+        return str(PLANNED_WORDS[self.status])
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """The order of a list that shows first what weakens a customer most, and then the other changes."""
+        known = list(HELD_WORDS)
+        ranks = [known.index(act) if act in HELD_WORDS else 0 for act, _terms in self.held]
+        return (min(ranks, default=len(known)), self.line)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -300,6 +326,8 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     #: Whether no row changes anything, and none waits that did not wait before.
     is_empty: bool = False
+    #: The names of the tenants that get a mail when the changes that wait are proposed.
+    informed: Sequence[str] = ()
 
 
 def read(kind: RowKind, line: int, raw: Mapping[str, object], *, is_sheet: bool = True) -> Row:

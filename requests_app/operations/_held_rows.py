@@ -70,6 +70,15 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
     return {digest: held for digest, held in found.items() if digest not in waiting}
 
 
+def informed_by(held: Iterable[tuple[Judged, Change, Terms]]) -> list[str]:
+    """Return the names of the tenants that get a mail when these changes are proposed."""
+    tenants: set[UUID] = set()
+    for each, change, terms in held:
+        tenant = _tenant_of(each.target)
+        tenants |= {tenant} if tenant else set(ANNOUNCED[change.name].touches(terms))
+    return list(Tenant.objects.filter(pk__in=tenants).order_by("name").values_list("name", flat=True))
+
+
 def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
     """Write the one proposal for all held rows of the import, and an entry about each in the logs that it affects."""
     terms = {"import": str(row.pk), "sha": row.sha256, "_file": row.file_name, "_counts": row.counts}

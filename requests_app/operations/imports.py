@@ -21,7 +21,7 @@ from requests_app.models import AccessRequest, Import, ImportBatch, Person, Plan
 from requests_app.models.people import actor_of
 from requests_app.operations import _announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
-from requests_app.operations._held_rows import hold, newly_held, propose
+from requests_app.operations._held_rows import hold, informed_by, newly_held, propose
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
 from requests_app.operations._import_world import World
@@ -94,8 +94,9 @@ def _checked(source: Source) -> tuple[Report, list[list[list[Any]]]]:
         for group in groups.values()
         for start in range(0, len(group), ROWS_AT_ONCE)
     ]
-    is_empty = not (any(each.changes_now for each in judged) or newly_held(judged, at=clock.now()))
-    return Report(lines, faults, counts, is_empty), batches
+    held = newly_held(judged, at=clock.now())
+    is_empty = not (any(each.changes_now for each in judged) or held)
+    return Report(lines, faults, counts, is_empty, informed_by(held.values())), batches
 
 
 def _counted(statuses: Iterable[str]) -> dict[str, int]:

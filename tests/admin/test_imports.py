@@ -67,6 +67,34 @@ def test_a_file_is_checked_then_started_and_its_report_downloaded(cast: Cast) ->
     assert AuditEntry.objects.get(event="resource.added", tenant_id=cast.contoso.pk).door == "admin"
 
 
+def test_a_check_shows_first_what_weakens_a_customer_and_says_that_nothing_has_happened(cast: Cast) -> None:
+    cast.colleague()
+    uncovered(cast)
+    imported(cast, MAIL)
+    before = AuditEntry.objects.count(), OutboxMessage.objects.count()
+    new = [f"northwind,,,,exchange-online,n-{n},mailbox,n{n}@northwind.example,northwind/mail/n{n}," for n in range(60)]
+    held = ["contoso,,,,exchange-online,m-1,,counsel@contoso.example,,", "contoso,,Basic,,,,,,,"]
+    stella = signed_in(cast, "stella")
+    page = stella.post(ADD, upload(csv_of(*new, *held))).content.decode()
+    rows = re.findall(r'data-label="Result">(.*?)</td><td data-label="What changes">(.*?)</td>', page, re.DOTALL)
+    assert [result for result, _changes in rows] == ["will wait for a second person"] * 2 + ["will be created"] * 48
+    assert "Move" in rows[0][1]
+    assert "legal@contoso.example” to “counsel@contoso.example" in rows[1][1]
+    assert "The start sends a mail to Contoso</strong>" in page
+    assert page.index("Start the import") < page.index("What the import would do")
+    report = stella.post(ADD, {**hidden(page), "report": "yes"})
+    assert report["Content-Disposition"] == 'attachment; filename="check-of-resources.csv"'
+    assert {line["status"] for line in rows_of(report)} == {"would_be_created", "would_wait_for_confirmation"}
+    assert (AuditEntry.objects.count(), OutboxMessage.objects.count()) == before
+
+
+def test_the_name_of_a_file_can_not_change_the_answer_to_a_download(cast: Cast) -> None:
+    name = 'x"\r\nSet-Cookie: a=b'
+    form = {"content": packed(csv_of(MAIL)), "file_name": name, "report": "yes"}
+    report = signed_in(cast, "stella").post(ADD, form)
+    assert report["Content-Disposition"] == 'attachment; filename="check-of-x___Set-Cookie__a_b.csv"'
+
+
 def test_the_faults_of_a_file_are_listed_and_it_can_not_be_started(cast: Cast) -> None:
     stella = signed_in(cast, "stella")
     data = csv_of(MAIL, NORTH.replace("legal@northwind.example", "=HYPERLINK(1)"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -14,10 +15,12 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -25,19 +28,34 @@ from audit_app.export import neutral
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
-from requests_app.domain.imports import HELD_WORDS, STATUS_WORDS, Line, Report, Source, Status, number_of
+from requests_app.domain.imports import (
+    HELD_WORDS,
+    PLANNED_STATUS,
+    PLANNED_WORDS,
+    STATUS_WORDS,
+    Line,
+    Report,
+    Source,
+    Status,
+    number_of,
+)
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, page_of, preformatted
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import HeldRow, Import
+from requests_app.models import HeldRow, Import, Plan, Resource, Service, Tenant
 from requests_app.platform import csv_files
 from requests_app.queries import imports as queries
 from requests_app.words import proposals
 
 #: How many faults, and how many rows, the page about a file shows. The file with the report has all of them.
 FAULTS_SHOWN, ROWS_SHOWN = 200, 50
+#: All characters that a file's name in a header can't have.
+_NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
+#: The models of the rows, for the names of their values.
+_MODELS: dict[str, type[models.Model]] = {"plan": Plan, "service": Service, "tenant": Tenant, "resource": Resource}
+_FLAGS = {"True": _("yes"), "False": _("no")}
 COLUMNS = ("line", "kind", "name", "status", "column", "code", "reason")
 
 
@@ -205,7 +223,7 @@ class ImportAdmin(StaffAdmin):
 
     def report_view(self, request: HttpRequest, pk: object) -> HttpResponse:
         row = self._find(request, str(pk))
-        return _download(queries.lines_of(row))
+        return _download(queries.lines_of(row), "report.csv", {})
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -245,14 +263,16 @@ class ImportAdmin(StaffAdmin):
         """Show what the file would do, or send it as a file. Nothing is changed or recorded."""
         report = operations.check_import(source, actor=actor_in(request))
         if "report" in request.POST:
-            return _download(_with_faults(report))
+            name = f"check-of-{_NO_FILE_NAME.sub('_', source.file_name)[:100].removesuffix('.csv')}.csv"
+            return _download(_with_faults(report), name, PLANNED_STATUS)
         context = {
             "source": source,
             "faults": report.faults[:FAULTS_SHOWN],
             "fault_count": number_of(report.faults),
-            "lines": [line for line in report.lines if line.status != Status.UNCHANGED][:ROWS_SHOWN],
-            "counts": [(STATUS_WORDS[status], report.counts[status]) for status in Status if report.counts[status]],
+            "lines": [(line, _planned(line)) for line in _first(report)],
+            "counts": [(PLANNED_WORDS[status], report.counts[status]) for status in Status if report.counts[status]],
             "is_empty": report.is_empty,
+            "informed": report.informed,
             "form": StartForm(initial={"content": packed(data), "file_name": source.file_name}),
         }
         return self._page(request, "admin/import_check.html", context, status=422 if report.faults else 200)
@@ -293,20 +313,44 @@ def _with_faults(report: Report) -> Iterator[Line]:
     yield from report.lines
 
 
-def _download(lines: Iterable[Line]) -> HttpResponse:
-    response = HttpResponse("".join(_csv(lines)), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="report.csv"'
+def _first(report: Report) -> list[Line]:
+    """Return the rows that change something. The change that weakens a customer most comes first."""
+    changing = [line for line in report.lines if line.status != Status.UNCHANGED]
+    return sorted(changing, key=lambda line: line.weight)[:ROWS_SHOWN]
+
+
+def _planned(line: Line) -> list[str]:
+    """Return what a row would change, in sentences. First are the changes that wait for a second person."""
+    held = [capfirst(proposals.words(act, terms)) for act, terms in line.held]
+    if line.waits_for:
+        held.append(gettext("waits for the service %(name)s") % {"name": line.waits_for})
+    pattern = gettext("immediately, %(value)s: “%(before)s” becomes “%(after)s”")
+    if not held:
+        pattern = gettext("%(value)s: “%(before)s” becomes “%(after)s”")
+    model = _MODELS.get(line.kind)
+    now = []
+    for name, (before, after) in line.changes.items():
+        label = model._meta.get_field(name).verbose_name if model else name  # type: ignore[union-attr]  # a plain field
+        now.append(pattern % {"value": label, "before": _FLAGS.get(before, before), "after": _FLAGS.get(after, after)})
+    return [*held, *now]
+
+
+def _download(lines: Iterable[Line], name: str, statuses: dict[str, str]) -> HttpResponse:
+    """Return a report as a file. `statuses` replaces the statuses of rows that are only checked."""
+    response = HttpResponse("".join(_csv(lines, statuses)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _csv(lines: Iterable[Line]) -> Iterator[str]:
+def _csv(lines: Iterable[Line], statuses: dict[str, str]) -> Iterator[str]:
     """Yield the report as CSV. No cell is read as a formula by a spreadsheet."""
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
     for line in lines:
         for fault in line.faults or (None,):
             about = (fault.column, fault.code, fault.reason) if fault is not None else ("", "", "")
-            yield writer.writerow(neutral(cell) for cell in (line.line, line.kind, line.name, line.status, *about))
+            status = statuses.get(line.status, line.status)
+            yield writer.writerow(neutral(cell) for cell in (line.line, line.kind, line.name, status, *about))
 
 
 class _Echo:
