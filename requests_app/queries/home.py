@@ -30,6 +30,8 @@ def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
     """Return the ids of the access requests whose windows are open now. The window that closes next comes first.
 
+    Practice requests come last, so that they never take the place of a real one.
+
     This is for a customer, a provider approver or staff. For an engineer's own windows, use
     `under_way_of_engineer`.
     """
@@ -39,7 +41,7 @@ def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
         # few open rows.
         every = [service.pk for service in inbox.services(actor)] if actor.is_staff else None
         rows = rows.filter(service__in=every or _queues_where(actor, Role.PROVIDER_APPROVER))
-    rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("grant__closes_at", "pk")
+    rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("is_practice", "grant__closes_at", "pk")
     return list(rows.values_list("pk", flat=True)[:limit])
 
 

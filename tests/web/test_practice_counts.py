@@ -12,6 +12,7 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.errors import TooMany
+from requests_app.doors.web import home as pages_home
 from requests_app.models import AccessRequest, Grant
 from requests_app.queries import dashboard, home, inbox, review
 from requests_app.queries import tenant as tenants
@@ -68,6 +69,22 @@ def test_open_window_of_practice_is_shown_and_not_counted(cast: Cast) -> None:
     text = _page(cast, "priya", "/")
     assert "Your open access windows" in text
     assert "Your open access windows (" not in text
+
+
+def test_many_windows_of_practice_do_not_change_the_count_of_real_ones(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_home, "WINDOWS", 2)
+    cast.opened()
+    ticket = practice.started(cast)
+    for _ in range(3):
+        practice.opened(cast, ticket=ticket)
+    for who in ("ada", "pat", "stella"):
+        text = _page(cast, who, "/")
+        assert "Windows open now (1, and practice)" in text, who
+        assert "1 access window is open now" in text, who
+        assert "More than" not in text, who
+    assert "Your open access windows (1, and practice)" in _page(cast, "priya", "/")
 
 
 def test_home_of_a_customer_who_only_practised_says_that_nobody_ever_asked(cast: Cast) -> None:

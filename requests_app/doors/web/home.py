@@ -77,14 +77,14 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
         for line in shown["waiting"]:
             line.last_here = last.get(line.row.pk)
     windows = shown.get("windows", [])
-    has_more = len(windows) > WINDOWS
     return {
         "waiting": shown["waiting"],
         "waiting_count": count,
         "waiting_words": counted(count),
         "windows": _windows(windows[:WINDOWS], actor),
-        "windows_words": f"{WINDOWS}+" if has_more else counted(len(_real(windows))),
-        "has_more_windows": has_more,
+        "windows_words": _words(windows, most=WINDOWS),
+        "has_more_windows": len(windows) > WINDOWS,
+        "has_more_real_windows": len(_real(windows)) > WINDOWS,
         "may_decide": bool(actor.roles & {Role.APPROVER, Role.PROVIDER_APPROVER}),
         "is_queue": is_queue,
     }
@@ -144,7 +144,7 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     return {
         "is_engineer": True,
         "own_windows": windows,
-        "own_windows_count": len(_real(windows)),
+        "own_windows_words": _words(windows, most=RAISED),
         "own_pending": [line for line in shown["own_pending"] if not line.grant],
         "own_recent": shown["own_recent"],
         "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
@@ -155,6 +155,15 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
 def _real(lines: list[Line]) -> list[Line]:
     """Leave out practice requests. They are shown, but no number counts them."""
     return [line for line in lines if not line.row.is_practice]
+
+
+def _words(found: list[Line], *, most: int) -> str:
+    """Return the number of real rows, and whether there are practice rows beside them. Without real rows, return ""."""
+    count = len(_real(found))
+    if not count:
+        return ""
+    words = f"{most}+" if count > most else counted(count)
+    return words if count == len(found) else _("%(number)s, and practice") % {"number": words}
 
 
 def _windows(found: list[Line], actor: Actor) -> list[Window]:
@@ -181,7 +190,7 @@ def _heading(actor: Actor, context: dict[str, Any]) -> str:
     if context["waiting"]:
         return _("A practice request waits for your answer")
     windows = len(_real([window.line for window in context["windows"]]))
-    if context["has_more_windows"] and windows:
+    if context["has_more_real_windows"]:
         return _("More than %(n)d access windows are open now") % {"n": windows}
     if windows:
         return ngettext("%(n)d access window is open now", "%(n)d access windows are open now", windows) % {
