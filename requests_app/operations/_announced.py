@@ -7,6 +7,7 @@ change, under the name of the proposal. `apply_proposal` calls this function whe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +25,7 @@ from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, Person, Proposal, StaffTerm, Tenant
+from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant
 from requests_app.models.invitations import came_by_copied_link
 from requests_app.operations._change import Held, Step
 
@@ -103,7 +104,14 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     policy.require_step_up(current.actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This change is already proposed."))
+    if HeldRow.objects.open(current.at).filter(digest=digest(change.name, terms)).exists():
+        raise WrongState(_("An import has already proposed this change."))
     return write(current, change, terms, by=by)
+
+
+def digest(act: str, terms: Terms) -> str:
+    """Return the hash by which the same change is found again, alone or in an import."""
+    return hashlib.sha256(canonical.encode({"act": act, "terms": terms})).hexdigest()
 
 
 def write(current: Step, change: Change, terms: Terms, *, by: Proposer) -> Proposal:

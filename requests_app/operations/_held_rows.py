@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +13,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from audit_app import canonical, recorder
+from audit_app import recorder
 from requests_app.domain import limits
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.imports import IMPORT_ROWS
@@ -24,7 +23,7 @@ from requests_app.domain.errors import DomainError
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
 from requests_app.operations import _announced
-from requests_app.operations._announced import ANNOUNCED, Terms, announced
+from requests_app.operations._announced import ANNOUNCED, Terms, announced, digest
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._import_judged import Judged
 
@@ -39,10 +38,10 @@ _HASHES_AT_ONCE = 500
 def hold(current: Step, row: Import, judged: Sequence[Judged]) -> None:
     """Store the changes of these rows that must wait and do not wait yet."""
     rows = []
-    for digest, (each, change, terms) in newly_held(judged, at=current.at).items():
+    for hashed, (each, change, terms) in newly_held(judged, at=current.at).items():
         of = {"of": row, "tenant_id": _tenant_of(each.target), "resource_id": terms.get("resource")}
         until = row.started_at + limits.PROPOSAL_FOR
-        rows.append(HeldRow(act=change.name, terms=terms, digest=digest, until_at=until, line=each.row.line, **of))
+        rows.append(HeldRow(act=change.name, terms=terms, digest=hashed, until_at=until, line=each.row.line, **of))
     HeldRow.objects.bulk_create(rows, batch_size=500)
 
 
@@ -58,16 +57,16 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
 
     A change that waits already is left out: from this file or from another, or proposed alone.
     """
-    found = {_hash(change.name, terms): (each, change, terms) for each in judged for change, terms in each.held}
+    found = {digest(change.name, terms): (each, change, terms) for each in judged for change, terms in each.held}
     if not found:
         return found
     single = Proposal.objects.of_staff().pending(at).filter(act__in={change.name for _, change, _ in found.values()})
-    waiting = {_hash(proposal.act, proposal.said) for proposal in single}
+    waiting = {digest(proposal.act, proposal.said) for proposal in single}
     digests = list(found)
     for start in range(0, len(digests), _HASHES_AT_ONCE):
         rows = HeldRow.objects.open(at).filter(digest__in=digests[start : start + _HASHES_AT_ONCE])
         waiting |= set(rows.values_list("digest", flat=True))
-    return {digest: held for digest, held in found.items() if digest not in waiting}
+    return {hashed: held for hashed, held in found.items() if hashed not in waiting}
 
 
 def informed_by(held: Iterable[tuple[Judged, Change, Terms]]) -> list[str]:
@@ -121,10 +120,6 @@ def _entry(current: Step, event: str, held: HeldRow, proposal: Proposal, log: UU
     }
     entry = current.entry(event, detail={**shown, **more})
     return replace(entry, tenant_id=log, subject_type="proposal", subject_id=str(proposal.pk))
-
-
-def _hash(act: str, terms: Terms) -> str:
-    return hashlib.sha256(canonical.encode({"act": act, "terms": terms})).hexdigest()
 
 
 # --- When the proposal is due ------------------------------------------------------------------------------------

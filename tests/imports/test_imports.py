@@ -10,7 +10,7 @@ from django.db import connection
 
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
-from requests_app.domain.errors import ChangeProposed, NotAllowed, StepUpRequired
+from requests_app.domain.errors import ChangeProposed, NotAllowed, StepUpRequired, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import HeldRow, Import, OutboxMessage, Person, Proposal, Resource, Service, Tenant
 from requests_app.operations import _held_rows, imports
@@ -332,6 +332,21 @@ def test_a_change_that_was_proposed_alone_is_not_proposed_again(two: Cast) -> No
         operations.save_resource(resource_id=resource.pk, name="Canteen", actor=two.as_("stella"))
     assert imported(two, RENAMED) is None
     assert (HeldRow.objects.count(), Proposal.objects.count()) == (0, 1)
+
+
+def test_a_change_that_a_file_proposed_is_not_proposed_again_alone(two: Cast) -> None:
+    resource = asked_for(two)
+    imported(two, RENAMED)
+    written = AuditEntry.objects.count()
+    before = everything()
+    with pytest.raises(WrongState):
+        operations.save_resource(resource_id=resource.pk, name="Canteen", actor=two.as_("stella"))
+    # Only the refusal itself is recorded.
+    refusal = AuditEntry.objects.latest("at", "seq")
+    assert (refusal.event, AuditEntry.objects.count()) == ("act.refused", written + 1)
+    after = everything()
+    assert {**after, "told": before["told"]} == before
+    assert after["told"][1] == before["told"][1]
 
 
 def test_after_a_withdrawal_the_row_can_be_proposed_again(two: Cast) -> None:
