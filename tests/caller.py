@@ -99,7 +99,8 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
     The client belongs to this tenant, and its administrator creates it. With None, it belongs to the provider, and
     staff create it.
     """
-    wanted = in_order(scopes or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS))
+    # The provider's client for a directory has no other scope.
+    wanted = in_order(scopes or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS - {Scope.MEMBERS_PROVISION}))
     made = _new_client(cast, tenant or "", *wanted, **options)
     return made.row, made.secret
 
@@ -114,13 +115,13 @@ def _new_client(cast: Cast, tenant: str, *scopes: str, **options: Any) -> operat
     )
 
 
-def service_of(cast: Cast, tenant: str | None = None) -> Actor:
-    """Return the actor of a new client that can only call the decision point.
+def service_of(cast: Cast, tenant: str | None = None, scope: Scope = Scope.EVALUATE) -> Actor:
+    """Return the actor of a new client with one scope. Without `scope`, it can only call the decision point.
 
     With None, the client belongs to the provider.
     """
-    client, _secret = client_of(cast, tenant, Scope.EVALUATE)
-    operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
+    client, _secret = client_of(cast, tenant, scope)
+    operations.issue_access_token(client, scopes=frozenset({scope}))
     token = Token.objects.select_related("account__client").get(account=client.account)
     # The token stays valid for the whole test, even if the test moves its clock.
     token.expires_at += dt.timedelta(days=2)

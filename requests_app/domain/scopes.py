@@ -45,7 +45,7 @@ LABELS: dict[Scope, Promise] = {
     ),
     Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
-    Scope.MEMBERS_PROVISION: _("Synchronise the tenant’s people with a directory (SCIM)"),
+    Scope.MEMBERS_PROVISION: _("Synchronise people with a directory (SCIM)"),
     Scope.MEMBERS_MANAGE: _(
         "Invite people, give and take roles, name deputies, switch accounts off and on, reset second factors, and set "
         "two-person control"
@@ -76,11 +76,11 @@ OF_CLIENTS = frozenset(Scope) - {
     Scope.REQUESTS_SUBMIT,
     Scope.PROVISION,
 }
-#: The scopes that a provider's client can have. It never decides: a human approves for the provider.
+#: The scopes that a provider's client can have. It never decides: a human approves for the provider. A client for the
+#: provider's directory (MEMBERS_PROVISION) has no other scope.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
-    Scope.MEMBERS_PROVISION,
     Scope.TOKENS_MANAGE,
     Scope.TENANT_MANAGE,
     Scope.DECISIONS_WRITE,

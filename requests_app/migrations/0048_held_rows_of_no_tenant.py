@@ -31,7 +31,7 @@ def show(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0046_one_external_id_in_a_service"),
+        ("requests_app", "0047_provider_directory"),
     ]
 
     operations = [

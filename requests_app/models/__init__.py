@@ -11,7 +11,7 @@ from requests_app.models.access import (
 )
 from requests_app.models.addresses import AddressChange
 from requests_app.models.deputies import OutOfOffice
-from requests_app.models.directory import DirectoryRecord
+from requests_app.models.directory import DirectoryGroup, DirectoryRecord, GroupMember, GroupRole
 from requests_app.models.guesses import Tries
 from requests_app.models.imports import HeldRow, Import, ImportBatch
 from requests_app.models.installation import Installation
@@ -37,9 +37,12 @@ __all__ = [
     "Client",
     "ContentAccess",
     "Decision",
+    "DirectoryGroup",
     "DirectoryRecord",
     "Domain",
     "Grant",
+    "GroupMember",
+    "GroupRole",
     "Heartbeat",
     "HeldRow",
     "IdempotencyKey",

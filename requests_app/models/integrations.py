@@ -134,6 +134,10 @@ class Token(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     stepped_up_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    # The person who saw a long-lived token. It is empty for other tokens, and for those older than this column.
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("made by")
+    )
     #: The roles of the token's account, if the statement that read the token has read them too (`people.find_token`).
     held_roles: list[tuple[uuid.UUID, str]] | None = None
 

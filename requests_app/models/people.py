@@ -309,6 +309,8 @@ class QueueAssignment(models.Model):
     person = models.ForeignKey(Person, models.PROTECT, related_name="queue_assignments")
     role = models.CharField(_("role"), max_length=20, choices=Role.choices)
     given_at = models.DateTimeField(_("since"))
+    # A role that came only through a group of the directory ends with the membership, or with the mapping.
+    is_through_group = models.BooleanField(_("through a group of the directory"), default=False, db_default=False)
 
     class Meta:
         verbose_name = _("queue assignment")

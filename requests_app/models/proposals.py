@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
 from requests_app.models.scoping import ScopedQuerySet
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Proposal(models.Model):
         verbose_name=_("confirmed by"),
     )
     # Only the staff's proposals have these four. Without `confirmed_by`, no other member of staff existed who could
-    # confirm.
+    # confirm, or the change is a role through a group, which nobody has to confirm.
     confirmed_human = models.UUIDField(null=True, blank=True)
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     effective_at = models.DateTimeField(_("takes effect"), null=True, blank=True)
@@ -134,7 +135,12 @@ class Proposal(models.Model):
     @property
     def is_alone(self) -> bool:
         """Whether nobody could confirm the proposal except its author, so that it only waits for `effective_at`."""
-        return self.effective_at is not None and self.confirmed_by_id is None
+        return self.effective_at is not None and self.confirmed_by_id is None and not self.is_through_group
+
+    @property
+    def is_through_group(self) -> bool:
+        """Whether a confirmed mapping gives this role to a member of a group, so that nobody has to confirm it."""
+        return self.act == GIVE_GROUP_ROLE_ANNOUNCED.name
 
     @property
     def humans(self) -> frozenset[UUID]:

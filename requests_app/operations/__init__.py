@@ -19,6 +19,7 @@ from requests_app.identity.sso.asserted import AssertedIdentity as AssertedIdent
 from requests_app.operations import content as content
 from requests_app.operations import streams as streams
 from requests_app.operations import sweeps as sweeps
+from requests_app.operations._directory import Profile as Profile
 
 if TYPE_CHECKING:
     # For type checkers, which do not run the code. One line for each module, however many operations it has.
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from requests_app.operations.plans import *
     from requests_app.operations.practice import *
     from requests_app.operations.proposals import *
+    from requests_app.operations.provider_directory import *
+    from requests_app.operations.provider_groups import *
     from requests_app.operations.recovery import *
     from requests_app.operations.refusals import *
     from requests_app.operations.resets import *

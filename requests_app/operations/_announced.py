@@ -25,7 +25,7 @@ from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant
+from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant, Token
 from requests_app.models.invitations import came_by_copied_link
 from requests_app.operations._change import Held, Step
 
@@ -40,6 +40,7 @@ class Announced:
     rows that `run` changes, and is called before the proposal is locked. `waits` returns whether the change would
     affect an access request that has not ended. If it would, the change takes effect later. `is_done` returns whether
     `run` has made the whole change. A change of many rows is made in several steps, and other acts go on in between.
+    `lapses` is called if the change did not take effect.
 
     A change of many rows also has `untold`: it returns the tenants that one of the rows affects now, and that have got
     no message about this row. `tell_late` then writes the entries about these rows.
@@ -52,6 +53,7 @@ class Announced:
     is_done: Callable[[Terms], bool] | None = None
     untold: Callable[[Terms], set[UUID]] | None = None
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None
+    lapses: Callable[[Terms], None] | None = None
 
 
 ANNOUNCED: dict[str, Announced] = {}
@@ -71,9 +73,10 @@ def announced(
     is_done: Callable[[Terms], bool] | None = None,
     untold: Callable[[Terms], set[UUID]] | None = None,
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None,
+    lapses: Callable[[Terms], None] | None = None,
 ) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
     def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
-        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done, untold, tell_late)
+        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done, untold, tell_late, lapses)
         return body
 
     return register
@@ -114,8 +117,12 @@ def digest(act: str, terms: Terms) -> str:
     return hashlib.sha256(canonical.encode({"act": act, "terms": terms})).hexdigest()
 
 
-def write(current: Step, change: Change, terms: Terms, *, by: Proposer) -> Proposal:
-    """Write the proposal. The caller has judged the right to propose."""
+def write(current: Step, change: Change, terms: Terms, *, by: Proposer, needs_second: bool = True) -> Proposal:
+    """Write the proposal. The caller has judged the right to propose.
+
+    Without `needs_second`, people have agreed on such changes before. Then the waiting time begins now.
+    """
+    waits_for_second = needs_second and has_second(by.person.human_id, current.at)
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,
@@ -126,7 +133,7 @@ def write(current: Step, change: Change, terms: Terms, *, by: Proposer) -> Propo
         maker_human=by.client.created_by.human_id if by.client else None,
         proposed_at=current.at,
         expires_at=current.at + limits.PROPOSAL_FOR,
-        effective_at=None if has_second(by.person.human_id, current.at) else current.at + limits.staff_change_wait(),
+        effective_at=None if waits_for_second else current.at + limits.staff_change_wait(),
     )
     witness(current, row, PROPOSAL_MADE)
     tell(current, row, "made")
@@ -152,23 +159,32 @@ def actor_of_client(account: Person, *, door: str) -> Actor:
 def proposer_of(actor: Actor) -> Proposer:
     """Return who proposes. Raise NotAllowed if no human of the staff answers for it.
 
-    Every act of a client with the scope `provision` is judged with this too.
-
-    A client counts as the human who made it, and as the human who holds its secret: either of them could use it.
+    Every act of a client that provisions is judged with this too.
     """
     if actor.machine is None:
         return Proposer(Person.objects.get(pk=actor.person))
     if actor.person_id != actor.machine.account_id:
         raise NotAllowed
-    client = Client.objects.select_related("account", "created_by", "secret_by").get(pk=actor.machine.client_id)
-    holder = client.holder
-    if holder is None:
+    token = Token.objects.filter(pk=actor.token_id).first() if actor.token_id else None
+    return proposer_through(actor.machine.client_id, token=token)
+
+
+def proposer_through(client_id: object, *, token: Token | None = None) -> Proposer:
+    """Return who answers for what a client of the provider does. Raise NotAllowed if somebody left the staff.
+
+    A client counts as every human who could use it: the human who made it, the human who holds its secret, and the
+    human who saw its long-lived token, if it came with one.
+    """
+    client = Client.objects.select_related("account", "created_by", "secret_by").get(pk=client_id)
+    is_lasting = token is not None and token.kind == Token.Kind.LASTING
+    reader = token.made_by if token is not None and is_lasting else client.holder
+    if client.holder is None or reader is None:
         raise NotAllowed(_("Nobody knows who holds the secret of this API client. Make a new secret, then try again."))
-    for person in (client.created_by, holder):
+    for person in (client.created_by, client.holder, reader):
         if not (person.is_active and person.is_staff):
             words = _("%(name)s made this API client, or holds its secret, and is no longer staff. Make a new client.")
             raise NotAllowed(words % {"name": person.name})
-    return Proposer(holder, client)
+    return Proposer(reader, client)
 
 
 def has_second(human: UUID, at: datetime) -> bool:

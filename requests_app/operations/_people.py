@@ -168,6 +168,13 @@ def switch_off(current: Step, person: Person, memberships: list[Membership]) -> 
     end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
 
 
+def require_other_staff(person: Person) -> None:
+    """Raise WrongState if this is the last member of the staff. A client must not leave the provider without staff."""
+    staff = Person.objects.get_queryset().active().humans().filter(is_staff=True)
+    if person.is_staff and not staff.exclude(pk=person.pk).exists():
+        raise WrongState(_("This is the last member of the staff. An API client can't switch the account off."))
+
+
 def switch_on(current: Step, person: Person, memberships: list[Membership]) -> None:
     _require_proof(current, *_held_by(person))
     for membership in memberships:
@@ -190,12 +197,33 @@ def begin_staff(current: Step, person: Person) -> None:
     current.witness(ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
 
 
-def assign_to_queue(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
-    """Give the person a role in a queue, with the entry. The caller has judged whether this needs a second person."""
-    row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
+def assign_to_queue(
+    current: Step, service: Service, person: Person, role: str, *, through_group: str = ""
+) -> QueueAssignment:
+    """Give the person a role in a queue, with the entry. The caller has judged whether this needs a second person.
+
+    `through_group` is the name of the directory's group through which the person gets the role.
+    """
+    of = {"service": service, "person": person, "role": role, "is_through_group": bool(through_group)}
+    row = QueueAssignment.objects.create(**of, given_at=current.at)
     detail = {**described(person), "role": role, "service": service.key}
+    detail |= {"group": through_group} if through_group else {}
     current.witness(ROLE_GIVEN, detail=detail, text=person.name)
     return row
+
+
+def take_from_queue(current: Step, row: QueueAssignment) -> None:
+    """Take a role in a queue away, with the entry. An engineer's access requests and windows there end, too.
+
+    The caller must have locked them (`lock_access`).
+    """
+    person, service = row.person, row.service
+    row.delete()
+    detail = {**described(person), "role": row.role, "service": service.key}
+    current.witness(ROLE_TAKEN, detail=detail, text=person.name)
+    if row.role == QueueAssignment.Role.ENGINEER:
+        theirs = AccessRequest.objects.filter(requested_by=person, service=service)
+        end_access(current, theirs, cause="role-taken")
 
 
 def memberships_of(person: Person) -> list[Membership]:

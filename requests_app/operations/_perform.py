@@ -38,6 +38,9 @@ Held = Callable[[Step], dict[str, Any] | None]
 #: immediately.
 Announced = Callable[[Step], tuple[Proposal, dict[str, Any]] | None]
 
+#: The scopes with which a client of the provider sets up customers, or manages the provider's people.
+_PROVISIONING = frozenset({Scope.PROVISION, Scope.MEMBERS_PROVISION})
+
 
 @contextmanager
 def perform(
@@ -82,10 +85,10 @@ def perform(
 def _require_humans(current: Step) -> None:
     """Raise NotAllowed if a client of the provider provisions, and no human of the staff answers for it any more.
 
-    Otherwise a person whose account is switched off could continue with the secret of a client. Only acts of this scope
-    pay for the check.
+    Otherwise a person whose account is switched off could continue with the secret of a client. Only acts of these
+    scopes pay for the check.
     """
-    is_provisioning = Scope.PROVISION in (current.act.scope, current.act.provider_scope)
+    is_provisioning = not _PROVISIONING.isdisjoint((current.act.scope, current.act.provider_scope))
     if is_provisioning and current.actor.machine is not None and current.actor.side is Side.PROVIDER:
         proposer_of(current.actor)
 

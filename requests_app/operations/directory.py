@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.members import (
     CHANGE_PROVISIONED,
@@ -20,9 +17,23 @@ from requests_app.domain.acts.members import (
     PROVISION_ROLE,
     REMOVE_PROVISIONED,
 )
-from requests_app.domain.errors import NotFound, Taken, Unacceptable, WrongState
+from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Step
+from requests_app.operations._directory import (
+    Profile,
+    Still,
+    Wanted,
+    checked,
+    differences,
+    former,
+    keep,
+    require_as_read,
+    require_free,
+    require_free_address,
+    set_names,
+    unwritten,
+)
 from requests_app.operations._people import (
     DECIDING,
     described,
@@ -37,37 +48,6 @@ from requests_app.operations._people import (
 from requests_app.operations._perform import perform
 from requests_app.operations._subjects import tenant as found_tenant
 
-#: A function that raises an error if the read record has changed meanwhile.
-Still = Callable[[], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """A person as the directory describes them. If the directory did not send a field, the field has the value None."""
-
-    user_name: str | None = None
-    email: str | None = None
-    name: str | None = None
-    given_name: str | None = None
-    family_name: str | None = None
-    external_id: str | None = None
-    is_active: bool | None = None
-    roles: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """A complete Profile, without gaps, in the form that is stored. `roles` may still be unset."""
-
-    user_name: str
-    email: str
-    name: str
-    given_name: str
-    family_name: str
-    external_id: str
-    is_active: bool
-    roles: frozenset[str] | None
-
 
 def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
     """Add a person from the directory, without a password. The person signs in with the tenant's single sign-on.
@@ -76,19 +56,19 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
     the roles that are sent now.
     """
     roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
-    wanted: list[_Wanted] = []
+    wanted: list[Wanted] = []
 
     def check(_current: Step) -> None:
-        wanted.append(_checked(replace(profile, roles=roles)))
+        wanted.append(checked(replace(profile, roles=roles)))
 
     with perform(PROVISION_MEMBER, tenant_id, actor=actor, check=check) as current:
         tenant, [found] = current.row, wanted
-        if (former := _former(tenant, found.user_name)) is not None:
-            _set(current, tenant, former.person, former, found)
-            return former.person
+        records = DirectoryRecord.objects.filter(tenant=tenant)
+        if (record := former(records, found.user_name)) is not None:
+            _set(current, tenant, record.person, record, found)
+            return record.person
         _require_free(tenant, found)
-        if Person.objects.get_queryset().filter(email=found.email).exists():
-            raise Taken
+        require_free_address(found.email)
         person = new_person(
             email=found.email,
             name=found.name,
@@ -98,7 +78,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
         )
         person.created_at = current.at
         person.save(force_insert=True)
-        _keep(current, DirectoryRecord(tenant=tenant, person=person), found)
+        keep(current, unwritten(person, tenant), found)
         current.witness(PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
         _give_and_take(current, tenant, person, roles)
         if not found.is_active:
@@ -120,14 +100,14 @@ def change_provisioned(
         return found_tenant(current, row_id)
 
     def state(current: Step) -> None:
-        _require_as_read(still)
+        require_as_read(still)
         # The functions that change a role or the account require their own proof.
         current.require_proof(needed=False)
 
     with perform(CHANGE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
         [(person, record)] = found
         current.subject_type, current.subject_id = "person", str(person.pk)
-        _set(current, current.row, person, record, _checked(profile, person, record))
+        _set(current, current.row, person, record, checked(profile, person, record))
     return person
 
 
@@ -163,7 +143,7 @@ def provision_role(
         tenant_id,
         actor=actor,
         find=find,
-        state=lambda current: _require_as_read(still),
+        state=lambda current: require_as_read(still),
         check=check,
     ) as current:
         tenant = current.row
@@ -188,7 +168,7 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
         return found_tenant(current, row_id)
 
     def state(current: Step) -> None:
-        _require_as_read(still)
+        require_as_read(still)
         # The function that switches the account off requires its own proof.
         current.require_proof(needed=False)
 
@@ -200,7 +180,7 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
         else:
             detail = {**described(person), "changed": ["removed"]}
             current.witness(PERSON_CHANGED, detail=detail, text=person.name)
-        record = record or _unwritten(tenant, person)
+        record = record or unwritten(person, tenant)
         record.removed_at = record.changed_at = current.at
         record.save()
 
@@ -232,12 +212,6 @@ def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, members
     take(current, tenant, person, membership)
 
 
-def _require_as_read(still: Still | None) -> None:
-    """Raise an error if somebody has changed the record since the caller read it. Call this under the locks."""
-    if still is not None:
-        still()
-
-
 def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:
     """Lock one of the tenant's people and return them.
 
@@ -252,33 +226,16 @@ def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | N
     return person, record
 
 
-def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
-    """Return the record of a person with this user name whom the directory has deleted.
-
-    Return None if there is no such record, or if another person has the name now.
-    """
-    named = DirectoryRecord.objects.filter(tenant=tenant, user_key=_folded(user_name)).select_related("person")
-    if named.present().exists():
-        return None
-    return named.order_by("-removed_at").first()
-
-
-def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord | None, wanted: _Wanted) -> None:
-    record = record or _unwritten(tenant, person)
+def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord | None, wanted: Wanted) -> None:
+    record = record or unwritten(person, tenant)
     is_back = record.removed_at is not None
     _require_free(tenant, wanted, but=person)
-    changed = _differences(person, record, wanted)
+    changed = differences(person, record, wanted)
     if "email" in changed:
         _change_address(person, wanted)
     if changed or is_back:
         was = {"email_before": person.email} if "email" in changed else {}
-        if "email" in changed:
-            # Only the directory has named this address. It is verified when its reader sets a password through a mail.
-            person.email_verified_at = None
-        person.name, person.email = wanted.name, wanted.email
-        person.save(update_fields=["name", "email", "email_verified_at"])
-        record.removed_at = None
-        _keep(current, record, wanted)
+        set_names(current, person, record, wanted, is_new_address="email" in changed)
     if changed:
         detail = {**described(person), **was, "changed": changed}
         current.witness(PERSON_CHANGED, detail=detail, text=person.name)
@@ -290,7 +247,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
         switch_off(current, person, memberships_of(person))
 
 
-def _change_address(person: Person, wanted: _Wanted) -> None:
+def _change_address(person: Person, wanted: Wanted) -> None:
     """Change the address of a person. Raise Taken if another account has the new address.
 
     Raise Unacceptable if the person is an approver or an administrator. A directory may not change their address,
@@ -302,8 +259,7 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
             "address of this person."
         )
         raise Unacceptable(words % {"name": person.name}, field="emails")
-    if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():
-        raise Taken
+    require_free_address(wanted.email, but=person)
 
 
 def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
@@ -319,82 +275,11 @@ def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterabl
         take(current, tenant, person, held[role])
 
 
-def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
-    """Return a new record for a person about whom the directory has sent nothing. Their address is their user name."""
-    return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
-
-
-def _keep(current: Step, record: DirectoryRecord, wanted: _Wanted) -> None:
-    record.user_name, record.user_key = wanted.user_name, _folded(wanted.user_name)
-    record.external_id = wanted.external_id
-    record.given_name, record.family_name = wanted.given_name, wanted.family_name
-    record.changed_at = current.at
-    record.save()
-
-
-def _differences(person: Person, record: DirectoryRecord, wanted: _Wanted) -> list[str]:
-    return [name for name, value in _now(person, record).items() if getattr(wanted, name) != value]
-
-
-def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None) -> None:
+def _require_free(tenant: Tenant, wanted: Wanted, *, but: Person | None = None) -> None:
     """Raise Taken unless the user name and the directory's key are unique in this tenant.
 
     Other tenants do not matter.
     """
     records = DirectoryRecord.objects.filter(tenant=tenant).present().exclude(person=but)
     people = Person.objects.get_queryset().filter(memberships__tenant=tenant, directory=None)
-    people = people.exclude(pk=but.pk) if but else people
-    folded = _folded(wanted.user_name)
-    if (
-        records.filter(user_key=folded).exists()
-        or people.filter(email=folded).exists()
-        or (wanted.external_id and records.filter(external_id=wanted.external_id).exists())
-    ):
-        raise Taken
-
-
-def _checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> _Wanted:
-    """Return the wanted fields. A field that the directory did not send keeps its current value.
-
-    Raise Unacceptable with the field's name in SCIM if a value is not allowed.
-    """
-    now = _now(person, record) if person else {}
-
-    def line(name: str, field: str, *, at_least: int = 0, at_most: int = 120) -> str:
-        sent = getattr(profile, name)
-        value = sent if sent is not None else now.get(name, "")
-        return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
-
-    email = line("email", "emails", at_least=3, at_most=254).lower()
-    try:
-        validate_email(email)
-    except ValidationError as error:
-        raise Unacceptable(" ".join(error.messages), field="emails") from error
-    if profile.roles is not None and not profile.roles <= set(Membership.Role.values):
-        raise Unacceptable(_("There is no such role."), field="roles")
-    is_active = profile.is_active if profile.is_active is not None else person is None or person.is_active
-    return _Wanted(
-        user_name=line("user_name", "userName", at_least=1, at_most=254),
-        email=email,
-        name=line("name", "displayName", at_least=1),
-        given_name=line("given_name", "name.givenName"),
-        family_name=line("family_name", "name.familyName"),
-        external_id=line("external_id", "externalId", at_most=254),
-        is_active=is_active,
-        roles=profile.roles,
-    )
-
-
-def _now(person: Person, record: DirectoryRecord | None) -> dict[str, str]:
-    return {
-        "name": person.name,
-        "email": person.email,
-        "user_name": record.user_name if record else person.email,
-        "external_id": record.external_id if record else "",
-        "given_name": record.given_name if record else "",
-        "family_name": record.family_name if record else "",
-    }
-
-
-def _folded(user_name: str) -> str:
-    return user_name.casefold()[:254]
+    require_free(wanted, records=records, others=people.exclude(pk=but.pk) if but else people)

@@ -25,6 +25,7 @@ from requests_app.domain.acts.callers import (
     CREATE_CLIENT,
     CREATE_TOKEN,
     LET_CLIENT_ASK,
+    LET_CLIENT_PROVISION,
     MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
     REVOKE_TOKEN,
@@ -56,7 +57,7 @@ from requests_app.operations._subjects import log_of
 security_log = structlog.get_logger("security")
 
 #: A client of the provider gets these scopes only after customers have got an announcement.
-_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT})
+_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT, Scope.MEMBERS_PROVISION})
 #: The lifetimes of personal tokens in days. A token that decides can give access to content, so its longest lifetime is
 #: shorter.
 LIFETIMES = (1, 7, 30, 90, 365)
@@ -87,8 +88,8 @@ def create_client(
     """Add a client to a tenant, for its administrator. Without `tenant_id`, add it to the provider, for staff.
 
     Under two-person control, `decides_for_id` is refused, because only one person sees the secret. A client of
-    the provider does not get two scopes yet: to ask about every tenant, and to ask for access. They are
-    announced to customers first.
+    the provider does not get three scopes yet: to ask about every tenant, to ask for access, and to manage the
+    provider's people. They are announced to customers first.
     """
 
     def check(current: Step) -> None:
@@ -117,13 +118,13 @@ def create_client(
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
         client.secret_by_id = client.created_by_id
-        terms = _to_announce(client, [])
-        if terms is not None:
-            client.scopes = [scope for scope in client.scopes if scope not in terms["gained"]]
+        announcement = _to_announce(client, [])
+        if announcement is not None:
+            client.scopes = [scope for scope in client.scopes if scope not in announcement[1]["gained"]]
         client.save(force_insert=True)
         current.witness(CLIENT_CREATED, detail=_described(client), text=str(client))
-        if terms is not None:
-            propose(current, LET_CLIENT_ASK, terms)
+        if announcement is not None:
+            propose(current, *announcement)
         _tell_of_decider(current, client)
     return Made(client, secret)
 
@@ -172,16 +173,17 @@ def change_client(
         current.require_proof(needed=bool(gained) or _is_given_to_decide(client, before))
 
     def announces(current: Step) -> tuple[Change, Terms] | None:
-        terms = _to_announce(current.row, before["scopes"])
-        if terms is None:
+        announcement = _to_announce(current.row, before["scopes"])
+        if announcement is None:
             return None
+        terms = announcement[1]
         if set(current.row.scopes) - set(terms["gained"]) != set(before["scopes"]):
             words = _(
                 "Customers get notice before a client gets these permissions: %(scopes)s. Add these "
                 "permissions in a separate change."
             )
             raise Unacceptable(words % {"scopes": ", ".join(terms["gained"])}, field="scopes")
-        return LET_CLIENT_ASK, terms
+        return announcement
 
     def holds(current: Step) -> dict[str, Any] | None:
         client = current.row
@@ -197,11 +199,13 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
     return _described(client)["decides_for_id"] not in (None, before["decides_for_id"])
 
 
-def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
-    """Return the terms of the announcement if a provider's client would get scopes that must be announced, or None."""
+def _to_announce(client: Client, before: Iterable[str]) -> tuple[Change, Terms] | None:
+    """Return the announcement if a provider's client would get scopes that must be announced, or None."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
-    return terms if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, terms) else None
+    # A client that manages people has no other scope.
+    change = LET_CLIENT_PROVISION if Scope.MEMBERS_PROVISION in gained else LET_CLIENT_ASK
+    return (change, terms) if client.tenant_id is None and gained and is_announced(change, terms) else None
 
 
 def _lock_client(terms: dict[str, Any]) -> None:
@@ -209,13 +213,14 @@ def _lock_client(terms: dict[str, Any]) -> None:
     list(Client.objects.filter(pk=terms["client"]).locked())
 
 
+@announced(LET_CLIENT_PROVISION, lock=_lock_client)
 @announced(LET_CLIENT_ASK, lock=_lock_client)
 def _ask_agreed(current: Step, terms: Terms) -> None:
     client = Client.objects.filter(pk=terms["client"]).live().select_related("account", "tenant", "decides_for").first()
     if client is None:
         raise WrongState(_("This client was removed."))
     before = _described(client)
-    client.scopes = in_order(known([*client.scopes, *terms["gained"]]))
+    client.scopes = _client_scopes(known([*client.scopes, *terms["gained"]]), client.tenant)
     current.subject_type, current.subject_id = "client", str(client.pk)
     _change_client(current, client, before)
 
@@ -266,12 +271,19 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client.save(update_fields=["secret_hash", "secret_at", "secret_by"])
         _revoke_all(client.account, current)
         entry = current.entry(CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
-        # One person sees the secret of a client that may ask about every tenant. So each of these tenants gets an entry
-        # in its log.
-        asks_everywhere = client.tenant_id is None and known(client.scopes) & _ANNOUNCED_SCOPES
-        logs = [entry.tenant_id, *(everybody() if asks_everywhere else [])]
-        recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
+        _record_everywhere(current, client, entry)
     return Made(client, secret)
+
+
+def _record_everywhere(current: Step, client: Client, entry: recorder.Witnessed) -> None:
+    """Write the entry about a new secret or token of a client.
+
+    One person sees the secret of a provider's client whose scopes were announced to every tenant. So each of these
+    tenants gets the entry in its log, too.
+    """
+    is_announced_everywhere = client.tenant_id is None and known(client.scopes) & _ANNOUNCED_SCOPES
+    logs = [entry.tenant_id, *(everybody() if is_announced_everywhere else [])]
+    recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
 def remove_client(client_id: object, *, actor: Actor) -> Client:
@@ -342,9 +354,10 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
             hint=api_secrets.hint(secret),
             created_at=current.at,
             expires_at=current.at + timedelta(days=days),
+            made_by_id=current.actor.person,
         )
         detail = {**_named(client), "token": str(token.pk), "hint": token.hint, "days": days, "former": former}
-        current.witness(CLIENT_TOKEN_MADE, detail=detail, text=str(client))
+        _record_everywhere(current, client, current.entry(CLIENT_TOKEN_MADE, detail=detail, text=str(client)))
     return Made(token, secret)
 
 
@@ -553,7 +566,11 @@ def _decider(person_id: object, client: Client) -> Person | None:
 
 
 def _client_scopes(names: Iterable[str], tenant: Tenant | None) -> list[str]:
-    return in_order(_scopes(names, OF_CLIENTS if tenant is not None else OF_PROVIDER_CLIENTS))
+    found = _scopes(names, OF_CLIENTS if tenant is not None else OF_PROVIDER_CLIENTS)
+    if tenant is None and Scope.MEMBERS_PROVISION in found and len(found) > 1:
+        words = _("A client of the provider with the scope %(scope)s can have no other scope. Make a separate client.")
+        raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="scopes")
+    return in_order(found)
 
 
 def _scopes(names: Iterable[str], allowed: frozenset[Scope]) -> frozenset[Scope]:

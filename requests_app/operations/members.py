@@ -19,7 +19,6 @@ from requests_app.domain.acts.installation import (
 )
 from requests_app.domain.acts.members import (
     GIVE_ROLE,
-    ROLE_TAKEN,
     SWITCH_OFF_PERSON,
     SWITCH_ON_PERSON,
     SWITCH_ON_PROVIDER,
@@ -39,23 +38,23 @@ from requests_app.models import (
 )
 from requests_app.operations._announced import Terms, announced, require_proven
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
-from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._own import own_act
 from requests_app.operations._people import (
     DECIDING,
     assign_to_queue,
     begin_staff,
-    described,
     give,
     key,
     memberships_of,
     require_first,
     require_not_last,
+    require_other_staff,
     require_password,
     switch_off,
     switch_on,
     take,
+    take_from_queue,
 )
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
@@ -269,13 +268,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
 
     with perform(TAKE_QUEUE_ROLE, person_id, actor=actor, find=find, state=state) as current:
-        person: Person = current.row
-        theirs = AccessRequest.objects.filter(requested_by=person, service=service)
-        _assigned(service, person, role).delete()
-        detail = {**described(person), "role": role, "service": service.key}
-        current.witness(ROLE_TAKEN, detail=detail, text=person.name)
-        if role == QueueAssignment.Role.ENGINEER:
-            end_access(current, theirs, cause="role-taken")
+        take_from_queue(current, _assigned(service, current.row, role).select_related("person", "service").get())
 
 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
@@ -293,7 +286,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         for membership in memberships_of(person):
             require_not_last(membership.tenant, membership)
         if current.actor.machine is not None:
-            _require_other_staff(person)
+            require_other_staff(person)
 
     with perform(
         SWITCH_OFF_PERSON, person_id, actor=actor, find=_managed, state=state, holds=_held_if_deciding
@@ -301,13 +294,6 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person: Person = current.row
         switch_off(current, person, memberships_of(person))
     return person
-
-
-def _require_other_staff(person: Person) -> None:
-    """Raise WrongState if this is the last member of the staff. A client must not leave the provider without staff."""
-    staff = Person.objects.get_queryset().active().humans().filter(is_staff=True)
-    if person.is_staff and not staff.exclude(pk=person.pk).exists():
-        raise WrongState(_("This is the last member of the staff. An API client can't switch the account off."))
 
 
 def _lock_account(terms: dict[str, Any]) -> None:

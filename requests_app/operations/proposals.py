@@ -284,3 +284,5 @@ def _doubt(row: Proposal) -> str:
 
 def _lapse(row: Proposal, current: Step, why: str) -> None:
     _announced.end(row, current, Proposal.Outcome.LAPSED, PROPOSAL_LAPSED, "lapsed", reason=why)
+    if (lapses := ANNOUNCED[row.act].lapses) is not None:
+        lapses(row.said)

@@ -1,4 +1,4 @@
-"""Reads a tenant's people as SCIM shows them to the tenant's directory."""
+"""Reads people as SCIM shows them: a tenant's people to its directory, and the provider's people to the provider's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.domain.ids import as_id
-from requests_app.models import Membership, Person, Tenant
+from requests_app.models import DirectoryGroup, GroupMember, Membership, Person, Tenant
 
 
 def tenant(actor: Actor) -> Tenant:
@@ -43,6 +43,28 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
     if found is None:
         raise NotFound
     return found
+
+
+def require_provider(actor: Actor) -> None:
+    """Raise NotAllowed unless the caller is a client of the provider. A person is never a directory."""
+    if not policy.is_staff(actor) or actor.machine is None:
+        raise NotAllowed
+
+
+def provider_people() -> QuerySet[Person]:
+    """Return the provider's people, each with `shown_groups`, except those whom the directory has deleted."""
+    rows = Person.objects.get_queryset().humans().filter(side=Side.PROVIDER)
+    rows = rows.exclude(directory__removed_at__isnull=False)
+    groups = GroupMember.objects.select_related("group").order_by("group__key")
+    shown = Prefetch("directory_groups", queryset=groups, to_attr="shown_groups")
+    return rows.select_related("directory").prefetch_related(shown)
+
+
+def provider_groups() -> QuerySet[DirectoryGroup]:
+    """Return the groups that give roles, each with `shown_members`."""
+    members = GroupMember.objects.order_by("since", "pk")
+    shown = Prefetch("members", queryset=members, to_attr="shown_members")
+    return DirectoryGroup.objects.order_by("key").prefetch_related(shown)
 
 
 def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:

@@ -51,7 +51,7 @@ _ROLES: dict[str, Promise] = {
 #: Why an announced change lapsed. The key is the reason in the change's entry.
 _LAPSES: dict[str, Promise] = {
     "unanswered": _("Nobody confirmed the change within 7 days"),
-    "no_longer_staff": _("One of the two people who agreed on the change is no longer on the staff"),
+    "no_longer_staff": _("One of the people who agreed on the change is no longer on the staff"),
     "client_removed": _("The API client that proposed the change was removed"),
     "one_human": _("The two accounts that agreed on the change belong to the same person"),
     "no_longer_fits": _("The same setting was changed after the proposal was made"),

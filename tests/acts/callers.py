@@ -46,6 +46,14 @@ CASES: dict[str, Case] = {
         status=200,
         api=lambda cast, caller, row: caller.post(f"clients/{row.pk}/tokens", {"days": 365}),
     ),
+    "make_lasting_token by staff": Case(
+        "stella",
+        lambda cast: cast.own_client("Directory", ["members:provision"]).row,
+        lambda cast, row, actor: operations.make_lasting_token(row.pk, days=365, actor=actor),
+        admin=by_button("client", "lasting-token", days="365"),
+        status=200,
+        api=lambda cast, caller, row: caller.post(f"clients/{row.pk}/tokens", {"days": 365}),
+    ),
     "create_client": Case(
         "ines",
         lambda cast: None,

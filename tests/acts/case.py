@@ -8,6 +8,7 @@ from typing import Any
 
 from django.test import Client
 
+from requests_app.domain.scopes import Scope
 from tests.caller import Caller
 from tests.cast import Cast
 
@@ -30,6 +31,8 @@ class Case:
     azure: Call | None = None
     #: The status of the page's response. It is 200 if the response shows a secret, which no page shows again.
     status: int = 302
+    #: The scope of the provider's client.
+    scope: Scope = Scope.EVALUATE
 
     @property
     def calls(self) -> list[Call]:

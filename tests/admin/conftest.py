@@ -24,8 +24,10 @@ from requests_app.domain import clock
 from requests_app.domain.scopes import Scope
 from requests_app.models import (
     ContentAccess,
+    DirectoryGroup,
     Domain,
     Grant,
+    GroupMember,
     Heartbeat,
     Identity,
     Mute,
@@ -235,6 +237,15 @@ def add_import(cast: Cast, number: int) -> None:
     imported(cast, f"contoso,,,,lab,lab-{number},library,Lab {number},contoso/lab-{number},")
 
 
+def add_group(cast: Cast, number: int) -> None:
+    """Add a mapping of a group of the provider's directory, with a member."""
+    client = cast.own_client(f"Directory {number}", ["members:provision"]).row
+    stella = cast.as_("stella")
+    cast.agreed(partial(operations.map_group, cast.exchange.pk, group=f"Group {number}", role="engineer", actor=stella))
+    group = DirectoryGroup.objects.get(name=f"Group {number}")
+    GroupMember.objects.create(group=group, person=cast.erik, through=client.account, since=clock.now())
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """Add at least `rounds` rows to every table that grows while the product is used."""
     for number in range(rounds):
@@ -264,6 +275,7 @@ def populate(cast: Cast, rounds: int) -> None:
         enrolled(cast, sorted(cast.people)[number % len(cast.people)])
         add_alarm(base)
         add_import(cast, base)
+        add_group(cast, base)
 
 
 def fill(cast: Cast) -> bytes:

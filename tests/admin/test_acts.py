@@ -377,4 +377,4 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
             seen += 1
         if model_admin.adding:  # type: ignore[attr-defined]
             assert staff.get(address(model, "add")).status_code == 200
-    assert seen == 49
+    assert seen == 51

@@ -31,6 +31,7 @@ from requests_app.models import (
     AddressChange,
     Client,
     Grant,
+    GroupRole,
     Identity,
     Installation,
     Invitation,
@@ -821,13 +822,18 @@ class History:
         queue = self.proposed(
             lambda: operations.give_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
         )
+        self.step("stella wants a role through a group")
+        stella = w.as_("stella", door="admin")
+        group = self.proposed(lambda: operations.map_group(exchange, group="On call", role="engineer", actor=stella))
         self.step("sten confirms that")
-        for each in (row, queue):
+        for each in (row, queue, group):
             operations.confirm_proposal(each, actor=w.as_("sten", door="admin"))
         self.step("three days later", hours=73)
         operations.apply_due(actor=Actor.system("sweep"), limit=10)
         self.step("an engineer less")
         operations.take_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
+        self.step("no role through a group")
+        operations.unmap_group(GroupRole.objects.get().pk, actor=w.as_("stella", door="admin"))
         self.forget()
 
     def _a_first_switch_on(self) -> None:

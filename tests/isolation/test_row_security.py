@@ -16,6 +16,10 @@ from requests_app.domain.errors import ChangeProposed, NotAllowed
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
+    DirectoryGroup,
+    DirectoryRecord,
+    GroupMember,
+    GroupRole,
     HeldRow,
     Import,
     ImportBatch,
@@ -81,6 +85,22 @@ def test_a_connection_of_one_tenant_sees_waiting_changes_of_no_tenant_only_if_th
     with only_tenants([cast.northwind.pk]):
         assert not HeldRow.objects.exists()
     assert set(HeldRow.objects.values_list("outcome", flat=True)) == {""}
+
+
+def test_a_connection_of_one_tenant_sees_nothing_of_the_providers_directory(cast: Cast) -> None:
+    client = cast.own_client("Directory", ["members:provision"]).row
+    group = DirectoryGroup.objects.create(name="Engineers", key="engineers")
+    at = cast.contoso.created_at
+    GroupRole.objects.create(group=group, service=cast.exchange, role="engineer", made_at=at)
+    GroupMember.objects.create(group=group, person=cast.erik, through=client.account, since=at)
+    named = {"user_name": "erik", "user_key": "erik", "changed_at": at}
+    DirectoryRecord.objects.create(tenant=None, person=cast.erik, **named)
+    DirectoryRecord.objects.create(tenant=cast.contoso, person=cast.mia, **named)
+    with only_tenants([cast.contoso.pk]):
+        assert not any(model.objects.exists() for model in (DirectoryGroup, GroupRole, GroupMember))
+        assert {row.person for row in DirectoryRecord.objects.all()} == {cast.mia}
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            DirectoryRecord.objects.create(tenant=None, person=cast.ada, **named)
 
 
 def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None:

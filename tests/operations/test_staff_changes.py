@@ -37,6 +37,7 @@ from requests_app.identity.factors import drops_all
 from requests_app.models import (
     AccessRequest,
     Client,
+    GroupRole,
     Identity,
     OutboxMessage,
     Person,
@@ -105,6 +106,7 @@ def facts() -> dict[str, Any]:
         "queues": sorted(QueueAssignment.objects.values_list("person__name", "role", "service__key")),
         "people": list(people.exclude(kind="client").values_list("human_id", "is_staff", "is_active")),
         "clients": [row.scopes for row in Client.objects.order_by("pk")],
+        "groups": sorted(GroupRole.objects.values_list("group__name", "role", "service__key")),
     }
 
 
@@ -217,11 +219,21 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
             Client.objects.get().pk, scopes=["grants:read", "evaluate", "requests:submit"], actor=a
         ),
     ),
+    "client of a directory": (
+        lambda c: c.own_client("Directory", []),
+        lambda c, a: operations.change_client(Client.objects.get().pk, scopes=["members:provision"], actor=a),
+    ),
+    "group": (
+        None,
+        lambda c, a: operations.map_group(c.exchange.pk, group="Lockbox engineers", role="engineer", actor=a),
+    ),
 }
 
 
 #: The invitation is sent in any case, and only its role waits. tests/operations/test_colleagues.py tries these.
 ON_INVITATIONS = {"invite_staff", "invite_to_queues"}
+#: No person proposes these: they come through a confirmed mapping. tests/api/test_scim_groups.py tries them.
+THROUGH_GROUPS = {"give_group_role"}
 #: These acts affect only Contoso. Its log has this event when the change is applied.
 OF_CONTOSO = {
     "a new resource where the customer is not asked": "resource.added",
@@ -298,7 +310,7 @@ def test_each_change_that_is_announced_is_tried_here(two: Cast) -> None:
             prepare(two)
         found.add(proposed(partial(act, two, two.as_("stella"))).act)
         transaction.savepoint_rollback(here)
-    assert found | ON_INVITATIONS | {"import_rows"} == {
+    assert found | ON_INVITATIONS | THROUGH_GROUPS | {"import_rows"} == {
         name for name, proposal in acts.PROPOSALS.items() if proposal.by_staff
     }
 

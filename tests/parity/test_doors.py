@@ -25,7 +25,6 @@ from requests_app.domain.acts import ACTS, SCOPES
 from requests_app.domain.acts.declaration import Door
 from requests_app.domain.errors import ChangeProposed
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
-from requests_app.domain.scopes import Scope
 from requests_app.models import OutboxMessage
 from requests_app.models.people import actor_of_token
 from tests import acts
@@ -141,7 +140,7 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
     travel.freeze()
     client = Client()
     if case.who is None:
-        made, secret = client_of(cast, None, Scope.EVALUATE)
+        made, secret = client_of(cast, None, case.scope)
         caller = Caller(access_token(made, secret).json()["access_token"])
         actor = replace(actor_of_token(made.account.tokens.get()), door="command")
     else:

@@ -88,7 +88,7 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
     travel.freeze()
     case = CASES[name]
     row = case.prepare(cast)
-    stale = cast.as_(case.who, door="command", fresh=False) if case.who else service_of(cast)
+    stale = cast.as_(case.who, door="command", fresh=False) if case.who else service_of(cast, scope=case.scope)
     before = AuditEntry.objects.count()
     if name not in NEEDS_PROOF:
         case.operation(cast, row, stale)

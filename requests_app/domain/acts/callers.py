@@ -71,6 +71,14 @@ TOKEN_REVOKED = Event(
 LET_CLIENT_ASK = Proposal(
     "let_client_ask", _("give the API client %(name)s these permissions for every tenant: %(gained)s"), by_staff=True
 )
+LET_CLIENT_PROVISION = Proposal(
+    "let_client_provision",
+    _(
+        "let the API client %(name)s manage the provider’s people, and give them roles through the groups of the "
+        "provider’s directory"
+    ),
+    by_staff=True,
+)
 
 CREATE_CLIENT = Act(
     "create_client",
@@ -104,6 +112,7 @@ CHANGE_CLIENT = Act(
             "change_client", _("allow the API client %(name)s to approve and deny in the name of %(decides_for)s")
         ),
         LET_CLIENT_ASK,
+        LET_CLIENT_PROVISION,
     ),
     done=_("The API client was changed. The change applies from the client’s next call on."),
     tells=(Tell("notify.client_decides", ("customer",)),),
@@ -147,7 +156,8 @@ MAKE_LASTING_TOKEN = Act(
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
     tried=_("to make a long-lived token for an API client"),
-    doors=frozenset({Door.PAGES, Door.API}),
+    done=_("A long-lived token was made."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CREATE_TOKEN = Act(
     "create_token",

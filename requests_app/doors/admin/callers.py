@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import operations
 from requests_app.domain import clock
@@ -19,11 +19,12 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
+    MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
     REVOKE_TOKEN,
     ROTATE_CLIENT_SECRET,
 )
-from requests_app.domain.scopes import OF_PROVIDER_CLIENTS
+from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope
 from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
@@ -31,6 +32,7 @@ from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tena
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Client, Person, Token
 from requests_app.operations import Made
+from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
 from requests_app.words import scopes as scope_words
 
@@ -84,6 +86,22 @@ def belongs_to_provider(row: Client) -> bool:
     return row.tenant_id is None and row.account.is_active
 
 
+class LastingTokenForm(ActForm):
+    days = forms.TypedChoiceField(label=gettext_lazy("How long the token is valid"), coerce=int, initial=365)
+
+    def prepare(self) -> None:
+        choices = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LASTING_LIFETIMES]
+        self.fields["days"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+
+
+def is_directory(row: Client) -> bool:
+    return belongs_to_provider(row) and row.scopes == [Scope.MEMBERS_PROVISION]
+
+
+def make_token(row: Client, actor: Actor, data: dict[str, Any]) -> Made:
+    return operations.make_lasting_token(row.pk, actor=actor, **data)
+
+
 def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
     return operations.create_client(actor=actor, **data)
 
@@ -117,7 +135,7 @@ class ClientAdmin(StaffAdmin):
         done=CREATE_CLIENT.done,
         explains=gettext_lazy(
             "This client belongs to the provider: it serves every tenant, and cannot approve or deny. Its secret is "
-            "shown once."
+            "shown once. A client for the provider’s own directory (SCIM) has only the scope members:provision."
         ),
     )
     acts: ClassVar = [
@@ -137,6 +155,19 @@ class ClientAdmin(StaffAdmin):
                 "immediately."
             ),
             offered=belongs_to_provider,
+        ),
+        of_act(
+            MAKE_LASTING_TOKEN,
+            "lasting-token",
+            label=gettext_lazy("Create a long-lived token"),
+            form=LastingTokenForm,
+            run=make_token,
+            explains=gettext_lazy(
+                "For a directory that can only store one token. The token is shown once. The current token works for "
+                "one more week, and older tokens stop working immediately. Anybody who has the token can manage the "
+                "provider’s people."
+            ),
+            offered=is_directory,
         ),
         of_act(
             REMOVE_CLIENT,
@@ -163,14 +194,14 @@ class ClientAdmin(StaffAdmin):
                 "change is listed under Proposals."
             )
             messages.info(request, words)
-        context = {
-            **self._context(request, result.row),
-            "title": _("The client’s secret"),
-            "client": result.row,
-            "secret": result.secret,
-            "token_url": absolute(reverse("api:token")),
-            "back_url": page_of(result.row),
-        }
+        if isinstance(result.row, Token):
+            found = {"title": _("The long-lived token"), "client": row}
+            found["scim_url"] = absolute(reverse("api:scim_users").removesuffix("/Users"))
+        else:
+            found = {"title": _("The client’s secret"), "client": result.row}
+            found["token_url"] = absolute(reverse("api:token"))
+        context = {**self._context(request, found["client"]), **found, "secret": result.secret}
+        context["back_url"] = page_of(found["client"])
         response = TemplateResponse(request, "admin/client_secret.html", context)
         patch_cache_control(response, no_store=True, private=True)
         return response
@@ -189,7 +220,7 @@ def may_be_revoked(row: Token) -> bool:
 
 class TokenAdmin(StaffAdmin):
     list_display = (name, "account", "kind", "hint", is_live, "created_at", "expires_at", "last_used_at")
-    reads: ClassVar = ("account", "revoked_by")
+    reads: ClassVar = ("account", "revoked_by", "made_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "account"), people=("account",))
     list_filter = (
@@ -203,7 +234,7 @@ class TokenAdmin(StaffAdmin):
         ("", ("account", "name", "kind", "hint", scopes, is_live)),
         (
             gettext_lazy("Since when"),
-            ("created_at", "expires_at", "last_used_at", "stepped_up_at", "revoked_at", "revoked_by"),
+            ("created_at", "made_by", "expires_at", "last_used_at", "stepped_up_at", "revoked_at", "revoked_by"),
         ),
     ]
     acts: ClassVar = [

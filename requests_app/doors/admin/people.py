@@ -465,7 +465,7 @@ class QueueAssignmentAdmin(StaffAdmin):
         by_row("service", _("service"), Service),
         by_row("person", _("person"), Person),
     )
-    facts: ClassVar = [("", ("person", "role", "service", "given_at"))]
+    facts: ClassVar = [("", ("person", "role", "service", "given_at", "is_through_group"))]
     acts: ClassVar = [
         AdminAction(
             name="take",

@@ -78,6 +78,8 @@ def _state(row: Proposal) -> str:
         return gettext("due: takes effect after the access requests and windows that it affects have ended")
     if row.is_alone:
         return gettext("announced; no other member of the staff could confirm it")
+    if row.is_through_group:
+        return gettext("announced; a role through a group needs no confirmation")
     return gettext("announced")
 
 

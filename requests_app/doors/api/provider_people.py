@@ -32,6 +32,8 @@ class QueueRoleOut(serializers.Serializer):
     role = serializers.ChoiceField(choices=ROLES)
     service = ServiceRef()
     since = serializers.DateTimeField(source="given_at")
+    #: Whether the role came only through a group of the provider's directory.
+    is_through_group = serializers.BooleanField()
 
 
 class ProviderPersonOut(serializers.Serializer):

@@ -186,6 +186,10 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet") if is_ahead else _("nobody")
     if row.is_alone:
         second = _("nobody, because the staff had no other member")
+    elif row.is_through_group:
+        second = _(
+            "nobody: the role comes through a group of the provider’s directory, which gives this role to its members"
+        )
     return {
         "path": f"/tenant/{message.tenant_id}/",
         "what": what,

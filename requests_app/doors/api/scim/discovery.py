@@ -29,7 +29,7 @@ def service_provider_config() -> dict[str, Any]:
             {
                 "type": "oauthbearertoken",
                 "name": "OAuth Bearer Token",
-                "description": "A token of one of the tenant's clients, with the scope members:provision.",
+                "description": "A token of a client that has the scope members:provision.",
                 "specUri": "https://www.rfc-editor.org/info/rfc6750",
                 "primary": True,
             }
@@ -38,7 +38,7 @@ def service_provider_config() -> dict[str, Any]:
     }
 
 
-_DESCRIBED = {"User": "A person of the tenant", "Group": "A role of the tenant, and the people who have it"}
+_DESCRIBED = {"User": "A person", "Group": "A role or a group that gives roles, and its people"}
 _SCHEMAS = {"User": USER, "Group": GROUP}
 
 
@@ -58,8 +58,13 @@ def resource_types() -> dict[str, dict[str, Any]]:
     }
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    return {USER: user_schema(), GROUP: group_schema()}
+def schemas(*, of_provider: bool = False) -> dict[str, dict[str, Any]]:
+    """Return the schemas. The provider's people have no attribute `roles`, and staff choose the names of the groups."""
+    user, group = user_schema(), group_schema()
+    if of_provider:
+        user["attributes"] = [each for each in user["attributes"] if each["name"] != "roles"]
+        group["attributes"][0].pop("canonicalValues", None)
+    return {USER: user, GROUP: group}
 
 
 def group_schema() -> dict[str, Any]:
@@ -71,7 +76,7 @@ def group_schema() -> dict[str, Any]:
         "attributes": [
             _attribute(
                 "displayName",
-                "The role",
+                "The role, or the name of the group",
                 required=True,
                 mutability="readOnly",
                 uniqueness="server",
@@ -79,7 +84,7 @@ def group_schema() -> dict[str, Any]:
             ),
             _attribute(
                 "members",
-                "The people who have the role",
+                "The people who have the role, or are in the group",
                 kind="complex",
                 many=True,
                 parts=[
@@ -100,7 +105,7 @@ def user_schema() -> dict[str, Any]:
         "schemas": [f"{_CORE}:Schema"],
         "id": USER,
         "name": "User",
-        "description": "A person of the tenant",
+        "description": _DESCRIBED["User"],
         "attributes": [
             _attribute("userName", "The name in the directory", required=True, uniqueness="server"),
             _attribute("displayName", "The name that is shown"),
@@ -137,7 +142,7 @@ def user_schema() -> dict[str, Any]:
             ),
             _attribute(
                 "groups",
-                "The person's roles, as groups",
+                "The person's groups. A tenant's groups are its roles",
                 kind="complex",
                 many=True,
                 mutability="readOnly",
@@ -146,7 +151,7 @@ def user_schema() -> dict[str, Any]:
                     _attribute(
                         "$ref", "The address of the Group", kind="reference", mutability="readOnly", to=["Group"]
                     ),
-                    _attribute("display", "The role", mutability="readOnly"),
+                    _attribute("display", "The name of the group", mutability="readOnly"),
                     _attribute("type", "Always directly", mutability="readOnly", canonical=["direct"]),
                 ],
             ),

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from audit_app import canonical
 from requests_app.domain.errors import Malformed
 from requests_app.doors.api import errors
-from requests_app.models import Membership, Person, Tenant
+from requests_app.models import DirectoryGroup, GroupMember, Membership, Person, Tenant
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -55,10 +55,27 @@ def folded(body: Any) -> dict[str, Any]:
 
 
 def user(person: Person) -> dict[str, Any]:
-    """Return a person as a User with one address and one name.
+    """Return one of a tenant's people as a User, with their roles.
 
     The person must come from `queries.directory.people()`, which also reads the roles.
     """
+    held = _held(person)
+    roles = {"roles": [{"value": each.role} for each in held], "groups": [_role_ref(each) for each in held]}
+    return versioned(_described(person, roles))
+
+
+def provider_user(person: Person) -> dict[str, Any]:
+    """Return one of the provider's people as a User, with their groups. Their roles come through these groups.
+
+    The person must come from `queries.directory.provider_people()`, which also reads the groups.
+    """
+    shown: list[GroupMember] = person.shown_groups  # type: ignore[attr-defined]  # prefetched by the query
+    groups = [_group_ref(each.group_id, each.group.name) for each in shown]
+    return versioned(_described(person, {"groups": groups}))
+
+
+def _described(person: Person, roles: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that all Users have, with one address and one name."""
     record = getattr(person, "directory", None)
     changed_at = record.changed_at if record else person.created_at
     found: dict[str, Any] = {
@@ -68,8 +85,7 @@ def user(person: Person) -> dict[str, Any]:
         "displayName": person.name,
         "active": person.is_active,
         "emails": [{"value": person.email, "type": "work", "primary": True}],
-        "roles": [{"value": each.role} for each in _held(person)],
-        "groups": [_group_ref(each) for each in _held(person)],
+        **roles,
         "meta": {
             "resourceType": "User",
             "created": canonical.instant(person.created_at),
@@ -82,18 +98,30 @@ def user(person: Person) -> dict[str, Any]:
     names = {"givenName": record.given_name, "familyName": record.family_name} if record else {}
     if names := {name: value for name, value in names.items() if value}:
         found["name"] = names
-    return versioned(found)
+    return found
 
 
 def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any]:
     """Return a role of the tenant as a Group, with the people who have it (RFC 7643, section 4.2)."""
-    pk = group_id(tenant.pk, role)
+    return _group(group_id(tenant.pk, role), role, [each.pk for each in members])
+
+
+def provider_group(row: DirectoryGroup) -> dict[str, Any]:
+    """Return a group of the provider's directory. Its members are those whom the directory has put into it.
+
+    The group must come from `queries.directory.provider_groups()`, which also reads the members.
+    """
+    shown: list[GroupMember] = row.shown_members  # type: ignore[attr-defined]  # prefetched by the query
+    return _group(row.pk, row.name, [each.person_id for each in shown])
+
+
+def _group(pk: UUID, name: str, members: Iterable[UUID]) -> dict[str, Any]:
     return versioned(
         {
             "schemas": [GROUP],
             "id": str(pk),
-            "displayName": role,
-            "members": [{"value": str(each.pk), "$ref": location(each.pk), "type": "User"} for each in members],
+            "displayName": name,
+            "members": [{"value": str(each), "$ref": location(each), "type": "User"} for each in members],
             "meta": {"resourceType": "Group", "location": group_location(pk)},
         }
     )
@@ -104,9 +132,12 @@ def group_id(tenant_id: UUID, role: str) -> UUID:
     return uuid5(tenant_id, role)
 
 
-def _group_ref(membership: Membership) -> dict[str, str]:
-    pk = group_id(membership.tenant_id, membership.role)
-    return {"value": str(pk), "$ref": group_location(pk), "display": membership.role, "type": "direct"}
+def _role_ref(membership: Membership) -> dict[str, str]:
+    return _group_ref(group_id(membership.tenant_id, membership.role), membership.role)
+
+
+def _group_ref(pk: UUID, name: str) -> dict[str, str]:
+    return {"value": str(pk), "$ref": group_location(pk), "display": name, "type": "direct"}
 
 
 def versioned(resource: dict[str, Any]) -> dict[str, Any]:

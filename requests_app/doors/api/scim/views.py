@@ -15,14 +15,14 @@ from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from requests_app import operations
+from requests_app.domain.actors import Side
 from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.errors import NotTheSame
-from requests_app.doors.api.scim import bodies, discovery, filters, groups, shapes
-from requests_app.models import Membership, Person, Tenant
-from requests_app.queries import directory
+from requests_app.doors.api.scim import bodies, directories, discovery, filters, groups, shapes
+from requests_app.doors.api.scim.directories import Directory
+from requests_app.models import Person
 
 _SCOPE = Scope.MEMBERS_PROVISION
 _SHOWN = frozenset({"attributes", "excludedAttributes"})
@@ -38,7 +38,8 @@ class NotImplementedHere(exceptions.APIException):
 class ScimView(ApiView):
     """The base of SCIM's routes.
 
-    The caller is a tenant's administrator, or the client that manages the tenant's people.
+    The caller is a tenant's administrator, the client that manages the tenant's people, or the provider's client that
+    manages the provider's people.
     """
 
     scopes: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _SCOPE)
@@ -48,25 +49,25 @@ class ScimView(ApiView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return shapes.handle
 
-    def tenant(self) -> Tenant:
-        return directory.tenant(self.actor)
+    def directory(self) -> Directory:
+        return directories.of(self.actor)
 
-    def found(self, pk: UUID) -> tuple[Tenant, Person]:
-        """Return the tenant and the person. Raise NotFound if the tenant has no such person.
+    def found(self, pk: UUID, read: Callable[[Directory, UUID], dict[str, Any]]) -> tuple[Directory, dict[str, Any]]:
+        """Return the caller's directory, and one User or Group as `read` shows it. Raise NotFound if it has none.
 
-        The caller's rights are checked after that. So a missing person and a person of another tenant get the same
-        answer.
+        The caller's rights are checked after that. So a missing person, and a person of another tenant or of the
+        provider, get the same answer.
         """
         try:
-            tenant = self.tenant()
+            directory = self.directory()
         except NotAllowed:
             raise NotFound from None
-        person = directory.person(tenant, pk)
-        directory.require_administrator(self.actor, tenant)
-        return tenant, person
+        resource = read(directory, pk)
+        directory.require_entitled()
+        return directory, resource
 
-    def shown_user(self, pk: Any, *, status: int = 200) -> Response:
-        return self.answered(shapes.user(directory.person(self.tenant(), pk)), status=status)
+    def shown_user(self, directory: Directory, pk: Any, *, status: int = 200) -> Response:
+        return self.answered(directories.user(directory, pk), status=status)
 
     def answered(self, resource: dict[str, Any], *, status: int = 200) -> Response:
         """Answer with one resource and its version (RFC 7644, section 3.14).
@@ -114,16 +115,16 @@ class Users(ScimView):
     parameters: ClassVar = _SHOWN | {"filter", "startIndex", "count", "sortBy", "sortOrder"}
 
     def get(self, request: Any) -> Response:
-        tenant = self.tenant()
-        directory.require_administrator(self.actor, tenant)
-        rows = directory.people(tenant)
+        directory = self.directory()
+        directory.require_entitled()
+        rows = directory.people()
         if (raw := request.query_params.get("filter")) is not None:
-            return self._filtered(rows, raw)
+            return self._filtered(directory, rows, raw)
         start, end = self.window()
         page = rows.order_by("created_at", "pk")[start:end] if end > start else []
-        return self.listed([shapes.user(each) for each in page], total=rows.count())
+        return self.listed([directory.user(each) for each in page], total=rows.count())
 
-    def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
+    def _filtered(self, directory: Directory, rows: QuerySet[Person], raw: str) -> Response:
         """Answer with one page of the rows that match the filter, and with their total number.
 
         The filter may need all rows. So they are read in portions, and only one page stays in memory.
@@ -131,7 +132,7 @@ class Users(ScimView):
         among, test = filters.people(rows, raw)
         (start, end), page, total = self.window(), [], 0
         for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
-            if not test(shown := shapes.user(person)):
+            if not test(shown := directory.user(person)):
                 continue
             if start <= total < end:
                 page.append(shown)
@@ -139,18 +140,16 @@ class Users(ScimView):
         return self.listed(page, total=total)
 
     def post(self, request: Any) -> Response:
-        tenant = self.tenant()
-        profile = bodies.profile_of(bodies.replaced(request.data))
-        person = operations.provision_member(tenant.pk, profile=profile, actor=self.actor)
-        return self.shown_user(person.pk, status=201)
+        directory = self.directory()
+        person = directory.add(bodies.profile_of(bodies.replaced(request.data)))
+        return self.shown_user(directory, person.pk, status=201)
 
 
 class OneUser(ScimView):
     parameters: ClassVar = _SHOWN
 
     def get(self, request: Any, pk: UUID) -> Response:
-        self.found(pk)
-        return self.shown_user(pk)
+        return self.answered(self.found(pk, directories.user)[1])
 
     def put(self, request: Any, pk: UUID) -> Response:
         return self._changed(pk, lambda before: bodies.replaced(request.data, before), is_whole=True)
@@ -159,34 +158,29 @@ class OneUser(ScimView):
         return self._changed(pk, lambda before: bodies.patched(before, request.data))
 
     def delete(self, request: Any, pk: UUID) -> Response:
-        tenant, person = self.found(pk)
-        self.require_version(shapes.user(person))
-        operations.remove_provisioned(tenant.pk, person.pk, actor=self.actor, still=self._still(tenant, pk))
+        directory, user = self.found(pk, directories.user)
+        self.require_version(user)
+        directory.remove(pk, still=self.still(lambda: directories.user(directory, pk)))
         return Response(status=204)
 
     def _changed(self, pk: UUID, change: Callable[[bodies.State], bodies.State], *, is_whole: bool = False) -> Response:
-        tenant, person = self.found(pk)
-        before = shapes.user(person)
+        directory, before = self.found(pk, directories.user)
         self.require_version(before)
         # A whole User contains all names, so its names are not compared with the earlier names.
         profile = bodies.profile_of(change(before), before=None if is_whole else before)
         # Attributes that the caller did not change stay as they are now: somebody else may have changed them meanwhile.
         profile = bodies.difference(bodies.profile_of(before), profile)
-        still = self._still(tenant, pk)
-        operations.change_provisioned(tenant.pk, person.pk, profile=profile, actor=self.actor, still=still)
-        return self.shown_user(person.pk)
-
-    def _still(self, tenant: Tenant, pk: UUID) -> Callable[[], None] | None:
-        return self.still(lambda: shapes.user(directory.person(tenant, pk)))
+        directory.change(pk, profile, still=self.still(lambda: directories.user(directory, pk)))
+        return self.shown_user(directory, pk)
 
 
 class Groups(ScimView):
     parameters: ClassVar = Users.parameters
 
     def get(self, request: Any) -> Response:
-        tenant = self.tenant()
-        directory.require_administrator(self.actor, tenant)
-        rows = [shapes.group(tenant, role, members) for role, members in directory.groups(tenant).items()]
+        directory = self.directory()
+        directory.require_entitled()
+        rows = list(directory.groups())
         if (raw := request.query_params.get("filter")) is not None:
             test = filters.test_of(raw, shapes.GROUP)
             rows = [each for each in rows if test(each)]
@@ -194,18 +188,16 @@ class Groups(ScimView):
         return self.listed(rows[start:end], total=len(rows))
 
     def post(self, request: Any) -> Response:
-        """Refuse a new group. A group is a role, and roles can't be added or removed."""
-        directory.require_administrator(self.actor, self.tenant())
-        raise NotImplementedHere(
-            _("You can’t add or remove a group, because each group is a role. Find a group by its displayName.")
-        )
+        """Refuse a new group. A group gives a role, and only people choose which groups there are."""
+        self.directory().require_entitled()
+        raise _no_other_groups()
 
 
 class OneGroup(ScimView):
     parameters: ClassVar = _SHOWN
 
     def get(self, request: Any, pk: UUID) -> Response:
-        return self.answered(self._found(pk)[2])
+        return self.answered(self.found(pk, directories.group)[1])
 
     def put(self, request: Any, pk: UUID) -> Response:
         return self._changed(pk, groups.replaced)
@@ -214,39 +206,22 @@ class OneGroup(ScimView):
         return self._changed(pk, groups.patched)
 
     def delete(self, request: Any, pk: UUID) -> Response:
-        self._found(pk)
-        raise NotImplementedHere(
-            _("You can’t add or remove a group, because each group is a role. Find a group by its displayName.")
-        )
-
-    def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
-        """Return the tenant, the role and the present group.
-
-        A missing group and another tenant's group get the same answer.
-        """
-        try:
-            tenant = self.tenant()
-        except NotAllowed:
-            raise NotFound from None
-        role = next((each for each in Membership.Role.values if shapes.group_id(tenant.pk, each) == pk), None)
-        if role is None:
-            raise NotFound
-        directory.require_administrator(self.actor, tenant)
-        return tenant, role, shapes.group(tenant, role, directory.groups(tenant)[role])
+        self.found(pk, directories.group)
+        raise _no_other_groups()
 
     def _changed(self, pk: UUID, change: Callable[[dict[str, Any], Any], groups.Members]) -> Response:
-        tenant, role, before = self._found(pk)
+        directory, before = self.found(pk, directories.group)
         self.require_version(before)
         was, wanted = groups.members_of(before), change(before, self.request.data)
-        operations.provision_role(
-            tenant.pk,
-            role=role,
-            to=wanted - was,
-            away_from=was - wanted,
-            actor=self.actor,
-            still=self.still(lambda: self._found(pk)[2]),
-        )
-        return self.answered(self._found(pk)[2])
+        still = self.still(lambda: directories.group(directory, pk))
+        directory.change_members(pk, to=wanted - was, away_from=was - wanted, still=still)
+        return self.answered(directories.group(directory, pk))
+
+
+def _no_other_groups() -> NotImplementedHere:
+    return NotImplementedHere(
+        _("You can’t add or remove a group, because each group gives a role. Find a group by its displayName.")
+    )
 
 
 class Config(ScimView):
@@ -269,15 +244,16 @@ class OneResourceType(ScimView):
 
 class Schemas(ScimView):
     def get(self, request: Any) -> Response:
-        found = list(discovery.schemas().values())
+        found = list(discovery.schemas(of_provider=self.actor.side is Side.PROVIDER).values())
         return Response(shapes.listed(found, total=len(found)))
 
 
 class OneSchema(ScimView):
     def get(self, request: Any, urn: str) -> Response:
-        if urn not in discovery.schemas():
+        found = discovery.schemas(of_provider=self.actor.side is Side.PROVIDER)
+        if urn not in found:
             raise NotFound
-        return Response(discovery.schemas()[urn])
+        return Response(found[urn])
 
 
 class NotOffered(ScimView):

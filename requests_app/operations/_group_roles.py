@@ -1,0 +1,175 @@
+"""Gives and takes the roles that come through groups of the provider's directory.
+
+A role through a group needs no second person, because staff have agreed on the mapping before. It is announced to the
+customers, and takes effect after the waiting time. While no customer has ever had Lockbox on, it takes effect at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from requests_app.domain.acts.proposals import PROPOSAL_WITHDRAWN
+from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
+from requests_app.domain.errors import NotAllowed, WrongState
+from requests_app.domain.scopes import Scope
+from requests_app.models import (
+    AccessRequest,
+    Client,
+    GroupMember,
+    GroupRole,
+    HeldRow,
+    Invitation,
+    Person,
+    Proposal,
+    QueueAssignment,
+)
+from requests_app.operations import _announced
+from requests_app.operations._announced import Proposer, Terms, announced, is_announced, proposer_through
+from requests_app.operations._change import Step, lock_access
+from requests_app.operations._people import assign_to_queue, take_from_queue
+
+
+def lock_people(ids: Iterable[UUID]) -> list[Person]:
+    """Lock these people, the access that may end with their roles, and their roles that wait. Return the people.
+
+    Call this before the act takes its turn at the log.
+    """
+    rows = Person.objects.get_queryset().humans().filter(side=Person.Side.PROVIDER, pk__in=set(ids))
+    people = list(rows.order_by("pk").select_for_update(no_key=True))
+    lock_access(AccessRequest.objects.filter(requested_by__in=[person.pk for person in people]))
+    waiting = Proposal.objects.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
+    list(waiting.filter(said__person__in=[str(person.pk) for person in people]).order_by("pk").locked())
+    return people
+
+
+def has_waiting(person: Person) -> bool:
+    """Return whether a change that gives this person power was announced: through a group, by staff, or by an import."""
+    if HeldRow.objects.filter(outcome="", terms__person=str(person.pk)).exists():
+        return True
+    invited = Invitation.objects.filter(accepted_by=person).exclude(proposal=None).values("proposal")
+    is_theirs = Q(said__person=str(person.pk)) | Q(said__other=str(person.pk)) | Q(pk__in=invited)
+    return Proposal.objects.of_staff().filter(is_theirs, ended_at=None).exists()
+
+
+def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | None = None) -> None:
+    """Give the person the role of this mapping, or announce it. Do nothing if they have it, or if it waits already.
+
+    An account that is switched off gets nothing: its roles are offered when it is switched on. `by` is the client that
+    asks now. Without it, the client that put the person into the group answers for the role.
+    """
+    if not person.is_active or _held(person, mapping).exists():
+        return
+    if _waiting(person).filter(said__role=mapping.role, said__service=str(mapping.service_id)).exists():
+        return
+    terms = _terms(person, mapping)
+    if not is_announced(GIVE_GROUP_ROLE_ANNOUNCED, terms):
+        assign_to_queue(current, mapping.service, person, mapping.role, through_group=mapping.group.name)
+        return
+    try:
+        proposer = by or _answerable(person, mapping)
+    except NotAllowed:
+        _lapsed(terms)
+        return
+    _announced.write(current, GIVE_GROUP_ROLE_ANNOUNCED, terms, by=proposer, needs_second=False)
+
+
+def retract(current: Step, person: Person, mapping: GroupRole) -> None:
+    """Take the role of this mapping away at once, unless the person has it by another way too.
+
+    Call this after the mapping or the membership is removed. A role that waits is withdrawn. If another group of the
+    person gives the same role, the role stays, or waits again.
+    """
+    others = GroupRole.objects.filter(service=mapping.service_id, role=mapping.role, group__members__person=person)
+    other = others.select_related("group", "service").exclude(pk=mapping.pk).first()
+    was_waiting = False
+    for row in _waiting(person).filter(said__mapping=str(mapping.pk)):
+        withdraw(current, row)
+        was_waiting = True
+    if other is None:
+        for held in _held(person, mapping).filter(is_through_group=True).select_related("person", "service"):
+            take_from_queue(current, held)
+    elif was_waiting:
+        offer(current, person, other)
+
+
+def withdraw_waiting(current: Step, person: Person) -> None:
+    """Withdraw every role through a group that waits for this person."""
+    for row in _waiting(person):
+        withdraw(current, row)
+
+
+def withdraw(current: Step, row: Proposal) -> None:
+    _announced.end(row, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
+
+
+def offer_all(current: Step, person: Person, *, by: Proposer) -> None:
+    """Offer the person every role that their groups give."""
+    mappings = GroupRole.objects.filter(group__members__person=person).select_related("group", "service")
+    for mapping in mappings.order_by("made_at", "pk"):
+        offer(current, person, mapping, by=by)
+
+
+# --- Helpers -------------------------------------------------------------------------------------------
+
+
+def _waiting(person: Person) -> QuerySet[Proposal]:
+    rows: QuerySet[Proposal] = Proposal.objects.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
+    rows = rows.filter(said__person=str(person.pk))
+    return rows.select_related("proposed_by", "proposed_through", "confirmed_by")
+
+
+def _held(person: Person, mapping: GroupRole) -> QuerySet[QueueAssignment]:
+    return QueueAssignment.objects.filter(person=person, service=mapping.service_id, role=mapping.role)
+
+
+def _terms(person: Person, mapping: GroupRole) -> Terms:
+    terms = {"person": str(person.pk), "name": person.name, "role": mapping.role}
+    terms |= {"service": str(mapping.service_id), "service_name": mapping.service.name}
+    return {**terms, "mapping": str(mapping.pk), "group": mapping.group.name}
+
+
+def _answerable(person: Person, mapping: GroupRole) -> Proposer:
+    member = GroupMember.objects.get(person=person, group=mapping.group_id)
+    client = Client.objects.live().filter(account=member.through_id).first()
+    if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
+        raise NotAllowed
+    return proposer_through(client.pk)
+
+
+def _lock(terms: Terms) -> None:
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=terms["person"]))
+
+
+def _member(terms: Terms) -> QuerySet[GroupMember]:
+    is_theirs = Q(person=terms["person"], group__roles=terms["mapping"])
+    return GroupMember.objects.filter(is_theirs)
+
+
+def _lapsed(terms: Terms) -> None:
+    """Note that the role could not take effect, so that it is offered again when the directory changes the group."""
+    for member in _member(terms):
+        member.has_lapsed = True
+        member.save(update_fields=["has_lapsed"])
+
+
+@announced(GIVE_GROUP_ROLE_ANNOUNCED, lock=_lock, lapses=_lapsed)
+def _give_group_role_agreed(current: Step, terms: Terms) -> None:
+    """Give the role, if the mapping, the membership, the person and the client are still valid."""
+    proposal = Proposal.objects.select_related("proposed_through__client").get(pk=current.confirmed)
+    mapping = GroupRole.objects.select_related("group", "service").filter(pk=terms["mapping"]).first()
+    person = Person.objects.active().humans().filter(pk=terms["person"], side=Person.Side.PROVIDER).first()
+    client = proposal.proposed_through.client if proposal.proposed_through else None
+    if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
+        raise WrongState(_("The API client of the directory can no longer manage people."))
+    proposer_through(client.pk)
+    if mapping is None or person is None or not _member(terms).exists():
+        raise WrongState(_("The directory’s group no longer gives this role."))
+    _announced.require_proven(person)
+    if _held(person, mapping).exists():
+        raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    assign_to_queue(current, mapping.service, person, mapping.role, through_group=mapping.group.name)
