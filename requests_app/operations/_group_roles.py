@@ -47,7 +47,7 @@ def lock_people(ids: Iterable[UUID]) -> list[Person]:
 
 
 def has_waiting(person: Person) -> bool:
-    """Return whether a change that gives this person power was announced: through a group, by staff, or by an import."""
+    """Return whether a change that gives this person power waits: through a group, by staff, or in an import."""
     if HeldRow.objects.filter(outcome="", terms__person=str(person.pk)).exists():
         return True
     invited = Invitation.objects.filter(accepted_by=person).exclude(proposal=None).values("proposal")
