@@ -226,6 +226,7 @@ class TokenAdmin(StaffAdmin):
     list_filter = (
         by_choice("kind", gettext_lazy("kind"), Token.Kind.choices),
         by_row("account", gettext_lazy("account"), Person),
+        by_row("made_by", gettext_lazy("made by"), Person),
     )
     lead = gettext_lazy(
         "Tokens are stored as hashes: nobody can read a token here. People make their tokens on their own page."

@@ -44,6 +44,7 @@ from requests_app.models import (
     Client,
     Decision,
     Grant,
+    GroupMember,
     Invitation,
     Membership,
     Passkey,
@@ -195,6 +196,11 @@ class PersonAdmin(StaffAdmin):
         Related(model=Membership, by=lambda p: {"person": p} if p.side == "customer" else None),
         Related(model=QueueAssignment, by=lambda p: {"person": p} if p.side == "provider" else None),
         Related(
+            model=GroupMember,
+            by=lambda p: {"person": p} if p.side == "provider" else None,
+            title=_("Groups of the directory"),
+        ),
+        Related(
             model=AccessRequest,
             by=lambda p: {"requested_by": p} if p.side == "provider" else None,
             title=_("Submitted access requests"),
@@ -213,6 +219,11 @@ class PersonAdmin(StaffAdmin):
             model=Client,
             by=lambda p: {"secret_by": p} if p.side == "provider" else None,
             title=_("API clients with a secret that this person saw"),
+        ),
+        Related(
+            model=Token,
+            by=lambda p: {"made_by": p} if p.side == "provider" else None,
+            title=_("Long-lived tokens that this person saw"),
         ),
         Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
         Related(
