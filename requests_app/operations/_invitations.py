@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import Any
 from uuid import uuid4
@@ -82,24 +83,24 @@ def require_sender(actor: Actor, tenant: Tenant | None, role: str) -> None:
         policy.require_role(actor, ADMINISTRATOR, tenant_id=tenant.pk)
 
 
-def is_good(row: Invitation, current: Step) -> bool:
+def is_good(row: Invitation, *, at: datetime, door: str) -> bool:
     """Return whether the link of an invitation works: it is open, and the person who sent it may still invite people.
 
     The link of a provider's invitation also needs a role that can be given, or that is proposed (`standing_of`).
     """
-    if not row.is_open(current.at):
+    if not row.is_open(at):
         return False
     if row.invited_by is None:
         return True
     tenant: Tenant | None = row.tenant
-    if tenant is None and standing_of(row, current) is Standing.VOID:
+    if tenant is None and standing_of(row, at) is Standing.VOID:
         return False
     if tenant is not None and tenant.needs_two and row.role in DECIDING and not row.was_confirmed:
         return False
     try:
-        require_sender(actor_of(row.invited_by, door=current.actor.door), tenant, row.role)
+        require_sender(actor_of(row.invited_by, door=door), tenant, row.role)
         if row.invited_through is not None:
-            proposer_of(actor_of_client(row.invited_through, door=current.actor.door))
+            proposer_of(actor_of_client(row.invited_through, door=door))
     except DomainError:
         return False
     return True
@@ -120,16 +121,16 @@ class Standing(Enum):
     VOID = "void"
 
 
-def standing_of(row: Invitation, current: Step) -> Standing:
+def standing_of(row: Invitation, at: datetime) -> Standing:
     """Judge the role of a provider's invitation by the present state.
 
-    Call this with the turn at the provider's log: the acts on proposals take this turn, too.
+    To act on the result, call this with the turn at the provider's log: the acts on proposals take this turn, too.
     """
     proposal: Proposal | None = row.proposal
     if proposal is None:
         return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
     if proposal.ended_at is None:
-        is_late = proposal.effective_at is None and proposal.expires_at <= current.at
+        is_late = proposal.effective_at is None and proposal.expires_at <= at
         return Standing.VOID if is_late else Standing.WAITS
     is_agreed = proposal.outcome == Proposal.Outcome.APPLIED and not uninformed(proposal)
     return Standing.GIVEN if is_agreed else Standing.VOID

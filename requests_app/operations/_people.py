@@ -279,18 +279,19 @@ def new_person(
     return person
 
 
+def can_be_set_up_again(person: Person) -> bool:
+    """Return whether this is an active account of a customer's human without a role."""
+    is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
+    return is_free and not person.memberships.exists()
+
+
 def set_up_again(person: Person, *, name: str, password: str | None, near: str, at: datetime) -> Person:
     """Set up an existing account again, when an invitation to its address is accepted.
 
     Without a password, nobody can sign in with a password from now on.
 
-    Raise Unacceptable unless it is an active account of a customer's human without a role. Only the reader of
-    the mail sees this refusal, so nobody else learns that the account exists.
+    The caller has checked that the account can be set up again (`can_be_set_up_again`).
     """
-    is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
-    if not is_free or person.memberships.exists():
-        words = _("Another account already uses this address. Ask for an invitation to a different address.")
-        raise Unacceptable(words, field="name")
     person.name = name_of(name)
     if password is not None:
         require_password(password, person, near=near)

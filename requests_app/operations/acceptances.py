@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 
@@ -18,10 +19,23 @@ from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._invitations import Standing, give_provider_role, invitation_detail, is_good, standing_of
-from requests_app.operations._people import described, give, new_person, set_up_again
+from requests_app.operations._people import can_be_set_up_again, described, give, new_person, set_up_again
 from requests_app.operations._sign_on import let_in, open_connection, require_way_in
 from requests_app.platform import hashing
-from requests_app.queries import single_sign_on
+from requests_app.queries import invitations, single_sign_on
+
+
+def invitation_to_accept(secret: str, *, actor: Actor, at: datetime) -> Invitation:
+    """Return the invitation behind a link, for the page that offers to accept it.
+
+    Raise the error with which `accept_invitation` would refuse every form, so that nobody fills in one for nothing.
+    """
+    row = invitations.invitation_behind(secret, at=at)
+    _require_acceptable(row, at=at, door=actor.door)
+    there = Person.objects.get_queryset().filter(email=row.email).first()
+    if there is not None:
+        _require_free(row, there)
+    return row
 
 
 def accept_invitation(
@@ -45,8 +59,7 @@ def accept_invitation(
     with ahead, act(ACCEPT_INVITATION, actor=actor) as current:
         row = _found(current, secret)
         tenant: Tenant | None = row.tenant
-        if not is_good(row, current):
-            raise NotFound
+        _require_acceptable(row, at=current.at, door=actor.door)
         _require_way(row, password, came, via)
         person = _account(row, name=name, password=password, came=came, current=current)
         # The link is the proof. The person who sent the invitation gave their own proof.
@@ -62,7 +75,7 @@ def accept_invitation(
         row.save(update_fields=["accepted_at", "accepted_by"])
         if tenant is not None:
             _give_in_tenant(current, row, tenant, person)
-        elif standing_of(row, current) is Standing.GIVEN:
+        elif standing_of(row, current.at) is Standing.GIVEN:
             give_provider_role(current, row, person)
     return person
 
@@ -84,6 +97,35 @@ def _found(current: Step, secret: str) -> Invitation:
     return row
 
 
+def _require_acceptable(row: Invitation, *, at: datetime, door: str) -> None:
+    """Raise an error if nobody can accept the invitation now, with any form."""
+    if not is_good(row, at=at, door=door):
+        raise NotFound
+    if row.tenant is not None:
+        if not row.is_recovery:
+            require_way_in(row.tenant, row.email)
+    elif not _is_proof(row) and standing_of(row, at) is Standing.GIVEN and Tenant.objects.ever_on().exists():
+        raise NotAllowed(_("The link of this invitation was copied. Ask for the invitation to be sent again by mail."))
+
+
+def _require_free(row: Invitation, there: Person) -> None:
+    """Raise Unacceptable unless the reader of the link may get this account, which has the address already.
+
+    Only the reader sees this refusal, so nobody else learns that the account exists.
+    """
+    if row.tenant is None or not _is_proof(row) or not can_be_set_up_again(there):
+        words = _("Another account already uses this address. Ask for an invitation to a different address.")
+        raise Unacceptable(words, field="name")
+
+
+def _is_proof(row: Invitation) -> bool:
+    """Return whether the reader proves that the address is theirs.
+
+    A link that staff have copied proves no mailbox, but an identity provider does.
+    """
+    return not row.is_copied or bool(single_sign_on.name_for_invited(row))
+
+
 def _give_in_tenant(current: Step, row: Invitation, tenant: Tenant, person: Person) -> None:
     if tenant.needs_two and (row.is_recovery or row.was_confirmed):
         current.confirmed = row.pk
@@ -103,8 +145,6 @@ def _require_way(row: Invitation, password: str | None, came: AssertedIdentity |
     if came is None:
         if place or password is None:
             raise NotAllowed(_("Your organisation has single sign-on. Sign in there to accept this invitation."))
-        if row.tenant is not None and not row.is_recovery:
-            require_way_in(row.tenant, row.email)
         return
     is_exact = came.email_is_verified and came.email.strip().lower() == row.email
     if password is not None or not place or via != place:
@@ -127,16 +167,12 @@ def _account(
     side = Person.Side.PROVIDER if row.tenant is None else Person.Side.CUSTOMER
     near = row.tenant.name if row.tenant is not None else ""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
-    # A link that staff have copied proves no mailbox, but an identity provider does.
-    is_proof = came is not None or not row.is_copied
     if there is not None:
-        if side == Person.Side.PROVIDER or not is_proof:
-            words = _("Another account already uses this address. Ask for an invitation to a different address.")
-            raise Unacceptable(words, field="name")
+        _require_free(row, there)
         return set_up_again(there, name=name, password=password, near=near, at=current.at)
     person = new_person(email=row.email, name=name, side=side, time_zone=row.zone, password=password, near=near)
     person.created_at = current.at
-    person.email_verified_at = current.at if is_proof else None
+    person.email_verified_at = current.at if _is_proof(row) else None
     join_same_mailbox(current, person)
     person.save(force_insert=True)
     return person

@@ -154,7 +154,9 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:
         row: Invitation = current.row
         row.sends += 1
-        is_void = row.tenant_id is None and (not row.is_open(current.at) or standing_of(row, current) is Standing.VOID)
+        is_void = row.tenant_id is None and (
+            not row.is_open(current.at) or standing_of(row, current.at) is Standing.VOID
+        )
         send(current, row)
         current.witness(INVITATION_SENT, detail=invitation_detail(row), text=row.email)
         if is_void:

@@ -56,7 +56,7 @@ def copy_invitation_link(invitation_id: object, *, actor: Actor) -> CopiedLink:
             raise WrongState(_("This address is in a domain of another tenant. Its link goes by mail only."))
         if row.link_copied_at is not None:
             raise WrongState(_("The link of this invitation was copied already. It can be copied only once."))
-        if row.is_recovery or not is_good(row, current):
+        if row.is_recovery or not is_good(row, at=current.at, door=actor.door):
             raise WrongState(_("The link of this invitation no longer works."))
 
     with perform(COPY_INVITATION_LINK, invitation_id, actor=actor, may=may, state=state) as current:

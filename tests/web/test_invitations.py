@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,9 +19,9 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.doors.web.middleware import PASSWORD_SIGN_IN, _stepped_up_at, last_proof
-from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal
+from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal, SignOn, Tenant
 from requests_app.models.people import actor_of
 from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
@@ -203,6 +205,76 @@ def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> Non
         operations.resend_invitation(second.pk, actor=cast.as_("stella"))
     assert list(bare.memberships.values_list("role", flat=True)) == ["administrator"]
     assert "act.refused" in events_in(bare)
+
+
+def sender_left(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    operations.give_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
+    row = cast.invited(by="otto")
+    operations.take_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
+    return row, NotFound
+
+
+def role_not_proposed(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row = cast.invited_colleague()
+    operations.withdraw_proposal(row.proposal_id, actor=cast.as_("stella"))
+    return row, NotFound
+
+
+def two_people_needed(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row = cast.invited(role="approver")
+    Tenant.objects.filter(pk=cast.contoso.pk).update(needs_two=True)
+    return row, NotFound
+
+
+def address_of_another(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    return cast.invited("frida@fabrikam.example"), Unacceptable
+
+
+def role_given_meanwhile(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row = cast.invited("free@contoso.example")
+    there = cast.stranger("free@contoso.example")
+    Membership.objects.create(tenant=cast.contoso, person=there, role="member", given_at=row.created_at)
+    return row, Unacceptable
+
+
+def account_switched_off(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row = cast.invited("off@contoso.example")
+    Person.objects.filter(pk=cast.stranger("off@contoso.example").pk).update(is_active=False)
+    return row, Unacceptable
+
+
+def sign_on_required(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row = cast.invited("new@elsewhere.example")
+    required = {"is_on": True, "is_only": True, "break_glass": cast.ines}
+    SignOn.objects.create(tenant=cast.contoso, issuer="https://id.example", changed_at=row.created_at, **required)
+    return row, Unacceptable
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        sender_left,
+        role_not_proposed,
+        two_people_needed,
+        address_of_another,
+        role_given_meanwhile,
+        account_switched_off,
+        sign_on_required,
+    ],
+)
+def test_a_page_offers_no_form_that_would_be_refused(
+    cast: Cast, begin: Callable[[Cast], tuple[Invitation, type[DomainError]]]
+) -> None:
+    row, refusal = begin(cast)
+    with nothing_happens():
+        page = Client().get(link(cast.link_of(row)))
+    assert page.status_code == refusal.status
+    text = page.content.decode()
+    assert '<form class="form"' not in text
+    with pytest.raises(refusal) as refused:
+        operations.accept_invitation(cast.link_of(row), **NEW, actor=Actor.stranger(door="pages"))
+    if refusal is not NotFound:
+        assert str(refused.value.message) in html.unescape(text)
 
 
 def test_an_account_without_a_tenant_is_given_to_the_reader_of_its_mail(cast: Cast) -> None:

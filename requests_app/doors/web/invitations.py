@@ -42,6 +42,8 @@ from requests_app.words import invitations as words
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
     """Show an invitation. When the form is sent, make the account and sign in. All invalid links get the same page.
 
+    If every form would be refused, the page says why, and has no form.
+
     A person who is signed in already has an account, so they get a page that says so. But if they have just accepted
     this invitation, for example with a double click, they continue.
     """
@@ -50,7 +52,10 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             return redirect(settings.LOGIN_REDIRECT_URL)
         return render(request, "invitations/signed_in.html")
     try:
-        row = queries.invitation_behind(secret, at=instant(request))
+        if request.method == "POST":
+            row = queries.invitation_behind(secret, at=instant(request))
+        else:
+            row = operations.invitation_to_accept(secret, actor=stranger(request), at=instant(request))
         place = name_for_invited(row)
         form_class = AcceptWithSignOnForm if place else AcceptForm
         form = form_class(request.POST if request.method == "POST" else None)
@@ -65,6 +70,8 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         return _accepted(request, row, secret, form)
     except NotFound:
         return render(request, "invitations/no_good.html", status=NotFound.status)
+    except (NotAllowed, Unacceptable) as refusal:
+        return render(request, "invitations/no_good.html", {"refusal": refusal}, status=refusal.status)
 
 
 def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWithSignOnForm) -> HttpResponse:
