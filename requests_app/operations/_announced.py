@@ -25,9 +25,10 @@ from requests_app.domain.acts.proposals import PROPOSAL_CONFIRMED, PROPOSAL_MADE
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant, Token
+from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant
 from requests_app.models.invitations import came_by_copied_link
 from requests_app.operations._change import Held, Step
+from requests_app.queries import callers
 
 Terms = dict[str, Any]
 
@@ -163,27 +164,7 @@ def proposer_of(actor: Actor) -> Proposer:
     """
     if actor.machine is None:
         return Proposer(Person.objects.get(pk=actor.person))
-    if actor.person_id != actor.machine.account_id:
-        raise NotAllowed
-    token = Token.objects.filter(pk=actor.token_id).first() if actor.token_id else None
-    return proposer_through(actor.machine.client_id, token=token)
-
-
-def proposer_through(client_id: object, *, token: Token | None = None) -> Proposer:
-    """Return who answers for what a client of the provider does. Raise NotAllowed if somebody left the staff.
-
-    A client counts as every human who could use it: the human who made it, the human who holds its secret, and the
-    human who saw its long-lived token, if it came with one.
-    """
-    client = Client.objects.select_related("account", "created_by", "secret_by").get(pk=client_id)
-    is_lasting = token is not None and token.kind == Token.Kind.LASTING
-    reader = token.made_by if token is not None and is_lasting else client.holder
-    if client.holder is None or reader is None:
-        raise NotAllowed(_("Nobody knows who holds the secret of this API client. Make a new secret, then try again."))
-    for person in (client.created_by, client.holder, reader):
-        if not (person.is_active and person.is_staff):
-            words = _("%(name)s made this API client, or holds its secret, and is no longer staff. Make a new client.")
-            raise NotAllowed(words % {"name": person.name})
+    client, reader = callers.answered_for(actor)
     return Proposer(reader, client)
 
 

@@ -28,9 +28,10 @@ from requests_app.models import (
     QueueAssignment,
 )
 from requests_app.operations import _announced
-from requests_app.operations._announced import Proposer, Terms, announced, is_announced, proposer_through
+from requests_app.operations._announced import Proposer, Terms, announced, is_announced
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._people import assign_to_queue, take_from_queue
+from requests_app.queries import callers
 
 
 def lock_people(ids: Iterable[UUID]) -> list[Person]:
@@ -137,7 +138,8 @@ def _answerable(person: Person, mapping: GroupRole) -> Proposer:
     client = Client.objects.live().filter(account=member.through_id).first()
     if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
         raise NotAllowed
-    return proposer_through(client.pk)
+    client, reader = callers.answered_through(client.pk)
+    return Proposer(reader, client)
 
 
 def _lock(terms: Terms) -> None:
@@ -165,7 +167,7 @@ def _give_group_role_agreed(current: Step, terms: Terms) -> None:
     client = proposal.proposed_through.client if proposal.proposed_through else None
     if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
         raise WrongState(_("The API client of the directory can no longer manage people."))
-    proposer_through(client.pk)
+    callers.answered_through(client.pk)
     if mapping is None or person is None or not _member(terms).exists():
         raise WrongState(_("The directory’s group no longer gives this role."))
     _announced.require_proven(person)

@@ -14,17 +14,16 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import inputs as fields
 from requests_app.domain import policy
-from requests_app.domain.actors import Actor, Side
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act, Field, Proposal, StepUp
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import STAYING
-from requests_app.domain.scopes import Scope
 from requests_app.models import Tenant
-from requests_app.operations._announced import announce, proposer_of
+from requests_app.operations._announced import announce
 from requests_app.operations._change import Step, act
 from requests_app.operations._second import hold
 from requests_app.operations._subjects import FINDERS
-from requests_app.queries import standing
+from requests_app.queries import callers, standing
 from requests_app.queries.choices import CHOICES
 
 #: A function that finds the row of an act, locks it, and names it with `Step.concerns`.
@@ -37,9 +36,6 @@ Held = Callable[[Step], dict[str, Any] | None]
 #: A function that returns the change to announce to customers, with its terms. None means that the change is made
 #: immediately.
 Announced = Callable[[Step], tuple[Proposal, dict[str, Any]] | None]
-
-#: The scopes with which a client of the provider sets up customers, or manages the provider's people.
-_PROVISIONING = frozenset({Scope.PROVISION, Scope.MEMBERS_PROVISION})
 
 
 @contextmanager
@@ -67,7 +63,7 @@ def perform(
         current.row = (find or FINDERS[declared.noun])(current, row_id)
         assert current.subject is not None
         policy.require_entitled(current.actor, declared, current.subject)
-        _require_humans(current)
+        callers.require_answered_for(current.actor, declared.scope, declared.provider_scope)
         _ask(may, current)
         policy.require_separate(current.actor, declared, current.subject)
         if declared.during:
@@ -80,17 +76,6 @@ def perform(
         _ask(check, current)
         _wait_for_second(current, holds, announces)
         yield current
-
-
-def _require_humans(current: Step) -> None:
-    """Raise NotAllowed if a client of the provider provisions, and no human of the staff answers for it any more.
-
-    Otherwise a person whose account is switched off could continue with the secret of a client. Only acts of these
-    scopes pay for the check.
-    """
-    is_provisioning = not _PROVISIONING.isdisjoint((current.act.scope, current.act.provider_scope))
-    if is_provisioning and current.actor.machine is not None and current.actor.side is Side.PROVIDER:
-        proposer_of(current.actor)
 
 
 def _ask(check: Check | None, current: Step) -> None:

@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
-from requests_app.domain.actors import Actor
-from requests_app.models import Client, Tenant, Token
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.errors import NotAllowed
+from requests_app.domain.scopes import Scope
+from requests_app.models import Client, Person, Tenant, Token
 from requests_app.models.integrations import TokenQuerySet
 
 #: The most tokens that the page shows. The API lists all tokens of a tenant's people.
@@ -21,6 +24,50 @@ ENDED_SHOWN = 10
 class TokensIn:
     rows: list[Token]
     has_more: bool
+
+
+#: The scopes with which a client of the provider sets up customers, or manages the provider's people.
+_PROVISIONING = frozenset({Scope.PROVISION, Scope.MEMBERS_PROVISION})
+
+
+def answered_for(actor: Actor) -> tuple[Client, Person]:
+    """Return the provider's client that acts, and the human who could read the secret or the token of this call.
+
+    Raise NotAllowed if somebody who could use the client is no longer staff.
+    """
+    assert actor.machine is not None
+    if actor.person_id != actor.machine.account_id:
+        raise NotAllowed
+    token = Token.objects.filter(pk=actor.token_id).first() if actor.token_id else None
+    return answered_through(actor.machine.client_id, token=token)
+
+
+def answered_through(client_id: object, *, token: Token | None = None) -> tuple[Client, Person]:
+    """Return a client of the provider, and the human who answers for what it does. Raise NotAllowed without them.
+
+    A client counts as every human who could use it: the human who made it, the human who holds its secret, and the
+    human who saw its long-lived token, if it came with one. All of them must be staff.
+    """
+    client: Client = Client.objects.select_related("account", "created_by", "secret_by").get(pk=client_id)
+    is_lasting = token is not None and token.kind == Token.Kind.LASTING
+    reader = token.made_by if token is not None and is_lasting else client.holder
+    if client.holder is None or reader is None:
+        raise NotAllowed(_("Nobody knows who holds the secret of this API client. Make a new secret, then try again."))
+    for person in (client.created_by, client.holder, reader):
+        if not (person.is_active and person.is_staff):
+            words = _("%(name)s made this API client, or holds its secret, and is no longer staff. Make a new client.")
+            raise NotAllowed(words % {"name": person.name})
+    return client, reader
+
+
+def require_answered_for(actor: Actor, *scopes: Scope | None) -> None:
+    """Raise NotAllowed if a client of the provider provisions, and no human of the staff answers for it any more.
+
+    Otherwise a person whose account is switched off could continue with the secret of a client. Only calls with such
+    a scope pay for the check.
+    """
+    if actor.machine is not None and actor.side is Side.PROVIDER and not _PROVISIONING.isdisjoint(scopes):
+        answered_for(actor)
 
 
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:

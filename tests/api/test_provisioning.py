@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.urls import URLPattern
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -14,6 +16,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.domain.scopes import Scope
+from requests_app.doors.api import urls
 from requests_app.messages.mails._invitations import invited
 from requests_app.models import (
     AccessRequest,
@@ -65,6 +68,34 @@ def test_a_tenant_is_set_up_with_its_resources(cast: Cast, importer: Caller) -> 
     assert [each["name"] for each in importer.get(path, {"external_id": "M-1"}).json()["items"]] == ["Law"]
     assert importer.patch(f"{path}/{first.json()['id']}", {"is_active": False}).json()["is_active"] is False
     assert events_in(row) == ["tenant.created", "resource.added", "resource.changed", "resource.changed"]
+
+
+def view_of(route: Any) -> Any:
+    return getattr(route.callback, "view_class", None) if isinstance(route, URLPattern) else None
+
+
+@pytest.mark.parametrize("leaver", ["maker", "holder"])
+@pytest.mark.parametrize("how", ["switched off", "no longer staff"])
+def test_a_client_of_somebody_who_left_reads_nothing_that_it_could_provision(
+    cast: Cast, importer: Caller, leaver: str, how: str
+) -> None:
+    other = cast.colleague()
+    client = Client.objects.get(account__is_active=True, tenant=None)
+    if leaver == "holder":
+        Client.objects.filter(pk=client.pk).update(secret_by=other)
+    person = client.created_by if leaver == "maker" else other
+    routes = [each for each in urls.v1 if getattr(view_of(each), "scopes", {}).get("GET") is Scope.PROVISION]
+    paths = [re.sub(r"<uuid:\w+>", str(person.pk), str(each.pattern)) for each in routes]
+    assert len(paths) >= 6
+    before = [importer.get(path).status_code for path in paths]
+    assert set(before) <= {200, 404}
+    assert before.count(200) >= 3
+    Person.objects.filter(pk=person.pk).update(**{"is_active" if how == "switched off" else "is_staff": False})
+    answers = [importer.get(path) for path in paths]
+    assert {answer.status_code for answer in answers} == {403}
+    assert {"no longer staff" in answer.content.decode() for answer in answers} == {True}
+    # What this client reads with another scope is not for provisioning alone.
+    assert importer.get("tenants").status_code == 200
 
 
 def test_the_same_call_with_the_same_key_sets_up_one_tenant(cast: Cast, importer: Caller) -> None:

@@ -29,6 +29,7 @@ from requests_app.doors.api.pages import PARAMETERS, Pages, require_known, wante
 from requests_app.models import IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
+from requests_app.queries import callers
 
 
 class TooOften(exceptions.Throttled):
@@ -114,6 +115,8 @@ class ApiView(APIView):
             raise exceptions.MethodNotAllowed(str(request.method))
         if (scope := self.scope_of(self._method(request))) is not None:
             policy.require_scope(self.actor, scope)
+            if self._method(request) not in self.acts:
+                callers.require_answered_for(self.actor, scope)
         require_known(request.query_params, self.known_parameters())
 
     @classmethod
