@@ -250,7 +250,7 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
         needs_tenant=query.needs_tenant,
         resource_id=resource.pk if resource else None,
         resource_name=resource.name if resource else "",
-        is_active=resource is not None and resource.is_active,
+        is_active=resource is not None and resource.is_in_use,
         is_own_place=resource is not None and _is_own_place(resource.tenant.slug, resource.locator),
         is_practice=resource is not None and resource.is_practice,
         windows=_windows(person, resource) if person and resource else [],
@@ -265,7 +265,7 @@ def _roles(query: EvaluationQuery, resource: Resource | None) -> frozenset[str]:
 
 
 def _resource(query: EvaluationQuery) -> Resource | None:
-    rows = Resource.objects.filter(service__key=query.question.service).select_related("tenant")
+    rows = Resource.objects.filter(service__key=query.question.service).select_related("tenant", "service")
     if query.within is not None:
         rows = rows.filter(tenant__in=query.within)
     tenant, slug = query.tenant

@@ -195,6 +195,11 @@ class Resource(models.Model):
         return self.name
 
     @property
+    def is_in_use(self) -> bool:
+        """Whether nobody has switched off the resource, its service or its tenant."""
+        return self.is_active and self.service.is_active and self.tenant.is_active
+
+    @property
     def is_reachable(self) -> bool | None:
         """Whether the last test could reach the resource. None means that no test has been done yet."""
         return None if self.checked_at is None else not self.check_problem

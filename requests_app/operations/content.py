@@ -261,7 +261,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     access_request = grant.access_request
     current.correlation_id = access_request.pk
     current.head = current.concerns("grant", grant, grant.tenant_id)
-    resource = Resource.objects.visible_to(actor).select_related("service").find(resource_id)
+    resource = Resource.objects.visible_to(actor).select_related("service", "tenant").find(resource_id)
     if resource.tenant_id != grant.tenant_id:
         raise NotFound
     current.detail = {"resource": str(resource.pk)}
@@ -275,7 +275,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         closes_at=grant.closes_at,
         ticket_state=access_request.ticket.state if access_request.ticket else None,
         is_own_place=resource.is_practice or resource.is_external or is_own_place(grant.tenant, resource.locator),
-        is_active=resource.is_active,
+        is_active=resource.is_in_use,
         # A practice request opens no real content, and a real one no practice content, even if its scope is wrong.
         is_in_scope=resource.is_practice == access_request.is_practice
         and access_request.scope.filter(resource=resource).exists(),

@@ -322,6 +322,23 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
 
 
 @pytest.mark.dialect
+@pytest.mark.parametrize("switch", ["resource", "service", "tenant"])
+def test_what_is_switched_off_is_not_opened_even_if_a_window_is_still_open(cast: Cast, switch: str) -> None:
+    """The operation that switches it off also closes the windows. The answer does not depend on that."""
+    grant, staff = cast.opened(), service_of(cast)
+    question, resource = ask(cast), cast.resource()
+    assert both(question, staff) == (True, "window_open")
+    row = {"resource": resource, "service": resource.service, "tenant": resource.tenant}[switch]
+    type(row)._base_manager.filter(pk=row.pk).update(is_active=False)
+    query = reading.ask(question, actor=staff)
+    assert replace(reading.read(query, hold=False)[0], at=grant.opens_at) == replace(
+        reading.row_by_row(query), at=grant.opens_at
+    )
+    assert both(question, staff) == (False, "not_covered")
+    assert _on_the_page(cast.as_("priya"), grant, resource, "read") == "not_covered"
+
+
+@pytest.mark.dialect
 def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> None:
     grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at - dt.timedelta(microseconds=1))
