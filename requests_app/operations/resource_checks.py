@@ -82,7 +82,7 @@ def check_due_resources(*, actor: Actor, is_over: Callable[[], bool]) -> int:
             try:
                 tested.append((row, checking.problem_of(row)))
             except patience.NoPlace:
-                # Once in each run, because until the calls return or this process is restarted, nothing is tested.
+                # Once in each run, because until one of the calls returns, nothing is tested.
                 logger.warning("resource_tests_have_no_place", connector=row.service.connector)
                 silent.add(row.service.connector)
                 continue
