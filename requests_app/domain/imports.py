@@ -118,6 +118,10 @@ REASONS: dict[str, Promise] = {
     "of_another_tenant": _("A resource of another tenant has this external id."),
     "alike_service": _("Another service has this, perhaps in capital letters or with other accents: %(other)s."),
     "alike": _("Another resource has this external id, with other capital letters or accents."),
+    "mistakable": _(
+        "Another resource of this tenant and service has this text as its name, locator or external id, and the "
+        "decision point could not tell them apart."
+    ),
     "not_composed": _("Write the text in the Unicode form NFC, in which a letter with its accent is one character."),
     "another_external_id": _("This already has another external id: %(external_id)s."),
     "outside_root": _("The locator must begin with this tenant’s own root: %(root)s/…"),

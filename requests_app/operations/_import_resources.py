@@ -15,7 +15,7 @@ from requests_app.models.services import is_under
 from requests_app.operations import _weakening
 from requests_app.operations._change import Step
 from requests_app.operations._import_judged import Judged, entry_about, new_here, set_values
-from requests_app.operations._import_world import Place, Thing, World
+from requests_app.operations._import_world import ASKED, Place, Thing, World
 from requests_app.operations._rows import differing
 
 
@@ -44,6 +44,7 @@ def judge_resource(world: World, row: Row) -> Judged:
     if external_id and thing is None:
         _require_free_id(world, found, service, external_id)
     thing = thing or place.by_locator.get((service.key, values.get("locator", "")))
+    _require_unmistakable(found, place, service, thing)
     if thing is None:
         _judge_new_resource(world, found, place, service)
     else:
@@ -156,12 +157,24 @@ def _require_free(found: Judged, place: Place, locator: str) -> None:
         found.fault("locator", "overlaps", other=other)
 
 
+def _require_unmistakable(found: Judged, place: Place, service: Service, thing: Thing | None) -> None:
+    """Refuse a new text by which the decision point could confuse two resources of the tenant and the service."""
+    key = thing.key if thing is not None else None
+    for column in ASKED:
+        text = found.row.values.get(column, "")
+        is_old = thing is not None and getattr(thing.resource, column) == text
+        if text and not is_old and place.is_mistakable(service.key, key, column, text):
+            found.fault(column, "mistakable")
+
+
 def _remember(world: World, found: Judged, place: Place, service: Service, thing: Thing) -> None:
     """Add what the row says to what exists, so that the following rows are compared with it too."""
     values = found.row.values
     for name, value in values.items():
         if name not in ("tenant", "service"):
             thing.stated.setdefault(name, (value, found.row.line))
+    texts = {name: values[name] for name in ASKED if name in values}
+    place.note_texts(service.key, thing.key, **texts)
     if locator := values.get("locator"):
         place.by_locator.setdefault((service.key, locator), thing)
         place.occupy(locator, found.name)

@@ -19,6 +19,8 @@ from requests_app.models import Plan, Resource, Service, Tenant
 from requests_app.models.spelling import maybe_alike
 from requests_app.operations import _weakening
 
+#: The columns with which the decision point can be asked about a resource.
+ASKED = ("name", "locator", "external_id")
 #: How many values one query compares a column with. For more than this many, all rows are read.
 _AT_ONCE = 500
 
@@ -35,6 +37,8 @@ class Place:
     stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
     by_locator: dict[tuple[str, str], Thing] = field(default_factory=dict)
     by_external_id: dict[tuple[str, str], Thing] = field(default_factory=dict)
+    #: For each service, column and folded text: the resources that have it.
+    texts: defaultdict[tuple[str, str, str], set[object]] = field(default_factory=lambda: defaultdict(set))
     #: Each locator, and each path above one, with the name of a resource that is there. The paths are folded.
     taken: dict[str, str] = field(default_factory=dict)
     above: dict[str, str] = field(default_factory=dict)
@@ -49,6 +53,18 @@ class Place:
         self.taken.setdefault(locator, name)
         for parent in _parents(locator):
             self.above.setdefault(parent, name)
+
+    def note_texts(self, service: str, key: object, **texts: str) -> None:
+        """Remember the name, the locator and the external id of a resource. `key` is one value for each resource."""
+        for column, text in texts.items():
+            if text:
+                self.texts[service, column, folded(text)].add(key)
+
+    def is_mistakable(self, service: str, key: object, column: str, text: str) -> bool:
+        """Return whether another resource of the service has this text in another column."""
+        holders = (self.texts.get((service, other, folded(text)), ()) for other in ASKED if other != column)
+        # Many resources can have one name. At most two of them are looked at.
+        return any(holder != key for some in holders for holder in some)
 
     def in_the_way(self, locator: str) -> str | None:
         """Return the name of a resource at this locator, or above or below it. Return None if nothing is there."""
@@ -70,6 +86,11 @@ class Thing:
 
     resource: Resource
     stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> object:
+        """One value for each resource: its id, or something of its own for a resource that is only in the source."""
+        return self.resource.pk or id(self)
 
 
 class World:
@@ -183,9 +204,12 @@ class World:
                 by_pk[tenant.pk] = self.places[tenant.slug] = Place(tenant.slug, tenant)
         for some in _parts(list(by_pk)):
             of_tenants = Resource.objects.real().filter(tenant__in=some).order_by()
-            placed = of_tenants.exclude(locator="").values_list("tenant_id", "locator", "name")
-            for tenant_id, locator, name in placed:
-                by_pk[tenant_id].occupy(str(PurePosixPath(locator)), name)
+            known = of_tenants.values_list("tenant_id", "service__key", "pk", "locator", "external_id", "name")
+            for tenant_id, service, pk, locator, external_id, name in known:
+                place = by_pk[tenant_id]
+                place.note_texts(service, pk, locator=locator, external_id=external_id, name=name)
+                if locator:
+                    place.occupy(str(PurePosixPath(locator)), name)
             self._add_things(of_tenants, by_pk, rows)
 
     def _add_things(self, of_tenants: QuerySet[Any], by_pk: dict[UUID, Place], rows: Collection[Row]) -> None:

@@ -26,7 +26,7 @@ from requests_app.domain.imports import REASONS
 from requests_app.domain.spelling import folded, is_plain_path, overlap
 from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
-from requests_app.models.spelling import maybe_alike
+from requests_app.models.spelling import is_taken, maybe_alike
 from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import Step
@@ -42,6 +42,8 @@ from requests_app.operations._rows import (
 )
 from requests_app.platform import bell
 
+#: The fields with which the decision point can be asked about a resource.
+_ASKED = frozenset({"name", "locator", "external_id"})
 _NEW = frozenset({"name", "kind", "locator", "is_active", "external_id"})
 
 
@@ -123,6 +125,21 @@ def _require_fitting(resource: Resource, wanted: Terms) -> None:
         wanted["external_id"] = free_external_id(wanted["external_id"], resource, others)
         if resource._state.adding and not wanted["external_id"]:
             del wanted["external_id"]
+    _require_unmistakable(resource, wanted)
+
+
+def _require_unmistakable(resource: Resource, wanted: Terms) -> None:
+    """Raise Unacceptable if a new name, locator or external id is already a text of another kind of another resource.
+
+    The decision point takes all three. It could not tell which resource such a text means, and would deny access that
+    was approved. Two resources can have the same name: people choose names, and applications don't rely on them.
+    """
+    others = Resource.objects.filter(tenant=resource.tenant_id, service=resource.service_id).exclude(pk=resource.pk)
+    for field in sorted(_ASKED):
+        text = wanted.get(field, getattr(resource, field))
+        is_new = resource._state.adding or text != getattr(resource, field)
+        if text and is_new and is_taken(text, others, *(_ASKED - {field})):
+            raise Unacceptable(REASONS["mistakable"], field=field)
 
 
 def _require_no_locator(resource: Resource, wanted: Terms) -> None:
@@ -198,6 +215,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource.objects.real().get(pk=terms["resource"])
     if resource.name != terms["was"]:
         raise WrongState(_("The resource was renamed after the proposal was made. Propose the change again."))
+    _require_unmistakable(resource, {"name": terms["name"]})
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _save(current, resource, {"name": terms["name"]}, allowed={"name"}, event=RESOURCE_CHANGED)
 

@@ -221,6 +221,29 @@ def test_ids_and_paths_in_other_letters_are_refused(cast: Cast) -> None:
 
 
 @pytest.mark.dialect
+def test_a_text_that_could_mean_two_resources_is_refused(cast: Cast) -> None:
+    """As on the pages and in the API: otherwise a new row could change the decision point's answers about another."""
+    row = cast.resource()
+    Resource.objects.filter(pk=row.pk).update(external_id="m-7")
+    lines = [
+        new(1, name="M-7"),
+        new(2, name=row.locator),
+        new(3, external_id=row.name),
+        new(4, name="same", external_id="same"),
+        new(5, name="x-6"),
+        new(6),
+        new(7, name="m-7", service="sharepoint-online", kind="library"),
+        new(8, external_id="m-7", name=row.name, locator=row.locator),
+    ]
+    assert faults_of(csv_of(*lines), cast) == [
+        (2, "name", "mistakable"),
+        (3, "name", "mistakable"),
+        (4, "external_id", "mistakable"),
+        (7, "external_id", "mistakable"),
+    ]
+
+
+@pytest.mark.dialect
 def test_no_id_of_a_tenant_is_an_id_of_another_in_other_letters(cast: Cast) -> None:
     Tenant.objects.filter(pk=cast.contoso.pk).update(external_id="C-1")
     lines = ["c-1,One,E5,", "two,Two,E5,CONTOSO", "fabrikam,,,contoso", "four,Four,E5,4", "northwind,,,FOUR"]

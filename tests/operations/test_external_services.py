@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -55,6 +56,10 @@ def added(cast: Cast, service: Service, tenant: str = "contoso", **fields: Any) 
     return operations.save_resource(
         actor=cast.as_("stella"), tenant_id=cast.tenants[tenant].pk, service_id=service.pk, **values
     )
+
+
+def saved_resource(cast: Cast, **wanted: Any) -> Resource:
+    return operations.save_resource(actor=cast.as_("stella"), **wanted)
 
 
 def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
@@ -382,11 +387,69 @@ def test_an_external_id_can_have_the_form_of_our_ids(cast: Cast) -> None:
 
 
 @pytest.mark.dialect
+def test_no_new_text_of_a_resource_changes_an_answer_about_another(cast: Cast) -> None:
+    grant, service = cast.in_quillo(), service_of(cast)
+    resource = grant.access_request.scope.get().resource
+    other = added(cast, cast.quillo(), name="other", external_id="9")
+    mailbox = {"tenant_id": cast.contoso.pk, "service_id": cast.exchange.pk, "kind": "mailbox"}
+    mail = cast.resource()
+    Resource.objects.filter(pk=mail.pk).update(external_id="m-7")
+    tries: list[tuple[str, Callable[[], Any]]] = [
+        ("external_id", lambda: added(cast, cast.quillo(), name="x", external_id=resource.name)),
+        ("external_id", lambda: added(cast, cast.quillo(), name="x", external_id=resource.name.upper())),
+        ("name", lambda: added(cast, cast.quillo(), name=resource.external_id, external_id="10")),
+        ("external_id", lambda: saved_resource(cast, resource_id=other.pk, external_id=resource.name)),
+        ("name", lambda: saved_resource(cast, resource_id=other.pk, name=resource.external_id)),
+        ("name", lambda: saved_resource(cast, **mailbox, name=mail.locator, locator="contoso/mail/x")),
+        ("name", lambda: saved_resource(cast, **mailbox, name="m-7", locator="contoso/mail/x")),
+        (
+            "external_id",
+            lambda: saved_resource(cast, **mailbox, name="x", locator="contoso/mail/x", external_id=mail.name),
+        ),
+    ]
+    for field, attempt in tries:
+        with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+            attempt()
+        assert refusal.value.field == field
+    for text in (resource.external_id, resource.name):
+        assert both(ask(cast, text, tenant="contoso"), service) == (True, "window_open")
+    # In another service or tenant, the text means something else.
+    added(cast, cast.quillo(), "fabrikam", name=resource.external_id, external_id="11")
+    saved_resource(cast, **mailbox, name=resource.external_id, locator="contoso/mail/x")
+    # A resource can have one text twice.
+    added(cast, cast.quillo(), name="12", external_id="12")
+    assert both(ask(cast, resource.external_id, tenant="contoso"), service) == (True, "window_open")
+
+
+@pytest.mark.parametrize("fields", [{"name": "new"}, {"external_id": "new"}])
+def test_an_announced_change_takes_no_text_that_another_resource_got_meanwhile(
+    cast: Cast, travel: Any, fields: dict[str, str]
+) -> None:
+    service = cast.quillo()
+    [row] = Resource.objects.filter(service=service, tenant=cast.contoso)
+    with pytest.raises(ChangeProposed):
+        saved_resource(cast, resource_id=row.pk, **fields)
+    added(
+        cast,
+        service,
+        **({"name": "x", "external_id": "new"} if "name" in fields else {"name": "new", "external_id": "9"}),
+    )
+    travel.by(seconds=settings.STAFF_CHANGE_WAIT_SECONDS + 1)
+    operations.apply_due(actor=cast.system(), limit=9)
+    assert Proposal.objects.get().outcome == "lapsed"
+    row.refresh_from_db()
+    assert "new" not in (row.name, row.external_id)
+
+
+@pytest.mark.dialect
 def test_a_text_that_could_mean_two_resources_means_none(cast: Cast) -> None:
-    """Otherwise staff could give a resource such an id that an application takes it for another resource."""
+    """Otherwise staff could give a resource such an id that an application takes it for another resource.
+
+    The operations refuse such a text. The answer does not depend on that.
+    """
     cast.in_quillo()
     service = service_of(cast)
-    added(cast, cast.quillo(), name="7", external_id="9")
+    Resource.objects.create(tenant=cast.contoso, service=cast.quillo(), kind="workspace", name="7", external_id="9")
     assert both(ask(cast, "7", tenant="contoso"), service) == (False, "not_found")
     cast.opened()
     mail = {"service": "exchange-online", "tenant": "contoso"}
