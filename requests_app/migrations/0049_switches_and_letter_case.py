@@ -1,8 +1,9 @@
-"""The decision point reads the switches of the tenant and the service."""
+"""The decision point reads the switches of the tenant and the service. Ids and locators are unique in any case."""
 
 from importlib import import_module
 
-from django.db import migrations
+from django.db import migrations, models
+from django.db.models.functions import Lower
 
 #: The function of the decision point. A resource is active only if its service and its tenant are. It looks for no name
 #: in a question without a tenant. Nothing else is different from the function before it, so that the previous version
@@ -116,6 +117,24 @@ def make_before(apps, schema_editor):
         schema_editor.execute(BEFORE)
 
 
+def once(model, name, *fields, is_empty_free=True):
+    """Return the constraint that the last of these fields is unique in any letter case, among rows with equal others.
+
+    Any number of rows can have the empty text.
+    """
+    *others, last = fields
+    return migrations.AddConstraint(
+        model_name=model,
+        constraint=models.UniqueConstraint(
+            *map(models.F, others),
+            Lower(last),
+            condition=models.Q((last, ""), _negated=True) if is_empty_free else None,
+            name=name,
+            violation_error_message="This value already exists, perhaps in other letters.",
+        ),
+    )
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("requests_app", "0050_invitations_of_clients"),
@@ -123,4 +142,8 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(make, make_before),
+        once("resource", "resource_once_in_any_case", "tenant", "service", "locator"),
+        once("resource", "resource_external_id_in_any_case", "service", "external_id"),
+        once("tenant", "tenant_short_name_in_any_case", "slug", is_empty_free=False),
+        once("tenant", "tenant_external_id_in_any_case", "external_id"),
     ]

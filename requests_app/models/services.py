@@ -8,11 +8,13 @@ from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
 
 #: The locator of each practice resource. It is no path, so no real resource can have it and no connector can follow it.
@@ -171,6 +173,23 @@ class Resource(models.Model):
                 fields=["service", "external_id"],
                 condition=~models.Q(external_id=""),
                 name="resource_external_id_once",
+            ),
+            # The operations compare ids and locators without letter case (`spelling.folded`). But two acts at the same
+            # moment do not see each other. So the database compares them too, as far as it knows small letters.
+            models.UniqueConstraint(
+                "tenant",
+                "service",
+                Lower("locator"),
+                condition=~models.Q(locator=""),
+                name="resource_once_in_any_case",
+                violation_error_message=EXISTS,
+            ),
+            models.UniqueConstraint(
+                "service",
+                Lower("external_id"),
+                condition=~models.Q(external_id=""),
+                name="resource_external_id_in_any_case",
+                violation_error_message=EXISTS,
             ),
             # A resource can't become a practice resource, nor a practice resource a real one, by one changed column.
             models.CheckConstraint(

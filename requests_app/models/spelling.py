@@ -8,8 +8,12 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Lower
 from django.db.models.lookups import In
+from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.spelling import folded
+
+#: What a constraint says that compares without letter case.
+EXISTS = _("This value already exists, perhaps in other letters.")
 
 
 def maybe_alike(field: str, texts: Iterable[str]) -> Q:

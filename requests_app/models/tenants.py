@@ -8,11 +8,12 @@ from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Lower
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.spelling import EXISTS
 
 FOUR_HOURS = 4 * 60 * 60
 
@@ -127,6 +128,15 @@ class Tenant(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["external_id"], condition=~models.Q(external_id=""), name="tenant_external_id_once"
+            ),
+            models.UniqueConstraint(
+                Lower("slug"), name="tenant_short_name_in_any_case", violation_error_message=EXISTS
+            ),
+            models.UniqueConstraint(
+                Lower("external_id"),
+                condition=~models.Q(external_id=""),
+                name="tenant_external_id_in_any_case",
+                violation_error_message=EXISTS,
             ),
         ]
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.domain import manifest
+from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import (
     ChangeProposed,
@@ -34,6 +34,7 @@ from requests_app.models import (
     QueueAssignment,
     Resource,
     Service,
+    Tenant,
 )
 from requests_app.operations import content
 from requests_app.queries.evaluation import evaluate
@@ -371,6 +372,31 @@ def test_an_announced_change_takes_no_external_id_that_another_tenant_got_meanwh
     operations.apply_due(actor=cast.system(), limit=9)
     assert Proposal.objects.get().outcome == "lapsed"
     assert Resource.objects.get(external_id="9").tenant_id == cast.northwind.pk
+
+
+@pytest.mark.dialect
+def test_the_database_stores_no_text_twice_in_other_letters(cast: Cast) -> None:
+    """For acts that run at the same moment in two tenants, and so don't see each other."""
+    cast.quillo()
+    [row] = Resource.objects.filter(tenant=cast.contoso, external_id="7")
+    Resource.objects.filter(pk=row.pk).update(external_id="a7")
+    mail = {"service": cast.exchange, "kind": "mailbox", "name": "x"}
+    tenant = {"plan": cast.contoso.plan, "created_at": clock.now()}
+    Tenant.objects.filter(pk=cast.contoso.pk).update(external_id="c-1")
+    for model, fields in (
+        (
+            Resource,
+            {"tenant": cast.northwind, "service": row.service, "kind": "other", "name": "x", "external_id": "A7"},
+        ),
+        (Resource, {"tenant": cast.contoso, "locator": cast.resource().locator.upper(), **mail}),
+        (Tenant, {"slug": "CONTOSO", "name": "New", **tenant}),
+        (Tenant, {"slug": "new", "name": "New", "external_id": "C-1", **tenant}),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            model.objects.create(**fields)
+    # Any number of rows can have none.
+    for name in ("one", "two"):
+        Tenant.objects.create(slug=name, name=name, **tenant)
 
 
 @pytest.mark.dialect
