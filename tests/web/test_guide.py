@@ -275,6 +275,16 @@ def test_a_complete_tenant_reads_nothing_about_it_and_still_finds_the_page(cast:
     assert "Everything is set up." in page(cast)
 
 
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_after_the_recovery_key_was_shown_the_set_up_goes_on(cast: Cast, is_complete: bool) -> None:
+    """A new key opens the step again, also for a tenant that had finished its set-up."""
+    if is_complete:
+        _complete(cast)
+    shown = signed_in(cast, "ines").post(reverse("web:recovery_key", args=[cast.contoso.pk]))
+    assert shown.context["back"]["url"] == reverse("web:guide", args=[cast.contoso.pk])
+    assert not is_done(cast, "recovery_key")
+
+
 @pytest.mark.parametrize("name", ["ada", "otto", "mia", "nils"])
 def test_nobody_else_reads_about_it_at_home(cast: Cast, name: str) -> None:
     assert "Set-up" not in home(cast, name)

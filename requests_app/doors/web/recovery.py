@@ -78,10 +78,12 @@ def _shown_once(visit: Visit, made: Any) -> Secret:
             Column(gettext_lazy("Created"), lambda row: made.row.made_at, when),
             Column(gettext_lazy("Where to use it"), lambda row: settings.BASE_URL + reverse("web:recover"), css="mono"),
         ),
-        back=_PEOPLE,
+        # Nobody has shown yet that this key is stored, so the set-up is open again at this step.
+        back=_SET_UP,
     )
 
 
+_SET_UP = Link(gettext_lazy("Set-up of {tenant}"), to("web:guide", "tenant"))
 _PEOPLE = Link(gettext_lazy("People of {tenant}"), to("web:people", "tenant"))
 
 KEY = Page(
