@@ -90,6 +90,27 @@ def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast
     assert "Deny this access request" in page
 
 
+def test_the_providers_people_read_the_short_name_of_a_customer_too(cast: Cast) -> None:
+    """Another tenant can have a name that looks the same, for example with Cyrillic letters."""
+    row = cast.submitted()
+    imitation = "C\N{CYRILLIC SMALL LETTER O}ntoso"
+    operations.create_tenant(name=imitation, slug="c0ntoso", plan_id=cast.contoso.plan_id, actor=cast.as_("stella"))
+    pat, priya = signed_in(cast, "pat"), signed_in(cast, "priya")
+    pages = [
+        pat.get(reverse("web:home")),
+        pat.get(reverse("web:access_request", args=[row.pk])),
+        pat.get(reverse("web:decide", args=[row.pk, "approve"])),
+        priya.get(reverse("web:access_request", args=[row.pk])),
+        priya.get(reverse("web:ticket", args=[row.ticket_id])),
+        priya.get(reverse("web:ask", args=[row.ticket_id])),
+    ]
+    assert [page.status_code for page in pages] == [200] * len(pages)
+    assert ['<span class="hint mono">contoso</span>' in page.content.decode() for page in pages] == [True] * len(pages)
+    choice = priya.get(reverse("web:ticket_new")).content.decode()
+    for slug in ("contoso", "c0ntoso"):
+        assert f'<span class="hint mono">{slug}</span>' in choice
+
+
 def test_the_first_approval_says_who_is_asked_next(cast: Cast) -> None:
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted(), "decide", "approve")))
     assert "is asked next, and no window opens without the approval of" in page

@@ -97,8 +97,10 @@ def by_tenant(lookup: str = "tenant", *, narrow: Callable[[QuerySet, str], Query
         title = _("tenant")
 
         def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
-            found = list(Tenant.objects.order_by("name").values_list("pk", "name")[: TENANTS_OFFERED + 1])
-            offered = [(str(pk), name) for pk, name in found] if len(found) <= TENANTS_OFFERED else []
+            found = list(Tenant.objects.order_by("name").values_list("pk", "name", "slug")[: TENANTS_OFFERED + 1])
+            offered = (
+                [(str(pk), f"{name} ({slug})") for pk, name, slug in found] if len(found) <= TENANTS_OFFERED else []
+            )
             chosen = self.value()
             if chosen and chosen not in dict(offered) and (words := _named(Tenant, chosen)):
                 offered.append((chosen, words))

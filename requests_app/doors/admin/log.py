@@ -65,11 +65,11 @@ class ByLog(Filter):
     narrow = staticmethod(lambda rows, value: rows.filter(tenant_id=value))
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
-        named = Tenant.objects.order_by("name").values_list("pk", "name")
+        named = Tenant.objects.order_by("name").values_list("pk", "name", "slug")
         chosen = self.value()
-        found = [(str(pk), name) for pk, name in named[:50]]
+        found = [(str(pk), f"{name} ({slug})") for pk, name, slug in named[:50]]
         if chosen and chosen not in dict(found):
-            found += [(str(pk), name) for pk, name in named if str(pk) == chosen]
+            found += [(str(pk), f"{name} ({slug})") for pk, name, slug in named if str(pk) == chosen]
         return [(str(PROVIDER_LOG), _("The provider’s own log")), *found]
 
 
