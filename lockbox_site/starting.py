@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ImproperlyConfigured
 
-NOT_MIGRATED = "The database is not up to date. Run: manage.py migrate"
 #: The thresholds of Python's garbage collector. With its usual ones, it runs 140 times while the modules are loaded.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
@@ -51,12 +50,14 @@ def why_database_failed(failure: Exception) -> str:
     from django.db import OperationalError, connection
     from django.db.migrations.executor import MigrationExecutor
 
+    from requests_app.platform import program
+
     try:
         # The connection may be in a failed transaction.
         connection.close()
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return NOT_MIGRATED
+            return f"The database is not up to date. Run: {program.command('migrate')}"
     except OperationalError as error:
         return f"The database can't be used: {' '.join(str(error).split())}"
     return ""

@@ -9,13 +9,14 @@ from django.utils.translation import gettext as _
 
 from audit_app import log_name, restored_database
 from requests_app.domain import clock
-from requests_app.platform import statics
+from requests_app.platform import program, statics
 
 
 def require_migrated() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError(_("The database is not up to date. Run: manage.py migrate"))
+        words = _("The database is not up to date. Run: %(command)s")
+        raise CommandError(words % {"command": program.command("migrate")})
 
 
 def require_log_name() -> None:

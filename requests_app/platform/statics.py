@@ -11,6 +11,10 @@ from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.utils.translation import gettext as _
 
+from requests_app.platform import program
+
+_AGAIN = {"command": program.command("collectstatic --noinput")}
+
 
 def why_not_collected() -> str:
     """Return why pages can't be rendered, and the command that helps. Return "" if all static files exist.
@@ -23,9 +27,9 @@ def why_not_collected() -> str:
     # The library's types are incomplete: it returns the names, and a hash of them all.
     named, _hash = cast("tuple[dict[str, str], str]", storage.load_manifest())
     if not named:
-        return _("The static files are not collected. Run: manage.py collectstatic --noinput")
+        return _("The static files are not collected. Run: %(command)s") % _AGAIN
     if not all(storage.clean_name(name) in named for name in _in_the_code()):
-        return _("The static files are older than the code. Run: manage.py collectstatic --noinput")
+        return _("The static files are older than the code. Run: %(command)s") % _AGAIN
     return _missing(storage, named)
 
 
@@ -57,6 +61,5 @@ def _in_the_code() -> Iterator[str]:
 def _missing(storage: ManifestStaticFilesStorage, named: dict[str, str]) -> str:
     for name in (storage.manifest_name, *named.values()):
         if not os.path.exists(storage.path(name)):
-            words = _("The static file %(name)s is not there. Run: manage.py collectstatic --noinput")
-            return words % {"name": name}
+            return _("The static file %(name)s is not there. Run: %(command)s") % {"name": name, **_AGAIN}
     return ""

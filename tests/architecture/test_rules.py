@@ -220,6 +220,21 @@ def test_only_the_recorder_writes_entries() -> None:
     assert breaches(entry_writings, allowed={RECORDER}) == {}
 
 
+def named_programs(nodes: Nodes) -> list[int]:
+    """Return the lines with a text for people that names a command of manage.py (see platform/program.py)."""
+    lines = []
+    for node in nodes:
+        calls = ("_", "gettext", "gettext_lazy", "ngettext", "CommandError")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+            texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+            lines += [node.lineno for text in texts if isinstance(text, str) and "manage.py" in text]
+    return lines
+
+
+def test_a_message_names_the_program_that_was_called() -> None:
+    assert breaches(named_programs) == {}
+
+
 #: Code that breaks a rule, with the rule.
 BROKEN: list[tuple[Rule, str]] = [
     (state_assignments, "row.state = 'OPEN'"),
@@ -239,6 +254,7 @@ BROKEN: list[tuple[Rule, str]] = [
     (entry_writings, "AuditEntry.objects.create(seq=1)"),
     (entry_writings, "models.AuditEntry(seq=1)"),
     (entry_writings, "AuditEntry.objects.bulk_create([])"),
+    (named_programs, "_('Run: manage.py migrate')"),
 ]
 
 

@@ -22,6 +22,7 @@ from lockbox_site import command_line
 from lockbox_site.installing import environment_file, questions
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, Question
+from requests_app.platform import program
 from tests.outbox.conftest import Postbox, Server
 from tests.ports import free_port
 from tests.sources import ROOT
@@ -199,6 +200,27 @@ def test_without_an_installation_nothing_runs(tmp_path: Path, word: str) -> None
 
 
 # --- The questions ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_message_names_the_program_that_was_called(tmp_path: Path) -> None:
+    """Also a message of a process that the program has started, which is manage.py."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "secret_key").write_text("x" * 60)
+    words = [sys.executable, str(ROOT / "manage.py"), "log_key", "show"]
+    base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {"DATA_DIR": str(data)}
+    for line, expected in (
+        (command(data, "log_key", "show").stderr, "customer-lockbox log_key create"),
+        (subprocess.run(words, env=base, capture_output=True, text=True).stderr, "manage.py log_key create"),
+        (
+            subprocess.run(
+                words, env=base | {program.VARIABLE: "customer-lockbox"}, capture_output=True, text=True
+            ).stderr,
+            "customer-lockbox log_key create",
+        ),
+    ):
+        assert line.strip() == f"CommandError: There is no log key yet: {expected}."
 
 
 def a_question(**changed: Any) -> Question:

@@ -23,6 +23,7 @@ from requests_app.content.connectors import registry
 from requests_app.domain import clock, link_templates
 from requests_app.domain.scopes import Scope
 from requests_app.messages.topics import Topic
+from requests_app.platform import program
 from requests_app.work import schedules
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 from tests.words.reading import World
@@ -72,6 +73,7 @@ def by_programs() -> Iterator[str]:
     """Yield names from code and settings, which are the same in every language."""
     yield from (*registry.KINDS, models.Service.EXTERNAL)
     yield from link_templates.PLACEHOLDERS
+    yield from (program.command(words) for words in ("import", "log_key rotate", "log_heads adopt"))
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))
     for message in models.OutboxMessage.objects.filter(lane="webhook"):

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -45,7 +45,7 @@ from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, pa
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import HeldRow, Import, Plan, Resource, Service, Tenant
-from requests_app.platform import csv_files
+from requests_app.platform import csv_files, program
 from requests_app.queries import imports as queries
 from requests_app.words import proposals
 
@@ -62,9 +62,12 @@ COLUMNS = ("line", "kind", "name", "status", "column", "code", "reason")
 class UploadForm(forms.Form):
     file = forms.FileField(
         label=_("CSV file"),
-        help_text=_(
-            "At most one megabyte, in UTF-8. First the file is only checked. For a larger file, use the command "
-            "“manage.py import” on the server."
+        help_text=format_lazy(
+            _(
+                "At most one megabyte, in UTF-8. First the file is only checked. For a larger file, use the command "
+                "“{command}” on the server."
+            ),
+            command=program.command("import"),
         ),
     )
 

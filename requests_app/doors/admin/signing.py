@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -25,6 +26,7 @@ from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_choice
 from requests_app.doors.admin.log import TENANT_NAME, ByLog, log_name, tenant
+from requests_app.platform import program
 from requests_app.words import text
 
 #: What was found, by the code of the refusal (audit_app.checkpoints.Refusal).
@@ -49,10 +51,13 @@ _DAMAGED = gettext_lazy(
     "database, inform the tenant, and close this log with a tombstone. The log continues with a new part, and the "
     "signed entries can still be proven."
 )
-_OUTSIDE = gettext_lazy(
-    "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
-    "that the database is not an older copy, run on that machine: "
-    'manage.py log_heads adopt TENANT --because "what happened"'
+_OUTSIDE = format_lazy(
+    gettext_lazy(
+        "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
+        "that the database is not an older copy, run on that machine: "
+        '{command} TENANT --because "what happened"'
+    ),
+    command=program.command("log_heads adopt"),
 )
 _MACHINE = gettext_lazy("Sign on another machine. The log itself is unchanged.")
 _WAYS: dict[str, Promise] = {
@@ -223,9 +228,12 @@ class LogKeyAdmin(StaffAdmin):
     list_display = (key_id, "first_used_at")
     ordering = ("-first_used_at",)
     words = gettext_lazy("Log keys")
-    lead = gettext_lazy(
-        "The public keys that belong to the logs’ signing keys. The private keys are not in the database. "
-        "manage.py log_key rotates the keys."
+    lead = format_lazy(
+        gettext_lazy(
+            "The public keys that belong to the logs’ signing keys. The private keys are not in the database. To "
+            "replace a key: {command}"
+        ),
+        command=program.command("log_key rotate"),
     )
     facts: ClassVar = [("", (key_id, "first_used_at", vkey))]
 

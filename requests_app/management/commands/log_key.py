@@ -20,6 +20,7 @@ from audit_app.keys import BadKey, NoKey
 from requests_app import operations
 from requests_app.domain import recovery
 from requests_app.management._logs import actor, log_of
+from requests_app.platform import program
 
 #: The name of the copy in the data directory.
 COPY = "log_key_copy.pem"
@@ -83,7 +84,7 @@ class Command(BaseCommand):
         have, used = _publics_here(), _publics_used()
         found = [*have, *(public for public in reversed(used) if public not in have)]
         if not found:
-            raise NoKey(_("there is no log key yet: manage.py log_key create"))
+            raise NoKey(_("there is no log key yet: %(command)s") % _named("create"))
         if options["tenant"]:
             log = log_of(options["tenant"])
             for origin in checkpoints.origins(log.id):
@@ -97,10 +98,8 @@ class Command(BaseCommand):
         for place, public in enumerate(found):
             self.stdout.write(f"{log_name.clock_key(public, name=name)}  {_standing(place, public in have)}")
         self.stderr.write(
-            _(
-                "These keys sign the times of the checkpoints. To show the keys of one log: manage.py log_key show "
-                "--tenant TENANT"
-            )
+            _("These keys sign the times of the checkpoints. To show the keys of one log: %(command)s")
+            % _named("show --tenant TENANT")
         )
 
     def _copy(self, options: dict[str, Any]) -> None:
@@ -129,13 +128,14 @@ class Command(BaseCommand):
 
     def _rotate(self, options: dict[str, Any]) -> None:
         if len(keys.load().keys) > 1:
-            raise NoKey(_("a rotation is under way: first retire the old key (manage.py log_key retire)"))
+            raise NoKey(_("a rotation is under way: first retire the old key (%(command)s)") % _named("retire"))
         self.stdout.write(str(log_name.clock_key(keys.rotate())))
         self.stderr.write(
             _(
                 "From now on, the new key and the old key both sign. Back up the key file. When every log has "
-                "been signed with the new key, which takes about a day, remove the old key: manage.py log_key retire"
+                "been signed with the new key, which takes about a day, remove the old key: %(command)s"
             )
+            % _named("retire")
         )
 
     def _retire(self, options: dict[str, Any]) -> None:
@@ -153,6 +153,10 @@ class Command(BaseCommand):
         gone = keys.retire()
         words = ngettext("%(n)d old key was removed.", "%(n)d old keys were removed.", gone)
         self.stdout.write(words % {"n": gone})
+
+
+def _named(act: str) -> dict[str, str]:
+    return {"command": program.command(f"log_key {act}")}
 
 
 def _name() -> tuple[str, str]:
