@@ -107,7 +107,7 @@ def _prepare(data: Path, program: str) -> int:
                 _say(f"{what} ...")
                 step()
             what = "Copying the log's key"
-            _copy_key()
+            _copy_key(data, program)
             what = "Making the set-up link"
             _tell_end(data, program)
         except (CommandError, DatabaseError, DomainError, OSError) as failure:
@@ -139,13 +139,14 @@ def _command(name: str, *words: str, **options: object) -> None:
     call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO(), **options)
 
 
-def _copy_key() -> None:
+def _copy_key(data: Path, program: str) -> None:
     from django.core.management import call_command
 
     from requests_app.queries import installation
 
     if installation.has_key_copy():
         _say("An encrypted copy of the log's key was made already.")
+        _say(f"  If you don't have its passphrase, make another copy: {program} log_key copy --data-dir {data}")
     else:
         call_command("log_key", "copy")
 

@@ -61,6 +61,12 @@ def link_in(output: str) -> str:
     return str(found)
 
 
+def opens(data: Path, passphrase: str) -> bool:
+    """Return whether the passphrase opens the encrypted copy of the log's key."""
+    words = ["openssl", "pkey", "-in", str(data / "log_key_copy.pem"), "-passin", f"pass:{passphrase}", "-noout"]
+    return subprocess.run(words, capture_output=True).returncode == 0
+
+
 def row_of(data: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(data / "lockbox.sqlite3")) as database:
         database.row_factory = sqlite3.Row
@@ -84,8 +90,7 @@ def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: 
     assert not any(stored[name] in first.stdout + first.stderr for name in SECRETS)
     # The encrypted copy of the log's key opens with the passphrase that was shown.
     [passphrase] = re.findall(r"shown only now: (\S+)", first.stdout)
-    opened = ["openssl", "pkey", "-in", str(data / "log_key_copy.pem"), "-passin", f"pass:{passphrase}", "-noout"]
-    assert subprocess.run(opened, capture_output=True).returncode == 0
+    assert opens(data, passphrase)
     row, copy = row_of(data), (data / "log_key_copy.pem").read_bytes()
     assert row["key_copy_hash"] == hashlib.sha256(copy).hexdigest()
     assert row["setup_link_hash"] == hashlib.sha256(link_in(first.stdout).encode()).hexdigest()
@@ -161,6 +166,43 @@ def test_an_init_that_is_killed_at_each_step_is_finished_by_the_next(tmp_path: P
     assert {name: environment_file.read(data / ".env")[name] for name in SECRETS} == seen
     checked = command(data, "log_key", "show")
     assert checked.returncode == 0, checked.stderr
+
+
+#: Kills the process while it records the encrypted copy of the log's key.
+KILL_AT_THE_RECORD = (
+    "import os, signal\n"
+    "from django.db.models import signals\n"
+    "def kill(sender, instance, update_fields=None, **more):\n"
+    "    if 'key_copy_hash' in (update_fields or ()): os.kill(os.getpid(), signal.SIGKILL)\n"
+    "signals.pre_save.connect(kill, weak=False)"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_init_that_is_killed_before_the_copy_of_the_key_is_recorded_leads_to_a_copy_that_opens(
+    tmp_path: Path, flags: list[str]
+) -> None:
+    data = tmp_path / "data"
+    killed = command(data, "init", *flags, code=KILL_AT_THE_RECORD)
+    assert killed.returncode == -9
+    # The output is a pipe here. What was shown has left the process.
+    [former] = re.findall(r"shown only now: (\S+)", killed.stdout)
+    assert opens(data, former)
+    again = command(data, "init")
+    assert again.returncode == 0, again.stdout + again.stderr
+    [passphrase] = re.findall(r"shown only now: (\S+)", again.stdout)
+    assert "A copy that was at this place is replaced." in again.stderr
+    assert (opens(data, passphrase), opens(data, former)) == (True, False)
+    copy = (data / "log_key_copy.pem").read_bytes()
+    assert row_of(data)["key_copy_hash"] == hashlib.sha256(copy).hexdigest()
+    # Later, init makes no other copy, but says how to.
+    third = command(data, "init")
+    assert "shown only now" not in third.stdout
+    [words] = re.findall(r"make another copy: customer-lockbox (.*)", third.stdout)
+    other = command(data, *words.split(" --data-dir")[0].split())
+    [passphrase] = re.findall(r"shown only now: (\S+)", other.stdout)
+    assert opens(data, passphrase)
 
 
 @pytest.mark.slow

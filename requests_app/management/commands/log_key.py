@@ -105,16 +105,22 @@ class Command(BaseCommand):
     def _copy(self, options: dict[str, Any]) -> None:
         path, passphrase = Path(options["file"]), recovery.make()
         content = key_copy.sealed(keys.load(), passphrase)
+        is_replaced = path.exists()
         keys.write_private(path, content)
         self.stdout.write(_("Copy of the log's key: %(path)s") % {"path": path})
         self.stdout.write(_("Its passphrase, which is shown only now: %(passphrase)s") % {"passphrase": passphrase})
+        if is_replaced:
+            self.stderr.write(
+                _("A copy that was at this place is replaced. Its passphrase does not open the new copy.")
+            )
         self.stderr.write(
             _(
                 "Store the copy and the passphrase in different places, outside this machine. The set-up page then "
                 "asks for the last four characters of the copy's fingerprint: run sha256sum where you store the copy."
             )
         )
-        # The last step, so that nobody counts on a copy whose passphrase was not shown.
+        # The last step, so that nobody counts on a copy whose passphrase was not shown. A pipe would hold it back.
+        sys.stdout.flush()
         operations.record_key_copy(hashlib.sha256(content).hexdigest(), actor=actor("log_key"))
 
     def _restore(self, options: dict[str, Any]) -> None:
