@@ -74,6 +74,11 @@ HELD_WORDS: dict[str, Promise] = {
     "change_service": _("a service is changed"),
     "add_service": _("a new service that is not covered"),
     "switch_off_tenant": _("a tenant is switched off"),
+    "make_staff": _("a new member of the staff"),
+    "invite_staff": _("somebody invited becomes staff"),
+    "give_queue_role": _("a role in a queue"),
+    "invite_to_queues": _("a role of somebody invited"),
+    "switch_on_provider": _("an account is switched on"),
     "change_resource": _("another locator or external id"),
     "rename_resource": _("another name"),
     "add_resource": _("a new resource"),
@@ -130,6 +135,12 @@ REASONS: dict[str, Promise] = {
     "not_a_plain_path": _("Write the locator as a plain path, without “.”, “..”, backslashes and double slashes."),
     "overlaps": _("Another resource of this tenant has this locator, or a locator above or below it: %(other)s."),
     "cannot_change": _("This cannot be changed: it is “%(now)s”."),
+    "not_an_address": _("This is not an email address."),
+    "not_of_provider": _("This address belongs to an account that is not one of the provider’s people."),
+    "stays_staff": _("Nobody stops being staff while the account is switched on. Switch the account off."),
+    "last_staff": _("%(name)s is the last active member of the staff, and can’t be switched off."),
+    "is_off": _("This account is switched off. Switch it on to give it a role."),
+    "needs_role": _("Nobody is invited without a role. Add a role, or “staff: true”."),
     "lasting_plan": _("An announced change takes Lockbox out of this plan. Choose another plan, or wait."),
     # Two rows
     "refused_value": _("%(why)s"),
@@ -256,8 +267,32 @@ RESOURCE = RowKind(
     names=("tenant",),
     label=_("resource"),
 )
+PERSON = RowKind(
+    "person",
+    columns=(
+        Column("email", at_most=limits.EMAIL_MAX, is_needed=True),
+        Column("person_name", at_most=120),
+        Column("person_time_zone", at_most=64),
+        Column("staff", is_flag=True),
+        Column("person_active", is_flag=True),
+    ),
+    names=("email",),
+    label=_("person"),
+)
+ROLE = RowKind(
+    "role",
+    columns=(
+        Column("email", at_most=limits.EMAIL_MAX, is_needed=True),
+        Column("queue", at_most=60, is_needed=True),
+        Column("role", choices=("engineer", "provider_approver"), is_needed=True),
+        # A file can't say this. It is said for what a file does not name.
+        Column("taken", is_flag=True),
+    ),
+    names=("email",),
+    label=_("role"),
+)
 #: The kinds of rows, in the order in which they are judged and written.
-KINDS: dict[str, RowKind] = {kind.name: kind for kind in (PLAN, SERVICE, TENANT, RESOURCE)}
+KINDS: dict[str, RowKind] = {kind.name: kind for kind in (PLAN, SERVICE, PERSON, ROLE, TENANT, RESOURCE)}
 #: The kinds of rows of a CSV file. One line can have both.
 _CSV_KINDS = (TENANT, RESOURCE)
 #: The columns of a CSV file, in the order of the documents.

@@ -49,6 +49,8 @@ class ImportCommand(BaseCommand):
                 "Some changes need two members of the staff. One of them opens this import in the administration and "
                 "proposes the changes, and another one confirms them."
             )
+        elif any(line.status == Status.WAITING for line in lines):
+            ending = _("Some rows wait for a change that is proposed. Apply the file again when it has taken effect.")
         faults = [fault for line in lines for fault in line.faults]
         self.print_report(lines, row.counts, as_json=as_json, ending=ending)
         if faults:

@@ -17,7 +17,7 @@ from requests_app.queries import world
 from requests_app.words import proposals
 
 #: The words of the file for fields and values that have another name in the database.
-_WORDS = {"is_active": "active", "is_covered": "covered", "True": "true", "False": "false"}
+_WORDS = {"is_active": "active", "is_staff": "staff", "is_covered": "covered", "True": "true", "False": "false"}
 
 
 class WorldCommand(ImportCommand):
@@ -42,6 +42,8 @@ class WorldCommand(ImportCommand):
         return replace(source, rows=[*source.rows, *(row for _name, row in self.missing)]) if prunes else source
 
     def words(self, fault: Fault) -> str:
+        if not fault.line:
+            return _("what the file does not name: %(reason)s") % {"reason": fault.reason}
         line, column, key = self.file.place(fault)
         facts = {"line": line, "column": column, "key": key, "reason": fault.reason}
         if key:

@@ -32,6 +32,14 @@ class InvitationQuerySet(ScopedQuerySet):
     def open(self, at: datetime) -> Self:
         return self.unanswered().filter(expires_at__gt=at)
 
+    def prepared(self) -> Self:
+        """Return the invitations that a file has prepared and nobody has sent yet."""
+        return self.unanswered().filter(sends=0)
+
+    def expected(self, at: datetime) -> Self:
+        """Return the invitations that somebody can accept now, or can accept after they are sent."""
+        return self.unanswered().filter(models.Q(expires_at__gt=at) | models.Q(sends=0))
+
 
 #: The roles of the provider's people.
 PROVIDER_ROLES = [*QueueAssignment.Role.choices, (str(Role.STAFF), _("Staff"))]
@@ -46,6 +54,10 @@ class Invitation(models.Model):
 
     Only the hash of the secret in the link is stored (`link_secrets`). `invited_by` is empty if somebody used the
     customer's recovery key.
+
+    A file can prepare invitations. Then `sends` is 0, no link works, and `invited_by` is empty until a member of the
+    staff sends it. A person with several roles has one invitation for each kind of role. Only one of them has a link,
+    and the others are `beside` it: they are accepted with it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -58,6 +70,11 @@ class Invitation(models.Model):
         verbose_name=_("tenant"),
     )
     email = models.EmailField(_("email"))
+    # The name that the form for accepting suggests.
+    name = models.CharField(_("name"), max_length=120, blank=True, default="", db_default="")
+    beside = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="others", verbose_name=_("together with")
+    )
     role = models.CharField(_("role"), max_length=20, choices=[*Membership.Role.choices, *PROVIDER_ROLES])
     services = models.ManyToManyField("requests_app.Service", related_name="+", verbose_name=_("queues"))
     # The reader's time zone. It is empty for a tenant's people, who get their tenant's time zone.
@@ -137,7 +154,12 @@ class Invitation(models.Model):
     @property
     def is_recovery(self) -> bool:
         """Whether this invitation was made with the customer's recovery key, and not by a person."""
-        return self.invited_by_id is None
+        return self.invited_by_id is None and self.tenant_id is not None
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a file has prepared this invitation, and nobody has sent it yet."""
+        return self.sends == 0
 
     @property
     def is_copied(self) -> bool:

@@ -21,7 +21,7 @@ from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
 from requests_app.domain.acts.tenants import SWITCH_OFF_TENANT_ANNOUNCED
 from requests_app.domain.errors import DomainError
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import AccessRequest, HeldRow, Import, Proposal, Resource, Tenant
+from requests_app.models import AccessRequest, HeldRow, Import, Invitation, Proposal, Resource, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Terms, announced, digest
 from requests_app.operations._change import Step, lock_access
@@ -84,7 +84,11 @@ def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
     proposal = _announced.write(current, IMPORT_ROWS, terms, by=by)
     row.proposal = proposal
     row.save(update_fields=["proposal"])
-    _announce(current, proposal, row.held.filter(outcome=""))
+    held = list(row.held.filter(outcome=""))
+    _announce(current, proposal, held)
+    # So an invitation knows the change that gives its role.
+    offers = [each.terms["invitation"] for each in held if "invitation" in each.terms]
+    Invitation.objects.filter(pk__in=offers).update(proposal=proposal)
     return proposal
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from audit_app import recorder
-from requests_app.domain.imports import KINDS, PLAN, RESOURCE, SERVICE, TENANT, Row
+from requests_app.domain.imports import KINDS, PERSON, PLAN, RESOURCE, ROLE, SERVICE, TENANT, Row
 from requests_app.operations._change import Step
 from requests_app.operations._import_judged import Judged
+from requests_app.operations._import_people import judge_person, judge_role, write_people, write_roles
 from requests_app.operations._import_plans import judge_plan, judge_service, write_plans, write_services
 from requests_app.operations._import_resources import judge_resource, write_resources
 from requests_app.operations._import_tenants import judge_tenant, write_tenants
@@ -22,12 +23,16 @@ from requests_app.operations._import_world import World
 JUDGES: dict[str, Callable[[World, Row], Judged]] = {
     PLAN.name: judge_plan,
     SERVICE.name: judge_service,
+    PERSON.name: judge_person,
+    ROLE.name: judge_role,
     TENANT.name: judge_tenant,
     RESOURCE.name: judge_resource,
 }
 WRITERS: dict[str, Callable[[Step, World, Sequence[Judged]], list[recorder.Witnessed]]] = {
     PLAN.name: write_plans,
     SERVICE.name: write_services,
+    PERSON.name: write_people,
+    ROLE.name: write_roles,
     TENANT.name: write_tenants,
     RESOURCE.name: write_resources,
 }

@@ -13,9 +13,9 @@ from django.db.models import Q, QuerySet
 
 from requests_app.domain import clock
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_PLAN, CHANGE_SERVICE
-from requests_app.domain.imports import Row
+from requests_app.domain.imports import ROLE, Row
 from requests_app.domain.spelling import folded
-from requests_app.models import Plan, Resource, Service, Tenant
+from requests_app.models import Invitation, Person, Plan, Resource, Service, Tenant
 from requests_app.models.spelling import maybe_alike
 from requests_app.operations import _weakening
 
@@ -93,6 +93,51 @@ class Thing:
         return self.resource.pk or id(self)
 
 
+@dataclass
+class Somebody:
+    """One of the provider's people, by their address: with an account, or invited, or only in the source.
+
+    `stated` has what the source says about them, each value with its line, and `new_name` the name that they get.
+    """
+
+    email: str
+    person: Person | None = None
+    invitations: list[Invitation] = field(default_factory=list)
+    stated: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    stated_roles: set[tuple[str, str]] = field(default_factory=set)
+    new_name: str = ""
+    is_given_a_role: bool = False
+    is_leaving: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.get("name")
+
+    @property
+    def time_zone(self) -> str:
+        return self.get("time_zone")
+
+    def get(self, name: str) -> str:
+        rows: list[Any] = [self.person] if self.person is not None else self.invitations[:1]
+        return str(getattr(rows[0], name)) if rows else ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.person.is_active if self.person is not None else bool(self.invitations)
+
+    @property
+    def is_staff(self) -> bool:
+        return self.person.is_staff if self.person is not None else self.offer("staff", None) is not None
+
+    def offer(self, role: str, service: Service | None) -> Invitation | None:
+        """Return the invitation to this role, in the queue of this service if one is given."""
+        for row in self.invitations:
+            is_there = service is None or any(each.pk == service.pk for each in row.services.all())
+            if row.role == role and row.withdrawn_at is None and is_there:
+                return row
+        return None
+
+
 class World:
     """What exists for these rows. It is read once, and the rows that were judged are added to it."""
 
@@ -120,6 +165,11 @@ class World:
         self._fill(keys, rows)
         self._taken_ids = self._external_ids(rows)
         self._stated: dict[tuple[str, str], dict[str, tuple[Any, int]]] = {}
+        self._people: dict[str, Somebody] = {}
+        # The active members of the staff, without those whom the source switches off.
+        self.staff: set[UUID] = set()
+        if emails := {row.values["email"].lower() for row in rows if "email" in row.values}:
+            self._add_people(emails, rows)
 
     def place(self, key: str) -> Place | None:
         """Return the tenant with this short name or external id. Return None if nothing is there."""
@@ -144,6 +194,21 @@ class World:
                 self.waiting.add(keys.get(terms["row"], ""))
             elif _weakening.loses_lockbox(act, terms):
                 self.losing.add(terms["row"])
+
+    def _add_people(self, emails: set[str], rows: Collection[Row]) -> None:
+        for person in Person.objects.get_queryset().filter(email__in=emails):
+            self.somebody(person.email).person = person
+        invited = Invitation.objects.filter(tenant=None, email__in=emails).expected(clock.now())
+        for row in invited.select_related("proposal").prefetch_related("services").order_by("created_at", "pk"):
+            self.somebody(row.email).invitations.append(row)
+        for row in rows:
+            if row.kind == ROLE.name and not row.values.get("taken") and "email" in row.values:
+                self.somebody(row.values["email"].lower()).is_given_a_role = True
+        staff = Person.objects.active().humans().filter(is_staff=True)
+        self.staff = set(staff.values_list("pk", flat=True))
+
+    def somebody(self, email: str) -> Somebody:
+        return self._people.setdefault(email, Somebody(email))
 
     def service(self, key: str) -> Service | None:
         return self.services.get(key) or self.coming.get(key)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -13,16 +14,25 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, link_secrets, policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.declaration import Proposal as Change
-from requests_app.domain.acts.invitations import INVITE_STAFF_ANNOUNCED, INVITE_TO_QUEUES_ANNOUNCED
+from requests_app.domain.acts.imports import IMPORT_ROWS
+from requests_app.domain.acts.invitations import (
+    INVITATION_PREPARED,
+    INVITATION_WITHDRAWN,
+    INVITE_STAFF_ANNOUNCED,
+    INVITE_TO_QUEUES_ANNOUNCED,
+)
+from requests_app.domain.acts.members import ROLE_TAKEN
 from requests_app.domain.errors import DomainError, Unacceptable, WrongState
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Invitation, Person, Proposal, Tenant
+from requests_app.models import HeldRow, Invitation, Person, Proposal, Service, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._announced import (
     Terms,
     actor_of_client,
     announced,
+    everybody,
     is_announced,
     propose,
     proposer_of,
@@ -39,6 +49,11 @@ def send(current: Step, row: Invitation) -> None:
     row.valid_from = row.valid_from or current.at
     row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR
     row.save()
+    if row.tenant_id is None:
+        # These are accepted with the same link.
+        times = {"valid_from": row.valid_from, "expires_at": row.expires_at, "sends": row.sends}
+        by = {"invited_by": row.invited_by, "invited_through": row.invited_through}
+        row.others.unanswered().update(**times, **by)
     current.tell(
         Note(
             topic=Topic.INVITATION,
@@ -48,6 +63,45 @@ def send(current: Step, row: Invitation) -> None:
             mark=uuid4().hex,
         )
     )
+
+
+def prepare(current: Step, row: Invitation, services: Iterable[Service]) -> None:
+    """Save an invitation that nobody has sent yet. No link leads to it, so no secret is drawn for one."""
+    row.sends, row.secret_hash = 0, link_secrets.hashed(uuid4().hex)
+    row.created_at = row.valid_from = row.expires_at = current.at
+    row.save(force_insert=True)
+    row.services.set(services)
+    _record(current, row, INVITATION_PREPARED)
+
+
+def withdraw(current: Step, row: Invitation) -> None:
+    """Withdraw an invitation. If others are accepted with its link, one of them must be sent instead."""
+    row.withdrawn_at = current.at
+    row.save(update_fields=["withdrawn_at"])
+    _record(current, row, INVITATION_WITHDRAWN)
+    others = list(row.others.unanswered().order_by("created_at", "pk"))
+    if others:
+        first, *rest = others
+        Invitation.objects.filter(pk=first.pk).update(beside=None)
+        Invitation.objects.filter(pk__in=[each.pk for each in rest]).update(beside=first)
+        unsent = {"sends": 0, "invited_by": None, "invited_through": None, "expires_at": current.at}
+        Invitation.objects.filter(pk__in=[each.pk for each in others]).update(**unsent)
+
+
+def drop_queue(current: Step, row: Invitation, service: Service | None) -> None:
+    """Take one queue out of an invitation. Withdraw the invitation if nothing is left of it."""
+    if service is not None and row.services.exclude(pk=service.pk).exists():
+        row.services.remove(service)
+        _record(current, row, ROLE_TAKEN, name=row.email, service=service.key)
+    else:
+        withdraw(current, row)
+
+
+def _record(current: Step, row: Invitation, event: Event, **more: str) -> None:
+    before = current.subject_type, current.subject_id
+    current.subject_type, current.subject_id = "invitation", str(row.pk)
+    current.witness(event, detail={**invitation_detail(row), **more}, text=row.email)
+    current.subject_type, current.subject_id = before
 
 
 def invitation_detail(row: Invitation) -> dict[str, Any]:
@@ -129,11 +183,28 @@ def standing_of(row: Invitation, at: datetime) -> Standing:
     proposal: Proposal | None = row.proposal
     if proposal is None:
         return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
+    held = _held_in(proposal, row)
+    if held is not None and held.outcome:
+        is_agreed = held.outcome == HeldRow.Outcome.APPLIED and not _unaware_of(held)
+        return Standing.GIVEN if is_agreed else Standing.VOID
     if proposal.ended_at is None:
         is_late = proposal.effective_at is None and proposal.expires_at <= at
         return Standing.VOID if is_late else Standing.WAITS
-    is_agreed = proposal.outcome == Proposal.Outcome.APPLIED and not uninformed(proposal)
+    is_agreed = held is None and proposal.outcome == Proposal.Outcome.APPLIED and not uninformed(proposal)
     return Standing.GIVEN if is_agreed else Standing.VOID
+
+
+def _held_in(proposal: Proposal, row: Invitation) -> HeldRow | None:
+    """Return the row of an import that gives the role, if the proposal is about an import."""
+    if proposal.act != IMPORT_ROWS.name:
+        return None
+    rows = HeldRow.objects.filter(of=proposal.said["import"], terms__invitation=str(row.pk))
+    return cast(HeldRow | None, rows.order_by("-pk").first())
+
+
+def _unaware_of(held: HeldRow) -> set[UUID]:
+    """Return the tenants that must hear about the role, and have not."""
+    return set(everybody()) - set(held.touched.values_list("pk", flat=True))
 
 
 def announcement_of(row: Invitation) -> tuple[Change, Terms]:
@@ -177,7 +248,7 @@ def _role_agreed(current: Step, terms: Terms) -> None:
     """
     row: Invitation = Invitation.objects.select_related("accepted_by").get(pk=terms["invitation"])
     person = row.accepted_by
-    if person is None and not row.is_open(current.at):
+    if person is None and not (row.is_open(current.at) or (row.is_prepared and row.withdrawn_at is None)):
         raise WrongState(_("This invitation was withdrawn or has expired."))
     if person is not None and not person.is_active:
         raise WrongState(_("This account is switched off."))

@@ -161,7 +161,8 @@ def switch_off(current: Step, person: Person, memberships: list[Membership]) -> 
     person.save(update_fields=["is_active", "session_epoch"])
     StaffTerm.end(person, at=current.at)
     # Permanently: a person with a stolen token must not be able to wait until the account is switched on again.
-    Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
+    live = Token.objects.filter(account=person).live(current.at)
+    live.update(revoked_at=current.at, revoked_by=current.actor.person_id)
     current.witness(PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
     for membership in memberships:
         tell_approvers(current, membership.tenant, membership.role, person, given=False)

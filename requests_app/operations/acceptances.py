@@ -75,8 +75,8 @@ def accept_invitation(
         row.save(update_fields=["accepted_at", "accepted_by"])
         if tenant is not None:
             _give_in_tenant(current, row, tenant, person)
-        elif standing_of(row, current.at) is Standing.GIVEN:
-            give_provider_role(current, row, person)
+        else:
+            _give_of_provider(current, row, person)
     return person
 
 
@@ -124,6 +124,17 @@ def _is_proof(row: Invitation) -> bool:
     A link that staff have copied proves no mailbox, but an identity provider does.
     """
     return not row.is_copied or bool(single_sign_on.name_for_invited(row))
+
+
+def _give_of_provider(current: Step, row: Invitation, person: Person) -> None:
+    """Give the roles of this invitation, and of those beside it that were sent. A proposed role is given later."""
+    for other in row.others.unanswered().exclude(sends=0).select_related("proposal").locked():
+        other.accepted_at, other.accepted_by = current.at, person
+        other.save(update_fields=["accepted_at", "accepted_by"])
+        if standing_of(other, current.at) is Standing.GIVEN:
+            give_provider_role(current, other, person)
+    if standing_of(row, current.at) is Standing.GIVEN:
+        give_provider_role(current, row, person)
 
 
 def _give_in_tenant(current: Step, row: Invitation, tenant: Tenant, person: Person) -> None:

@@ -24,6 +24,7 @@ from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._held_rows import hold, informed_by, newly_held, propose
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
+from requests_app.operations._import_people import lock_people, names_people
 from requests_app.operations._import_world import World
 from requests_app.operations._perform import perform
 from requests_app.platform import bell
@@ -51,11 +52,16 @@ def start_import(source: Source, *, actor: Actor) -> Import | None:
     may_start = actor.is_system or policy.is_staff(actor)
     report, batches = _checked(source) if may_start else (Report([]), [])
 
+    def may(current: Step) -> None:
+        # Nobody but the operator on the server has an interface for these rows.
+        if names_people(source.rows) and not current.actor.is_system:
+            raise NotAllowed
+
     def check(current: Step) -> None:
         if report.faults:
             raise FaultyFile(report.faults)
 
-    with perform(START_IMPORT, actor=actor, find=_new_import, check=check) as current:
+    with perform(START_IMPORT, actor=actor, find=_new_import, may=may, check=check) as current:
         row: Import = current.row
         if report.is_empty:
             return None
@@ -175,6 +181,7 @@ def _lock_what_changes(rows: Sequence[Row]) -> Tenant | None:
     This comes before the turn at the log, as in every act. The rows are judged again afterwards.
     """
     keys = {row.values["tenant"] for row in rows if "tenant" in row.values}
+    lock_people(rows)
     _lock_what_ends(rows)
     tenants = Tenant.objects.filter(Q(slug__in=keys) | Q(external_id__in=keys)).exclude(slug="").locked_in_turn()
     if connection.features.has_select_for_update:

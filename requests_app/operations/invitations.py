@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.invitations import (
     INVITATION_SENT,
     INVITATION_WITHDRAWN,
     INVITE_COLLEAGUE,
     INVITE_PERSON,
     RESEND_INVITATION,
+    SEND_INVITATIONS,
     WITHDRAW_INVITATION,
 )
 from requests_app.domain.acts.proposals import PROPOSAL_WITHDRAWN
 from requests_app.domain.errors import NotAllowed, TooMany, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.scopes import Scope
-from requests_app.models import Invitation, Membership, Person, Proposal, QueueAssignment, Service, Tenant
+from requests_app.models import Installation, Invitation, Membership, Person, Proposal, QueueAssignment, Service, Tenant
 from requests_app.operations._announced import end, proposer_of
 from requests_app.operations._change import Step
 from requests_app.operations._invitations import (
@@ -31,6 +34,7 @@ from requests_app.operations._invitations import (
     require_sender,
     send,
     standing_of,
+    withdraw,
 )
 from requests_app.operations._people import ADMINISTRATOR, DECIDING
 from requests_app.operations._perform import perform
@@ -141,6 +145,8 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
                     "sent again."
                 )
             )
+        if row.beside_id is not None or row.is_prepared:
+            raise WrongState(_("This invitation has no link of its own that could be sent again."))
         if row.sends >= limits.INVITATION_SENDS_MAX:
             raise TooMany(
                 _(
@@ -162,6 +168,9 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         if is_void:
             _end_proposal(current, row)
             propose_role(current, row)
+        for other in row.others.unanswered().select_related("proposal"):
+            if standing_of(other, current.at) is Standing.VOID:
+                propose_role(current, other)
     return row
 
 
@@ -178,7 +187,68 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         row.save(update_fields=["withdrawn_at"])
         current.witness(INVITATION_WITHDRAWN, detail=invitation_detail(row), text=row.email)
         _end_proposal(current, row)
+        for other in row.others.unanswered().select_related("proposal"):
+            withdraw(current, other)
+            _end_proposal(current, other)
     return row
+
+
+def send_invitations(*, actor: Actor) -> list[Invitation]:
+    """Send the invitations that a file has prepared. The mails name this member of the staff.
+
+    An invitation is left out while its role must be announced and is not proposed yet. An invitation is withdrawn if
+    its address has got an account meanwhile.
+    """
+    found: list[Invitation] = []
+
+    def find(current: Step, _row_id: object) -> Installation:
+        row = Installation()
+        found.extend(_prepared())
+        current.concerns("installation", row, PROVIDER_LOG)
+        return row
+
+    def state(current: Step) -> None:
+        if not found:
+            raise WrongState(_("No invitation waits to be sent."))
+        if all(_is_blocked(row, current) for row in found):
+            raise WrongState(
+                _("The roles of these invitations must be proposed first. Open the import, and propose its changes.")
+            )
+
+    with perform(SEND_INVITATIONS, actor=actor, find=find, state=state) as current:
+        sent = []
+        for row in found:
+            current.subject_type, current.subject_id = "invitation", str(row.pk)
+            if Person.objects.get_queryset().filter(email=row.email).exists():
+                for each in (*row.others.unanswered(), row):
+                    withdraw(current, each)
+            elif not _is_blocked(row, current):
+                _send_prepared(current, row)
+                sent.append(row)
+    return sent
+
+
+def _prepared() -> list[Invitation]:
+    """Lock and return the invitations whose link must be sent: they are prepared, or one beside them is."""
+    rows = Invitation.objects.unanswered().filter(tenant=None, beside=None)
+    prepared = Invitation.objects.prepared().exclude(beside=None).values("beside")
+    wanted = rows.filter(Q(sends=0) | Q(pk__in=prepared)).order_by("email", "pk")
+    found = list(wanted.locked())
+    list(Invitation.objects.filter(beside__in=[row.pk for row in found]).order_by("pk").locked())
+    return found
+
+
+def _is_blocked(row: Invitation, current: Step) -> bool:
+    return any(standing_of(each, current.at) is Standing.VOID for each in (row, *row.others.unanswered()))
+
+
+def _send_prepared(current: Step, row: Invitation) -> None:
+    row.invited_by_id, row.invited_through = current.actor.person, None
+    row.sends += 1
+    row.valid_from = current.at
+    send(current, row)
+    for each in (row, *row.others.unanswered()):
+        current.witness(INVITATION_SENT, detail=invitation_detail(each), text=each.email)
 
 
 def _begun(current: Step, row: Invitation) -> Invitation:
@@ -188,7 +258,9 @@ def _begun(current: Step, row: Invitation) -> Invitation:
 
 
 def _end_proposal(current: Step, row: Invitation) -> None:
-    if row.proposal is not None and row.proposal.ended_at is None:
+    # The proposal of an import is about other changes too. The row of this invitation lapses alone.
+    is_alone = row.proposal is not None and row.proposal.act != IMPORT_ROWS.name
+    if is_alone and row.proposal.ended_at is None:
         end(row.proposal, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
 
 
@@ -235,10 +307,10 @@ def _require_new(tenant: Tenant | None, email: str, current: Step) -> None:
         raise Unacceptable(
             _("This address belongs to a person of your tenant. Give this person the role instead."), field="email"
         )
-    waiting = Invitation.objects.filter(tenant=tenant).open(current.at)
+    waiting = Invitation.objects.filter(tenant=tenant).expected(current.at)
     if waiting.filter(email=email).exists():
         raise Unacceptable(_("This address is invited already. Send the invitation again instead."), field="email")
-    if waiting.count() >= limits.INVITATIONS_MAX:
+    if waiting.exclude(sends=0).count() >= limits.INVITATIONS_MAX:
         raise TooMany(
             _("%(max)d invitations have not been accepted yet. Withdraw some of them first.")
             % {"max": limits.INVITATIONS_MAX}

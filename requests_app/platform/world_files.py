@@ -1,4 +1,4 @@
-"""Reads and writes `world.yaml`: plans, services, and tenants with their resources, as rows of an import.
+"""Reads and writes `world.yaml`: plans, services, people, and tenants with their resources, as rows of an import.
 
 Only plain YAML is accepted: lists, mappings and single values. Anchors, tags, a second document and a key that is there
 twice are refused. Every fault has its line and its column.
@@ -15,8 +15,10 @@ import yaml
 from requests_app.domain.imports import (
     BYTES_MAX,
     LINES_MAX,
+    PERSON,
     PLAN,
     RESOURCE,
+    ROLE,
     SERVICE,
     TENANT,
     Fault,
@@ -34,6 +36,14 @@ KEYS: dict[str, dict[str, str]] = {
         name: name
         for name in ("key", "name", "connector", "covered", "active", "application", "link_template", "guidance")
     },
+    PERSON.name: {
+        "email": "email",
+        "name": "person_name",
+        "time_zone": "person_time_zone",
+        "staff": "staff",
+        "active": "person_active",
+    },
+    ROLE.name: {"service": "queue", "role": "role"},
     TENANT.name: {
         "short_name": "tenant",
         "name": "tenant_name",
@@ -44,9 +54,13 @@ KEYS: dict[str, dict[str, str]] = {
     },
     RESOURCE.name: {name: name for name in ("service", "external_id", "kind", "name", "locator", "active")},
 }
-SECTIONS: dict[str, RowKind] = {"plans": PLAN, "services": SERVICE, "tenants": TENANT}
-#: The key of a tenant with the list of its resources.
-RESOURCES = "resources"
+SECTIONS: dict[str, RowKind] = {"plans": PLAN, "services": SERVICE, "people": PERSON, "tenants": TENANT}
+#: The key of a tenant with the list of its resources, and that of a person with the list of their roles. Each is given
+#: with the kind of these rows, and with the column that names the tenant or the person.
+NESTED: dict[str, tuple[str, RowKind, str]] = {
+    TENANT.name: ("resources", RESOURCE, "tenant"),
+    PERSON.name: ("roles", ROLE, "email"),
+}
 #: A file has a list in a list at most this deep.
 _DEPTH = 8
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,14 +88,15 @@ class _Wrong(Exception):
 
 @dataclass
 class WorldFile:
-    """A file that was read. `sections` has the lists that are in it, and `complete` the tenants with all resources.
+    """A file that was read. `sections` has the lists that are in it.
 
+    `complete` has the tenants with all resources and the people with all roles: the kind of the row, and its name.
     `places` has the place of each fault in the file: by the line of the row and the name of its column.
     """
 
     source: Source
     sections: set[str] = field(default_factory=set)
-    complete: set[str] = field(default_factory=set)
+    complete: set[tuple[str, str]] = field(default_factory=set)
     places: dict[tuple[int, str], tuple[int, int, str]] = field(default_factory=dict)
 
     def place(self, fault: Fault) -> tuple[int, int, str]:
@@ -180,7 +195,7 @@ class _Reader:
         self.rows: list[Row] = []
         self.faults: list[Fault] = []
         self.sections: set[str] = set()
-        self.complete: set[str] = set()
+        self.complete: set[tuple[str, str]] = set()
         self.places: dict[tuple[int, str], tuple[int, int, str]] = {}
 
     def fault(self, line: int, column: int, key: str, code: str, **facts: Any) -> None:
@@ -212,29 +227,31 @@ class _Reader:
             if name not in known:
                 self.fault(key.line, key.column, name, "unknown_key", known=", ".join(known))
 
-    def _row(self, kind: RowKind, node: _Node, tenant: str | None = None) -> None:
+    def _row(self, kind: RowKind, node: _Node, of: tuple[str, str] | None = None) -> None:
+        """Read a row. `of` is the column that names the row around it, and the name."""
         if not isinstance(node.value, dict):
             self.fault(node.line, node.column, "", "not_a_mapping")
             return
-        keys = KEYS[kind.name]
-        self._require_known(node, [*keys, *([RESOURCES] if kind is TENANT else [])])
+        keys, nested = KEYS[kind.name], NESTED.get(kind.name)
+        self._require_known(node, [*keys, *([nested[0]] if nested else [])])
         self.places[node.line, ""] = node.line, node.column, ""
-        raw: dict[str, str] = {} if tenant is None else {"tenant": tenant}
+        raw: dict[str, str] = {} if of is None else dict([of])
         for name, column in keys.items():
             self.places[node.line, column] = node.line, node.column, name
             if name in node.value:
                 self._value(node, name, column, raw)
         row = read(kind, node.line, raw, is_sheet=False)
-        if kind is RESOURCE and not tenant:
-            # The row of the tenant has this fault already.
-            row = replace(row, faults=tuple(fault for fault in row.faults if fault.column != "tenant"))
+        if of is not None and not of[1]:
+            # The row around it has this fault already.
+            row = replace(row, faults=tuple(fault for fault in row.faults if fault.column != of[0]))
         self.rows.append(row)
         if len(self.rows) > LINES_MAX:
             raise _Wrong(node.line, node.column, "too_many_lines", most=LINES_MAX)
-        if kind is TENANT and RESOURCES in node.value:
-            self.complete.add(raw.get("tenant", ""))
-            for each in self._list(*node.value[RESOURCES]):
-                self._row(RESOURCE, each, raw.get("tenant", ""))
+        if nested is not None and nested[0] in node.value:
+            key, inner, column = nested
+            self.complete.add((kind.name, raw.get(column, "")))
+            for each in self._list(*node.value[key]):
+                self._row(inner, each, (column, raw.get(column, "")))
 
     def _value(self, node: _Node, name: str, column: str, raw: dict[str, str]) -> None:
         _key, value = node.value[name]

@@ -118,8 +118,8 @@ def listed(steps: Iterable[Step[Facts]], facts: Facts) -> Guide[Facts]:
     return Guide([ShownStep(step, each, step is following) for step, each in found], facts)
 
 
-def done(says: str, *lines: str) -> Found:
-    return Found(StepState.DONE, says, lines)
+def done(says: str, *lines: str, links: int | None = None) -> Found:
+    return Found(StepState.DONE, says, lines, links)
 
 
 def still_open(says: str, *lines: str, links: int | None = None) -> Found:

@@ -123,21 +123,35 @@ def _service(facts: ProviderFacts) -> Found:
 
 def _people(facts: ProviderFacts) -> Found:
     if not facts.queues:
-        return blocked(_("People work in the queue of a service, and there is no service yet."))
+        return blocked(_("People work in the queue of a service, and there is no service yet."), links=2)
+    # The last link is useful only if something is prepared.
+    links = None if facts.prepared else 2
     lines = [_queue_line(queue) for queue in facts.queues[:SHOWN]]
     lines += _invited_lines(facts, {Role.ENGINEER, Role.PROVIDER_APPROVER})
+    lines += _prepared_lines(facts)
     staffed = [queue.name for queue in facts.queues if queue.is_staffed]
     if not staffed:
         words = _("No queue has both an engineer and another human as approver.")
-        return still_open(words, *lines)
+        return still_open(words, *lines, links=links)
     words = _("In the queue of %(names)s, somebody can ask and somebody else can confirm.")
-    return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines)
+    return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines, links=links)
 
 
 def _invited_lines(facts: ProviderFacts, roles: set[Role]) -> list[str]:
     words = _("%(email)s was invited on %(when)s and has not accepted yet.")
     found = [each for each in facts.invited if each.role in roles]
     return [words % {"email": each.email, "when": when(each.at, facts.at)} for each in found[:SHOWN]]
+
+
+def _prepared_lines(facts: ProviderFacts) -> list[str]:
+    if not facts.prepared:
+        return []
+    words = ngettext(
+        "A file has prepared an invitation for %(n)d person. Nobody has sent it yet.",
+        "A file has prepared invitations for %(n)d people. Nobody has sent them yet.",
+        facts.prepared,
+    )
+    return [words % {"n": facts.prepared}]
 
 
 def _queue_line(queue: Queue) -> str:
@@ -250,6 +264,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         links=(
             StepLink(gettext_lazy("Invite a person"), "admin:requests_app_person_add"),
             StepLink(gettext_lazy("Queues"), "admin:requests_app_queueassignment_changelist"),
+            StepLink(gettext_lazy("Send the prepared invitations"), "admin:set_up_send_invitations"),
         ),
     ),
     Step(

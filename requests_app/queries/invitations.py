@@ -50,6 +50,18 @@ def to_note(actor: Actor) -> list[Invitation]:
     return list(rows.select_related("link_copied_by", "proposal", "tenant").order_by("accepted_at"))
 
 
+def invited_to(row: Invitation) -> list[Invitation]:
+    """Return this invitation, and those of the same person that are accepted with it."""
+    others = row.others.unanswered().exclude(sends=0).select_related("proposal")
+    return [row, *others.prefetch_related("services").order_by("created_at", "pk")]
+
+
+def prepared_addresses() -> list[str]:
+    """Return the addresses of the people for whom a file has prepared an invitation."""
+    rows = Invitation.objects.prepared().filter(tenant=None).order_by("email")
+    return list(rows.values_list("email", flat=True).distinct())
+
+
 def of_provider(actor: Actor) -> QuerySet[Invitation]:
     """Return the provider's invitations that are neither accepted nor withdrawn, newest first. Only staff may."""
     policy.require_staff(actor)

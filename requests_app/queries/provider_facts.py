@@ -21,6 +21,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries import practice
+from requests_app.queries.invitations import prepared_addresses
 
 #: How many names a sentence has, and how many rows are read to find them.
 SHOWN, READ = 5, 500
@@ -75,6 +76,8 @@ class ProviderFacts:
     plans: list[str]
     staff: list[tuple[str, UUID, datetime]]
     invited: list[Invited]
+    # The people whose invitations a file has prepared, and nobody has sent yet.
+    prepared: int
     queues: list[Queue]
     unreachable: list[Resource]
     first_tenant: FirstTenant | None
@@ -92,6 +95,7 @@ def read(at: datetime) -> ProviderFacts:
         plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
         staff=_staff(),
         invited=_invited(at),
+        prepared=len(prepared_addresses()),
         queues=_queues(),
         unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
         first_tenant=_tenant(at),
@@ -107,7 +111,7 @@ def _staff() -> list[tuple[str, UUID, datetime]]:
 
 
 def _invited(at: datetime) -> list[Invited]:
-    rows = Invitation.objects.open(at).filter(tenant=None).order_by("created_at")
+    rows = Invitation.objects.open(at).filter(tenant=None, beside=None).order_by("created_at")
     return [Invited(*each) for each in rows.values_list("email", "role", "created_at")[:READ]]
 
 

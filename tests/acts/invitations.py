@@ -10,6 +10,9 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.imports import PERSON, ROLE, Row, Source
+from requests_app.management._logs import actor as operator
+from requests_app.models import Invitation
 from tests.acts.case import Case
 from tests.acts.shared import NEW_PASSWORD, bare, by_adding, by_button
 from tests.cast import Cast
@@ -28,6 +31,19 @@ def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
 
 def _colleague(cast: Cast) -> dict[str, Any]:
     return {"email": "new@provider.example", "role": "engineer", "services": [str(cast.exchange.pk)]}
+
+
+def _prepared(cast: Cast) -> Any:
+    """Return an invitation that a file has prepared."""
+    cast.peaceful()
+    rows = [
+        Row(1, PERSON.name, {"email": "new@provider.example"}),
+        Row(2, ROLE.name, {"email": "new@provider.example", "queue": "exchange-online", "role": "engineer"}),
+    ]
+    made = operations.start_import(Source(rows, file_name="world.yaml"), actor=operator("apply"))
+    assert made is not None
+    operations.run_import(made.pk, actor=operator("apply"))
+    return Invitation.objects.get(email="new@provider.example")
 
 
 def _early(cast: Cast) -> Any:
@@ -84,6 +100,12 @@ CASES: dict[str, Case] = {
         lambda cast: cast.peaceful(),
         lambda cast, row, actor: operations.invite_colleague(**_colleague(cast), actor=actor),
         api=lambda cast, caller, row: caller.post("provider/people", _colleague(cast)),
+    ),
+    "send_invitations": Case(
+        "stella",
+        _prepared,
+        lambda cast, row, actor: operations.send_invitations(actor=actor),
+        admin=lambda cast, client, row: client.post(reverse("admin:set_up_send_invitations")),
     ),
     "copy_invitation_link": Case(
         "stella",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -223,3 +225,54 @@ def test_switching_a_service_off_ends_what_waits_for_it(cast: Cast, write: Path)
     assert run("apply", "version: 1\nservices:\n- {key: exchange-online, active: false}\n", write)[0] == 0
     pending.refresh_from_db()
     assert pending.state == State.WITHDRAWN
+
+
+def details(event: str, subject: object) -> list[tuple[object, ...]]:
+    """Return the log and the detail of each entry of this event about a row, without the id of an import."""
+    found: list[tuple[object, ...]] = []
+    for row in AuditEntry.objects.filter(event=event).order_by("seq"):
+        entry = json.loads(bytes(row.canonical))
+        if entry["subject"]["id"] == str(subject):
+            entry["detail"].pop("import", None)
+            found.append((row.tenant_id, entry["subject"]["type"], sorted(entry["detail"])))
+    return found
+
+
+def test_prune_writes_the_entries_of_the_real_acts(cast: Cast, write: Path) -> None:
+    """One of each kind is switched off by its act, and another one because the file lacks it."""
+    stella = cast.as_("stella")
+    two = [operations.save_service(key=f"lab-{n}", name=f"Lab {n}", connector="folder", actor=stella) for n in (1, 2)]
+    plan = Plan.objects.get(name="Basic")
+    tenants = [operations.create_tenant(name=f"T{n}", slug=f"t-{n}", plan_id=plan.pk, actor=stella) for n in (1, 2)]
+    boxes = [
+        operations.save_resource(
+            actor=stella, tenant_id=cast.northwind.pk, service_id=cast.exchange.pk, kind="mailbox", name=f"Box {n}",
+            locator=f"northwind/mail/box-{n}", external_id=f"box-{n}",
+        )
+        for n in (1, 2)
+    ]  # fmt: skip
+    text = exported()
+    people = [cast.erik, cast.samir]
+    operations.save_service(service_id=two[0].pk, is_active=False, actor=stella)
+    operations.switch_off_tenant(tenants[0].pk, actor=stella)
+    operations.save_resource(resource_id=boxes[0].pk, is_active=False, actor=stella)
+    operations.switch_off_person(people[0].pk, actor=stella)
+    file = yaml.safe_load(text)
+    file["services"] = [each for each in file["services"] if not each["key"].startswith("lab-")]
+    file["tenants"] = [each for each in file["tenants"] if not each["short_name"].startswith("t-")]
+    for each in file["tenants"]:
+        each["resources"] = [row for row in each["resources"] if not str(row.get("external_id")).startswith("box-")]
+    names = [person.email for person in people]
+    file["people"] = [each for each in file["people"] if each["email"] not in names]
+    status, out, err = run("apply", yaml.safe_dump(file), write, "--prune")
+    assert (status, err) == (0, ""), out
+    for event, (alone, pruned) in {
+        "service.changed": two, "tenant.switched_off": tenants, "resource.changed": boxes,
+        "person.switched_off": people,
+    }.items():  # fmt: skip
+        by_act, by_file = details(event, alone.pk), details(event, pruned.pk)
+        logs = {alone.pk: "own", pruned.pk: "own"}
+        assert [(logs.get(log, log), *rest) for log, *rest in by_act] == [
+            (logs.get(log, log), *rest) for log, *rest in by_file
+        ], event
+        assert by_act, event

@@ -8,6 +8,14 @@ from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell
 from requests_app.domain.acts.installation import PLAN_CHANGED, RESOURCE_ADDED, RESOURCE_CHANGED, SERVICE_CHANGED
+from requests_app.domain.acts.invitations import INVITATION_PREPARED, INVITATION_WITHDRAWN
+from requests_app.domain.acts.members import (
+    PERSON_CHANGED,
+    PERSON_SWITCHED_OFF,
+    PERSON_SWITCHED_ON,
+    ROLE_GIVEN,
+    ROLE_TAKEN,
+)
 from requests_app.domain.acts.proposals import PROPOSAL_MADE
 from requests_app.domain.acts.tenants import TENANT_CHANGED, TENANT_CREATED, TENANT_SWITCHED_OFF, TENANT_SWITCHED_ON
 from requests_app.domain.scopes import Scope
@@ -71,6 +79,13 @@ RUN_IMPORT = Act(
     events=(
         PLAN_CHANGED,
         SERVICE_CHANGED,
+        PERSON_CHANGED,
+        PERSON_SWITCHED_OFF,
+        PERSON_SWITCHED_ON,
+        ROLE_GIVEN,
+        ROLE_TAKEN,
+        INVITATION_PREPARED,
+        INVITATION_WITHDRAWN,
         TENANT_CREATED,
         TENANT_CHANGED,
         TENANT_SWITCHED_OFF,

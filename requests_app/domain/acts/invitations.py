@@ -20,6 +20,18 @@ INVITATION_SENT = Event(
     variants=((has("queues"), _("{who} invited {email} to be {role} for {queues}")),),
     siem=Meaning(Family.ACCOUNT, OTHER, "Invite", Severity.MEDIUM),
 )
+INVITATION_PREPARED = Event(
+    "invitation.prepared",
+    label=_("Invitation prepared"),
+    sentence=_("{who} prepared an invitation of {email} to be {role}; a member of the staff sends it"),
+    variants=(
+        (
+            has("queues"),
+            _("{who} prepared an invitation of {email} to be {role} for {queues}; a member of the staff sends it"),
+        ),
+    ),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Prepare invitation", Severity.MEDIUM),
+)
 INVITATION_WITHDRAWN = Event(
     "invitation.withdrawn",
     label=_("Invitation withdrawn"),
@@ -110,6 +122,24 @@ INVITE_COLLEAGUE = Act(
     done=_("The invitation is sent by mail. Its link can be used once, within 7 days."),
     tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.API, Door.ADMIN}),
+)
+SEND_INVITATIONS = Act(
+    "send_invitations",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Send the prepared invitations"),
+    explains=_(
+        "A file on the server has prepared these invitations. Each person gets a mail with a link, and the mail says "
+        "that you invite them. If a role must be announced to customers first, propose the changes of the import "
+        "before you send its invitations."
+    ),
+    step_up=StepUp.ALWAYS,
+    events=(INVITATION_SENT, INVITATION_WITHDRAWN),
+    tried=_("to send the prepared invitations"),
+    done=_("The invitations are sent. Each link can be used once, within 7 days."),
+    tells=(Tell("notify.invitation", ("invited",)),),
+    doors=frozenset({Door.ADMIN}),
 )
 COPY_INVITATION_LINK = Act(
     "copy_invitation_link",

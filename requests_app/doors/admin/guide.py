@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -9,17 +10,21 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.guide import CONFIRM_KEY_COPY
+from requests_app.domain.acts.invitations import SEND_INVITATIONS
 from requests_app.domain.errors import TooMany
 from requests_app.doors.admin import test_mail_words
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
 from requests_app.queries.guide_of_provider import provider_guide
+from requests_app.queries.invitations import prepared_addresses
 
 _TITLE = gettext_lazy("Set-up")
+#: How many addresses the page with the prepared invitations names.
+SHOWN = 50
 
 
 def steps(site: Any, request: HttpRequest) -> HttpResponse:
@@ -62,16 +67,38 @@ KEY_COPY = AdminAction(
 
 def key_copy(site: Any, request: HttpRequest) -> HttpResponse:
     """Ask for the end of the copy's fingerprint. Show a refusal in the form."""
-    status, form, back = 200, KEY_COPY.form(), reverse("admin:set_up")
+    return _asked(site, request, KEY_COPY)
+
+
+def _asked(site: Any, request: HttpRequest, act: AdminAction) -> HttpResponse:
+    status, form, back = 200, act.form(), reverse("admin:set_up")
     if request.method == "POST":
-        form = KEY_COPY.form(request.POST)
-        _result, status = perform(KEY_COPY, form, request)
+        form = act.form(request.POST)
+        _result, status = perform(act, form, request)
         if not status:
-            messages.success(request, str(KEY_COPY.done))
+            messages.success(request, str(act.done))
             return HttpResponseRedirect(back)
-    shown = {"act": KEY_COPY, "form": form, "list_url": back, "list_title": _TITLE, "back_url": back}
-    context = {**site.each_context(request), "title": KEY_COPY.label, **shown}
+    shown = {"act": act, "form": form, "list_url": back, "list_title": _TITLE, "back_url": back}
+    context = {**site.each_context(request), "title": act.label, **shown}
     return TemplateResponse(request, "admin/act.html", context, status=status)
+
+
+SENDING = AdminAction(
+    name="send-invitations",
+    label=SEND_INVITATIONS.title or "",
+    form=ActForm,
+    run=lambda row, actor, data: operations.send_invitations(actor=actor),
+    done=SEND_INVITATIONS.done,
+    explains=SEND_INVITATIONS.explains,
+)
+
+
+def send_invitations(site: Any, request: HttpRequest) -> HttpResponse:
+    """Show for whom invitations are prepared, and send them. Show a refusal on the same page."""
+    waiting = prepared_addresses()
+    shown = ", ".join(waiting[:SHOWN]) + (", …" if len(waiting) > SHOWN else "")
+    names = gettext("They are for: %(names)s.") % {"names": shown} if waiting else ""
+    return _asked(site, request, replace(SENDING, explains=f"{SEND_INVITATIONS.explains} {names}"))
 
 
 #: The addresses in the administration: path, page and name.
@@ -79,4 +106,5 @@ PAGES = (
     ("set-up/", steps, "set_up"),
     ("set-up/test-mail/", test_mail, "set_up_test_mail"),
     ("set-up/key-copy/", key_copy, "set_up_key_copy"),
+    ("set-up/send-invitations/", send_invitations, "set_up_send_invitations"),
 )

@@ -124,6 +124,11 @@ def is_unanswered(row: Invitation) -> bool:
     return row.accepted_at is None and row.withdrawn_at is None and not row.is_recovery
 
 
+def has_own_link(row: Invitation) -> bool:
+    """Return whether a link leads to the invitation, so that it can be sent again."""
+    return is_unanswered(row) and not row.is_prepared and row.beside_id is None
+
+
 def link_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.link_accounts(row.pk, data["other"].pk, actor=actor)
 
@@ -347,14 +352,22 @@ class MembershipAdmin(StaffAdmin):
     facts: ClassVar = [("", ("person", "role", "tenant", "given_at"))]
 
 
-_STATES = [("open", _("open")), ("accepted", _("accepted")), ("withdrawn", _("withdrawn")), ("expired", _("expired"))]
+_STATES = [
+    ("prepared", _("prepared")),
+    ("open", _("open")),
+    ("accepted", _("accepted")),
+    ("withdrawn", _("withdrawn")),
+    ("expired", _("expired")),
+]
 
 
 def _in_state(rows: QuerySet, state: str) -> QuerySet:
     at = clock.now()
+    if state == "prepared":
+        return rows.prepared()
     if state in ("open", "expired"):
         past = Q(expires_at__lte=at)
-        return rows.filter(~past if state == "open" else past, accepted_at=None, withdrawn_at=None)
+        return rows.filter(~past if state == "open" else past, sends__gt=0, accepted_at=None, withdrawn_at=None)
     return rows.filter(**{f"{state}_at__isnull": False})
 
 
@@ -365,7 +378,7 @@ def _queues(row: Invitation) -> str:
 
 def _may_be_copied(row: Invitation) -> bool:
     is_kind = row.tenant_id is None or row.role == Membership.Role.ADMINISTRATOR
-    return is_kind and is_unanswered(row) and row.link_copied_at is None and not why_no_link_is_copied()
+    return is_kind and has_own_link(row) and row.link_copied_at is None and not why_no_link_is_copied()
 
 
 class InvitationAdmin(StaffAdmin):
@@ -384,7 +397,8 @@ class InvitationAdmin(StaffAdmin):
         "invite approvers, deputies or administrators."
     )
     facts: ClassVar = [
-        ("", ("email", "role", _queues, "tenant", "time_zone", "invited_by", "invited_through", "sends", "proposal")),
+        ("", ("email", "name", "role", _queues, "beside", "tenant", "time_zone", "proposal")),
+        (_("Sender"), ("invited_by", "invited_through", "sends")),
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
         (_("Copied link"), ("link_copied_at", "link_copied_by", "copy_noted_at")),
     ]
@@ -396,7 +410,7 @@ class InvitationAdmin(StaffAdmin):
             "send-again",
             label=_("Send again"),
             done=_("A new mail is sent. The link in the earlier mail no longer works."),
-            offered=is_unanswered,
+            offered=has_own_link,
         ),
         of_act(
             WITHDRAW_INVITATION,

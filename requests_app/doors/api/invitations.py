@@ -29,7 +29,7 @@ _PROVIDER_ROLES = [role for role, _words in PROVIDER_ROLES]
 
 
 class InvitationOut(serializers.Serializer):
-    """`invited_by` is null if the invitation was sent with the recovery key.
+    """`invited_by` is null if the invitation was sent with the recovery key, or if nobody has sent it yet.
 
     In this case, the link works only from `valid_from` on. `tenant` is null for one of the provider's people: then
     `services` has the keys of their queues, and `proposal` is the announced change that gives the role, or null if the

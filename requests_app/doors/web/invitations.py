@@ -58,7 +58,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             row = operations.invitation_to_accept(secret, actor=stranger(request), at=instant(request))
         place = name_for_invited(row)
         form_class = AcceptWithSignOnForm if place else AcceptForm
-        form = form_class(request.POST if request.method == "POST" else None)
+        form = form_class(request.POST if request.method == "POST" else None, initial={"name": row.name})
         if request.method != "POST":
             return _page(request, row, form, place)
         form.require_known()
@@ -110,13 +110,13 @@ def _first_page(row: Invitation) -> str:
 def _page(
     request: HttpRequest, row: Invitation, form: AcceptWithSignOnForm, place: str, *, status: int = 0
 ) -> HttpResponse:
+    offers = queries.invited_to(row)
     context = {
         "now": instant(request),
         "invitation": row,
         "sender": words.sender(row),
-        "role_help": words.ROLE_HELP[str(row.role)],
-        "queues": queries.queues(row),
-        "is_proposed": words.is_proposed(row),
+        "offers": [(each, words.ROLE_HELP[str(each.role)], queries.queues(each)) for each in offers],
+        "is_proposed": any(map(words.is_proposed, offers)),
         "place": place,
         "form": form,
     }

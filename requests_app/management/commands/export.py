@@ -11,7 +11,7 @@ from requests_app.queries import world
 
 
 class Command(BaseCommand):
-    help = "Print plans, services, tenants and resources as a file for “apply”."
+    help = "Print plans, services, people, tenants and resources as a file for “apply”."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(world_files.dumped(world.exported()), ending="")

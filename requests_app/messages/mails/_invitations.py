@@ -13,6 +13,7 @@ from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
 from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.queries import single_sign_on
+from requests_app.queries.invitations import invited_to
 from requests_app.words import invitations
 
 
@@ -24,9 +25,11 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
     """
     row = Invitation.objects.select_related("tenant", "invited_by", "invited_through", "proposal").get(pk=message.about)
     facts = [Fact(_("Tenant"), [words.line(row.tenant.name)])] if row.tenant is not None else []
-    facts.append(Fact(_("Role"), [f"{row.get_role_display()}: {invitations.ROLE_HELP[str(row.role)]}"]))
-    if queues := row.services.order_by("name").values_list("name", flat=True):
-        facts.append(Fact(_("Queues"), [words.line(name) for name in queues]))
+    offers = invited_to(row)
+    for each in offers:
+        facts.append(Fact(_("Role"), [f"{each.get_role_display()}: {invitations.ROLE_HELP[str(each.role)]}"]))
+        if queues := each.services.order_by("name").values_list("name", flat=True):
+            facts.append(Fact(_("Queues"), [words.line(name) for name in queues]))
     facts.append(Fact(_("Address"), [words.line(row.email)]))
     sender = words.line(invitations.sender(row))
     if row.is_recovery:
@@ -39,7 +42,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
         "is_invited": True,
         "is_recovery": row.is_recovery,
         "is_colleague": row.tenant is None,
-        "is_proposed": invitations.is_proposed(row),
+        "is_proposed": any(map(invitations.is_proposed, offers)),
         "has_sign_on": bool(single_sign_on.name_for_invited(row)),
         "sender": sender,
         "by_provider": row.invited_by is not None and row.invited_by.side == Person.Side.PROVIDER,
