@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -45,7 +48,26 @@ def _playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="session")
-def browser(_playwright: Playwright) -> Iterator[Browser]:
+def _static_files_stay_fresh() -> Iterator[None]:
+    """Let the browser store scripts and styles, as it does in production, where their names change with their content.
+
+    Django's test server says nothing about it. So a browser would ask for most files again on each page, the more
+    often the newer the files are.
+    """
+    serve = StaticFilesHandler.serve
+
+    def stored(self: StaticFilesHandler, request: HttpRequest) -> HttpResponseBase:
+        response = serve(self, request)
+        response["Cache-Control"] = "max-age=3600"
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFilesHandler, "serve", stored)
+        yield
+
+
+@pytest.fixture(scope="session")
+def browser(_playwright: Playwright, _static_files_stay_fresh: None) -> Iterator[Browser]:
     path = find_chromium(chromium_wanted(), _playwright.chromium.executable_path)
     if path is None:
         pytest.fail(NO_BROWSER, pytrace=False)
