@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,11 +261,14 @@ def test_a_failed_check_and_a_run_without_tests_are_no_success(tmp_path: Path) -
 @pytest.mark.postgres
 def test_the_server_for_the_tests_ends_with_its_parent() -> None:
     environment = bare_environment(DATABASE_URL="")
-    starter = [sys.executable, str(ROOT / "bin" / "_with_postgres.py"), "sh", "-c", "echo $DATABASE_URL; exec cat"]
+    command = ["sh", "-c", "echo $DATABASE_ADMIN_URL; exec cat"]
+    starter = [sys.executable, str(ROOT / "bin" / "_with_postgres.py"), *command]
     process = subprocess.Popen(starter, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout
-    port = int(process.stdout.readline().rpartition(":")[2].partition("/")[0])
-    socket.create_connection(("127.0.0.1", port)).close()
+    address = process.stdout.readline().strip()
+    port = int(address.rpartition(":")[2].partition("/")[0])
+    with psycopg.connect(address) as superuser:
+        [(data,)] = superuser.execute("SHOW data_directory")
     process.kill()
     process.communicate()
     until = time.monotonic() + 10
@@ -272,6 +276,8 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:
+            # A killed starter leaves the data behind, which may be in memory.
+            shutil.rmtree(data)
             return
         time.sleep(0.1)
     pytest.fail("the server still runs")
