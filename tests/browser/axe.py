@@ -196,7 +196,8 @@ class Shapes:
         return is_new
 
 
-#: What axe-core has checked in this process during journeys. Each page also has a separate check.
+#: What axe-core has checked in this process: the elements of each route at each width, and the texts in their colours.
+#: The test of every page comes first. So a journey has a page checked only if it shows something new there.
 READ, JUDGED = Shapes(), Colours()
 
 
@@ -211,8 +212,9 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
     axe-core runs at one of these widths. It does not run if earlier pages had all of the page's elements.
     """
     page.wait_for_load_state()
-    route, html = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl()), page.content()
-    read = (width_for(route, widths),) if READ.is_new(route, html) else ()
+    route = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl())
+    width = width_for(route, widths)
+    read = (width,) if READ.is_new((route, width), page.content()) else ()
     before = page.viewport_size
     found = faults(page, widths, read=read, colours=JUDGED)
     if before:

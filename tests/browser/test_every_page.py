@@ -11,7 +11,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from requests_app.models import AccessRequest, Person
-from tests.browser.axe import WIDTHS, Colours, Shapes, faults, width_for
+from tests.browser.axe import JUDGED, READ, WIDTHS, Colours, Shapes, faults, width_for
 from tests.browser.conftest import Visit
 from tests.browser.long_words import lengthen
 from tests.words.crawl import FILES, PEOPLE, Visited, addresses, crawl
@@ -105,7 +105,7 @@ def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
     assert all_pages() - {page.route.partition(" ")[0] for page in there} == set()
     assert FILES - {"reader"} <= NO_PAGES
     found: list[Any] = []
-    kinds, pieces, places, colours = set(), Shapes(), Shapes(nested=True), Colours()
+    kinds, pieces, places = set(), Shapes(), Shapes(nested=True)
     visitor = visit("")
     visitor.watch.expected |= {403, 404, 409}
     for login, theirs in groupby(there, key=attrgetter("login")):
@@ -119,8 +119,11 @@ def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
                 places.is_new("any", page.html),
             )
             kinds.add(kind)
-            read = (width_for(page.route, WIDTHS),) if is_read or is_elsewhere else ()
-            found += faults(visitor.page, read=read, colours=colours, with_structure=is_read, with_colours=is_elsewhere)
+            width = width_for(page.route, WIDTHS)
+            read = (width,) if is_read or is_elsewhere else ()
+            found += faults(visitor.page, read=read, colours=JUDGED, with_structure=is_read, with_colours=is_elsewhere)
+            if is_read and is_elsewhere:
+                READ.is_new((page.route, width), visitor.page.content())
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
