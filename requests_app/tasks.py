@@ -104,8 +104,9 @@ def closing_soon() -> int:
 
 @guarded
 def remind() -> int:
-    """Send the reminders that are due, about access requests that wait for a decision."""
-    return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
+    """Send the reminders that are due: about access requests, and about changes that wait for a second person."""
+    system = Actor.system("remind")
+    return sweeps.remind_deciders(actor=system, limit=BATCH) + proposals.remind_second(actor=system, limit=BATCH)
 
 
 @guarded

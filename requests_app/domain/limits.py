@@ -28,6 +28,8 @@ SETUP_LINK_FOR = timedelta(minutes=15)
 #: How long the link to a new mail address works.
 ADDRESS_CHANGE_FOR = timedelta(hours=24)
 PROPOSAL_FOR = timedelta(days=7)
+#: This long before the end of that time, the staff who can confirm get one more mail.
+PROPOSAL_ENDS_SOON = timedelta(days=1)
 #: The most open invitations of a tenant, and how often each can be sent. These mails go to people who did not ask.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)

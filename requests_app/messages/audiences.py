@@ -19,9 +19,11 @@ from requests_app.models import (
     NotificationAddress,
     OutboxMessage,
     Person,
+    Proposal,
     Ticket,
 )
 from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.queries.second_person import who_can_confirm
 
 #: This query runs before each mail to a tenant's approvers.
 _DECIDING = CompiledQuery(
@@ -193,6 +195,13 @@ def _former_address(message: OutboxMessage) -> list[Recipient]:
     return [Recipient(row.email_before, row.person_id)]
 
 
+def _second_staff(message: OutboxMessage) -> list[Recipient]:
+    """Return the members of the staff who can confirm a proposal of staff. There are none when it needs nobody more."""
+    related = ("proposed_by", "proposed_through__client__created_by")
+    row = Proposal.objects.select_related(*related).get(pk=message.about)
+    return _of_people(who_can_confirm(row, clock.now()))
+
+
 _ROWS: dict[Noun, Callable[[OutboxMessage], Any]] = {Noun.ACCESS_REQUEST: _access_request, Noun.TICKET: _ticket}
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
@@ -209,4 +218,5 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ADDRESS: _address,
     Audience.NEW_ADDRESS: _new_address,
     Audience.FORMER_ADDRESS: _former_address,
+    Audience.SECOND_STAFF: _second_staff,
 }

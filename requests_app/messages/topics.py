@@ -72,6 +72,7 @@ class Topic(StrEnum):
     MUTE = "notify.mute"
     PROPOSAL = "notify.proposal"
     STAFF_CHANGE = "notify.staff_change"
+    SECOND_PERSON = "notify.second_person"
     RECOVERY_KEY = "notify.recovery_key"
     INVITATION = "notify.invitation", Sending(is_awaited=True)
     CLIENT_DECIDES = "notify.client_decides"
@@ -167,6 +168,7 @@ class Audience(StrEnum):
     ADDRESS = "address"
     NEW_ADDRESS = "new_address"
     FORMER_ADDRESS = "former_address"
+    SECOND_STAFF = "second_staff"
 
 
 #: The topics that no act sends. The sweep posts them because of the time.

@@ -26,6 +26,10 @@ class ProposalQuerySet(ScopedQuerySet):
     def of_staff(self) -> Self:
         return self.filter(tenant=None)
 
+    def unconfirmed(self, at: datetime) -> Self:
+        """Return the proposals of staff that a second member of the staff can still confirm."""
+        return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__gt=at)
+
     def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
         """Return the proposals of staff that affect any of these tenants. Each proposal is returned once."""
         links = Proposal.touched.through.objects.filter(tenant_id__in=list(tenant_ids))

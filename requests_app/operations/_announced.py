@@ -26,9 +26,8 @@ from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, 
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant
-from requests_app.models.invitations import came_by_copied_link
 from requests_app.operations._change import Held, Step
-from requests_app.queries import callers
+from requests_app.queries import callers, second_person
 
 Terms = dict[str, Any]
 
@@ -138,7 +137,17 @@ def write(current: Step, change: Change, terms: Terms, *, by: Proposer, needs_se
     )
     witness(current, row, PROPOSAL_MADE)
     tell(current, row, "made")
+    if row.effective_at is None:
+        current.tell(ask_second(row, "made"))
     return row
+
+
+def ask_second(row: Proposal, what: str) -> Note:
+    """Return the message to the staff who can confirm the proposal. `what` is "made", or "ends" before it lapses."""
+    audiences = (Audience.SECOND_STAFF,)
+    return Note(
+        topic=Topic.SECOND_PERSON, tenant_id=None, about=row.pk, audiences=audiences, mark=what, extra={"what": what}
+    )
 
 
 class Proposer(NamedTuple):
@@ -186,10 +195,7 @@ def require_established(person: Person, at: datetime) -> None:
     proposal. For the same reason, the person must have shown that they read their mailbox.
     """
     require_proven(person)
-    term = StaffTerm.objects.filter(person=person, until_at=None).first()
-    first = Tenant.objects.all().first_on_at()
-    since = term.from_at if term is not None and person.is_active and person.is_staff else None
-    if since is not None and (since <= at - limits.staff_change_wait() or first is None or since < first):
+    if second_person.is_established(person, at):
         return
     words = _(
         "%(name)s has not been staff for long enough. Two people who have been staff for at least %(hours)d hours "
@@ -200,7 +206,7 @@ def require_established(person: Person, at: datetime) -> None:
 
 def require_proven(person: Person) -> None:
     """Raise NotAllowed if a copied link is all that this person has shown, and a tenant depends on who they are."""
-    if Tenant.objects.ever_on().exists() and came_by_copied_link(person):
+    if not second_person.is_proven(person):
         words = _(
             "%(name)s accepted an invitation whose link was copied, so nobody knows who reads this address. First, "
             "%(name)s must ask for a new password on the sign-in page, and open the link in the mail."

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -26,14 +27,17 @@ from requests_app.domain.acts.proposals import (
 )
 from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import Membership, Person, Proposal, Tenant
+from requests_app.messages.topics import Topic, post
+from requests_app.models import Membership, OutboxMessage, Person, Proposal, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import CONTROLLED, controlled, proposal_detail, require_two_left, tell
 from requests_app.operations._subjects import proposal as found_proposal
+from requests_app.platform import bell
 from requests_app.platform.database import bounds
+from requests_app.queries import second_person
 
 #: A due change takes the turn at every tenant's log. All tenants wait while it waits for one log, so the wait is short.
 LOCK_SECONDS = 0.5
@@ -222,6 +226,19 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     return done
 
 
+def remind_second(*, actor: Actor, limit: int) -> int:
+    """Send one more mail to the staff who can confirm, if a proposal of staff soon ends without a confirmation."""
+    at = clock.now()
+    sent = OutboxMessage.objects.filter(about=OuterRef("pk"), topic=Topic.SECOND_PERSON, mark="ends")
+    soon = Proposal.objects.unconfirmed(at).filter(expires_at__lte=at + limits.PROPOSAL_ENDS_SOON)
+    rows = list(soon.exclude(Exists(sent)).order_by("expires_at")[:limit])
+    if rows:
+        with transaction.atomic(durable=True):
+            post([_announced.ask_second(row, "ends") for row in rows], at=at)
+            bell.ring()
+    return len(rows)
+
+
 def _apply_to_end(row: Proposal, *, actor: Actor) -> Proposal:
     """Apply a proposal. If its change has several steps, make them one after the other, so that others go on."""
     row = apply_proposal(row.pk, actor=actor)
@@ -237,10 +254,11 @@ def _require_second_of_staff(current: Step) -> None:
         raise WrongState(_("This change was already confirmed, or needs no confirmation."))
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this change within 7 days. Propose the change again."))
-    if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
+    second = Person.objects.get(pk=current.actor.person)
+    if second_person.is_about(row, second):
         # Otherwise a member of staff could help to make two humans out of their own accounts.
         raise NotAllowed(_("This change is about your own account. Another member of the staff must confirm it."))
-    for person in (*row.answerable, Person.objects.get(pk=current.actor.person)):
+    for person in (*row.answerable, second):
         require_established(person, current.at)
 
 

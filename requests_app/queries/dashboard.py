@@ -19,7 +19,17 @@ from audit_app.models import ChainHead, LogAlarm
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.states import State
-from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Resource, Service, TaskAttempt, Tenant
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Heartbeat,
+    OutboxMessage,
+    Proposal,
+    Resource,
+    Service,
+    TaskAttempt,
+    Tenant,
+)
 
 MOST = 10_000
 SHOWN = 5
@@ -89,6 +99,8 @@ class Dashboard:
     logs_unsigned: Count
     unsigned_since: dt.datetime | None
     signing_is_late: bool
+    unconfirmed: Count
+    unconfirmed_until: dt.datetime | None
     unreachable: Count
     unreachable_since: dt.datetime | None
     newly_unreachable: Count
@@ -106,6 +118,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     unsigned = ChainHead.objects.filter(unsigned_since__isnull=False)
     unsigned_since = _first(unsigned, "unsigned_since")
     unreachable = Resource.objects.unreachable()
+    unconfirmed = Proposal.objects.unconfirmed(at)
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
     return Dashboard(
         stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
@@ -129,6 +142,8 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         logs_refused=_counted(LogAlarm.objects.all()),
         logs_unsigned=_counted(unsigned),
         unsigned_since=unsigned_since,
+        unconfirmed=_counted(unconfirmed),
+        unconfirmed_until=_first(unconfirmed, "expires_at"),
         unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
         newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),

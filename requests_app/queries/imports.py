@@ -13,6 +13,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.imports import HELD_WORDS, Fault, Line
 from requests_app.models import HeldRow, Import, Proposal
+from requests_app.models.imports import HeldRowQuerySet
 
 
 def unfinished() -> QuerySet[Any]:
@@ -49,11 +50,16 @@ def with_changes(proposals: QuerySet[Any]) -> QuerySet[Any]:
     return proposals.annotate(changes_held=Coalesce(counted, Value(0)))
 
 
+def all_held_rows(proposal: Proposal) -> HeldRowQuerySet:
+    """Return the changes of an import that one proposal covers. If it is about something else, there are none."""
+    if proposal.act != IMPORT_ROWS.name:
+        return HeldRow.objects.none()
+    return HeldRow.objects.filter(of=proposal.said["import"])
+
+
 def held_rows(proposal: Proposal, tenant_ids: Iterable[UUID]) -> QuerySet[Any]:
     """Return the changes of an import that one proposal covers, as far as they concern these tenants.
 
     If the proposal is about something else, the result is empty.
     """
-    if proposal.act != IMPORT_ROWS.name:
-        return HeldRow.objects.none()
-    return HeldRow.objects.concerning(tenant_ids).filter(of=proposal.said["import"])
+    return all_held_rows(proposal).concerning(tenant_ids)

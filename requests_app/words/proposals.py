@@ -24,6 +24,7 @@ _CHANGES: dict[str, Promise] = {
     "connector": _("the connector “%(was)s” becomes “%(now)s”"),
     "locator": _("the locator “%(was)s” becomes “%(now)s”, so it leads to other content"),
     "external_id": _("the external id “%(was)s” becomes “%(now)s”"),
+    "external_id_first": _("it gets the external id “%(now)s”"),
     "is_active": _("it is switched on again, so engineers can ask for access"),
     "application": _("the application “%(was)s” becomes “%(now)s”"),
     "link_template": _("the link template “%(was)s” becomes “%(now)s”"),
@@ -111,4 +112,6 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
 def _changed(name: str, now: object, values: Mapping[str, Any]) -> str:
     if name == "is_covered" and now:
         return str(_COVERED)
+    if name == "external_id" and not values["was"].get(name):
+        name = "external_id_first"
     return str(_CHANGES[name]) % {"now": now, "was": values["was"].get(name)} if name in _CHANGES else name

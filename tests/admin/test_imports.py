@@ -218,7 +218,7 @@ def test_the_page_with_the_button_shows_all_that_the_second_person_confirms(cast
         assert words in first, words
     changes = re.findall(r'data-label="Change">(.*?)</td>', first + second, re.DOTALL)
     assert len(changes) == 61
-    assert "without Lockbox" in changes[0]
+    assert "which does not include Lockbox" in changes[0]
     assert all(any(f"Plans {number}”" in words for words in changes) for number in range(60))
     assert sten.get(f"{address}?p=nothing").status_code == 200
     # The page only shows. The operation refuses the person who proposed the change.

@@ -100,3 +100,27 @@ def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
 def test_the_form_says_beforehand_that_a_change_is_announced(cast: Cast, staff: Client) -> None:
     for row in (cast.exchange, cast.resource()):
         assert "people get a mail immediately" in staff.get(act_address(row, "change")).content.decode()
+
+
+def test_staff_see_that_a_change_waits_for_a_second_person(cast: Cast, staff: Client) -> None:
+    """The first pages and the menu show the number, and its link leads to exactly these changes."""
+    cast.colleague()
+    sten = signed_in(cast, "sten")
+    waits = address(Proposal, "changelist") + "?state=waits"
+    overview = sten.get("/admin/").content.decode()
+    assert ("No change waits for a confirmation" in overview, "portal-menu-count" in overview) == (True, False)
+    assert "second member of the staff" not in sten.get("/").content.decode()
+    uncovered(staff, cast)
+    overview, home = sten.get("/admin/").content.decode(), sten.get("/").content.decode()
+    assert f'href="{waits}">Waiting for a second person</a>' in overview
+    assert "Read these changes, then confirm or withdraw them" in overview
+    assert 'class="portal-menu-count">1<' in overview
+    assert "1 change waits for a second member of the staff." in home
+    assert waits in home
+    row = Proposal.objects.get()
+    assert str(row.pk) in sten.get(waits).content.decode()
+    sten.post(act_address(row, "confirm"), {})
+    assert str(row.pk) not in sten.get(waits).content.decode()
+    assert str(row.pk) in sten.get(address(Proposal, "changelist") + "?state=announced").content.decode()
+    assert "portal-menu-count" not in sten.get("/admin/").content.decode()
+    assert "second member of the staff" not in signed_in(cast, "ada").get("/").content.decode()

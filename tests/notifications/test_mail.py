@@ -122,6 +122,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
     operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
     operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
+    world.colleague()
     with pytest.raises(ChangeProposed):
         operations.make_staff(world.erik.pk, actor=world.as_("stella"))
     with pytest.raises(ChangeProposed):

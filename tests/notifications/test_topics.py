@@ -22,6 +22,7 @@ from requests_app.operations import sweeps
 from tests.caller import caller_for
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
+from tests.imports.files import MAIL, imported
 from tests.notifications.conftest import Mails, parts, says, silent
 from tests.passkeys import enrolled
 
@@ -719,7 +720,7 @@ def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails:
     mails.send("staff_change")
     assert mails.to("staff_change") == ["ada", "alan", "finn", "frida", "ines", "soc"]
     found = mails("ada", "staff_change")
-    assert found.subject == "Contoso: Microsoft plans a change that concerns you"
+    assert found.subject.startswith("Contoso: Microsoft plans to change the service Exchange Online: Lockbox no longer")
     says(
         found,
         "Stella Test at Microsoft plans a change",
@@ -735,6 +736,67 @@ def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails:
     operations.apply_due(actor=world.system("sweep"), limit=10)
     found = mails.sent("ines", "staff_change")
     assert found.subject == "Contoso: an announced change by Microsoft took effect"
+
+
+def test_the_mail_about_an_import_begins_with_what_happens_to_the_reader(world: Cast, mails: Mails) -> None:
+    """The reader is not asked to know a file: its hash comes last."""
+    world.colleague()
+    imported(world, MAIL)
+    row = imported(world, "contoso,,,,exchange-online,m-1,,counsel@contoso.example,,", "contoso,,Basic,,,,,,,")
+    assert row is not None
+    found = mails.sent("ada", "staff_change")
+    moved = "move the tenant Contoso from the plan E5 to Basic, which does not include Lockbox"
+    assert found.subject == f"Contoso: Microsoft plans to {moved} and 1 more change"
+    says(found, "Stella Test plans 2 changes at Contoso", f"• {moved[0].upper()}{moved[1:]}", "• Rename the resource")
+    text = " ".join(found.body.split())
+    assert text.index("• Move the tenant") < text.index("• Rename the resource") < text.index("A second member of")
+    assert text.index("A second member of") < text.index("SHA-256")
+
+
+def test_a_change_by_staff_is_reported_to_the_colleagues_who_can_confirm_it(
+    world: Cast, mails: Mails, travel: Any
+) -> None:
+    world.colleague()
+    world.colleague("newcomer", hours=1)
+    first_on = clock.now() - dt.timedelta(days=365)
+    Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_first_on_at=first_on)
+    off = world.colleague("former")
+    off.is_active = False
+    off.save()
+    row = world.exchange
+    wanted: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.save_service(service_id=row.pk, **wanted, actor=world.as_("stella"))
+    mails.send("second_person")
+    assert mails.to("second_person") == ["sten"]
+    found = mails("sten", "second_person")
+    proposal = outcome.value.current["proposal"]
+    says(
+        found,
+        "Stella Test proposes to change the service Exchange Online",
+        "Contoso",
+        f"/admin/requests_app/proposal/{proposal}/change/",
+    )
+    assert found.subject == "Stella Test proposes a change that needs your confirmation"
+    # One day before the end, there is one more mail. By then the newcomer can confirm, too.
+    operations.remind_second(actor=world.system("remind"), limit=10)
+    travel.by(days=6, seconds=1)
+    assert operations.remind_second(actor=world.system("remind"), limit=10) == 1
+    assert operations.remind_second(actor=world.system("remind"), limit=10) == 0
+    mails.send("second_person")
+    assert mails.to("second_person") == ["newcomer", "sten"]
+    assert mails("newcomer", "second_person").subject == "Last day to confirm a change that Stella Test proposed"
+
+
+def test_nobody_is_asked_for_a_confirmation_that_is_not_needed_any_more(world: Cast, mails: Mails) -> None:
+    world.colleague()
+    row = world.exchange
+    wanted: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.save_service(service_id=row.pk, **wanted, actor=world.as_("stella"))
+    operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("sten"))
+    mails.send("second_person")
+    assert mails.to("second_person") == []
 
 
 def test_a_change_that_a_client_proposed_is_reported_as_the_clients(world: Cast, mails: Mails) -> None:

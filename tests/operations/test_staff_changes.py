@@ -263,8 +263,9 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     touched = {two.contoso.pk} if name in OF_CONTOSO else {two.contoso.pk, two.fabrikam.pk}
     assert set(row.touched.values_list("pk", flat=True)) == touched
     assert events_in(two.contoso) == [*log, "proposal.made"]
-    assert outbox_topics() == ["notify.staff_change"] * len(touched)
-    message = OutboxMessage.objects.filter(lane="fanout").first()
+    # So do the colleagues who can confirm it.
+    assert outbox_topics() == ["notify.second_person"] + ["notify.staff_change"] * len(touched)
+    message = OutboxMessage.objects.filter(lane="fanout", topic="notify.staff_change").first()
     assert message is not None
     assert set(message.payload["audiences"]) == {"customer", "administrators"}
     assert "%(" not in proposals.words(row.act, row.said)
@@ -277,7 +278,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     row.refresh_from_db()
     assert row.effective_at == clock.now() + WAIT
     assert facts() == before
-    assert outbox_topics() == ["notify.staff_change"] * 2 * len(touched)
+    assert outbox_topics() == ["notify.second_person"] + ["notify.staff_change"] * 2 * len(touched)
     # The change does not take effect earlier, for any caller.
     assert row.effective_at is not None
     travel.to(row.effective_at - dt.timedelta(microseconds=1))

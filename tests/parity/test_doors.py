@@ -73,7 +73,7 @@ def _undeclared(name: str, events: set[str], messages: Messages) -> list[tuple[s
     done = [act for act in ACTS.values() if events & set(act.events)]
     tells = [tell for act in (ACTS[act_of(name)], *done) for tell in act.tells]
     declared = {(tell.topic, audience) for tell in tells for audience in tell.to}
-    held = {"notify.proposal", "notify.staff_change"} if "proposal.made" in events else set()
+    held = {"notify.proposal", "notify.staff_change", "notify.second_person"} if "proposal.made" in events else set()
     return [
         (topic, audiences)
         for topic, audiences, _names in messages

@@ -13,6 +13,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.models import Proposal, Tenant
 from tests.caller import Caller, caller_for
 from tests.cast import Cast
+from tests.imports.files import MAIL, imported
 from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +49,19 @@ def test_an_announcement_is_shown_with_its_facts_until_it_is_withdrawn(cast: Cas
     home, tenant = pages(cast)
     assert "Exchange Online" not in home
     assert "Nothing is announced now" in tenant
+
+
+def test_the_changes_of_an_import_are_counted_and_listed_one_by_one(cast: Cast) -> None:
+    """The customer reads what happens to them first. The hash of the file comes last."""
+    cast.colleague()
+    imported(cast, MAIL)
+    row = imported(cast, "contoso,,,,exchange-online,m-1,,counsel@contoso.example,,", "contoso,,Basic,,,,,,,")
+    assert row is not None
+    home, tenant = pages(cast)
+    assert "Announced by Microsoft (2)" in home
+    for page in (home, tenant):
+        assert "plans 2 changes:" in page
+        assert page.index("Move the tenant Contoso") < page.index("Rename the resource") < page.index(row.sha256)
 
 
 def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:

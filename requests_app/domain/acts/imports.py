@@ -69,7 +69,10 @@ PROPOSE_IMPORT = Act(
     tried=_("to propose the changes of an import"),
     proposes=(IMPORT_ROWS,),
     done=_("The changes are proposed. Another member of the staff must confirm them within 7 days."),
-    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
+    tells=(
+        Tell("notify.staff_change", ("customer", "administrators")),
+        Tell("notify.second_person", ("second_staff",)),
+    ),
     doors=frozenset({Door.ADMIN}),
 )
 RUN_IMPORT = Act(
@@ -95,6 +98,9 @@ RUN_IMPORT = Act(
         IMPORT_FINISHED,
         PROPOSAL_MADE,
     ),
-    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
+    tells=(
+        Tell("notify.staff_change", ("customer", "administrators")),
+        Tell("notify.second_person", ("second_staff",)),
+    ),
     doors=frozenset({Door.COMMAND, Door.TASK}),
 )

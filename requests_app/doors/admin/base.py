@@ -79,6 +79,8 @@ class StaffAdmin(SealedAdmin):
     list_select_related = ()
     lead: ClassVar[str | Promise] = ""
     words: ClassVar[str | Promise] = ""
+    #: Counts the rows that wait for somebody. The menu shows the number on every page, so the count must be fast.
+    waiting: ClassVar[Callable[[], int] | None] = None
 
     def plural(self) -> str:
         """Return the plural name for rows of this model: `words`, or else the model's own plural name."""

@@ -14,7 +14,8 @@ from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from requests_app.domain.actors import Actor
 from requests_app.domain.states import State
 from requests_app.doors.admin.columns import link_to, list_of, page_of
-from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Resource, TaskAttempt
+from requests_app.doors.admin.proposals import WAITS
+from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Proposal, Resource, TaskAttempt
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries import dashboard as queries
 from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
@@ -37,6 +38,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
     return {
         "groups": [
             (_("Access"), [*(_stage(stage, at) for stage in found.stages), _windows(found, at)]),
+            (_("Changes by staff"), [_unconfirmed(found, at)]),
             (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
             (_("Resources"), [_unreachable(found, at)]),
@@ -100,6 +102,19 @@ def _windows(found: Dashboard, at: dt.datetime) -> Tile:
         if soonest
         else _("No window is open."),
         url=list_of(Grant, window="open", o="6"),
+    )
+
+
+def _unconfirmed(found: Dashboard, at: dt.datetime) -> Tile:
+    until = found.unconfirmed_until
+    return Tile(
+        label=_("Waiting for a second person"),
+        figure=_figure(found.unconfirmed),
+        detail=_("The first ends without effect if nobody confirms it by %(when)s.") % {"when": _relative(until, at)}
+        if until
+        else _("No change waits for a confirmation."),
+        url=list_of(Proposal, state=WAITS),
+        alarm=_("Read these changes, then confirm or withdraw them") if until else "",
     )
 
 

@@ -13,17 +13,18 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
 from requests_app.doors.admin import imports
 from requests_app.doors.admin.acts import AdminAction, of_act
 from requests_app.doors.admin.base import StaffAdmin
 from requests_app.doors.admin.columns import instant, mono, preformatted
-from requests_app.doors.admin.filters import by_tenant
+from requests_app.doors.admin.filters import by_choice, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Proposal
 from requests_app.queries import imports as queries
+from requests_app.queries import second_person
 from requests_app.words import proposals, times
 
 
@@ -105,6 +106,20 @@ def is_ahead(row: Proposal) -> bool:
     return row.tenant_id is None and row.ended_at is None
 
 
+#: A proposal that a second member of the staff can confirm.
+WAITS = "waits"
+
+
+def _in_state(rows: QuerySet, state: str) -> QuerySet:
+    at = clock.now()
+    narrowed = {
+        WAITS: rows.filter(pk__in=Proposal.objects.unconfirmed(at)),
+        "announced": rows.filter(tenant=None, ended_at=None, effective_at__isnull=False),
+        "ended": rows.exclude(ended_at=None),
+    }
+    return narrowed[state]
+
+
 class ProposalAdmin(StaffAdmin):
     list_display = (
         _words,
@@ -117,10 +132,19 @@ class ProposalAdmin(StaffAdmin):
         "ended_at",
         "confirmed_by",
     )
+    waiting = staticmethod(lambda: second_person.count_unconfirmed(clock.now()))
     reads: ClassVar = ("tenant", "touched", "proposed_by", "proposed_through", "confirmed_by")
     ordering = ("-proposed_at",)
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
-    list_filter = (by_tenant(),)
+    list_filter = (
+        by_choice(
+            "state",
+            _("state"),
+            [(WAITS, _("waits for a second person")), ("announced", _("announced")), ("ended", _("ended"))],
+            narrow=_in_state,
+        ),
+        by_tenant(),
+    )
     lead = _(
         "If staff propose a change that weakens customers' protection, a second member of the staff confirms it "
         "here. The change is announced, and takes effect after the waiting time. The list also shows the proposals of "

@@ -249,7 +249,8 @@ class LockboxAdminSite(AdminSite):
             for model, admin_class in entries:
                 url = _list_of(f"{model._meta.app_label}_{model._meta.model_name}", get_script_prefix())
                 words = capfirst(str(admin_class.words or model._meta.verbose_name_plural))
-                items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
+                n = admin_class.waiting() if admin_class.waiting is not None else 0
+                items.append({"url": url, "words": words, "n": n, "is_here": request.path.startswith(url)})
             if title == _SINGLE_SIGN_ON:
                 url = reverse("admin:single_sign_on")
                 items.insert(

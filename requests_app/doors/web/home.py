@@ -24,7 +24,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
 from requests_app.queries import home as queries
-from requests_app.queries import inbox, invitations, menu
+from requests_app.queries import inbox, invitations, menu, second_person
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
@@ -47,6 +47,8 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= _customer(actor, shown)
     elif Role.ENGINEER in actor.roles:
         context |= _engineer(actor, shown)
+    if actor.is_staff:
+        context["unconfirmed"] = second_person.count_unconfirmed(at)
     context["guides"] = _guides(actor, at)
     context["heading"] = _heading(actor, context)
     return render(request, "home/home.html", context)
@@ -93,10 +95,12 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
 def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     tenants = menu.tenants(actor)
     who = queries.who_can_answer(tenants)
+    announced = announcements(tenant.pk for tenant in tenants)
     recent = sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True)
     return {
         "is_customer": True,
-        "announced": announcements(tenant.pk for tenant in tenants),
+        "announced": announced,
+        "announced_count": sum(one["n"] for one in announced),
         "mutes": _mutes(_real(shown["waiting"])),
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "away": _where(actor, tenants, Role.APPROVER),

@@ -94,15 +94,21 @@ def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """Return the changes that the provider's staff have announced to these tenants, each with a description."""
     tenants = list(tenant_ids)
     return [
-        {"row": one, "words": proposals.words(one.act, one.said), "changes": _changes(one, tenants)}
+        {"row": one, "words": proposals.words(one.act, one.said), **_changes(one, tenants)}
         for one in queries.announced(tenants)
     ]
 
 
-def _changes(row: Proposal, tenant_ids: list[UUID]) -> list[str]:
-    """Return the changes of an import that concern these tenants, in words. For any other proposal, return []."""
-    rows = imports.held_rows(row, tenant_ids).filter(outcome="")[:CHANGES_SHOWN]
-    return [proposals.words(held.act, held.terms) for held in rows]
+def _changes(row: Proposal, tenant_ids: list[UUID]) -> dict[str, Any]:
+    """Return the changes of an import that concern these tenants, the one that weakens a tenant most first.
+
+    `n` is how many changes there are. Any other proposal is one change, and `changes` is empty.
+    """
+    rows = imports.held_rows(row, tenant_ids).filter(outcome="")
+    first = rows.order_by(imports.by_weight(), "line")[:CHANGES_SHOWN]
+    changes = [proposals.words(held.act, held.terms) for held in first]
+    n = len(changes) if len(changes) < CHANGES_SHOWN else rows.count()
+    return {"changes": changes, "n": n or 1, "more": max(n - CHANGES_SHOWN, 0)}
 
 
 @login_required

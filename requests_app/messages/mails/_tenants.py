@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -12,7 +15,18 @@ from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
-from requests_app.models import Decision, Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
+from requests_app.models import (
+    Decision,
+    HeldRow,
+    Membership,
+    Mute,
+    OutboxMessage,
+    OutOfOffice,
+    Person,
+    Proposal,
+    SignOn,
+    Tenant,
+)
 from requests_app.queries import imports
 from requests_app.words import proposals, sentences
 
@@ -190,12 +204,21 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
         second = _(
             "nobody: the role comes through a group of the provider’s directory, which gives this role to its members"
         )
+    assert message.tenant_id is not None
+    held = imports.held_rows(row, [message.tenant_id])
+    changes = _in_words(held, _("more: your log has an entry about each change"))
+    change = words.line(proposals.words(row.act, row.said))
     return {
         "path": f"/tenant/{message.tenant_id}/",
         "what": what,
+        # Of an import, the reader needs its changes. The hash of the file says nothing to them.
+        "changes": changes,
+        "n": held.count(),
+        "first": Truncator(changes[0] if changes else change).chars(_SUBJECT_CHARS),
+        "others": max(held.count() - 1, 0),
         "is_ahead": is_ahead,
         "is_alone": row.is_alone,
-        "change": words.line(proposals.words(row.act, row.said)),
+        "change": change,
         "proposer": words.proposer(row),
         "by": words.line(message.payload["by"]),
         "until": words.when(row.expires_at, at),
@@ -206,23 +229,57 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
             Fact(_("Confirmed by"), [second]),
             *_effect(what, effective),
-            *_rows_of(row, message),
+            *([Fact(_("For the record"), [words.line(proposals.words(row.act, row.said))])] if changes else []),
         ],
     }
 
 
+@reads(Topic.SECOND_PERSON)
+def second_person(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail to the staff who can confirm a change that a colleague proposed."""
+    related = ("proposed_by", "confirmed_by", "proposed_through")
+    row = imports.with_changes(Proposal.objects.select_related(*related)).get(pk=message.about)
+    held = imports.all_held_rows(row)
+    is_import, more = held.exists(), _("more: the page of the proposal has each change")
+    return {
+        "path": reverse("admin:requests_app_proposal_change", args=[row.pk]),
+        "is_of_staff": True,
+        "ends": message.payload["what"] == "ends",
+        "proposer": words.proposer(row),
+        "change": words.line(proposals.title(row.act, row.said, row.changes_held)),
+        "is_import": is_import,
+        "until": words.when(row.expires_at, at),
+        "wait": words.duration(settings.STAFF_CHANGE_WAIT_SECONDS),
+        "facts": [
+            Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
+            Fact(_("To be confirmed by"), [words.when(row.expires_at, at)]),
+            *([Fact(_("Changes"), _in_words(held, more))] if is_import else []),
+            *_customers(row),
+        ],
+    }
+
+
+def _customers(row: Proposal) -> list[Fact]:
+    """Return the tenants that a change affects. With many tenants, the page of the proposal has the others."""
+    names = [words.line(name) for name in row.touched.order_by("name").values_list("name", flat=True)]
+    more = len(names) - _ROWS_LISTED
+    found = names[:_ROWS_LISTED] + ([_("and %(n)d more") % {"n": more}] if more > 0 else [])
+    return [Fact(_("Announced to"), found)] if found else []
+
+
 #: How many changes of one import a mail lists. The log of the tenant has an entry about each.
 _ROWS_LISTED = 20
+#: How much of a change a subject has. The mail has all of it.
+_SUBJECT_CHARS = 90
 
 
-def _rows_of(row: Proposal, message: OutboxMessage) -> list[Fact]:
-    """Return the tenant's changes of an import, each in words. The list is empty if the proposal is about no import."""
-    assert message.tenant_id is not None
-    rows = imports.held_rows(row, [message.tenant_id])
-    found = [words.line(proposals.words(held.act, held.terms)) for held in rows[: _ROWS_LISTED + 1]]
+def _in_words(rows: QuerySet[HeldRow], more: str) -> list[str]:
+    """Return the changes of an import in words, the one that weakens a customer most first."""
+    first = rows.order_by(imports.by_weight(), "line")[: _ROWS_LISTED + 1]
+    found = [words.line(proposals.words(held.act, held.terms)) for held in first]
     if len(found) > _ROWS_LISTED:
-        found[_ROWS_LISTED:] = [_("more: your log has an entry about each change")]
-    return [Fact(_("Changes"), found)] if found else []
+        found[_ROWS_LISTED:] = [more]
+    return found
 
 
 def _effect(what: str, effective: str) -> list[Fact]:
