@@ -196,7 +196,7 @@ def _former_address(message: OutboxMessage) -> list[Recipient]:
 
 
 def _second_staff(message: OutboxMessage) -> list[Recipient]:
-    """Return the members of the staff who can confirm a proposal of staff. There are none when it needs nobody more."""
+    """Return the members of the staff who can confirm a proposal of staff, while it needs somebody."""
     related = ("proposed_by", "proposed_through__client__created_by")
     row = Proposal.objects.select_related(*related).get(pk=message.about)
     return _of_people(who_can_confirm(row, clock.now()))

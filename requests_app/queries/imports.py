@@ -51,7 +51,7 @@ def with_changes(proposals: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def all_held_rows(proposal: Proposal) -> HeldRowQuerySet:
-    """Return the changes of an import that one proposal covers. If it is about something else, there are none."""
+    """Return the changes of an import that one proposal covers. If it is about something else, return nothing."""
     if proposal.act != IMPORT_ROWS.name:
         return HeldRow.objects.none()
     return HeldRow.objects.filter(of=proposal.said["import"])

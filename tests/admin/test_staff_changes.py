@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -119,6 +120,9 @@ def test_staff_see_that_a_change_waits_for_a_second_person(cast: Cast, staff: Cl
     assert waits in home
     row = Proposal.objects.get()
     assert str(row.pk) in sten.get(waits).content.decode()
+    assert 'data-label="Tenants">Contoso, Fabrikam</td>' in re.sub(
+        r"</?bdi[^>]*>", "", sten.get(waits).content.decode()
+    )
     sten.post(act_address(row, "confirm"), {})
     assert str(row.pk) not in sten.get(waits).content.decode()
     assert str(row.pk) in sten.get(address(Proposal, "changelist") + "?state=announced").content.decode()

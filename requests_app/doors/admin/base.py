@@ -55,6 +55,8 @@ class Related:
     by: Callable[[Any], dict[str, Any] | None]
     columns: tuple[Column, ...] = ()
     title: str | Promise = ""
+    #: Returns what the page says if there are no such rows.
+    nothing: Callable[[Any], str] | None = None
     order: tuple[Any, ...] = ()
 
 
@@ -79,6 +81,8 @@ class StaffAdmin(SealedAdmin):
     list_select_related = ()
     lead: ClassVar[str | Promise] = ""
     words: ClassVar[str | Promise] = ""
+    #: Whether the first column of a list shows long names in several lines. Otherwise they are cut.
+    is_wrapped: ClassVar[bool] = False
     #: Counts the rows that wait for somebody. The menu shows the number on every page, so the count must be fast.
     waiting: ClassVar[Callable[[], int] | None] = None
 
@@ -167,12 +171,17 @@ class StaffAdmin(SealedAdmin):
             "panels": [panel for related in self.related if (panel := self._panel(request, related, row))],
             "folded": self._groups(row, self.folded),
             "links": self.links(row),
+            "is_live": self.is_live(row),
         }
         return TemplateResponse(request, "admin/record.html", context)
 
     def name_of(self, row: Any) -> str:
         """Return the name of a row for a title or a refusal."""
         return str(row)
+
+    def is_live(self, row: Any) -> bool:
+        """Return whether the row's page updates itself, because something is under way."""
+        return False
 
     def links(self, row: Any) -> list[tuple[str, str]]:
         """Return further links for a row's page: (words, address)."""
@@ -321,6 +330,7 @@ class StaffAdmin(SealedAdmin):
                 "title": related.title or other.plural(),
                 "table": listing.table(some, columns, other),
                 "all_url": list_of(related.model, **filters),
+                "nothing": related.nothing(row) if related.nothing is not None else "",
             }
 
         return rows.order_by(*(related.order or other.ordering)), show

@@ -41,10 +41,10 @@ from requests_app.domain.imports import (
 )
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, page_of, preformatted
+from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, preformatted
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import HeldRow, Import, Plan, Resource, Service, Tenant
+from requests_app.models import HeldRow, Import, Plan, Proposal, Resource, Service, Tenant
 from requests_app.platform import csv_files, program
 from requests_app.queries import imports as queries
 from requests_app.words import proposals
@@ -103,7 +103,13 @@ def start(row: None, actor: Actor, data: dict[str, Any]) -> Import | None:
 @admin.display(description=_("rows written"))
 def progress(row: Import) -> str:
     words = ngettext("%(done)d of %(n)d", "%(done)d of %(n)d", row.rows) % {"done": row.rows_done, "n": row.rows}
-    return format_html('<progress max="{}" value="{}"></progress> {}', row.rows, row.rows_done, words)
+    return format_html(
+        '<progress max="{}" value="{}" aria-label="{}"></progress> {}',
+        row.rows,
+        row.rows_done,
+        gettext("rows written"),
+        words,
+    )
 
 
 @admin.display(description=_("result"))
@@ -184,12 +190,16 @@ def waits_for_proposer(row: Import) -> bool:
     return row.proposal_id is None and row.finished_at is not None and row.held.filter(outcome="").exists()
 
 
+def _none_yet(row: Import | Proposal) -> str:
+    """While an import runs, nobody knows which changes wait."""
+    is_running = isinstance(row, Import) and row.finished_at is None
+    return gettext("Not known until the import is finished.") if is_running else ""
+
+
 def held_rows(by: Callable[[Any], dict[str, Any] | None]) -> Related:
     """Return the changes that an import holds, the change that weakens a customer most first."""
-    order = (queries.by_weight(), "line", "pk")
-    return Related(
-        model=HeldRow, by=by, columns=HELD_COLUMNS, order=order, title=_("Changes that need a second person")
-    )
+    words, order = _("Changes that need a second person"), (queries.by_weight(), "line", "pk")
+    return Related(model=HeldRow, by=by, columns=HELD_COLUMNS, order=order, nothing=_none_yet, title=words)
 
 
 class ImportAdmin(StaffAdmin):
@@ -217,7 +227,10 @@ class ImportAdmin(StaffAdmin):
 
     def links(self, row: Import) -> list[tuple[str, str]]:
         found = [(gettext("Download the report"), reverse("admin:requests_app_import_report", args=[row.pk]))]
-        return found if row.finished_at is not None else [(gettext("Show the progress now"), page_of(row)), *found]
+        return found
+
+    def is_live(self, row: Import) -> bool:
+        return row.finished_at is None
 
     def before_act(self, request: HttpRequest, act: AdminAction, row: Import) -> dict[str, Any]:
         """Return all changes that the import would propose."""

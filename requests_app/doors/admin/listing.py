@@ -53,7 +53,7 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> d
             first = format_html("{} {}", first, practice_badge(row))
         rest = list(zip(names[1:], cells[1:], strict=True))
         body.append({"pk": row.pk, "name": model_admin.name_of(row), "first": first, "cells": rest})
-    return {"names": names, "rows": body}
+    return {"names": names, "rows": body, "is_wrapped": model_admin.is_wrapped}
 
 
 def _bare(cell: str, row: Any) -> object:

@@ -19,7 +19,7 @@ from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOS
 from requests_app.doors.admin import imports
 from requests_app.doors.admin.acts import AdminAction, of_act
 from requests_app.doors.admin.base import StaffAdmin
-from requests_app.doors.admin.columns import instant, mono, preformatted
+from requests_app.doors.admin.columns import instant, link_to, mono, preformatted
 from requests_app.doors.admin.filters import by_choice, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Proposal
@@ -89,9 +89,10 @@ def _touched(row: Proposal) -> str:
     return ", ".join(sorted(tenant.name for tenant in row.touched.all()))
 
 
-@admin.display(description=_("API client"))
-def _client(row: Proposal) -> str:
-    return row.proposed_through.name if row.proposed_through else ""
+@admin.display(description=_("tenants"))
+def _tenants(row: Proposal) -> str:
+    """Return the tenant to which the proposal belongs, or those to which a proposal of staff is announced."""
+    return link_to(row.tenant) if row.tenant is not None else _touched(row)
 
 
 def is_unconfirmed(row: Proposal) -> bool:
@@ -121,17 +122,8 @@ def _in_state(rows: QuerySet, state: str) -> QuerySet:
 
 
 class ProposalAdmin(StaffAdmin):
-    list_display = (
-        _words,
-        _state,
-        "tenant",
-        "proposed_by",
-        _client,
-        "proposed_at",
-        "effective_at",
-        "ended_at",
-        "confirmed_by",
-    )
+    list_display = (_words, _state, _tenants, "proposed_by", "proposed_at", "effective_at", "confirmed_by")
+    is_wrapped = True
     waiting = staticmethod(lambda: second_person.count_unconfirmed(clock.now()))
     reads: ClassVar = ("tenant", "touched", "proposed_by", "proposed_through", "confirmed_by")
     ordering = ("-proposed_at",)
