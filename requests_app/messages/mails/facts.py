@@ -69,7 +69,7 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
     if found.get("is_of_tenant"):
         return _("You get this mail because you have a role at %(tenant)s.") % found
     if found.get("is_of_staff"):
-        return _("You get this mail because you are a member of the staff of %(provider)s, and can confirm it.") % found
+        return _("You get this mail because you are on the staff of %(provider)s, and can confirm this change.") % found
     if found.get("is_own_account"):
         return _("You get this mail because it is about your account.")
     if found.get("is_webhook"):
