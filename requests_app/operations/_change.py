@@ -37,6 +37,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
+from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post
@@ -213,8 +214,32 @@ class Step:
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
             detail={**self.detail, **(detail or {}), **mark},
-            text=text,
+            text=_searched(text, {**self.detail, **(detail or {})}),
         )
+
+
+#: The parts of an entry's detail that people search for: a proposal, old and new values, locators, a file's hash.
+_SEARCHED = ("said", "set", "was", "locator", "import_sha")
+#: The most text that an entry is found by. It is longer than any name and any locator.
+_SEARCHED_CHARS = 4_000
+
+
+def _searched(text: str, detail: dict[str, Any]) -> str:
+    """Return the text by which the search of the log finds an entry: what the act says, and the values in the entry."""
+    found = [leaf for name in _SEARCHED if name in detail for leaf in _leaves(detail[name])]
+    more = dict.fromkeys(leaf for leaf in found if leaf not in text and as_id(leaf) is None)
+    return " ".join(filter(None, (text, *more)))[:_SEARCHED_CHARS] if more else text
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
 
 
 @dataclass(kw_only=True)

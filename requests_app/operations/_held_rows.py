@@ -69,6 +69,11 @@ def newly_held(judged: Sequence[Judged], *, at: datetime) -> dict[str, tuple[Jud
     return {hashed: held for hashed, held in found.items() if hashed not in waiting}
 
 
+def about_import(row: Import) -> dict[str, str]:
+    """Return what each entry about a row of an import says about the import. The file's name could name a tenant."""
+    return {"import": str(row.pk), "import_sha": row.sha256}
+
+
 def informed_by(held: Iterable[tuple[Judged, Change, Terms]]) -> list[str]:
     """Return the names of the tenants that get a mail when these changes are proposed."""
     tenants: set[UUID] = set()
@@ -228,7 +233,7 @@ def _make(current: Step, held: HeldRow, proposal: Proposal) -> None:
 def _alone(current: Step, import_id: str) -> Iterator[None]:
     """In this block, the act is about one row. Its entries are those of the same change alone, with the import's id."""
     before = current.tenant_id, current.subject_type, current.subject_id, current.detail
-    current.detail = {**current.detail, "import": import_id}
+    current.detail = {**current.detail, **about_import(Import.objects.get(pk=import_id))}
     try:
         yield
     finally:

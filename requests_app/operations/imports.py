@@ -21,7 +21,7 @@ from requests_app.models import AccessRequest, Import, ImportBatch, Person, Plan
 from requests_app.models.people import actor_of
 from requests_app.operations import _announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
-from requests_app.operations._held_rows import hold, informed_by, newly_held, propose
+from requests_app.operations._held_rows import about_import, hold, informed_by, newly_held, propose
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
 from requests_app.operations._import_people import lock_people, names_people
@@ -147,7 +147,7 @@ def _run_batch(import_id: object, *, actor: Actor) -> Import:
         if row.finished_at is not None:
             return row
         starter = _starter(row)
-        current.actor, current.detail = starter or _operator(row), {"import": str(row.pk)}
+        current.actor, current.detail = starter or _operator(row), about_import(row)
         if not batch:
             _finish(current, row, starter)
             return row

@@ -26,6 +26,7 @@ from requests_app.doors.web import _log_words
 from requests_app.models import Person, Tenant
 from requests_app.queries import log as queries
 from tests.cast import Cast, events_in
+from tests.imports.files import MAIL, imported
 from tests.offenders import collected
 from tests.sources import ROOT, nodes_of
 from tests.web.pages import look, nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
@@ -635,3 +636,27 @@ def test_five_thousand_entries_leave_in_constant_memory(cast: Cast) -> None:
     assert [json.loads(line)["index"] for line in lines] == list(range(5001))
     assert ChainHead.objects.get(pk=cast.contoso.pk).size == 5011
     assert events_in(cast.contoso).count("log.exported") == 1
+
+
+def test_an_announced_change_is_found_by_every_name_and_value_on_the_page(cast: Cast) -> None:
+    """An auditor who finds nothing would conclude that nothing was announced."""
+    cast.colleague()
+    imported(cast, MAIL)
+    row = imported(cast, "contoso,,,,exchange-online,m-1,,counsel@contoso.example,,", "contoso,,Basic,,,,,,,")
+    assert row is not None
+    otto = signed_in(cast, "otto")
+    for words in ("counsel@contoso", "legal@contoso", "Basic", row.sha256, row.sha256[:8], "contoso/mail/legal"):
+        found = otto.get(url(cast.contoso), {"q": words})
+        assert numbers(found), words
+    assert "Words are searched in names" in otto.get(url(cast.contoso)).content.decode()
+    # The search of another tenant's log finds none of these entries.
+    assert numbers(signed_in(cast, "frida").get(url(cast.fabrikam), {"q": "counsel@contoso"})) == []
+
+
+def test_an_entry_about_a_row_of_a_file_names_the_import_by_its_hash(cast: Cast) -> None:
+    """A file's name could name another tenant, so customers read only the hash."""
+    row = imported(cast, MAIL)
+    assert row is not None
+    shown = text(signed_in(cast, "otto").get(url(cast.contoso)))
+    assert f"with an import (SHA-256 of the file: {row.sha256})" in shown
+    assert row.file_name not in shown

@@ -190,6 +190,8 @@ class _Words:
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
         # Django refuses a pattern without names, because it would not be escaped.
         text = format_html(pattern, **{name: self._value(name) for name in names}) if names else escape(pattern)
+        if sha := self.detail.get("import_sha"):
+            text = format_html(_("{sentence}, with an import (SHA-256 of the file: {sha})"), sentence=text, sha=sha)
         if self.detail.get("practice") is True:
             text = format_html(_("Practice: {sentence}"), sentence=text)
         return format_html("{}. {}", text, self.signed) if self.signed else text

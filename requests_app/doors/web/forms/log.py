@@ -92,6 +92,7 @@ class LogFilter(DaysForm):
         self.offer("event", [("", _("All events")), *_event_choices()])
         for name in ("person", "request", "q"):
             self.fields[name].widget.attrs.update({"type": "search", "autocomplete": "off"})
+        self.fields["q"].widget.attrs["aria-describedby"] = "log-words-help"
         self.fields["request"].widget.attrs["placeholder"] = "AR-7K2M-Q4XD"
 
     def clean_request(self) -> str:
