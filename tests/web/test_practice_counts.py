@@ -56,7 +56,7 @@ def test_real_access_request_beside_practice_is_counted_alone(cast: Cast) -> Non
     assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
     text = _page(cast, "ada", "/")
     assert "1 access request waits for your answer" in text
-    assert "Waiting for you (1)" in text
+    assert "Waiting for you (1, and 1 for practice)" in text
 
 
 def test_open_window_of_practice_is_shown_and_not_counted(cast: Cast) -> None:

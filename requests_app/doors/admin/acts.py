@@ -86,6 +86,8 @@ class AdminAction:
     explains: Words = ""
     offered: Callable[[Any], bool] = _always
     bulk: Words = ""
+    #: Says what was done with several rows, from the results: the words, and whether all is well.
+    bulk_done: Callable[[list[Any]], tuple[str, bool]] | None = None
 
 
 def of_act(act: Act, name: str, **more: Any) -> AdminAction:
@@ -142,12 +144,13 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
         )
         return
     done = proposed = 0
+    results: list[Any] = []
     refusals: list[str] = []
     for row in chosen:
         actor = actor_in(request)
         try:
             # One form starts many acts. If the form is sent again, the acts that were not yet done are done now.
-            act.run(row, actor.sending(actor.once and actor.once.part(row.pk)), {})
+            results.append(act.run(row, actor.sending(actor.once and actor.once.part(row.pk)), {}))
             done += 1
         except SentAlready:
             done += 1
@@ -157,7 +160,10 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
             if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
                 raise
             refusals.append(f"{name_of(row)}: {refusal.message}")
-    if done:
+    if results and act.bulk_done is not None:
+        summary, is_well = act.bulk_done(results)
+        (messages.success if is_well else messages.warning)(request, summary)
+    elif done:
         words = ngettext("%(label)s: %(n)d done.", "%(label)s: %(n)d done.", done)
         messages.success(request, words % {"label": act.bulk, "n": done})
     if proposed:

@@ -41,7 +41,7 @@ from requests_app.domain.imports import (
 )
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import NOTHING, link_to, list_of, mono, preformatted
+from requests_app.doors.admin.columns import NOTHING, door, link_to, list_of, mono, preformatted
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import HeldRow, Import, Plan, Proposal, Resource, Service, Tenant
@@ -138,6 +138,13 @@ def sha256(row: Import) -> str:
     return mono(row.sha256)
 
 
+@admin.display(description=_("proposal"))
+def proposal(row: Import) -> str:
+    if row.proposal is None:
+        return NOTHING
+    return link_to(row.proposal, capfirst(proposals.title(row.proposal.act, row.proposal.said, row.held.count())))
+
+
 @admin.display(description=_("change"))
 def change(row: HeldRow) -> str:
     return proposals.words(row.act, row.terms)
@@ -213,8 +220,8 @@ class ImportAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("file_name", sha256, progress, counted)),
-        (_("Times"), ("started_name", "door", "started_at", "finished_at")),
-        (_("Confirmation"), ("proposal",)),
+        (_("Times"), ("started_name", door, "started_at", "finished_at")),
+        (_("Confirmation"), (proposal,)),
     ]
     related: ClassVar = [held_rows(by=lambda row: {"of": row})]
     adding: ClassVar = of_act(START_IMPORT, "add", label=_("Import a file"), form=StartForm, run=start)

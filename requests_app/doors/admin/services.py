@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
@@ -223,6 +223,14 @@ def _by_reach(rows: QuerySet, value: str) -> QuerySet:
     return rows.filter(checked_at__lt=since) if value == "old" else rows.filter(checked_at__gte=since)
 
 
+def tested(resources: list[Resource]) -> tuple[str, bool]:
+    """Say how many of several resources can be reached."""
+    failing = sum(bool(row.check_problem) for row in resources)
+    counted = ngettext("%(n)d resource tested", "%(n)d resources tested", len(resources)) % {"n": len(resources)}
+    words = gettext("%(counted)s: %(good)d can be reached, %(failing)d can’t be reached.")
+    return words % {"counted": counted, "good": len(resources) - failing, "failing": failing}, not failing
+
+
 class ResourceAdmin(StaffAdmin):
     list_display = ("name", "kind", "service", "tenant", "is_active", reached)
     reads: ClassVar = ("tenant", "service")
@@ -269,7 +277,7 @@ class ResourceAdmin(StaffAdmin):
             offered=lambda row: not row.is_practice,
             explains=_ANNOUNCED,
         ),
-        of_act(CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), offered=_is_tested),
+        of_act(CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), bulk_done=tested, offered=_is_tested),
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:

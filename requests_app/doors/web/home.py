@@ -82,7 +82,7 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
     return {
         "waiting": shown["waiting"],
         "waiting_count": count,
-        "waiting_words": counted(count),
+        "waiting_words": _with_practice(counted(count), shown["waiting"]),
         "windows": _windows(windows[:WINDOWS], actor),
         "windows_words": _words(windows, most=WINDOWS),
         "has_more_windows": len(windows) > WINDOWS,
@@ -90,6 +90,15 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
         "may_decide": bool(actor.roles & {Role.APPROVER, Role.PROVIDER_APPROVER}),
         "is_queue": is_queue,
     }
+
+
+def _with_practice(words: str, waiting: list[Line]) -> str:
+    """Return the number of access requests that wait. Practice requests are in the list, but not in the number."""
+    n = len(waiting) - len(_real(waiting))
+    if not words or not n:
+        return words
+    counted_words = ngettext("%(real)s, and %(n)d for practice", "%(real)s, and %(n)d for practice", n)
+    return counted_words % {"real": words, "n": n}
 
 
 def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:

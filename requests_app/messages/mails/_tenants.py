@@ -253,7 +253,7 @@ def second_person(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
             Fact(_("To be confirmed by"), [words.when(row.expires_at, at)]),
-            *([Fact(_("Changes"), _in_words(held, more))] if is_import else []),
+            *([Fact(_("Changes"), [f"• {one}" for one in _in_words(held, more)])] if is_import else []),
             *_customers(row),
         ],
     }
