@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0050_invitations_of_clients"),
+        ("requests_app", "0049_invitations_of_clients"),
     ]
 
     operations = [

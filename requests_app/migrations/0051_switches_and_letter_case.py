@@ -137,7 +137,7 @@ def once(model, name, *fields, is_empty_free=True):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0050_invitations_of_clients"),
+        ("requests_app", "0050_prepared_invitations"),
     ]
 
     operations = [
