@@ -243,7 +243,7 @@ def test_nobody_of_a_customer_and_no_staff_role_comes_through_a_group(cast: Cast
         operations.map_group(cast.exchange.pk, group="Staff", role="staff", actor=cast.as_("stella"))
 
 
-@pytest.mark.parametrize("why", ["withdrawn", "unmapped", "off", "scope", "client", "staff"])
+@pytest.mark.parametrize("why", ["withdrawn", "unmapped", "left", "off", "scope", "client", "staff"])
 def test_a_role_takes_effect_only_if_all_of_it_is_still_valid(
     cast: Cast, caller: Caller, mapping: GroupRole, travel: Any, why: str
 ) -> None:
@@ -256,6 +256,7 @@ def test_a_role_takes_effect_only_if_all_of_it_is_still_valid(
     ends: dict[str, Callable[[], Any]] = {
         "withdrawn": lambda: operations.withdraw_proposal(row.pk, actor=cast.as_("sten")),
         "unmapped": lambda: operations.unmap_group(mapping.pk, actor=cast.as_("sten")),
+        "left": lambda: GroupMember.objects.all().delete(),
         "off": lambda: operations.switch_off_person(grace.pk, actor=cast.as_("sten")),
         "scope": lambda: operations.change_client(client.pk, scopes=["grants:read"], actor=cast.as_("sten")),
         "client": lambda: operations.remove_client(client.pk, actor=cast.as_("sten")),
