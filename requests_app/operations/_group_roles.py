@@ -7,6 +7,7 @@ customers, and takes effect after the waiting time. While no customer has ever h
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -47,13 +48,15 @@ def lock_people(ids: Iterable[UUID]) -> list[Person]:
     return people
 
 
-def has_waiting(person: Person) -> bool:
+def has_waiting(person: Person, at: datetime) -> bool:
     """Return whether a change that gives this person power waits: through a group, by staff, or in an import."""
-    if HeldRow.objects.filter(outcome="", terms__person=str(person.pk)).exists():
+    # An invitation's role is proposed with the address, and the account that accepted it gets the role.
+    pk, email = str(person.pk), person.email
+    if HeldRow.objects.open(at).filter(Q(terms__person=pk) | Q(terms__email=email)).exists():
         return True
     invited = Invitation.objects.filter(accepted_by=person).exclude(proposal=None).values("proposal")
-    is_theirs = Q(said__person=str(person.pk)) | Q(said__other=str(person.pk)) | Q(pk__in=invited)
-    return Proposal.objects.of_staff().filter(is_theirs, ended_at=None).exists()
+    is_theirs = Q(said__person=pk) | Q(said__other=pk) | Q(said__email=email)
+    return Proposal.objects.of_staff().filter(is_theirs | Q(pk__in=invited), ended_at=None).exists()
 
 
 def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | None = None) -> None:

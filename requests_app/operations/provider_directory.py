@@ -5,6 +5,8 @@ A directory gives no power by itself: it makes nobody staff, and can't change to
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -175,7 +177,7 @@ def _set(current: Step, person: Person, record: DirectoryRecord, wanted: Wanted)
     is_back = record.removed_at is not None
     _require_free(wanted, but=person)
     changed = differences(person, record, wanted)
-    _require_changeable(person, changed)
+    _require_changeable(person, changed, at=current.at)
     if "email" in changed:
         _require_way_in(wanted.email)
         require_free_address(wanted.email, but=person)
@@ -191,13 +193,13 @@ def _set(current: Step, person: Person, record: DirectoryRecord, wanted: Wanted)
         _switch_off(current, person)
 
 
-def _require_changeable(person: Person, changed: list[str]) -> None:
+def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> None:
     """Raise Unacceptable if the change would put somebody else behind an account with power.
 
     Links to reset the password go to the address. Customers know a person whose role waits by the name in the
     announcement.
     """
-    is_waiting = group_roles.has_waiting(person)
+    is_waiting = group_roles.has_waiting(person, at)
     if "email" in changed and (is_waiting or person.is_staff or person.queue_assignments.exists()):
         words = _(
             "%(name)s is a member of the staff, or has a role in a queue, or will get one. So a directory can’t change "

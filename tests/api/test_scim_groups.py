@@ -15,7 +15,17 @@ from requests_app.domain import clock
 from requests_app.domain.acts.provider_directory import MAP_GROUP, UNMAP_GROUP
 from requests_app.domain.errors import ChangeProposed, NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
 from requests_app.domain.scopes import Scope
-from requests_app.models import DirectoryGroup, GroupMember, GroupRole, OutboxMessage, Person, Proposal, QueueAssignment
+from requests_app.models import (
+    DirectoryGroup,
+    GroupMember,
+    GroupRole,
+    HeldRow,
+    Import,
+    OutboxMessage,
+    Person,
+    Proposal,
+    QueueAssignment,
+)
 from tests.api.test_scim import GROUPS, USERS, fault, ops
 from tests.api.test_scim_provider import added, facts, replace
 from tests.caller import Caller, caller_for
@@ -325,6 +335,18 @@ def test_nor_can_a_person_whose_role_was_proposed_by_hand(cast: Cast, caller: Ca
     grace = added(caller)
     with pytest.raises(ChangeProposed):
         operations.give_queue_role(cast.exchange.pk, grace.pk, role="engineer", actor=cast.as_("stella"))
+    mine = replace(emails=[{"value": "mallory@provider.example"}])
+    assert fault(caller.patch(f"{USERS}/{grace.pk}", mine)) == (400, "invalidValue")
+
+
+@pytest.mark.parametrize("named", ["person", "email"])
+def test_nor_can_a_person_whose_role_waits_in_an_import(cast: Cast, caller: Caller, named: str) -> None:
+    """The person may have an account, or may have accepted an invitation that was made from the file."""
+    grace, at = added(caller), clock.now()
+    fields = {"file_name": "people.yaml", "sha256": "0" * 64, "door": "admin", "started_name": "Stella Test"}
+    row = Import.objects.create(**fields, started_at=at, finished_at=at, rows=1)
+    terms = {"person": {"person": str(grace.pk)}, "email": {"email": grace.email}}[named]
+    HeldRow.objects.create(of=row, act="give_queue_role", line=1, terms=terms, digest="0" * 64, until_at=at + WAIT)
     mine = replace(emails=[{"value": "mallory@provider.example"}])
     assert fault(caller.patch(f"{USERS}/{grace.pk}", mine)) == (400, "invalidValue")
 
