@@ -82,6 +82,12 @@ def test_a_server_that_answers_again_is_asked_again_though_the_first_calls_never
     later(2)
     for _ in range(PLACES + 1):
         assert ask(server, "again") == b"here"
+    # The first calls no longer count, so there is place for as many as before.
+    server.is_mended = False
+    for _ in range(PLACES):
+        hang(server, "again")
+    with pytest.raises(patience.NoPlace):
+        ask(server, "again")
 
 
 def test_a_server_that_never_answers_gets_fewer_and_fewer_calls(server: Silent, later: Callable[[float], None]) -> None:
