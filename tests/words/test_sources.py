@@ -16,7 +16,7 @@ from django.template.base import Lexer, TokenType
 from tests.sources import PACKAGES, ROOT, name_of, templates, text_of
 from tests.words.reading import FORMS, World, spoken, words_of
 
-#: A template with names of typefaces, which belong to a style.
+#: A template with the style of texts, such as the names of typefaces.
 STYLES = ROOT / "templates" / "emails" / "_font.html"
 TEMPLATES = {name_of(path): text_of(path) for path in templates(".html", ".txt") if path != STYLES}
 #: Words inside these blocks are marked, or are names of classes.
