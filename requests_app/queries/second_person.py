@@ -31,9 +31,13 @@ def is_about(proposal: Proposal, person: Person) -> bool:
     return str(person.human_id) in (proposal.said.get("human"), proposal.said.get("other_human"))
 
 
+#: Pages show no larger number of changes that wait, so that they stay fast.
+COUNTED = 100
+
+
 def count_unconfirmed(at: datetime) -> int:
-    """Return how many changes by staff wait for a second member of the staff."""
-    return Proposal.objects.unconfirmed(at).count()
+    """Return how many changes by staff wait for a second member of the staff, or COUNTED if there are more."""
+    return len(Proposal.objects.unconfirmed(at).order_by().values_list("pk")[:COUNTED])
 
 
 def who_can_confirm(proposal: Proposal, at: datetime) -> list[Person]:

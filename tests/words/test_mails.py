@@ -20,7 +20,7 @@ from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_t
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
+from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, StaffTerm, Tenant
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.platform import totp, webauthn
 from tests.words.reading import World, spoken
@@ -121,6 +121,13 @@ def tell_of_people(contoso: Tenant) -> None:
             contoso.pk, engineer_id=engineer, hours=1, note="Contoso", actor=as_("ada.keller", fresh=True)
         )
         operations.lift_mute(mute.pk, actor=as_("ada.keller", fresh=True))
+    stella = as_("stella.okafor", fresh=True)
+    second = Person(email="sam@provider.example", name="Contoso", side="provider", is_staff=True, created_at=at)
+    second.language = Person.objects.get(pk=stella.person).language
+    second.save(force_insert=True)
+    StaffTerm.objects.create(person=second, human_id=second.human_id, from_at=at - dt.timedelta(days=30))
+    with suppress(ChangeProposed):
+        operations.make_staff(Person.objects.get(email__startswith="erik.").pk, actor=stella)
     operations.set_two_person_control(contoso.pk, on=True, actor=ines)
     with suppress(ChangeProposed):
         operations.set_window_cap(contoso.pk, seconds=3600, actor=ines)

@@ -122,7 +122,7 @@ def _in_state(rows: QuerySet, state: str) -> QuerySet:
 
 
 class ProposalAdmin(StaffAdmin):
-    list_display = (_words, _state, _tenants, "proposed_by", "proposed_at", "effective_at", "confirmed_by")
+    list_display = (_words, _state, _tenants, "proposed_by", "proposed_at", "effective_at")
     is_wrapped = True
     waiting = staticmethod(lambda: second_person.count_unconfirmed(clock.now()))
     reads: ClassVar = ("tenant", "touched", "proposed_by", "proposed_through", "confirmed_by")
