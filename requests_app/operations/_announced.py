@@ -28,6 +28,7 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, HeldRow, Person, Proposal, StaffTerm, Tenant
 from requests_app.operations._change import Held, Step
 from requests_app.queries import callers, second_person
+from requests_app.words import times
 
 Terms = dict[str, Any]
 
@@ -198,10 +199,10 @@ def require_established(person: Person, at: datetime) -> None:
     if second_person.is_established(person, at):
         return
     words = _(
-        "%(name)s has not been staff for long enough. Two people who have been staff for at least %(hours)d hours "
+        "%(name)s has not been staff for long enough. Two people who have been staff for at least %(time)s "
         "must agree on this change."
     )
-    raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
+    raise NotAllowed(words % {"name": person.name, "time": _wait_words()})
 
 
 def require_proven(person: Person) -> None:
@@ -278,17 +279,20 @@ def end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **m
     tell(current, row, what)
 
 
+def _wait_words() -> str:
+    return times.duration_words(limits.staff_change_wait().total_seconds())
+
+
 def _outcome(row: Proposal) -> DomainError:
-    hours = int(limits.staff_change_wait().total_seconds() // 3600)
     if row.is_alone:
         words = _(
-            "Your change is proposed, and the affected customers get a mail now. In the last %(hours)d hours, "
+            "Your change is proposed, and the affected customers get a mail now. In the last %(time)s, "
             "you were the only member of the staff, so no second person has to confirm the change. The change "
-            "takes effect in %(hours)d hours."
+            "takes effect in %(time)s."
         )
     else:
         words = _(
             "Your change is proposed, and the affected customers get a mail now. Another member of the staff must "
-            "confirm the change within 7 days. The change takes effect %(hours)d hours after the confirmation."
+            "confirm the change within 7 days. The change takes effect %(time)s after the confirmation."
         )
-    return ChangeProposed(words % {"hours": hours}, current={"proposal": str(row.pk)})
+    return ChangeProposed(words % {"time": _wait_words()}, current={"proposal": str(row.pk)})

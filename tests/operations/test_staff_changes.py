@@ -390,7 +390,7 @@ def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -
     row = proposed(lambda: uncovered(cast, by=proposer))
     assert row.effective_at is None
     travel.by(hours=71)
-    with pytest.raises(NotAllowed, match="New Test has not been staff for long enough. .* at least 72 hours"):
+    with pytest.raises(NotAllowed, match="New Test has not been staff for long enough. .* at least 3 days"):
         operations.confirm_proposal(row.pk, actor=cast.as_(confirmer))
     row.refresh_from_db()
     assert row.effective_at is None
@@ -559,7 +559,7 @@ def test_without_other_staff_only_the_waiting_time_applies(cast: Cast, travel: A
 def test_the_answer_to_a_proposal_has_the_waiting_time_and_the_customers_get_a_mail(cast: Cast) -> None:
     assert dt.timedelta(hours=72) == WAIT
     OutboxMessage.objects.all().delete()
-    with pytest.raises(ChangeProposed, match=r"takes effect in 72 hours\."):
+    with pytest.raises(ChangeProposed, match=r"takes effect in 3 days\."):
         uncovered(cast)
     messages = OutboxMessage.objects.filter(lane="fanout")
     assert {message.payload["what"] for message in messages} == {"made"}

@@ -43,7 +43,7 @@ LABELS: dict[str, Promise] = {
     "decider": gettext_lazy("decided by"),
     "decider_human": gettext_lazy("human who decided"),
     "done": gettext_lazy("entries checked"),
-    "door": gettext_lazy("door"),
+    "door": gettext_lazy("interface"),
     "due_at": gettext_lazy("next call to the witness"),
     "end_seq": gettext_lazy("next number"),
     "ended_at": gettext_lazy("ended"),
@@ -82,7 +82,7 @@ LABELS: dict[str, Promise] = {
 }
 
 
-@admin.display(description=gettext_lazy("door"), ordering="door")
+@admin.display(description=gettext_lazy("interface"), ordering="door")
 def door(row: Any) -> str:
     return door_title(row.door)
 
