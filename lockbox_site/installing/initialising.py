@@ -122,6 +122,7 @@ def _steps() -> list[tuple[str, Callable[[], object]]]:
     from django.conf import settings
 
     steps: list[tuple[str, Callable[[], object]]] = [
+        ("Making the directory of the content", _make_content_root),
         ("Bringing the database up to date", lambda: _command("migrate", interactive=False, verbosity=0)),
         ("Making the log's key", lambda: _command("log_key", "create", "--if-missing")),
         ("Collecting the static files", lambda: _command("collectstatic", interactive=False, verbosity=0)),
@@ -137,6 +138,14 @@ def _command(name: str, *words: str, **options: object) -> None:
     from django.core.management import call_command
 
     call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+
+
+def _make_content_root() -> None:
+    """Make the directory in which staff put the content of customers. One elsewhere is made or mounted by them."""
+    from django.conf import settings
+
+    if settings.CONTENT_ROOT.is_relative_to(settings.DATA_DIR):
+        settings.CONTENT_ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _copy_key(data: Path, program: str) -> None:

@@ -8,7 +8,9 @@ from django.utils.translation import gettext as _
 
 from requests_app.content import checking
 from requests_app.content.connectors.base import (
+    Connector,
     ConnectorError,
+    ConnectorUnavailable,
     ItemNotFound,
     Malformed,
     Place,
@@ -68,11 +70,14 @@ def _listed(tenant: Tenant, service: Service, after: str | None) -> tuple[Places
     taken = list(Resource.objects.real().filter(tenant=tenant).exclude(locator="").values_list("locator", flat=True))
     try:
         connector = connector_for(service.connector)
+    except ConnectorUnavailable as error:
+        raise ContentUnavailable from error
+    try:
         found = checking.bounded(
             connector, lambda: connector.resources(tenant.slug, taken=taken, after=after, limit=PLACES_SHOWN)
         )
-    except ResourceNotFound:
-        return Places((), None), ""
+    except ResourceNotFound as error:
+        raise _missing(connector, tenant) from error
     except ItemNotFound as error:
         words = _("The connector of this service can’t list its resources. Add each of them by its locator.")
         raise Unacceptable(words, field="service") from error
@@ -82,6 +87,14 @@ def _listed(tenant: Tenant, service: Service, after: str | None) -> tuple[Places
         words = _("Several tests of this connector have not returned yet. Wait a moment, then try again.")
         raise TooMany(words) from error
     except (ConnectorError, patience.TookTooLong) as error:
+        if isinstance(error, ConnectorUnavailable) and connector.is_store_missing():
+            raise _missing(connector, tenant) from error
         raise ContentUnavailable from error
     inside = tuple(place for place in found.places if is_own_place(tenant, place.locator))
     return Places(inside, found.next_after), connector.kinds[0]
+
+
+def _missing(connector: Connector, tenant: Tenant) -> Unacceptable:
+    """Return the refusal for a tenant without a root. Only the operator can make it, so it is no fault that passes."""
+    words = _("%(place)s does not exist. Put this customer’s content there, or mount it. Then try again.")
+    return Unacceptable(words % {"place": connector.place_of(tenant.slug)}, field="service")

@@ -107,9 +107,33 @@ def test_a_connector_that_lies_shows_no_place_of_another_tenant(
     assert entries(cast, "resource.listed") == [{"service": "Exchange Online", "places": []}]
 
 
-def test_a_tenant_without_a_folder_has_no_places(cast: Cast, tmp_path: Path, settings: Any) -> None:
-    settings.CONTENT_ROOT = tmp_path
+@pytest.mark.parametrize("root", [".", "missing"])
+def test_a_directory_that_does_not_exist_is_named(
+    cast: Cast, staff: Client, tmp_path: Path, settings: Any, root: str
+) -> None:
+    settings.CONTENT_ROOT = tmp_path / root
+    with nothing_happens(), pytest.raises(Unacceptable) as refused:
+        found(cast)
+    assert f"{tmp_path / root / 'contoso'} does not exist." in str(refused.value)
+    page = staff.post(address(cast), {"service": cast.exchange.pk})
+    assert page.status_code == 422
+    assert f"{tmp_path / root / 'contoso'} does not exist." in page.content.decode()
+    (tmp_path / root / "contoso").mkdir(parents=True)
     assert found(cast) == []
+
+
+def test_a_store_that_is_there_and_can_not_be_opened_is_not_called_missing(
+    cast: Cast, tmp_path: Path, settings: Any
+) -> None:
+    settings.CONTENT_ROOT = tmp_path / "file"
+    settings.CONTENT_ROOT.write_text("")
+    with nothing_happens(), pytest.raises(ContentUnavailable):
+        found(cast)
+
+
+def test_the_form_of_a_service_names_the_directory_of_the_content(staff: Client, tmp_path: Path, settings: Any) -> None:
+    settings.CONTENT_ROOT = tmp_path
+    assert f"{tmp_path}/SHORT-NAME-OF-THE-TENANT" in staff.get("/admin/requests_app/service/add/").content.decode()
 
 
 # --- The pages ---------------------------------------------------------------------------------------------

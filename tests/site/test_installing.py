@@ -87,6 +87,7 @@ def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: 
     for name in (".env", "log_key", "log_key_copy.pem"):
         assert (data / name).stat().st_mode & 0o777 == 0o600, name
     assert (data / "static" / "staticfiles.json").is_file()
+    assert (data / "content").is_dir(), "the place for the content of customers"
     assert not any(stored[name] in first.stdout + first.stderr for name in SECRETS)
     # The encrypted copy of the log's key opens with the passphrase that was shown.
     [passphrase] = re.findall(r"shown only now: (\S+)", first.stdout)

@@ -275,6 +275,14 @@ class Connector(abc.ABC):
         """
         raise ItemNotFound("This connector can't list its resources.")
 
+    def place_of(self, locator: str) -> str:
+        """Return where an operator finds this locator, as a message to staff names it."""
+        return locator
+
+    def is_store_missing(self) -> bool:
+        """Return whether there is nothing at the place of the whole store: nobody has made it, or it isn't mounted."""
+        return False
+
     def message(self, locator: str, item_id: str) -> Message:
         """Read one mail for display. A connector without messages raises ItemNotFound."""
         raise ItemNotFound("This connector holds no messages.")

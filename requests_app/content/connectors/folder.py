@@ -60,6 +60,12 @@ class Folder(Connector):
         count = self.checked_page_size(limit)
         return _places.page(self._root, root, judge, taken=taken, after=after, limit=count)
 
+    def place_of(self, locator: str) -> str:
+        return str(self._root / locator)
+
+    def is_store_missing(self) -> bool:
+        return not self._root.exists()
+
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
         count = self.checked_page_size(limit)
         start = _cursor_key(after)

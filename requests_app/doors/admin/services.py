@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -48,7 +50,6 @@ class ServiceForm(ActForm):
     connector = forms.ChoiceField(
         label=_("Connector"),
         choices=lambda: [*((kind, kind) for kind in KINDS), (Service.EXTERNAL, _("external: enforced elsewhere"))],
-        help_text=_("If a service is external, its content stays in your own application, which asks Lockbox."),
     )
     application = forms.CharField(
         label=_("Application"),
@@ -89,6 +90,10 @@ class ServiceForm(ActForm):
     )
 
     def prepare(self) -> None:
+        self.fields["connector"].help_text = gettext(
+            "With folder or maildir, the content of each tenant is on the server, in the directory %(path)s. If a "
+            "service is external, its content stays in your own application, which asks Lockbox."
+        ) % {"path": Path(settings.CONTENT_ROOT) / gettext("SHORT-NAME-OF-THE-TENANT")}
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in self.fields})
 
