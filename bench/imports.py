@@ -1,6 +1,7 @@
 """`python -m bench.imports`: measure the import of many tenants, on the database of DATABASE_URL or on SQLite.
 
-It prints the time of each step, and the longest time for which one transaction held a lock.
+With `--world`, the rows come from a YAML file, as `apply` reads it, and not from a CSV file. It prints the time of each
+step, and the longest time for which one transaction held a lock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=500)
     parser.add_argument("--resources", type=int, default=40, help="of each tenant")
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--world", action="store_true", help="read a YAML file, as “apply” does")
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="lockbox-bench-")
@@ -37,7 +39,7 @@ def main() -> None:
     totals = []
     for _ in range(arguments.times):
         databases = setup_databases(verbosity=0, interactive=False)
-        totals.append(_measure(arguments.tenants, arguments.resources))
+        totals.append(_measure(arguments.tenants, arguments.resources, is_world=arguments.world))
         teardown_databases(databases, verbosity=0)
     print(f"median of {len(totals)}: {statistics.median(totals):.1f} s")
 
@@ -59,20 +61,42 @@ def _lines(tenants: int, resources: int, begin: int) -> Iterator[str]:
             )
 
 
-def _measure(tenants: int, resources: int) -> float:
+def world_of(tenants: int, resources: int) -> bytes:
+    """Return the same rows as a YAML file, with the plan and the service."""
+    import yaml
+
+    found: dict[str, dict[str, Any]] = {}
+    rows = iter(csv_of(tenants, resources).decode().splitlines())
+    names = next(rows).split(",")
+    for line in rows:
+        cells = dict(zip(names, line.split(","), strict=True))
+        slug = cells.pop("tenant")
+        of = {"name": cells.pop("tenant_name"), "plan": cells.pop("plan"), "time_zone": cells.pop("time_zone")}
+        found.setdefault(slug, {"short_name": slug, **of, "resources": []})["resources"].append(cells)
+    plan = {"name": "Bench", "includes_lockbox": False}
+    service = {"key": SERVICE, "name": "Imported mail", "connector": "maildir"}
+    world = {"version": 1, "plans": [plan], "services": [service], "tenants": list(found.values())}
+    return yaml.safe_dump(world, sort_keys=False).encode()
+
+
+def _measure(tenants: int, resources: int, *, is_world: bool = False) -> float:
     from django.db import connection
 
     from audit_app.models import AuditEntry
     from requests_app import operations
     from requests_app.management._logs import actor
     from requests_app.models import Plan, Resource, Service
-    from requests_app.platform import csv_files
+    from requests_app.platform import csv_files, world_files
 
-    Plan.objects.create(name="Bench")
+    Plan.objects.create(name="Bench", includes_lockbox=False)
     Service.objects.create(key=SERVICE, name="Imported mail", connector="maildir")
-    data, system, batches = csv_of(tenants, resources), actor("import"), []
+    system, batches = actor("import"), []
+    data = world_of(tenants, resources) if is_world else csv_of(tenants, resources)
     began = time.perf_counter()
-    source = csv_files.source(data, file_name="bench.csv")
+    if is_world:
+        source = world_files.loaded(data, file_name="bench.yaml").source
+    else:
+        source = csv_files.source(data, file_name="bench.csv")
     read = time.perf_counter()
     row: Any = operations.start_import(source, actor=system)
     stored = last = time.perf_counter()
