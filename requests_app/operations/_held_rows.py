@@ -108,7 +108,7 @@ def _announce(current: Step, proposal: Proposal, rows: Iterable[HeldRow], only: 
         if only is not None:
             logs &= only
         if held.tenant_id is None and logs:
-            held.touched.add(*logs)
+            held.touched.add(*Tenant.objects.filter(pk__in=logs))
             logs |= {PROVIDER_LOG}
         entries += [_entry(current, PROPOSAL_MADE, held, proposal, log) for log in sorted(logs)]
     if entries:

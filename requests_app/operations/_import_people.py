@@ -253,8 +253,8 @@ def _write_invited(current: Step, who: Somebody, each: Judged) -> None:
             offer.save(update_fields=list(plain))
         with about(current, "invitation", who.invitations[0]):
             current.witness(PERSON_CHANGED, detail={"name": who.new_name, "email": who.email, **detail})
-    if each.sets.get("is_staff") is False and (offer := who.offer(str(Role.STAFF), None)) is not None:
-        drop_queue(current, offer, None)
+    if each.sets.get("is_staff") is False and (of_staff := who.offer(str(Role.STAFF), None)) is not None:
+        drop_queue(current, of_staff, None)
     if each.is_new:
         _prepare(current, who, str(Role.STAFF), [each], [])
 

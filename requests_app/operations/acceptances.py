@@ -18,7 +18,14 @@ from requests_app.models import Identity, Invitation, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
-from requests_app.operations._invitations import Standing, give_provider_role, invitation_detail, is_good, standing_of
+from requests_app.operations._invitations import (
+    Standing,
+    give_provider_role,
+    invitation_detail,
+    is_good,
+    standing_of,
+    withdraw,
+)
 from requests_app.operations._people import can_be_set_up_again, described, give, new_person, set_up_again
 from requests_app.operations._sign_on import let_in, open_connection, require_way_in
 from requests_app.platform import hashing
@@ -127,8 +134,14 @@ def _is_proof(row: Invitation) -> bool:
 
 
 def _give_of_provider(current: Step, row: Invitation, person: Person) -> None:
-    """Give the roles of this invitation, and of those beside it that were sent. A proposed role is given later."""
-    for other in row.others.unanswered().exclude(sends=0).select_related("proposal").locked():
+    """Give the roles of this invitation, and of those beside it that were sent. A proposed role is given later.
+
+    What a file has prepared after the mail was sent is withdrawn: the same file gives the role to the account.
+    """
+    for other in row.others.unanswered().select_related("proposal").locked():
+        if other.is_prepared:
+            withdraw(current, other)
+            continue
         other.accepted_at, other.accepted_by = current.at, person
         other.save(update_fields=["accepted_at", "accepted_by"])
         if standing_of(other, current.at) is Standing.GIVEN:

@@ -258,10 +258,10 @@ def _begun(current: Step, row: Invitation) -> Invitation:
 
 
 def _end_proposal(current: Step, row: Invitation) -> None:
+    proposal = row.proposal
     # The proposal of an import is about other changes too. The row of this invitation lapses alone.
-    is_alone = row.proposal is not None and row.proposal.act != IMPORT_ROWS.name
-    if is_alone and row.proposal.ended_at is None:
-        end(row.proposal, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
+    if proposal is not None and proposal.act != IMPORT_ROWS.name and proposal.ended_at is None:
+        end(proposal, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
 
 
 def _queues(role: str, wanted: Iterable[object], actor: Actor) -> list[Service]:

@@ -266,10 +266,11 @@ def test_prune_writes_the_entries_of_the_real_acts(cast: Cast, write: Path) -> N
     file["people"] = [each for each in file["people"] if each["email"] not in names]
     status, out, err = run("apply", yaml.safe_dump(file), write, "--prune")
     assert (status, err) == (0, ""), out
-    for event, (alone, pruned) in {
+    pairs: dict[str, list[Any]] = {
         "service.changed": two, "tenant.switched_off": tenants, "resource.changed": boxes,
         "person.switched_off": people,
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for event, (alone, pruned) in pairs.items():
         by_act, by_file = details(event, alone.pk), details(event, pruned.pk)
         logs = {alone.pk: "own", pruned.pk: "own"}
         assert [(logs.get(log, log), *rest) for log, *rest in by_act] == [

@@ -359,6 +359,27 @@ def test_an_address_that_got_an_account_meanwhile_is_not_invited(early: Cast, wr
     assert (OutboxMessage.objects.count(), Invitation.objects.get().withdrawn_at is None) == (0, False)
 
 
+def test_a_role_that_is_added_after_the_mail_is_not_accepted_with_it(early: Cast, write: Path) -> None:
+    """The person has not read about it. When the file is applied again, the account gets it."""
+    applied(file(sam(ENGINEER)), write)
+    operations.send_invitations(actor=early.as_("stella"))
+    applied(file(sam(ENGINEER, APPROVER)), write)
+    person = accepted(early)
+    assert roles_of(person) == [("exchange-online", "engineer")]
+    assert not Invitation.objects.unanswered().exists()
+    applied(file(sam(ENGINEER, APPROVER)), write)
+    assert len(roles_of(person)) == 2
+
+
+def test_a_role_that_is_added_after_the_mail_is_sent_with_a_new_link(early: Cast, write: Path) -> None:
+    applied(file(sam(ENGINEER)), write)
+    operations.send_invitations(actor=early.as_("stella"))
+    applied(file(sam(ENGINEER, APPROVER)), write)
+    operations.send_invitations(actor=early.as_("stella"))
+    assert OutboxMessage.objects.filter(topic="notify.invitation").count() == 2
+    assert len(roles_of(accepted(early))) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

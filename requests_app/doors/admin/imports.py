@@ -10,12 +10,14 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -305,6 +307,10 @@ class ImportAdmin(StaffAdmin):
         return TemplateResponse(request, template, {**shown, **context}, status=status)
 
 
+def _concerning(rows: QuerySet, tenant: str) -> QuerySet:
+    return rows.filter(pk__in=HeldRow.objects.concerning([UUID(tenant)]).values("pk"))
+
+
 class HeldRowAdmin(StaffAdmin):
     # Not first: the first column is cut where it is too long, and the person who confirms must read every change.
     list_display = (line, concerned, change, state, imported_from, "ended_at")
@@ -313,7 +319,7 @@ class HeldRowAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("of",), tenant="tenant")
     list_filter = (
         by_row("of", _("import"), Import),
-        by_tenant(narrow=lambda rows, value: rows.concerning([value])),
+        by_tenant(narrow=_concerning),
         by_choice("act", _("kind of change"), HELD_WORDS.items()),
         by_choice("outcome", _("outcome"), HeldRow.Outcome.choices),
     )

@@ -364,7 +364,7 @@ _STATES = [
 def _in_state(rows: QuerySet, state: str) -> QuerySet:
     at = clock.now()
     if state == "prepared":
-        return rows.prepared()
+        return rows.filter(sends=0, accepted_at=None, withdrawn_at=None)
     if state in ("open", "expired"):
         past = Q(expires_at__lte=at)
         return rows.filter(~past if state == "open" else past, sends__gt=0, accepted_at=None, withdrawn_at=None)
