@@ -73,7 +73,7 @@ def test_an_imported_row_has_the_entry_of_the_act_on_one_row(cast: Cast) -> None
     row = imported(cast, "contoso,,,,exchange-online,m-9,mailbox,One,contoso/mail/nine,")
     assert row is not None
     alone, many = (json.loads(bytes(entry.canonical)) for entry in AuditEntry.objects.filter(tenant_id=cast.contoso.pk))
-    assert many["detail"].pop("import") == str(row.pk)
+    assert (many["detail"].pop("import"), many["detail"].pop("import_sha")) == (str(row.pk), row.sha256)
     assert many["subject"].pop("id") != alone["subject"].pop("id") == str(one.pk)
     for entry in (alone, many):
         for name in ("seq", "at"):

@@ -228,12 +228,13 @@ def test_switching_a_service_off_ends_what_waits_for_it(cast: Cast, write: Path)
 
 
 def details(event: str, subject: object) -> list[tuple[object, ...]]:
-    """Return the log and the detail of each entry of this event about a row, without the id of an import."""
+    """Return the log and the detail of each entry of this event about a row, without those of an import."""
     found: list[tuple[object, ...]] = []
     for row in AuditEntry.objects.filter(event=event).order_by("seq"):
         entry = json.loads(bytes(row.canonical))
         if entry["subject"]["id"] == str(subject):
-            entry["detail"].pop("import", None)
+            for name in ("import", "import_sha"):
+                entry["detail"].pop(name, None)
             found.append((row.tenant_id, entry["subject"]["type"], sorted(entry["detail"])))
     return found
 
