@@ -23,6 +23,7 @@ from requests_app.domain import clock, errors, link_secrets, manifest
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed, DomainError
 from requests_app.domain.evaluation import Question
+from requests_app.domain.imports import PERSON, ROLE, Row, Source
 from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.identity.sso import domains
@@ -922,3 +923,10 @@ class History:
         assert row is not None
         self.step("the rows are written")
         operations.run_import(row.pk, actor=Actor.system("import"))
+        self.step("a file on the server prepares an invitation")
+        email, operator = "omar@provider.example", dataclasses.replace(Actor.system("import"), door="command")
+        role = {"email": email, "queue": "exchange-online", "role": "engineer"}
+        source = Source([Row(1, PERSON.name, {"email": email}), Row(2, ROLE.name, role)], file_name="world.yaml")
+        row = operations.start_import(source, actor=operator)
+        assert row is not None
+        operations.run_import(row.pk, actor=operator)
