@@ -130,7 +130,7 @@ def kinds_of(row: Import) -> str:
 
 def kinds(import_id: str) -> str:
     """Return how many changes of each kind an import holds. Each number links to the list of these changes."""
-    found = queries.kinds_of(HeldRow.objects.filter(of=import_id))
+    found = queries.kinds_of(HeldRow.objects.filter(of=UUID(import_id)))
     links = ((list_of(HeldRow, of=import_id, act=act), HELD_WORDS.get(act, act), n) for act, n in found)
     return format_html_join(", ", '<a href="{}">{}: {}</a>', links)
 
