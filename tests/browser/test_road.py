@@ -79,6 +79,10 @@ def test_the_empty_trial_leads_to_the_first_protected_access_too(tmp_path: Path,
         stella.open("/admin/set-up/", shows="Everything is set up.")
         ines.open(_of_tenant(ines, "set-up/"), shows="Everything is set up.")
         assert "1 message read" in installation.letters.to(ada.email, "closed", about="Mail")
+        # Who tries the product alone needs no mail program.
+        terminal = (tmp_path / "clone" / "output").read_text()
+        link = re.escape(f"{installation.address}/invitation/")
+        assert re.search(rf"\| Mail to {ada.email}: .+\n\S+ +\| +{link}\S+/\n", terminal), terminal[-2000:]
 
 
 def _set_up(stella: Traveller, person: Callable[[str], Traveller]) -> tuple[Traveller, Traveller]:

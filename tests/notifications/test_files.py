@@ -45,3 +45,22 @@ def test_an_address_never_leads_out_of_the_folder(folder: Path) -> None:
     [path] = folder.iterdir()
     assert path.parent == folder
     assert "/" not in path.name
+
+
+def test_a_trial_shows_each_mail_with_its_link_in_the_terminal(folder: Path, settings, capfd) -> None:
+    settings.BASE_URL = "http://127.0.0.1:8000"
+    a_mail("Hello,\nopen http://127.0.0.1:8000/invitations/s3cret/ now.\nOr http://127.0.0.1:8000/tickets/").send()
+    shown = "Mail to ada@contoso.example: Subject ü\n    http://127.0.0.1:8000/invitations/s3cret/\n"
+    assert capfd.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("base", "is_production"), [("https://lockbox.example.com", False), ("http://localhost", True)]
+)
+def test_an_installation_shows_no_mail_in_the_terminal(
+    folder: Path, settings, capfd, base: str, *, is_production: bool
+) -> None:
+    settings.BASE_URL, settings.PRODUCTION = base, is_production
+    a_mail(f"open {base}/invitations/s3cret/ now").send()
+    assert capfd.readouterr() == ("", "")
+    assert len(list(folder.iterdir())) == 1

@@ -9,10 +9,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+
+from requests_app.platform.loopback import is_loopback
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 
@@ -20,18 +23,21 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 class EmailBackend(BaseEmailBackend):
     """Writes each mail to a file in EMAIL_FILE_PATH.
 
-    The name of the file is made from the Message-ID, so a mail that is sent again replaces its earlier file.
+    The name of the file is made from the Message-ID, so a mail that is sent again replaces its earlier file. If only
+    this machine can open the site, and it is no production installation, the mail is also shown in the terminal.
     """
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         folder = Path(settings.EMAIL_FILE_PATH)
         folder.mkdir(parents=True, exist_ok=True)
         for message in email_messages:
-            self._write(folder, message)
+            path = self._write(folder, message)
+            if is_loopback(urlsplit(settings.BASE_URL).hostname or "") and not settings.PRODUCTION:
+                print(_shown(message, path), flush=True)  # noqa: T201  # the terminal of a trial is the person's mailbox
         return len(email_messages)
 
     @staticmethod
-    def _write(folder: Path, message: EmailMessage) -> None:
+    def _write(folder: Path, message: EmailMessage) -> Path:
         mail = message.message()
         purpose = mail.get("X-Lockbox-Topic", "mail").rpartition(".")[2]
         name = "-".join((purpose, message.recipients()[0], mail["Message-ID"].strip("<>").partition("@")[0]))
@@ -40,3 +46,10 @@ class EmailBackend(BaseEmailBackend):
         draft = path.with_suffix(f".{os.getpid()}.part")
         draft.write_bytes(mail.as_bytes())
         draft.replace(path)
+        return path
+
+
+def _shown(message: EmailMessage, path: Path) -> str:
+    """Return what a terminal shows: whom the mail is for, its subject, and its first link or else its file."""
+    link = re.search(rf"{re.escape(settings.BASE_URL)}/\S+", str(message.body))
+    return f"Mail to {', '.join(message.recipients())}: {message.subject}\n    {link[0] if link else path}"
