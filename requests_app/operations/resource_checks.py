@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -24,7 +25,7 @@ from requests_app.domain.errors import TooMany, WrongState
 from requests_app.models import Resource
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
-from requests_app.platform import patience
+from requests_app.platform import patience, turns
 
 logger = structlog.get_logger(__name__)
 
@@ -45,11 +46,7 @@ def check_resource(resource_id: object, *, actor: Actor) -> Resource:
         CHECK_RESOURCE, resource_id, actor=actor.sending(None), find=_resource, state=_require_testable
     ) as asked:
         tested: Resource = asked.row
-    try:
-        problem = checking.problem_of(tested)
-    except patience.NoPlace:
-        words = _("Several tests of this connector have not returned yet. Wait a moment, then test again.")
-        raise TooMany(words) from None
+    problem = _asked_for(tested)
 
     def state(current: Step) -> None:
         _require_testable(current)
@@ -63,31 +60,82 @@ def check_resource(resource_id: object, *, actor: Actor) -> Resource:
     return resource
 
 
+def _asked_for(resource: Resource) -> str:
+    """Test a resource. Raise TooMany if the installation's other processes already run enough tests of its connector.
+
+    The nightly test needs none of these turns, because only one worker runs it at a time.
+    """
+    name, seconds = f"check_resource:{resource.service.connector}", 2 * int(checking.CHECK_SECONDS) + 2
+    try:
+        with turns.taken(name, seconds=seconds, places=checking.PLACES) as turn:
+            if turn is None:
+                raise patience.NoPlace
+            return checking.problem_of(resource)
+    except patience.NoPlace:
+        words = _("Several tests of this connector have not returned yet. Wait a moment, then test again.")
+        raise TooMany(words) from None
+
+
+class _Silent:
+    """What the rest of a run leaves out, because it hangs.
+
+    After a test without an answer, these are the tenant's other resources behind the same connector: perhaps only this
+    place hangs. If the next test of the connector has no answer either, it is the whole connector. Otherwise a store
+    that hangs would use up the time of all others.
+    """
+
+    def __init__(self) -> None:
+        self._connectors, self._places, self._last = set[str](), set[tuple[str, UUID]](), set[str]()
+
+    def others(self, due: QuerySet[Any]) -> QuerySet[Any]:
+        for connector, tenant_id in self._places:
+            due = due.exclude(service__connector=connector, tenant=tenant_id)
+        return due.exclude(service__connector__in=self._connectors)
+
+    def has(self, row: Resource) -> bool:
+        connector = row.service.connector
+        return connector in self._connectors or (connector, row.tenant_id) in self._places
+
+    def note_full(self, connector: str) -> None:
+        self._connectors.add(connector)
+
+    def note(self, row: Resource, problem: str) -> None:
+        connector = row.service.connector
+        if problem in (checking.KIND_DIFFERS, checking.OUTSIDE):
+            # The connector was not asked.
+            return
+        if problem != checking.NO_ANSWER:
+            self._last.discard(connector)
+        elif connector in self._last:
+            self._connectors.add(connector)
+        else:
+            self._last.add(connector)
+            self._places.add((connector, row.tenant_id))
+
+
 def check_due_resources(*, actor: Actor, is_over: Callable[[], bool]) -> int:
     """Test the resources that are due, until none is left or `is_over` says so. Return how many were tested.
 
-    At most one test runs at a time. After a test without an answer, no other resource of that connector is tested in
-    this run: a store that hangs would use up the time of all others. The next run continues with the others.
+    At most one test runs at a time. What hangs is left out for the rest of this run. The next run continues with it.
     """
-    done, silent = 0, set[str]()
+    done, silent = 0, _Silent()
     while not is_over():
-        due = Resource.objects.due_for_check(clock.now()).exclude(service__connector__in=silent)
+        due = silent.others(Resource.objects.due_for_check(clock.now()))
         rows = list(due.select_related("tenant", "service")[:BATCH])
         tested: list[tuple[Resource, str]] = []
         for row in rows:
             if is_over():
                 break
-            if row.service.connector in silent:
+            if silent.has(row):
                 continue
             try:
                 tested.append((row, checking.problem_of(row)))
             except patience.NoPlace:
                 # Once in each run, because until one of the calls returns, nothing is tested.
                 logger.warning("resource_tests_have_no_place", connector=row.service.connector)
-                silent.add(row.service.connector)
+                silent.note_full(row.service.connector)
                 continue
-            if tested[-1][1] == checking.NO_ANSWER:
-                silent.add(row.service.connector)
+            silent.note(*tested[-1])
         _store_all(tested, actor=actor)
         done += len(tested)
         if not rows:

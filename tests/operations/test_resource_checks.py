@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -362,11 +363,43 @@ def test_a_run_goes_on_where_the_one_before_ended(cast: Cast, store: Path, monke
 
 def test_a_store_that_hangs_ends_only_its_own_tests(cast: Cast, store: Path, hangs: Any) -> None:
     folders = Resource.objects.filter(service__connector="folder").count()
-    assert folders > 1
-    assert run(cast) == Resource.objects.count() - folders + 1
-    assert Resource.objects.filter(check_problem="no_answer").count() == 1
-    assert hangs() == 1
+    assert folders > 2
+    assert run(cast) == Resource.objects.count() - folders + 2
+    assert Resource.objects.filter(check_problem="no_answer").count() == 2
+    assert hangs() == 2
     assert run(cast) == 1, "the next run goes on with the next one"
+
+
+def test_one_place_that_hangs_leaves_out_no_other_tenant(
+    cast: Cast, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example, the directory of one tenant is on another server."""
+    row = cast.resource(name="legal")
+    for number in range(20):
+        Resource.objects.create(
+            tenant=row.tenant, service=row.service, kind="library", name=f"x {number}", locator=f"contoso/x/{number}"
+        )
+
+    def problem(tested: Resource) -> str:
+        return "no_answer" if tested.tenant_id == row.tenant_id and tested.service_id == row.service_id else ""
+
+    monkeypatch.setattr(checking, "problem_of", problem)
+    others = Resource.objects.exclude(tenant=row.tenant, service=row.service).count()
+    assert run(cast) == others + 1
+    assert Resource.objects.filter(check_problem="no_answer").count() == 1
+    assert set(Resource.objects.filter(checked_at=None).values_list("tenant", flat=True)) == {row.tenant_id}
+
+
+def test_tests_that_people_ask_for_are_limited_for_all_processes_together(cast: Cast, store: Path) -> None:
+    row = cast.resource(name="legal")
+    with ExitStack() as others:
+        for _place in range(checking.PLACES):
+            assert others.enter_context(turns.taken("check_resource:folder", seconds=45, places=checking.PLACES))
+        with nothing_happens(), pytest.raises(TooMany):
+            checked(cast, row)
+        assert (result_of(row)[0], checks_of(row)) == (None, [])
+        assert checked(cast, cast.resource()).checked_at is not None, "it has another connector"
+    assert checked(cast, row).checked_at is not None
 
 
 def test_a_run_without_a_place_says_so_once(cast: Cast, store: Path, hangs: Any) -> None:
