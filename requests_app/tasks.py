@@ -28,6 +28,8 @@ BATCH = 500
 LONGEST_SECONDS = 20.0
 #: A round of witnesses ends LONGEST_SECONDS after its start, and when the last request has reached its own limit.
 COSIGN_TURN_SECONDS = 45
+#: The same for the announced changes, whose last step takes less than a second.
+APPLY_TURN_SECONDS = 45
 #: A run of tests ends LONGEST_SECONDS after its start, and when the last test has reached its own limit.
 CHECK_TURN_SECONDS = 45
 
@@ -58,12 +60,28 @@ def sweep() -> int:
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)
     try:
-        # Called once: a change that waits for an access request stays due.
-        done += proposals.apply_due(actor=actor, limit=BATCH)
+        done += _apply_due(actor)
     except Exception as failure:
         failures.append(failure)
     if failures:
         raise failures[0]
+    return done
+
+
+def _apply_due(actor: Actor) -> int:
+    """Apply the changes that are due. Only one worker does this at a time, because each step takes the same locks.
+
+    It is called once in a sweep: a change that waits for an access request stays due.
+    """
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    with turns.taken("apply_due", seconds=APPLY_TURN_SECONDS) as turn:
+        done = proposals.apply_due(actor=actor, limit=BATCH, is_over=is_over) if turn is not None else 0
+    if is_over():
+        bell.ring(bell.SWEEP)
     return done
 
 

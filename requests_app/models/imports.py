@@ -24,7 +24,8 @@ class ImportQuerySet(ScopedQuerySet):
         return self.none() if actor.side is Side.CUSTOMER else super().visible_to(actor)
 
     def unfinished(self) -> Self:
-        return self.filter(finished_at=None)
+        """Return those with rows that are not written yet, or with proposed changes that are not announced yet."""
+        return self.filter(Q(finished_at=None) | Q(pk__in=HeldRow.objects.unannounced().values("of")))
 
 
 class Import(models.Model):
@@ -97,6 +98,10 @@ class ImportBatch(models.Model):
 
 
 class HeldRowQuerySet(ScopedQuerySet):
+    def unannounced(self) -> Self:
+        """Return the rows that are proposed, and that are not in the logs of all affected tenants yet."""
+        return self.filter(outcome="", announced_at=None, of__proposal__isnull=False, of__proposal__ended_at=None)
+
     def concerning(self, tenant_ids: Iterable[UUID]) -> Self:
         """Return the rows that affect any of these tenants. Each row is returned once."""
         tenants = list(tenant_ids)
@@ -118,7 +123,10 @@ class HeldRow(models.Model):
     which the same change is found in another file.
 
     A change of a plan or a service has no `tenant`. It affects all tenants in `touched`, which are filled when the
-    change is proposed.
+    change is announced to them.
+
+    `announced_at` is set in the transaction that writes the entries about the row. So they are written once, and a
+    killed process leaves no row without them.
     """
 
     class Outcome(models.TextChoices):
@@ -138,6 +146,7 @@ class HeldRow(models.Model):
     resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+", null=True, blank=True)
     # Until this time, a member of staff can propose the row, if the import itself had no human who did.
     until_at = models.DateTimeField()
+    announced_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, blank=True, default="")
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
@@ -147,7 +156,13 @@ class HeldRow(models.Model):
         verbose_name = _("held row")
         verbose_name_plural = _("held rows")
         ordering = ["line", "pk"]
-        indexes = [models.Index(fields=["digest"], condition=Q(outcome=""), name="held_row_open")]
+        indexes = [
+            models.Index(fields=["digest"], condition=Q(outcome=""), name="held_row_open"),
+            models.Index(fields=["of", "tenant"], condition=Q(outcome=""), name="held_row_left"),
+            models.Index(
+                fields=["of", "tenant"], condition=Q(outcome="", announced_at=None), name="held_row_unannounced"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.act} · {self.line}"

@@ -8,7 +8,7 @@ change, under the name of the proposal. `apply_proposal` calls this function whe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -34,24 +34,37 @@ Terms = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one step of a change of many rows makes.
+
+    `logs` are the only tenants that the step affects. None means that it can affect every tenant.
+    """
+
+    rows: tuple[int, ...] = ()
+    logs: frozenset[UUID] | None = None
+
+
+@dataclass(frozen=True)
 class Announced:
     """The functions that belong to one kind of announced change.
 
     `run` makes the change. `touches` returns the tenants whose protection the change would reduce now. `lock` locks the
     rows that `run` changes, and is called before the proposal is locked. `waits` returns whether the change would
-    affect an access request that has not ended. If it would, the change takes effect later. `is_done` returns whether
-    `run` has made the whole change. A change of many rows is made in several steps, and other acts go on in between.
-    `lapses` is called if the change did not take effect.
+    affect an access request that has not ended. If it would, the change takes effect later. `lapses` is called if the
+    change did not take effect.
 
-    A change of many rows also has `untold`: it returns the tenants that one of the rows affects now, and that have got
-    no message about this row. `tell_late` then writes the entries about these rows.
+    A change of many rows is announced and made in several steps, and other acts go on in between. Instead of `lock` it
+    has `choose`, which chooses the rows of the next step and locks what they change. If it chooses no row, the whole
+    change is made. `all_informed` returns whether all rows are announced. `untold` returns the tenants that one of the
+    rows affects now, and that have got no message about this row. `tell_late` then writes the entries about these rows.
     """
 
     run: Callable[[Step, Terms], None]
     touches: Callable[[Terms], Iterable[UUID]]
     lock: Callable[[Terms], None] | None = None
     waits: Callable[[Terms, datetime], bool] | None = None
-    is_done: Callable[[Terms], bool] | None = None
+    choose: Callable[[Terms], Part] | None = None
+    all_informed: Callable[[Terms], bool] | None = None
     untold: Callable[[Terms], set[UUID]] | None = None
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None
     lapses: Callable[[Terms], None] | None = None
@@ -71,13 +84,14 @@ def announced(
     touches: Callable[[Terms], Iterable[UUID]] = everybody,
     lock: Callable[[Terms], None] | None = None,
     waits: Callable[[Terms, datetime], bool] | None = None,
-    is_done: Callable[[Terms], bool] | None = None,
+    choose: Callable[[Terms], Part] | None = None,
+    all_informed: Callable[[Terms], bool] | None = None,
     untold: Callable[[Terms], set[UUID]] | None = None,
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None,
     lapses: Callable[[Terms], None] | None = None,
 ) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
     def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
-        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, is_done, untold, tell_late, lapses)
+        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, choose, all_informed, untold, tell_late, lapses)
         return body
 
     return register
@@ -118,10 +132,19 @@ def digest(act: str, terms: Terms) -> str:
     return hashlib.sha256(canonical.encode({"act": act, "terms": terms})).hexdigest()
 
 
-def write(current: Step, change: Change, terms: Terms, *, by: Proposer, needs_second: bool = True) -> Proposal:
+def write(
+    current: Step,
+    change: Change,
+    terms: Terms,
+    *,
+    by: Proposer,
+    needs_second: bool = True,
+    only: Collection[UUID] | None = None,
+) -> Proposal:
     """Write the proposal. The caller has judged the right to propose.
 
-    Without `needs_second`, people have agreed on such changes before. Then the waiting time begins now.
+    Without `needs_second`, people have agreed on such changes before. Then the waiting time begins now. With `only`,
+    announce it only to these tenants. `announce_to` then announces it to the others.
     """
     waits_for_second = needs_second and has_second(by.person.human_id, current.at)
     row = Proposal.objects.create(
@@ -136,9 +159,9 @@ def write(current: Step, change: Change, terms: Terms, *, by: Proposer, needs_se
         expires_at=current.at + limits.PROPOSAL_FOR,
         effective_at=None if waits_for_second else current.at + limits.staff_change_wait(),
     )
-    witness(current, row, PROPOSAL_MADE)
-    tell(current, row, "made")
-    if row.effective_at is None:
+    witness(current, row, PROPOSAL_MADE, only=only)
+    tell(current, row, "made", only=only)
+    if only is None and row.effective_at is None:
         current.tell(ask_second(row, "made"))
     return row
 
@@ -149,6 +172,21 @@ def ask_second(row: Proposal, what: str) -> Note:
     return Note(
         topic=Topic.SECOND_PERSON, tenant_id=None, about=row.pk, audiences=audiences, mark=what, extra={"what": what}
     )
+
+
+def announce_to(current: Step, row: Proposal, tenants: set[UUID]) -> None:
+    """Announce a proposal to more tenants. Each of them gets the whole waiting time, if it has begun already."""
+    if row.effective_at is not None:
+        row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
+        row.save(update_fields=["effective_at"])
+    witness(current, row, PROPOSAL_MADE, only=tenants, is_in_own_log=False)
+    tell(current, row, "made", by=row.proposer.name, only=tenants)
+
+
+def all_informed(row: Proposal) -> bool:
+    """Return whether the proposal is announced to all tenants that it affected when it was made."""
+    judge = ANNOUNCED[row.act].all_informed
+    return judge is None or judge(row.said)
 
 
 class Proposer(NamedTuple):
@@ -218,6 +256,8 @@ def require_proven(person: Person) -> None:
 def uninformed(row: Proposal) -> set[UUID]:
     """Return the tenants that the change would affect now, but that have got no message about it yet."""
     change = ANNOUNCED[row.act]
+    if not all_informed(row):
+        return set()
     found = {*change.touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
     return found if change.untold is None else found | change.untold(row.said)
 
@@ -238,10 +278,19 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
     tell(current, row, "made" if row.confirmed_by is None else "confirmed", by=by.name, only=tenants)
 
 
-def witness(current: Step, row: Proposal, event: str, *, only: Iterable[UUID] | None = None, **more: Any) -> None:
+def witness(
+    current: Step,
+    row: Proposal,
+    event: str,
+    *,
+    only: Iterable[UUID] | None = None,
+    is_in_own_log: bool = True,
+    **more: Any,
+) -> None:
     """Write the same entry in the provider's log and in the log of each affected tenant. Store which tenants these are.
 
-    With `only`, write the entry in the provider's log and in the logs of the tenants in `only`.
+    With `only`, write the entry in the provider's log and in the logs of the tenants in `only`. Without
+    `is_in_own_log`, the provider's log has the entry already.
     """
     touched = [*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)]
     tenants = sorted(set(touched if only is None else only))
@@ -252,7 +301,7 @@ def witness(current: Step, row: Proposal, event: str, *, only: Iterable[UUID] | 
     if row.effective_at is not None:
         detail["effective_at"] = canonical.instant(row.effective_at)
     entry = replace(current.entry(event, detail=detail), subject_type="proposal", subject_id=str(row.pk))
-    logs = [PROVIDER_LOG, *tenants]
+    logs = [PROVIDER_LOG, *tenants] if is_in_own_log else tenants
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
@@ -271,11 +320,12 @@ def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterabl
 
 
 def end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **more: Any) -> None:
-    """End the proposal, with its entries and its mails."""
+    """End the proposal, with its entries and its mails. Tenants that have not heard of it yet never do."""
+    only = None if all_informed(row) else list(row.touched.values_list("pk", flat=True))
     row.ended_at, row.outcome = current.at, outcome
     row.save(update_fields=["ended_at", "outcome"])
     confirmed_by = row.confirmed_by.name if row.confirmed_by else ""
-    witness(current, row, event, confirmed_by=confirmed_by, **more)
+    witness(current, row, event, only=only, confirmed_by=confirmed_by, **more)
     tell(current, row, what)
 
 

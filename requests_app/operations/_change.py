@@ -103,6 +103,8 @@ class Step:
     confirmed: UUID | None = None
     # The person who made that proposal. What the act creates belongs to them.
     proposer: UUID | None = None
+    # The rows that this step makes, if the change is one of many rows.
+    part: tuple[int, ...] = ()
     # Whether the act only records a refusal and changes nothing else.
     only_notes: bool = False
     # A function that stores what the interface needs for the same act. It runs in the same transaction.

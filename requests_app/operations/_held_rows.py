@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from audit_app import recorder
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_MADE
@@ -23,12 +23,15 @@ from requests_app.domain.errors import DomainError
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, HeldRow, Import, Invitation, Proposal, Resource, Tenant
 from requests_app.operations import _announced
-from requests_app.operations._announced import ANNOUNCED, Terms, announced, digest
+from requests_app.operations._announced import ANNOUNCED, Part, Terms, announced, digest
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._import_judged import Judged
 
-#: How many rows are made at once. All tenants wait meanwhile, so this takes far less than a second.
-AT_ONCE = 50
+#: How many rows one transaction makes, and how many of those that affect all tenants. On SQLite, nobody else can write
+#: meanwhile (docs/importing.md has the measured times).
+AT_ONCE, SHARED_AT_ONCE = 25, 5
+#: How many entries about rows that wait one transaction writes.
+ENTRIES_AT_ONCE = 250
 
 
 #: How many hashes one query compares.
@@ -84,35 +87,71 @@ def informed_by(held: Iterable[tuple[Judged, Change, Terms]]) -> list[str]:
 
 
 def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
-    """Write the one proposal for all held rows of the import, and an entry about each in the logs that it affects."""
+    """Write the one proposal for all held rows of the import. `announce_next` announces them."""
     terms = {"import": str(row.pk), "sha": row.sha256, "_file": row.file_name, "_counts": row.counts}
-    proposal = _announced.write(current, IMPORT_ROWS, terms, by=by)
+    proposal = _announced.write(current, IMPORT_ROWS, terms, by=by, only=())
     row.proposal = proposal
     row.save(update_fields=["proposal"])
-    held = list(row.held.filter(outcome=""))
-    _announce(current, proposal, held)
     # So an invitation knows the change that gives its role.
-    offers = [each.terms["invitation"] for each in held if "invitation" in each.terms]
+    held = row.held.filter(outcome="", terms__has_key="invitation")
+    offers = [terms["invitation"] for terms in held.values_list("terms", flat=True)]
     Invitation.objects.filter(pk__in=offers).update(proposal=proposal)
     return proposal
 
 
-def _announce(current: Step, proposal: Proposal, rows: Iterable[HeldRow], only: set[UUID] | None = None) -> None:
-    """Write an entry about each row in the log of each tenant that it affects. With `only`, in those of these tenants.
+def next_unannounced(row: Import) -> HeldRow | None:
+    """Return the next row that is proposed and not announced. Those that affect all tenants come first."""
+    rows = row.held.unannounced().order_by("tenant_id", "line", "pk")
+    return rows.filter(tenant=None).first() or rows.first()
 
-    The entry about a row without a tenant is also in the provider's log, as for the same change alone.
+
+def announce_next(current: Step, held: HeldRow, proposal: Proposal) -> None:
+    """Announce this row, and more rows of its tenant: write the entries, and send each tenant one mail in all.
+
+    The caller has the turn at the tenant's log.
     """
-    entries = []
-    for held in rows:
-        logs = {held.tenant_id} if held.tenant_id else _touched_by(held)
-        if only is not None:
-            logs &= only
-        if held.tenant_id is None and logs:
-            held.touched.add(*Tenant.objects.filter(pk__in=logs))
-            logs |= {PROVIDER_LOG}
-        entries += [_entry(current, PROPOSAL_MADE, held, proposal, log) for log in sorted(logs)]
-    if entries:
-        recorder.record(entries, at=current.at)
+    if held.tenant_id is None:
+        _announce_next_tenants(current, held, proposal)
+        return
+    rows = held.of.held.unannounced().filter(tenant=held.tenant_id).order_by("line", "pk")[:ENTRIES_AT_ONCE]
+    _announce_import(current, proposal, {held.tenant_id})
+    recorder.record([_entry(current, PROPOSAL_MADE, each, proposal, held.tenant_id) for each in rows], at=current.at)
+    HeldRow.objects.filter(pk__in=[each.pk for each in rows]).update(announced_at=current.at)
+    _ask_second(current, proposal)
+
+
+def _announce_next_tenants(current: Step, held: HeldRow, proposal: Proposal) -> None:
+    left = sorted(_untold_of(held))
+    tenants, is_first = set(left[:ENTRIES_AT_ONCE]), not held.touched.exists()
+    _announce_import(current, proposal, tenants)
+    _announce(current, held, proposal, tenants, {PROVIDER_LOG} if is_first else set())
+    if len(tenants) == len(left):
+        held.announced_at = current.at
+        held.save(update_fields=["announced_at"])
+        _ask_second(current, proposal)
+
+
+def _ask_second(current: Step, proposal: Proposal) -> None:
+    """After the last row, ask the staff who can confirm the proposal. Before, they could not confirm it."""
+    if proposal.effective_at is None and _announced.all_informed(proposal):
+        current.tell(_announced.ask_second(proposal, "made"))
+
+
+def _announce_import(current: Step, proposal: Proposal, tenants: set[UUID]) -> None:
+    """Announce the import itself to those of the tenants that have not heard of it."""
+    if new := tenants - set(proposal.touched.filter(pk__in=tenants).values_list("pk", flat=True)):
+        _announced.announce_to(current, proposal, new)
+
+
+def _announce(current: Step, held: HeldRow, proposal: Proposal, tenants: set[UUID], also: set[UUID]) -> None:
+    """Write an entry about a row without a tenant in the logs of these tenants, and in the logs in `also`."""
+    held.touched.add(*Tenant.objects.filter(pk__in=tenants))
+    entries = [_entry(current, PROPOSAL_MADE, held, proposal, log) for log in sorted(tenants | also)]
+    recorder.record(entries, at=current.at)
+
+
+def _untold_of(held: HeldRow) -> set[UUID]:
+    return _touched_by(held) - set(held.touched.values_list("pk", flat=True))
 
 
 def _touched_by(held: HeldRow) -> set[UUID]:
@@ -160,21 +199,35 @@ def _untold(terms: Terms) -> set[UUID]:
     """Return the tenants that a row without a tenant affects only since it was proposed."""
     found: set[UUID] = set()
     for held in _shared(terms):
-        found |= _touched_by(held) - set(held.touched.values_list("pk", flat=True))
+        found |= _untold_of(held)
     return found
 
 
 def _tell_late(current: Step, proposal: Proposal, tenants: set[UUID]) -> None:
     for held in _shared(proposal.said):
-        _announce(current, proposal, [held], tenants - set(held.touched.values_list("pk", flat=True)))
+        # The entry about a row without a tenant is also in the provider's log, as for the same change alone.
+        if late := tenants & _untold_of(held):
+            _announce(current, held, proposal, late, {PROVIDER_LOG})
 
 
-def _lock(terms: Terms) -> None:
-    """Lock what the next rows change, in the order of all acts.
+def _choose(terms: Terms) -> Part:
+    """Choose the next rows and lock what they change. Rows that affect all tenants are made first, and alone.
+
+    The other rows affect only their own tenants, which have heard of them. So nobody else has to wait.
+    """
+    ready = _ready(terms, clock.now())
+    shared = list(ready.filter(tenant=None)[:SHARED_AT_ONCE])
+    rows = shared or list(ready.order_by("tenant_id", "line", "pk")[:AT_ONCE])
+    _lock(rows)
+    logs = None if shared or not rows else frozenset(row.tenant_id for row in rows)
+    return Part(tuple(row.pk for row in rows), logs)
+
+
+def _lock(held: Sequence[HeldRow]) -> None:
+    """Lock what the rows change, in the order of all acts.
 
     First the access that ends with a tenant, then the tenants, then what belongs to no tenant, then the resources.
     """
-    held = list(_left(terms)[: AT_ONCE * 2])
     ending = {row.tenant_id for row in held if row.act == SWITCH_OFF_TENANT_ANNOUNCED.name}
     if ending:
         lock_access(AccessRequest.objects.filter(tenant__in=ending))
@@ -189,24 +242,24 @@ def _waits(terms: Terms, at: datetime) -> bool:
     return _left(terms).exists() and not _ready(terms, at).exists()
 
 
-def _is_done(terms: Terms) -> bool:
-    return not _left(terms).exists()
+def _all_informed(terms: Terms) -> bool:
+    return not _left(terms).filter(announced_at=None).exists()
 
 
 @announced(
     IMPORT_ROWS,
     touches=_tenants,
-    lock=_lock,
     waits=_waits,
-    is_done=_is_done,
+    choose=_choose,
+    all_informed=_all_informed,
     untold=_untold,
     tell_late=_tell_late,
 )
 def _import_rows_agreed(current: Step, terms: Terms) -> None:
-    """Make the next rows. Each is judged again, and one that no longer fits lapses alone."""
+    """Make the rows of this step. Each is judged again, and one that no longer fits lapses alone."""
     assert current.confirmed is not None
     proposal = Proposal.objects.select_related("proposed_by").get(pk=current.confirmed)
-    for held in _ready(terms, current.at).select_related("tenant")[:AT_ONCE]:
+    for held in _ready(terms, current.at).filter(pk__in=current.part).select_related("tenant"):
         with _alone(current, terms["import"]):
             _make(current, held, proposal)
         held.ended_at = current.at

@@ -14,14 +14,34 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Door
 from requests_app.domain.acts.imports import IMPORT_FINISHED, IMPORT_STARTED, PROPOSE_IMPORT, RUN_IMPORT, START_IMPORT
 from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.imports import PLAN, SERVICE, Fault, FaultyFile, Line, Report, Row, Source, Status, in_order
-from requests_app.models import AccessRequest, Import, ImportBatch, Person, Plan, Resource, Service, Tenant
+from requests_app.models import (
+    AccessRequest,
+    HeldRow,
+    Import,
+    ImportBatch,
+    Person,
+    Plan,
+    Proposal,
+    Resource,
+    Service,
+    Tenant,
+)
 from requests_app.models.people import actor_of
 from requests_app.operations import _announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
-from requests_app.operations._held_rows import about_import, hold, informed_by, newly_held, propose
+from requests_app.operations._held_rows import (
+    about_import,
+    announce_next,
+    hold,
+    informed_by,
+    newly_held,
+    next_unannounced,
+    propose,
+)
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
 from requests_app.operations._import_people import lock_people, names_people
@@ -128,51 +148,79 @@ def _stored(row: Row) -> list[Any]:
 
 
 def run_import(import_id: object, *, actor: Actor, after: Callable[[Import], bool] | None = None) -> Import:
-    """Write what is left of an import, batch by batch, until it is finished.
+    """Write what is left of an import, step by step, until it is finished and its changes that wait are announced.
 
-    After each batch, `after` is called with the import. If it returns False, the rest is left to the next call. Nothing
-    is written twice: each batch is marked in its own transaction.
+    After each step, `after` is called with the import. If it returns False, the rest is left to the next call. Nothing
+    is written twice: each step is marked in its own transaction.
     """
     while True:
-        row = _run_batch(import_id, actor=actor)
-        if row.finished_at is not None or (after is not None and not after(row)):
+        row, is_left = _run_step(import_id, actor=actor)
+        if not is_left or (after is not None and not after(row)):
             return row
 
 
-def _run_batch(import_id: object, *, actor: Actor) -> Import:
-    """Write the next batch in one transaction. Without a next batch, finish the import."""
-    batch: list[ImportBatch] = []
-    with perform(RUN_IMPORT, import_id, actor=actor, find=partial(_find_batch, batch)) as current:
+def _run_step(import_id: object, *, actor: Actor) -> tuple[Import, bool]:
+    """Make the next step in one transaction. Return the import, and whether steps are left.
+
+    First all batches are written, then the changes that wait are proposed and announced, then the import is finished.
+    """
+    step: list[ImportBatch | HeldRow] = []
+    with perform(RUN_IMPORT, import_id, actor=actor, find=partial(_find_step, step)) as current:
         row: Import = current.row
-        if row.finished_at is not None:
-            return row
-        starter = _starter(row)
-        current.actor, current.detail = starter or _operator(row), about_import(row)
-        if not batch:
-            _finish(current, row, starter)
-            return row
-        [first] = batch
-        rows = [Row(*each) for each in first.rows]
-        lines = _write(current, row, rows) if starter is not None else _stopped(row, rows)
-        first.results, first.done_at = [_result(line) for line in lines], current.at
-        first.save(update_fields=["results", "done_at"])
-        counts = _counted(line.status for line in lines)
-        row.counts = {status: row.counts.get(status, 0) + count for status, count in counts.items()}
-        row.save(update_fields=["counts"])
-    return row
+        current.detail = about_import(row)
+        match step:
+            case [ImportBatch() as batch]:
+                _write_batch(current, row, batch)
+            case [HeldRow() as held]:
+                assert row.proposal is not None
+                current.actor = _announcer(row, row.proposal)
+                announce_next(current, held, row.proposal)
+            case _ if row.finished_at is None:
+                _propose_or_finish(current, row)
+        # After an announcement, this looks once more.
+        return row, bool(step) or row.finished_at is None
 
 
-def _find_batch(found: list[ImportBatch], current: Step, import_id: object) -> Import:
-    """Return the import, locked, and add its next batch to `found`. Take the turn at the log of the batch's tenant."""
+def _write_batch(current: Step, row: Import, batch: ImportBatch) -> None:
+    starter = _starter(row)
+    current.actor = starter or _operator(row)
+    rows = [Row(*each) for each in batch.rows]
+    lines = _write(current, row, rows) if starter is not None else _stopped(row, rows)
+    batch.results, batch.done_at = [_result(line) for line in lines], current.at
+    batch.save(update_fields=["results", "done_at"])
+    counts = _counted(line.status for line in lines)
+    row.counts = {status: row.counts.get(status, 0) + count for status, count in counts.items()}
+    row.save(update_fields=["counts"])
+
+
+def _find_step(found: list[ImportBatch | HeldRow], current: Step, import_id: object) -> Import:
+    """Return the import, locked, and add its next batch to `found`, or its next row that is not announced.
+
+    Take the turn at the log of its tenant.
+    """
     row: Import = Import.objects.visible_to(current.actor).locked().find(import_id)
     batch = row.batches.filter(done_at=None).first() if row.finished_at is None else None
     if batch is None:
-        current.concerns("import", row, PROVIDER_LOG)
+        held = _locked_unannounced(row)
+        found += [held] if held is not None else []
+        of_tenant = held.tenant_id if held is not None else None
+        current.concerns("import", row, of_tenant or PROVIDER_LOG)
         return row
     found.append(batch)
     tenant = _lock_what_changes([Row(*each) for each in batch.rows])
     current.concerns("import", row, tenant.pk if tenant is not None else PROVIDER_LOG)
     return row
+
+
+def _locked_unannounced(row: Import) -> HeldRow | None:
+    """Lock the proposal of the import, and return the next row that is not announced.
+
+    So nobody ends the proposal meanwhile, and each tenant that hears of it also hears of its end.
+    """
+    if row.proposal_id is None:
+        return None
+    row.proposal = Proposal.objects.locked().get(pk=row.proposal_id)
+    return next_unannounced(row)
 
 
 def _lock_what_changes(rows: Sequence[Row]) -> Tenant | None:
@@ -255,17 +303,32 @@ def _operator(row: Import) -> Actor:
     return replace(Actor.system(row.started_name), door=row.door)
 
 
-def _finish(current: Step, row: Import, starter: Actor | None) -> None:
-    """Record the end of the import. Propose the rows that wait, if a human of the staff answers for them."""
+def _announcer(row: Import, proposal: Proposal) -> Actor:
+    """Return who proposed the changes of the import, for the entries. It may be somebody who has left meanwhile."""
+    account = proposal.proposer
+    door = row.door if account.pk == row.started_by_id else str(Door.ADMIN)
+    if account.kind != Person.Kind.CLIENT:
+        return actor_of(account, door=door)
+    try:
+        return _announced.actor_of_client(account, door=door)
+    except NotAllowed:
+        return replace(Actor.system(account.name), door=door)
+
+
+def _propose_or_finish(current: Step, row: Import) -> None:
+    """Propose the rows that wait, if a human of the staff answers for them. Otherwise, record the end of the import."""
+    starter = _starter(row)
+    current.actor = starter or _operator(row)
+    by = _proposer(row, starter) if row.proposal_id is None else None
+    if by is not None and row.held.filter(outcome="").exists():
+        propose(current, row, by=by)
+        return
     row.finished_at = current.at
     row.save(update_fields=["finished_at"])
     counts = {status: row.counts.get(status, 0) for status in map(str, Status)}
     waiting = counts.pop(Status.WAITING)
     detail = {"file": row.file_name, "sha": row.sha256, **counts, "waiting": waiting}
     current.witness(IMPORT_FINISHED, detail=detail, text=row.file_name)
-    by = _proposer(row, starter)
-    if by is not None and row.held.filter(outcome="").exists():
-        propose(current, row, by=by)
 
 
 def _proposer(row: Import, starter: Actor | None) -> _announced.Proposer | None:
@@ -295,7 +358,7 @@ def propose_import(import_id: object, *, actor: Actor) -> Import:
     """Propose the changes of an import that wait, if the operator on the server started the import.
 
     Nobody knows which human that was. So two members of the staff must agree: this one, and one who confirms. The same
-    is true for a client if no human of the staff answers for it any more.
+    is true for a client if no human of the staff answers for it any more. A worker then announces the changes.
     """
 
     def state(current: Step) -> None:
@@ -310,4 +373,5 @@ def propose_import(import_id: object, *, actor: Actor) -> Import:
     with perform(PROPOSE_IMPORT, import_id, actor=actor, state=state) as current:
         row: Import = current.row
         propose(current, row, by=_announced.proposer_of(current.actor))
+        bell.ring(bell.IMPORT)
     return row

@@ -30,7 +30,7 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Topic, post
 from requests_app.models import Membership, OutboxMessage, Person, Proposal, Tenant
 from requests_app.operations import _announced
-from requests_app.operations._announced import ANNOUNCED, require_established
+from requests_app.operations._announced import ANNOUNCED, Part, require_established
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import CONTROLLED, controlled, proposal_detail, require_two_left, tell
@@ -153,6 +153,8 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
     If the change affects a tenant that has got no message yet, that tenant gets the message first, and the whole
     waiting time begins again.
+
+    A change of many rows is made in several calls. The last one finds no row, and ends the proposal.
     """
     with act(APPLY_PROPOSAL, actor=actor) as current:
         if not current.actor.is_system:
@@ -161,16 +163,19 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         change = ANNOUNCED[row.act]
         if change.lock is not None:
             change.lock(row.said)
+        part = change.choose(row.said) if change.choose is not None else Part()
         row = _locked(row, current)
         if row.effective_at is None and row.expires_at <= current.at:
             _lapse(row, current, "unanswered")
             return row
+        _require_informed(row)
         # The acts that submit an access request or switch Lockbox on take the same turns. So until this change is made,
         # no access request begins and no other tenant is affected. All tenants are locked, because any of them may
-        # switch Lockbox on next.
-        last = recorder.lock(*Tenant.objects.values_list("pk", flat=True))
+        # switch Lockbox on next. A part that affects only some tenants locks only these.
+        affects_all = part.logs is None or bool(_doubt(row))
+        last = recorder.lock(*(Tenant.objects.values_list("pk", flat=True) if affects_all else part.logs or ()))
         current.at = max(current.at, last or current.at)
-        if late := _announced.uninformed(row):
+        if affects_all and (late := _announced.uninformed(row)):
             _announced.tell_late(current, row, late)
             return row
         if row.effective_at is None or current.at < row.effective_at:
@@ -188,34 +193,36 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         before = len(current.notes)
         try:
             with transaction.atomic():
-                current.confirmed, current.proposer = row.pk, row.proposed_by_id
+                current.confirmed, current.proposer, current.part = row.pk, row.proposed_by_id, part.rows
                 change.run(current, row.said)
         except (DomainError, IntegrityError):
             del current.notes[before:]
             _lapse(row, current, "no_longer_fits")
             return row
-        if change.is_done is not None and not change.is_done(row.said):
+        if part.rows:
             return row
         _announced.end(row, current, Proposal.Outcome.APPLIED, PROPOSAL_APPLIED, "applied")
     return row
 
 
-def apply_due(*, actor: Actor, limit: int) -> int:
+def apply_due(*, actor: Actor, limit: int, is_over: Callable[[], bool] = lambda: False) -> int:
     """Apply the proposals of staff that are due, and end those that nobody confirmed in time.
 
     Return how many proposals ended. If a proposal that is not due yet affects more tenants by now, these
     tenants get a message about it. If one proposal fails, the others are still applied. The first failure is
-    raised at the end.
+    raised at the end. When `is_over` returns True, the rest is left to the next call.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []
     ripe = Proposal.objects.of_staff().filter(ended_at=None).order_by("effective_at", "expires_at")
     over, early = [*ripe.due(at), *ripe.unanswered(at)][:limit], [*ripe.pending(at).exclude(effective_at__lte=at)]
     for row in [*over, *early]:
+        if is_over():
+            break
         try:
             if row in over or _announced.uninformed(row):
                 with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
-                    done += _apply_to_end(row, actor=actor).ended_at is not None
+                    done += _apply_to_end(row, actor=actor, is_over=is_over).ended_at is not None
         except WrongState:
             # It waits for an access request that has not ended, or another worker was faster.
             continue
@@ -239,10 +246,10 @@ def remind_second(*, actor: Actor, limit: int) -> int:
     return len(rows)
 
 
-def _apply_to_end(row: Proposal, *, actor: Actor) -> Proposal:
+def _apply_to_end(row: Proposal, *, actor: Actor, is_over: Callable[[], bool]) -> Proposal:
     """Apply a proposal. If its change has several steps, make them one after the other, so that others go on."""
     row = apply_proposal(row.pk, actor=actor)
-    while row.ended_at is None and ANNOUNCED[row.act].is_done is not None:
+    while row.ended_at is None and ANNOUNCED[row.act].choose is not None and not is_over():
         # If the next step has to wait, for an access request or for the waiting time, this raises WrongState.
         row = apply_proposal(row.pk, actor=actor)
     return row
@@ -254,12 +261,18 @@ def _require_second_of_staff(current: Step) -> None:
         raise WrongState(_("This change was already confirmed, or needs no confirmation."))
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this change within 7 days. Propose the change again."))
+    _require_informed(row)
     second = Person.objects.get(pk=current.actor.person)
     if second_person.is_about(row, second):
         # Otherwise a member of staff could help to make two humans out of their own accounts.
         raise NotAllowed(_("This change is about your own account. Another member of the staff must confirm it."))
     for person in (*row.answerable, second):
         require_established(person, current.at)
+
+
+def _require_informed(row: Proposal) -> None:
+    if not _announced.all_informed(row):
+        raise WrongState(_("This change is still being announced to the customers. Try again in a few minutes."))
 
 
 def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.doors.admin.imports import packed
 from requests_app.management._logs import actor as operator
 from requests_app.models import HeldRow, Import, OutboxMessage, Proposal, Resource
@@ -254,6 +254,9 @@ def test_two_members_of_the_staff_agree_on_what_the_operator_imported(cast: Cast
     confirm = reverse("admin:requests_app_proposal_act", args=[proposal.pk, "confirm"])
     assert stella.post(confirm).status_code == 403
     assert sten.post(address).status_code == 409
+    # Not before the customers have heard of it.
+    assert sten.post(confirm).status_code == 409
+    tasks.run_imports()
     assert sten.post(confirm).status_code == 302
     proposal.refresh_from_db()
     travel.to(proposal.effective_at)

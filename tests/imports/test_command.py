@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,24 @@ def test_what_needs_two_people_is_not_proposed_by_a_command(cast: Cast, tmp_path
     assert (status, out.splitlines()[0]) == (0, "waiting for confirmation: 1")
     assert "two members of the staff" in out
     assert (Proposal.objects.count(), Resource.objects.filter(external_id="m-3").count()) == (0, 0)
+
+
+def test_a_terminal_shows_how_many_rows_are_written(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert run(file_of(tmp_path, MAIL, NORTH)) == (0, "created: 2\n", "")
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "2/2" in shown, shown
+
+
+def test_without_a_terminal_there_is_no_progress_bar(
+    cast: Cast, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(file_of(tmp_path, MAIL, NORTH))
+    assert capsys.readouterr().err == ""

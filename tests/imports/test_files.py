@@ -10,11 +10,12 @@ import pytest
 
 from requests_app import operations
 from requests_app.domain import imports
+from requests_app.domain.errors import ChangeProposed
 from requests_app.domain.imports import BYTES_MAX, FAULTS_MAX, LINES_MAX
-from requests_app.models import Resource, Service, Tenant
+from requests_app.models import Plan, Resource, Service, Tenant
 from requests_app.platform import csv_files
 from tests.cast import Cast
-from tests.imports.files import HEADER, MAIL, csv_of, faults_of, imported
+from tests.imports.files import HEADER, MAIL, csv_of, faults_of, imported, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -320,3 +321,15 @@ def test_each_reason_has_all_its_facts() -> None:
     }  # fmt: skip
     for code, words in imports.REASONS.items():
         assert str(words) % dict.fromkeys(facts, "…"), code
+
+
+def test_a_protected_tenant_gets_no_plan_that_is_about_to_lose_lockbox(cast: Cast) -> None:
+    cast.colleague()
+    losing = Plan.objects.create(name="Losing", includes_lockbox=True)
+    Tenant.objects.filter(pk=cast.fabrikam.pk).update(plan=losing)
+    with pytest.raises(ChangeProposed):
+        operations.save_plan(plan_id=losing.pk, name="Losing", includes_lockbox=False, actor=cast.as_("stella"))
+    assert refused(cast, "contoso,,Losing,,,,,,,") == [(2, "plan", "lasting_plan")]
+    assert faults_of(csv_of("northwind,,Losing,,,,,,,"), cast) == [], "it has never had Lockbox on"
+    cast.contoso.refresh_from_db()
+    assert cast.contoso.plan.name == "E5"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain.states import State
 from requests_app.models import HeldRow, Import, Plan, Proposal, Resource, Service, Tenant
 from tests.cast import Cast, events_in
@@ -185,6 +185,7 @@ def test_prune_switches_off_what_the_file_lacks_and_proposes_where_it_must(cast:
     assert "tenant.switched_off" in events_in(cast.northwind)
     row = Import.objects.get()
     operations.propose_import(row.pk, actor=cast.as_("stella"))
+    tasks.run_imports()
     assert Proposal.objects.get().act == "import_rows"
     before = state()
     assert run("apply", text, write, "--prune")[0] == 0
@@ -198,6 +199,7 @@ def test_a_held_switch_of_a_tenant_takes_effect_and_ends_its_access(cast: Cast, 
     assert run("apply", text, write)[0] == 0
     cast.colleague()
     operations.propose_import(Import.objects.get().pk, actor=cast.as_("stella"))
+    tasks.run_imports()
     proposal = Proposal.objects.get(act="import_rows")
     operations.confirm_proposal(proposal.pk, actor=cast.as_("sten"))
     cast.contoso.refresh_from_db()

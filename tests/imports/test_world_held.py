@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
@@ -50,6 +50,7 @@ def proposed(cast: Cast, text: str, path: Path) -> Proposal:
     status, out, err = run("apply", text, path)
     assert (status, err) == (0, ""), out
     operations.propose_import(Import.objects.latest("started_at").pk, actor=cast.as_("stella"))
+    tasks.run_imports()
     row: Proposal = Proposal.objects.get(act="import_rows", ended_at=None)
     return row
 
@@ -104,6 +105,7 @@ def test_the_same_file_again_makes_no_second_proposal(two: Cast, write: Path) ->
     assert run("apply", HELD, write)[0] == 0
     assert state() == before, "it waits for somebody who proposes it"
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     before = state()
     assert run("apply", HELD, write)[0] == 0
     assert state() == before

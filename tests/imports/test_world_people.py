@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, WrongState
@@ -248,6 +248,7 @@ def test_the_shell_and_one_human_give_nobody_power(two: Cast, write: Path, trave
     assert powers() == before
     # The human who proposes it can't confirm it, and it does not take effect alone.
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     proposal = Proposal.objects.get()
     with pytest.raises(NotAllowed):
         operations.confirm_proposal(proposal.pk, actor=two.as_("stella"))
@@ -260,6 +261,7 @@ def test_the_shell_and_one_human_give_nobody_power(two: Cast, write: Path, trave
 def test_two_humans_and_the_waiting_time_give_it(two: Cast, write: Path, travel: Any, line: str, act: str) -> None:
     applied(file(line), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     proposal = Proposal.objects.get()
     if "invite" in act:
         operations.send_invitations(actor=two.as_("stella"))
@@ -285,6 +287,7 @@ def test_two_humans_and_the_waiting_time_give_it(two: Cast, write: Path, travel:
 def test_somebody_who_accepts_after_the_agreement_gets_the_role_then(two: Cast, write: Path, travel: Any) -> None:
     applied(file(sam(APPROVER)), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     proposal = Proposal.objects.get()
     operations.confirm_proposal(proposal.pk, actor=two.as_("sten"))
     proposal.refresh_from_db()
@@ -297,6 +300,7 @@ def test_somebody_who_accepts_after_the_agreement_gets_the_role_then(two: Cast, 
 def test_a_withdrawn_proposal_gives_no_role_and_the_link_stops_working(two: Cast, write: Path) -> None:
     applied(file(sam(APPROVER)), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     operations.send_invitations(actor=two.as_("stella"))
     operations.withdraw_proposal(Proposal.objects.get().pk, actor=two.as_("sten"))
     with pytest.raises(NotFound):
@@ -308,6 +312,7 @@ def test_a_withdrawn_proposal_gives_no_role_and_the_link_stops_working(two: Cast
 def test_withdrawing_an_invitation_ends_only_its_own_row_of_the_import(two: Cast, write: Path) -> None:
     applied(file(sam(APPROVER), f"email: erik@provider.example, roles: [{APPROVER}]"), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
     operations.withdraw_invitation(Invitation.objects.get(email=NEW).pk, actor=two.as_("stella"))
     assert Proposal.objects.get().ended_at is None
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.content.downloads import in_steps
 from requests_app.domain.errors import ChangeProposed, NotAllowed
 from requests_app.domain.events import PROVIDER_LOG
@@ -77,6 +77,7 @@ def test_a_connection_of_one_tenant_sees_waiting_changes_of_no_tenant_only_if_th
     with only_tenants([cast.contoso.pk]):
         assert not HeldRow.objects.exists(), "it is not proposed yet"
     operations.propose_import(Import.objects.get().pk, actor=cast.as_("stella"))
+    tasks.run_imports()
     for tenant, acts in ((cast.contoso, {"change_plan", "change_service"}), (cast.fabrikam, {"change_service"})):
         with only_tenants([tenant.pk]):
             assert {row.act for row in HeldRow.objects.all()} == acts

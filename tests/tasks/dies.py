@@ -1,4 +1,7 @@
-"""`python -m tests.tasks.dies N`: finish the imports that were interrupted, and be killed at the Nth statement."""
+"""`python -m tests.tasks.dies N [sweep]`: finish interrupted imports, and be killed at the Nth statement.
+
+With `sweep`, apply the changes that are due.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ def main() -> None:
     from django.core.management import call_command
     from django.db import connection
 
+    from requests_app import operations
+    from requests_app.management._logs import actor
+
     left = int(sys.argv[1])
 
     def die(execute: Any, *call: Any) -> Any:
@@ -25,7 +31,10 @@ def main() -> None:
         return execute(*call)
 
     with connection.execute_wrapper(die):
-        call_command("import", "--resume")
+        if sys.argv[2:] == ["sweep"]:
+            operations.apply_due(actor=actor("sweep"), limit=10)
+        else:
+            call_command("import", "--resume")
 
 
 if __name__ == "__main__":

@@ -188,6 +188,8 @@ def state(row: HeldRow) -> str:
         return gettext("waits for somebody who proposes it")
     if proposal.ended_at is not None:
         return gettext("not proposed any more")
+    if row.announced_at is None:
+        return gettext("is being announced")
     return gettext("waits for a second person") if proposal.effective_at is None else gettext("announced")
 
 

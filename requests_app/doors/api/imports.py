@@ -95,8 +95,8 @@ class Counts(serializers.Serializer):
 class ImportOut(serializers.Serializer):
     """The report about an import. `id` is null if the rows changed nothing, so that no import was necessary.
 
-    `finished_at` is null until all rows are written; `rows` has those that are. `proposal` is the one proposal for all
-    rows that wait for a second person.
+    `finished_at` is null until all rows are written, and those that wait for a second person are announced. `rows` has
+    those that are written. `proposal` is the one proposal for all rows that wait.
     """
 
     id = serializers.UUIDField(allow_null=True)
