@@ -165,7 +165,7 @@ def test_a_window_of_another_application_leads_there_and_ends_by_itself(visit: V
     check(review, widths=(360, 1280))
     operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))
     page = priya.goto("/")
-    priya.link("Open in Quillo")
+    priya.link("Go to your window")
     links = page.locator("main").get_by_role("link", name="Open in Quillo")
     expect(links).to_have_count(2)
     expect(links.first).to_have_attribute("href", "https://quillo.example/support/contoso/ws-1041")

@@ -91,7 +91,8 @@ def test_the_window_has_a_link_into_the_application(cast: Cast) -> None:
     reference = grant.access_request.reference
     response = client_of(cast, "priya").get(reverse("web:window", args=[grant.pk]))
     html = response.content.decode()
-    link = f'href="https://quillo.example/contoso/support/7?for={reference}" rel="noopener noreferrer nofollow"'
+    link = f'href="https://quillo.example/contoso/support/7?for={reference}" target="_blank" '
+    link += 'rel="noopener noreferrer nofollow"'
     assert html.count(link) == 1
     text = text_of(response)
     for shown in ("Open in Quillo", "at quillo.example", "Id in Quillo: 7", "Open Quillo, choose Support", ENFORCES):
@@ -100,6 +101,14 @@ def test_the_window_has_a_link_into_the_application(cast: Cast) -> None:
     resource = grant.access_request.scope.get().resource_id
     assert reverse("web:window_resource", args=[grant.pk, resource]) not in html
     assert "Choose a resource" not in text
+
+
+def test_buttons_to_the_window_promise_no_content(cast: Cast) -> None:
+    grant = cast.in_quillo()
+    for text in (page(cast, "priya", "home"), page(cast, "priya", "access_request", grant.access_request_id)):
+        assert "Go to your window" in text
+        assert "Open the content" not in text
+        assert "Open in Quillo" not in text
 
 
 def test_the_link_has_the_tenants_external_id_if_there_is_one(cast: Cast) -> None:
@@ -182,6 +191,18 @@ def test_no_page_claims_what_only_the_application_knows(cast: Cast) -> None:
             for name, text in seen_by_customers(cast, grant):
                 with case(f"{state}: {name}"):
                     assert claims(text) == []
+
+
+def test_a_customer_reads_which_services_an_application_enforces_before_switching_lockbox_on(cast: Cast) -> None:
+    external = "Your log shows only the accesses that the application reports."
+    switch_off = page(cast, "ines", "lockbox", cast.contoso.pk, "off")
+    assert external not in switch_off
+    cast.quillo()
+    Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=False)
+    for text in (page(cast, "ada", "tenant", cast.contoso.pk), page(cast, "ines", "lockbox", cast.contoso.pk, "on")):
+        assert "Quillo Cloud covered, enforced by Quillo" in text
+        assert "Exchange Online covered, enforced" not in text
+        assert external in text
 
 
 def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:

@@ -80,7 +80,7 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         **about(actor, row),
         "now": at,
         "form": form,
-        "services": queries.services(actor),
+        **_services(actor),
         "approvers": list(queries.approvers(row)),
         "under_way": queries.under_way(row, at=at),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
@@ -88,6 +88,12 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         "wait_seconds": settings.STAFF_CHANGE_WAIT_SECONDS,
     }
     return render(request, "tenant/tenant.html", context, status=status)
+
+
+def _services(actor: Actor) -> dict[str, Any]:
+    """Return the services, and whether an application of the provider enforces the windows of one of them."""
+    services = queries.services(actor)
+    return {"services": services, "has_external": any(one.is_external for one in services)}
 
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
@@ -130,7 +136,7 @@ def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
         **about(actor, row),
         "now": at,
         "to_on": to == "on",
-        "services": queries.services(actor),
+        **_services(actor),
         "approvers": list(queries.approvers(row)),
         "under_way": queries.under_way(row, at=at),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
