@@ -31,13 +31,15 @@ class StepState(StrEnum):
 class Found:
     """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line.
 
-    `links` is the number of the step's links that are useful now. None means all of them.
+    `links` is the number of the step's links that are useful now. None means all of them. `commands` are command lines
+    that make the step done.
     """
 
     state: StepState
     says: str
     lines: tuple[str, ...] = ()
     links: int | None = None
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ def done(says: str, *lines: str, links: int | None = None) -> Found:
     return Found(StepState.DONE, says, lines, links)
 
 
-def still_open(says: str, *lines: str, links: int | None = None) -> Found:
-    return Found(StepState.OPEN, says, lines, links)
+def still_open(says: str, *lines: str, links: int | None = None, commands: tuple[str, ...] = ()) -> Found:
+    return Found(StepState.OPEN, says, lines, links, commands)
 
 
 def blocked(says: str, *lines: str, links: int | None = None) -> Found:

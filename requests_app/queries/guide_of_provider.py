@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.platform import addresses
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
@@ -108,17 +112,57 @@ def _service(facts: ProviderFacts) -> Found:
     if reached:
         words = _("A test reached a resource of %(names)s.")
         return done(words % {"names": get_text_list(reached[:SHOWN], _("and"))}, *lines)
+    asked = [queue.name for queue in facts.queues if queue.key in facts.asked]
+    if asked:
+        words = _("Your own application has the content of %(names)s, and has asked this installation for access.")
+        return done(words % {"names": get_text_list(asked[:SHOWN], _("and"))}, *lines)
+    return _service_not_ready(facts, lines)
+
+
+def _service_not_ready(facts: ProviderFacts, lines: list[str]) -> Found:
+    if any(queue.is_external for queue in facts.queues) and not facts.has_asking_client:
+        lines.append(_client_line(facts))
     elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
     if elsewhere:
-        words = _("Your own application has the content of %(names)s, and asks this installation before each access.")
-        return done(words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}, *lines)
+        words = _("No application has asked about a resource of %(names)s yet.")
+        return still_open(
+            words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}, *lines, commands=_questions(facts)
+        )
     names = str(get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and")))
     if facts.first_tenant is None:
         words = _("%(names)s is set up. A resource belongs to a tenant, so you can add one after your first tenant.")
-        return blocked(words % {"names": names})
+        return blocked(words % {"names": names}, *lines)
     if any(queue.has_resource for queue in facts.queues):
         return still_open(_("No test has reached a resource yet. Test one on its page."), *lines)
-    return still_open(_("%(names)s is set up, but has no resource yet.") % {"names": names})
+    return still_open(_("%(names)s is set up, but has no resource yet.") % {"names": names}, *lines)
+
+
+def _client_line(facts: ProviderFacts) -> str:
+    if facts.is_in_use:
+        return _("Your application needs an API client with the scope evaluate, which no client has yet.")
+    return _(
+        "Your application needs an API client with the scope evaluate. Add it before the first customer switches "
+        "Lockbox on: afterwards, the scope takes a second member of staff and the waiting time."
+    )
+
+
+def _questions(facts: ProviderFacts) -> tuple[str, ...]:
+    """Return commands that get a token for a client, and ask the decision point as the application does."""
+    asked = facts.example
+    if asked is None:
+        return ()
+    question = {
+        "subject": {"type": "engineer", "id": asked.engineer or "engineer@example.com"},
+        "action": {"name": "read"},
+        "resource": {"type": asked.service, "id": asked.resource},
+        "context": {"tenant": asked.tenant, "purpose": "access"},
+    }
+    token, here = addresses.absolute(reverse("api:token")), addresses.absolute(reverse("api:evaluation"))
+    heads = '-H "Authorization: Bearer $LOCKBOX_TOKEN" -H "Content-Type: application/json"'
+    return (
+        f"curl -sS --fail-with-body -u CLIENT_ID -d grant_type=client_credentials {token}",
+        f"curl -sS --fail-with-body {heads} {here} -d {shlex.quote(json.dumps(question, ensure_ascii=False))}",
+    )
 
 
 def _people(facts: ProviderFacts) -> Found:
@@ -252,6 +296,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
             StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
             StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add"),
             StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist"),
+            StepLink(gettext_lazy("Add an API client"), "admin:requests_app_client_add"),
         ),
     ),
     Step(

@@ -20,7 +20,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
-from requests_app.queries import practice
+from requests_app.queries import applications, practice
 from requests_app.queries.invitations import prepared_addresses
 
 #: How many names a sentence has, and how many rows are read to find them.
@@ -34,6 +34,7 @@ class Queue:
     `is_reached` says whether a test has reached one of its resources. Nothing can test an external service from here.
     """
 
+    key: str
     name: str
     has_resource: bool
     is_reached: bool
@@ -67,7 +68,10 @@ class Invited:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
-    """`is_in_use` is true as soon as a tenant has switched Lockbox on."""
+    """`is_in_use` is true as soon as a tenant has switched Lockbox on.
+
+    `asked` has the keys of the external services about which an application has asked. `example` is such a question.
+    """
 
     at: datetime
     installation: Installation
@@ -80,6 +84,9 @@ class ProviderFacts:
     prepared: int
     queues: list[Queue]
     unreachable: list[Resource]
+    asked: frozenset[str]
+    has_asking_client: bool
+    example: applications.Example | None
     first_tenant: FirstTenant | None
     is_in_use: bool
     is_practised: bool
@@ -98,6 +105,9 @@ def read(at: datetime) -> ProviderFacts:
         prepared=len(prepared_addresses()),
         queues=_queues(),
         unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
+        asked=applications.asked_services(),
+        has_asking_client=applications.has_asking_client(),
+        example=applications.example(),
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),

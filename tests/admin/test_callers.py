@@ -10,7 +10,7 @@ from django.test import Client as Browser
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
-from requests_app.models import Client, Person, Token
+from requests_app.models import Client, Person, Proposal, Token
 from tests.admin.conftest import act_address, address
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast
@@ -38,6 +38,17 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast,
     assert "no-store" in answer["Cache-Control"]
     assert access_token(client, secret).status_code != 200
     assert access_token(client, answer.context["secret"]).status_code == 200
+
+
+def test_scopes_that_wait_are_announced_on_the_form_and_named_on_the_page(cast: Cast, staff: Browser) -> None:
+    assert "gets some scopes later" in staff.get(address(Client, "add")).content.decode()
+    staff.post(address(Client, "add"), {"name": "Quillo", "scopes": ["evaluate", "grants:read"]})
+    client, proposal = Client.objects.get(), Proposal.objects.get()
+    assert client.scopes == ["grants:read"]
+    here, waits = address(Client, "change", client.pk), address(Proposal, "change", proposal.pk)
+    assert waits in staff.get(here).content.decode()
+    operations.withdraw_proposal(proposal.pk, actor=cast.as_("stella"))
+    assert waits not in staff.get(here).content.decode()
 
 
 def test_scopes_that_a_providers_client_never_gets_are_not_offered(cast: Cast, staff: Browser) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed
+from requests_app.domain.evaluation import Question
 from requests_app.models import (
     Installation,
     Membership,
@@ -29,6 +32,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
+from requests_app.queries.evaluation import evaluate
 from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.installation import MAIL_FILES
@@ -37,6 +41,7 @@ from requests_app.words import commands
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.acts.shared import NEW_PASSWORD
+from tests.caller import service_of
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, signed_in
 
@@ -208,13 +213,40 @@ def test_a_resource_must_be_reached_by_a_test(cast: Cast) -> None:
     assert (state, row.name in says) == (StepState.DONE, True), "another resource is reached"
 
 
-def test_an_external_service_needs_a_resource_and_no_test(cast: Cast) -> None:
-    Resource.objects.all().delete()
-    service = Service.objects.create(key="own", name="Own", connector=Service.EXTERNAL, application="Own")
-    assert not is_done(cast, "service")
-    Resource.objects.create(tenant=cast.contoso, service=service, kind="workspace", name="W", external_id="w-1")
+@pytest.mark.parametrize("is_window_open", [False, True])
+def test_an_external_service_is_done_when_its_application_has_asked(cast: Cast, is_window_open: bool) -> None:
+    cast.peaceful()
+    quillo = cast.quillo()
+    Resource.objects.filter(external_id="f-7").update(is_active=False)
+    [found] = [each.found for each in guide(cast).steps if each.step.name == "service"]
+    assert found.state is StepState.OPEN
+    assert found.says == f"No application has asked about a resource of {quillo.name} yet."
+    assert "before the first customer switches Lockbox on" in found.lines[-1]
+    customers = service_of(cast, "contoso")
+    service = service_of(cast)
+    assert "API client" not in step(cast, "service")[1]
+    advice = asked_question(found.commands[1])
+    evaluate(advice, actor=service)
+    operations.allow_access(advice, actor=customers)
+    assert not is_done(cast, "service"), "advice, and a question of a customer's client"
+    if is_window_open:
+        cast.in_quillo()
+    assert operations.allow_access(advice, actor=service).decision is is_window_open
     state, says = step(cast, "service")
-    assert (state, "Own" in says) == (StepState.DONE, True)
+    assert (state, quillo.name in says) == (StepState.DONE, True)
+
+
+def asked_question(command: str) -> Question:
+    """Return the question of a command, as the shell and the decision point read it."""
+    body = json.loads(shlex.split(command)[-1])
+    return Question(
+        subject_type=body["subject"]["type"],
+        subject=body["subject"]["id"],
+        action=body["action"]["name"],
+        service=body["resource"]["type"],
+        resource=body["resource"]["id"],
+        tenant=body["context"]["tenant"],
+    )
 
 
 def test_a_queue_needs_an_engineer_and_another_human_as_approver(cast: Cast) -> None:

@@ -205,6 +205,18 @@ def test_a_customer_reads_which_services_an_application_enforces_before_switchin
         assert external in text
 
 
+def test_a_practice_request_of_an_external_service_promises_nothing_about_its_application(cast: Cast) -> None:
+    quillo = cast.quillo()
+    ticket = operations.start_practice(cast.contoso.pk, service_id=quillo.pk, actor=cast.as_("ines"))
+    operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    shown = text_of(client_of(cast, "priya").get(reverse("web:ask", args=[ticket.pk])))
+    assert "The approvers see each item as soon as you open it" in shown
+    assert "opens in Quillo" not in shown
+    assert "what Quillo reports" not in shown
+    practice = text_of(client_of(cast, "ines").get(reverse("web:practice", args=[cast.contoso.pk])))
+    assert "The made-up content is read through Lockbox" in practice
+
+
 def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:
     row = cast.confirmed(ticket=cast.ticket(service_id=cast.quillo().pk))
     review = page(cast, "ada", "access_request", row.pk)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -19,6 +20,8 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
+    LET_CLIENT_ASK,
+    LET_CLIENT_PROVISION,
     MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
     REVOKE_TOKEN,
@@ -30,7 +33,7 @@ from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import Client, Person, Token
+from requests_app.models import Client, Person, Proposal, Token
 from requests_app.operations import Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
@@ -49,6 +52,17 @@ def name(row: Client | Token) -> str:
 @admin.display(description=gettext_lazy("scopes"))
 def scopes(row: Client | Token) -> str:
     return mono(" ".join(row.scopes))
+
+
+@admin.display(description=gettext_lazy("scopes that wait"))
+def waiting(row: Client) -> str:
+    """Return the scopes that are only proposed, each time with a link to the proposal, or ""."""
+    pending = Proposal.objects.of_staff().pending(clock.now()).filter(act__in=_GIVE_SCOPES, said__client=str(row.pk))
+    lines = ((mono(" ".join(each.said["gained"])), page_of(each), _("proposed")) for each in pending)
+    return format_html_join(", ", '{} (<a href="{}">{}</a>)', lines)
+
+
+_GIVE_SCOPES = (LET_CLIENT_ASK.name, LET_CLIENT_PROVISION.name)
 
 
 @admin.display(description=gettext_lazy("works"), boolean=True)
@@ -123,7 +137,7 @@ class ClientAdmin(StaffAdmin):
         "customer’s clients, but not change them."
     )
     facts: ClassVar = [
-        ("", ("account", "id", "tenant", scopes, "decides_for", works)),
+        ("", ("account", "id", "tenant", scopes, waiting, "decides_for", works)),
         (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at", "secret_by")),
     ]
     related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
@@ -135,7 +149,10 @@ class ClientAdmin(StaffAdmin):
         done=CREATE_CLIENT.done,
         explains=gettext_lazy(
             "This client belongs to the provider: it serves every tenant, and cannot approve or deny. Its secret is "
-            "shown once. A client for the provider’s own directory (SCIM) has only the scope members:provision."
+            "shown once. A client for the provider’s own directory (SCIM) has only the scope members:provision. If any "
+            "customer has ever switched Lockbox on, the client gets some scopes later: evaluate, requests:submit and "
+            "members:provision are announced to customers, a second member of the staff must confirm them, and they "
+            "take effect after the waiting time."
         ),
     )
     acts: ClassVar = [

@@ -208,6 +208,7 @@ def _about(form: AskForm) -> dict[str, Any]:
     return {
         "tenant": form.tenant,
         "service": form.service,
+        "is_elsewhere": form.service.is_external and not form.is_practice,
         "enforcement": sentences.enforcement("" if form.is_practice else form.service.application),
         "previous": form.previous,
         "is_practice": form.is_practice,

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         guide = provider_guide(actor=actor("set_up"), at=clock.now())
         for number, shown in enumerate(guide.steps, start=1):
             self.stdout.write(f"{_MARKS[shown.found.state]} {number}. {shown.step.title}: {_plain(shown.found.says)}")
-            for line in shown.found.lines:
+            for line in (*shown.found.lines, *shown.found.commands):
                 self.stdout.write(f"       {_plain(line)}")
         self.stdout.write(_("%(done)d of %(total)d done.") % {"done": guide.done, "total": guide.total})
         if not guide.is_complete:
