@@ -231,6 +231,17 @@ class Resource(models.Model):
         return None if self.is_test_old(at) else self.is_reachable
 
     @property
+    def is_changed_since_test(self) -> bool:
+        """Whether somebody saved the resource or its service after the last test, so that the result may be wrong."""
+        return self.checked_at is not None and self.next_check_at is None
+
+    def is_untested_at(self, at: datetime) -> bool:
+        """Return whether a test would say if the resource can be reached, but no result is valid now."""
+        if self.is_practice or self.is_external:
+            return False
+        return self.checked_at is None or self.is_changed_since_test or self.is_test_old(at)
+
+    @property
     def is_external(self) -> bool:
         """Whether the content stays in an application of the provider. Practice content is always read through us."""
         return self.service.is_external and not self.is_practice

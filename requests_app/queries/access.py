@@ -255,7 +255,7 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
 
 
 def reached(resources: list[Resource], at: datetime) -> dict[str, list[Resource]]:
-    """Return the resources that can't be reached, and those with an old test, for `_unreachable.html`."""
-    untested = [resource for resource in resources if resource.is_test_old(at)]
+    """Return the resources that can't be reached, and those without a valid test, for `_unreachable.html`."""
+    untested = [resource for resource in resources if resource.is_untested_at(at)]
     failed = [resource for resource in resources if resource.check_problem and resource not in untested]
     return {"unreachable": failed, "untested": untested}

@@ -201,7 +201,7 @@ def resources(tenant: Tenant, service: Service, *, is_practice: bool, actor: Act
     A practice request can name only the practice resource, and a real access request never can.
     """
     rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
-    rows = rows.filter(is_practice=is_practice)
+    rows = rows.filter(is_practice=is_practice).select_related("service")
     return rows.order_by("name", "pk")
 
 

@@ -54,11 +54,11 @@ def problem(code: str) -> str:
 
 
 def unreachable(resource: Resource, now: datetime | None) -> str:
-    """Return since when a resource can't be reached, and why. If its last test is too old, return only that.
+    """Return since when a resource can't be reached, and why. If no test is valid now, return only that.
 
     Otherwise, the resource must have failed its last test.
     """
-    if now is not None and resource.is_test_old(now):
+    if now is not None and resource.is_untested_at(now):
         return not_tested(resource, now)
     assert resource.check_failing_since is not None
     values = {
@@ -69,7 +69,11 @@ def unreachable(resource: Resource, now: datetime | None) -> str:
 
 
 def not_tested(resource: Resource, now: datetime | None) -> str:
-    assert resource.checked_at is not None
+    """Return why no test is valid now."""
+    if resource.checked_at is None:
+        return _("not tested yet")
+    if resource.is_changed_since_test:
+        return _("changed since the last test")
     return _("not tested since %(when)s") % {"when": times.when_words(resource.checked_at, now)}
 
 

@@ -204,7 +204,7 @@ def test_a_resource_must_be_reached_by_a_test(cast: Cast) -> None:
     assert (state, "No test has reached a resource yet." in says) == (StepState.OPEN, True)
     row = cast.resource()
     at = clock.now()
-    failed: dict[str, Any] = {"check_problem": "resource_not_found", "check_failing_since": at}
+    failed: dict[str, Any] = {"check_problem": "resource_not_found", "check_failing_since": at, "next_check_at": at}
     Resource.objects.filter(pk=row.pk).update(checked_at=at, **failed)
     state, says = step(cast, "service")
     assert (state, f"{row.name}: can’t be reached since" in says) == (StepState.OPEN, True)

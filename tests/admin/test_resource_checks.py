@@ -79,6 +79,16 @@ def test_an_old_result_is_shown_as_unknown(cast: Cast, staff: Client, store: Pat
     assert (names(staff, reached="yes"), names(staff, reached="old")) == ([], [row.name])
 
 
+def test_after_a_change_the_record_shows_no_old_result(cast: Cast, staff: Client, store: Path) -> None:
+    row = operations.check_resource(cast.resource(name="sales").pk, actor=cast.as_("stella"))
+    assert "Compare the locator" in staff.get(page_of(row)).content.decode()
+    operations.save_resource(resource_id=row.pk, actor=cast.as_("stella"), locator="contoso/finance-2")
+    page = staff.get(page_of(row)).content.decode()
+    assert "changed since the last test" in page
+    assert "Compare the locator" not in page
+    assert "no, nothing is there" not in page
+
+
 def test_the_first_page_counts_them_and_warns_of_new_ones(cast: Cast, staff: Client, store: Path, travel: Any) -> None:
     assert (tiles(staff)[TILE].figure, tiles(staff)[TILE].alarm) == ("0", "")
     start = travel.freeze()

@@ -39,6 +39,7 @@ def spoil(row: Resource, problem: str = "resource_not_found") -> Resource:
     at = clock.now()
     values: dict[str, Any] = {
         "checked_at": at,
+        "next_check_at": at + dt.timedelta(hours=1),
         "check_problem": problem,
         "check_failing_since": at if problem else None,
     }
@@ -96,6 +97,33 @@ def test_an_old_result_is_shown_as_unknown(cast: Cast, as_: Callable[[str], Clie
     assert "not tested since" not in as_("ada").get(pages[1][1]).content.decode()
 
 
+def test_a_resource_without_a_valid_test_is_marked(cast: Cast, as_: Callable[[str], Client]) -> None:
+    """After an import, nobody knows whether the content is there. After a change, the last result is about the past."""
+    url, resource = reverse("web:ask", args=[cast.ticket().pk]), cast.resource()
+    cast.resource(name="sales")
+    Resource.objects.exclude(pk=resource.pk).update(checked_at=clock.now(), next_check_at=clock.now())
+
+    def marks(mark: str) -> list[int]:
+        form = as_("priya").get(url).content.decode()
+        preview = as_("priya").post(url, answers(cast, "preview", resource)).content.decode()
+        assert ("Nobody knows whether 1 resource can be reached" in preview) == (mark in preview)
+        return [form.count(f"{resource.name} – {mark}"), preview.count(f"{resource.name}: {mark}")]
+
+    assert marks("not tested yet") == [1, 1]
+    spoil(resource)
+    assert marks("not tested yet") == [0, 0]
+    operations.save_resource(resource_id=resource.pk, actor=cast.as_("stella"), locator="contoso/finance-2")
+    assert marks("changed since the last test") == [1, 1]
+    assert marks(MARK) == [0, 0]
+    spoil(resource, "")
+    assert marks("changed since the last test") == [0, 0]
+
+
+def test_external_resources_are_not_marked_as_untested(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(service_id=cast.quillo().pk)
+    assert "not tested yet" not in as_("priya").get(reverse("web:ask", args=[ticket.pk])).content.decode()
+
+
 def test_an_approver_reads_it_where_they_confirm_and_can_approve(cast: Cast, as_: Callable[[str], Client]) -> None:
     row = cast.submitted()
     spoil(row.scope.first().resource)
@@ -121,6 +149,7 @@ def test_the_marks_cost_no_query(cast: Cast, as_: Callable[[str], Client]) -> No
             Resource.objects.create(
                 tenant=cast.contoso, service=cast.exchange, kind="mailbox", name=f"x{n} {number}",
                 locator=f"contoso/x{n}/{number}", checked_at=at, check_problem="no_answer", check_failing_since=at,
+                next_check_at=at,
             )  # fmt: skip
         client.get(url)
         with CaptureQueriesContext(connection) as queries:

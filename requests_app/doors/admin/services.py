@@ -187,16 +187,16 @@ class ServiceAdmin(StaffAdmin):
 def reached(row: Resource) -> str:
     if row.is_practice or row.is_external:
         return ""
-    if row.is_reachable is None:
-        return gettext("not tested yet")
     at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
-    if row.is_test_old(at):
+    if row.is_untested_at(at):
         return checks.not_tested(row, at)
     return gettext("yes") if row.is_reachable else gettext("no, %(problem)s") % {"problem": _problem(row)}
 
 
 @admin.display(description=_("what to do"))
 def what_to_do(row: Resource) -> str:
+    if row.is_changed_since_test:
+        return gettext("Test the resource again: the result below is about the time before the change.")
     return checks.what_to_do(row.check_problem)
 
 

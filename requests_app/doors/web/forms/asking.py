@@ -154,7 +154,7 @@ class AskForm(PageForm):
 
     def _label(self, resource: Resource) -> str:
         """Return the name. If the resource can't be reached, or was not tested, say this before anybody asks for it."""
-        if not resource.check_problem and not resource.is_test_old(self.at):
+        if not resource.check_problem and not resource.is_untested_at(self.at):
             return resource.name
         return _("%(name)s – %(problem)s") % {"name": resource.name, "problem": checks.unreachable(resource, self.at)}
 
