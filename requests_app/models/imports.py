@@ -77,6 +77,8 @@ class Import(models.Model):
 class ImportBatch(models.Model):
     """Rows of an import that one transaction writes: those of one tenant, or a part of them if there are many.
 
+    `number` is that of its first row. So a batch can be divided when it is written.
+
     `rows` are [line, kind, values]. When the batch is written, in the same transaction, `results` gets what became of
     each: [line, kind, name, status, column, code, facts]. So nothing is written twice, and a killed process leaves no
     row half done.

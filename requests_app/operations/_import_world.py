@@ -9,7 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Length, Replace
+from django.db.models.lookups import GreaterThan
 
 from requests_app.domain import clock
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_PLAN, CHANGE_SERVICE
@@ -269,7 +271,8 @@ class World:
                 by_pk[tenant.pk] = self.places[tenant.slug] = Place(tenant.slug, tenant)
         for some in _parts(list(by_pk)):
             of_tenants = Resource.objects.real().filter(tenant__in=some).order_by()
-            known = of_tenants.values_list("tenant_id", "service__key", "pk", "locator", "external_id", "name")
+            known = of_tenants.filter(_maybe_in_the_way(rows)) if len(rows) <= _AT_ONCE else of_tenants
+            known = known.values_list("tenant_id", "service__key", "pk", "locator", "external_id", "name")
             for tenant_id, service, pk, locator, external_id, name in known:
                 place = by_pk[tenant_id]
                 place.note_texts(service, pk, locator=locator, external_id=external_id, name=name)
@@ -303,6 +306,24 @@ class World:
         for service, external_id, slug in named.values_list("service__key", "external_id", "tenant__slug"):
             found[service, folded(external_id)].add((slug, external_id))
         return found
+
+
+def _maybe_in_the_way(rows: Collection[Row]) -> Q:
+    """Return a condition for the resources at, above or below the locators of these rows, or with one of their texts.
+
+    A large tenant has far more resources than a few rows are about. A batch reads them while nobody else can write.
+    """
+    texts = {row.values[column] for row in rows for column in ASKED if row.values.get(column)}
+    paths = {folded(row.values["locator"]) for row in rows if row.values.get("locator")}
+    above = {parent for path in paths for parent in _parents(path)}
+    near = Q(pk__in=())
+    for column in ASKED if texts else ():
+        near |= maybe_alike(column, texts | above if column == "locator" else texts)
+    if paths:
+        # What is below one of the paths has more slashes than it. So in a flat tree, nothing more is read.
+        slashes = Length(F("locator")) - Length(Replace(F("locator"), Value("/")))
+        near |= Q(GreaterThan(slashes, min(path.count("/") for path in paths)))
+    return near
 
 
 #: The columns whose values must be those of one tenant.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from django.db import connection
@@ -44,14 +45,11 @@ from requests_app.operations._held_rows import (
 )
 from requests_app.operations._import_judged import Judged
 from requests_app.operations._import_kinds import judge, write
+from requests_app.operations._import_pace import MOST, Pace
 from requests_app.operations._import_people import lock_people, names_people
 from requests_app.operations._import_world import World
 from requests_app.operations._perform import perform
 from requests_app.platform import bell
-
-#: The most rows that one transaction writes. On SQLite, nobody else can write meanwhile, so it takes far less than a
-#: second (docs/importing.md has the measured time).
-ROWS_AT_ONCE = 250
 
 
 def check_import(source: Source, *, actor: Actor) -> Report:
@@ -92,7 +90,8 @@ def start_import(source: Source, *, actor: Actor) -> Import | None:
         row.started_human = None if machine is not None else current.actor.human_id
         row.rows = sum(map(len, batches))
         row.save(force_insert=True)
-        stored = [ImportBatch(of=row, number=number, rows=rows) for number, rows in enumerate(batches)]
+        numbers = accumulate(map(len, batches), initial=0)
+        stored = [ImportBatch(of=row, number=number, rows=rows) for number, rows in zip(numbers, batches, strict=False)]
         ImportBatch.objects.bulk_create(stored, batch_size=100)
         detail = {"import": str(row.pk), "file": row.file_name, "sha": row.sha256, "rows": row.rows}
         current.witness(IMPORT_STARTED, detail=detail, text=row.file_name)
@@ -116,9 +115,9 @@ def _checked(source: Source) -> tuple[Report, list[list[list[Any]]]]:
     for each in judged:
         groups.setdefault(each.slug, []).append(each)
     batches = [
-        [_stored(each.row) for each in group[start : start + ROWS_AT_ONCE]]
+        [_stored(each.row) for each in group[start : start + MOST]]
         for group in groups.values()
-        for start in range(0, len(group), ROWS_AT_ONCE)
+        for start in range(0, len(group), MOST)
     ]
     held = newly_held(judged, at=clock.now())
     is_empty = not (any(each.changes_now for each in judged) or held)
@@ -153,19 +152,21 @@ def run_import(import_id: object, *, actor: Actor, after: Callable[[Import], boo
     After each step, `after` is called with the import. If it returns False, the rest is left to the next call. Nothing
     is written twice: each step is marked in its own transaction.
     """
+    pace = Pace()
     while True:
-        row, is_left = _run_step(import_id, actor=actor)
+        row, is_left = _run_step(import_id, actor=actor, pace=pace)
         if not is_left or (after is not None and not after(row)):
             return row
+        pace.rest()
 
 
-def _run_step(import_id: object, *, actor: Actor) -> tuple[Import, bool]:
+def _run_step(import_id: object, *, actor: Actor, pace: Pace) -> tuple[Import, bool]:
     """Make the next step in one transaction. Return the import, and whether steps are left.
 
     First all batches are written, then the changes that wait are proposed and announced, then the import is finished.
     """
     step: list[ImportBatch | HeldRow] = []
-    with perform(RUN_IMPORT, import_id, actor=actor, find=partial(_find_step, step)) as current:
+    with perform(RUN_IMPORT, import_id, actor=actor, find=partial(_find_step, step, pace)) as current:
         row: Import = current.row
         current.detail = about_import(row)
         match step:
@@ -193,7 +194,7 @@ def _write_batch(current: Step, row: Import, batch: ImportBatch) -> None:
     row.save(update_fields=["counts"])
 
 
-def _find_step(found: list[ImportBatch | HeldRow], current: Step, import_id: object) -> Import:
+def _find_step(found: list[ImportBatch | HeldRow], pace: Pace, current: Step, import_id: object) -> Import:
     """Return the import, locked, and add its next batch to `found`, or its next row that is not announced.
 
     Take the turn at the log of its tenant.
@@ -206,6 +207,7 @@ def _find_step(found: list[ImportBatch | HeldRow], current: Step, import_id: obj
         of_tenant = held.tenant_id if held is not None else None
         current.concerns("import", row, of_tenant or PROVIDER_LOG)
         return row
+    pace.cut(batch)
     found.append(batch)
     tenant = _lock_what_changes([Row(*each) for each in batch.rows])
     current.concerns("import", row, tenant.pk if tenant is not None else PROVIDER_LOG)

@@ -461,3 +461,39 @@ def test_a_process_that_is_next_and_frozen_is_passed_by() -> None:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@only_sqlite
+def test_who_writes_again_and_again_rests_until_no_other_process_waits() -> None:
+    """Otherwise it would have every second turn, however many others wait. It never rests for ever."""
+    bounds.of_process(bounds.COMMAND)
+    connection.ensure_connection()
+    path = str(connection.settings_dict["NAME"])
+    line = line_at(path)
+    with line.next_in_line(time.monotonic() + 1):
+        pass
+    with takes(least=0, most=0.5):
+        line.rest(time.monotonic() + 30)
+    process = subprocess.Popen([sys.executable, "-c", _BE_NEXT, f"{path}-turn"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        with takes(least=0.8, most=5):
+            line.rest(time.monotonic() + 0.8)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@only_sqlite
+def test_a_rest_ends_when_no_thread_waits_any_more() -> None:
+    path = str(connection.settings_dict["NAME"])
+    line = line_at(path)
+    assert line.take(time.monotonic())
+    threading.Timer(0.5, line.give).start()
+    with takes(least=0.4, most=5):
+        line.rest(time.monotonic() + 30)
+    # The turn is free again.
+    assert line.take(time.monotonic())
+    line.give()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,9 +14,23 @@ from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.domain.errors import ChangeProposed, NotAllowed, StepUpRequired, WrongState
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import HeldRow, Import, OutboxMessage, Person, Proposal, Resource, Service, Tenant
-from requests_app.operations import _held_rows, imports
+from requests_app.domain.spelling import folded
+from requests_app.models import (
+    HeldRow,
+    Import,
+    ImportBatch,
+    OutboxMessage,
+    Person,
+    Proposal,
+    Resource,
+    Service,
+    Tenant,
+)
+from requests_app.operations import _held_rows, _import_pace, imports
+from requests_app.operations._import_pace import Pace
+from requests_app.operations._import_world import World
 from requests_app.platform import bell
+from requests_app.platform.database.sqlite.base import DatabaseWrapper
 from requests_app.queries import imports as queries
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, imported, refused, source_of, statuses
@@ -186,7 +201,7 @@ def test_no_row_of_a_tenant_is_written_if_one_no_longer_fits(cast: Cast) -> None
 
 def test_a_large_tenant_is_written_in_short_transactions(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits longer than one batch takes. Interrupted after any batch, the next call continues."""
-    monkeypatch.setattr(imports, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(imports, "MOST", 4)
     lines = [NORTH.replace("legal", f"box-{n}").replace("n-1", f"b-{n}") for n in range(10)]
     row = operations.start_import(source_of(*lines), actor=cast.as_("stella"))
     assert row is not None
@@ -199,6 +214,62 @@ def test_a_large_tenant_is_written_in_short_transactions(cast: Cast, monkeypatch
     assert Resource.objects.filter(external_id__startswith="b-").count() == 10
     assert operations.run_import(row.pk, actor=cast.system("import")).finished_at == row.finished_at
     assert entries().count("import.finished") == 1
+
+
+def test_a_transaction_writes_as_many_rows_as_fit_its_time(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine it writes fewer, but no tenant of 50 rows or fewer is divided."""
+    lines = [NORTH.replace("legal", f"box-{n}").replace("n-1", f"b-{n}") for n in range(260)]
+    row = operations.start_import(source_of(*lines), actor=cast.as_("stella"))
+    assert row is not None
+    sizes = []
+
+    def after(now: Import) -> bool:
+        sizes.append(now.rows_done)
+        return True
+
+    monkeypatch.setattr(_import_pace, "TARGET_SECONDS", 0.0)
+    row = operations.run_import(row.pk, actor=cast.system("import"), after=after)
+    assert [after - before for before, after in pairwise([0, *sizes])] == [50, 50, 50, 50, 50, 10]
+    assert [line for line, _kind, _status in statuses(row)] == list(range(2, 262))
+    assert entries(cast.northwind).count("resource.added") == 260
+    assert Resource.objects.filter(external_id__startswith="b-").count() == 260
+
+
+def test_a_fast_machine_writes_more_rows_in_a_transaction_up_to_a_limit() -> None:
+    """docs/importing.md has the time that one batch takes. With more rows, others would wait too long."""
+    pace = Pace()
+    pace.cut(ImportBatch(rows=[[]] * _import_pace.LEAST))
+    pace.rest()
+    assert _import_pace.LEAST < pace.rows <= 250
+
+
+@pytest.mark.sqlite
+def test_an_import_rests_after_each_transaction(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    rested = []
+    monkeypatch.setattr(DatabaseWrapper, "let_others_write", lambda _self, *, within: rested.append(within))
+    row = operations.start_import(source_of(NORTH, MAIL), actor=cast.as_("stella"))
+    assert row is not None
+    operations.run_import(row.pk, actor=cast.system("import"))
+    assert rested == [1.0, 1.0]
+
+
+def test_a_batch_reads_only_the_locators_that_may_be_in_its_way(cast: Cast) -> None:
+    """It does so while nobody else can write. A large tenant has far more."""
+    others = [(n, f"contoso/mail/other-{n}") for n in range(30)]
+    near = ["contoso/Mail/X", "contoso/mail", "contoso/mail/x/below", "contoso/mail/ẞ"]
+    called = cast.resource()
+    Resource.objects.filter(tenant=cast.contoso).update(name="Far", external_id="")
+    Resource.objects.filter(pk=called.pk).update(name="M-1")
+    Resource.objects.bulk_create(
+        Resource(tenant=cast.contoso, service=cast.exchange, kind="mailbox", name=locator, locator=locator)
+        for locator in [*(locator for _n, locator in others), *near]
+    )
+    source = source_of("contoso,,,,exchange-online,m-1,mailbox,X,contoso/mail/x,")
+    place = World(source.rows).place("contoso")
+    assert place is not None
+    assert set(place.taken) == {folded(locator) for locator in (*near, called.locator)}
+    assert place.is_mistakable("exchange-online", None, "external_id", "m-1")
+    assert [place.in_the_way(locator) for locator in ("contoso/mail/X", "contoso/mail/ss")] == [near[0], near[3]]
 
 
 # --- What waits for a second person --------------------------------------------------------------------------------

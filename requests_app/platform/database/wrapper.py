@@ -38,6 +38,12 @@ class Wrapper(BaseDatabaseWrapper):
         """
         yield
 
+    def let_others_write(self, *, within: float) -> None:
+        """Between two of many transactions, wait until nobody else waits to write, but at most `within` seconds.
+
+        This does nothing on a database where several transactions write at the same time.
+        """
+
     def prepare_database(self) -> None:
         """Before a migration, remove the time limit for a transaction without a statement.
 

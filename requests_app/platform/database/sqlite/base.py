@@ -91,6 +91,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             line.give()
             self._wait_in_sqlite(bounds.current().write)
 
+    def let_others_write(self, *, within: float) -> None:
+        if self.has_line:
+            line_at(str(self.settings_dict["NAME"])).rest(monotonic() + within)
+
     def _take_turn(self, until: float) -> Line:
         line = line_at(str(self.settings_dict["NAME"]))
         threads = bounds.current().threads

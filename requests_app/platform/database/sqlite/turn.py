@@ -85,6 +85,31 @@ class Line:
             if is_next:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
+    def rest(self, until: float) -> None:
+        """Wait until no other thread and no other process wants to write.
+
+        Who writes again and again would otherwise have every second turn, however many others wait.
+        """
+        found_free = 0
+        # Twice, because a thread that has just got the turn of its process needs a moment to become the next.
+        while found_free < 2 and monotonic() < until:
+            sleep(SELDOM)
+            found_free = found_free + 1 if self._is_free() else 0
+
+    def _is_free(self) -> bool:
+        with self._lock:
+            # Never touch the lock of the processes while another thread may hold it: it belongs to the whole process.
+            if self._is_taken:
+                return False
+            self._is_taken = True
+        try:
+            if not self._become_next(0.0):
+                return False
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+            return True
+        finally:
+            self.give()
+
     def _become_next(self, until: float) -> bool:
         if self._file < 0:
             try:
