@@ -169,6 +169,39 @@ def test_an_init_that_is_killed_at_each_step_is_finished_by_the_next(tmp_path: P
     assert checked.returncode == 0, checked.stderr
 
 
+#: Kills the process just before it records a migration of this app, after so many records of it.
+KILL_AT_A_RECORD = (
+    "import os\n"
+    "from django.db.migrations.recorder import MigrationRecorder\n"
+    "record, left = MigrationRecorder.record_applied, [{after}]\n"
+    "def dying(self, app, name):\n"
+    "    if app == {app!r}:\n"
+    "        if not left[0]: os._exit(9)\n"
+    "        left[0] -= 1\n"
+    "    record(self, app, name)\n"
+    "MigrationRecorder.record_applied = dying\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("app", "after"), [("requests_app", 0), ("requests_app", 20), ("audit_app", 5)])
+def test_an_init_that_is_killed_while_it_records_a_migration_is_finished_by_the_next(
+    tmp_path: Path, flags: list[str], app: str, after: int
+) -> None:
+    """A squashed migration has many records. If only some of them were there, no later run could migrate."""
+    data = tmp_path / "data"
+    died = command(data, "init", *flags, code=KILL_AT_A_RECORD.format(app=app, after=after))
+    assert died.returncode == 9, died.stdout + died.stderr
+    done = command(data, "init")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with closing(sqlite3.connect(data / "lockbox.sqlite3")) as database:
+        recorded = {name for (name,) in database.execute("SELECT name FROM django_migrations WHERE app = ?", [app])}
+        broken = database.execute("PRAGMA foreign_key_check").fetchall()
+    on_disk = {path.stem for path in (ROOT / app / "migrations").glob("0*.py")}
+    assert (on_disk - recorded, broken) == (set(), [])
+
+
 #: Kills the process while it records the encrypted copy of the log's key.
 KILL_AT_THE_RECORD = (
     "import os, signal\n"
