@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import smtplib
 import socket
 import ssl
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,30 @@ def directory(path: Path) -> None:
         raise WrongAnswer(f"The directory {path} can't be written ({failure.strerror}). {other}") from None
     if stat.S_IMODE(facts.st_mode) & 0o077:
         raise WrongAnswer(f"Other accounts can use the directory {path}. Run: chmod 700 {path}")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Inside the block, no other `init` works on this data directory. Raise WrongAnswer if another one does already.
+
+    Each would make its own keys, and what was sealed with those that are replaced could never be read again.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise WrongAnswer(
+            f"Another init works on {path} at this moment, perhaps in another terminal. Finish or end it. "
+            "Then run init again, if something is still missing."
+        ) from None
+    except OSError:
+        # Some network file systems can't lock a directory. The keys are read again before they are written.
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def address(text: str) -> str:

@@ -30,14 +30,15 @@ def run(words: list[str], *, data: Path, program: str) -> int:
     given = _given(words, program)
     try:
         answers.directory(data)
-        known = _settings(given, data)
+        with answers.alone(data):
+            known = _settings(given, data)
+            for name in known:
+                # What was tested and written is used now, and not what this shell has.
+                os.environ.pop(name, None)
+            return _prepare(data, program)
     except WrongAnswer as wrong:
         sys.stderr.write(f"{program}: {wrong}\n")
         return 2
-    for name in known:
-        # What was tested and written is used now, and not what this shell has.
-        os.environ.pop(name, None)
-    return _prepare(data, program)
 
 
 def _given(words: list[str], program: str) -> dict[str, str]:
@@ -76,6 +77,8 @@ def _settings(given: dict[str, str], data: Path) -> dict[str, str]:
         if found == was and given.get(question.setting, found) != found:
             _say(f"  {question.flag} is not used. To change the setting, edit {path}")
     known |= {name: value for name, value in derived(known).items() if name not in stored}
+    # The questions may have waited for hours. A key that is in the file now is never replaced.
+    stored = environment_file.read(path)
     known |= {name: secrets.token_urlsafe(64) for name in SECRETS if not stored.get(name)}
     environment_file.write(path, {name: value for name, value in known.items() if stored.get(name) != value})
     return known

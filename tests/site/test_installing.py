@@ -19,7 +19,7 @@ import pytest
 from django.db import connection
 
 from lockbox_site import command_line
-from lockbox_site.installing import environment_file, questions
+from lockbox_site.installing import answers, environment_file, initialising, questions
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, Question
 from requests_app.platform import program
@@ -423,3 +423,33 @@ def test_init_asks_at_a_terminal(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     os.close(terminal)
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_of_two_inits_the_second_asks_nothing_and_replaces_no_key(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with answers.alone(data):
+        second = command(data, "init", "--address", "http://localhost:8123")
+        assert (second.returncode, second.stdout) == (2, "")
+        assert "Another init works on" in second.stderr
+        assert second.stderr.count("\n") == 1
+    assert list(data.iterdir()) == []
+    with answers.alone(data):
+        """The one before has ended, so this one has the directory."""
+
+
+def test_keys_that_came_into_the_file_during_the_questions_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: f"{name}-of-the-other" for name in SECRETS}
+
+    def answer(_self: Interview, question: Question, _known: object, _was: object) -> str:
+        environment_file.write(tmp_path / ".env", keys)
+        return question.setting.lower()
+
+    monkeypatch.setattr(Interview, "answer", answer)
+    monkeypatch.setattr(initialising, "derived", lambda _known: {})
+    initialising._settings({}, tmp_path)
+    stored = environment_file.read(tmp_path / ".env")
+    assert {name: stored[name] for name in SECRETS} == keys
+    assert stored["BASE_URL"] == "base_url"
