@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from requests_app import operations
+from requests_app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
 from requests_app.domain.imports import BYTES_MAX, STATUS_WORDS, Fault, Line, Source, Status, number_of
+from requests_app.management._ending import NOT_KNOWN
 from requests_app.management._logs import actor
 from requests_app.models import Import
+from requests_app.platform import program
 from requests_app.queries import imports as queries
 
 ACTOR = actor("import")
@@ -40,8 +43,17 @@ class ImportCommand(BaseCommand):
             self.run_import(row, as_json=as_json)
 
     def run_import(self, row: Import, *, as_json: bool) -> None:
-        with _progress(row) as after:
-            row = operations.run_import(row.pk, actor=ACTOR, after=after)
+        written = [row.rows_done]
+
+        def after(now: Import) -> bool:
+            written[0] = now.rows_done
+            return show(now)
+
+        with _progress(row) as show:
+            try:
+                row = operations.run_import(row.pk, actor=ACTOR, after=after)
+            except (StoreUnavailable, OutcomeUnknown) as failure:
+                raise _interrupted(row, failure, written=written[0]) from failure
         lines = list(queries.lines_of(row))
         ending = ""
         if row.held.filter(outcome="").exists():
@@ -82,6 +94,20 @@ class ImportCommand(BaseCommand):
                 self.stdout.write(f"{STATUS_WORDS[status]}: {counts[status]}")
         if ending:
             self.stdout.write(ending)
+
+
+def _interrupted(row: Import, failure: DomainError, *, written: int) -> CommandError:
+    """Return what to say when the database fails after the import was stored: it goes on without this command."""
+    words = _(
+        "The database failed (%(why)s). At least %(n)d of %(all)d rows are written. The rest is stored: a worker "
+        "writes it when the database works again. Or run: %(command)s"
+    ) % {
+        "why": " ".join(str(failure.__cause__ or failure).split()).rstrip("."),
+        "n": written,
+        "all": row.rows,
+        "command": program.command("import --resume"),
+    }
+    return CommandError(words, returncode=NOT_KNOWN)
 
 
 def read_file(path: Path) -> tuple[bytes, int]:

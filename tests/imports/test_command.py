@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.management._logs import actor
 from requests_app.models import Import, Proposal, Resource
+from requests_app.operations import imports
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, csv_of, source_of
 
@@ -129,3 +131,27 @@ def test_without_a_terminal_there_is_no_progress_bar(
 ) -> None:
     run(file_of(tmp_path, MAIL, NORTH))
     assert capsys.readouterr().err == ""
+
+
+def test_a_database_that_fails_on_the_way_is_not_called_nothing_changed(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part is written, and a worker writes the rest."""
+    path = file_of(tmp_path, MAIL, NORTH)
+    plain, calls = imports.write, [0]
+
+    def failing(*words: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise OperationalError("database or disk is full")
+        return plain(*words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imports, "write", failing)
+        status, _out, err = run(path)
+    assert err.startswith("The database failed (database or disk is full). At least 1 of 2 rows are written.")
+    assert err.endswith("Or run: manage.py import --resume")
+    assert status == 5
+    assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 1
+    assert run(None, "--resume")[0] == 0
+    assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 2
