@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
@@ -157,15 +158,30 @@ def _line(key: Ed25519PrivateKey) -> str:
     return f"{MARK} {base64.b64encode(key.private_bytes_raw()).decode()}\n"
 
 
+_DRAFT = re.compile(r"\.(?:\.env|log_key\w*(?:\.pem)?)\.(\d+)\.[0-9a-f]{8}")
+
+
 def _draft(path: Path, text: str) -> Path:
     """Write the text to a new file beside `path`, which only its owner can read, and return the path of this file."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+    try:
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft
+
+
+def remove_drafts(directory: Path) -> None:
+    """Remove the drafts of processes that were killed before they finished. They contain secrets that nobody uses."""
+    for path in directory.iterdir():
+        made = _DRAFT.fullmatch(path.name)
+        if made is not None and not Path("/proc", made[1]).exists():
+            path.unlink(missing_ok=True)
 
 
 def _parse(raw: str) -> Keys:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from audit_app import keys
 from lockbox_site.installing import answers, environment_file
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, derived
@@ -23,6 +24,8 @@ SECRETS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
 WITH_PASSWORD = ("DATABASE_URL", "EMAIL_URL")
 #: The files in a data directory that a trial, or a lost `.env`, leaves behind.
 OF_OTHERS = ("lockbox.sqlite3", "secret_key")
+#: The step whose failure shows the database's own words.
+MIGRATING = "Bringing the database up to date"
 
 
 def run(words: list[str], *, data: Path, program: str) -> int:
@@ -31,6 +34,7 @@ def run(words: list[str], *, data: Path, program: str) -> int:
     try:
         answers.directory(data)
         with answers.alone(data):
+            keys.remove_drafts(data)
             known = _settings(given, data)
             for name in known:
                 # What was tested and written is used now, and not what this shell has.
@@ -39,6 +43,10 @@ def run(words: list[str], *, data: Path, program: str) -> int:
     except WrongAnswer as wrong:
         sys.stderr.write(f"{program}: {wrong}\n")
         return 2
+    except OSError as failure:
+        words = f"The settings in {data} can't be written ({failure.strerror or failure})."
+        sys.stderr.write(f"{program}: {words} To continue, run init again.\n")
+        return 1
 
 
 def _given(words: list[str], program: str) -> dict[str, str]:
@@ -114,8 +122,11 @@ def _prepare(data: Path, program: str) -> int:
             what = "Making the set-up link"
             _tell_end(data, program)
         except (CommandError, DatabaseError, DomainError, OSError) as failure:
-            why = starting.why_database_failed(failure) if isinstance(failure, DatabaseError) else str(failure)
-            sys.stderr.write(f"{program}: {what} failed: {why or failure} To continue, run init again.\n")
+            # The advice after a failed migration can't be to migrate.
+            is_advised = isinstance(failure, DatabaseError) and what != MIGRATING
+            why = starting.why_database_failed(failure) if is_advised else " ".join(str(failure).split())
+            reason = (why or str(failure)).rstrip(".")
+            sys.stderr.write(f"{program}: {what} failed: {reason}. To continue, run init again.\n")
             return 1
     return 0
 
@@ -126,7 +137,7 @@ def _steps() -> list[tuple[str, Callable[[], object]]]:
 
     steps: list[tuple[str, Callable[[], object]]] = [
         ("Making the directory of the content", _make_content_root),
-        ("Bringing the database up to date", lambda: _command("migrate", interactive=False, verbosity=0)),
+        (MIGRATING, lambda: _command("migrate", interactive=False, verbosity=0)),
         ("Making the log's key", lambda: _command("log_key", "create", "--if-missing")),
         ("Collecting the static files", lambda: _command("collectstatic", interactive=False, verbosity=0)),
         ("Synchronising the schedules", lambda: _command("sync_schedules")),

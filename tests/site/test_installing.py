@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from audit_app import keys
 from lockbox_site import command_line
 from lockbox_site.installing import answers, environment_file, initialising, questions
 from lockbox_site.installing.answers import WrongAnswer
@@ -453,3 +454,36 @@ def test_keys_that_came_into_the_file_during_the_questions_stay(
     stored = environment_file.read(tmp_path / ".env")
     assert {name: stored[name] for name in SECRETS} == keys
     assert stored["BASE_URL"] == "base_url"
+
+
+@pytest.mark.parametrize("kind", ["written", "migrated"])
+def test_a_full_disk_is_one_line_with_its_reason(tmp_path: Path, flags: list[str], kind: str) -> None:
+    data = tmp_path / "data"
+    full = {
+        "written": "import os\ndef full(_descriptor): raise OSError(28, 'No space left on device')\nos.fsync = full\n",
+        "migrated": (
+            "from django.db import OperationalError\n"
+            "from django.db.migrations.executor import MigrationExecutor\n"
+            "def full(*_words, **_more): raise OperationalError('database or disk is full')\n"
+            "MigrationExecutor.apply_migration = full\n"
+            "import lockbox_site.installing\n"
+        ),
+    }
+    done = command(data, "init", *flags, code=full[kind])
+    assert done.returncode == 1, done.stdout
+    assert {"written": "No space left on device", "migrated": "database or disk is full"}[kind] in done.stderr
+    assert "To continue, run init again." in done.stderr
+    assert "manage.py migrate" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not [path.name for path in data.iterdir() if path.name.startswith("..")]
+
+
+def test_drafts_of_processes_that_were_killed_are_removed(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = [f"..env.{gone.pid}.0123abcd", f".log_key.{gone.pid}.0123abcd", f".log_key_copy.pem.{gone.pid}.0123abcd"]
+    stay = [".env", "log_key", f"..env.{os.getpid()}.0123abcd", f".other.{gone.pid}.0123abcd"]
+    for name in (*dead, *stay):
+        (tmp_path / name).touch()
+    keys.remove_drafts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stay)
