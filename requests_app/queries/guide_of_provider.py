@@ -88,6 +88,9 @@ def _log_key(facts: ProviderFacts) -> Found:
 def _plan(facts: ProviderFacts) -> Found:
     if not facts.plans:
         return still_open(_("There is no plan yet."), links=1)
+    if not facts.has_lockbox_plan:
+        words = _("No plan includes Lockbox, so no tenant can switch it on: %(names)s.")
+        return still_open(words % {"names": ", ".join(facts.plans)})
     words = ngettext("You have this plan: %(names)s.", "You have these plans: %(names)s.", len(facts.plans))
     return done(words % {"names": ", ".join(facts.plans)})
 

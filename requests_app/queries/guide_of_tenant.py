@@ -16,7 +16,7 @@ from audit_app.models import LogKey, Witness
 from requests_app.domain.actors import Actor
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Person, RecoveryKey, Tenant
 from requests_app.queries import tenant as tenants
-from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, listed, still_open, when
 from requests_app.queries.practice import Practice, Turn, state_of
 
 _GUARDED = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
@@ -168,7 +168,7 @@ def _lockbox(facts: TenantFacts) -> Found:
         return done(_("Lockbox is on, and your approval is needed."))
     if not row.plan.includes_lockbox:
         words = _("Your plan, %(plan)s, does not include Lockbox. Ask %(provider)s for another plan.")
-        return left_out(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
+        return blocked(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
     if not facts.approvers:
         return blocked(_("Nobody could answer an access request. Choose an approver first."))
     return still_open(_("Lockbox is off. %(provider)s does not ask you.") % {"provider": settings.PROVIDER_NAME})

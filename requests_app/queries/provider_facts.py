@@ -78,6 +78,7 @@ class ProviderFacts:
     key_used_at: datetime | None
     key_changed_at: datetime | None
     plans: list[str]
+    has_lockbox_plan: bool
     staff: list[tuple[str, UUID, datetime]]
     invited: list[Invited]
     # The people whose invitations a file has prepared, and nobody has sent yet.
@@ -100,6 +101,7 @@ def read(at: datetime) -> ProviderFacts:
         key_used_at=used[0] if used else None,
         key_changed_at=used[-1] if len(used) > 1 else None,
         plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
+        has_lockbox_plan=Plan.objects.filter(includes_lockbox=True).exists(),
         staff=_staff(),
         invited=_invited(at),
         prepared=len(prepared_addresses()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shlex
 from typing import Any
 
@@ -159,6 +160,19 @@ def test_a_plan_is_needed(cast: Cast) -> None:
     assert (state, "E5" in says) == (StepState.DONE, True)
     operations.save_plan(name="E7", includes_lockbox=True, actor=cast.as_("stella"))
     assert "E7" in step(cast, "plan")[1]
+    Plan.objects.update(includes_lockbox=False)
+    state, says = step(cast, "plan")
+    assert (state, "No plan includes Lockbox" in says) == (StepState.OPEN, True)
+
+
+def test_a_new_plan_includes_lockbox_unless_somebody_says_otherwise(cast: Cast, staff: Client) -> None:
+    here, box = reverse("admin:requests_app_plan_add"), 'name="includes_lockbox"'
+    assert re.search(rf"<input[^>]*{box}[^>]*checked", staff.get(here).content.decode())
+    without = Plan.objects.create(name="Small", includes_lockbox=False)
+    here = reverse("admin:requests_app_plan_act", args=[without.pk, "change"])
+    assert not re.search(rf"<input[^>]*{box}[^>]*checked", staff.get(here).content.decode())
+    staff.post(reverse("admin:requests_app_plan_add"), {"name": "Tiny"})
+    assert not Plan.objects.get(name="Tiny").includes_lockbox, "a tick that was taken away stays away"
 
 
 def test_a_second_member_of_staff_is_a_second_human(cast: Cast) -> None:

@@ -130,7 +130,7 @@ def _mail_and_key(stella: Traveller) -> None:
 def _staff_and_service(stella: Traveller) -> None:
     stella.press("Add a plan")
     stella.fill(Name="Standard")
-    stella.page.get_by_label("Includes Lockbox").check()
+    expect(stella.page.get_by_label("Includes Lockbox")).to_be_checked()
     stella.press("Add a plan", shows="The plan was added")
     stella.open("/admin/set-up/", shows=SOME_DONE)
     stella.press("Invite a person", shows="Time zone")

@@ -166,7 +166,7 @@ def test_a_witness_is_optional(cast: Cast) -> None:
     assert is_done(cast, "witness")
 
 
-def test_lockbox_must_be_on_where_the_plan_includes_it(cast: Cast) -> None:
+def test_lockbox_must_be_on_and_the_plan_must_include_it(cast: Cast) -> None:
     assert is_done(cast, "lockbox")
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     assert step(cast, "lockbox")[0] is StepState.OPEN
@@ -175,8 +175,9 @@ def test_lockbox_must_be_on_where_the_plan_includes_it(cast: Cast) -> None:
     total = guide(cast).total
     cast.contoso.plan.includes_lockbox = False
     cast.contoso.plan.save()
-    assert step(cast, "lockbox")[0] is StepState.LEFT_OUT
-    assert guide(cast).total == total - 1
+    state, says = step(cast, "lockbox")
+    assert (state, "does not include Lockbox. Ask" in says) == (StepState.BLOCKED, True)
+    assert guide(cast).total == total, "without Lockbox, not everything is set up"
 
 
 def test_a_practice_request_must_be_answered(cast: Cast) -> None:
@@ -255,7 +256,7 @@ def test_more_people_need_no_more_queries(cast: Cast) -> None:
 
 def test_the_home_of_a_new_tenants_administrator_leads_to_the_list(cast: Cast) -> None:
     shown = home(cast, "noah")
-    assert "Set-up of Northwind: 1 of 6 done" in shown
+    assert "Set-up of Northwind: 1 of 7 done" in shown
     assert "Next: <strong>Two approvers</strong>." in shown
     assert reverse("web:guide", args=[cast.northwind.pk]) in shown
 
@@ -266,7 +267,7 @@ def test_a_tenant_that_is_in_use_reads_only_a_line(cast: Cast) -> None:
     assert "Set-up of Contoso: 3 of 7 done." in home(cast, "ines")
     cast.submitted("northwind")
     assert "guide-block" not in home(cast, "noah")
-    assert "Set-up of Northwind: 1 of 6 done." in home(cast, "noah")
+    assert "Set-up of Northwind: 1 of 7 done." in home(cast, "noah")
 
 
 def test_a_complete_tenant_reads_nothing_about_it_and_still_finds_the_page(cast: Cast) -> None:

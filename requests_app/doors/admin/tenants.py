@@ -50,6 +50,7 @@ class PlanForm(ActForm):
     includes_lockbox = forms.BooleanField(
         label=_("Includes Lockbox"),
         required=False,
+        initial=True,
         help_text=_(
             "Tenants with this plan can switch Lockbox on. If Lockbox is already on, it stays on, even "
             "with another plan."
