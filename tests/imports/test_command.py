@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.management._logs import actor
-from requests_app.models import Import, Proposal, Resource
+from requests_app.models import Import, Proposal, Resource, Service
 from requests_app.operations import imports
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, csv_of, source_of
@@ -155,3 +157,14 @@ def test_a_database_that_fails_on_the_way_is_not_called_nothing_changed(
     assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 1
     assert run(None, "--resume")[0] == 0
     assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 2
+
+
+def test_the_examples_run_in_an_empty_installation_in_the_order_of_the_document(db: None) -> None:
+    document = (settings.BASE_DIR / "docs" / "importing.md").read_text()
+    lines = re.findall(r"^\.venv/bin/python manage\.py ((?:apply|import) docs/.*)$", document, flags=re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["apply", "import", "import"]
+    assert not Service.objects.exists()
+    for line in lines:
+        name, path, *flags = line.split()
+        call_command(name, str(settings.BASE_DIR / path), *flags)
+    assert Resource.objects.filter(tenant__slug__in=["adatum", "litware"]).count() == 4
