@@ -23,6 +23,8 @@ ALL = sorted({(block.document, command) for block in blocks("sh") for command in
 
 #: The installation on a production machine. Its commands depend on each other, so they run in order.
 INSTALLATION = "deploy/README.md"
+#: The two commands of the road. They ask, or run until they are ended.
+ROAD = re.compile(r"bin/customer-lockbox (init|serve)$")
 SERVES = re.compile(r"bin/run$")
 SERVES_EMPTY = re.compile(r"bin/run --empty$")
 #: The tests themselves.
@@ -38,7 +40,7 @@ AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 #: Commands that call the API. tests/clients runs them against a server, as the people for whom they are written.
 CALLS = re.compile(r"^(curl|lockbox)\b")
 
-TESTED_ELSEWHERE = (SERVES, SERVES_EMPTY, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, AT_HOME, CALLS)
+TESTED_ELSEWHERE = (ROAD, SERVES, SERVES_EMPTY, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, AT_HOME, CALLS)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -238,6 +240,35 @@ def test_a_production_machine_is_installed_as_deploy_says(tmp_path: Path) -> Non
     started = {word for line in machine.called() if line.startswith("systemctl") for word in line.split()}
     assert units - {"lockbox-migrate"} <= started
     assert any("--require-hashes" in line for line in machine.called())
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_the_two_commands_of_the_road_lead_to_a_server_with_a_link_that_works(tmp_path: Path) -> None:
+    machine = Clone.make(tmp_path / "clone")
+    machine.data = tmp_path / "data"
+    init, serve = kind(ROAD)
+    server = Server(Postbox(), hostname="127.0.0.1", port=0)
+    server.start()
+    answers = {
+        "Address of the site": f"http://localhost:{free_port()}",
+        "Name of the provider": "Example Cloud",
+        "Mail server": f"smtp://127.0.0.1:{server.port}",
+    }
+    try:
+        status, shown = machine.in_a_terminal(init, answers)
+    finally:
+        server.stop()
+    assert status == 0, shown
+    [link] = re.findall(r"http://localhost:\d+/set-up/[\w-]{43}/", shown)
+    running = machine.start(serve)
+    try:
+        running.until("Ready: ", within=150)
+        with urllib.request.urlopen(link, timeout=10) as answer:
+            assert (answer.status, b"Begin" in answer.read()) == (200, True)
+    finally:
+        status = running.end()
+    assert status == 0, running.output.read_text()[-1500:]
 
 
 @pytest.mark.deep
