@@ -90,13 +90,28 @@ def address(text: str) -> str:
         raise WrongAnswer(f"{raw!r} is not the address of a site. {example}")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise WrongAnswer(f"{raw} has no TLS, so others could read passwords and content. {example}")
-    return raw
+    return raw if raw.isascii() else _in_ascii(raw, parts.hostname or "", parts.port)
+
+
+def _in_ascii(raw: str, host: str, port: int | None) -> str:
+    """Return the address in the form that browsers send. The scheme is https: no name like this is of this machine."""
+    try:
+        found = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        found = ""
+    # Python has the older rules for these: browsers would go to another site.
+    if not found or set(host) & set("ßς\u200c\u200d"):
+        raise WrongAnswer(f"Write the name in {raw} in its ASCII form, which begins with xn--") from None
+    return f"https://{found}" + (f":{port}" if port else "")
 
 
 def name(text: str) -> str:
     found = " ".join(text.split())
     if not found or len(found) > 120 or not found.isprintable():
         raise WrongAnswer("Write the provider's name, with at most 120 characters.")
+    if found[0] == "$" or (found[0] == found[-1] and found[0] in "\"'"):
+        # The reader of the file .env takes the first for the name of a variable, and removes the quotation marks.
+        raise WrongAnswer("The provider's name can't begin with $, or be within quotation marks.")
     return found
 
 

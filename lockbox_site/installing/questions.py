@@ -44,7 +44,10 @@ def _is_local(known: Known) -> bool:
 
 
 def _sender(known: Known, _data: Path) -> str:
-    return formataddr((f"{known['PROVIDER_NAME']} Customer Lockbox", f"lockbox@{_host_of(known)}"))
+    host = _host_of(known)
+    # A mail address has no plain IP address after the @.
+    domain = "localhost" if is_loopback(host) else host
+    return formataddr((f"{known['PROVIDER_NAME']} Customer Lockbox", f"lockbox@{domain}"))
 
 
 def _port(known: Known, _data: Path) -> str:

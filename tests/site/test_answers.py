@@ -42,10 +42,23 @@ def refusal(check: Callable[[], object]) -> str:
         (" https://lockbox.example.com:8443 ", "https://lockbox.example.com:8443"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        ("https://ünï.example", "https://xn--n-nga1b.example"),
+        ("https://Ünï.example:8443/", "https://xn--n-nga1b.example:8443"),
     ],
 )
 def test_an_address_is_taken(given: str, stored: str) -> None:
     assert answers.address(given) == stored
+
+
+@pytest.mark.parametrize("wrong", ["https://straße.example", "https://a..ü.example"])
+def test_a_name_that_browsers_may_write_differently_is_asked_for_in_ascii(wrong: str) -> None:
+    assert "begins with xn--" in refusal(lambda: answers.address(wrong))
+
+
+@pytest.mark.parametrize("wrong", ["$HOME Inc", '"Example"', "'Example'"])
+def test_a_name_that_the_file_could_not_give_back_is_refused(wrong: str) -> None:
+    assert "can't begin with" in refusal(lambda: answers.name(wrong))
+    assert answers.name('Jones & Sons\' "One" $1') == 'Jones & Sons\' "One" $1'
 
 
 @pytest.mark.parametrize(

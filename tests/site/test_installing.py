@@ -358,6 +358,10 @@ def test_what_is_proposed_for_a_site_behind_a_proxy_and_for_this_machine(tmp_pat
     assert (real["HOST"], real["PORT"], real["TRUSTED_PROXY_COUNT"]) == ("127.0.0.1", "8000", "1")
     assert (here["HOST"], here["PORT"], here["TRUSTED_PROXY_COUNT"]) == ("localhost", "8321", "0")
     assert real["DEFAULT_FROM_EMAIL"] == '"Example, Inc Customer Lockbox" <lockbox@lockbox.example.com>'
+    for base_url in ("http://127.0.0.1:8501", "http://[::1]:8501"):
+        sender = proposed(base_url)["DEFAULT_FROM_EMAIL"]
+        assert sender == '"Example, Inc Customer Lockbox" <lockbox@localhost>'
+        assert answers.sender(sender) == sender
     assert (real["ALLOWED_HOSTS"], "SSL_REDIRECT" in real) == ("lockbox.example.com", False)
     assert (here["SSL_REDIRECT"], here["SECURE_COOKIES"]) == ("off", "off")
 
