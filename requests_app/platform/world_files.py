@@ -14,6 +14,7 @@ import yaml
 
 from requests_app.domain.imports import (
     BYTES_MAX,
+    FAULTS_MAX,
     LINES_MAX,
     PERSON,
     PLAN,
@@ -63,11 +64,13 @@ NESTED: dict[str, tuple[str, RowKind, str]] = {
 }
 #: A file has a list in a list at most this deep.
 _DEPTH = 8
+#: More values and keys than a file with LINES_MAX rows can have. Each takes memory, and is one character in the file.
+_NODES_MAX = 20 * LINES_MAX
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOTHING = ("", "~", "null", "Null", "NULL")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Node:
     """One value with its place. `value` is a text, a list of nodes, or a mapping of keys to pairs of nodes."""
 
@@ -176,6 +179,9 @@ def _add(event: Any, stack: list[_Node], reader: _Reader) -> None:
 
 def _attach(node: _Node, parent: _Node, reader: _Reader) -> None:
     """Add a node to a list, or as the next key or value of a mapping."""
+    reader.nodes += 1
+    if reader.nodes > _NODES_MAX:
+        raise _Wrong(node.line, node.column, "too_many_lines", most=LINES_MAX)
     if isinstance(parent.value, list):
         parent.value.append(node)
     elif parent.key is None:
@@ -197,11 +203,22 @@ class _Reader:
         self.sections: set[str] = set()
         self.complete: set[tuple[str, str]] = set()
         self.places: dict[tuple[int, str], tuple[int, int, str]] = {}
+        self.nodes = 0
 
     def fault(self, line: int, column: int, key: str, code: str, **facts: Any) -> None:
         key = key[:60]
-        self.places.setdefault((line, key), (line, column, key))
-        self.faults.append(Fault(line, key, code, facts))
+        if len(self.faults) < FAULTS_MAX:
+            self.places.setdefault((line, key), (line, column, key))
+        self._add(Fault(line, key, code, facts))
+
+    def _add(self, fault: Fault) -> None:
+        """Keep at most FAULTS_MAX faults, because a file can have one in every few bytes. Count the others."""
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(fault)
+        elif len(self.faults) == FAULTS_MAX:
+            self.faults.append(Fault(fault.line, "", "more_faults", {"number": 1}))
+        else:
+            self.faults[-1].facts["number"] += 1
 
     def world(self, root: _Node) -> None:
         if not isinstance(root.value, dict):
@@ -257,8 +274,8 @@ class _Reader:
         _key, value = node.value[name]
         self.places[node.line, column] = value.line, value.column, name
         if not isinstance(value.value, str):
-            self.faults.append(Fault(node.line, column, "not_text_value"))
+            self._add(Fault(node.line, column, "not_text_value"))
         elif not value.value.strip() or (value.is_plain and value.value in _NOTHING):
-            self.faults.append(Fault(node.line, column, "needed"))
+            self._add(Fault(node.line, column, "needed"))
         else:
             raw[column] = value.value

@@ -11,8 +11,10 @@ import yaml
 
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
+from requests_app.domain.imports import FAULTS_MAX, number_of
 from requests_app.domain.states import State
 from requests_app.models import HeldRow, Import, Plan, Proposal, Resource, Service, Tenant
+from requests_app.platform import world_files
 from tests.cast import Cast, events_in
 from tests.imports.worlds import exported, run, state
 
@@ -280,3 +282,23 @@ def test_prune_writes_the_entries_of_the_real_acts(cast: Cast, write: Path) -> N
             (logs.get(log, log), *rest) for log, *rest in by_file
         ], event
         assert by_act, event
+
+
+@pytest.mark.parametrize("line", [b"- x\n", b"- name: ''\n", b"- {}\n- []\n"])
+def test_a_file_full_of_faults_names_the_first_and_counts_the_others(line: bytes) -> None:
+    """A file of a few megabytes can have millions of them, and each would take memory."""
+    found = world_files.loaded(b'version: "1"\nplans:\n' + line * (FAULTS_MAX + 10), file_name="faulty.yaml")
+    assert len(found.source.faults) <= FAULTS_MAX + 1
+    assert number_of(found.source.faults) + sum(len(row.faults) for row in found.source.rows) > FAULTS_MAX + 9
+
+
+def test_repeated_keys_are_counted_too() -> None:
+    found = world_files.loaded(b'version: "1"\n' + b"k: 1\n" * (FAULTS_MAX + 10), file_name="faulty.yaml")
+    assert (len(found.source.faults), found.source.faults[-1].code) == (FAULTS_MAX + 1, "more_faults")
+
+
+def test_a_file_of_more_values_than_rows_can_have_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_files, "_NODES_MAX", 20)
+    found = world_files.loaded(b'version: "1"\nplans:\n' + b"-\n" * 100, file_name="long.yaml")
+    [fault] = found.source.faults
+    assert (fault.code, fault.line) == ("too_many_lines", 18)
