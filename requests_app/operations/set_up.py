@@ -67,7 +67,8 @@ def open_setup_link(secret: str, *, browser: str, is_private: bool, actor: Actor
     whether nobody on the network can read the secret (`NotAllowed` if somebody can).
     """
     _require_private(is_private, actor)
-    with _guess(actor), act(OPEN_SETUP_LINK, actor=actor) as current:
+    is_known = facts.is_setup_begun(secret, browser, at=clock.now())
+    with _guess(actor, is_known=is_known), act(OPEN_SETUP_LINK, actor=actor) as current:
         row = _behind(secret, current)
         if row.setup_link_owner_hash:
             _require_owner(row, browser, current)
@@ -98,7 +99,7 @@ def make_first_staff(
     _require_private(is_private, actor)
     is_known = facts.is_setup_begun(secret, browser, at=clock.now())
     ahead = hashing.ahead(password) if is_known else nullcontext()
-    with _guess(actor), ahead, act(MAKE_FIRST_STAFF, actor=actor) as current:
+    with _guess(actor, is_known=is_known), ahead, act(MAKE_FIRST_STAFF, actor=actor) as current:
         row = _behind(secret, current)
         _require_owner(row, browser, current)
         person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
@@ -169,8 +170,15 @@ def _refused(why: str, current: Step) -> NotFound:
 
 
 @contextmanager
-def _guess(actor: Actor) -> Iterator[None]:
-    """Count a guess at the link before it is checked. If the link was right, the guess is subtracted afterwards."""
+def _guess(actor: Actor, *, is_known: bool) -> Iterator[None]:
+    """Count a guess at the link before it is checked. If the link was right, the guess is subtracted afterwards.
+
+    Who has the link and the browser that it belongs to (`is_known`) guesses nothing. So others at the same address
+    can't use up the attempts of this person.
+    """
+    if is_known:
+        yield
+        return
     attempt = guesses.at_setup_link(actor.ip)
     if not attempt.count():
         security_log.warning("setup_link.too_many", ip=actor.ip)

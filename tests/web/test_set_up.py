@@ -224,9 +224,12 @@ def test_guesses_are_limited_and_a_right_link_is_no_guess(db: None) -> None:
     for _ in range(guesses.OF_ADDRESS.most):
         assert Client().post(wrong).status_code == 404
     assert Client().post(wrong).status_code == 429
-    # Now the right link is not checked either.
-    assert browser.post(here, ACCOUNT).status_code == 429
+    # Now the right link is not checked either, in a browser that it does not belong to.
+    assert Client().post(here, ACCOUNT).status_code == 429
     assert not Person.objects.exists()
+    # Nobody at the same address can lock its owner out.
+    assert browser.post(here, ACCOUNT).status_code == 302
+    assert Person.objects.count() == 1
 
 
 @pytest.mark.parametrize(
