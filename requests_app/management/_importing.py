@@ -72,7 +72,7 @@ class ImportCommand(BaseCommand):
     def refuse(self, faults: Iterable[Fault], lines: Iterable[Line], *, as_json: bool) -> None:
         faults = list(faults)
         if as_json:
-            self.stdout.write(_as_json(lines, {}, faults))
+            self.print_json(lines, {}, faults)
         self.name_faults(faults)
         words = _("The file has %(n)d faults. Nothing was changed.") % {"n": number_of(faults)}
         raise CommandError(words, returncode=FAULTY)
@@ -87,7 +87,7 @@ class ImportCommand(BaseCommand):
 
     def print_report(self, lines: Iterable[Line], counts: dict[str, int], *, as_json: bool, ending: str) -> None:
         if as_json:
-            self.stdout.write(_as_json(lines, counts, []))
+            self.print_json(lines, counts, [])
             return
         for status in Status:
             if counts.get(status):
@@ -95,9 +95,19 @@ class ImportCommand(BaseCommand):
         if ending:
             self.stdout.write(ending)
 
+    def print_json(self, lines: Iterable[Line], counts: dict[str, int], faults: Iterable[Fault]) -> None:
+        """Print the report row by row. As one text, that of a file full of faults would take hundreds of megabytes."""
+        head = json.dumps({"counts": counts, "faults": [_fault(fault) for fault in faults]}, ensure_ascii=False)
+        self.stdout.write(f'{head[:-1]}, "rows": [', ending="")
+        comma = ""
+        for line in lines:
+            self.stdout.write(f"{comma}\n {json.dumps(_row(line), ensure_ascii=False)}", ending="")
+            comma = ","
+        self.stdout.write("]}")
+
 
 def _interrupted(row: Import, failure: DomainError, *, written: int) -> CommandError:
-    """Return what to say when the database fails after the import was stored: it goes on without this command."""
+    """Return what to say when the database fails after the import was stored: it continues without this command."""
     words = _(
         "The database failed (%(why)s). At least %(n)d of %(all)d rows are written. The rest is stored: a worker "
         "writes it when the database works again. Or run: %(command)s"
@@ -122,19 +132,14 @@ def read_file(path: Path) -> tuple[bytes, int]:
     return data, size
 
 
-def _as_json(lines: Iterable[Line], counts: dict[str, int], faults: Iterable[Fault]) -> str:
-    rows = [
-        {
-            "line": line.line,
-            "kind": line.kind,
-            "name": line.name,
-            "status": line.status,
-            "faults": [_fault(fault) for fault in line.faults],
-        }
-        for line in lines
-    ]
-    body = {"counts": counts, "faults": [_fault(fault) for fault in faults], "rows": rows}
-    return json.dumps(body, ensure_ascii=False, indent=1)
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "line": line.line,
+        "kind": line.kind,
+        "name": line.name,
+        "status": line.status,
+        "faults": [_fault(fault) for fault in line.faults],
+    }
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

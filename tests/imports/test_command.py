@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.db import OperationalError
 
 from audit_app.models import AuditEntry
@@ -168,3 +169,15 @@ def test_the_examples_run_in_an_empty_installation_in_the_order_of_the_document(
         name, path, *flags = line.split()
         call_command(name, str(settings.BASE_DIR / path), *flags)
     assert Resource.objects.filter(tenant__slug__in=["adatum", "litware"]).count() == 4
+
+
+def test_the_report_for_scripts_is_printed_row_by_row(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one text, the report about a large file full of faults would take hundreds of megabytes."""
+    written: list[str] = []
+    monkeypatch.setattr(OutputWrapper, "write", lambda _self, text="", *_words, **_more: written.append(text))
+    lines = [MAIL.replace("legal", f"box-{n}").replace("m-1", f"b-{n}") for n in range(100)]
+    run(file_of(tmp_path, *lines), "--dry-run", "--json")
+    assert max(map(len, written)) < 300
+    assert len(json.loads("".join(written))["rows"]) == 100
