@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.utils.functional import Promise
 
@@ -31,8 +31,9 @@ class StepState(StrEnum):
 class Found:
     """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line.
 
-    `links` is the number of the step's links that are useful now. None means all of them. `commands` are command lines
-    that make the step done.
+    `links` is the number of the step's links that are useful now. None means all of them. `first` is the link to show
+    before them. `commands` are command lines that make the step done. `waits` means that the reader has done their
+    part, and others must act: for example, they are invited.
     """
 
     state: StepState
@@ -40,6 +41,8 @@ class Found:
     lines: tuple[str, ...] = ()
     links: int | None = None
     commands: tuple[str, ...] = ()
+    first: StepLink | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,14 @@ class StepLink:
     """A link to the page where a step is done. `page` is the name of its address.
 
     In a tenant's guide, the address contains the tenant's id, unless `is_personal`: then the page is the reader's own.
+    `args` are the parts of another address, and `query` are values that a form begins with.
     """
 
     label: str | Promise
     page: str
     is_personal: bool = False
+    args: tuple[str, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +86,8 @@ class ShownStep(Generic[Facts]):
 
     @property
     def links(self) -> tuple[StepLink, ...]:
-        return self.step.links[: self.found.links]
+        useful, first = self.step.links[: self.found.links], self.found.first
+        return useful if first is None else (first, *(link for link in useful if link.page != first.page))
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ class Guide(Generic[Facts]):
     @property
     def counted(self) -> list[ShownStep[Facts]]:
         return [each for each in self.steps if not each.step.is_optional and each.found.state is not StepState.LEFT_OUT]
+
+    @property
+    def uncounted(self) -> int:
+        return len(self.steps) - self.total
 
     @property
     def done(self) -> int:
@@ -114,7 +125,7 @@ class Guide(Generic[Facts]):
 def listed(steps: Iterable[Step[Facts]], facts: Facts) -> Guide[Facts]:
     found = [(step, step.fact(facts)) for step in steps]
     following = next(
-        (step for step, each in found if each.state is StepState.OPEN and not step.is_optional),
+        (step for step, each in found if each.state is StepState.OPEN and not each.waits and not step.is_optional),
         None,
     )
     return Guide([ShownStep(step, each, step is following) for step, each in found], facts)
@@ -124,8 +135,9 @@ def done(says: str, *lines: str, links: int | None = None) -> Found:
     return Found(StepState.DONE, says, lines, links)
 
 
-def still_open(says: str, *lines: str, links: int | None = None, commands: tuple[str, ...] = ()) -> Found:
-    return Found(StepState.OPEN, says, lines, links, commands)
+def still_open(says: str, *lines: str, **more: Any) -> Found:
+    """Return an open step. `more` has further fields of `Found`."""
+    return Found(StepState.OPEN, says, lines, **more)
 
 
 def blocked(says: str, *lines: str, links: int | None = None) -> Found:

@@ -101,7 +101,8 @@ def _second_staff(facts: ProviderFacts) -> Found:
     if len(humans) < 2:
         words = _("The staff has one human: %(names)s. You need another one.")
         one = words % {"names": names} if names else _("Nobody is staff yet.")
-        return still_open(one, *_invited_lines(facts, {Role.STAFF}))
+        lines = _invited_lines(facts, {Role.STAFF})
+        return still_open(one, *lines, waits=bool(lines))
     since = next(since for _name, human, since in facts.staff if human != facts.staff[0][1])
     words = _("%(names)s are staff. There have been two of them since %(when)s.")
     return done(words % {"names": names, "when": when(since, facts.at)})
@@ -136,8 +137,13 @@ def _service_not_ready(facts: ProviderFacts, lines: list[str]) -> Found:
         words = _("%(names)s is set up. A resource belongs to a tenant, so you can add one after your first tenant.")
         return blocked(words % {"names": names}, *lines)
     if any(queue.has_resource for queue in facts.queues):
-        return still_open(_("No test has reached a resource yet. Test one on its page."), *lines)
-    return still_open(_("%(names)s is set up, but has no resource yet.") % {"names": names}, *lines)
+        return still_open(_("No test has reached a resource yet. Test one on its page."), *lines, first=_RESOURCES)
+    words = ngettext(
+        "%(names)s is set up, but has no resource yet.",
+        "%(names)s are set up, but have no resource yet.",
+        len(facts.queues),
+    )
+    return still_open(words % {"names": names}, *lines, first=_ADD_RESOURCE)
 
 
 def _client_line(facts: ProviderFacts) -> str:
@@ -179,8 +185,13 @@ def _people(facts: ProviderFacts) -> Found:
     staffed = [queue.name for queue in facts.queues if queue.is_staffed]
     if not staffed:
         words = _("No queue has both an engineer and another human as approver.")
-        return still_open(words, *lines, links=links)
-    words = _("In the queue of %(names)s, somebody can ask and somebody else can confirm.")
+        has_engineer = any(queue.engineers for queue in facts.queues)
+        return still_open(words, *lines, links=links, first=_INVITE_APPROVER if has_engineer else None)
+    words = ngettext(
+        "In the queue of %(names)s, one person can ask and another can confirm.",
+        "In the queues of %(names)s, one person can ask and another can confirm.",
+        len(staffed),
+    )
     return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines, links=links)
 
 
@@ -223,7 +234,9 @@ def _first_tenant(facts: ProviderFacts) -> Found:
     if row.invited_at is not None:
         words = _("%(email)s was invited on %(when)s to be the administrator of %(name)s.")
         return done(words % {"email": row.invited, "name": row.name, "when": when(row.invited_at, facts.at)})
-    return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name})
+    words = _("Invite the administrator of %(name)s") % {"name": row.name}
+    invite = StepLink(words, "admin:requests_app_tenant_act", args=(str(row.pk), "invite"))
+    return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name}, first=invite)
 
 
 def _practice(facts: ProviderFacts) -> Found:
@@ -233,6 +246,11 @@ def _practice(facts: ProviderFacts) -> Found:
         return blocked(_("It needs a tenant, and an engineer and an approver in one queue."))
     return still_open(_("No practice request has been answered yet."))
 
+
+_PERSON = "admin:requests_app_person_add"
+_INVITE_APPROVER = StepLink(gettext_lazy("Invite an approver"), _PERSON, query=(("role", Role.PROVIDER_APPROVER),))
+_ADD_RESOURCE = StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add")
+_RESOURCES = StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist")
 
 #: The steps, in the order in which they are best done.
 STEPS: tuple[Step[ProviderFacts], ...] = (
@@ -284,7 +302,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         minutes=3,
         fact=_second_staff,
         links=(
-            StepLink(gettext_lazy("Invite a person"), "admin:requests_app_person_add"),
+            StepLink(gettext_lazy("Invite a person"), _PERSON, query=(("role", Role.STAFF),)),
             StepLink(gettext_lazy("People"), "admin:requests_app_person_changelist"),
         ),
     ),
@@ -297,8 +315,8 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         fact=_service,
         links=(
             StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
-            StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add"),
-            StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist"),
+            _ADD_RESOURCE,
+            _RESOURCES,
             StepLink(gettext_lazy("Add an API client"), "admin:requests_app_client_add"),
         ),
     ),
@@ -310,7 +328,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         minutes=5,
         fact=_people,
         links=(
-            StepLink(gettext_lazy("Invite a person"), "admin:requests_app_person_add"),
+            StepLink(gettext_lazy("Invite a person"), _PERSON),
             StepLink(gettext_lazy("Queues"), "admin:requests_app_queueassignment_changelist"),
             StepLink(gettext_lazy("Send the prepared invitations"), "admin:set_up_send_invitations"),
         ),

@@ -51,6 +51,8 @@ class TenantFacts:
     at: datetime
     tenant: Tenant
     people: list[Guardian]
+    # The addresses of those who are invited to be approvers and have not accepted yet.
+    invited: list[str]
     addresses: int
     witnesses: int
     recovery_key: RecoveryKey | None
@@ -73,6 +75,7 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         at=at,
         tenant=tenant,
         people=_guardians(tenant),
+        invited=_invited(tenant, at),
         addresses=NotificationAddress.objects.filter(tenant=tenant).count(),
         witnesses=Witness.objects.filter(tenant_id=tenant.pk).count(),
         recovery_key=tenants.recovery_key(tenant),
@@ -94,6 +97,11 @@ def _guardians(tenant: Tenant) -> list[Guardian]:
     ]
 
 
+def _invited(tenant: Tenant, at: datetime) -> list[str]:
+    rows = tenant.invitations.expected(at).filter(role=Membership.Role.APPROVER).order_by("created_at")
+    return list(rows.values_list("email", flat=True)[:READ])
+
+
 # --- What each fact says -----------------------------------------------------------------------------------
 
 
@@ -101,9 +109,25 @@ def _approvers(facts: TenantFacts) -> Found:
     names = str(get_text_list([each.name for each in facts.approvers[:SHOWN]], _("and")))
     if len({each.human for each in facts.approvers}) >= 2:
         return done(_("%(names)s can approve and deny.") % {"names": names})
+    # Invited people are nobody's account yet, so they count only as people who can be waited for.
+    waits = len(facts.approvers) + len(facts.invited) >= 2
     if facts.approvers:
-        return still_open(_("Only %(names)s can approve and deny. You need another approver.") % {"names": names})
-    return still_open(_("Nobody can approve or deny yet."))
+        words = _("Only %(names)s can approve and deny. You need another approver.") % {"names": names}
+    else:
+        words = _("Nobody can approve or deny yet.")
+    return still_open(words, *_invited_line(facts), waits=waits)
+
+
+def _invited_line(facts: TenantFacts) -> list[str]:
+    if not facts.invited:
+        return []
+    words = ngettext(
+        "%(n)d person is invited and has not accepted yet: %(emails)s.",
+        "%(n)d people are invited and have not accepted yet: %(emails)s.",
+        len(facts.invited),
+    )
+    emails = get_text_list(facts.invited[:SHOWN], _("and"))
+    return [words % {"n": len(facts.invited), "emails": emails}]
 
 
 def _second_factors(facts: TenantFacts) -> Found:
@@ -148,7 +172,8 @@ def _recovery_key(facts: TenantFacts) -> Found:
 
 def _addresses(facts: TenantFacts) -> Found:
     if not facts.addresses:
-        return still_open(_("Mails go only to your approvers."))
+        only = _("Mails go only to your approvers.")
+        return still_open(only if facts.approvers else _("Nobody gets mails yet."))
     words = ngettext("%(n)d address gets each notice, too.", "%(n)d addresses get each notice, too.", facts.addresses)
     return done(words % {"n": facts.addresses})
 

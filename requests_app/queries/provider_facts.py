@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from audit_app.models import LogKey
 from requests_app.domain.actors import Role
@@ -51,6 +51,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class FirstTenant:
+    pk: UUID
     name: str
     administrator: str
     invited: str
@@ -106,7 +107,7 @@ def read(at: datetime) -> ProviderFacts:
         invited=_invited(at),
         prepared=len(prepared_addresses()),
         queues=_queues(),
-        unreachable=list(Resource.objects.real().unreachable().order_by("check_failing_since")[:SHOWN]),
+        unreachable=list(_unreachable()[:SHOWN]),
         asked=applications.asked_services(),
         has_asking_client=applications.has_asking_client(),
         example=applications.example(),
@@ -114,6 +115,10 @@ def read(at: datetime) -> ProviderFacts:
         is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),
     )
+
+
+def _unreachable() -> QuerySet[Resource]:
+    return Resource.objects.real().unreachable().select_related("service").order_by("check_failing_since")
 
 
 def _staff() -> list[tuple[str, UUID, datetime]]:
@@ -158,9 +163,8 @@ def _tenant(at: datetime) -> FirstTenant | None:
         return None
     holder = _held_of(row, role) if row.is_held else ""
     invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
-    return FirstTenant(
-        row.name, holder, invitation.email if invitation else "", invitation.created_at if invitation else None
-    )
+    invited = (invitation.email, invitation.created_at) if invitation else ("", None)
+    return FirstTenant(row.pk, row.name, holder, *invited)
 
 
 def _held_of(tenant: Tenant, role: str) -> str:

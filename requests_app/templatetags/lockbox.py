@@ -11,6 +11,7 @@ from django import template
 from django.template.context import Context
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import get_template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -205,6 +206,13 @@ def level_words(level: object, kind: object = "") -> str:
 def unreachable_words(context: Context, resource: Any) -> str:
     """`{% unreachable_words resource %}`: since when a resource can't be reached, and why."""
     return checks.unreachable(resource, context.get("now"))
+
+
+@register.simple_tag
+def step_url(link: Any, tenant: Any = None) -> str:
+    """`{% step_url link tenant %}`: the address of a link of a guided set-up."""
+    args = link.args or ((tenant.pk,) if tenant and not link.is_personal else ())
+    return reverse(link.page, args=args, query=dict(link.query))
 
 
 @register.filter

@@ -194,11 +194,36 @@ def test_an_invitation_is_named_and_counts_only_when_it_is_accepted(cast: Cast) 
     assert (state, "sam@provider.example was invited on" in says) == (StepState.OPEN, True)
     assert "eva@provider.example" not in says
     assert "eva@provider.example was invited on" in step(cast, "people")[1]
+    assert [each.found.waits for each in guide(cast).steps if each.step.name == "staff"] == [True]
     operations.accept_invitation(
         cast.link_of(row), name="Sam Ode", password=NEW_PASSWORD, actor=Actor.stranger(door="pages")
     )
     state, says = step(cast, "staff")
     assert (state, "Sam Ode" in says, "invited" in says) == (StepState.DONE, True, False)
+
+
+def test_links_lead_to_the_form_that_is_needed_with_the_role(cast: Cast, staff: Client) -> None:
+    page = shown(staff)
+    assert 'href="/admin/requests_app/person/add/?role=staff"' in page
+    assert "selected>Staff" in staff.get("/admin/requests_app/person/add/?role=staff").content.decode()
+    Membership.objects.filter(role="administrator").delete()
+    [found] = [each for each in guide(cast).steps if each.step.name == "tenant"]
+    assert found.links[0].args[1] == "invite"
+    page = shown(staff)
+    pk, name = found.links[0].args[0], Tenant.objects.get(pk=found.links[0].args[0]).name
+    assert f'href="/admin/requests_app/tenant/{pk}/act/invite/">Invite the administrator of {name}</a>' in page
+    Resource.objects.all().delete()
+    [found] = [each for each in guide(cast).steps if each.step.name == "service"]
+    assert [str(link.label) for link in found.links][:2] == ["Add a resource", "Add a service"]
+
+
+def test_after_an_act_a_link_leads_back_to_the_set_up(cast: Cast, staff: Client) -> None:
+    url, back = "/admin/requests_app/plan/add/", f'<a href="{HERE}">Back to the set-up</a>'
+    assert back not in staff.post(url, {"name": "First"}, follow=True).content.decode(), "Lockbox is on somewhere"
+    cast.peaceful()
+    assert back in staff.post(url, {"name": "Second"}, follow=True).content.decode()
+    assert back not in staff.get(url).content.decode()
+    assert back not in staff.post(TEST, follow=True).content.decode(), "this is the set-up"
 
 
 def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:

@@ -110,6 +110,35 @@ def test_one_approver_or_none_is_too_few(cast: Cast) -> None:
     assert step(cast, "approvers")[1] == "Nobody can approve or deny yet."
 
 
+def test_invited_approvers_are_named_and_the_next_step_can_begin(cast: Cast) -> None:
+    Membership.objects.filter(role="approver", tenant=cast.contoso).delete()
+    assert page(cast).count("Waiting for others") == 0
+    rows = [cast.invited(email, "approver") for email in ("ada2@contoso.example", "alan2@contoso.example")]
+    cast.invited("otto2@contoso.example", "auditor")
+    state, says = step(cast, "approvers")
+    assert (state, "2 people are invited and have not accepted yet: ada2@" in says) == (StepState.OPEN, True)
+    assert "otto2@" not in says
+    found = guide(cast)
+    assert (found.next and found.next.step.name, found.is_complete) == ("recovery_key", False)
+    assert page(cast).count("Waiting for others") == 1
+    operations.withdraw_invitation(rows[0].pk, actor=cast.as_("ines"))
+    following = guide(cast).next
+    assert following is not None
+    assert following.step.name == "approvers"
+
+
+def test_after_an_act_a_link_leads_back_to_the_set_up_until_lockbox_is_on(cast: Cast) -> None:
+    values = {"email": "soc@northwind.example", "label": ""}
+    for name, tenant, is_offered in (("noah", "northwind", True), ("ines", "contoso", False)):
+        pk = cast.tenants[tenant].pk
+        client, url = signed_in(cast, name), reverse("web:addresses", args=[pk])
+        back = f'<a href="{reverse("web:guide", args=[pk])}">Back to the set-up</a>'
+        assert back not in client.get(url).content.decode(), "nothing was done yet"
+        answer = client.post(url, values, follow=True)
+        assert (answer.status_code, "message-success" in answer.content.decode()) == (200, True)
+        assert (back in answer.content.decode()) == is_offered
+
+
 def test_another_tenants_approver_counts_nothing_here(cast: Cast) -> None:
     Membership.objects.filter(role="approver", tenant=cast.contoso, person=cast.alan).delete()
     Membership.objects.create(tenant=cast.fabrikam, person=cast.ines, role="approver", given_at=clock.now())

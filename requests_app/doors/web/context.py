@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Person, Tenant
 from requests_app.operations import LOG_READERS
 from requests_app.queries import inbox, menu
+from requests_app.queries.guide_of_provider import provider_guide
+from requests_app.queries.guide_of_tenant import tenant_guide
 
 ROLE_WORDS: dict[Role, str | Promise] = {
     Role.APPROVER: _("Approver"),
@@ -88,15 +91,36 @@ def _page(request: HttpRequest) -> dict[str, Any]:
     person = cast(Person, user)
     context: dict[str, Any] = {"now": instant(request), "theme": person.theme}
     if request.path_info.startswith("/admin/"):
-        return context
+        return {**context, "set_up": partial(_providers_set_up, request)}
     actor = actor_in(request)
     tenants = menu.tenants(actor)
     return {
         **context,
+        "set_up": partial(_tenants_set_up, request, actor, tenants),
         "tenant_name": ", ".join(tenant.name for tenant in tenants),
         "role_words": ", ".join(str(words) for role, words in ROLE_WORDS.items() if role in actor.roles),
         "nav_items": _nav_items(request, actor, tenants),
     }
+
+
+def _providers_set_up(request: HttpRequest) -> dict[str, Any] | None:
+    """Return the provider's set-up and its address, for the way back after an act. None if it is finished."""
+    url = reverse("admin:set_up")
+    if request.path == url or not actor_in(request).is_staff:
+        return None
+    guide = provider_guide(actor=actor_in(request), at=instant(request))
+    return None if guide.facts.is_in_use or guide.is_complete else {"guide": guide, "url": url}
+
+
+def _tenants_set_up(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> dict[str, Any] | None:
+    """Return the set-up of the page's tenant and its address, for its administrator. None if it is finished."""
+    pk = request.resolver_match.kwargs.get("tenant") if request.resolver_match else None
+    found = [each for each in menu.tenants_where(actor, tenants, _ADMINISTRATORS) if each.pk == pk]
+    url = reverse("web:guide", args=[pk]) if found else ""
+    if not found or found[0].lockbox_on or request.path == url:
+        return None
+    guide = tenant_guide(pk, actor=actor, at=instant(request))
+    return None if guide.facts.is_in_use or guide.is_complete else {"guide": guide, "url": url}
 
 
 def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> list[NavItem]:
