@@ -226,6 +226,14 @@ def test_after_an_act_a_link_leads_back_to_the_set_up(cast: Cast, staff: Client)
     assert back not in staff.post(TEST, follow=True).content.decode(), "this is the set-up"
 
 
+def test_the_skip_link_leads_past_the_menu(cast: Cast, staff: Client) -> None:
+    for path in ("/admin/", HERE, "/admin/requests_app/import/add/", "/admin/requests_app/resource/"):
+        page = staff.get(path).content.decode()
+        target = page.index('id="portal-main" tabindex="-1"')
+        assert page.index('class="skip-link" href="#portal-main"') < page.index('class="portal-menu"'), path
+        assert page.rindex('class="portal-menu"') < target < page.index("<h1"), path
+
+
 def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:
     _reach()
     assert is_done(cast, "service")
