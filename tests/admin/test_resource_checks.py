@@ -80,6 +80,7 @@ def test_an_old_result_is_shown_as_unknown(cast: Cast, staff: Client, store: Pat
 
 
 def test_after_a_change_the_record_shows_no_old_result(cast: Cast, staff: Client, store: Path) -> None:
+    cast.peaceful()
     row = operations.check_resource(cast.resource(name="sales").pk, actor=cast.as_("stella"))
     assert "Compare the locator" in staff.get(page_of(row)).content.decode()
     operations.save_resource(resource_id=row.pk, actor=cast.as_("stella"), locator="contoso/finance-2")
@@ -103,3 +104,15 @@ def test_the_first_page_counts_them_and_warns_of_new_ones(cast: Cast, staff: Cli
     assert (tiles(staff)[TILE].figure, tiles(staff)[TILE].alarm) == ("1", "")
     Resource.objects.exclude(check_problem="").update(is_active=False)
     assert tiles(staff)[TILE].figure == "0"
+
+
+def test_the_list_shows_what_is_broken_where_and_since_when(cast: Cast, staff: Client, store: Path) -> None:
+    row = operations.check_resource(cast.resource(name="sales").pk, actor=cast.as_("stella"))
+    page = staff.get(list_of(Resource, reached="no")).content.decode()
+    assert page.index(">Can be reached") < page.index("Locator") < page.rindex("Tenant"), "in this order"
+    assert row.locator in page
+    assert "no, nothing is there that the service’s connector can serve (since " in page
+    other = Resource.objects.exclude(service=row.service_id).first()
+    assert other is not None
+    assert names(staff, reached="no", service=str(row.service_id)) == [row.name]
+    assert names(staff, reached="no", service=str(other.service_id)) == []

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.ids import as_id
-from requests_app.models import Tenant
+from requests_app.models import Service, Tenant
 
 #: If there are more tenants, the lists have no filter by tenant. The tenant's own page then links to the tenant's rows.
 TENANTS_OFFERED = 50
@@ -89,6 +89,25 @@ def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> 
     ByRow.title = title
     ByRow.narrow = staticmethod(lambda rows, value: rows.filter(**{lookup: value}))
     return ByRow
+
+
+def by_service(lookup: str = "service") -> type[Filter]:
+    """Make a filter with the services, at most as many as there are tenants to choose from."""
+
+    class ByService(Filter):
+        parameter_name = lookup
+        title = _("service")
+
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+            found = Service.objects.order_by("name").values_list("pk", "name")[:TENANTS_OFFERED]
+            offered = [(str(pk), name) for pk, name in found]
+            chosen = self.value()
+            if chosen and chosen not in dict(offered) and (words := _named(Service, chosen)):
+                offered.append((chosen, words))
+            return offered
+
+    ByService.narrow = staticmethod(lambda rows, value: rows.filter(**{lookup: value}))
+    return ByService
 
 
 def by_tenant(lookup: str = "tenant", *, narrow: Callable[[QuerySet, str], QuerySet] | None = None) -> type[Filter]:

@@ -22,11 +22,11 @@ from requests_app.domain.acts.installation import CHECK_RESOURCE
 from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
-from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.doors.admin.filters import by_choice, by_flag, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
 from requests_app.models.services import TEST_IS_OLD
-from requests_app.words import checks
+from requests_app.words import checks, times
 
 #: A note beside changes that can weaken the protection of customers.
 _ANNOUNCED = _(
@@ -190,7 +190,11 @@ def reached(row: Resource) -> str:
     at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
     if row.is_untested_at(at):
         return checks.not_tested(row, at)
-    return gettext("yes") if row.is_reachable else gettext("no, %(problem)s") % {"problem": _problem(row)}
+    if row.is_reachable:
+        return gettext("yes")
+    since = times.when_words(row.check_failing_since, at) if row.check_failing_since else ""
+    words = gettext("no, %(problem)s (since %(since)s)") if since else gettext("no, %(problem)s")
+    return words % {"problem": _problem(row), "since": since}
 
 
 @admin.display(description=_("what to do"))
@@ -237,7 +241,8 @@ def tested(resources: list[Resource]) -> tuple[str, bool]:
 
 
 class ResourceAdmin(StaffAdmin):
-    list_display = ("name", "kind", "service", "tenant", "is_active", reached)
+    list_display = ("name", reached, "locator", "tenant", "service", "kind", "is_active")
+    is_wrapped = True
     reads: ClassVar = ("tenant", "service")
     ordering = ("name",)
     search: ClassVar = Search(tenant="tenant", words=("name", "locator", "external_id"))
@@ -251,7 +256,7 @@ class ResourceAdmin(StaffAdmin):
             narrow=_by_reach,
         ),
         by_tenant(),
-        by_row("service", _("service"), Service),
+        by_service(),
     )
     facts: ClassVar = [
         ("", ("name", "kind", "service", "tenant", "locator", "external_id", "is_active")),
