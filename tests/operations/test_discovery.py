@@ -17,6 +17,7 @@ from requests_app.content.connectors import base
 from requests_app.content.connectors.maildir import Maildir
 from requests_app.domain.errors import ContentUnavailable, Malformed, NotAllowed, NotFound, Unacceptable
 from requests_app.models import Resource
+from requests_app.operations import discovery
 from tests.cast import QUILLO, Cast
 from tests.connectors.cases import make_maildir
 from tests.factors import force_login
@@ -159,6 +160,44 @@ def test_staff_choose_places_and_add_them(cast: Cast, store: Path, staff: Client
         ("contoso/mail/ben", "ben", "mailbox"),
     ]
     assert len(entries(cast, "resource.added")) == 2
+
+
+@pytest.mark.parametrize("step", ["add", "all"])
+def test_the_same_places_are_shown_again_without_another_entry(
+    cast: Cast, store: Path, staff: Client, step: str
+) -> None:
+    staff.post(address(cast), {"service": cast.exchange.pk})
+    names = {"name:contoso/mail/ann": "Ann", "name:contoso/mail/ben": "Ben"}
+    before = Resource.objects.count()
+    answer = staff.post(address(cast), {"service": cast.exchange.pk, "after": "contoso/mail/z", "step": step, **names})
+    page = answer.content.decode()
+    assert (answer.status_code, "Nothing was added." in page) == (200, step == "add")
+    assert page.count('type="checkbox" name="place"') == 2
+    assert page.count(" checked>") == (2 if step == "all" else 0)
+    assert 'value="Ann"' in page
+    assert 'name="after" value="contoso/mail/z"' in page
+    assert len(entries(cast, "resource.listed")) == 1
+    assert (Resource.objects.count(), entries(cast, "resource.added")) == (before, [])
+
+
+def test_more_places_are_shown_after_the_chosen_ones_are_added(
+    cast: Cast, store: Path, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "PLACES_SHOWN", 1)
+    first = staff.post(address(cast), {"service": cast.exchange.pk}).content.decode()
+    assert ('value="contoso/mail/ann"' in first, "Here is 1 place, and there are more." in first) == (True, True)
+    form = {
+        "service": cast.exchange.pk,
+        "after": "contoso/mail/ann",
+        "step": "more",
+        "place": ["contoso/mail/ann"],
+        "name:contoso/mail/ann": "Ann",
+    }
+    second = staff.post(address(cast), form).content.decode()
+    assert "1 resource was added." in second
+    assert ('value="contoso/mail/ben"' in second, 'value="contoso/mail/ann"' in second) == (True, False)
+    assert Resource.objects.get(locator="contoso/mail/ann").name == "Ann"
+    assert len(entries(cast, "resource.listed")) == 2
 
 
 def test_strange_names_are_shown_safely(cast: Cast, store: Path, staff: Client) -> None:

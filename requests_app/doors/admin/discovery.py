@@ -39,7 +39,11 @@ class FindForm(ActForm):
     service = forms.ModelChoiceField(
         label=_("Service"), queryset=Service.objects.filter(connector__in=sorted(KINDS)).order_by("name")
     )
+    # Where the next page of places begins.
     after = forms.CharField(widget=forms.HiddenInput, required=False, max_length=1024)
+    step = forms.ChoiceField(
+        widget=forms.HiddenInput, required=False, choices=[(step, "") for step in ("add", "more", "all")]
+    )
     place = forms.MultipleChoiceField(widget=forms.MultipleHiddenInput, required=False)
 
     def prepare(self) -> None:
@@ -60,10 +64,38 @@ class Added:
     refusals: list[str]
 
 
-def run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added:
-    """List the places, or add the chosen ones."""
-    if not data["place"]:
-        return operations.find_resources(row.pk, service_id=data["service"].pk, after=data["after"], actor=actor)
+@dataclass(frozen=True)
+class Again:
+    """The same places once more, as the form sent them. The store is not read again, so the log gets no entry."""
+
+    service: Service
+    names: dict[str, str]
+    next_after: str
+    is_all: bool
+
+
+@dataclass(frozen=True)
+class More:
+    """What was added, and the next page of places."""
+
+    added: Added
+    found: operations.FoundPlaces
+
+
+def run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added | Again | More:
+    """List the places, or add the chosen ones. The step "more" does both."""
+    step, places = data["step"], data["place"]
+    if step == "all" or (step == "add" and not places):
+        names = {key.removeprefix(NAME_OF): name for key, name in data.items() if key.startswith(NAME_OF)}
+        return Again(data["service"], names, data["after"], is_all=step == "all")
+    added = _added(row, actor, data)
+    if places and step != "more":
+        return added
+    found = operations.find_resources(row.pk, service_id=data["service"].pk, after=data["after"], actor=actor)
+    return More(added, found) if places else found
+
+
+def _added(row: Tenant, actor: Actor, data: dict[str, Any]) -> Added:
     added = proposed = 0
     refusals: list[str] = []
     for locator in data["place"]:
@@ -98,24 +130,39 @@ def _plain(name: str) -> str:
     return "".join(char for char in name if unicodedata.category(char) != "Cf")
 
 
-def page_of_found(found: operations.FoundPlaces) -> dict[str, Any]:
-    """Return what the page with the found places needs."""
+def page_of(request: HttpRequest, result: operations.FoundPlaces | Again | More) -> dict[str, Any]:
+    """Return what the page with the found places needs, after messages about what was done."""
+    if isinstance(result, Again):
+        if not result.is_all:
+            messages.error(request, _("Nothing was added. Choose at least one place."))
+        places = [_line(locator, name, is_chosen=result.is_all) for locator, name in result.names.items()]
+        return {"service": result.service, "places": places, "next_after": result.next_after}
+    found = result
+    if isinstance(result, More):
+        say_added(request, result.added)
+        found = result.found
+    assert isinstance(found, operations.FoundPlaces)
+    places = [_line(place.locator, _plain(place.name)) for place in found.places]
+    return {"service": found.service, "places": places, "next_after": found.next_after}
+
+
+def _line(locator: str, name: str, *, is_chosen: bool = False) -> dict[str, Any]:
+    is_mixed = text.is_mixed_script(locator.rpartition("/")[2])
     return {
-        "service": found.service,
-        "places": [
-            {
-                "locator": place.locator,
-                "field": f"{NAME_OF}{place.locator}",
-                "name": _plain(place.name),
-                "is_mixed": text.is_mixed_script(place.name),
-            }
-            for place in found.places
-        ],
-        "next_after": found.next_after,
+        "locator": locator,
+        "field": f"{NAME_OF}{locator}",
+        "name": name,
+        "is_mixed": is_mixed,
+        "is_chosen": is_chosen,
     }
 
 
 def after_adding(request: HttpRequest, tenant: Tenant, result: Added) -> HttpResponse:
+    say_added(request, result)
+    return HttpResponseRedirect(list_of(Resource, tenant=tenant.pk))
+
+
+def say_added(request: HttpRequest, result: Added) -> None:
     if result.added:
         words = ngettext("%(n)d resource was added.", "%(n)d resources were added.", result.added)
         messages.success(request, words % {"n": result.added})
@@ -124,7 +171,6 @@ def after_adding(request: HttpRequest, tenant: Tenant, result: Added) -> HttpRes
         messages.success(request, words % {"n": result.proposed})
     for line in result.refusals:
         messages.error(request, line)
-    return HttpResponseRedirect(list_of(Resource, tenant=tenant.pk))
 
 
 ACTION = of_act(FIND_RESOURCES, "find-resources", form=FindForm, run=run, offered=lambda tenant: tenant.is_active)

@@ -228,7 +228,7 @@ class TenantAdmin(StaffAdmin):
             return discovery.after_adding(request, row, result)
         if act is not discovery.ACTION:
             return super().done(request, act, row, result)
-        context = {**self._context(request, row), "title": act.label, **discovery.page_of_found(result)}
+        context = {**self._context(request, row), "title": act.label, **discovery.page_of(request, result)}
         return TemplateResponse(request, "admin/found_resources.html", context)
 
     def links(self, row: Tenant) -> list[tuple[str, str]]:
