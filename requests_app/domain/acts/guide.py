@@ -61,9 +61,10 @@ CONFIRM_KEY_COPY = Act(
     humans_only=True,
     title=_("Confirm the copy of the log’s key"),
     explains=_(
-        "Take the copy from the place where you store it, and compute its fingerprint there with sha256sum. Enter the "
-        "last four characters. This shows that the copy is where you need it, and that it is complete. The key itself "
-        "never leaves the server through a page."
+        "Take the copy from the place where you store it, and compute its fingerprint there with “sha256sum "
+        "log_key_copy.pem” (on Windows, “certutil -hashfile log_key_copy.pem SHA256”). Enter the last four characters. "
+        "This shows that the copy is where you need it, and that it is complete. The key itself never leaves the "
+        "server through a page."
     ),
     inputs=(_CHARACTERS,),
     events=(LOG_KEY_COPY_CONFIRMED,),

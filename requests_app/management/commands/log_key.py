@@ -116,7 +116,8 @@ class Command(BaseCommand):
         self.stderr.write(
             _(
                 "Store the copy and the passphrase in different places, outside this machine. The set-up page then "
-                "asks for the last four characters of the copy's fingerprint: run sha256sum where you store the copy."
+                "asks for the last four characters of the copy's fingerprint: run “sha256sum log_key_copy.pem” where "
+                "you store the copy (on Windows, “certutil -hashfile log_key_copy.pem SHA256”)."
             )
         )
         # The last step, so that nobody counts on a copy whose passphrase was not shown. A pipe would hold it back.
