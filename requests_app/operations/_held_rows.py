@@ -101,7 +101,8 @@ def propose(current: Step, row: Import, *, by: _announced.Proposer) -> Proposal:
 
 def next_unannounced(row: Import) -> HeldRow | None:
     """Return the next row that is proposed and not announced. Those that affect all tenants come first."""
-    rows = row.held.unannounced().order_by("tenant_id", "line", "pk")
+    # In the order of the index: with 20,000 rows, sorting them again in each step would take longer than the step.
+    rows = row.held.unannounced().order_by("tenant_id", "pk")
     return rows.filter(tenant=None).first() or rows.first()
 
 
@@ -217,7 +218,7 @@ def _choose(terms: Terms) -> Part:
     """
     ready = _ready(terms, clock.now())
     shared = list(ready.filter(tenant=None)[:SHARED_AT_ONCE])
-    rows = shared or list(ready.order_by("tenant_id", "line", "pk")[:AT_ONCE])
+    rows = shared or list(ready.order_by("tenant_id", "pk")[:AT_ONCE])
     _lock(rows)
     logs = None if shared or not rows else frozenset(row.tenant_id for row in rows)
     return Part(tuple(row.pk for row in rows), logs)
