@@ -44,8 +44,8 @@ def run(words: list[str], *, data: Path, program: str) -> int:
         sys.stderr.write(f"{program}: {wrong}\n")
         return 2
     except OSError as failure:
-        words = f"The settings in {data} can't be written ({failure.strerror or failure})."
-        sys.stderr.write(f"{program}: {words} To continue, run init again.\n")
+        reason = f"The settings in {data} can't be written ({failure.strerror or failure})."
+        sys.stderr.write(f"{program}: {reason} To continue, run init again.\n")
         return 1
 
 

@@ -271,8 +271,8 @@ class World:
                 by_pk[tenant.pk] = self.places[tenant.slug] = Place(tenant.slug, tenant)
         for some in _parts(list(by_pk)):
             of_tenants = Resource.objects.real().filter(tenant__in=some).order_by()
-            known = of_tenants.filter(_maybe_in_the_way(rows)) if len(rows) <= _AT_ONCE else of_tenants
-            known = known.values_list("tenant_id", "service__key", "pk", "locator", "external_id", "name")
+            near = of_tenants.filter(_maybe_in_the_way(rows)) if len(rows) <= _AT_ONCE else of_tenants
+            known = near.values_list("tenant_id", "service__key", "pk", "locator", "external_id", "name")
             for tenant_id, service, pk, locator, external_id, name in known:
                 place = by_pk[tenant_id]
                 place.note_texts(service, pk, locator=locator, external_id=external_id, name=name)

@@ -20,7 +20,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.management._logs import actor
 from requests_app.models import Import, Proposal, Resource, Service
-from requests_app.operations import imports
+from requests_app.operations import _import_kinds, imports
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, csv_of, source_of
 
@@ -141,7 +141,7 @@ def test_a_database_that_fails_on_the_way_is_not_called_nothing_changed(
 ) -> None:
     """A part is written, and a worker writes the rest."""
     path = file_of(tmp_path, MAIL, NORTH)
-    plain, calls = imports.write, [0]
+    plain, calls = _import_kinds.write, [0]
 
     def failing(*words: Any) -> Any:
         calls[0] += 1
