@@ -13,9 +13,12 @@ import structlog
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.messages import constants as message_levels
+from django.contrib.messages.storage import default_storage
 from django.db import InterfaceError, OperationalError
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -26,6 +29,7 @@ from requests_app.doors.web import keeping
 from requests_app.doors.web.sent import fields_of
 from requests_app.platform import outcome
 from requests_app.platform.waiting import Waiting
+from requests_app.words.times import duration_words
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -262,6 +266,14 @@ class SessionLimitsMiddleware:
         security_log.info("session.ended", reason=why, user_id=str(person_id))
         fields = fields_of(request)
         logout(request)
+        response = self._answer(request, fields, person_id)
+        # The sign-in page says it. The middleware of messages runs only after this one.
+        storage = default_storage(request)
+        storage.add(message_levels.WARNING, _ended(why, is_stored=bool(fields)))
+        storage.update(response)
+        return response
+
+    def _answer(self, request: HttpRequest, fields: list[tuple[str, str]], person_id: Any) -> HttpResponse:
         if is_background(request):
             # htmx reloads the whole page, which then redirects to the sign-in.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
@@ -271,6 +283,17 @@ class SessionLimitsMiddleware:
             keeping.keep(request, fields, person_id=person_id, at=clock.now())
             target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
+
+
+def _ended(why: str, *, is_stored: bool) -> str:
+    """Return the message of the sign-in page after a session has ended."""
+    length = duration_words(settings.SESSION_SECONDS if why == "session_over" else settings.DECIDER_IDLE_SECONDS)
+    if why == "session_over":
+        words = _("You were signed out, because a session ends after %(length)s.") % {"length": length}
+    else:
+        words = _("You were signed out after %(length)s without activity.") % {"length": length}
+    stored = _("What you sent is not done yet, but it is stored: sign in to continue.")
+    return f"{words} {stored}" if is_stored else words
 
 
 def _instant(request: HttpRequest, name: str) -> dt.datetime | None:

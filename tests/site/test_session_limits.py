@@ -101,6 +101,30 @@ def test_a_form_sent_after_the_session_is_not_done(approver: Person, travel: Tra
     assert answer["Location"] == "/accounts/login/?next=/"
 
 
+@pytest.mark.parametrize("how", ["page", "form", "poll", "over"])
+def test_the_sign_in_page_says_why_the_session_ended(
+    approver: Person, member: Person, travel: Traveller, how: str
+) -> None:
+    travel.freeze()
+    client = signed_in(member if how == "over" else approver)
+    client.get("/")
+    if how == "over":
+        # Somebody who decides nothing, and was active an hour ago.
+        travel.by(hours=11)
+        client.get("/")
+        travel.by(hours=1)
+    else:
+        travel.by(minutes=15)
+    if how == "form":
+        client.post("/tickets/new/", {"title": "Invoices are missing"})
+    else:
+        client.get("/", headers=POLL if how == "poll" else {})
+    page = client.get("/accounts/login/").content.decode()
+    why = "a session ends after 12 hours" if how == "over" else "signed out after 15 minutes without activity"
+    assert (why in page, "it is stored: sign in to continue" in page) == (True, how == "form")
+    assert why not in client.get("/accounts/login/").content.decode(), "only once"
+
+
 def test_typed_text_waits_after_the_session_for_the_same_person(
     approver: Person, member: Person, tenant: Tenant, travel: Traveller
 ) -> None:
