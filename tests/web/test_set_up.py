@@ -176,6 +176,8 @@ def test_while_somebody_is_staff_there_is_no_link(db: None) -> None:
     browser = begun(here)
     person = Person.objects.create_superuser("s@provider.example", ACCOUNT["password"], name="Sten")
     assert reasons(lambda: browser.post(here, ACCOUNT)) == ["staff_exists"]
+    for page in (Client().get(here), browser.get(here)):
+        assert (page.status_code, b"Begin" in page.content, b"does not work" in page.content) == (404, False, True)
     # A staff member whose account is switched off still exists.
     Person.objects.filter(pk=person.pk).update(is_active=False)
     assert reasons(lambda: browser.post(here, ACCOUNT)) == ["staff_exists"]

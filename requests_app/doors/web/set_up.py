@@ -58,6 +58,9 @@ def _shown(request: HttpRequest, secret: str) -> HttpResponse:
     if not is_private(request):
         security_log.warning("setup_link.refused", why="not_private", ip=request.META.get("REMOTE_ADDR", ""))
         raise NotAllowed
+    if facts.has_staff():
+        # No link works any more. Nobody is asked to begin first.
+        raise NotFound
     if facts.is_setup_begun(secret, _browser(request), at=instant(request)):
         return _form_page(request, FirstStaffForm(initial={"time_zone": "UTC"}))
     return render(request, "set_up/begin.html", {"now": instant(request), "link_for": _link_for()})
