@@ -16,7 +16,7 @@ from django.utils.html import strip_tags
 
 from requests_app import operations
 from requests_app.domain.evaluation import Question
-from requests_app.models import ContentAccess, Grant, Resource, Tenant
+from requests_app.models import ContentAccess, Grant, Resource, Service, Tenant
 from requests_app.work import outbox
 from tests.caller import service_of
 from tests.cast import Cast
@@ -215,6 +215,11 @@ def test_a_practice_request_of_an_external_service_promises_nothing_about_its_ap
     assert "what Quillo reports" not in shown
     practice = text_of(client_of(cast, "ines").get(reverse("web:practice", args=[cast.contoso.pk])))
     assert "The made-up content is read through Lockbox" in practice
+    assert "is not finished yet" not in practice, "other services are left"
+    Service.objects.exclude(pk=quillo.pk).update(is_active=False)
+    practice = text_of(client_of(cast, "ines").get(reverse("web:practice", args=[cast.contoso.pk])))
+    assert "has a practice request that is not finished yet" in practice
+    assert "Choose a service" not in practice
 
 
 def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:
