@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -18,6 +19,7 @@ from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms import PageForm
 from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
+from requests_app.templatetags.lockbox import icon
 from requests_app.words import checks, sentences
 from requests_app.words.times import duration_words
 
@@ -156,7 +158,8 @@ class AskForm(PageForm):
         """Return the name. If the resource can't be reached, or was not tested, say this before anybody asks for it."""
         if not resource.check_problem and not resource.is_untested_at(self.at):
             return resource.name
-        return _("%(name)s – %(problem)s") % {"name": resource.name, "problem": checks.unreachable(resource, self.at)}
+        mark, problem = icon("triangle-alert"), checks.unreachable(resource, self.at)
+        return format_html('<span>{} <strong class="person-mark">{}{}</strong></span>', resource.name, mark, problem)
 
     def _ticked(self) -> list[str]:
         if isinstance(self.data, QueryDict) and self.is_bound:
