@@ -222,7 +222,7 @@ STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
         name="approvers",
         title=gettext_lazy("Two approvers"),
-        why=gettext_lazy("Approvers decide on access requests. Time is short, so one of two should always be there."),
+        why=gettext_lazy("Approvers have some hours to answer. With two, one is there when the other is away."),
         without=gettext_lazy("If the only approver is away, access requests expire and your problem stays unsolved."),
         minutes=5,
         fact=_approvers,
@@ -243,7 +243,7 @@ STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
         name="recovery_key",
         title=gettext_lazy("Recovery key, printed and stored"),
-        why=gettext_lazy("If you lose every administrator, this key names a new one. Nobody at the provider can."),
+        why=gettext_lazy("If you lose every administrator, this key names a new one. The provider can’t do it."),
         without=gettext_lazy("If every administrator leaves, nobody can manage your people any more."),
         minutes=5,
         fact=_recovery_key,

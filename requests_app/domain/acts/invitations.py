@@ -148,8 +148,9 @@ COPY_INVITATION_LINK = Act(
     humans_only=True,
     title=_("Copy the link"),
     explains=_(
-        "Only until mail works or a tenant has switched Lockbox on. The link is shown once, and never again for this "
-        "invitation. The log records that you copied it, and the person reads this after the first sign-in."
+        "You can copy a link only until mail works or a tenant has switched Lockbox on. The link is shown once, and "
+        "never again for this invitation. The log records that you copied it, and the person reads this after the "
+        "first sign-in."
     ),
     step_up=StepUp.ALWAYS,
     events=(INVITATION_LINK_COPIED,),

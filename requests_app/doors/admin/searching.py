@@ -49,6 +49,8 @@ class Search:
             (self.tenant, _("name of a tenant")),
             (self.people, _("name of a person")),
             (self.words or self.exact, _("name")),
+            ("locator" in self.words, _("locator")),
+            ("external_id" in self.words, _("external id")),
         ]
         return _("Search by: %(ways)s.") % {"ways": ", ".join(words for columns, words in parts if columns)}
 

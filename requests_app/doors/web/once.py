@@ -181,7 +181,10 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         return redirect(target)
     message = _("This was saved already. Nothing was done a second time.")
     if row.status == _SHOWN:
-        lost = _("A secret is shown once. If you did not save it, revoke the secret and create a new secret.")
+        lost = _(
+            "A secret is shown once. If you did not save it, revoke the secret and create a new secret. In place of a "
+            "lost link of an invitation, withdraw the invitation and invite the person again."
+        )
         message = f"{message} {lost}"
     messages.info(request, message)
     return redirect(target)
