@@ -92,7 +92,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             self._wait_in_sqlite(bounds.current().write)
 
     def let_others_write(self, *, within: float) -> None:
-        if self.has_line:
+        # Within a transaction of its own, this thread would only wait for itself.
+        if self.has_line and not self.in_atomic_block:
             line_at(str(self.settings_dict["NAME"])).rest(monotonic() + within)
 
     def _take_turn(self, until: float) -> Line:
