@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -74,8 +75,11 @@ class ImportCommand(BaseCommand):
         if as_json:
             self.print_json(lines, {}, faults)
         self.name_faults(faults)
-        words = _("The file has %(n)d faults. Nothing was changed.") % {"n": number_of(faults)}
-        raise CommandError(words, returncode=FAULTY)
+        n = number_of(faults)
+        words = ngettext(
+            "The file has %(n)d fault. Nothing was changed.", "The file has %(n)d faults. Nothing was changed.", n
+        )
+        raise CommandError(words % {"n": n}, returncode=FAULTY)
 
     def name_faults(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
