@@ -79,7 +79,7 @@ HELD_WORDS: dict[str, Promise] = {
     "give_queue_role": _("a role in a queue"),
     "invite_to_queues": _("a role of somebody invited"),
     "switch_on_provider": _("an account is switched on"),
-    "change_resource": _("another locator or external id"),
+    "change_resource": _("another locator or external id, or a resource is switched on"),
     "rename_resource": _("another name"),
     "add_resource": _("a new resource"),
     "switch_on_tenant": _("a tenant is switched on"),
