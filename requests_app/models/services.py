@@ -17,6 +17,8 @@ from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
 
+#: The fields with which the decision point can be asked about a resource.
+ASKED = ("name", "locator", "external_id")
 #: The locator of each practice resource. It is no path, so no real resource can have it and no connector can follow it.
 #: There is one practice resource for each tenant and service, because a locator is unique there.
 PRACTICE_LOCATOR = ":practice"

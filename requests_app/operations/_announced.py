@@ -55,8 +55,9 @@ class Announced:
 
     A change of many rows is announced and made in several steps, and other acts go on in between. Instead of `lock` it
     has `choose`, which chooses the rows of the next step and locks what they change. If it chooses no row, the whole
-    change is made. `all_informed` returns whether all rows are announced. `untold` returns the tenants that one of the
-    rows affects now, and that have got no message about this row. `tell_late` then writes the entries about these rows.
+    change is made. `all_informed` returns whether all rows are announced. `uninformed` returns the tenants that one of
+    the rows affects now, and that have got no message about this row. `tell_late` then writes the entries about these
+    rows.
     """
 
     run: Callable[[Step, Terms], None]
@@ -65,7 +66,7 @@ class Announced:
     waits: Callable[[Terms, datetime], bool] | None = None
     choose: Callable[[Terms], Part] | None = None
     all_informed: Callable[[Terms], bool] | None = None
-    untold: Callable[[Terms], set[UUID]] | None = None
+    uninformed: Callable[[Terms], set[UUID]] | None = None
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None
     lapses: Callable[[Terms], None] | None = None
 
@@ -86,12 +87,14 @@ def announced(
     waits: Callable[[Terms, datetime], bool] | None = None,
     choose: Callable[[Terms], Part] | None = None,
     all_informed: Callable[[Terms], bool] | None = None,
-    untold: Callable[[Terms], set[UUID]] | None = None,
+    uninformed: Callable[[Terms], set[UUID]] | None = None,
     tell_late: Callable[[Step, Proposal, set[UUID]], None] | None = None,
     lapses: Callable[[Terms], None] | None = None,
 ) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
     def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
-        ANNOUNCED[change.name] = Announced(body, touches, lock, waits, choose, all_informed, untold, tell_late, lapses)
+        ANNOUNCED[change.name] = Announced(
+            body, touches, lock, waits, choose, all_informed, uninformed, tell_late, lapses
+        )
         return body
 
     return register
@@ -259,7 +262,7 @@ def uninformed(row: Proposal) -> set[UUID]:
     if not all_informed(row):
         return set()
     found = {*change.touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
-    return found if change.untold is None else found | change.untold(row.said)
+    return found if change.uninformed is None else found | change.uninformed(row.said)
 
 
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:

@@ -32,8 +32,6 @@ from requests_app.operations._import_judged import Judged
 AT_ONCE, SHARED_AT_ONCE = 25, 5
 #: How many entries about rows that wait one transaction writes.
 ENTRIES_AT_ONCE = 250
-
-
 #: How many hashes one query compares.
 _HASHES_AT_ONCE = 500
 
@@ -122,7 +120,7 @@ def announce_next(current: Step, held: HeldRow, proposal: Proposal) -> None:
 
 
 def _announce_next_tenants(current: Step, held: HeldRow, proposal: Proposal) -> None:
-    left = sorted(_untold_of(held))
+    left = sorted(uninformed_of(held))
     tenants, is_first = set(left[:ENTRIES_AT_ONCE]), not held.touched.exists()
     _announce_import(current, proposal, tenants)
     _announce(current, held, proposal, tenants, {PROVIDER_LOG} if is_first else set())
@@ -151,7 +149,8 @@ def _announce(current: Step, held: HeldRow, proposal: Proposal, tenants: set[UUI
     recorder.record(entries, at=current.at)
 
 
-def _untold_of(held: HeldRow) -> set[UUID]:
+def uninformed_of(held: HeldRow) -> set[UUID]:
+    """Return the tenants that this row affects now, and that have got no message about it."""
     return _touched_by(held) - set(held.touched.values_list("pk", flat=True))
 
 
@@ -196,18 +195,18 @@ def _tenants(terms: Terms) -> list[UUID]:
     return sorted(found.union(*map(_touched_by, _shared(terms))))
 
 
-def _untold(terms: Terms) -> set[UUID]:
+def _uninformed(terms: Terms) -> set[UUID]:
     """Return the tenants that a row without a tenant affects only since it was proposed."""
     found: set[UUID] = set()
     for held in _shared(terms):
-        found |= _untold_of(held)
+        found |= uninformed_of(held)
     return found
 
 
 def _tell_late(current: Step, proposal: Proposal, tenants: set[UUID]) -> None:
     for held in _shared(proposal.said):
         # The entry about a row without a tenant is also in the provider's log, as for the same change alone.
-        if late := tenants & _untold_of(held):
+        if late := tenants & uninformed_of(held):
             _announce(current, held, proposal, late, {PROVIDER_LOG})
 
 
@@ -253,7 +252,7 @@ def _all_informed(terms: Terms) -> bool:
     waits=_waits,
     choose=_choose,
     all_informed=_all_informed,
-    untold=_untold,
+    uninformed=_uninformed,
     tell_late=_tell_late,
 )
 def _import_rows_agreed(current: Step, terms: Terms) -> None:

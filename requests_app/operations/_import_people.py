@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -210,7 +209,7 @@ def lock_people(rows: Sequence[Row]) -> None:
     people = list(Person.objects.get_queryset().select_for_update(no_key=True).filter(email__in=emails).order_by("pk"))
     ending = {row.values["email"].lower() for row in rows if _ends(row)}
     if leaving := [person.pk for person in people if person.email in ending]:
-        lock_access(AccessRequest.objects.filter(Q(requested_by__in=leaving)))
+        lock_access(AccessRequest.objects.filter(requested_by__in=leaving))
     list(Invitation.objects.filter(tenant=None, email__in=emails).order_by("pk").locked())
 
 

@@ -11,11 +11,11 @@ from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANG
 from requests_app.domain.imports import Row
 from requests_app.domain.spelling import is_composed, is_plain_path
 from requests_app.models import Resource, Service
-from requests_app.models.services import is_under
+from requests_app.models.services import ASKED, is_under
 from requests_app.operations import _weakening
 from requests_app.operations._change import Step
 from requests_app.operations._import_judged import Judged, entry_about, new_here, set_values
-from requests_app.operations._import_world import ASKED, Place, Thing, World
+from requests_app.operations._import_world import Place, Thing, World
 from requests_app.operations._rows import differing
 
 

@@ -1,4 +1,4 @@
-"""Reads what an import compares its rows with: the tenants and resources that the rows name, and what they refer to."""
+"""Reads what an import compares its rows with: what the rows are about, and what they refer to."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_PLAN, CHAN
 from requests_app.domain.imports import ROLE, Row
 from requests_app.domain.spelling import folded
 from requests_app.models import Invitation, Person, Plan, Resource, Service, Tenant
+from requests_app.models.services import ASKED
 from requests_app.models.spelling import maybe_alike
 from requests_app.operations import _weakening
 
-#: The columns with which the decision point can be asked about a resource.
-ASKED = ("name", "locator", "external_id")
 #: How many values one query compares a column with. For more than this many, all rows are read.
 _AT_ONCE = 500
 

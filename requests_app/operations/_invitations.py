@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -32,7 +32,6 @@ from requests_app.operations._announced import (
     Terms,
     actor_of_client,
     announced,
-    everybody,
     is_announced,
     propose,
     proposer_of,
@@ -40,6 +39,7 @@ from requests_app.operations._announced import (
     uninformed,
 )
 from requests_app.operations._change import Step
+from requests_app.operations._held_rows import uninformed_of
 from requests_app.operations._people import ADMINISTRATOR, DECIDING, assign_to_queue, begin_staff, require_first
 
 
@@ -185,7 +185,7 @@ def standing_of(row: Invitation, at: datetime) -> Standing:
         return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
     held = _held_in(proposal, row)
     if held is not None and held.outcome:
-        is_agreed = held.outcome == HeldRow.Outcome.APPLIED and not _unaware_of(held)
+        is_agreed = held.outcome == HeldRow.Outcome.APPLIED and not uninformed_of(held)
         return Standing.GIVEN if is_agreed else Standing.VOID
     if proposal.ended_at is None:
         is_late = proposal.effective_at is None and proposal.expires_at <= at
@@ -200,11 +200,6 @@ def _held_in(proposal: Proposal, row: Invitation) -> HeldRow | None:
         return None
     rows = HeldRow.objects.filter(of=proposal.said["import"], terms__invitation=str(row.pk))
     return cast(HeldRow | None, rows.order_by("-pk").first())
-
-
-def _unaware_of(held: HeldRow) -> set[UUID]:
-    """Return the tenants that must hear about the role, and have not."""
-    return set(everybody()) - set(held.touched.values_list("pk", flat=True))
 
 
 def announcement_of(row: Invitation) -> tuple[Change, Terms]:

@@ -178,7 +178,7 @@ def _run_step(import_id: object, *, actor: Actor, pace: Pace) -> tuple[Import, b
                 announce_next(current, held, row.proposal)
             case _ if row.finished_at is None:
                 _propose_or_finish(current, row)
-        # After an announcement, this looks once more.
+        # An announcement may be the last step, so only a step that finds nothing ends the import.
         return row, bool(step) or row.finished_at is None
 
 

@@ -247,7 +247,7 @@ def remind_second(*, actor: Actor, limit: int) -> int:
 
 
 def _apply_to_end(row: Proposal, *, actor: Actor, is_over: Callable[[], bool]) -> Proposal:
-    """Apply a proposal. If its change has several steps, make them one after the other, so that others go on."""
+    """Apply a proposal. If its change has several steps, make one after the other, so that others can act meanwhile."""
     row = apply_proposal(row.pk, actor=actor)
     while row.ended_at is None and ANNOUNCED[row.act].choose is not None and not is_over():
         # If the next step has to wait, for an access request or for the waiting time, this raises WrongState.

@@ -25,7 +25,7 @@ from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.imports import REASONS
 from requests_app.domain.spelling import folded, is_plain_path, overlap
 from requests_app.models import AccessRequest, Resource, Service, Tenant
-from requests_app.models.services import is_own_place
+from requests_app.models.services import ASKED, is_own_place
 from requests_app.models.spelling import is_taken, maybe_alike
 from requests_app.operations import _weakening
 from requests_app.operations._announced import Terms, announced, is_announced
@@ -42,8 +42,6 @@ from requests_app.operations._rows import (
 )
 from requests_app.platform import bell
 
-#: The fields with which the decision point can be asked about a resource.
-_ASKED = frozenset({"name", "locator", "external_id"})
 _NEW = frozenset({"name", "kind", "locator", "is_active", "external_id"})
 
 
@@ -135,10 +133,10 @@ def _require_unmistakable(resource: Resource, wanted: Terms) -> None:
     was approved. Two resources can have the same name: people choose names, and applications don't rely on them.
     """
     others = Resource.objects.filter(tenant=resource.tenant_id, service=resource.service_id).exclude(pk=resource.pk)
-    for field in sorted(_ASKED):
+    for field in sorted(ASKED):
         text = wanted.get(field, getattr(resource, field))
         is_new = resource._state.adding or text != getattr(resource, field)
-        if text and is_new and is_taken(text, others, *(_ASKED - {field})):
+        if text and is_new and is_taken(text, others, *(each for each in ASKED if each != field)):
             raise Unacceptable(REASONS["mistakable"], field=field)
 
 
