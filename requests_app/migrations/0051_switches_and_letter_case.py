@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from django.core.management.base import CommandError
 from django.db import migrations, models
 from django.db.models.functions import Lower
 
@@ -135,12 +136,42 @@ def once(model, name, *fields, is_empty_free=True):
     )
 
 
+#: What must be unique: the model, the fields that may be equal, and the field that is compared without letter case.
+UNIQUE = (
+    ("Resource", ("tenant", "service"), "locator"),
+    ("Resource", ("service",), "external_id"),
+    ("Tenant", (), "slug"),
+    ("Tenant", (), "external_id"),
+)
+
+
+def require_unique(apps, schema_editor):
+    """Name the rows that differ only in letter case, because the database would only say that there are some."""
+    found = []
+    for model, others, field in UNIQUE:
+        rows = (
+            apps.get_model("requests_app", model).objects.using(schema_editor.connection.alias).exclude(**{field: ""})
+        )
+        lowered = rows.annotate(folded=Lower(field))
+        twins = lowered.values(*others, "folded").annotate(n=models.Count("pk")).filter(n__gt=1).order_by()
+        for twin in twins[:20]:
+            del twin["n"]
+            same = lowered.filter(**twin).order_by("pk").values_list("pk", field)
+            found += [f"{model.lower()} {pk}: {field} {value!r}" for pk, value in same]
+    if found:
+        raise CommandError(
+            "These rows differ only in capital letters, which is no longer allowed. Give each of them another value in "
+            "the version that runs, and migrate again:\n" + "\n".join(found)
+        )
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("requests_app", "0050_prepared_invitations"),
     ]
 
     operations = [
+        migrations.RunPython(require_unique, migrations.RunPython.noop, elidable=True),
         migrations.RunPython(make, make_before),
         once("resource", "resource_once_in_any_case", "tenant", "service", "locator"),
         once("resource", "resource_external_id_in_any_case", "service", "external_id"),

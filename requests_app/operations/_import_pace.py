@@ -35,10 +35,14 @@ class Pace:
         """
         self._began, self._written = clock.monotonic(), min(self.rows, len(batch.rows))
         left = batch.rows[self.rows :]
-        if left:
+        if not left:
+            return
+        number = batch.number + self.rows
+        # An import that an earlier version has stored counts its batches, so the number can be in use.
+        if not ImportBatch.objects.filter(of=batch.of_id, number=number).exists():
             batch.rows = batch.rows[: self.rows]
             batch.save(update_fields=["rows"])
-            ImportBatch.objects.create(of_id=batch.of_id, number=batch.number + self.rows, rows=left)
+            ImportBatch.objects.create(of_id=batch.of_id, number=number, rows=left)
 
     def rest(self) -> None:
         """Take the measure of the transaction that has just ended. Then let others write, who wait for it."""

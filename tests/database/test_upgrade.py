@@ -7,15 +7,20 @@ import lzma
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.apps import apps
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from requests_app.domain import clock
+from requests_app.models import Plan, Tenant
 from tests import ground
 
 DATA = Path(__file__).parents[1] / "migrations_data"
@@ -43,6 +48,24 @@ def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_pa
     old, others = [{name: found[name] for name in before if name not in OF_DJANGO} for found in (before, rows)]
     assert _differences(old, others) == []
     assert rows.keys() == rows_of_new.keys()
+
+
+@pytest.mark.django_db
+def test_an_upgrade_names_the_rows_that_differ_only_in_letter_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    migration = import_module("requests_app.migrations.0051_switches_and_letter_case")
+    # The fields that are unique now can't have such rows, so the check is pointed at another one.
+    monkeypatch.setattr(migration, "UNIQUE", (("Tenant", ("plan",), "name"),))
+    editor = SimpleNamespace(connection=connection)
+    migration.require_unique(apps, editor)
+    plan = Plan.objects.create(name="E5", includes_lockbox=True)
+    one, other, _ = (
+        Tenant.objects.create(name=name, slug=slug, plan=plan, created_at=clock.now())
+        for name, slug in (("Adatum", "a"), ("ADATUM", "b"), ("Litware", "c"))
+    )
+    with pytest.raises(CommandError) as refusal:
+        migration.require_unique(apps, editor)
+    found = str(refusal.value).splitlines()[1:]
+    assert sorted(found) == sorted([f"tenant {one.pk}: name 'Adatum'", f"tenant {other.pk}: name 'ADATUM'"])
 
 
 #: How each database describes the column that only an upgraded database has.
