@@ -30,6 +30,7 @@ from requests_app.models import (
     TaskAttempt,
     Tenant,
 )
+from requests_app.queries import mail
 
 MOST = 10_000
 SHOWN = 5
@@ -85,6 +86,7 @@ class Dashboard:
     outbox_due_since: dt.datetime | None
     outbox_is_late: bool
     mail_parked: Count
+    failing: mail.Failing | None
     queued: Count
     sweep: Sign
     beat: Sign
@@ -128,6 +130,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         outbox_due_since=due_since,
         outbox_is_late=_is_older(due_since, at, settings.OUTBOX_MAX_AGE_SECONDS),
         mail_parked=_counted(parked),
+        failing=mail.failing(),
         queued=_counted(OrmQ.objects.all()),
         sweep=_sign(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS),
         beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),

@@ -21,7 +21,7 @@ from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
 from requests_app.queries.installation import MAIL_FILES, is_trial
 from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
-from requests_app.words import checks, commands
+from requests_app.words import checks, commands, mail
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
@@ -55,15 +55,20 @@ def _name_and_address(facts: ProviderFacts) -> Found:
 def _mail(facts: ProviderFacts) -> Found:
     tested_at = facts.installation.mail_tested_at
     if tested_at is not None:
-        words = _("The mail server accepted a test mail on %(when)s.")
-        return done(words % {"when": when(tested_at, facts.at)})
+        words = _("The mail server accepted a test mail on %(when)s.") % {"when": when(tested_at, facts.at)}
+        return (still_open if facts.failing and facts.failing.is_all else done)(words, *_failing_lines(facts))
     if settings.EMAIL_BACKEND == MAIL_FILES:
         words = _(
             "There is no mail server, as in a trial: each mail becomes a file in %(folder)s, and nobody gets it. For "
             "real use, set EMAIL_URL."
         )
         return left_out(words % {"folder": settings.EMAIL_FILE_PATH})
-    return still_open(_("No mail server has accepted a test mail yet."))
+    return still_open(_("No mail server has accepted a test mail yet."), *_failing_lines(facts))
+
+
+def _failing_lines(facts: ProviderFacts) -> list[str]:
+    found = facts.failing
+    return [mail.failing(found.n, since=found.since, reason=found.reason, at=facts.at)] if found else []
 
 
 def _log_key(facts: ProviderFacts) -> Found:

@@ -20,7 +20,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
-from requests_app.queries import applications, practice
+from requests_app.queries import applications, mail, practice
 from requests_app.queries.invitations import prepared_addresses
 
 #: How many names a sentence has, and how many rows are read to find them.
@@ -92,6 +92,7 @@ class ProviderFacts:
     first_tenant: FirstTenant | None
     is_in_use: bool
     is_practised: bool
+    failing: mail.Failing | None
 
 
 def read(at: datetime) -> ProviderFacts:
@@ -114,6 +115,7 @@ def read(at: datetime) -> ProviderFacts:
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),
+        failing=mail.failing(),
     )
 
 

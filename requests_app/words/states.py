@@ -45,6 +45,9 @@ OUTBOX: dict[str, Badge] = {
     "parked": Badge("refused", "pause", pgettext_lazy("state of a message", "Parked")),
 }
 
+#: The word for a delivered message that only made one mail for each recipient. It says nothing about those mails.
+HANDED_ON = pgettext_lazy("state of a message", "Handed on")
+
 SUBJECTS: dict[str, dict[str, Badge]] = {"access_request": ACCESS_REQUEST, "ticket": TICKET, "message": OUTBOX}
 
 #: The icons of badges that do not show the state of a row: `{% badge "sealed" subject="kind" word=… %}`.

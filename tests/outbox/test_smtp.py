@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import socket
 import threading
 import time
+from html import unescape
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 
@@ -17,17 +20,21 @@ from requests_app.domain import clock
 from requests_app.messages.mails import email
 from requests_app.messages.mails.postman import Postman
 from requests_app.messages.topics import Topic
-from requests_app.models import OutboxMessage
+from requests_app.models import Installation, OutboxMessage
 from requests_app.models.outbox import MAIL
 from requests_app.platform import bell
+from requests_app.queries.guide import StepState
+from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.work import outbox
 from tests.cast import Cast
 from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
 from tests.stopwatch import in_time
+from tests.web.pages import signed_in
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
+_BADGE = re.compile(r'<span class="badge\b[^>]*>.*?</span>\s*</td>', re.DOTALL)
 PROVIDERS = ["bea@provider.example", "pat@provider.example", "paula@provider.example"]
 
 
@@ -98,6 +105,47 @@ def test_without_a_server_one_mail_is_tried_and_all_rest(cast: Cast, closed_port
     assert {row.claimed_until for row in waiting} == {None}
     assert all(at + dt.timedelta(seconds=30) <= row.next_attempt_at <= at + dt.timedelta(seconds=36) for row in waiting)
     assert waiting.get(attempts=1).last_error == "No connection: ConnectionRefusedError"
+
+
+def test_the_overview_and_the_set_up_say_that_mails_fail(cast: Cast, closed_port: int, travel: Any) -> None:
+    travel.freeze()
+    Installation.objects.update_or_create(pk=1, defaults={"mail_tested_at": clock.now()})
+    staff = signed_in(cast, "stella")
+    assert _mail_step(cast) is StepState.DONE
+    a_submission(cast)
+    drain_all()
+    travel.by(minutes=2)
+    staff.force_login(cast.stella)
+    page = " ".join(unescape(staff.get("/admin/").content.decode()).split())
+    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    assert (
+        f"1 mail was not accepted by {where}, and is tried again: No connection: ConnectionRefusedError. "
+        "It was written 2 min ago"
+    ) in page
+    assert "Everybody got their mail" not in page
+    assert _mail_step(cast) is StepState.OPEN
+
+
+def test_one_full_mailbox_does_not_open_the_step_about_mail_again(cast: Cast, postbox: Postbox) -> None:
+    Installation.objects.update_or_create(pk=1, defaults={"mail_tested_at": clock.now()})
+    postbox.refusals["bea@provider.example"] = "452 4.2.2 Mailbox full"
+    a_submission(cast)
+    drain_all()
+    assert OutboxMessage.objects.filter(lane=MAIL).exclude(last_error="").count() == 1
+    assert _mail_step(cast) is StepState.DONE
+
+
+def test_a_message_that_was_only_handed_on_is_not_shown_as_delivered(cast: Cast, closed_port: int) -> None:
+    a_submission(cast)
+    drain_all()
+    page = signed_in(cast, "stella").get("/admin/requests_app/outboxmessage/").content.decode()
+    badges = [" ".join(re.sub(r"<[^>]+>", "", each).split()) for each in _BADGE.findall(page)]
+    assert sorted(badges) == ["Handed on", "Waiting", "Waiting", "Waiting"]
+
+
+def _mail_step(cast: Cast) -> StepState:
+    guide = provider_guide(actor=cast.as_("stella"), at=clock.now())
+    return next(each.found.state for each in guide.steps if each.step.name == "mail")
 
 
 def test_a_hanging_server_costs_one_timeout_and_loses_nothing(cast: Cast, hanging_server: list[socket.socket]) -> None:

@@ -19,7 +19,7 @@ from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, 
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries import dashboard as queries
 from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
-from requests_app.words import times
+from requests_app.words import mail, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,17 +127,24 @@ def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
         if since
         else _("Nothing is due."),
         url=list_of(OutboxMessage, state="waiting"),
-        alarm=_("Mail is late") if found.outbox_is_late else "",
+        alarm=_failing(found, at) or (_("Mail is late") if found.outbox_is_late else ""),
     )
 
 
+def _failing(found: Dashboard, at: dt.datetime) -> str:
+    if found.failing is None:
+        return ""
+    return mail.failing(found.failing.n, since=found.failing.since, reason=found.failing.reason, at=at).rstrip(".")
+
+
 def _parked(found: Dashboard) -> Tile:
+    nobody_waits = not found.failing and not found.outbox_waiting.n
     return Tile(
         label=_("Mails that could not be delivered"),
         figure=_figure(found.mail_parked),
         detail=_("Somebody did not get a mail that they need.")
         if found.mail_parked.n
-        else _("Everybody got their mail."),
+        else (_("Everybody got their mail.") if nobody_waits else _("No mail was given up.")),
         url=list_of(OutboxMessage, state="parked"),
         alarm=_("Check these mails, and send them again") if found.mail_parked.n else "",
     )

@@ -17,17 +17,25 @@ from requests_app.domain.acts.webhooks import REDELIVER
 from requests_app.domain.errors import NotFound
 from requests_app.doors.admin.acts import of_act
 from requests_app.doors.admin.base import StaffAdmin
-from requests_app.doors.admin.columns import NOTHING, link_to, mono, preformatted, state
+from requests_app.doors.admin.columns import NOTHING, link_to, mono, preformatted
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket, Webhook
 from requests_app.models.outbox import FANOUT, MAIL, WEBHOOK
+from requests_app.templatetags import lockbox as tags
+from requests_app.words.states import HANDED_ON
 
-STATE = state("message", _("state"))
 #: A mail has styles in its own markup. In a sandbox without scripts, forms or external addresses, styles can't do harm.
 _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
+@admin.display(description=_("state"), ordering="state")
+def state_of(row: OutboxMessage) -> str:
+    """Return the state's badge. A message without recipients was handed on, and its mails may still wait."""
+    is_handed_on = row.lane == FANOUT and row.state == OutboxMessage.State.DELIVERED
+    return tags.badge(row.state, subject="message", word=str(HANDED_ON) if is_handed_on else "")
 
 
 @admin.display(description=_("about"))
@@ -82,7 +90,7 @@ def html_part(row: OutboxMessage) -> str:
 
 
 class OutboxMessageAdmin(StaffAdmin):
-    list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
+    list_display = ("created_at", "topic", state_of, "recipient", "tenant", "attempts", "last_error")
     reads: ClassVar = ("tenant",)
     ordering = ("-created_at",)
     date_hierarchy = "created_at"
@@ -108,7 +116,7 @@ class OutboxMessageAdmin(StaffAdmin):
         by_row("webhook", _("webhook"), Webhook),
     )
     facts: ClassVar = [
-        ("", ("topic", STATE, "lane", "recipient", "person", "tenant", about, payload)),
+        ("", ("topic", state_of, "lane", "recipient", "person", "tenant", about, payload)),
         (_("Delivery"), ("attempts", "created_at", "next_attempt_at", "claimed_until", "delivered_at", "last_error")),
         (
             _("The mail as it was sent"),
