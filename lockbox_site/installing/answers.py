@@ -22,6 +22,7 @@ from django.core.validators import validate_email
 from environ import Env
 
 from lockbox_site import listening
+from requests_app.platform.certificates import AUTHORITIES, Fault, fault_of, trust
 from requests_app.platform.loopback import is_loopback
 
 #: The seconds for the mail server and for the database.
@@ -191,6 +192,26 @@ def mail(url: str) -> str:
     return url
 
 
+#: What to do about a certificate.
+_WAYS_OUT = {
+    Fault.NAME: "Use the name in the certificate.",
+    Fault.ISSUER: "If a certificate authority of your own made it, put that authority's certificate into a file, and "
+    f"run init with its path: {AUTHORITIES}=/etc/lockbox-ca.pem",
+    Fault.OTHER: "Replace the certificate, or the one of its authority.",
+}
+
+
+def authorities(text: str) -> str:
+    """Trust the certificate authorities in this file too, and return its absolute path."""
+    path = Path(text).absolute()
+    try:
+        trust(path)
+    except OSError as failure:
+        why = failure.strerror or str(failure)
+        raise WrongAnswer(f"{AUTHORITIES}: the file {path} has no certificate that can be read ({why}).") from None
+    return str(path)
+
+
 def _why_not(failure: Exception) -> str:
     """Return what a mail server did, and what to do about it."""
     match failure:
@@ -199,8 +220,8 @@ def _why_not(failure: Exception) -> str:
                 f"refused the user name or the password ({_reply(failure)}). Check both; in the address, write special "
                 "characters as %40 for @ and %3A for :"
             )
-        case ssl.SSLCertVerificationError():
-            return f"has a certificate that is not valid: {failure.verify_message}. Use the name in the certificate."
+        case ssl.SSLCertVerificationError() if fault := fault_of(failure):
+            return f"has a certificate that is not valid: {failure.verify_message.rstrip('.')}. {_WAYS_OUT[fault]}"
         case ssl.SSLError():
             return f"doesn't speak TLS here ({failure.reason}). Check the port, and smtp+tls:// or smtp+ssl://"
         case smtplib.SMTPNotSupportedError():

@@ -10,13 +10,14 @@ import io
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from audit_app import keys
 from lockbox_site.installing import answers, environment_file
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, derived
+from requests_app.platform.certificates import AUTHORITIES
 
 #: Keys of the installation. They are made once and never replaced.
 SECRETS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
@@ -75,7 +76,7 @@ def _settings(given: dict[str, str], data: Path) -> dict[str, str]:
     if stored:
         _say(f"Settings are there already: {path}")
     interview = Interview(given, data=data, is_terminal=sys.stdin.isatty())
-    known: dict[str, str] = {}
+    known = authorities(stored)
     for question in QUESTIONS:
         was = stored.get(question.setting)
         known[question.setting] = found = interview.answer(question, known, was)
@@ -90,6 +91,16 @@ def _settings(given: dict[str, str], data: Path) -> dict[str, str]:
     known |= {name: secrets.token_urlsafe(64) for name in SECRETS if not stored.get(name)}
     environment_file.write(path, {name: value for name, value in known.items() if stored.get(name) != value})
     return known
+
+
+def authorities(stored: Mapping[str, str]) -> dict[str, str]:
+    """Trust your own certificate authorities. Those of the environment are kept, because the units need them too."""
+    raw = os.environ.get(AUTHORITIES) or stored.get(AUTHORITIES)
+    if not raw:
+        return {}
+    path = answers.authorities(raw)
+    _say(f"{AUTHORITIES}: {path}")
+    return {AUTHORITIES: path}
 
 
 def _shown(value: str) -> str:

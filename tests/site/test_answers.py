@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from aiosmtpd.smtp import AuthResult
 from django.db import connection
 
-from lockbox_site.installing import answers
+from lockbox_site.installing import answers, environment_file, initialising
 from lockbox_site.installing.answers import WrongAnswer
 from tests.outbox.conftest import Postbox, Server
 from tests.ports import free_port
@@ -154,9 +155,9 @@ def serve(certificate: Path) -> Iterator[Serve]:
     """Return a function that starts a real SMTP server on loopback, and returns its port."""
     servers, boxes = list[Server](), list[Postbox]()
 
-    def start(*, tls: bool = False, ssl_only: bool = False, password: str = "", greeting: str = "") -> int:
+    def start(*, tls: bool = False, ssl_only: bool = False, password: str = "", shows: Path = certificate) -> int:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(shows)
         options: dict[str, Any] = {"ssl_context": context} if ssl_only else {}
         if tls:
             options |= {"tls_context": context, "require_starttls": True}
@@ -207,6 +208,87 @@ def test_a_mail_server_with_tls_from_the_start_is_taken(
     assert "certificate that is not valid" in refusal(lambda: answers.mail(f"smtp+ssl://localhost:{port}"))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert answers.mail(f"smtp+ssl://localhost:{port}")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a certificate authority, `ca.pem`, and with a server's certificate, `server.pem`."""
+    place = tmp_path_factory.mktemp("ca")
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    made = [
+        ("ca", ["-subj", "/CN=Own authority", "-addext", "keyUsage=critical,keyCertSign"]),
+        ("bad", ["-subj", "/CN=Own authority without key usage"]),
+    ]
+    for signer, more in made:
+        _request(place / signer, *kind, *more)
+        signed = ["-CA", f"{place / signer}.pem", "-CAkey", f"{place / signer}.key", "-subj", "/CN=localhost"]
+        names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+        leaf = place / ("server" if signer == "ca" else "server-of-bad")
+        _request(leaf, *kind, *signed, *names)
+        leaf.with_suffix(".pem").write_text(leaf.with_suffix(".pem").read_text() + leaf.with_suffix(".key").read_text())
+    return place
+
+
+def _request(place: Path, *words: str) -> None:
+    files = ["-keyout", f"{place}.key", "-out", f"{place}.pem"]
+    subprocess.run(["openssl", "req", "-x509", *words, *files], check=True, capture_output=True)
+
+
+def test_each_fault_of_a_certificate_has_its_own_advice(
+    serve: Serve, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = serve(tls=True, shows=authority / "server.pem")
+    unknown = refusal(lambda: answers.mail(f"smtp+tls://localhost:{port}"))
+    assert "run init with its path: SSL_CERT_FILE=" in unknown
+    assert "Use the name" not in unknown
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    assert answers.mail(f"smtp+tls://localhost:{port}")
+    other_name = refusal(lambda: answers.mail(f"smtp+tls://127.0.0.1:{port}"))
+    assert "Use the name in the certificate" in other_name
+    assert "SSL_CERT_FILE" not in other_name
+    faulty = serve(tls=True, shows=authority / "server-of-bad.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "bad.pem"))
+    why = refusal(lambda: answers.mail(f"smtp+tls://localhost:{faulty}"))
+    assert "key usage" in why
+    assert "Replace the certificate, or the one of its authority" in why
+
+
+def test_your_own_authority_in_the_settings_counts_for_init_and_for_the_product(
+    serve: Serve, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    port = serve(tls=True, shows=authority / "server.pem")
+    url = f"smtp+tls://localhost:{port}"
+    connects = "import django; django.setup(); from django.core.mail import get_connection; get_connection().open()"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATA_DIR": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "lockbox_site.settings",
+    }
+
+    def sends() -> bool:
+        words = [sys.executable, "-c", connects]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or "CERTIFICATE_VERIFY_FAILED" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    environment_file.write(tmp_path / ".env", {"EMAIL_URL": url})
+    assert not sends()
+    environment_file.write(tmp_path / ".env", {"SSL_CERT_FILE": str(authority / "ca.pem")})
+    assert sends()
+    # The same file, for init: first from the settings, then from the environment.
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    assert initialising.authorities({"SSL_CERT_FILE": str(authority / "ca.pem")})
+    assert answers.mail(url) == url
+
+
+def test_a_file_without_authorities_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    empty = tmp_path / "empty.pem"
+    assert "No such file" in refusal(lambda: answers.authorities(str(empty)))
+    empty.write_text("")
+    assert "has no certificate that can be read" in refusal(lambda: answers.authorities(str(empty)))
+    assert "SSL_CERT_FILE" not in os.environ
 
 
 def test_a_mail_server_that_does_not_fit_the_address_is_refused_with_the_reason(serve: Serve) -> None:

@@ -18,10 +18,18 @@ PROBLEMS: dict[str, Promise] = {
         "{place} did not answer in time. Often a firewall blocks the way: allow connections from this server to it."
     ),
     "network": gettext_lazy("There is no way to {place} in the network. Check this server’s network and firewall."),
-    "tls": gettext_lazy(
-        "{place} has no certificate that this server trusts, or it uses no TLS on this port. Check that the name in "
-        "EMAIL_URL is the name in the certificate."
+    "certificate_name": gettext_lazy(
+        "The certificate of {place} is for another name. Use the name in the certificate in EMAIL_URL."
     ),
+    "certificate_issuer": gettext_lazy(
+        "No certificate authority that this server trusts made the certificate of {place}. If it is your own "
+        "authority, put its certificate into a file, and the file’s path into the setting SSL_CERT_FILE."
+    ),
+    "certificate": gettext_lazy(
+        "{place} has a certificate that is not valid, for example because it has expired. Replace the certificate, or "
+        "the one of its authority."
+    ),
+    "tls": gettext_lazy("{place} uses no TLS on this port. Check the port in EMAIL_URL, and smtp+tls or smtp+ssl."),
     "no_tls": gettext_lazy(
         "{place} offers no STARTTLS. In EMAIL_URL, use another port, or smtp+ssl in place of smtp+tls."
     ),

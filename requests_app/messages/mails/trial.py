@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.messages.mails import files, smtp, words
 from requests_app.messages.mails.email import Mail, built, message_id
+from requests_app.platform.certificates import Fault, fault_of
 
 #: The most characters of an answer that are shown. A server may send a long text.
 MOST_SHOWN = 300
@@ -142,6 +143,10 @@ def _is(*kinds: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, kinds)
 
 
+def _has(fault: Fault) -> Callable[[BaseException], bool]:
+    return lambda error: fault_of(error) is fault
+
+
 #: The problems, by what shows each of them. The first that matches counts, so subclasses are before their classes.
 _PROBLEMS: tuple[tuple[str, Callable[[BaseException], bool]], ...] = (
     ("login", _is(smtplib.SMTPAuthenticationError)),
@@ -152,6 +157,7 @@ _PROBLEMS: tuple[tuple[str, Callable[[BaseException], bool]], ...] = (
     ("content", _is(smtplib.SMTPDataError)),
     ("greeting", _is(smtplib.SMTPConnectError, smtplib.SMTPHeloError)),
     ("ended", _is(smtplib.SMTPException)),
+    *((fault.value, _has(fault)) for fault in Fault),
     ("tls", _is(ssl.SSLError)),
     ("refused", _is(ConnectionRefusedError)),
     ("no_such_host", lambda error: error.args[:1] == ("no_such_host",)),
