@@ -53,7 +53,10 @@ def judge_person(world: World, row: Row) -> Judged:
     found, who = _somebody(world, row)
     if who is None:
         return found
-    stated = new_here(found, who.stated, {name: value for name, value in row.values.items() if name != "email"})
+    values = {name: value for name, value in row.values.items() if name != "email"}
+    if "person_time_zone" in values:
+        values["person_time_zone"] = time_zones.found(values["person_time_zone"]) or values["person_time_zone"]
+    stated = new_here(found, who.stated, values)
     if stated.get("person_time_zone", "UTC") not in time_zones.names():
         found.fault("person_time_zone", "unknown_time_zone")
     wanted = {_COLUMNS.get(name, name): value for name, value in stated.items()}

@@ -31,6 +31,8 @@ def judge_tenant(world: World, row: Row) -> Judged:
         return found
     place = world.place(key)
     wanted = {name: value for name, value in row.values.items() if name in TENANT.values}
+    if "time_zone" in wanted:
+        wanted["time_zone"] = time_zones.found(wanted["time_zone"]) or wanted["time_zone"]
     if world.is_ambiguous(key):
         found.fault("tenant", "ambiguous_tenant")
     elif place is None and not wanted:

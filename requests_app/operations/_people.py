@@ -248,6 +248,13 @@ def _held_by(person: Person) -> list[str]:
     return [*held, str(Role.STAFF)] if person.is_staff else held
 
 
+def time_zone_of(text: str) -> str:
+    """Return the name of the time zone that a name or a city means. Raise Unacceptable for another text."""
+    if not (found := time_zones.found(text)):
+        raise Unacceptable(_("There is no such time zone."), field="time_zone")
+    return found
+
+
 def new_person(
     *,
     email: str,
@@ -264,8 +271,7 @@ def new_person(
     for example the tenant's name, which is not in the row.
     """
     name = name_of(name)
-    if time_zone not in time_zones.names():
-        raise Unacceptable(_("There is no such time zone."), field="time_zone")
+    time_zone = time_zone_of(time_zone)
     person = row if row is not None else Person()
     person.email, person.name, person.side, person.time_zone = email.strip().lower(), name, side, time_zone
     try:

@@ -36,11 +36,10 @@ from requests_app.operations._invitations import (
     standing_of,
     withdraw,
 )
-from requests_app.operations._people import ADMINISTRATOR, DECIDING
+from requests_app.operations._people import ADMINISTRATOR, DECIDING, time_zone_of
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._sign_on import require_way_in
-from requests_app.platform import time_zones
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
@@ -114,9 +113,7 @@ def invite_colleague(
         by = proposer_of(current.actor)
         row.invited_through = by.client.account if by.client else None
         row.invited_by = by.person
-        row.time_zone = time_zone or by.person.time_zone
-        if row.time_zone not in time_zones.names():
-            raise Unacceptable(_("There is no such time zone."), field="time_zone")
+        row.time_zone = time_zone_of(time_zone or by.person.time_zone)
         _require_new(None, row.email, current)
 
     inputs = {"email": email}

@@ -55,11 +55,12 @@ from requests_app.operations._people import (
     switch_on,
     take,
     take_from_queue,
+    time_zone_of,
 )
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._subjects import log_for
-from requests_app.platform import hashing, time_zones
+from requests_app.platform import hashing
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
@@ -436,9 +437,7 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     """Set the actor's own time zone and theme. No entry is written, because no decision depends on these (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
-        if time_zone not in time_zones.names():
-            raise Unacceptable(_("There is no such time zone."), field="time_zone")
-        person.time_zone = time_zone
+        person.time_zone = time_zone_of(time_zone)
     if theme is not None:
         if theme not in Person.Theme.values:
             raise Unacceptable(_("There is no such theme."), field="theme")

@@ -46,11 +46,11 @@ from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import switch_tenant
 from requests_app.operations._keys import is_anybody_ready
+from requests_app.operations._people import time_zone_of
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, validated
 from requests_app.operations._second import controlled, require_customer, tell_yes_rules
 from requests_app.operations._subjects import tenant as found_tenant
-from requests_app.platform import time_zones
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
@@ -210,7 +210,7 @@ def create_tenant(
         _require_short_name(slug)
         tenant.external_id = free_external_id(external_id, tenant, Tenant.objects.all(), "slug")
         tenant.name = current.inputs["name"]
-        tenant.slug, tenant.plan, tenant.time_zone = slug, find_plan(plan_id), _zone(time_zone)
+        tenant.slug, tenant.plan, tenant.time_zone = slug, find_plan(plan_id), time_zone_of(time_zone)
         tenant.created_at = current.at
         validated(tenant)
 
@@ -264,7 +264,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     def check(current: Step) -> None:
         tenant = current.row
         if "time_zone" in wanted:
-            wanted["time_zone"] = _zone(wanted["time_zone"])
+            wanted["time_zone"] = time_zone_of(wanted["time_zone"])
         if "external_id" in wanted:
             wanted["external_id"] = _first_external_id(tenant, wanted["external_id"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
@@ -408,9 +408,3 @@ def _move_tenant_agreed(current: Step, terms: Terms) -> None:
 def _tenant(current: Step) -> Tenant:
     tenant: Tenant = current.row
     return tenant
-
-
-def _zone(name: str) -> str:
-    if name not in time_zones.names():
-        raise Unacceptable(_("There is no such time zone."), field="time_zone")
-    return name

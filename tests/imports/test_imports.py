@@ -134,6 +134,13 @@ def test_values_that_a_file_does_not_name_stay_as_they_are(cast: Cast) -> None:
     assert (cast.northwind.time_zone, cast.northwind.plan.name) == ("Europe/Oslo", cast.northwind.plan.name)
 
 
+def test_a_city_is_a_time_zone_and_two_spellings_of_one_zone_agree(cast: Cast) -> None:
+    row = imported(cast, "northwind,,,new york,,,,,,", "northwind,,,America/New_York,,,,,,")
+    assert statuses(row) == [(2, "tenant", "changed"), (3, "tenant", "unchanged")]
+    cast.northwind.refresh_from_db()
+    assert cast.northwind.time_zone == "America/New_York"
+
+
 def test_a_resource_gets_its_external_id_by_its_locator(cast: Cast) -> None:
     """So a provider who typed in the first resources can name them in files later."""
     known = Resource.objects.filter(tenant=cast.northwind).first()

@@ -393,6 +393,7 @@ def test_a_role_that_is_added_after_the_mail_is_sent_with_a_new_link(early: Cast
         ("email: stella@provider.example, staff: false", "staff: Nobody stops being staff"),
         (f"email: {NEW}", "line 3, column 3: Nobody is invited without a role."),
         (f"email: {NEW}, time_zone: Mars, staff: true", "time_zone: There is no such time zone."),
+        (f"email: {NEW}, time_zone: Istanbul, staff: true", "time_zone: There is no such time zone."),
         (f"email: {NEW}, roles: [{{service: none, role: engineer}}]", "service: There is no service with this key."),
         (f"email: {NEW}, roles: [{{service: exchange-online, role: staff}}]", "role: Use one of these values"),
         (f"email: {NEW}, roles: [{{role: engineer}}]", "service: This must not be empty."),

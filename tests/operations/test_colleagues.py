@@ -140,6 +140,13 @@ def test_one_form_gives_role_and_queues_when_the_reader_accepts(early: Cast, rol
         accepted(early, row)
 
 
+def test_the_time_zone_can_be_a_city(early: Cast) -> None:
+    row = operations.invite_colleague(
+        email="x@provider.example", role="staff", time_zone="Lisbon", actor=early.as_("stella")
+    )
+    assert row.time_zone == "Europe/Lisbon"
+
+
 def test_the_time_zone_is_the_inviters_unless_another_is_chosen(early: Cast) -> None:
     Person.objects.filter(pk=early.stella.pk).update(time_zone="Europe/Lisbon")
     assert accepted(early, early.invited_colleague()).time_zone == "Europe/Lisbon"

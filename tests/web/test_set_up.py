@@ -247,6 +247,21 @@ def test_a_mistake_in_the_form_is_shown_and_the_link_still_works(db: None, field
     assert browser.post(here, ACCOUNT).status_code == 302
 
 
+@pytest.mark.parametrize("city", ["Berlin", " berlin "])
+def test_a_city_is_a_time_zone(db: None, city: str) -> None:
+    here = made()
+    assert begun(here).post(here, ACCOUNT | {"time_zone": city}).status_code == 302
+    assert Person.objects.get().time_zone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("city", ["Istanbul", "South", "Gotham", "Europe"])
+def test_a_city_of_several_zones_or_of_none_is_refused(db: None, city: str) -> None:
+    here = made()
+    answer: Any = begun(here).post(here, ACCOUNT | {"time_zone": city})
+    assert (answer.status_code, list(answer.context["form"].errors)) == (422, ["time_zone"])
+    assert not Person.objects.exists()
+
+
 def test_no_script_and_no_other_site_gets_the_secret_of_the_browser(db: None) -> None:
     morsel = begun(made()).cookies["lockbox_setup"]
     assert (morsel["httponly"], morsel["samesite"], morsel["max-age"]) == (True, "Strict", 900)

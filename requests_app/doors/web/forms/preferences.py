@@ -12,7 +12,7 @@ from requests_app.models import Person
 class PreferencesForm(StrictForm):
     time_zone = forms.CharField(
         label=gettext_lazy("Your time zone"),
-        help_text=gettext_lazy("Type part of a city’s name, such as Berlin, and choose from the list."),
+        help_text=gettext_lazy("Type a city, such as Berlin, or part of its name, and choose from the list."),
         max_length=64,
         widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off", "spellcheck": "false"}),
     )
