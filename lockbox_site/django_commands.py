@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 
 from lockbox_site import starting
 
+ROOT = Path(__file__).resolve().parent.parent
+#: Commands that make a database, or need none.
+NEED_NO_DATABASE = {
+    *("migrate", "help", "--help", "-h", "version", "--version", "check", "collectstatic", "openapi"),
+    *("lifecycle_docs", "makemigrations", "makemessages", "compilemessages"),
+}
+
 
 def run(program: str, words: list[str]) -> None:
     """Run the command `words[0]` with its arguments. `program` is the name of the program that was called."""
+    if why := why_no_database(program, words):
+        raise starting.CannotStart(program, why)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     from requests_app.domain.errors import DomainError
     from requests_app.management import _ending
@@ -31,3 +42,19 @@ def run(program: str, words: list[str]) -> None:
             if not why:
                 raise
             raise starting.CannotStart(program, why) from None
+
+
+def why_no_database(program: str, words: list[str]) -> str:
+    """Return what to do if there is only the database of a trial (`bin/run --empty`), and the command is not for it.
+
+    SQLite would make a second database, in which there is nothing. This reads no settings, which would make files too.
+    """
+    data = ROOT / (os.environ.get("DATA_DIR") or "var")
+    trial = data / "empty"
+    is_chosen = any((data / name).exists() for name in (".env", "lockbox.sqlite3")) or os.environ.get("DATABASE_URL")
+    if is_chosen or not (trial / "lockbox.sqlite3").exists() or not words or words[0] in NEED_NO_DATABASE:
+        return ""
+    return (
+        f"There is no database in {data}, but there is a trial in {trial}. If you mean the trial, write "
+        f"DATA_DIR={shlex.quote(str(trial))} before the command. To make a database in {data}, run: {program} migrate"
+    )

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django_q.conf import Conf
 
+from lockbox_site import django_commands
 from tests.sources import ROOT, nodes_in, nodes_of, text_of
 
 PRODUCTION = {
@@ -64,6 +65,30 @@ def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "PRODUCTION=on needs these settings too: SECRET_KEY." in done.stderr
     assert not (tmp_path / "secret_key").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("import", "x.csv", "--dry-run"), ("export",), ("setup_link",)])
+def test_a_command_beside_a_trial_says_where_the_trial_is(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "lockbox.sqlite3").touch()
+    done = manage(tmp_path, *words)
+    assert done.returncode == 1
+    assert f"DATA_DIR={tmp_path}/empty before the command" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"], "no second database, and no second key"
+
+
+def test_a_database_beside_a_trial_can_be_made_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "lockbox.sqlite3").touch()
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert django_commands.why_no_database("manage.py", ["export"])
+    assert django_commands.why_no_database("manage.py", ["migrate", "--noinput"]) == ""
+    (tmp_path / "lockbox.sqlite3").touch()
+    assert django_commands.why_no_database("manage.py", ["export"]) == ""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "empty"))
+    assert django_commands.why_no_database("manage.py", ["export"]) == ""
 
 
 @pytest.mark.slow
