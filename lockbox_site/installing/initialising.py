@@ -32,11 +32,13 @@ MIGRATING = "Bringing the database up to date"
 def run(words: list[str], *, data: Path, program: str) -> int:
     """Set up the installation in this data directory, or finish what is missing. Return the exit status."""
     given = _given(words, program)
+    ended = "No new answer is stored, so the next init asks again."
     try:
         answers.directory(data)
         with answers.alone(data):
             keys.remove_drafts(data)
             known = _settings(given, data)
+            ended = "The answers are stored. To continue, run init again."
             for name in known:
                 # What was tested and written is used now, and not what this shell has.
                 os.environ.pop(name, None)
@@ -44,6 +46,9 @@ def run(words: list[str], *, data: Path, program: str) -> int:
     except WrongAnswer as wrong:
         sys.stderr.write(f"{program}: {wrong}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{program}: {ended}\n")
+        return 130
     except OSError as failure:
         reason = f"The settings in {data} can't be written ({failure.strerror or failure})."
         sys.stderr.write(f"{program}: {reason} To continue, run init again.\n")

@@ -460,6 +460,26 @@ def test_keys_that_came_into_the_file_during_the_questions_stay(
     assert stored["BASE_URL"] == "base_url"
 
 
+def test_ctrl_c_says_whether_the_next_init_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o700)
+
+    def interrupted(*_words: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Interview, "answer", interrupted)
+    assert initialising.run([], data=tmp_path, program="customer-lockbox") == 130
+    assert capsys.readouterr().err.endswith("No new answer is stored, so the next init asks again.\n")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(Interview, "answer", lambda _self, question, _known, _was: question.setting.lower())
+    monkeypatch.setattr(initialising, "derived", lambda _known: {})
+    monkeypatch.setattr(initialising, "_prepare", interrupted)
+    assert initialising.run([], data=tmp_path, program="customer-lockbox") == 130
+    assert capsys.readouterr().err.endswith("The answers are stored. To continue, run init again.\n")
+    assert environment_file.read(tmp_path / ".env")["BASE_URL"] == "base_url"
+
+
 @pytest.mark.parametrize("kind", ["written", "migrated"])
 def test_a_full_disk_is_one_line_with_its_reason(tmp_path: Path, flags: list[str], kind: str) -> None:
     data = tmp_path / "data"
