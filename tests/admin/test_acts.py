@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -378,3 +380,38 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
         if model_admin.adding:  # type: ignore[attr-defined]
             assert staff.get(address(model, "add")).status_code == 200
     assert seen == 51
+
+
+def test_with_one_tenant_a_resource_needs_no_typed_short_name(cast: Cast, staff: Client) -> None:
+    def given() -> Any:
+        return staff.get(address(Resource, "add")).context["form"]["tenant"].initial
+
+    assert given() is None
+    plan = cast.contoso.plan
+    for model in (AccessRequest, Resource, QueueAssignment, Membership):
+        model.objects.all().delete()
+    Tenant.objects.exclude(pk=cast.contoso.pk).delete()
+    assert given() == "contoso"
+    assert staff.get(f"{address(Resource, 'add')}?tenant=other").context["form"]["tenant"].initial == "other"
+    Tenant.objects.create(name="Other", slug="other", plan=plan, created_at=clock.now())
+    assert given() is None
+
+
+@pytest.mark.parametrize(
+    ("model", "needed", "left_out"),
+    [
+        (Resource, {"tenant", "name", "locator", "external_id"}, set()),
+        (Service, {"key", "name", "application"}, {"link_template", "guidance"}),
+        (Person, {"email", "services"}, {"time_zone"}),
+    ],
+)
+def test_only_fields_that_are_never_needed_are_called_optional(
+    staff: Client, model: Any, needed: set[str], left_out: set[str]
+) -> None:
+    page = staff.get(address(model, "add"))
+    content = page.content.decode()
+    for field in page.context["form"]:
+        label = re.search(rf'class="field-label"[^>]*>{re.escape(str(field.label))}( <span)?', content)
+        assert label is not None
+        if field.name in needed | left_out:
+            assert bool(label[1]) is (field.name in left_out), field.name

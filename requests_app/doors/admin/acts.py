@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 from django import forms
@@ -53,6 +53,15 @@ class ActForm(forms.Form):
 
     def prepare(self) -> None:
         """Set the choices and initial values that depend on the row."""
+
+
+AnyField = TypeVar("AnyField", bound=forms.Field)
+
+
+def conditional(field: AnyField) -> AnyField:
+    """Mark a field that must be empty or filled as another field says. So the page doesn't call it optional."""
+    field.required, field.is_conditional = False, True  # type: ignore[attr-defined]  # components/_field.html reads it
+    return field
 
 
 class NoteForm(ActForm):

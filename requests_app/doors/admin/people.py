@@ -33,7 +33,15 @@ from requests_app.domain.acts.invitations import (
     WITHDRAW_INVITATION,
 )
 from requests_app.domain.acts.members import RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act, zone_choices
+from requests_app.doors.admin.acts import (
+    ActForm,
+    AdminAction,
+    PersonField,
+    TenantField,
+    conditional,
+    of_act,
+    zone_choices,
+)
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -70,12 +78,15 @@ class ColleagueForm(ActForm):
         label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
     )
     role = forms.ChoiceField(label=_("Role"), choices=PROVIDER_ROLES)
-    services = forms.ModelMultipleChoiceField(
-        label=_("Queues"),
-        queryset=Service.objects.order_by("name"),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("For an engineer or a provider approver: the services whose access requests the person handles."),
+    services = conditional(
+        forms.ModelMultipleChoiceField(
+            label=_("Queues"),
+            queryset=Service.objects.order_by("name"),
+            widget=forms.CheckboxSelectMultiple,
+            help_text=_(
+                "For an engineer or a provider approver: the services whose access requests the person handles."
+            ),
+        )
     )
     time_zone = forms.ChoiceField(
         label=_("Time zone"),

@@ -19,12 +19,12 @@ from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import CHECK_RESOURCE
-from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, of_act
+from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, conditional, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
+from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Tenant, Ticket
 from requests_app.models.services import TEST_IS_OLD
 from requests_app.words import checks, times
 
@@ -51,11 +51,12 @@ class ServiceForm(ActForm):
         label=_("Connector"),
         choices=lambda: [*((kind, kind) for kind in KINDS), (Service.EXTERNAL, _("external: enforced elsewhere"))],
     )
-    application = forms.CharField(
-        label=_("Application"),
-        required=False,
-        max_length=limits.APPLICATION_MAX,
-        help_text=_("Only for an external service: the name of the application that holds the content."),
+    application = conditional(
+        forms.CharField(
+            label=_("Application"),
+            max_length=limits.APPLICATION_MAX,
+            help_text=_("Only for an external service: the name of the application that holds the content."),
+        )
     )
     link_template = forms.CharField(
         label=_("Link template"),
@@ -102,32 +103,45 @@ class NewServiceForm(ServiceForm):
     is_active = None  # type: ignore[assignment]  # Django removes the field of the base class
 
 
+#: An external service has no locators, so its application names a resource by this id.
+_EXTERNAL_ID = _(
+    "Its id in your own records. Imports and the API find it by this. A resource of an external service needs one."
+)
+
+
 class NewResourceForm(ActForm):
     tenant = TenantField()
     service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
     kind = forms.ChoiceField(label=_("Kind"), choices=Resource.Kind.choices)
     name = forms.CharField(label=_("Name"), max_length=200)
-    locator = forms.CharField(
-        label=_("Locator"),
-        required=False,
-        max_length=400,
-        help_text=_("The connector's own name for the resource. A resource of an external service has none."),
+    locator = conditional(
+        forms.CharField(
+            label=_("Locator"),
+            max_length=400,
+            help_text=_("The connector's own name for the resource. A resource of an external service has none."),
+        )
     )
-    external_id = ExternalIdField()
+    external_id = conditional(ExternalIdField(help_text=_EXTERNAL_ID))
+
+    def prepare(self) -> None:
+        slugs = Tenant.objects.values_list("slug", flat=True)[:2]
+        if len(slugs) == 1:
+            self.initial.setdefault("tenant", slugs[0])
 
 
 class ResourceForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=200)
-    locator = forms.CharField(
-        label=_("Locator"),
-        required=False,
-        max_length=400,
-        help_text=_(
-            "The connector's own name for the resource. If the tenant has ever had Lockbox on, a new locator is "
-            "announced, and takes effect only while no access request or window names the resource."
-        ),
+    locator = conditional(
+        forms.CharField(
+            label=_("Locator"),
+            max_length=400,
+            help_text=_(
+                "The connector's own name for the resource. If the tenant has ever had Lockbox on, a new locator is "
+                "announced, and takes effect only while no access request or window names the resource."
+            ),
+        )
     )
-    external_id = ExternalIdField()
+    external_id = conditional(ExternalIdField(help_text=_EXTERNAL_ID))
     is_active = forms.BooleanField(
         label=_("Active"),
         required=False,
