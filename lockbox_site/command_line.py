@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from requests_app.platform import program
-
 PROGRAM = "customer-lockbox"
 #: The data directory, if neither `--data-dir` nor DATA_DIR names one.
 DATA_DIR = "/var/lib/lockbox"
@@ -45,8 +43,6 @@ def main() -> None:
 def _run(words: list[str]) -> int:
     words, data = _data_directory(words)
     os.environ["DATA_DIR"] = str(data)
-    # For messages of this process, and of the processes that it starts (requests_app/platform/program.py).
-    os.environ[program.VARIABLE] = PROGRAM
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(HELP)
         return 0

@@ -1,13 +1,17 @@
-"""The name of the program that was called, for messages that name a command."""
+"""Commands of the operator that pages and other commands name, in the form that works on this machine."""
 
 from __future__ import annotations
 
-import os
+import shlex
 
-#: `customer-lockbox` sets this variable for itself and for the processes that it starts.
-VARIABLE = "LOCKBOX_PROGRAM"
+from django.conf import settings
 
 
 def command(words: str) -> str:
-    """Return a command line that runs these words with the program that was called."""
-    return f"{os.environ.get(VARIABLE) or 'manage.py'} {words}"
+    """Return a command line that reaches this installation from any directory, for the operator to copy.
+
+    In a clone, the program is not on the PATH. And without the data directory, it would look for another installation.
+    """
+    program = settings.BASE_DIR / "bin" / "customer-lockbox"
+    name = shlex.quote(str(program)) if program.is_file() else program.name
+    return f"{name} {words} --data-dir {shlex.quote(str(settings.DATA_DIR))}"

@@ -13,8 +13,6 @@ from django.utils.translation import gettext as _
 
 from requests_app.platform import program
 
-_AGAIN = {"command": program.command("collectstatic --noinput")}
-
 
 def why_not_collected() -> str:
     """Return why pages can't be rendered, and the command that helps. Return "" if all static files exist.
@@ -27,9 +25,9 @@ def why_not_collected() -> str:
     # The library's types are incomplete: it returns the names, and a hash of them all.
     named, _hash = cast("tuple[dict[str, str], str]", storage.load_manifest())
     if not named:
-        return _("The static files are not collected. Run: %(command)s") % _AGAIN
+        return _("The static files are not collected. Run: %(command)s") % _again()
     if not all(storage.clean_name(name) in named for name in _in_the_code()):
-        return _("The static files are older than the code. Run: %(command)s") % _AGAIN
+        return _("The static files are older than the code. Run: %(command)s") % _again()
     return _missing(storage, named)
 
 
@@ -58,8 +56,13 @@ def _in_the_code() -> Iterator[str]:
             yield f"{prefix}/{path}" if prefix else path
 
 
+def _again() -> dict[str, str]:
+    return {"command": program.command("collectstatic --noinput")}
+
+
 def _missing(storage: ManifestStaticFilesStorage, named: dict[str, str]) -> str:
     for name in (storage.manifest_name, *named.values()):
         if not os.path.exists(storage.path(name)):
-            return _("The static file %(name)s is not there. Run: %(command)s") % {"name": name, **_AGAIN}
+            # Anybody can read this in /healthz, so it names no directory of the machine.
+            return _("The static file %(name)s is not there. Run the command collectstatic.") % {"name": name}
     return ""

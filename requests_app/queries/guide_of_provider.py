@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
-from requests_app.platform import addresses
+from requests_app.platform import addresses, program
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
 from requests_app.queries.installation import MAIL_FILES, is_trial
 from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
-from requests_app.words import checks, commands, mail
+from requests_app.words import checks, mail
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
@@ -80,10 +80,10 @@ def _log_key(facts: ProviderFacts) -> Found:
         return blocked(_("The log’s key has signed nothing yet. That takes about a minute after the start."), links=0)
     if not row.key_copy_hash:
         words = _("There is no copy of the key yet. On the server, run: %(command)s")
-        return still_open(words % {"command": commands.log_key_copy()}, links=0)
+        return still_open(words % {"command": program.command("log_key copy")}, links=0)
     if row.key_copy_confirmed_at is None:
         return still_open(_("There is an encrypted copy. Nobody has shown yet that it is stored."))
-    confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": commands.log_key_copy()}
+    confirmed = {"when": when(row.key_copy_confirmed_at, facts.at), "command": program.command("log_key copy")}
     if facts.key_changed_at is not None and facts.key_changed_at > row.key_copy_confirmed_at:
         words = _("The key was changed after its copy was confirmed on %(when)s. Make a new copy: %(command)s")
         return still_open(words % confirmed, links=0)

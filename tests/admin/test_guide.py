@@ -33,12 +33,12 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
+from requests_app.platform import program
 from requests_app.queries.evaluation import evaluate
 from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.installation import MAIL_FILES
 from requests_app.queries.provider_facts import ProviderFacts
-from requests_app.words import commands
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.acts.shared import NEW_PASSWORD
@@ -146,7 +146,7 @@ def test_the_keys_copy_must_exist_and_be_confirmed_again_after_a_change(cast: Ca
     at = clock.now()
     LogKey.objects.create(public=b"1" * 32, first_used_at=at)
     state, says = step(cast, "log_key")
-    assert (state, commands.log_key_copy() in says) == (StepState.OPEN, True)
+    assert (state, program.command("log_key copy") in says) == (StepState.OPEN, True)
     ending = _copied(cast)
     assert step(cast, "log_key")[0] is StepState.OPEN
     operations.confirm_key_copy(characters=ending, actor=cast.as_("stella"))

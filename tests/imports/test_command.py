@@ -21,6 +21,7 @@ from requests_app import operations
 from requests_app.management._logs import actor
 from requests_app.models import Import, Proposal, Resource, Service
 from requests_app.operations import _import_kinds, imports
+from requests_app.platform import program
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, csv_of, source_of
 
@@ -153,7 +154,7 @@ def test_a_database_that_fails_on_the_way_is_not_called_nothing_changed(
         patched.setattr(imports, "write", failing)
         status, _out, err = run(path)
     assert err.startswith("The database failed (database or disk is full). At least 1 of 2 rows are written.")
-    assert err.endswith("Or run: manage.py import --resume")
+    assert err.endswith(f"Or run: {program.command('import --resume')}")
     assert status == 5
     assert Resource.objects.filter(external_id__in=["m-1", "n-1"]).count() == 1
     assert run(None, "--resume")[0] == 0

@@ -23,7 +23,6 @@ from lockbox_site import command_line
 from lockbox_site.installing import answers, environment_file, initialising, questions
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, Question
-from requests_app.platform import program
 from tests.outbox.conftest import Postbox, Server
 from tests.ports import free_port
 from tests.sources import ROOT
@@ -280,24 +279,19 @@ def test_without_an_installation_nothing_runs(tmp_path: Path, word: str) -> None
 
 
 @pytest.mark.slow
-def test_a_message_names_the_program_that_was_called(tmp_path: Path) -> None:
-    """Also a message of a process that the program has started, which is manage.py."""
+def test_a_message_names_a_command_that_runs_here(tmp_path: Path) -> None:
+    """Also if `manage.py` was called: it would not find the installation from everywhere."""
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     (data / "secret_key").write_text("x" * 60)
     words = [sys.executable, str(ROOT / "manage.py"), "log_key", "show"]
     base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {"DATA_DIR": str(data)}
-    for line, expected in (
-        (command(data, "log_key", "show").stderr, "customer-lockbox log_key create"),
-        (subprocess.run(words, env=base, capture_output=True, text=True).stderr, "manage.py log_key create"),
-        (
-            subprocess.run(
-                words, env=base | {program.VARIABLE: "customer-lockbox"}, capture_output=True, text=True
-            ).stderr,
-            "customer-lockbox log_key create",
-        ),
+    named = f"{ROOT}/bin/customer-lockbox log_key create --data-dir {data}"
+    for line in (
+        command(data, "log_key", "show").stderr,
+        subprocess.run(words, env=base, capture_output=True, text=True).stderr,
     ):
-        assert line.strip() == f"CommandError: There is no log key yet: {expected}."
+        assert line.strip() == f"CommandError: There is no log key yet; make one with “{named}”."
 
 
 def a_question(**changed: Any) -> Question:
@@ -497,7 +491,7 @@ def test_a_full_disk_is_one_line_with_its_reason(tmp_path: Path, flags: list[str
     assert done.returncode == 1, done.stdout
     assert {"written": "No space left on device", "migrated": "database or disk is full"}[kind] in done.stderr
     assert "To continue, run init again." in done.stderr
-    assert "manage.py migrate" not in done.stderr
+    assert "customer-lockbox migrate" not in done.stderr
     assert done.stderr.count("\n") == 1
     assert not [path.name for path in data.iterdir() if path.name.startswith("..")]
 

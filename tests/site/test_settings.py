@@ -230,7 +230,8 @@ for command in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_a_command_before_migrate_is_one_line(tmp_path: Path) -> None:
-    line = "The database is not up to date. Run: manage.py migrate\n"
+    program = f"{ROOT}/bin/customer-lockbox migrate --data-dir {tmp_path}"
+    line = f"The database is not up to date. Run: {program}\n"
     lines = {
         "sweep": f"manage.py: {line}",
         "verify_audit": f"manage.py: {line}",

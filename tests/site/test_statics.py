@@ -19,7 +19,9 @@ from tests import ground
 from tests.site.test_settings import bare
 from tests.sources import ROOT
 
-COMMAND = "Run: manage.py collectstatic --noinput"
+
+def command(data: Path | None = None) -> str:
+    return f"Run: {ROOT}/bin/customer-lockbox collectstatic --noinput --data-dir {data or settings.DATA_DIR}"
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def collect(storage: ManifestStaticFilesStorage) -> None:
 
 
 def test_files_that_were_never_collected_are_noticed(storage: ManifestStaticFilesStorage) -> None:
-    assert statics.why_not_collected() == f"The static files are not collected. {COMMAND}"
+    assert statics.why_not_collected() == f"The static files are not collected. {command()}"
     with pytest.raises(CommandError, match="not collected"):
         _fitness.require_static_files()
 
@@ -61,7 +63,7 @@ def test_collected_files_are_enough(storage: ManifestStaticFilesStorage, client:
 def test_files_of_an_older_version_are_noticed(storage: ManifestStaticFilesStorage) -> None:
     collect(storage)
     (Path(settings.STATICFILES_DIRS[0]) / "css" / "new.css").write_text("b { color: blue }")
-    assert statics.why_not_collected() == f"The static files are older than the code. {COMMAND}"
+    assert statics.why_not_collected() == f"The static files are older than the code. {command()}"
 
 
 @pytest.mark.parametrize("name", ["staticfiles.json", "css/site.*.css"])
@@ -73,7 +75,7 @@ def test_load_balancers_learn_when_a_file_vanishes_and_when_it_is_back(
     aside = path.rename(path.with_suffix(".aside"))
     answer = client.get("/healthz")
     shown = path.relative_to(storage.location)
-    detail = f"The static file {shown} is not there. {COMMAND}"
+    detail = f"The static file {shown} is not there. Run the command collectstatic."
     assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "detail": detail})
     assert answer["Cache-Control"] == "no-store"
     aside.rename(path)
@@ -127,7 +129,8 @@ def test_nothing_that_serves_pages_starts_without_them(tmp_path: Path) -> None:
     done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert (done.returncode, done.stderr) == (0, "")
     product, before, collected, after = json.loads(done.stdout)
-    assert product == [1, "", f"CommandError: The static files are not collected. {COMMAND}\n"]
-    assert before == [1, "", f"web: The static files are not collected. {COMMAND}\n"]
+    needed = f"The static files are not collected. {command(tmp_path)}"
+    assert product == [1, "", f"CommandError: {needed}\n"]
+    assert before == [1, "", f"web: {needed}\n"]
     assert collected == 0
     assert after == [0, "", ""]

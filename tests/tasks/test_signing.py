@@ -239,7 +239,9 @@ def test_a_key_from_the_environment_is_shown_and_not_changed_here(
 
 
 def test_only_public_keys_are_shown(own_key: Path) -> None:
-    with pytest.raises(CommandError, match=r"^There is no log key yet: manage\.py log_key create\.$"):
+    with pytest.raises(
+        CommandError, match=r"^There is no log key yet; make one with “\S+ log_key create --data-dir \S+”\.$"
+    ):
         output_of("log_key", "show")
     output_of("log_key", "create")
     secret = own_key.read_text().split()[1]

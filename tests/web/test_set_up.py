@@ -25,7 +25,7 @@ from requests_app.identity import guesses
 from requests_app.management import _logs
 from requests_app.management.commands import lockbox
 from requests_app.models import Installation, Person, StaffTerm, Tries
-from requests_app.words import commands
+from requests_app.platform import program
 from requests_app.work import supervisor
 from tests.cast import Cast, outbox_topics
 from tests.factors import a_code
@@ -310,7 +310,7 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
     for is_empty in (True, False):
         call_command("lockbox", "--no-web", "--clusters", "0")
         shown = "".join(capsys.readouterr())
-        assert (commands.setup_link() in shown) is is_empty
+        assert (program.command("setup-link") in shown) is is_empty
         assert ("Open the set-up link that was printed." in shown) is is_empty
         assert "/set-up/" not in shown
         assert Installation.objects.values().get() == row

@@ -24,10 +24,9 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.set_up import FirstStaffForm
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.invitations import stranger
-from requests_app.platform import time_zones
+from requests_app.platform import program, time_zones
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import installation as facts
-from requests_app.words import commands
 from requests_app.words.times import duration_words
 
 security_log = structlog.get_logger("security")
@@ -49,7 +48,7 @@ def set_up(request: HttpRequest, secret: str) -> HttpResponse:
         return _opened(request, secret)
     except (NotAllowed, NotFound, TooMany) as refusal:
         # The command names a directory of the server. It is shown only while somebody can need it.
-        command = "" if facts.has_staff() else commands.setup_link()
+        command = "" if facts.has_staff() else program.command("setup-link")
         context = {"now": instant(request), "refusal": refusal, "link_for": _link_for(), "command": command}
         return render(request, "set_up/refused.html", context, status=refusal.status)
 

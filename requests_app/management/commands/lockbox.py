@@ -9,9 +9,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
-from requests_app.platform import webauthn
+from requests_app.platform import program, webauthn
 from requests_app.queries import installation
-from requests_app.words import commands
 from requests_app.work import schedules, supervisor
 
 
@@ -72,4 +71,4 @@ def _how_to_begin() -> str:
         )
     else:
         words = _("Nobody can sign in yet. Make a link for the first staff member: %(command)s")
-    return words % {"command": commands.setup_link()}
+    return words % {"command": program.command("setup-link")}

@@ -84,7 +84,7 @@ class Command(BaseCommand):
         have, used = _publics_here(), _publics_used()
         found = [*have, *(public for public in reversed(used) if public not in have)]
         if not found:
-            raise NoKey(_("there is no log key yet: %(command)s") % _named("create"))
+            raise NoKey(_("there is no log key yet; make one with “%(command)s”") % _named("create"))
         if options["tenant"]:
             log = log_of(options["tenant"])
             for origin in checkpoints.origins(log.id):
