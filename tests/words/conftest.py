@@ -74,6 +74,7 @@ def by_programs() -> Iterator[str]:
     yield from (*registry.KINDS, models.Service.EXTERNAL)
     yield from link_templates.PLACEHOLDERS
     yield from (program.command(words) for words in ("import", "log_key rotate", "log_heads adopt"))
+    yield from (str(project.DATA_DIR / ".env"), str(project.CONTENT_ROOT))
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))
     for message in models.OutboxMessage.objects.filter(lane="webhook"):
