@@ -38,7 +38,7 @@ def _off(cast: Cast) -> Tenant:
 
 
 def _with_a_store(cast: Cast) -> Tenant:
-    Path(settings.CONTENT_ROOT).mkdir(parents=True, exist_ok=True)
+    (Path(settings.CONTENT_ROOT) / cast.contoso.slug).mkdir(parents=True, exist_ok=True)
     return cast.contoso
 
 
