@@ -23,6 +23,7 @@ from requests_app.operations._invitations import (
     give_provider_role,
     invitation_detail,
     is_good,
+    may_send,
     standing_of,
     withdraw,
 )
@@ -59,7 +60,8 @@ def accept_invitation(
     `secret` comes from the link in that mail. A person whose organisation has single sign-on brings an identity
     (`came`) in place of a password: then nobody can sign in to the account with a password. `via` is the name of the
     connection through which they came. Raise the same NotFound for
-    every invalid link. `actor` has no account yet (`Actor.stranger`).
+    every invalid link, and NotAllowed if the link ended because a customer switched Lockbox on. `actor` has no account
+    yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
     ahead = hashing.ahead(password) if is_known and password is not None else nullcontext()
@@ -107,6 +109,12 @@ def _found(current: Step, secret: str) -> Invitation:
 def _require_acceptable(row: Invitation, *, at: datetime, door: str) -> None:
     """Raise an error if nobody can accept the invitation now, with any form."""
     if not is_good(row, at=at, door=door):
+        if row.invited_by is not None and invitations.is_overtaken(row, at) and may_send(row, door=door):
+            words = _(
+                "A customer has switched Lockbox on since. Your role must be announced to customers first. Ask "
+                "%(name)s to send the invitation again."
+            )
+            raise NotAllowed(words % {"name": row.invited_by.name})
         raise NotFound
     if row.tenant is not None:
         if not row.is_recovery:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 
 from requests_app.domain import link_secrets, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotFound
-from requests_app.models import Invitation
+from requests_app.models import Invitation, Tenant
 
 
 def invitation_behind(secret: str, *, at: datetime) -> Invitation:
@@ -23,6 +23,19 @@ def invitation_behind(secret: str, *, at: datetime) -> Invitation:
     if row is None or not row.is_open(at):
         raise NotFound
     return cast(Invitation, row)
+
+
+def overtaken(at: datetime) -> QuerySet[Invitation]:
+    """Return the provider's open invitations that ended when a customer switched Lockbox on for the first time.
+
+    They were sent when no role had to be announced, so no proposal gives theirs. After they are sent again, one does.
+    """
+    rows = Invitation.objects.open(at).filter(tenant=None, proposal=None).exclude(sends=0)
+    return cast(QuerySet[Invitation], rows.filter(Exists(Tenant.objects.ever_on())))
+
+
+def is_overtaken(row: Invitation, at: datetime) -> bool:
+    return overtaken(at).filter(pk=row.pk).exists()
 
 
 def has_accepted(secret: str, *, actor: Actor) -> bool:

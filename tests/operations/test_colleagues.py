@@ -439,7 +439,7 @@ def test_an_invitation_that_expired_is_not_filled_by_its_proposal(two: Cast, tra
 def test_a_tenant_that_switches_lockbox_on_in_between_gets_notice_before_the_role_is_given(early: Cast) -> None:
     row = early.invited_colleague()
     Tenant.objects.filter(pk=early.northwind.pk).update(lockbox_on=True)
-    with nothing_happens(), pytest.raises(NotFound):
+    with nothing_happens(), pytest.raises(NotAllowed, match="A customer has switched Lockbox on since"):
         accepted(early, row)
     operations.resend_invitation(row.pk, actor=early.as_("stella"))
     assert events_in(early.northwind) == ["proposal.made"]

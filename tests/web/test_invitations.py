@@ -220,6 +220,19 @@ def role_not_proposed(cast: Cast) -> tuple[Invitation, type[DomainError]]:
     return row, NotFound
 
 
+def customer_switched_on(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    cast.peaceful()
+    row = cast.invited_colleague()
+    Tenant.objects.filter(pk=cast.northwind.pk).update(lockbox_on=True)
+    return row, NotAllowed
+
+
+def customer_switched_on_and_sender_left(cast: Cast) -> tuple[Invitation, type[DomainError]]:
+    row, _refusal = customer_switched_on(cast)
+    Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
+    return row, NotFound
+
+
 def two_people_needed(cast: Cast) -> tuple[Invitation, type[DomainError]]:
     row = cast.invited(role="approver")
     Tenant.objects.filter(pk=cast.contoso.pk).update(needs_two=True)
@@ -255,6 +268,8 @@ def sign_on_required(cast: Cast) -> tuple[Invitation, type[DomainError]]:
     [
         sender_left,
         role_not_proposed,
+        customer_switched_on,
+        customer_switched_on_and_sender_left,
         two_people_needed,
         address_of_another,
         role_given_meanwhile,
@@ -482,6 +497,32 @@ def test_staff_invite_from_the_list_of_people_and_see_open_invitations(cast: Cas
     assert "sam@provider.example" not in stella.get(f"{listed}?state=open").content.decode()
     wrong = stella.post(add, {**form, "email": "other@provider.example", "services": []})
     assert (wrong.status_code, list(wrong.context["form"].errors)) == (422, ["services"])
+
+
+def test_an_invitation_that_a_switch_on_has_ended_says_so_and_is_sent_again(cast: Cast) -> None:
+    cast.peaceful()
+    row = cast.invited_colleague()
+    stella = signed_in(cast, "stella")
+    here = reverse("admin:requests_app_invitation_change", args=[row.pk])
+    listed = reverse("admin:requests_app_invitation_changelist")
+    words = "ended when a customer switched Lockbox on"
+
+    def shown() -> tuple[bool, bool, bool, bool]:
+        still, ended = (stella.get(f"{listed}?state={state}").content.decode() for state in ("open", "overtaken"))
+        # The list also offers the state as a filter.
+        in_list = stella.get(listed).content.decode().count(words) == 2
+        return row.email in still, row.email in ended, words in stella.get(here).content.decode(), in_list
+
+    assert shown() == (True, False, False, False)
+    Tenant.objects.filter(pk=cast.northwind.pk).update(lockbox_on=True)
+    assert shown() == (False, True, True, True)
+    page = Client().get(link(cast.link_of(row))).content.decode()
+    assert "Ask Stella Test to send the invitation again." in page
+    assert "Send again" in stella.get(here).content.decode()
+    operations.resend_invitation(row.pk, actor=cast.as_("stella"))
+    row.refresh_from_db()
+    assert row.proposal is not None
+    assert shown() == (True, False, False, False)
 
 
 def test_the_link_is_in_no_log(cast: Cast, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.cache import patch_cache_control
@@ -66,6 +66,7 @@ from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries.installation import why_no_link_is_copied
+from requests_app.queries.invitations import overtaken
 from requests_app.words.invitations import is_proposed
 
 
@@ -369,17 +370,38 @@ _STATES = [
     ("accepted", _("accepted")),
     ("withdrawn", _("withdrawn")),
     ("expired", _("expired")),
+    ("overtaken", _("ended when a customer switched Lockbox on")),
 ]
 
 
 def _in_state(rows: QuerySet, state: str) -> QuerySet:
     at = clock.now()
+    if state == "overtaken":
+        return rows.filter(pk__in=overtaken(at))
+    if state == "open":
+        rows = rows.exclude(pk__in=overtaken(at))
     if state == "prepared":
         return rows.filter(sends=0, accepted_at=None, withdrawn_at=None)
     if state in ("open", "expired"):
         past = Q(expires_at__lte=at)
         return rows.filter(~past if state == "open" else past, sends__gt=0, accepted_at=None, withdrawn_at=None)
     return rows.filter(**{f"{state}_at__isnull": False})
+
+
+@admin.display(description=_("state"))
+def _state(row: Any) -> str:
+    """Return the state of an invitation, with the reason why its link ended if nobody ended it."""
+    if row.withdrawn_at is not None:
+        state = "withdrawn"
+    elif row.accepted_at is not None:
+        state = "accepted"
+    elif row.is_prepared:
+        state = "prepared"
+    elif row.is_overtaken:
+        state = "overtaken"
+    else:
+        state = "open" if row.expires_at > clock.now() else "expired"
+    return str(dict(_STATES)[state])
 
 
 @admin.display(description=_("queues"))
@@ -393,7 +415,7 @@ def _may_be_copied(row: Invitation) -> bool:
 
 
 class InvitationAdmin(StaffAdmin):
-    list_display = ("email", "role", "tenant", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at")
+    list_display = ("email", "role", "tenant", _state, "invited_by", "created_at", "expires_at")
     reads: ClassVar = ("tenant", "invited_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
@@ -408,7 +430,7 @@ class InvitationAdmin(StaffAdmin):
         "invite approvers, deputies or administrators."
     )
     facts: ClassVar = [
-        ("", ("email", "name", "role", _queues, "beside", "tenant", "time_zone", "proposal")),
+        ("", ("email", _state, "name", "role", _queues, "beside", "tenant", "time_zone", "proposal")),
         (_("Sender"), ("invited_by", "invited_through", "sends")),
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
         (_("Copied link"), ("link_copied_at", "link_copied_by", "copy_noted_at")),
@@ -431,6 +453,10 @@ class InvitationAdmin(StaffAdmin):
             offered=is_unanswered,
         ),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        ended = overtaken(clock.now()).filter(pk=OuterRef("pk"))
+        return super().get_queryset(request).annotate(is_overtaken=Exists(ended))
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """Show a copied link in the answer to the act. No later page can show it again."""
