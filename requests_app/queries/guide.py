@@ -32,8 +32,8 @@ class Found:
     """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line.
 
     `links` is the number of the step's links that are useful now. None means all of them. `first` is the link to show
-    before them. `commands` are command lines that make the step done. `waits` means that the reader has done their
-    part, and others must act: for example, they are invited.
+    before them, and `about` are links to what the lines are about. `commands` are command lines that make the step
+    done. `waits` means that the reader has done their part, and others must act: for example, they are invited.
     """
 
     state: StepState
@@ -43,6 +43,7 @@ class Found:
     commands: tuple[str, ...] = ()
     first: StepLink | None = None
     waits: bool = False
+    about: tuple[StepLink, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ class ShownStep(Generic[Facts]):
     @property
     def links(self) -> tuple[StepLink, ...]:
         useful, first = self.step.links[: self.found.links], self.found.first
-        return useful if first is None else (first, *(link for link in useful if link.page != first.page))
+        if first is not None:
+            useful = (first, *(link for link in useful if link.page != first.page))
+        return *self.found.about, *useful
 
 
 @dataclass(frozen=True)

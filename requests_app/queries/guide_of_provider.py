@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -15,12 +16,13 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.platform import addresses, program
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
 from requests_app.queries.installation import MAIL_FILES, is_trial
-from requests_app.queries.provider_facts import SHOWN, ProviderFacts, Queue
+from requests_app.queries.provider_facts import SHOWN, Coming, Invited, ProviderFacts, Queue
 from requests_app.words import checks, mail
 
 
@@ -104,10 +106,14 @@ def _second_staff(facts: ProviderFacts) -> Found:
     humans = {human for _name, human, _since in facts.staff}
     names = str(get_text_list([name for name, _human, _since in facts.staff[:SHOWN]], _("and")))
     if len(humans) < 2:
-        words = _("The staff has one human: %(names)s. You need another one.")
+        waits = bool(_expected(facts, {Role.STAFF}))
+        words = (
+            _("The staff has one human: %(names)s.")
+            if waits
+            else _("The staff has one human: %(names)s. You need another one.")
+        )
         one = words % {"names": names} if names else _("Nobody is staff yet.")
-        lines = _invited_lines(facts, {Role.STAFF})
-        return still_open(one, *lines, waits=bool(lines))
+        return _with_expected(still_open(one, waits=waits), facts, {Role.STAFF})
     since = next(since for _name, human, since in facts.staff if human != facts.staff[0][1])
     words = _("%(names)s are staff. There have been two of them since %(when)s.")
     return done(words % {"names": names, "when": when(since, facts.at)})
@@ -184,26 +190,58 @@ def _people(facts: ProviderFacts) -> Found:
         return blocked(_("People work in the queue of a service, and there is no service yet."), links=2)
     # The last link is useful only if something is prepared.
     links = None if facts.prepared else 2
-    lines = [_queue_line(queue) for queue in facts.queues[:SHOWN]]
-    lines += _invited_lines(facts, {Role.ENGINEER, Role.PROVIDER_APPROVER})
-    lines += _prepared_lines(facts)
+    roles = {Role.ENGINEER, Role.PROVIDER_APPROVER}
+    lines = [*(_queue_line(queue) for queue in facts.queues[:SHOWN]), *_prepared_lines(facts)]
     staffed = [queue.name for queue in facts.queues if queue.is_staffed]
     if not staffed:
         words = _("No queue has both an engineer and another human as approver.")
-        has_engineer = any(queue.engineers for queue in facts.queues)
-        return still_open(words, *lines, links=links, first=_INVITE_APPROVER if has_engineer else None)
+        expected = _expected(facts, roles)
+        has_engineer = any(queue.engineers for queue in facts.queues) or Role.ENGINEER in expected
+        has_approver = any(queue.approvers for queue in facts.queues) or Role.PROVIDER_APPROVER in expected
+        first = _INVITE_APPROVER if has_engineer and not has_approver else None
+        waits = bool(expected) and has_engineer and has_approver
+        return _with_expected(still_open(words, *lines, links=links, first=first, waits=waits), facts, roles)
     words = ngettext(
         "In the queue of %(names)s, one person can ask and another can confirm.",
         "In the queues of %(names)s, one person can ask and another can confirm.",
         len(staffed),
     )
-    return done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines, links=links)
+    found = done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines, links=links)
+    return _with_expected(found, facts, roles)
 
 
-def _invited_lines(facts: ProviderFacts, roles: set[Role]) -> list[str]:
+def _expected(facts: ProviderFacts, roles: set[Role]) -> set[str]:
+    """Return those of the roles that somebody gets without a further act of the reader."""
+    invited = {each.role for each in facts.invited if not each.is_overtaken}
+    return (invited | {each.role for each in facts.coming}) & {str(role) for role in roles}
+
+
+def _with_expected(found: Found, facts: ProviderFacts, roles: set[Role]) -> Found:
+    """Add who is invited to these roles or gets one soon, and which invitations must be sent again."""
+    coming = [each for each in facts.coming if each.role in roles][:SHOWN]
+    invited = [each for each in facts.invited if each.role in roles][:SHOWN]
+    lines = [*(_coming_line(each, facts.at) for each in coming), *(_invited_line(each, facts.at) for each in invited)]
+    about = [_SEND_AGAIN] if any(each.is_overtaken for each in invited) else []
+    for each in coming:
+        label = _("Proposal of the role of %(name)s") % {"name": each.name}
+        about.append(StepLink(label, "admin:requests_app_proposal_change", args=(str(each.proposal),)))
+    return replace(found, lines=(*found.lines, *lines), about=tuple(about))
+
+
+def _coming_line(row: Coming, at: datetime) -> str:
+    shown = {"name": row.name, "role": dict(PROVIDER_ROLES)[row.role]}
+    if row.at is None:
+        words = _("%(name)s has accepted, and gets the role “%(role)s” when a second member of the staff confirms it.")
+        return words % shown
+    return _("%(name)s gets the role “%(role)s” on %(when)s.") % {**shown, "when": when(row.at, at)}
+
+
+def _invited_line(row: Invited, at: datetime) -> str:
+    if row.is_overtaken:
+        words = _("The invitation of %(email)s ended when a customer switched Lockbox on. Send it again.")
+        return words % {"email": row.email}
     words = _("%(email)s was invited on %(when)s and has not accepted yet.")
-    found = [each for each in facts.invited if each.role in roles]
-    return [words % {"email": each.email, "when": when(each.at, facts.at)} for each in found[:SHOWN]]
+    return words % {"email": row.email, "when": when(row.at, at)}
 
 
 def _prepared_lines(facts: ProviderFacts) -> list[str]:
@@ -254,6 +292,11 @@ def _practice(facts: ProviderFacts) -> Found:
 
 _PERSON = "admin:requests_app_person_add"
 _INVITE_APPROVER = StepLink(gettext_lazy("Invite an approver"), _PERSON, query=(("role", Role.PROVIDER_APPROVER),))
+_SEND_AGAIN = StepLink(
+    gettext_lazy("Invitations to send again"),
+    "admin:requests_app_invitation_changelist",
+    query=(("state", "overtaken"),),
+)
 _ADD_RESOURCE = StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add")
 _RESOURCES = StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist")
 

@@ -21,7 +21,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries import applications, mail, practice
-from requests_app.queries.invitations import prepared_addresses
+from requests_app.queries.invitations import overtaken, prepared_addresses
 
 #: How many names a sentence has, and how many rows are read to find them.
 SHOWN, READ = 5, 500
@@ -60,11 +60,28 @@ class FirstTenant:
 
 @dataclass(frozen=True)
 class Invited:
-    """An open invitation to one of the provider's people."""
+    """An open invitation to one of the provider's people.
+
+    `is_overtaken` says whether its link ended because a customer switched Lockbox on.
+    """
 
     email: str
     role: str
     at: datetime
+    is_overtaken: bool
+
+
+@dataclass(frozen=True)
+class Coming:
+    """A role that a person gets when its proposal takes effect. The person has accepted the invitation.
+
+    Without `at`, a second member of the staff must confirm the proposal first.
+    """
+
+    name: str
+    role: str
+    at: datetime | None
+    proposal: UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +99,7 @@ class ProviderFacts:
     has_lockbox_plan: bool
     staff: list[tuple[str, UUID, datetime]]
     invited: list[Invited]
+    coming: list[Coming]
     # The people whose invitations a file has prepared, and nobody has sent yet.
     prepared: int
     queues: list[Queue]
@@ -106,6 +124,7 @@ def read(at: datetime) -> ProviderFacts:
         has_lockbox_plan=Plan.objects.filter(includes_lockbox=True).exists(),
         staff=_staff(),
         invited=_invited(at),
+        coming=_coming(at),
         prepared=len(prepared_addresses()),
         queues=_queues(),
         unreachable=list(_unreachable()[:SHOWN]),
@@ -131,7 +150,16 @@ def _staff() -> list[tuple[str, UUID, datetime]]:
 
 def _invited(at: datetime) -> list[Invited]:
     rows = Invitation.objects.open(at).filter(tenant=None, beside=None).order_by("created_at")
-    return [Invited(*each) for each in rows.values_list("email", "role", "created_at")[:READ]]
+    rows = rows.annotate(is_overtaken=Exists(overtaken(at).filter(pk=OuterRef("pk"))))
+    return [Invited(*each) for each in rows.values_list("email", "role", "created_at", "is_overtaken")[:READ]]
+
+
+def _coming(at: datetime) -> list[Coming]:
+    is_possible = Q(proposal__effective_at__isnull=False) | Q(proposal__expires_at__gt=at)
+    rows = Invitation.objects.filter(tenant=None, accepted_by__is_active=True, proposal__isnull=False)
+    rows = rows.filter(is_possible, proposal__ended_at=None).order_by("accepted_at", "pk")
+    names = "accepted_by__name", "role", "proposal__effective_at", "proposal"
+    return [Coming(*each) for each in rows.values_list(*names)[:READ]]
 
 
 def _queues() -> list[Queue]:

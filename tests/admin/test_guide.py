@@ -24,9 +24,11 @@ from requests_app.domain.errors import NotAllowed
 from requests_app.domain.evaluation import Question
 from requests_app.models import (
     Installation,
+    Invitation,
     Membership,
     Person,
     Plan,
+    Proposal,
     QueueAssignment,
     Resource,
     Service,
@@ -200,6 +202,63 @@ def test_an_invitation_is_named_and_counts_only_when_it_is_accepted(cast: Cast) 
     )
     state, says = step(cast, "staff")
     assert (state, "Sam Ode" in says, "invited" in says) == (StepState.DONE, True, False)
+
+
+def test_an_invitation_that_a_switch_on_has_ended_waits_for_staff(cast: Cast, staff: Client) -> None:
+    cast.peaceful()
+    QueueAssignment.objects.all().delete()
+    cast.invited_colleague("sam@provider.example", "staff")
+    cast.invited_colleague("eva@provider.example", "engineer")
+    cast.invited_colleague("paul@provider.example", "provider_approver")
+
+    def waits() -> list[bool]:
+        return [each.found.waits for each in guide(cast).steps if each.step.name in ("staff", "people")]
+
+    again = 'href="/admin/requests_app/invitation/?state=overtaken">Invitations to send again</a>'
+    assert (waits(), again in shown(staff)) == ([True, True], False)
+    Tenant.objects.filter(pk=cast.northwind.pk).update(lockbox_on=True)
+    assert (waits(), shown(staff).count(again)) == ([False, False], 2)
+    says = f"{step(cast, 'staff')[1]} {step(cast, 'people')[1]}"
+    assert "has not accepted yet" not in says
+    for name in ("sam", "eva", "paul"):
+        assert f"The invitation of {name}@provider.example ended when a customer switched Lockbox on." in says
+        operations.resend_invitation(Invitation.objects.get(email__startswith=name).pk, actor=cast.as_("stella"))
+    assert (waits(), again in shown(staff)) == ([True, True], False)
+
+
+def test_a_role_that_waits_is_named_with_its_time_and_its_proposal(cast: Cast, staff: Client, travel: Any) -> None:
+    cast.colleague("sten")
+    row = cast.invited_colleague("eva@provider.example", "engineer")
+    QueueAssignment.objects.filter(role="engineer").delete()
+    operations.accept_invitation(
+        cast.link_of(row), name="Eva Ode", password=NEW_PASSWORD, actor=Actor.stranger(door="pages")
+    )
+    says = "Eva Ode has accepted, and gets the role “Engineer” when a second member of the staff confirms it."
+    assert says in step(cast, "people")[1]
+    operations.confirm_proposal(row.proposal_id, actor=cast.as_("sten"))
+    state, says = step(cast, "people")
+    assert (state, "Eva Ode gets the role “Engineer” on " in says) == (StepState.OPEN, True)
+    assert [each.found.waits for each in guide(cast).steps if each.step.name == "people"] == [True]
+    link = f'href="/admin/requests_app/proposal/{row.proposal_id}/change/">Proposal of the role of Eva Ode</a>'
+    assert link in shown(staff)
+    at = Proposal.objects.get().effective_at
+    assert at is not None
+    travel.to(at)
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    assert is_done(cast, "people")
+    assert link not in shown(staff)
+
+
+def test_a_lone_member_of_staff_is_not_asked_for_another_one_while_one_comes(cast: Cast) -> None:
+    row = cast.invited_colleague("sam@provider.example", "staff")
+    operations.accept_invitation(
+        cast.link_of(row), name="Sam Ode", password=NEW_PASSWORD, actor=Actor.stranger(door="pages")
+    )
+    state, says = step(cast, "staff")
+    assert (state, "Sam Ode gets the role “Staff” on " in says) == (StepState.OPEN, True)
+    assert "You need another one" not in says
+    operations.withdraw_proposal(row.proposal_id, actor=cast.as_("stella"))
+    assert step(cast, "staff")[1].endswith("You need another one.")
 
 
 def test_links_lead_to_the_form_that_is_needed_with_the_role(cast: Cast, staff: Client) -> None:
