@@ -31,6 +31,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries import mail
+from requests_app.queries.invitations import overtaken
 
 MOST = 10_000
 SHOWN = 5
@@ -103,6 +104,7 @@ class Dashboard:
     signing_is_late: bool
     unconfirmed: Count
     unconfirmed_until: dt.datetime | None
+    overtaken: Count
     unreachable: Count
     unreachable_since: dt.datetime | None
     newly_unreachable: Count
@@ -147,6 +149,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         unsigned_since=unsigned_since,
         unconfirmed=_counted(unconfirmed),
         unconfirmed_until=_first(unconfirmed, "expires_at"),
+        overtaken=_counted(overtaken(at)),
         unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
         newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),

@@ -15,7 +15,7 @@ from audit_app.models import LogAlarm
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed
-from requests_app.models import Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.models import Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant
 from requests_app.queries import dashboard as queries
 from tests.admin.conftest import add_mail, add_task, populate
 from tests.cast import Cast
@@ -62,6 +62,20 @@ def test_an_overdue_access_request_no_longer_waits_though_no_sweep_has_run(
         "0",
         "1 more access request has passed its deadline, but is not recorded as expired yet",
     )
+
+
+def test_invitations_that_a_switch_on_has_ended_are_counted_until_they_are_sent_again(
+    cast: Cast, staff: Client
+) -> None:
+    cast.peaceful()
+    row = cast.invited_colleague()
+    assert "Ended invitations" not in tiles(staff)
+    Tenant.objects.filter(pk=cast.northwind.pk).update(lockbox_on=True)
+    tile = tiles(staff)["Ended invitations"]
+    assert (tile.figure, tile.alarm) == ("1", "Send these invitations again, or withdraw them")
+    assert row.email in staff.get(tile.url).content.decode()
+    operations.resend_invitation(row.pk, actor=cast.as_("stella"))
+    assert "Ended invitations" not in tiles(staff)
 
 
 def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, staff: Client, travel: Any) -> None:

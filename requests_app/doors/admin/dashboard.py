@@ -15,7 +15,16 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.states import State
 from requests_app.doors.admin.columns import link_to, list_of, page_of
 from requests_app.doors.admin.proposals import WAITS
-from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Proposal, Resource, TaskAttempt
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Heartbeat,
+    Invitation,
+    OutboxMessage,
+    Proposal,
+    Resource,
+    TaskAttempt,
+)
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries import dashboard as queries
 from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
@@ -38,7 +47,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
     return {
         "groups": [
             (_("Access"), [*(_stage(stage, at) for stage in found.stages), _windows(found, at)]),
-            (_("Changes by staff"), [_unconfirmed(found, at)]),
+            (_("Changes by staff"), [_unconfirmed(found, at), *_overtaken(found)]),
             (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
             (_("Resources"), [_unreachable(found, at)]),
@@ -116,6 +125,20 @@ def _unconfirmed(found: Dashboard, at: dt.datetime) -> Tile:
         url=list_of(Proposal, state=WAITS),
         alarm=_("Read these changes, then confirm or withdraw them") if until else "",
     )
+
+
+def _overtaken(found: Dashboard) -> list[Tile]:
+    """Return a tile only if there is something to do, because this happens once in an installation."""
+    if not found.overtaken.n:
+        return []
+    tile = Tile(
+        label=_("Ended invitations"),
+        figure=_figure(found.overtaken),
+        detail=_("A customer switched Lockbox on before these people accepted. Their links no longer work."),
+        url=list_of(Invitation, state="overtaken"),
+        alarm=_("Send these invitations again, or withdraw them"),
+    )
+    return [tile]
 
 
 def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
