@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -153,8 +154,9 @@ def require_free_port(host: str, port: int) -> None:
 class Supervisor:
     """Runs the child processes until a signal stops it. Call its public methods only from the main thread."""
 
-    def __init__(self, wanted: list[ChildProcess]) -> None:
-        self._parts = wanted
+    def __init__(self, wanted: list[ChildProcess], *, when_ready: Sequence[str] = ()) -> None:
+        """`when_ready` are lines to print as soon as the web server answers for the first time."""
+        self._parts, self._when_ready = wanted, when_ready
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
         self._undertaker = Undertaker(settings.BASE_DIR)
@@ -271,6 +273,8 @@ class Supervisor:
         if web_answers(settings.HOST, settings.PORT):
             self._web_answered = True
             say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
+            for line in self._when_ready:
+                say(LABEL, line)
         elif now - part.started > WEB_MUST_ANSWER_WITHIN_SECONDS:
             raise CannotStart(_("The web server does not answer; its own messages are above."))
 

@@ -268,7 +268,9 @@ def trial(place: Path) -> Iterator[Installation]:
     port = free_port()
     running = clone.start("bin/run --empty", PORT=str(port))
     try:
-        printed = running.until("Ready: ", within=PATIENCE)
+        printed = running.until("/set-up/", within=PATIENCE)
+        assert "Nobody can sign in yet" not in printed
+        assert "Ready: " in printed
         data = clone.data / "empty"
         yield Installation(f"http://localhost:{port}", [], data, Files(data / "mail"), printed)
     finally:

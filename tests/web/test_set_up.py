@@ -304,7 +304,7 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
 ) -> None:
     """Many people may read the output of the server, because it is a log."""
     monkeypatch.setattr(lockbox, "connection", SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(supervisor, "Supervisor", lambda wanted: SimpleNamespace(run=lambda: 0))
+    monkeypatch.setattr(supervisor, "Supervisor", lambda wanted, when_ready: SimpleNamespace(run=lambda: 0))
     made()
     row = Installation.objects.values().get()
     for is_empty in (True, False):
@@ -315,3 +315,23 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
         assert "/set-up/" not in shown
         assert Installation.objects.values().get() == row
         Person.objects.update_or_create(email="s@provider.example", defaults=STAFF)
+
+
+def test_in_a_trial_the_link_is_printed_last_when_the_server_is_ready(
+    db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later: list[list[str]] = []
+
+    def supervised(wanted: Any, when_ready: list[str]) -> SimpleNamespace:
+        later.append(when_ready)
+        return SimpleNamespace(run=lambda: 0)
+
+    monkeypatch.setattr(lockbox, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(supervisor, "Supervisor", supervised)
+    call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
+    shown = "".join(capsys.readouterr())
+    assert ("Nobody can sign in yet" in shown, "/set-up/" in shown) == (False, False)
+    [here] = [line.removeprefix(site.BASE_URL) for line in later[0] if "/set-up/" in line]
+    assert begun(here).post(here, ACCOUNT).status_code == 302
+    call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
+    assert not any("/set-up/" in line for line in later[1])

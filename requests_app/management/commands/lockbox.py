@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
+from requests_app.management._setup_link import new_setup_link
 from requests_app.platform import program, webauthn
 from requests_app.queries import installation
 from requests_app.work import schedules, supervisor
@@ -26,6 +27,12 @@ class Command(BaseCommand):
             "--no-beat", action="store_true", help="do not run the beat, because another machine runs it"
         )
         parser.add_argument("--clusters", type=int, default=settings.CLUSTERS, help="how many (default: CLUSTERS)")
+
+        parser.add_argument(
+            "--trial",
+            action="store_true",
+            help="for a trial in a terminal: when the server is ready, print the set-up link, if nobody is staff yet",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
@@ -51,16 +58,22 @@ class Command(BaseCommand):
                 "BASE_URL or HOST to a name, for example localhost."
             )
             self.stderr.write(words % {"address": settings.BASE_URL})
-        if not installation.has_staff():
+        first_steps = _first_steps() if options["trial"] else []
+        if not options["trial"] and not installation.has_staff():
             self.stderr.write(_how_to_begin())
         if beat:
             for line in schedules.sync(clock.now()):
                 self.stdout.write(line)
         # The child processes open their own connections.
         connection.close()
-        code = supervisor.Supervisor(wanted).run()
+        code = supervisor.Supervisor(wanted, when_ready=first_steps).run()
         if code:
             raise SystemExit(code)
+
+
+def _first_steps() -> list[str]:
+    """Return what somebody who tries the product reads last. It has the set-up link, and nobody else reads it."""
+    return [] if installation.has_staff() else ["", *new_setup_link(), ""]
 
 
 def _how_to_begin() -> str:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.urls import reverse
-from django.utils.translation import gettext as _
 
-from requests_app import operations
-from requests_app.domain import limits
 from requests_app.domain.errors import WrongState
 from requests_app.management._fitness import require_migrated
-from requests_app.management._logs import actor
-from requests_app.platform import addresses
+from requests_app.management._setup_link import new_setup_link
 from requests_app.queries import installation
-from requests_app.words.times import duration_words
 
 
 class Command(BaseCommand):
@@ -29,13 +23,9 @@ class Command(BaseCommand):
         if options["if_needed"] and installation.has_staff():
             return
         try:
-            secret = operations.make_setup_link(actor=actor("setup-link"))
+            words, link = new_setup_link()
         except WrongState as refusal:
             self.stderr.write(str(refusal))
             raise SystemExit(2) from refusal
-        link_for = duration_words(int(limits.SETUP_LINK_FOR.total_seconds()))
-        self.stderr.write(
-            _("Open this link in your browser within %(time)s. It makes the first staff member, and works once:")
-            % {"time": link_for}
-        )
-        self.stdout.write(addresses.absolute(reverse("web:set_up", args=[secret])))
+        self.stderr.write(words)
+        self.stdout.write(link)
