@@ -21,7 +21,7 @@ from requests_app.platform import addresses, program
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
-from requests_app.queries.installation import MAIL_FILES, is_trial
+from requests_app.queries.installation import MAIL_FILES, is_trial, provider_name
 from requests_app.queries.provider_facts import SHOWN, Coming, Invited, ProviderFacts, Queue
 from requests_app.words import checks, mail
 
@@ -40,12 +40,7 @@ def _name_and_address(facts: ProviderFacts) -> Found:
     name, address = settings.PROVIDER_NAME, settings.BASE_URL
     shown = {"name": name, "address": address}
     if not settings.PROVIDER_NAME_IS_SET:
-        shown["file"] = str(settings.DATA_DIR / ".env")
-        words = _(
-            "Everybody reads the name “%(name)s”. To change it, write a line with PROVIDER_NAME=… into %(file)s, and "
-            "start again."
-        )
-        return (left_out if is_trial() else still_open)(words % shown)
+        return (left_out if is_trial() else still_open)(provider_name())
     if is_loopback(urlsplit(address).hostname or ""):
         words = _("Everybody reads the name “%(name)s”. Only this machine can open %(address)s, as in a trial.")
         return done(words % shown)

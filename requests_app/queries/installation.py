@@ -41,6 +41,15 @@ def is_mail_tested() -> bool:
     return Installation.objects.filter(mail_tested_at__isnull=False).exists()
 
 
+def provider_name() -> str:
+    """Return the sentence that says which name everybody reads, and how the operator changes it."""
+    words = _(
+        "Everybody reads the name “%(name)s”. To change it, write a line with PROVIDER_NAME=… into %(file)s, and "
+        "start again."
+    )
+    return words % {"name": settings.PROVIDER_NAME, "file": settings.DATA_DIR / ".env"}
+
+
 def why_no_link_is_copied() -> str:
     """Return why no invitation link may be copied in this installation. Return "" while one may be.
 

@@ -317,9 +317,10 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
         Person.objects.update_or_create(email="s@provider.example", defaults=STAFF)
 
 
-def test_in_a_trial_the_link_is_printed_last_when_the_server_is_ready(
-    db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_in_a_trial_the_name_and_then_the_link_are_printed_when_the_server_is_ready(
+    db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Any
 ) -> None:
+    settings.PROVIDER_NAME_IS_SET = False
     later: list[list[str]] = []
 
     def supervised(wanted: Any, when_ready: list[str]) -> SimpleNamespace:
@@ -335,3 +336,9 @@ def test_in_a_trial_the_link_is_printed_last_when_the_server_is_ready(
     assert begun(here).post(here, ACCOUNT).status_code == 302
     call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
     assert not any("/set-up/" in line for line in later[1])
+    name = f"Everybody reads the name “{site.PROVIDER_NAME}”. To change it, write a line with PROVIDER_NAME=… into "
+    assert later[0][1].startswith(f"{name}{site.DATA_DIR}/.env")
+    assert later[0][1] in later[1]
+    settings.PROVIDER_NAME_IS_SET = True
+    call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
+    assert later[2] == []

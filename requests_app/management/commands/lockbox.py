@@ -31,7 +31,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--trial",
             action="store_true",
-            help="for a trial in a terminal: when the server is ready, print the set-up link, if nobody is staff yet",
+            help=(
+                "for a trial in a terminal: when the server is ready, print the provider's name and the set-up link, if "
+                "they are not set up yet"
+            ),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -73,7 +76,8 @@ class Command(BaseCommand):
 
 def _first_steps() -> list[str]:
     """Return what somebody who tries the product reads last. It has the set-up link, and nobody else reads it."""
-    return [] if installation.has_staff() else ["", *new_setup_link(), ""]
+    named = [] if settings.PROVIDER_NAME_IS_SET else ["", installation.provider_name()]
+    return named if installation.has_staff() else [*named, "", *new_setup_link(), ""]
 
 
 def _how_to_begin() -> str:
