@@ -32,8 +32,8 @@ class Command(BaseCommand):
             "--trial",
             action="store_true",
             help=(
-                "for a trial in a terminal: when the server is ready, print the provider's name and the set-up link, if "
-                "they are not set up yet"
+                "for a trial in a terminal: when the server is ready, print the provider's name and the set-up link, "
+                "if they are not set up yet"
             ),
         )
 
