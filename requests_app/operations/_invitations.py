@@ -151,13 +151,13 @@ def is_good(row: Invitation, *, at: datetime, door: str) -> bool:
         return False
     if tenant is not None and tenant.needs_two and row.role in DECIDING and not row.was_confirmed:
         return False
-    return may_send(row, door=door)
+    return may_send(row, row.invited_by, door=door)
 
 
-def may_send(row: Invitation, *, door: str) -> bool:
+def may_send(row: Invitation, sender: Person, *, door: str) -> bool:
     """Return whether the person who sent the invitation, and the client through which they did, may still invite."""
     try:
-        require_sender(actor_of(row.invited_by, door=door), row.tenant, row.role)
+        require_sender(actor_of(sender, door=door), row.tenant, row.role)
         if row.invited_through is not None:
             proposer_of(actor_of_client(row.invited_through, door=door))
     except DomainError:

@@ -109,12 +109,13 @@ def _found(current: Step, secret: str) -> Invitation:
 def _require_acceptable(row: Invitation, *, at: datetime, door: str) -> None:
     """Raise an error if nobody can accept the invitation now, with any form."""
     if not is_good(row, at=at, door=door):
-        if row.invited_by is not None and invitations.is_overtaken(row, at) and may_send(row, door=door):
+        sender = row.invited_by
+        if sender is not None and invitations.is_overtaken(row, at) and may_send(row, sender, door=door):
             words = _(
                 "A customer has switched Lockbox on since. Your role must be announced to customers first. Ask "
                 "%(name)s to send the invitation again."
             )
-            raise NotAllowed(words % {"name": row.invited_by.name})
+            raise NotAllowed(words % {"name": sender.name})
         raise NotFound
     if row.tenant is not None:
         if not row.is_recovery:
