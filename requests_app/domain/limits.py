@@ -23,6 +23,8 @@ EXTERNAL_ID_MAX = 200
 EMAIL_MAX = 254
 REOPEN_FOR = timedelta(days=7)
 INVITATION_FOR = timedelta(days=7)
+#: How long after a file has prepared an invitation staff can send it.
+PREPARED_FOR = timedelta(days=30)
 #: How long the link works with which the first staff member is made.
 SETUP_LINK_FOR = timedelta(minutes=15)
 #: How long the link to a new mail address works.

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.scoping import ScopedQuerySet
@@ -33,12 +34,22 @@ class InvitationQuerySet(ScopedQuerySet):
         return self.unanswered().filter(expires_at__gt=at)
 
     def prepared(self) -> Self:
-        """Return the invitations that a file has prepared and nobody has sent yet."""
+        """Return the invitations that a file has prepared and nobody has sent yet, including those that are too old."""
         return self.unanswered().filter(sends=0)
+
+    def to_send(self, at: datetime) -> Self:
+        """Return the provider's invitations whose link must be sent: a file has prepared them, or one beside them.
+
+        One that was sent and has expired is left out: it must be sent again alone, so that its role is proposed again.
+        """
+        beside = Invitation.objects.expected(at).filter(sends=0).exclude(beside=None).values("beside")
+        rows = self.expected(at).filter(tenant=None, beside=None)
+        return rows.filter(models.Q(sends=0) | models.Q(pk__in=beside)).order_by("email", "pk")
 
     def expected(self, at: datetime) -> Self:
         """Return the invitations that somebody can accept now, or can accept after they are sent."""
-        return self.unanswered().filter(models.Q(expires_at__gt=at) | models.Q(sends=0))
+        is_fresh = models.Q(sends=0, created_at__gt=at - limits.PREPARED_FOR)
+        return self.unanswered().filter(models.Q(expires_at__gt=at) | is_fresh)
 
 
 #: The roles of the provider's people.
@@ -55,9 +66,10 @@ class Invitation(models.Model):
     Only the hash of the secret in the link is stored (`link_secrets`). `invited_by` is empty if somebody used the
     customer's recovery key.
 
-    A file can prepare invitations. Then `sends` is 0, no link works, and `invited_by` is empty until a member of the
-    staff sends it. A person with several roles has one invitation for each kind of role. Only one of them has a link,
-    and the others are `beside` it: they are accepted with it.
+    A file can prepare invitations. Then `sends` is 0, no link works, and `invited_by` is empty until a member of
+    the staff sends it. After 30 days, nobody can send it any more (`limits.PREPARED_FOR`). A person with several
+    roles has one invitation for each kind of role. Only one of them has a link, and the others are `beside` it:
+    they are accepted with it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -160,6 +172,10 @@ class Invitation(models.Model):
     def is_prepared(self) -> bool:
         """Whether a file has prepared this invitation, and nobody has sent it yet."""
         return self.sends == 0
+
+    def is_too_old(self, at: datetime) -> bool:
+        """Return whether the time is over in which this prepared invitation could be sent."""
+        return self.is_prepared and self.created_at <= at - limits.PREPARED_FOR
 
     @property
     def is_copied(self) -> bool:

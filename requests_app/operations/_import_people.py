@@ -292,7 +292,11 @@ def _take(current: Step, who: Somebody, service: Service, role: str) -> None:
 
 def _prepare(current: Step, who: Somebody, role: str, rows: list[Judged], services: list[Service]) -> None:
     """Prepare one invitation for these rows. If its role must be announced, the rows wait for that announcement."""
-    invited = Invitation.objects.filter(tenant=None, email=who.email, beside=None)
+    invited = Invitation.objects.filter(tenant=None, email=who.email)
+    for old in invited.prepared().order_by("created_at", "pk"):
+        if old.is_too_old(current.at):
+            withdraw(current, old)
+    invited = invited.filter(beside=None)
     main = invited.expected(current.at).order_by("created_at", "pk").first()
     zone = who.stated.get("person_time_zone", (who.time_zone, 0))[0]
     offer = Invitation(email=who.email, name=who.new_name or who.name, role=role, time_zone=zone, beside=main)

@@ -172,7 +172,8 @@ class Standing(Enum):
     """What happens to the role of a provider's invitation when somebody accepts it.
 
     GIVEN: the person gets it at once. WAITS: it is proposed, and the proposal gives it when it takes effect. VOID: it
-    can't be given, because it must be announced and no proposal is there. Then the link doesn't work.
+    can't be given: it must be announced and no proposal is there, or nobody sent its invitation in time. Then the link
+    doesn't work.
     """
 
     GIVEN = "given"
@@ -185,6 +186,8 @@ def standing_of(row: Invitation, at: datetime) -> Standing:
 
     To act on the result, call this with the turn at the provider's log: the acts on proposals take this turn, too.
     """
+    if row.is_too_old(at):
+        return Standing.VOID
     proposal: Proposal | None = row.proposal
     if proposal is None:
         return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
@@ -248,7 +251,7 @@ def _role_agreed(current: Step, terms: Terms) -> None:
     """
     row: Invitation = Invitation.objects.select_related("accepted_by").get(pk=terms["invitation"])
     person = row.accepted_by
-    if person is None and not (row.is_open(current.at) or (row.is_prepared and row.withdrawn_at is None)):
+    if person is None and not Invitation.objects.expected(current.at).filter(pk=row.pk).exists():
         raise WrongState(_("This invitation was withdrawn or has expired."))
     if person is not None and not person.is_active:
         raise WrongState(_("This account is switched off."))

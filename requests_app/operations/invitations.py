@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, policy
+from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.invitations import (
@@ -156,19 +156,27 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
     with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:
         row: Invitation = current.row
+        others = list(row.others.unanswered().select_related("proposal"))
+        # Judged before the mail is sent: it makes every link, and every role that is accepted with it, valid again.
+        void = [each for each in (row, *others) if _must_propose(each, current)]
         row.sends += 1
-        is_void = row.tenant_id is None and (
-            not row.is_open(current.at) or standing_of(row, current.at) is Standing.VOID
-        )
         send(current, row)
         current.witness(INVITATION_SENT, detail=invitation_detail(row), text=row.email)
-        if is_void:
-            _end_proposal(current, row)
-            propose_role(current, row)
-        for other in row.others.unanswered().select_related("proposal"):
-            if standing_of(other, current.at) is Standing.VOID:
-                propose_role(current, other)
+        for each in void:
+            _end_proposal(current, each)
+            propose_role(current, each)
     return row
+
+
+def _must_propose(row: Invitation, current: Step) -> bool:
+    """Return whether the role must be proposed again before this invitation of the provider can give it."""
+    if row.tenant_id is not None:
+        return False
+    standing = standing_of(row, current.at)
+    if standing is Standing.WAITS and row.proposal.act == IMPORT_ROWS.name:
+        return False
+    is_over = not row.is_prepared and not row.is_open(current.at)
+    return is_over or standing is Standing.VOID
 
 
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
@@ -193,20 +201,20 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 def send_invitations(*, actor: Actor) -> list[Invitation]:
     """Send the invitations that a file has prepared. The mails name this member of the staff.
 
-    An invitation is left out while its role must be announced and is not proposed yet. An invitation is withdrawn if
-    its address has got an account meanwhile.
+    An invitation is left out while its role must be announced and is not proposed yet, and for ever if it is too old.
+    An invitation is withdrawn if its address has got an account meanwhile.
     """
     found: list[Invitation] = []
 
     def find(current: Step, _row_id: object) -> Installation:
         row = Installation()
-        found.extend(_prepared())
+        found.extend(_prepared(clock.now()))
         current.concerns("installation", row, PROVIDER_LOG)
         return row
 
     def state(current: Step) -> None:
         if not found:
-            raise WrongState(_("No invitation waits to be sent."))
+            raise WrongState(_why_none())
         if all(_is_blocked(row, current) for row in found):
             raise WrongState(
                 _("The roles of these invitations must be proposed first. Open the import, and propose its changes.")
@@ -225,14 +233,20 @@ def send_invitations(*, actor: Actor) -> list[Invitation]:
     return sent
 
 
-def _prepared() -> list[Invitation]:
-    """Lock and return the invitations whose link must be sent: they are prepared, or one beside them is."""
-    rows = Invitation.objects.unanswered().filter(tenant=None, beside=None)
-    prepared = Invitation.objects.prepared().exclude(beside=None).values("beside")
-    wanted = rows.filter(Q(sends=0) | Q(pk__in=prepared)).order_by("email", "pk")
-    found = list(wanted.locked())
+def _prepared(at: datetime) -> list[Invitation]:
+    """Lock and return the invitations whose link must be sent, and lock those that are accepted with it."""
+    found = list(Invitation.objects.to_send(at).locked())
     list(Invitation.objects.filter(beside__in=[row.pk for row in found]).order_by("pk").locked())
     return found
+
+
+def _why_none() -> str:
+    if not Invitation.objects.prepared().exists():
+        return _("No invitation waits to be sent.")
+    return _(
+        "The prepared invitations can no longer be sent. %(days)d days have passed since the file prepared them, or an "
+        "invitation that was sent to the same address has expired. Apply the file again, or invite the people by hand."
+    ) % {"days": limits.PREPARED_FOR.days}
 
 
 def _is_blocked(row: Invitation, current: Step) -> bool:

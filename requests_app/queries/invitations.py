@@ -7,7 +7,7 @@ from typing import cast
 
 from django.db.models import Exists, Q, QuerySet
 
-from requests_app.domain import link_secrets, policy
+from requests_app.domain import clock, link_secrets, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotFound
 from requests_app.models import Invitation, Tenant
@@ -70,9 +70,8 @@ def invited_to(row: Invitation) -> list[Invitation]:
 
 
 def prepared_addresses() -> list[str]:
-    """Return the addresses of the people for whom a file has prepared an invitation."""
-    rows = Invitation.objects.prepared().filter(tenant=None).order_by("email")
-    return list(rows.values_list("email", flat=True).distinct())
+    """Return the addresses of the people for whom a file has prepared an invitation that can be sent now."""
+    return list(Invitation.objects.to_send(clock.now()).values_list("email", flat=True))
 
 
 def of_provider(actor: Actor) -> QuerySet[Invitation]:
