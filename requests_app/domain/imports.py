@@ -140,6 +140,14 @@ REASONS: dict[str, Promise] = {
     "stays_staff": _("Nobody stops being staff while the account is switched on. Switch the account off."),
     "last_staff": _("%(name)s is the last active member of the staff, and can’t be switched off."),
     "is_off": _("This account is switched off. Switch it on to give it a role."),
+    "power_waits": _(
+        "A change that gives %(name)s power waits, and people know %(name)s by this name. Change the name after it has "
+        "taken effect or was withdrawn."
+    ),
+    "access_waits": _(
+        "An access request of %(name)s has not ended, and customers know %(name)s by this name. Change the name "
+        "after it has ended."
+    ),
     "needs_role": _("Nobody is invited without a role. Add a role, or “staff: true”."),
     "lasting_plan": _("An announced change takes Lockbox out of this plan. Choose another plan, or wait."),
     # Two rows

@@ -24,6 +24,7 @@ from requests_app.domain.imports import PERSON, Row
 from requests_app.models import AccessRequest, Invitation, Person, QueueAssignment, Service
 from requests_app.operations._announced import Terms, is_announced, require_proven
 from requests_app.operations._change import Step, lock_access
+from requests_app.operations._group_roles import has_waiting
 from requests_app.operations._import_judged import Judged, about, new_here, set_values
 from requests_app.operations._import_world import Somebody, World
 from requests_app.operations._invitations import (
@@ -68,6 +69,8 @@ def judge_person(world: World, row: Row) -> Judged:
         return found
     found.sets = {name: wanted[name] for name in _COLUMNS.values() if wanted.get(name, "") not in ("", who.get(name))}
     if who.person is not None:
+        if "name" in found.sets:
+            _require_same_name(found, who.person)
         _judge_account(world, found, who.person, wanted)
     else:
         _judge_invited(found, who, wanted)
@@ -92,6 +95,15 @@ def _somebody(world: World, row: Row) -> tuple[Judged, Somebody | None]:
         found.fault("email", "not_of_provider")
         return found, None
     return found, who
+
+
+def _require_same_name(found: Judged, person: Person) -> None:
+    """Refuse another name while people decide about this person by the present one."""
+    at = clock.now()
+    if has_waiting(person, at):
+        found.fault("person_name", "power_waits", name=person.name)
+    elif AccessRequest.objects.under_way(at).filter(requested_by=person).exists():
+        found.fault("person_name", "access_waits", name=person.name)
 
 
 def _judge_account(world: World, found: Judged, person: Person, wanted: dict[str, Any]) -> None:

@@ -487,3 +487,31 @@ def test_sending_again_proposes_the_expired_and_the_old_roles_again(two: Cast, w
     operations.resend_invitation(main.pk, actor=two.as_("stella"))
     assert Proposal.objects.filter(act="invite_to_queues", ended_at=None).count() == 2
     assert roles_of(accepted(two)) == []
+
+
+# --- The name that people know --------------------------------------------------------------------------------------
+
+
+def test_a_file_renames_nobody_whose_role_waits(two: Cast, write: Path) -> None:
+    line = f"email: erik@provider.example, name: Erik Other, roles: [{APPROVER}]"
+    applied(file(line), write)
+    two.erik.refresh_from_db()
+    assert two.erik.name == "Erik Other", "this role began to wait with the new name"
+    before = state()
+    status, _out, err = run("apply", file(line.replace("Erik Other", "Ines Test")), write)
+    assert (status, "person_name" in err, "gives Erik Other power waits" in err) == (2, False, True), err
+    assert state() == before
+    applied(file(line.replace("name: Erik Other", "time_zone: Asia/Tokyo")), write)
+
+
+def test_a_file_renames_nobody_whose_access_request_has_not_ended(two: Cast, write: Path) -> None:
+    pending = two.submitted()
+    line = file("email: priya@provider.example, name: Ines Test")
+    before = state()
+    status, _out, err = run("apply", line, write)
+    assert (status, "An access request of Priya Test has not ended" in err) == (2, True), err
+    assert state() == before
+    operations.withdraw(pending.pk, actor=two.as_("priya"))
+    applied(line, write)
+    two.priya.refresh_from_db()
+    assert two.priya.name == "Ines Test"
