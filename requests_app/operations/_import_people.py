@@ -34,6 +34,7 @@ from requests_app.operations._invitations import (
     drop_queue,
     prepare,
     standing_of,
+    waiting_change,
     withdraw,
 )
 from requests_app.operations._people import (
@@ -120,9 +121,21 @@ def _judge_account(world: World, found: Judged, person: Person, wanted: dict[str
             world.staff.discard(person.pk)
     if wanted.get("staff") is False and person.is_staff and is_on:
         found.fault("staff", "stays_staff")
-    elif wanted.get("staff") and not person.is_staff:
+    elif wanted.get("staff") and not person.is_staff and not (is_on and _is_coming(found, person, str(Role.STAFF))):
         _require_able(found, "staff", person, is_on=is_on)
         _now_or_held(found, MAKE_STAFF_ANNOUNCED, named, "is_staff")
+
+
+def _is_coming(found: Judged, person: Person, role: str, service: Service | None = None) -> bool:
+    """If the person accepted an invitation whose role waits, let the row wait for the same change, and return True."""
+    rows = Invitation.objects.filter(tenant=None, accepted_by=person, role=role).select_related("proposal")
+    if service is not None:
+        rows = rows.filter(services=service)
+    for row in rows.order_by("created_at", "pk"):
+        if standing_of(row, clock.now()) is Standing.WAITS:
+            found.held.append(waiting_change(row))
+            return True
+    return False
 
 
 def _now_or_held(found: Judged, change: Change | None, terms: Terms, name: str) -> None:
@@ -203,14 +216,20 @@ def judge_role(world: World, row: Row) -> Judged:
     elif who.person is None:
         _judge_offer(found, who, role, service)
     elif not who.person.queue_assignments.filter(service=service, role=role).exists():
-        is_on = who.stated.get("person_active", (who.person.is_active, 0))[0]
-        _require_able(found, "role", who.person, is_on=is_on)
-        terms = {"person": str(who.person.pk), "name": who.new_name or who.name, "role": role}
-        terms |= {"service": str(service.pk), "service_name": service.name}
-        found.is_new = True
-        if is_announced(GIVE_QUEUE_ROLE_ANNOUNCED, terms):
-            found.held.append((GIVE_QUEUE_ROLE_ANNOUNCED, terms))
+        _judge_new_role(found, who, who.person, service)
     return found
+
+
+def _judge_new_role(found: Judged, who: Somebody, person: Person, service: Service) -> None:
+    is_on, role = who.stated.get("person_active", (person.is_active, 0))[0], found.row.values["role"]
+    if is_on and _is_coming(found, person, role, service):
+        return
+    _require_able(found, "role", person, is_on=is_on)
+    terms = {"person": str(person.pk), "name": who.new_name or who.name, "role": role}
+    terms |= {"service": str(service.pk), "service_name": service.name}
+    found.is_new = True
+    if is_announced(GIVE_QUEUE_ROLE_ANNOUNCED, terms):
+        found.held.append((GIVE_QUEUE_ROLE_ANNOUNCED, terms))
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------

@@ -210,6 +210,16 @@ def _held_in(proposal: Proposal, row: Invitation) -> HeldRow | None:
     return cast(HeldRow | None, rows.order_by("-pk").first())
 
 
+def waiting_change(row: Invitation) -> tuple[Change, Terms]:
+    """Return the announced change of a role that waits (`Standing.WAITS`), with the terms that customers read."""
+    change, terms = announcement_of(row)
+    proposal: Proposal | None = row.proposal
+    if proposal is None:
+        return change, terms
+    held = _held_in(proposal, row)
+    return change, cast(Terms, proposal.said if held is None else held.terms)
+
+
 def announcement_of(row: Invitation) -> tuple[Change, Terms]:
     """Return the announced change that gives the role of a provider's invitation, with its terms."""
     terms = {"invitation": str(row.pk), "email": row.email, "role": row.role, "queues": queues_of(row)}

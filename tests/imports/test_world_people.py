@@ -515,3 +515,33 @@ def test_a_file_renames_nobody_whose_access_request_has_not_ended(two: Cast, wri
     applied(line, write)
     two.priya.refresh_from_db()
     assert two.priya.name == "Ines Test"
+
+
+# --- The same file again --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("line", "act"), POWER[2:])
+def test_the_same_file_after_the_acceptance_holds_the_role_once(two: Cast, write: Path, line: str, act: str) -> None:
+    applied(file(line), write)
+    operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
+    operations.send_invitations(actor=two.as_("stella"))
+    accepted(two)
+    before = state()
+    applied(file(line), write)
+    assert state() == before
+    assert [row.act for row in HeldRow.objects.all()] == [act]
+    # The one proposal is withdrawn, so nothing is left that gives the role. The file can hold it anew.
+    operations.withdraw_proposal(Proposal.objects.get().pk, actor=two.as_("sten"))
+    assert not HeldRow.objects.open(clock.now()).exists()
+    applied(file(line), write)
+    assert HeldRow.objects.open(clock.now()).count() == 1
+
+
+def test_the_role_of_an_invitation_by_hand_is_not_held_by_a_file_too(two: Cast, write: Path) -> None:
+    row = two.invited_colleague(NEW)
+    operations.accept_invitation(two.link_of(row), name="Sam New", password=PHRASE, actor=STRANGER)
+    assert Proposal.objects.get().said["role"] == "engineer"
+    before = state()
+    applied(file(f"email: {NEW}, roles: [{ENGINEER}]"), write)
+    assert (state(), HeldRow.objects.exists()) == (before, False)
