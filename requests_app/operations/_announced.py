@@ -125,7 +125,13 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     policy.require_step_up(current.actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This change is already proposed."))
-    if HeldRow.objects.open(current.at).filter(digest=digest(change.name, terms)).exists():
+    held = HeldRow.objects.open(current.at).filter(digest=digest(change.name, terms))
+    if held.filter(of__proposal=None).exists():
+        words = _(
+            "An import holds this change, and nobody has proposed it yet. Open the import, and propose its changes."
+        )
+        raise WrongState(words)
+    if held.exists():
         raise WrongState(_("An import has already proposed this change."))
     return write(current, change, terms, by=by)
 

@@ -545,3 +545,18 @@ def test_the_role_of_an_invitation_by_hand_is_not_held_by_a_file_too(two: Cast, 
     before = state()
     applied(file(f"email: {NEW}, roles: [{ENGINEER}]"), write)
     assert (state(), HeldRow.objects.exists()) == (before, False)
+
+
+def test_staff_read_whether_an_import_only_holds_a_change(two: Cast, write: Path) -> None:
+    applied(file(f"email: erik@provider.example, roles: [{APPROVER}]"), write)
+
+    def give() -> None:
+        operations.give_queue_role(two.sharepoint.pk, two.erik.pk, role="provider_approver", actor=two.as_("stella"))
+
+    with pytest.raises(WrongState, match="nobody has proposed it yet"):
+        give()
+    assert not Proposal.objects.exists()
+    operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    with pytest.raises(WrongState, match="An import has already proposed this change"):
+        give()
+    assert Proposal.objects.count() == 1
