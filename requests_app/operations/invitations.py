@@ -40,6 +40,7 @@ from requests_app.operations._people import ADMINISTRATOR, DECIDING, time_zone_o
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._sign_on import require_way_in
+from requests_app.queries.invitations import digest_of
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
@@ -173,7 +174,8 @@ def _must_propose(row: Invitation, current: Step) -> bool:
     if row.tenant_id is not None:
         return False
     standing = standing_of(row, current.at)
-    if standing is Standing.WAITS and row.proposal.act == IMPORT_ROWS.name:
+    if standing is Standing.WAITS and row.proposal is not None and row.proposal.act == IMPORT_ROWS.name:
+        # The import's one proposal still waits, and gives this role.
         return False
     is_over = not row.is_prepared and not row.is_open(current.at)
     return is_over or standing is Standing.VOID
@@ -198,8 +200,11 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     return row
 
 
-def send_invitations(*, actor: Actor) -> list[Invitation]:
+def send_invitations(*, shown: str, actor: Actor) -> list[Invitation]:
     """Send the invitations that a file has prepared. The mails name this member of the staff.
+
+    `shown` is the hash of the list that this person has read (`queries.invitations.prepared`). If the list has changed
+    since, nothing is sent.
 
     An invitation is left out while its role must be announced and is not proposed yet, and for ever if it is too old.
     An invitation is withdrawn if its address has got an account meanwhile.
@@ -215,6 +220,8 @@ def send_invitations(*, actor: Actor) -> list[Invitation]:
     def state(current: Step) -> None:
         if not found:
             raise WrongState(_why_none())
+        if digest_of(found) != shown:
+            raise WrongState(_("The list has changed. Read it again before you send the invitations."))
         if all(_is_blocked(row, current) for row in found):
             raise WrongState(
                 _("The roles of these invitations must be proposed first. Open the import, and propose its changes.")

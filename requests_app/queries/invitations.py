@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from django.db.models import Exists, Q, QuerySet
 
+from audit_app import canonical
 from requests_app.domain import clock, link_secrets, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotFound
@@ -72,6 +75,28 @@ def invited_to(row: Invitation) -> list[Invitation]:
 def prepared_addresses() -> list[str]:
     """Return the addresses of the people for whom a file has prepared an invitation that can be sent now."""
     return list(Invitation.objects.to_send(clock.now()).values_list("email", flat=True))
+
+
+class Prepared(NamedTuple):
+    """The prepared invitations that a page shows: their addresses, and the hash by which the list is known again."""
+
+    addresses: list[str]
+    digest: str
+
+
+def prepared() -> Prepared:
+    rows = list(Invitation.objects.to_send(clock.now()))
+    return Prepared([row.email for row in rows], digest_of(rows))
+
+
+def digest_of(rows: Iterable[Invitation]) -> str:
+    """Return a hash of these invitations, of those that are accepted with them, and of what they give."""
+    said = []
+    for row in rows:
+        for each in (row, *row.others.unanswered().order_by("created_at", "pk")):
+            services = [str(pk) for pk in each.services.order_by("pk").values_list("pk", flat=True)]
+            said.append({"id": str(each.pk), "email": each.email, "role": each.role, "services": services})
+    return hashlib.sha256(canonical.encode({"prepared": said})).hexdigest()
 
 
 def of_provider(actor: Actor) -> QuerySet[Invitation]:

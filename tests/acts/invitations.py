@@ -13,6 +13,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.imports import PERSON, ROLE, Row, Source
 from requests_app.management._logs import actor as operator
 from requests_app.models import Invitation
+from requests_app.queries.invitations import prepared
 from tests.acts.case import Case
 from tests.acts.shared import NEW_PASSWORD, bare, by_adding, by_button
 from tests.cast import Cast
@@ -104,8 +105,10 @@ CASES: dict[str, Case] = {
     "send_invitations": Case(
         "stella",
         _prepared,
-        lambda cast, row, actor: operations.send_invitations(actor=actor),
-        admin=lambda cast, client, row: client.post(reverse("admin:set_up_send_invitations")),
+        lambda cast, row, actor: operations.send_invitations(shown=prepared().digest, actor=actor),
+        admin=lambda cast, client, row: client.post(
+            reverse("admin:set_up_send_invitations"), {"shown": prepared().digest}
+        ),
     ),
     "copy_invitation_link": Case(
         "stella",

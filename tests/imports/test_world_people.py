@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from requests_app.domain.imports import PERSON, Row, Source
 from requests_app.domain.states import State
 from requests_app.messages.mails._invitations import invited
 from requests_app.models import HeldRow, Import, Invitation, OutboxMessage, Person, Proposal, QueueAssignment
-from requests_app.queries.invitations import prepared_addresses
+from requests_app.queries.invitations import prepared, prepared_addresses
 from tests.cast import Cast
 from tests.imports.worlds import exported, run, state
 from tests.web.pages import signed_in
@@ -91,7 +92,7 @@ def test_somebody_new_is_invited_and_a_human_sends_the_invitation(early: Cast, w
         operations.accept_invitation(early.link_of(main), name="Sam", password=PHRASE, actor=STRANGER)
     stella, address = signed_in(early, "stella"), reverse("admin:set_up_send_invitations")
     assert NEW in stella.get(address).content.decode()
-    assert stella.post(address).status_code == 302
+    assert stella.post(address, {"shown": prepared().digest}).status_code == 302
     message = OutboxMessage.objects.get(topic="notify.invitation")
     mail = str(invited(message, clock.now()))
     assert "Stella Test, on the staff of" in mail
@@ -108,7 +109,7 @@ def test_staff_are_invited_too_and_the_same_file_again_changes_nothing(early: Ca
     before = state()
     assert "nothing to change" in applied(text, write)
     assert state() == before
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     before = state()
     applied(text, write)
     assert state() == before
@@ -205,14 +206,14 @@ def test_an_invitation_is_withdrawn_if_the_file_lacks_the_person(early: Cast, wr
 
 def test_one_role_of_somebody_invited_is_taken_away_and_the_rest_stays(early: Cast, write: Path) -> None:
     applied(file(sam(ENGINEER, APPROVER)), write)
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     text = exported()
     begin = text.index(f"- email: {NEW}")
     shorter = text[begin:].replace("  - service: exchange-online\n    role: engineer\n", "", 1)
     applied(text[:begin] + shorter, write, "--prune")
     left = Invitation.objects.get(email=NEW, withdrawn_at=None)
     assert (left.role, left.beside, left.sends) == ("provider_approver", None, 0), "a human sends it again"
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     person = operations.accept_invitation(early.link_of(left), name="Sam", password=PHRASE, actor=STRANGER)
     assert roles_of(person) == [("sharepoint-online", "provider_approver")]
 
@@ -244,7 +245,7 @@ def test_the_shell_and_one_human_give_nobody_power(two: Cast, write: Path, trave
     assert state() == again, "it is held once"
     # Nobody has proposed it, so no time makes it true, and no link works.
     with pytest.raises(WrongState):
-        operations.send_invitations(actor=two.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     travel.by(seconds=100 * 3600)
     operations.apply_due(actor=two.system("sweep"), limit=10)
     assert powers() == before
@@ -266,7 +267,7 @@ def test_two_humans_and_the_waiting_time_give_it(two: Cast, write: Path, travel:
     tasks.run_imports()
     proposal = Proposal.objects.get()
     if "invite" in act:
-        operations.send_invitations(actor=two.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
         person = accepted(two)
         assert powers(NEW) == {NEW: (True, False, [])}
     else:
@@ -295,7 +296,7 @@ def test_somebody_who_accepts_after_the_agreement_gets_the_role_then(two: Cast, 
     proposal.refresh_from_db()
     travel.to(proposal.effective_at)
     operations.apply_due(actor=two.system("sweep"), limit=10)
-    operations.send_invitations(actor=two.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     assert roles_of(accepted(two)) == [("sharepoint-online", "provider_approver")]
 
 
@@ -303,7 +304,7 @@ def test_a_withdrawn_proposal_gives_no_role_and_the_link_stops_working(two: Cast
     applied(file(sam(APPROVER)), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
     tasks.run_imports()
-    operations.send_invitations(actor=two.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     operations.withdraw_proposal(Proposal.objects.get().pk, actor=two.as_("sten"))
     with pytest.raises(NotFound):
         accepted(two)
@@ -345,9 +346,9 @@ def test_only_staff_with_a_fresh_proof_send_invitations(early: Cast, write: Path
     applied(file(sam(ENGINEER)), write)
     for name in ("erik", "pat", "ines"):
         with pytest.raises(NotAllowed):
-            operations.send_invitations(actor=early.as_(name))
+            operations.send_invitations(shown=prepared().digest, actor=early.as_(name))
     with pytest.raises(StepUpRequired):
-        operations.send_invitations(actor=early.as_("stella", fresh=False))
+        operations.send_invitations(shown=prepared().digest, actor=early.as_("stella", fresh=False))
     assert (Invitation.objects.get().sends, OutboxMessage.objects.count()) == (0, 0)
 
 
@@ -362,14 +363,14 @@ def test_the_set_up_shows_how_many_invitations_wait(early: Cast, write: Path) ->
 def test_an_address_that_got_an_account_meanwhile_is_not_invited(early: Cast, write: Path) -> None:
     applied(file(sam(ENGINEER)), write)
     early.stranger(NEW, side="provider")
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     assert (OutboxMessage.objects.count(), Invitation.objects.get().withdrawn_at is None) == (0, False)
 
 
 def test_a_role_that_is_added_after_the_mail_is_not_accepted_with_it(early: Cast, write: Path) -> None:
     """The person has not read about it. When the file is applied again, the account gets it."""
     applied(file(sam(ENGINEER)), write)
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     applied(file(sam(ENGINEER, APPROVER)), write)
     person = accepted(early)
     assert roles_of(person) == [("exchange-online", "engineer")]
@@ -380,9 +381,9 @@ def test_a_role_that_is_added_after_the_mail_is_not_accepted_with_it(early: Cast
 
 def test_a_role_that_is_added_after_the_mail_is_sent_with_a_new_link(early: Cast, write: Path) -> None:
     applied(file(sam(ENGINEER)), write)
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     applied(file(sam(ENGINEER, APPROVER)), write)
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     assert OutboxMessage.objects.filter(topic="notify.invitation").count() == 2
     assert len(roles_of(accepted(early))) == 2
 
@@ -434,7 +435,7 @@ def test_an_agreed_role_is_not_given_by_an_old_invitation(two: Cast, write: Path
     travel.to(old.created_at + limits.PREPARED_FOR)
     before = state()[0]
     with pytest.raises(WrongState, match="Apply the file again"):
-        operations.send_invitations(actor=two.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     assert (state()[0], OutboxMessage.objects.filter(topic="notify.invitation").exists()) == (before, False)
     assert Invitation.objects.get().is_prepared
     assert prepared_addresses() == []
@@ -443,13 +444,13 @@ def test_an_agreed_role_is_not_given_by_an_old_invitation(two: Cast, write: Path
     old.refresh_from_db()
     assert (old.withdrawn_at is None, HeldRow.objects.open(clock.now()).count()) == (False, 1)
     with pytest.raises(WrongState, match="must be proposed first"):
-        operations.send_invitations(actor=two.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
 
 
 def test_a_prepared_invitation_can_be_sent_until_the_last_moment(two: Cast, write: Path, travel: Any) -> None:
     agreed(two, file(sam(APPROVER)), write, travel)
     travel.to(Invitation.objects.get().created_at + limits.PREPARED_FOR - timedelta(seconds=1))
-    operations.send_invitations(actor=two.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     travel.by(seconds=6 * 24 * 3600)
     assert roles_of(accepted(two)) == [("sharepoint-online", "provider_approver")]
 
@@ -458,16 +459,16 @@ def test_before_the_first_lockbox_a_prepared_invitation_grows_old_too(early: Cas
     applied(file(sam(ENGINEER)), write)
     travel.by(seconds=31 * 24 * 3600)
     with pytest.raises(WrongState, match="Apply the file again"):
-        operations.send_invitations(actor=early.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     applied(file(sam(ENGINEER)), write)
-    operations.send_invitations(actor=early.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=early.as_("stella"))
     assert OutboxMessage.objects.filter(topic="notify.invitation").count() == 1
 
 
 def beside_an_expired_one(cast: Cast, write: Path, travel: Any) -> Invitation:
     """Return an agreed invitation that was sent and has expired. Another role is agreed and prepared beside it."""
     agreed(cast, file(sam(ENGINEER)), write, travel)
-    operations.send_invitations(actor=cast.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=cast.as_("stella"))
     agreed(cast, file(sam(ENGINEER, APPROVER)), write, travel)
     travel.by(seconds=8 * 24 * 3600)
     return Invitation.objects.get(beside=None)
@@ -476,7 +477,7 @@ def beside_an_expired_one(cast: Cast, write: Path, travel: Any) -> Invitation:
 def test_sending_does_not_reopen_an_expired_invitation(two: Cast, write: Path, travel: Any) -> None:
     main = beside_an_expired_one(two, write, travel)
     with pytest.raises(WrongState, match="has expired"):
-        operations.send_invitations(actor=two.as_("stella"))
+        operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     main.refresh_from_db()
     assert not main.is_open(clock.now())
 
@@ -525,7 +526,7 @@ def test_the_same_file_after_the_acceptance_holds_the_role_once(two: Cast, write
     applied(file(line), write)
     operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
     tasks.run_imports()
-    operations.send_invitations(actor=two.as_("stella"))
+    operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
     accepted(two)
     before = state()
     applied(file(line), write)
@@ -560,3 +561,31 @@ def test_staff_read_whether_an_import_only_holds_a_change(two: Cast, write: Path
     with pytest.raises(WrongState, match="An import has already proposed this change"):
         give()
     assert Proposal.objects.count() == 1
+
+
+# --- Nobody sends what they have not read ----------------------------------------------------------------------------
+
+
+def shown_on(page: Any) -> str:
+    found = re.search(r'name="shown" value="([0-9a-f]{64})"', page.content.decode())
+    assert found is not None
+    return found[1]
+
+
+EVIL = "email: evil@provider.example, staff: true"
+
+
+@pytest.mark.parametrize("later", [EVIL, sam(ENGINEER, APPROVER), sam(ENGINEER, more=", staff: true")])
+def test_only_the_invitations_that_the_page_showed_are_sent(early: Cast, write: Path, later: str) -> None:
+    applied(file(sam(ENGINEER)), write)
+    stella, address = signed_in(early, "stella"), reverse("admin:set_up_send_invitations")
+    seen = shown_on(stella.get(address))
+    applied(file(later), write)
+    for data in ({"shown": seen}, {}, {"shown": "0" * 64}):
+        refused = stella.post(address, data)
+        assert (refused.status_code, "The list has changed." in refused.content.decode()) == (409, True)
+    assert (OutboxMessage.objects.exists(), Invitation.objects.exclude(sends=0).exists()) == (False, False)
+    # The refusal shows the new list, so its button sends that one.
+    assert ("evil@" in refused.content.decode()) == (later == EVIL)
+    assert stella.post(address, {"shown": shown_on(refused)}).status_code == 302
+    assert OutboxMessage.objects.count() == 1 + (later == EVIL)

@@ -20,11 +20,9 @@ from requests_app.domain.errors import TooMany
 from requests_app.doors.admin import test_mail_words
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
 from requests_app.queries.guide_of_provider import provider_guide
-from requests_app.queries.invitations import prepared_addresses
+from requests_app.queries.invitations import prepared
 
 _TITLE = gettext_lazy("Set-up")
-#: How many addresses the page with the prepared invitations names.
-SHOWN = 50
 
 
 def steps(site: Any, request: HttpRequest) -> HttpResponse:
@@ -70,24 +68,31 @@ def key_copy(site: Any, request: HttpRequest) -> HttpResponse:
     return _asked(site, request, KEY_COPY)
 
 
-def _asked(site: Any, request: HttpRequest, act: AdminAction) -> HttpResponse:
-    status, form, back = 200, act.form(), reverse("admin:set_up")
+def _asked(site: Any, request: HttpRequest, act: AdminAction, hidden: dict[str, str] | None = None) -> HttpResponse:
+    """Show the form of an act, and do the act. `hidden` has the values of the hidden fields for what is shown now."""
+    status, form, back = 200, act.form(initial=hidden), reverse("admin:set_up")
     if request.method == "POST":
         form = act.form(request.POST)
         _result, status = perform(act, form, request)
         if not status:
             messages.success(request, str(act.done))
             return HttpResponseRedirect(back)
+        form.data = {**request.POST.dict(), **(hidden or {})}
     shown = {"act": act, "form": form, "list_url": back, "list_title": _TITLE, "back_url": back}
     context = {**site.each_context(request), "title": act.label, **shown}
     return TemplateResponse(request, "admin/act.html", context, status=status)
 
 
+class SendingForm(ActForm):
+    # The hash of the list that the page shows. Without it, the operation refuses.
+    shown = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+
 SENDING = AdminAction(
     name="send-invitations",
     label=SEND_INVITATIONS.title or "",
-    form=ActForm,
-    run=lambda row, actor, data: operations.send_invitations(actor=actor),
+    form=SendingForm,
+    run=lambda row, actor, data: operations.send_invitations(actor=actor, **data),
     done=SEND_INVITATIONS.done,
     explains=SEND_INVITATIONS.explains,
 )
@@ -95,10 +100,11 @@ SENDING = AdminAction(
 
 def send_invitations(site: Any, request: HttpRequest) -> HttpResponse:
     """Show for whom invitations are prepared, and send them. Show a refusal on the same page."""
-    waiting = prepared_addresses()
-    shown = ", ".join(waiting[:SHOWN]) + (", …" if len(waiting) > SHOWN else "")
-    names = gettext("They are for: %(names)s.") % {"names": shown} if waiting else ""
-    return _asked(site, request, replace(SENDING, explains=f"{SEND_INVITATIONS.explains} {names}"))
+    waiting = prepared()
+    shown = ", ".join(waiting.addresses)
+    names = gettext("They are for: %(names)s.") % {"names": shown} if shown else ""
+    act = replace(SENDING, explains=f"{SEND_INVITATIONS.explains} {names}")
+    return _asked(site, request, act, {"shown": waiting.digest})
 
 
 #: The addresses in the administration: path, page and name.
