@@ -589,3 +589,50 @@ def test_only_the_invitations_that_the_page_showed_are_sent(early: Cast, write: 
     assert ("evil@" in refused.content.decode()) == (later == EVIL)
     assert stella.post(address, {"shown": shown_on(refused)}).status_code == 302
     assert OutboxMessage.objects.count() == 1 + (later == EVIL)
+
+
+# --- Who can get a role, and whose invitation is sent ----------------------------------------------------------------
+
+
+ERIK = ("staff: true", f"roles: [{APPROVER}]")
+
+
+@pytest.mark.parametrize("what", ERIK)
+@pytest.mark.parametrize("more", ["", "active: false, "])
+def test_an_account_that_is_switched_off_gets_nothing(two: Cast, write: Path, what: str, more: str) -> None:
+    Person.objects.get_queryset().filter(pk=two.erik.pk).update(is_active=bool(more))
+    before = state()
+    status, _out, err = run("apply", file(f"email: erik@provider.example, {more}{what}"), write)
+    assert (status, "This account is switched off. Switch it on to give it a role." in err) == (2, True), err
+    assert state() == before
+
+
+@pytest.mark.parametrize("what", ERIK)
+def test_an_account_whose_reader_nobody_knows_gets_nothing(two: Cast, write: Path, what: str) -> None:
+    at = clock.now()
+    times = {"created_at": at, "valid_from": at, "expires_at": at, "accepted_at": at, "link_copied_at": at}
+    by = {"accepted_by": two.erik, "invited_by": two.stella, "link_copied_by": two.stella}
+    link = {"secret_hash": "0" * 64, "link_copied_send": 1}
+    Invitation.objects.create(email=two.erik.email, role="engineer", **times, **by, **link)
+    Person.objects.get_queryset().filter(pk=two.erik.pk).update(email_verified_at=None)
+    text, before = file(f"email: erik@provider.example, {what}"), state()
+    status, _out, err = run("apply", text, write)
+    assert (status, "nobody knows who reads this address" in err) == (2, True), err
+    assert state() == before
+    Person.objects.get_queryset().filter(pk=two.erik.pk).update(email_verified_at=at)
+    applied(text, write)
+    assert HeldRow.objects.count() == 1
+
+
+def test_only_the_invitation_whose_role_is_proposed_is_sent(two: Cast, write: Path) -> None:
+    applied(file(sam(APPROVER)), write)
+    operations.propose_import(Import.objects.get().pk, actor=two.as_("stella"))
+    tasks.run_imports()
+    applied(file(EVIL), write)
+    sent = operations.send_invitations(shown=prepared().digest, actor=two.as_("stella"))
+    assert [row.email for row in sent] == [NEW]
+    [message] = OutboxMessage.objects.filter(topic="notify.invitation")
+    assert message.about == sent[0].pk
+    left = Invitation.objects.get(email="evil@provider.example")
+    assert (left.is_prepared, left.invited_by, left.withdrawn_at) == (True, None, None)
+    assert prepared_addresses() == ["evil@provider.example"]
