@@ -29,7 +29,14 @@ from requests_app.models import (
     QueueAssignment,
 )
 from requests_app.operations import _announced
-from requests_app.operations._announced import Proposer, Terms, announced, is_announced
+from requests_app.operations._announced import (
+    Proposer,
+    Terms,
+    announced,
+    is_announced,
+    proposer_of,
+    require_established,
+)
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._people import assign_to_queue, take_from_queue
 from requests_app.queries import callers
@@ -74,7 +81,7 @@ def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | N
         assign_to_queue(current, mapping.service, person, mapping.role, through_group=mapping.group.name)
         return
     try:
-        proposer = by or _answerable(person, mapping)
+        proposer = by or _answerable(person, mapping, current.at)
     except NotAllowed:
         _lapsed(terms)
         return
@@ -110,8 +117,22 @@ def withdraw(current: Step, row: Proposal) -> None:
     _announced.end(row, current, Proposal.Outcome.WITHDRAWN, PROPOSAL_WITHDRAWN, "withdrawn")
 
 
-def offer_all(current: Step, person: Person, *, by: Proposer) -> None:
-    """Offer the person every role that their groups give."""
+def giving(current: Step) -> Proposer:
+    """Return who answers for the roles that the client offers. Raise NotAllowed if one of them is new to the staff."""
+    return _established(proposer_of(current.actor), current.at)
+
+
+def offer_all(current: Step, person: Person) -> None:
+    """Offer the person every role that their groups give.
+
+    If somebody who could use the client is new to the staff, offer nothing. The roles are offered when the directory
+    changes the group with a client that is valid.
+    """
+    try:
+        by = giving(current)
+    except NotAllowed:
+        person.directory_groups.update(has_lapsed=True)
+        return
     mappings = GroupRole.objects.filter(group__members__person=person).select_related("group", "service")
     for mapping in mappings.order_by("made_at", "pk"):
         offer(current, person, mapping, by=by)
@@ -136,13 +157,21 @@ def _terms(person: Person, mapping: GroupRole) -> Terms:
     return {**terms, "mapping": str(mapping.pk), "group": mapping.group.name}
 
 
-def _answerable(person: Person, mapping: GroupRole) -> Proposer:
+def _answerable(person: Person, mapping: GroupRole, at: datetime) -> Proposer:
     member = GroupMember.objects.get(person=person, group=mapping.group_id)
     client = Client.objects.live().filter(account=member.through_id).first()
     if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
         raise NotAllowed
     client, reader = callers.answered_through(client.pk)
-    return Proposer(reader, client)
+    return _established(Proposer(reader, client), at)
+
+
+def _established(by: Proposer, at: datetime) -> Proposer:
+    """Return `by`. Raise NotAllowed if a human who could use the client has not been staff for long enough."""
+    assert by.client is not None
+    for person in filter(None, (by.person, by.client.created_by, by.client.holder)):
+        require_established(person, at)
+    return by
 
 
 def _lock(terms: Terms) -> None:

@@ -21,7 +21,6 @@ from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.identity.sso import domains
 from requests_app.models import DirectoryRecord, GroupMember, GroupRole, Person, Tenant
 from requests_app.operations import _group_roles as group_roles
-from requests_app.operations._announced import proposer_of
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._directory import (
     Profile,
@@ -29,6 +28,7 @@ from requests_app.operations._directory import (
     Wanted,
     checked,
     differences,
+    folded,
     former,
     keep,
     require_as_read,
@@ -181,6 +181,9 @@ def _set(current: Step, person: Person, record: DirectoryRecord, wanted: Wanted)
     if "email" in changed:
         _require_way_in(wanted.email)
         require_free_address(wanted.email, but=person)
+    if "email" in changed or _has_other_user_name(record, wanted):
+        # A membership that was given to one human is never inherited by another.
+        _leave_groups(current, person)
     was = {"email_before": person.email} if "email" in changed else {}
     if changed or is_back:
         set_names(current, person, record, wanted, is_new_address="email" in changed)
@@ -191,6 +194,12 @@ def _set(current: Step, person: Person, record: DirectoryRecord, wanted: Wanted)
         _switch_on(current, person)
     elif person.is_active and not wanted.is_active:
         _switch_off(current, person)
+
+
+def _has_other_user_name(record: DirectoryRecord, wanted: Wanted) -> bool:
+    """Return whether the directory had given another user name. Then somebody else may use the account from now on."""
+    # In a record that the directory has not written, the user name is only the address.
+    return not record._state.adding and record.user_key != folded(wanted.user_name)
 
 
 def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> None:
@@ -220,8 +229,8 @@ def _switch_off(current: Step, person: Person) -> None:
 def _switch_on(current: Step, person: Person) -> None:
     """Switch the account on again. If customers must get notice of roles, it comes back without any.
 
-    Roles through groups are announced again, and staff give the others again. Otherwise a directory could pass the
-    waiting time by.
+    Roles through groups are announced again, under the rules for putting somebody into a group, and staff give the
+    others again. Otherwise a directory could pass the waiting time by.
     """
     if person.is_staff:
         raise NotAllowed(_("Only a person can switch on the account of a member of the staff."))
@@ -229,15 +238,15 @@ def _switch_on(current: Step, person: Person) -> None:
         for held in person.queue_assignments.select_related("person", "service").order_by("pk"):
             take_from_queue(current, held)
     switch_on(current, person, [])
-    group_roles.offer_all(current, person, by=proposer_of(current.actor))
+    group_roles.offer_all(current, person)
 
 
 def _leave_groups(current: Step, person: Person) -> None:
-    for member in GroupMember.objects.filter(person=person).select_related("group"):
-        mappings = list(GroupRole.objects.filter(group=member.group_id).select_related("group", "service"))
-        member.delete()
-        for mapping in mappings:
-            group_roles.retract(current, person, mapping)
+    """Take the person out of all groups. The roles that came through the groups end at once."""
+    mappings = list(GroupRole.objects.filter(group__members__person=person).select_related("group", "service"))
+    GroupMember.objects.filter(person=person).delete()
+    for mapping in mappings:
+        group_roles.retract(current, person, mapping)
 
 
 def _require_free(wanted: Wanted, *, but: Person | None = None) -> None:

@@ -28,7 +28,7 @@ from requests_app.models import (
     Service,
 )
 from requests_app.operations import _group_roles as group_roles
-from requests_app.operations._announced import Proposer, Terms, announced, proposer_of, require_established
+from requests_app.operations._announced import Proposer, Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._directory import Still, folded, require_as_read, require_client
 from requests_app.operations._people import key
@@ -191,17 +191,13 @@ def _change_members(
 
 
 def _giving(current: Step, *, is_needed: bool) -> Proposer | None:
-    """Return who answers for new members. If one of them is new to the staff, raise NotAllowed, or return None."""
-    by = proposer_of(current.actor)
-    assert by.client is not None
+    """Return who answers for the roles. Without one: raise NotAllowed if somebody new is put in, or return None."""
     try:
-        for person in (by.person, by.client.created_by):
-            require_established(person, current.at)
+        return group_roles.giving(current)
     except NotAllowed:
         if is_needed:
             raise
         return None
-    return by
 
 
 def _described(row: GroupRole) -> Terms:

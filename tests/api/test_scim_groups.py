@@ -16,6 +16,7 @@ from requests_app.domain.acts.provider_directory import MAP_GROUP, UNMAP_GROUP
 from requests_app.domain.errors import ChangeProposed, NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
 from requests_app.domain.scopes import Scope
 from requests_app.models import (
+    Client,
     DirectoryGroup,
     GroupMember,
     GroupRole,
@@ -25,6 +26,8 @@ from requests_app.models import (
     Person,
     Proposal,
     QueueAssignment,
+    StaffTerm,
+    Tenant,
 )
 from tests.api.test_scim import GROUPS, USERS, fault, ops
 from tests.api.test_scim_provider import added, facts, replace
@@ -385,6 +388,100 @@ def test_a_newcomer_with_the_secret_puts_nobody_into_a_group(cast: Cast, mapping
     before = facts()
     assert calls.patch(path_of(calls), put_in(grace)).status_code == 403
     assert (facts(), GroupMember.objects.count()) == (before, 0)
+
+
+def newcomers(cast: Cast, person: str = "newt") -> Caller:
+    """Return the calls of somebody new to the staff who took a new secret of the directory's client."""
+    long_on = Tenant.objects.filter(pk__in=Tenant.objects.ever_on().values("pk"))
+    long_on.update(lockbox_first_on_at=clock.now() - dt.timedelta(days=900))
+    StaffTerm.objects.filter(person=cast.stella).update(from_at=clock.now() - dt.timedelta(days=1000))
+    cast.colleague(person, hours=1)
+    client = Client.objects.live().get(tenant=None, scopes=[str(SCOPE)])
+    operations.rotate_client_secret(client.pk, actor=cast.as_(person))
+    client.refresh_from_db()
+    return Caller(operations.issue_access_token(client, scopes=[SCOPE]).secret)
+
+
+@pytest.mark.parametrize("has_role", [False, True])
+def test_a_newcomer_with_the_secret_gives_no_member_a_role_by_switching_on_and_off(
+    cast: Cast, caller: Caller, travel: Any, has_role: bool
+) -> None:
+    """Nor does the newcomer get the membership for somebody else, who gets the account."""
+    grace = added(caller)
+    joined(caller, grace)
+    if has_role:
+        swept(cast, travel)
+    calls, path = newcomers(cast), f"{USERS}/{grace.pk}"
+    for active in (False, True):
+        assert calls.patch(path, replace(active=active)).status_code == 200
+    assert (waiting(), roles(grace)) == ([], [])
+    assert GroupMember.objects.get(person=grace).has_lapsed
+    calls.patch(path, replace(active=False))
+    mine = {"displayName": "Accomplice", "emails": [{"value": "accomplice@provider.example"}]}
+    assert calls.patch(path, replace(**mine)).status_code == 200
+    assert calls.patch(path, replace(active=True)).status_code == 200
+    assert (waiting(), roles(grace), GroupMember.objects.count()) == ([], [], 0)
+
+
+def test_after_a_newcomer_switched_somebody_on_an_established_client_announces_the_role(
+    cast: Cast, caller: Caller
+) -> None:
+    grace = added(caller)
+    joined(caller, grace)
+    calls = newcomers(cast)
+    for active in (False, True):
+        calls.patch(f"{USERS}/{grace.pk}", replace(active=active))
+    client = Client.objects.live().get(tenant=None, scopes=[str(SCOPE)])
+    operations.rotate_client_secret(client.pk, actor=cast.as_("stella"))
+    client.refresh_from_db()
+    calls = Caller(operations.issue_access_token(client, scopes=[SCOPE]).secret)
+    joined(calls, grace)
+    assert [row.said["person"] for row in waiting()] == [str(grace.pk)]
+
+
+def test_a_newcomer_announces_no_role_through_another_group_or_a_new_mapping(cast: Cast, caller: Caller) -> None:
+    mapped(cast, "On call")
+    grace = added(caller)
+    joined(caller, grace)
+    joined(caller, grace, "On call")
+    calls = newcomers(cast)
+    assert calls.patch(path_of(calls), take_out(grace)).status_code == 200
+    assert (waiting(), GroupMember.objects.get(person=grace).has_lapsed) == ([], True)
+    mapped(cast, "On call", "provider_approver", "sharepoint")
+    assert (waiting(), roles(grace)) == ([], [])
+
+
+@pytest.mark.parametrize("why", ["maker", "holder"])
+def test_nobody_who_could_use_the_client_is_new_when_it_puts_somebody_in(
+    cast: Cast, mapping: GroupRole, travel: Any, why: str
+) -> None:
+    """Each of them counts, also if the token of the call is one that an established human read."""
+    travel.by(days=10)
+    cast.colleague("newt", hours=1)
+    client = cast.own_client("Directory", [str(SCOPE)]).row
+    if why == "maker":
+        Client.objects.filter(pk=client.pk).update(created_by=cast.people["newt"], secret_by=cast.stella)
+    else:
+        operations.rotate_client_secret(client.pk, actor=cast.as_("newt"))
+    calls = Caller(operations.make_lasting_token(client.pk, days=30, actor=cast.as_("stella")).secret)
+    grace = added(calls)
+    before = facts()
+    assert calls.patch(path_of(calls), put_in(grace)).status_code == 403
+    assert (facts(), GroupMember.objects.count()) == (before, 0)
+
+
+@pytest.mark.parametrize("new", [{"userName": "other"}, {"emails": [{"value": "other@provider.example"}]}])
+def test_somebody_else_does_not_inherit_a_membership(cast: Cast, caller: Caller, new: dict[str, Any]) -> None:
+    mapped(cast, "On call")
+    grace = added(caller)
+    joined(caller, grace)
+    joined(caller, grace, "On call")
+    operations.withdraw_proposal(waiting()[0].pk, actor=cast.as_("stella"))
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(userName="GRACE@provider.example")).status_code == 200
+    assert GroupMember.objects.count() == 2
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(**new)).status_code == 200
+    assert (GroupMember.objects.count(), waiting()) == (0, [])
+    assert caller.get(f"{USERS}/{grace.pk}").json()["groups"] == []
 
 
 def test_a_client_makes_no_mapping(cast: Cast, caller: Caller) -> None:
