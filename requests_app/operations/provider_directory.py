@@ -18,8 +18,9 @@ from requests_app.domain.acts.provider_directory import (
     REMOVE_PROVIDER_PERSON,
 )
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
+from requests_app.domain.states import PENDING, State
 from requests_app.identity.sso import domains
-from requests_app.models import DirectoryRecord, GroupMember, GroupRole, Person, Tenant
+from requests_app.models import AccessRequest, DirectoryRecord, GroupMember, GroupRole, Person, Tenant
 from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._directory import (
@@ -48,6 +49,9 @@ from requests_app.operations._people import (
     take_from_queue,
 )
 from requests_app.operations._perform import perform
+
+#: The states of an access request that waits, or whose window is open.
+_UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def provision_provider_person(*, profile: Profile, actor: Actor) -> Person:
@@ -206,7 +210,7 @@ def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> 
     """Raise Unacceptable if the change would put somebody else behind an account with power.
 
     Links to reset the password go to the address. Customers know a person whose role waits by the name in the
-    announcement.
+    announcement. They also know by the name who has asked for access.
     """
     is_waiting = group_roles.has_waiting(person, at)
     if "email" in changed and (is_waiting or person.is_staff or person.queue_assignments.exists()):
@@ -217,6 +221,12 @@ def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> 
         raise Unacceptable(words % {"name": person.name}, field="emails")
     if "name" in changed and is_waiting:
         words = _("Customers got a mail that %(name)s gets a role. Change the name after the role has taken effect.")
+        raise Unacceptable(words % {"name": person.name}, field="displayName")
+    if "name" in changed and AccessRequest.objects.filter(requested_by=person, state__in=_UNDER_WAY).exists():
+        words = _(
+            "An access request or a window of %(name)s has not ended, and the customer reads this name there. Change "
+            "the name afterwards."
+        )
         raise Unacceptable(words % {"name": person.name}, field="displayName")
 
 

@@ -12,7 +12,7 @@ from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.scopes import Scope
 from requests_app.identity.sso.asserted import AssertedIdentity
-from requests_app.models import DirectoryRecord, OutboxMessage, Person, QueueAssignment, Token
+from requests_app.models import AccessRequest, DirectoryRecord, OutboxMessage, Person, QueueAssignment, Token
 from tests.api.test_scim import USERS, fault, ops, whole
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
@@ -158,6 +158,18 @@ def test_with_single_sign_on_every_address_is_of_its_domains(cast: Cast, caller:
     assert fault(caller.post(USERS, ours("mallory", emails=elsewhere))) == (400, "invalidValue")
     assert fault(caller.patch(f"{USERS}/{person.pk}", replace(emails=elsewhere))) == (400, "invalidValue")
     assert facts() == before
+
+
+@pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
+def test_the_name_stays_while_a_customer_reads_who_asked_for_access(cast: Cast, caller: Caller, state: str) -> None:
+    """Otherwise a customer could approve access for a name that is not the name that asked."""
+    row = cast.opened().access_request if state == "OPEN" else cast.in_state(state)
+    path, before = f"{USERS}/{cast.priya.pk}", facts()
+    assert fault(caller.patch(path, replace(displayName="Ines Test"))) == (400, "invalidValue")
+    assert facts() == before
+    assert caller.patch(path, replace(externalId="4711")).status_code == 200
+    AccessRequest.objects.filter(pk=row.pk).update(state="DENIED")
+    assert caller.patch(path, replace(displayName="Priya New")).status_code == 200
 
 
 def test_roles_are_no_attribute_of_the_providers_people(cast: Cast, caller: Caller) -> None:
