@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app.domain import limits
+from requests_app.domain.acts.members import PERSON_SECOND_FACTORS_RESET
+from requests_app.domain.acts.own_account import PASSKEY_REMOVED
 from requests_app.domain.errors import NotAllowed, Taken, Unacceptable
-from requests_app.models import DirectoryRecord, Membership, Person, Tenant
+from requests_app.models import DirectoryRecord, Identity, Membership, Passkey, Person, Tenant, Token
 from requests_app.operations._change import Step
+from requests_app.operations._keys import described as key_described
+from requests_app.operations._keys import logs_with
 
+#: A function that deletes what else a person signs in with, in the tables of the sign-in library.
+Drop = Callable[[Any], object] | None
 #: A function that raises an error if the read record has changed meanwhile.
 Still = Callable[[], None]
 
@@ -145,14 +153,56 @@ def keep(current: Step, record: DirectoryRecord, wanted: Wanted) -> None:
 
 
 def set_names(current: Step, person: Person, record: DirectoryRecord, wanted: Wanted, *, is_new_address: bool) -> None:
-    """Store the names and the address of the person, and the record."""
-    if is_new_address:
-        # Only the directory has named this address. It is verified when its reader sets a password through a mail.
-        person.email_verified_at = None
+    """Store the names and the address of the person, and the record.
+
+    If the address is new, or a former account is used again, its credentials end: somebody else may use it from now on.
+    """
+    is_back = record.removed_at is not None
     person.name, person.email = wanted.name, wanted.email
-    person.save(update_fields=["name", "email", "email_verified_at"])
+    person.save(update_fields=["name", "email"])
+    if is_new_address or is_back:
+        _end_credentials(current, person)
     record.removed_at = None
     keep(current, record, wanted)
+
+
+def _end_credentials(current: Step, person: Person) -> None:
+    """End everything with which the former holder could sign in or act.
+
+    Whoever uses the account next proves that they read its address, or signs in at the identity provider. The account
+    stays the same human: a new human would let one person count as two.
+    """
+    keys = list(Passkey.objects.filter(person=person).live().select_related("person").order_by("pk"))
+    # A decision locks its log before the passkey that signed it.
+    for log in sorted({log for row in keys for log in logs_with(row)} - {current.tenant_id}):
+        recorder.lock(log, is_holding=True)
+    had_app = person.totp_set_up_at is not None
+    person.set_unusable_password()
+    # Only the directory has named this address. It is verified when its reader sets a password through a mail.
+    person.totp_set_up_at = person.email_verified_at = None
+    person.session_epoch += 1
+    person.save(update_fields=["password", "totp_set_up_at", "email_verified_at", "session_epoch"])
+    live = Token.objects.filter(account=person).live(current.at)
+    live.update(revoked_at=current.at, revoked_by=current.actor.person_id)
+    Identity.objects.filter(person=person).delete()
+    if current.keep is None:
+        raise RuntimeError("An interface that ends credentials must name what else has to be deleted.")
+    current.keep(person)
+    if had_app or keys:
+        detail = {"person": str(person.pk), "name": person.name, "email": person.email, "side": str(person.side)}
+        detail |= {"app": had_app, "passkeys": [row.name for row in keys]}
+        entry = current.entry(PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
+        recorder.record([replace(entry, subject_type="person", subject_id=str(person.pk))], at=current.at)
+    for row in keys:
+        _remove_key(current, row)
+
+
+def _remove_key(current: Step, row: Passkey) -> None:
+    row.removed_at, row.removed_by_id = current.at, current.actor.person_id
+    row.save(update_fields=["removed_at", "removed_by"])
+    entry = current.entry(PASSKEY_REMOVED, detail=key_described(row), text=f"{row.person.name} {row.name}")
+    entry = replace(entry, subject_type="passkey", subject_id=str(row.pk))
+    recorder.record([replace(entry, tenant_id=log) for log in logs_with(row)], at=current.at)
 
 
 def folded(user_name: str) -> str:

@@ -21,6 +21,7 @@ from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Step
 from requests_app.operations._directory import (
+    Drop,
     Profile,
     Still,
     Wanted,
@@ -49,11 +50,11 @@ from requests_app.operations._perform import perform
 from requests_app.operations._subjects import tenant as found_tenant
 
 
-def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
+def provision_member(tenant_id: object, *, profile: Profile, actor: Actor, drop: Drop = None) -> Person:
     """Add a person from the directory, without a password. The person signs in with the tenant's single sign-on.
 
     If the directory deleted a person and now adds one with the same user name, the former account is used again, with
-    the roles that are sent now.
+    the roles that are sent now. Its credentials end, and `drop` deletes those of the sign-in library.
     """
     roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
     wanted: list[Wanted] = []
@@ -62,6 +63,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
         wanted.append(checked(replace(profile, roles=roles)))
 
     with perform(PROVISION_MEMBER, tenant_id, actor=actor, check=check) as current:
+        current.keep = drop
         tenant, [found] = current.row, wanted
         records = DirectoryRecord.objects.filter(tenant=tenant)
         if (record := former(records, found.user_name)) is not None:
@@ -87,11 +89,18 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 
 
 def change_provisioned(
-    tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
+    tenant_id: object,
+    person_id: object,
+    *,
+    profile: Profile,
+    actor: Actor,
+    still: Still | None = None,
+    drop: Drop = None,
 ) -> Person:
     """Change one of the tenant's people to match the directory. A field that stays the same is not recorded.
 
-    `still` is called under the locks. It raises an error if the person has changed since the directory read them.
+    With a new address, the credentials end, and `drop` deletes those of the sign-in library. `still` is called under
+    the locks. It raises an error if the person has changed since the directory read them.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
@@ -105,6 +114,7 @@ def change_provisioned(
         current.require_proof(needed=False)
 
     with perform(CHANGE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
+        current.keep = drop
         [(person, record)] = found
         current.subject_type, current.subject_id = "person", str(person.pk)
         _set(current, current.row, person, record, checked(profile, person, record))

@@ -24,6 +24,7 @@ from requests_app.models import AccessRequest, DirectoryRecord, GroupMember, Gro
 from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._directory import (
+    Drop,
     Profile,
     Still,
     Wanted,
@@ -54,10 +55,11 @@ from requests_app.operations._perform import perform
 _UNDER_WAY = (*PENDING, State.OPEN)
 
 
-def provision_provider_person(*, profile: Profile, actor: Actor) -> Person:
+def provision_provider_person(*, profile: Profile, actor: Actor, drop: Drop = None) -> Person:
     """Add one of the provider's people from the directory, without a password and without a role.
 
     If the directory deleted a person and now adds one with the same user name, the former account is used again.
+    Its credentials end, and `drop` deletes those of the sign-in library.
     """
     wanted: list[Wanted] = []
 
@@ -72,6 +74,7 @@ def provision_provider_person(*, profile: Profile, actor: Actor) -> Person:
         wanted.append(_checked(current, profile))
 
     with perform(PROVISION_PROVIDER_PERSON, actor=actor, find=find, may=require_client, check=check) as current:
+        current.keep = drop
         [found] = wanted
         record = _former(found.user_name)
         if record is not None and record.person_id == current.row.pk:
@@ -83,10 +86,13 @@ def provision_provider_person(*, profile: Profile, actor: Actor) -> Person:
     return person
 
 
-def change_provider_person(person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None) -> Person:
+def change_provider_person(
+    person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None, drop: Drop = None
+) -> Person:
     """Change one of the provider's people to match the directory. A field that stays the same is not recorded.
 
-    `still` is called under the locks. It raises an error if the person has changed since the directory read them.
+    With a new address, the credentials end, and `drop` deletes those of the sign-in library. `still` is called under
+    the locks. It raises an error if the person has changed since the directory read them.
     """
     with perform(
         CHANGE_PROVIDER_PERSON,
@@ -96,6 +102,7 @@ def change_provider_person(person_id: object, *, profile: Profile, actor: Actor,
         may=require_client,
         state=lambda current: _require_as_read(current, still),
     ) as current:
+        current.keep = drop
         person: Person = current.row
         record = DirectoryRecord.objects.filter(person=person).first()
         _set(current, person, record or unwritten(person), _checked(current, profile, person, record))

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.scopes import Scope
 from requests_app.identity.sso.asserted import AssertedIdentity
-from requests_app.models import AccessRequest, DirectoryRecord, OutboxMessage, Person, QueueAssignment, Token
+from requests_app.models import AccessRequest, DirectoryRecord, Identity, OutboxMessage, Person, QueueAssignment, Token
 from tests.api.test_scim import USERS, fault, ops, whole
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -170,6 +173,49 @@ def test_the_name_stays_while_a_customer_reads_who_asked_for_access(cast: Cast, 
     assert caller.patch(path, replace(externalId="4711")).status_code == 200
     AccessRequest.objects.filter(pk=row.pk).update(state="DENIED")
     assert caller.patch(path, replace(displayName="Priya New")).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["address", "again"])
+@pytest.mark.parametrize("whose", ["provider", "contoso"])
+def test_the_next_holder_of_an_account_inherits_no_credentials(cast: Cast, whose: str, how: str) -> None:
+    """A new address, or a former account that is used again, can belong to somebody else."""
+    person = cast.erik if whose == "provider" else cast.mia
+    person.queue_assignments.all().delete()
+    row, _device = enrolled(cast, "erik" if whose == "provider" else "mia")
+    token = Caller(token_of(cast, "erik" if whose == "provider" else "mia"))
+    link = {"tenant": None if whose == "provider" else cast.contoso, "issuer": "https://idp.example", "subject": "1"}
+    Identity.objects.create(person=person, linked_at=clock.now(), **link)
+    calls = caller_for(cast, None if whose == "provider" else whose, SCOPE)
+    person.refresh_from_db()
+    human, epoch, path = person.human_id, person.session_epoch, f"{USERS}/{person.pk}"
+    name, domain = person.email.split("@")
+    new = [{"value": f"hugo@{domain}"}]
+    if how == "address":
+        assert calls.patch(path, replace(emails=new)).status_code == 200
+    else:
+        assert calls.delete(path).status_code == 204
+        assert calls.post(USERS, whole(name, userName=f"{name}@{domain}", emails=new)).json()["id"] == str(person.pk)
+    person.refresh_from_db()
+    row.refresh_from_db()
+    assert (person.is_active, person.email, person.human_id) == (True, f"hugo@{domain}", human)
+    left = (person.has_usable_password(), person.has_second_factor, person.email_verified_at, row.is_live)
+    assert left == (False, False, None, False)
+    assert person.session_epoch > epoch
+    assert not Authenticator.objects.filter(user=person).exists()
+    assert not person.identities.exists()
+    assert token.get("me").status_code == 401
+    log = PROVIDER_LOG if whose == "provider" else cast.contoso.pk
+    [entry] = AuditEntry.objects.filter(event="person.second_factors_reset")
+    assert (entry.tenant_id, entry.subject_id) == (log, str(person.pk))
+    assert AuditEntry.objects.filter(event="passkey.removed", subject_id=str(row.pk)).count() == len(row.enrolled)
+
+
+def test_an_account_with_the_same_address_keeps_its_credentials(cast: Cast, caller: Caller) -> None:
+    password = Person.objects.get(pk=cast.erik.pk).password
+    same = {"displayName": "Erik New", "userName": "e.test", "emails": [{"value": cast.erik.email.upper()}]}
+    assert caller.patch(f"{USERS}/{cast.erik.pk}", replace(**same)).status_code == 200
+    erik = Person.objects.get(pk=cast.erik.pk)
+    assert (erik.password, erik.has_second_factor, erik.session_epoch) == (password, True, cast.erik.session_epoch)
 
 
 def test_roles_are_no_attribute_of_the_providers_people(cast: Cast, caller: Caller) -> None:

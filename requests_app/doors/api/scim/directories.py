@@ -15,6 +15,7 @@ from requests_app import operations
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.doors.api.scim import shapes
+from requests_app.identity import factors
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import directory
 
@@ -55,10 +56,11 @@ class TenantDirectory:
             yield shapes.group(self.tenant, role, members)
 
     def add(self, profile: operations.Profile) -> Person:
-        return operations.provision_member(self.tenant.pk, profile=profile, actor=self.actor)
+        return operations.provision_member(self.tenant.pk, profile=profile, actor=self.actor, drop=factors.drops_all)
 
     def change(self, pk: UUID, profile: operations.Profile, **more: Any) -> None:
-        operations.change_provisioned(self.tenant.pk, pk, profile=profile, actor=self.actor, **more)
+        more |= {"actor": self.actor, "drop": factors.drops_all}
+        operations.change_provisioned(self.tenant.pk, pk, profile=profile, **more)
 
     def remove(self, pk: UUID, **more: Any) -> None:
         operations.remove_provisioned(self.tenant.pk, pk, actor=self.actor, **more)
@@ -87,10 +89,10 @@ class ProviderDirectory:
         return map(shapes.provider_group, directory.provider_groups())
 
     def add(self, profile: operations.Profile) -> Person:
-        return operations.provision_provider_person(profile=profile, actor=self.actor)
+        return operations.provision_provider_person(profile=profile, actor=self.actor, drop=factors.drops_all)
 
     def change(self, pk: UUID, profile: operations.Profile, **more: Any) -> None:
-        operations.change_provider_person(pk, profile=profile, actor=self.actor, **more)
+        operations.change_provider_person(pk, profile=profile, actor=self.actor, drop=factors.drops_all, **more)
 
     def remove(self, pk: UUID, **more: Any) -> None:
         operations.remove_provider_person(pk, actor=self.actor, **more)
