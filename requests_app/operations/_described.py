@@ -14,9 +14,22 @@ from uuid import UUID
 from django.db.models import F
 
 from audit_app import canonical
+from requests_app.domain import clock
 from requests_app.domain.actors import Side
-from requests_app.models import Client, Invitation, Person, QueueAssignment, Resource, Service, StaffTerm, Tenant
+from requests_app.models import (
+    Client,
+    GroupRole,
+    Invitation,
+    Person,
+    QueueAssignment,
+    Resource,
+    Service,
+    StaffTerm,
+    Tenant,
+    Token,
+)
 from requests_app.models.row_security import own_account
+from requests_app.queries import callers
 
 #: The most rows of one kind that the description lists. The digest covers all of them.
 MOST_LISTED = 200
@@ -25,7 +38,7 @@ Rows = list[dict[str, Any]]
 
 
 def of_provider(tenant: Tenant) -> dict[str, Any]:
-    """Return the fields of the entry: the plan, the provider's people and clients, the services, and the resources.
+    """Return the fields of the entry: the plan, and what the provider and the tenant have set up.
 
     Each list has the number of its rows and their digest, so that the provider can show later what a shortened list
     left out.
@@ -35,6 +48,7 @@ def of_provider(tenant: Tenant) -> dict[str, Any]:
         found = {
             "staff": _staff(),
             "people": _people(),
+            "groups": _groups(),
             "clients": _clients(),
             "services": _services(),
             "resources": _resources(tenant),
@@ -84,10 +98,33 @@ def _people() -> Rows:
 
 
 def _clients() -> Rows:
-    clients = Client.objects.live().filter(tenant=None).select_related("account").order_by("created_at", "pk")
+    """Return the clients. One that sets up customers or manages people counts as everybody who could use it."""
+    clients = Client.objects.live().filter(tenant=None).select_related("account", "created_by", "secret_by")
+    rows: Rows = []
+    for each in clients.order_by("created_at", "pk"):
+        row: dict[str, Any] = {"id": str(each.pk), "name": each.account.name, "scopes": list(each.scopes)}
+        row["since"] = _since(each.created_at)
+        if not callers.PROVISIONING.isdisjoint(each.scopes):
+            row |= {"made_by": each.created_by.name, "holder": each.holder.name if each.holder else None}
+            row["token_readers"] = _readers(each)
+        rows.append(row)
+    return rows
+
+
+def _readers(client: Client) -> list[str | None]:
+    """Return who saw the long-lived tokens of this client that are still valid. None stands for somebody unknown."""
+    live = Token.objects.filter(account=client.account_id).lasting().live(clock.now())
+    names = set(live.values_list("made_by__name", flat=True))
+    return sorted(names, key=lambda name: (name is None, name or ""))
+
+
+def _groups() -> Rows:
+    """Return which groups of the provider's directory give their members a role, without a further person."""
+    columns = ("pk", "group__name", "role", "service__key", "made_at")
+    rows = GroupRole.objects.order_by("service__key", "role", "group__name", "pk").values_list(*columns)
     return [
-        {"id": str(each.pk), "name": each.account.name, "scopes": list(each.scopes), "since": _since(each.created_at)}
-        for each in clients
+        {"id": str(pk), "group": group, "role": role, "service": service, "since": _since(made_at)}
+        for pk, group, role, service, made_at in rows
     ]
 
 

@@ -169,8 +169,8 @@ def set_names(current: Step, person: Person, record: DirectoryRecord, wanted: Wa
 def _end_credentials(current: Step, person: Person) -> None:
     """End everything with which the former holder could sign in or act.
 
-    Whoever uses the account next proves that they read its address, or signs in at the identity provider. The account
-    stays the same human: a new human would let one person count as two.
+    The person who uses the account next proves that they read its address, or signs in at the identity provider. The
+    account stays the same human: with a new one, one person could count as two.
     """
     keys = list(Passkey.objects.filter(person=person).live().select_related("person").order_by("pk"))
     # A decision locks its log before the passkey that signed it.
@@ -189,8 +189,8 @@ def _end_credentials(current: Step, person: Person) -> None:
         raise RuntimeError("An interface that ends credentials must name what else has to be deleted.")
     current.keep(person)
     if had_app or keys:
-        detail = {"person": str(person.pk), "name": person.name, "email": person.email, "side": str(person.side)}
-        detail |= {"app": had_app, "passkeys": [row.name for row in keys]}
+        detail: dict[str, Any] = {"person": str(person.pk), "name": person.name, "email": person.email}
+        detail |= {"side": str(person.side), "app": had_app, "passkeys": [row.name for row in keys]}
         entry = current.entry(PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
         recorder.record([replace(entry, subject_type="person", subject_id=str(person.pk))], at=current.at)
     for row in keys:

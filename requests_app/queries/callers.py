@@ -27,7 +27,7 @@ class TokensIn:
 
 
 #: The scopes with which a client of the provider sets up customers, or manages the provider's people.
-_PROVISIONING = frozenset({Scope.PROVISION, Scope.MEMBERS_PROVISION})
+PROVISIONING = frozenset({Scope.PROVISION, Scope.MEMBERS_PROVISION})
 
 
 def answered_for(actor: Actor) -> tuple[Client, Person]:
@@ -66,7 +66,7 @@ def require_answered_for(actor: Actor, *scopes: Scope | None) -> None:
     Otherwise a person whose account is switched off could continue with the secret of a client. Only calls with such
     a scope pay for the check.
     """
-    if actor.machine is not None and actor.side is Side.PROVIDER and not _PROVISIONING.isdisjoint(scopes):
+    if actor.machine is not None and actor.side is Side.PROVIDER and not PROVISIONING.isdisjoint(scopes):
         answered_for(actor)
 
 

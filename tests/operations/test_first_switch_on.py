@@ -13,6 +13,7 @@ from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.doors.web._log_lists import lists_of
 from requests_app.models import Plan, Resource, Tenant
 from requests_app.operations import _described
 from tests.caller import caller_for
@@ -56,6 +57,35 @@ def test_the_log_names_the_providers_people_services_and_the_tenants_resources(c
     wanted = Resource.objects.filter(tenant=northwind).count()
     assert detail["resources"]["count"] == len(detail["resources"]["listed"]) == wanted
     assert all(each["locator"].startswith("northwind/") for each in detail["resources"]["listed"])
+
+
+def test_it_names_the_groups_that_give_roles_and_everybody_who_could_use_a_client(
+    cast: Cast, northwind: Tenant
+) -> None:
+    """Without this, nobody ever reads that one human alone made the mapping and the client of the directory."""
+    cast.peaceful()
+    cast.colleague()
+    stella = cast.as_("stella")
+    operations.map_group(cast.exchange.pk, group="Secret Men", role="provider_approver", actor=stella)
+    directory = operations.create_client(name="Directory", scopes=["members:provision"], actor=stella).row
+    operations.make_lasting_token(directory.pk, days=30, actor=stella)
+    cast.colleague("nora")
+    operations.rotate_client_secret(directory.pk, actor=cast.as_("sten"))
+    operations.make_lasting_token(directory.pk, days=30, actor=cast.as_("nora"))
+    operations.create_client(name="Reader", scopes=["grants:read"], actor=stella)
+    operations.switch_lockbox(northwind.pk, on=True, actor=cast.as_("noah"))
+    detail = described(northwind)["detail"]
+    [group] = detail["groups"]["listed"]
+    named = (group["group"], group["role"], group["service"])
+    assert named == ("Secret Men", "provider_approver", "exchange-online")
+    assert group["since"]
+    found, reader = detail["clients"]["listed"]
+    assert (found["made_by"], found["holder"], found["token_readers"]) == ("Stella Test", "Sten Test", ["Nora Test"])
+    assert "made_by" not in reader
+    lists = {each.title: [line.text for line in each.lines] for each in lists_of("provider.described", detail)}
+    [line] = lists["Roles through groups of the provider’s directory"]
+    assert "Secret Men" in line
+    assert "Stella Test, Sten Test, Nora Test" in lists["API clients"][0]
 
 
 def test_it_names_who_copied_the_link_of_one_of_the_providers_people(cast: Cast, northwind: Tenant) -> None:

@@ -75,7 +75,20 @@ def _role(row: Row) -> str:
 def _client(row: Row) -> str:
     scopes = row.get("scopes")
     allowed = "; ".join(str(each) for each in labels(scopes if isinstance(scopes, list) else []))
-    return _("%(name)s: %(allowed)s") % {"name": row.get("name", ""), "allowed": allowed or _("nothing")}
+    line = _("%(name)s: %(allowed)s") % {"name": row.get("name", ""), "allowed": allowed or _("nothing")}
+    if "made_by" not in row:
+        return line
+    readers, unknown = row.get("token_readers"), _("somebody unknown")
+    names = [row["made_by"], row.get("holder"), *(readers if isinstance(readers, list) else [])]
+    people = ", ".join(dict.fromkeys(str(name or unknown) for name in names))
+    return _("%(line)s. Who made it, or could use it: %(people)s") % {"line": line, "people": people}
+
+
+def _group(row: Row) -> str:
+    return _("The group “%(group)s” gives its members a role. %(role)s") % {
+        "group": row.get("group", ""),
+        "role": _role({**row, "name": _("Role")}),
+    }
 
 
 def _service(row: Row) -> str:
@@ -97,6 +110,7 @@ def _resource(row: Row) -> str:
 _LISTS: dict[str, tuple[Promise, Callable[[Row], str]]] = {
     "staff": (gettext_lazy("Staff"), _person),
     "people": (gettext_lazy("Engineers and approvers"), _role),
+    "groups": (gettext_lazy("Roles through groups of the provider’s directory"), _group),
     "clients": (gettext_lazy("API clients"), _client),
     "services": (gettext_lazy("Services"), _service),
     "resources": (gettext_lazy("Your resources"), _resource),
