@@ -196,9 +196,15 @@ def _former_address(message: OutboxMessage) -> list[Recipient]:
 
 
 def _second_staff(message: OutboxMessage) -> list[Recipient]:
-    """Return the members of the staff who can confirm a proposal of staff, while it needs somebody."""
+    """Return the members of the staff who can confirm a proposal of staff, while it needs somebody.
+
+    For a role through a group, return all members of the staff, while they can withdraw it.
+    """
     related = ("proposed_by", "proposed_through__client__created_by")
     row = Proposal.objects.select_related(*related).get(pk=message.about)
+    if row.is_through_group:
+        staff = Person.objects.get_queryset().active().humans().filter(is_staff=True)
+        return _of_people(staff) if row.ended_at is None else []
     return _of_people(who_can_confirm(row, clock.now()))
 
 

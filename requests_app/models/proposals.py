@@ -30,6 +30,10 @@ class ProposalQuerySet(ScopedQuerySet):
         """Return the proposals of staff that a second member of the staff can still confirm."""
         return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__gt=at)
 
+    def through_groups(self) -> Self:
+        """Return the roles through groups that wait. Nobody confirms them, and staff can withdraw them."""
+        return self.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
+
     def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
         """Return the proposals of staff that affect any of these tenants. Each proposal is returned once."""
         links = Proposal.touched.through.objects.filter(tenant_id__in=list(tenant_ids))

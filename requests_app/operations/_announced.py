@@ -170,13 +170,17 @@ def write(
     )
     witness(current, row, PROPOSAL_MADE, only=only)
     tell(current, row, "made", only=only)
-    if only is None and row.effective_at is None:
+    # Nobody confirms a role through a group, but colleagues must see it in time to withdraw it.
+    if only is None and (row.effective_at is None or row.is_through_group):
         current.tell(ask_second(row, "made"))
     return row
 
 
 def ask_second(row: Proposal, what: str) -> Note:
-    """Return the message to the staff who can confirm the proposal. `what` is "made", or "ends" before it lapses."""
+    """Return the message to the staff who can confirm the proposal, or withdraw a role through a group.
+
+    `what` is "made", or "ends" before it lapses.
+    """
     audiences = (Audience.SECOND_STAFF,)
     return Note(
         topic=Topic.SECOND_PERSON, tenant_id=None, about=row.pk, audiences=audiences, mark=what, extra={"what": what}

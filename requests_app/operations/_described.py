@@ -112,7 +112,7 @@ def _clients() -> Rows:
 
 
 def _readers(client: Client) -> list[str | None]:
-    """Return who saw the long-lived tokens of this client that are still valid. None stands for somebody unknown."""
+    """Return who saw the long-lived tokens of this client that are still valid. None means somebody unknown."""
     live = Token.objects.filter(account=client.account_id).lasting().live(clock.now())
     names = set(live.values_list("made_by__name", flat=True))
     return sorted(names, key=lambda name: (name is None, name or ""))

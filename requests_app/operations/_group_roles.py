@@ -85,6 +85,9 @@ def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | N
     except NotAllowed:
         _lapsed(terms)
         return
+    if uses(proposer, person, current.at):
+        _lapsed(terms)
+        return
     _announced.write(current, GIVE_GROUP_ROLE_ANNOUNCED, terms, by=proposer, needs_second=False)
 
 
@@ -122,8 +125,27 @@ def giving(current: Step) -> Proposer:
     return _established(proposer_of(current.actor), current.at)
 
 
+def uses(by: Proposer, person: Person, at: datetime) -> bool:
+    """Return whether the person could use the client. Nobody gives a role to themselves through a group."""
+    assert by.client is not None
+    return person.human_id in {by.person.human_id, *callers.humans_of(by.client, at)}
+
+
+def require_no_user(by: Proposer, people: Iterable[Person], at: datetime) -> None:
+    """Raise NotAllowed if a role of one of these people must be announced, and this person could use the client."""
+    if not _announced.everybody():
+        return
+    for person in people:
+        if uses(by, person, at):
+            words = _(
+                "%(name)s made this API client, holds its secret, or read its token, and can’t get a role through it. "
+                "A member of the staff can give the role, and another one confirms it."
+            )
+            raise NotAllowed(words % {"name": person.name})
+
+
 def offer_all(current: Step, person: Person) -> None:
-    """Offer the person every role that their groups give.
+    """Offer the person every role that their groups give, except to somebody who could use the client.
 
     If somebody who could use the client is new to the staff, offer nothing. The roles are offered when the directory
     changes the group with a client that is valid.
@@ -199,10 +221,11 @@ def _give_group_role_agreed(current: Step, terms: Terms) -> None:
     client = proposal.proposed_through.client if proposal.proposed_through else None
     if client is None or Scope.MEMBERS_PROVISION not in client.scopes:
         raise WrongState(_("The API client of the directory can no longer manage people."))
-    callers.answered_through(client.pk)
+    by = Proposer(proposal.proposed_by, callers.answered_through(client.pk)[0])
     if mapping is None or person is None or not _member(terms).exists():
         raise WrongState(_("The directory’s group no longer gives this role."))
     _announced.require_proven(person)
+    require_no_user(by, [person], current.at)
     if _held(person, mapping).exists():
         raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
     current.subject_type, current.subject_id = "person", str(person.pk)

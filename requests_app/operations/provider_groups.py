@@ -175,6 +175,8 @@ def _change_members(
     mappings = list(group.roles.select_related("group", "service").order_by("made_at", "pk"))
     new, lapsed = to - members.keys(), {pk for pk, member in members.items() if member.has_lapsed} - away_from
     by = _giving(current, is_needed=bool(new)) if new or lapsed else None
+    if by is not None:
+        group_roles.require_no_user(by, (people[pk] for pk in sorted(new)), current.at)
     for pk in sorted(away_from & members.keys()):
         members[pk].delete()
         for mapping in mappings:

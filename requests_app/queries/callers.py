@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
 from django.db.models import Max
 from django.utils.translation import gettext as _
@@ -58,6 +59,13 @@ def answered_through(client_id: object, *, token: Token | None = None) -> tuple[
             words = _("%(name)s made this API client, or holds its secret, and is no longer staff. Make a new client.")
             raise NotAllowed(words % {"name": person.name})
     return client, reader
+
+
+def humans_of(client: Client, at: datetime) -> frozenset[UUID]:
+    """Return every human who could use a client of the provider: the maker, the holder, and who read its tokens."""
+    readers = Token.objects.filter(account=client.account_id).lasting().live(at).exclude(made_by=None)
+    found = {client.created_by.human_id, *readers.values_list("made_by__human_id", flat=True)}
+    return frozenset(found if client.holder is None else {*found, client.holder.human_id})
 
 
 def require_answered_for(actor: Actor, *scopes: Scope | None) -> None:

@@ -40,6 +40,11 @@ def count_unconfirmed(at: datetime) -> int:
     return len(Proposal.objects.unconfirmed(at).order_by().values_list("pk")[:COUNTED])
 
 
+def count_through_groups() -> int:
+    """Return how many roles through groups wait, and can still be withdrawn, or COUNTED if there are more."""
+    return len(Proposal.objects.through_groups().order_by().values_list("pk")[:COUNTED])
+
+
 def who_can_confirm(proposal: Proposal, at: datetime) -> list[Person]:
     """Return the members of the staff who can confirm a proposal of staff now. The list is empty if it is over."""
     if not Proposal.objects.unconfirmed(at).filter(pk=proposal.pk).exists():

@@ -15,6 +15,7 @@ from requests_app.domain import clock
 from requests_app.domain.acts.provider_directory import MAP_GROUP, UNMAP_GROUP
 from requests_app.domain.errors import ChangeProposed, NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
 from requests_app.domain.scopes import Scope
+from requests_app.doors.admin.proposals import ProposalAdmin
 from requests_app.models import (
     Client,
     DirectoryGroup,
@@ -33,6 +34,7 @@ from tests.api.test_scim import GROUPS, USERS, fault, ops
 from tests.api.test_scim_provider import added, facts, replace
 from tests.caller import Caller, caller_for
 from tests.cast import Cast, events_in, outbox_topics
+from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +201,7 @@ def test_a_member_gets_the_role_after_notice_and_the_waiting_time(cast: Cast, ca
     [row] = waiting()
     assert (roles(grace), row.effective_at, row.confirmed_by) == ([], row.proposed_at + WAIT, None)
     assert (row.proposed_by, row.is_alone) == (cast.stella, False)
-    assert outbox_topics() == ["notify.staff_change"] * 2
+    assert outbox_topics() == ["notify.second_person"] + ["notify.staff_change"] * 2
     assert events_in(cast.contoso) == [*log, "proposal.made"]
     with pytest.raises(WrongState):
         operations.confirm_proposal(row.pk, actor=cast.as_("sten"))
@@ -482,6 +484,53 @@ def test_somebody_else_does_not_inherit_a_membership(cast: Cast, caller: Caller,
     assert caller.patch(f"{USERS}/{grace.pk}", replace(**new)).status_code == 200
     assert (GroupMember.objects.count(), waiting()) == (0, [])
     assert caller.get(f"{USERS}/{grace.pk}").json()["groups"] == []
+
+
+@pytest.mark.parametrize("who", ["maker", "holder", "reader", "other"])
+def test_nobody_gives_themselves_a_role_through_their_own_client(cast: Cast, mapping: GroupRole, who: str) -> None:
+    """The proposer would be the one who gets the role, and nobody has to confirm it."""
+    person = cast.colleague()
+    client = cast.own_client("Directory", [str(SCOPE)]).row
+    calls = Caller(operations.make_lasting_token(client.pk, days=30, actor=cast.as_("stella")).secret)
+    match who:
+        case "maker":
+            Client.objects.filter(pk=client.pk).update(created_by=person, secret_by=cast.stella)
+        case "holder":
+            Client.objects.filter(pk=client.pk).update(secret_by=person)
+        case "reader":
+            operations.make_lasting_token(client.pk, days=30, actor=cast.as_("sten"))
+    if who == "other":
+        Person.objects.filter(pk=person.pk).update(human_id=cast.stella.human_id)
+    grace = added(calls)
+    before = facts()
+    assert calls.patch(path_of(calls), put_in(grace, person)).status_code == 403
+    assert (facts(), GroupMember.objects.count()) == (before, 0)
+    assert calls.patch(path_of(calls), put_in(grace)).status_code == 200
+
+
+def test_a_member_who_takes_the_secret_meanwhile_gets_no_role(cast: Cast, caller: Caller, travel: Any) -> None:
+    person = cast.colleague()
+    joined(caller, person)
+    client = Client.objects.live().get(tenant=None, scopes=[str(SCOPE)])
+    operations.rotate_client_secret(client.pk, actor=cast.as_("sten"))
+    swept(cast, travel)
+    assert (roles(person), waiting(), GroupMember.objects.get().has_lapsed) == ([], [], True)
+    mapped(cast, ENGINEERS, "provider_approver", "sharepoint")
+    assert (roles(person), waiting()) == ([], [])
+
+
+def test_colleagues_see_a_role_through_a_group_while_they_can_withdraw_it(cast: Cast, caller: Caller) -> None:
+    cast.colleague()
+    grace = added(caller)
+    sten, words = signed_in(cast, "sten"), "1 role through a group waits. You can withdraw it."
+    assert words not in sten.get("/").content.decode()
+    joined(caller, grace)
+    assert words in sten.get("/").content.decode()
+    assert ProposalAdmin.waiting() == 1
+    assert words not in signed_in(cast, "pat").get("/").content.decode()
+    operations.withdraw_proposal(waiting()[0].pk, actor=cast.as_("sten"))
+    assert words not in sten.get("/").content.decode()
+    assert ProposalAdmin.waiting() == 0
 
 
 def test_a_client_makes_no_mapping(cast: Cast, caller: Caller) -> None:

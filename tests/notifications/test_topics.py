@@ -17,8 +17,9 @@ from requests_app.domain.errors import ChangeProposed
 from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.messages.topics import Topic
-from requests_app.models import ContentAccess, Grant, Invitation, Membership, Tenant
+from requests_app.models import ContentAccess, Grant, Invitation, Membership, Proposal, Tenant
 from requests_app.operations import sweeps
+from tests.api.test_scim import ops
 from tests.caller import caller_for
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
@@ -786,6 +787,32 @@ def test_a_change_by_staff_is_reported_to_the_colleagues_who_can_confirm_it(
     mails.send("second_person")
     assert mails.to("second_person") == ["newcomer", "sten"]
     assert mails("newcomer", "second_person").subject == "Last day to confirm a change that Stella Test proposed"
+
+
+def test_a_role_through_a_group_is_reported_to_all_staff_who_can_withdraw_it(world: Cast, mails: Mails) -> None:
+    world.colleague()
+    world.colleague("newcomer", hours=1)
+    stella = world.as_("stella")
+    world.agreed(lambda: operations.map_group(world.exchange.pk, group="On call", role="engineer", actor=stella))
+    calls = caller_for(world, None, Scope.MEMBERS_PROVISION)
+    group = calls.get("/scim/v2/Groups").json()["Resources"][0]["id"]
+    members = [{"value": str(world.samir.pk)}]
+    added = ops({"op": "add", "path": "members", "value": members})
+    assert calls.patch(f"/scim/v2/Groups/{group}", added).status_code == 200
+    proposal = Proposal.objects.get(act="give_group_role")
+    mails.send("second_person")
+    assert mails.to("second_person") == ["newcomer", "stella", "sten"]
+    found = mails("sten", "second_person")
+    says(
+        found,
+        "Nobody has to confirm this change.",
+        "Every member of the staff can withdraw it until",
+        "plans to give Samir Test the role “Engineer” for Exchange Online",
+        f"/admin/requests_app/proposal/{proposal.pk}/change/",
+    )
+    assert "confirm" not in found.subject
+    assert found.subject.endswith("announces a role that you can withdraw")
+    assert "To be confirmed by" not in found.body
 
 
 def test_nobody_is_asked_for_a_confirmation_that_is_not_needed_any_more(world: Cast, mails: Mails) -> None:

@@ -124,7 +124,7 @@ def _in_state(rows: QuerySet, state: str) -> QuerySet:
 class ProposalAdmin(StaffAdmin):
     list_display = (_words, _state, _tenants, "proposed_by", "proposed_at", "effective_at")
     is_wrapped = True
-    waiting = staticmethod(lambda: second_person.count_unconfirmed(clock.now()))
+    waiting = staticmethod(lambda: second_person.count_unconfirmed(clock.now()) + second_person.count_through_groups())
     reads: ClassVar = ("tenant", "touched", "proposed_by", "proposed_through", "confirmed_by")
     ordering = ("-proposed_at",)
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))

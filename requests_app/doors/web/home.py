@@ -49,6 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= _engineer(actor, shown)
     if actor.is_staff:
         context["unconfirmed"] = second_person.count_unconfirmed(at)
+        context["through_groups"] = second_person.count_through_groups()
     context["guides"] = _guides(actor, at)
     context["heading"] = _heading(actor, context)
     return render(request, "home/home.html", context)

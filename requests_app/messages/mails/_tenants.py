@@ -234,9 +234,15 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+def _time_limit(row: Proposal, at: datetime) -> list[Fact]:
+    if row.effective_at is not None:
+        return [Fact(_("Takes effect"), [words.when(row.effective_at, at)])]
+    return [Fact(_("To be confirmed by"), [words.when(row.expires_at, at)])]
+
+
 @reads(Topic.SECOND_PERSON)
 def second_person(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail to the staff who can confirm a change that a colleague proposed."""
+    """Return the facts for the mail to the staff who can confirm a change, or withdraw a role through a group."""
     related = ("proposed_by", "confirmed_by", "proposed_through")
     row = imports.with_changes(Proposal.objects.select_related(*related)).get(pk=message.about)
     held = imports.all_held_rows(row)
@@ -245,6 +251,8 @@ def second_person(message: OutboxMessage, at: datetime) -> Facts:
         "path": reverse("admin:requests_app_proposal_change", args=[row.pk]),
         "is_of_staff": True,
         "ends": message.payload["what"] == "ends",
+        "is_through_group": row.is_through_group,
+        "effective": words.when(row.effective_at, at) if row.effective_at else "",
         "proposer": words.proposer(row),
         "change": words.line(proposals.title(row.act, row.said, row.changes_held)),
         "is_import": is_import,
@@ -252,7 +260,7 @@ def second_person(message: OutboxMessage, at: datetime) -> Facts:
         "wait": words.duration(settings.STAFF_CHANGE_WAIT_SECONDS),
         "facts": [
             Fact(_("Proposed by"), [words.proposer(row), words.when(row.proposed_at, at)]),
-            Fact(_("To be confirmed by"), [words.when(row.expires_at, at)]),
+            *_time_limit(row, at),
             *([Fact(_("Changes"), [f"• {one}" for one in _in_words(held, more)])] if is_import else []),
             *_customers(row),
         ],

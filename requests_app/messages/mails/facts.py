@@ -69,7 +69,10 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
     if found.get("is_of_tenant"):
         return _("You get this mail because you have a role at %(tenant)s.") % found
     if found.get("is_of_staff"):
-        return _("You get this mail because you are on the staff of %(provider)s, and can confirm this change.") % found
+        return (
+            _("You get this mail because you are on the staff of %(provider)s, and can confirm or withdraw changes.")
+            % found
+        )
     if found.get("is_own_account"):
         return _("You get this mail because it is about your account.")
     if found.get("is_webhook"):
