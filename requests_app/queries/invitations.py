@@ -91,12 +91,12 @@ def prepared() -> Prepared:
 
 def digest_of(rows: Iterable[Invitation]) -> str:
     """Return a hash of these invitations, of those that are accepted with them, and of what they give."""
-    said = []
+    parts = []
     for row in rows:
         for each in (row, *row.others.unanswered().order_by("created_at", "pk")):
             services = [str(pk) for pk in each.services.order_by("pk").values_list("pk", flat=True)]
-            said.append({"id": str(each.pk), "email": each.email, "role": each.role, "services": services})
-    return hashlib.sha256(canonical.encode({"prepared": said})).hexdigest()
+            parts.append({"id": str(each.pk), "email": each.email, "role": each.role, "services": services})
+    return hashlib.sha256(canonical.encode({"prepared": parts})).hexdigest()
 
 
 def of_provider(actor: Actor) -> QuerySet[Invitation]:

@@ -532,7 +532,7 @@ def test_the_same_file_after_the_acceptance_holds_the_role_once(two: Cast, write
     applied(file(line), write)
     assert state() == before
     assert [row.act for row in HeldRow.objects.all()] == [act]
-    # The one proposal is withdrawn, so nothing is left that gives the role. The file can hold it anew.
+    # The one proposal is withdrawn, so nothing is left that gives the role. The file can hold it again.
     operations.withdraw_proposal(Proposal.objects.get().pk, actor=two.as_("sten"))
     assert not HeldRow.objects.open(clock.now()).exists()
     applied(file(line), write)

@@ -10,7 +10,6 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 from django.conf import settings
@@ -30,6 +29,7 @@ from audit_app.export import neutral
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
+from requests_app.domain.ids import as_id
 from requests_app.domain.imports import (
     HELD_WORDS,
     PLANNED_STATUS,
@@ -125,12 +125,12 @@ def count_words(counts: dict[str, int]) -> str:
 
 @admin.display(description=_("kinds of changes"))
 def kinds_of(row: Import) -> str:
-    return kinds(str(row.pk))
+    return kinds(row.pk)
 
 
-def kinds(import_id: str) -> str:
+def kinds(import_id: Any) -> str:
     """Return how many changes of each kind an import holds. Each number links to the list of these changes."""
-    found = queries.kinds_of(HeldRow.objects.filter(of=UUID(import_id)))
+    found = queries.kinds_of(HeldRow.objects.filter(of=import_id))
     links = ((list_of(HeldRow, of=import_id, act=act), HELD_WORDS.get(act, act), n) for act, n in found)
     return format_html_join(", ", '<a href="{}">{}: {}</a>', links)
 
@@ -310,7 +310,8 @@ class ImportAdmin(StaffAdmin):
 
 
 def _concerning(rows: QuerySet, tenant: str) -> QuerySet:
-    return rows.filter(pk__in=HeldRow.objects.concerning([UUID(tenant)]).values("pk"))
+    found = as_id(tenant)
+    return rows.filter(pk__in=HeldRow.objects.concerning([found] if found else []).values("pk"))
 
 
 class HeldRowAdmin(StaffAdmin):
