@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app.domain.acts.proposals import PROPOSAL_WITHDRAWN
+from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_WITHDRAWN
 from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
 from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.scopes import Scope
@@ -50,9 +50,14 @@ def lock_people(ids: Iterable[UUID]) -> list[Person]:
     rows = Person.objects.get_queryset().humans().filter(side=Person.Side.PROVIDER, pk__in=set(ids))
     people = list(rows.order_by("pk").select_for_update(no_key=True))
     lock_access(AccessRequest.objects.filter(requested_by__in=[person.pk for person in people]))
-    waiting = Proposal.objects.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
-    list(waiting.filter(said__person__in=[str(person.pk) for person in people]).order_by("pk").locked())
+    lock_waiting(person.pk for person in people)
     return people
+
+
+def lock_waiting(ids: Iterable[UUID]) -> None:
+    """Lock the roles through groups that wait for these people. The caller has locked the people."""
+    waiting = Proposal.objects.through_groups().filter(said__person__in=[str(pk) for pk in ids])
+    list(waiting.order_by("pk").locked())
 
 
 def has_waiting(person: Person, at: datetime) -> bool:
@@ -69,10 +74,11 @@ def has_waiting(person: Person, at: datetime) -> bool:
 def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | None = None) -> None:
     """Give the person the role of this mapping, or announce it. Do nothing if they have it, or if it waits already.
 
-    An account that is switched off gets nothing: its roles are offered when it is switched on. `by` is the client that
-    asks now. Without it, the client that put the person into the group answers for the role.
+    An account that is switched off gets nothing: its roles are offered when it is switched on. A role that staff
+    withdrew is not offered again, until the directory has taken the person out and put them in again. `by` is the
+    client that asks now. Without it, the client that put the person into the group answers for the role.
     """
-    if not person.is_active or _held(person, mapping).exists():
+    if not person.is_active or _held(person, mapping).exists() or _is_refused(person, mapping):
         return
     if _waiting(person).filter(said__role=mapping.role, said__service=str(mapping.service_id)).exists():
         return
@@ -111,9 +117,18 @@ def retract(current: Step, person: Person, mapping: GroupRole) -> None:
 
 
 def withdraw_waiting(current: Step, person: Person) -> None:
-    """Withdraw every role through a group that waits for this person."""
+    """Withdraw every role through a group that waits for this person, because staff switch the account off."""
     for row in _waiting(person):
         withdraw(current, row)
+
+
+def lapse_waiting(current: Step, person: Person) -> None:
+    """End every role through a group that waits, because the directory switches the account off.
+
+    Nobody has said no, so the roles are offered when the directory switches the account on again.
+    """
+    for row in _waiting(person):
+        _announced.end(row, current, Proposal.Outcome.LAPSED, PROPOSAL_LAPSED, "lapsed", reason="person_switched_off")
 
 
 def withdraw(current: Step, row: Proposal) -> None:
@@ -164,9 +179,19 @@ def offer_all(current: Step, person: Person) -> None:
 
 
 def _waiting(person: Person) -> QuerySet[Proposal]:
-    rows: QuerySet[Proposal] = Proposal.objects.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
-    rows = rows.filter(said__person=str(person.pk))
+    rows: QuerySet[Proposal] = Proposal.objects.through_groups().filter(said__person=str(person.pk))
     return rows.select_related("proposed_by", "proposed_through", "confirmed_by")
+
+
+def _is_refused(person: Person, mapping: GroupRole) -> bool:
+    """Return whether staff withdrew this role since the directory put the person into a group that gives it."""
+    withdrawn = Proposal.objects.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, said__person=str(person.pk))
+    withdrawn = withdrawn.filter(outcome=Proposal.Outcome.WITHDRAWN)
+    alike = {"group__roles__service": mapping.service_id, "group__roles__role": mapping.role}
+    members = GroupMember.objects.filter(person=person, **alike).values_list("group__roles", "since")
+    since = {str(pk): at for pk, at in members}
+    rows = withdrawn.filter(said__mapping__in=list(since)).values_list("said__mapping", "proposed_at")
+    return any(proposed_at >= since[pk] for pk, proposed_at in rows)
 
 
 def _held(person: Person, mapping: GroupRole) -> QuerySet[QueueAssignment]:

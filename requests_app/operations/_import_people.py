@@ -22,6 +22,7 @@ from requests_app.domain.acts.members import PERSON_CHANGED, SWITCH_ON_PROVIDER
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.imports import PERSON, Row
 from requests_app.models import AccessRequest, Invitation, Person, QueueAssignment, Service
+from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._announced import Terms, is_announced, require_proven
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._group_roles import has_waiting
@@ -236,7 +237,7 @@ def _judge_new_role(found: Judged, who: Somebody, person: Person, service: Servi
 
 
 def lock_people(rows: Sequence[Row]) -> None:
-    """Lock the people that the rows name, and the access requests that end with an account or a role."""
+    """Lock the people that the rows name, and what ends with an account or a role."""
     emails = {row.values["email"].lower() for row in rows if "email" in row.values}
     if not emails:
         return
@@ -244,6 +245,7 @@ def lock_people(rows: Sequence[Row]) -> None:
     ending = {row.values["email"].lower() for row in rows if _ends(row)}
     if leaving := [person.pk for person in people if person.email in ending]:
         lock_access(AccessRequest.objects.filter(requested_by__in=leaving))
+        group_roles.lock_waiting(leaving)
     list(Invitation.objects.filter(tenant=None, email__in=emails).order_by("pk").locked())
 
 
@@ -269,6 +271,8 @@ def _write_account(current: Step, person: Person, sets: dict[str, Any]) -> None:
         person.save(update_fields=list(plain))
         current.witness(PERSON_CHANGED, detail={**described(person), **detail}, text=person.name)
     if "is_active" in sets:
+        if not sets["is_active"]:
+            group_roles.withdraw_waiting(current, person)
         (switch_on if sets["is_active"] else switch_off)(current, person, [])
     if sets.get("is_staff"):
         begin_staff(current, person)

@@ -36,6 +36,7 @@ from requests_app.models import (
     Tenant,
     Token,
 )
+from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._announced import Terms, announced, require_proven
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
@@ -293,6 +294,8 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         SWITCH_OFF_PERSON, person_id, actor=actor, find=_managed, state=state, holds=_held_if_deciding
     ) as current:
         person: Person = current.row
+        if person.side == Person.Side.PROVIDER:
+            group_roles.withdraw_waiting(current, person)
         switch_off(current, person, memberships_of(person))
     return person
 
@@ -464,5 +467,7 @@ def _managed(current: Step, person_id: object) -> Person:
     # holders of a role.
     list(Tenant.objects.filter(memberships__person=person).order_by("pk").locked())
     lock_access(AccessRequest.objects.filter(requested_by=person))
+    if person.side == Person.Side.PROVIDER:
+        group_roles.lock_waiting([person.pk])
     current.concerns("person", person, log)
     return person

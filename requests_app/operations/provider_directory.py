@@ -239,7 +239,7 @@ def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> 
 
 def _switch_off(current: Step, person: Person) -> None:
     require_other_staff(person)
-    group_roles.withdraw_waiting(current, person)
+    group_roles.lapse_waiting(current, person)
     switch_off(current, person, [])
 
 

@@ -185,8 +185,10 @@ def _change_members(
     if by is None or by.client is None:
         return
     for pk in sorted(new | lapsed):
-        through = {"through": by.client.account, "since": current.at, "has_lapsed": False}
-        GroupMember.objects.update_or_create(group=group, person=people[pk], defaults=through)
+        # `since` stays for a member whose role lapsed: a role that staff withdrew stays withdrawn.
+        through = {"through": by.client.account, "has_lapsed": False}
+        first = {**through, "since": current.at}
+        GroupMember.objects.update_or_create(group=group, person=people[pk], defaults=through, create_defaults=first)
         for mapping in mappings:
             current.subject_type, current.subject_id = "person", str(pk)
             group_roles.offer(current, people[pk], mapping, by=by)

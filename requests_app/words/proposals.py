@@ -55,6 +55,7 @@ _LAPSES: dict[str, Promise] = {
     "no_longer_staff": _("One of the people who agreed on the change is no longer on the staff"),
     "client_removed": _("The API client that proposed the change was removed"),
     "one_human": _("The two accounts that agreed on the change belong to the same person"),
+    "person_switched_off": _("The provider’s directory switched the account off"),
     "no_longer_fits": _("The same setting was changed after the proposal was made"),
 }
 

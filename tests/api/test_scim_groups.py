@@ -486,6 +486,50 @@ def test_somebody_else_does_not_inherit_a_membership(cast: Cast, caller: Caller,
     assert caller.get(f"{USERS}/{grace.pk}").json()["groups"] == []
 
 
+@pytest.mark.parametrize("again", ["active", "lapsed", "other group"])
+def test_a_withdrawn_role_does_not_come_back_with_the_account_or_another_group(
+    cast: Cast, caller: Caller, again: str
+) -> None:
+    mapped(cast, "On call")
+    grace = added(caller)
+    joined(caller, grace)
+    operations.withdraw_proposal(waiting()[0].pk, actor=cast.as_("stella"))
+    if again == "active":
+        for active in (False, True):
+            assert caller.patch(f"{USERS}/{grace.pk}", replace(active=active)).status_code == 200
+    elif again == "lapsed":
+        GroupMember.objects.update(has_lapsed=True)
+    joined(caller, grace, "On call" if again == "other group" else ENGINEERS)
+    assert (waiting(), roles(grace)) == ([], [])
+    caller.patch(path_of(caller), take_out(grace))
+    joined(caller, grace)
+    assert [row.said["person"] for row in waiting()] == [str(grace.pk)]
+
+
+def test_staff_who_switch_an_account_off_withdraw_its_waiting_roles(cast: Cast, caller: Caller) -> None:
+    """The directory can switch the account on again, but it gives no role, and no waiting time continues."""
+    cast.colleague()
+    grace = added(caller)
+    joined(caller, grace)
+    operations.switch_off_person(grace.pk, actor=cast.as_("sten"))
+    row = Proposal.objects.get(act="give_group_role")
+    assert (waiting(), row.outcome) == ([], "withdrawn")
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(active=True)).status_code == 200
+    assert (waiting(), roles(grace)) == ([], [])
+
+
+def test_a_directory_that_switches_an_account_off_ends_its_waiting_roles(cast: Cast, caller: Caller) -> None:
+    grace = added(caller)
+    joined(caller, grace)
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(active=False)).status_code == 200
+    row = Proposal.objects.get(act="give_group_role")
+    assert (waiting(), row.outcome) == ([], "lapsed")
+    assert events_in(cast.contoso)[-1] == "proposal.lapsed"
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(active=True)).status_code == 200
+    [again] = waiting()
+    assert again.effective_at == again.proposed_at + WAIT
+
+
 @pytest.mark.parametrize("who", ["maker", "holder", "reader", "other"])
 def test_nobody_gives_themselves_a_role_through_their_own_client(cast: Cast, mapping: GroupRole, who: str) -> None:
     """The proposer would be the one who gets the role, and nobody has to confirm it."""

@@ -15,10 +15,14 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.imports import PERSON, Row, Source
+from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
 from requests_app.messages.mails._invitations import invited
 from requests_app.models import HeldRow, Import, Invitation, OutboxMessage, Person, Proposal, QueueAssignment
 from requests_app.queries.invitations import prepared
+from tests.api.test_scim_groups import joined, mapped
+from tests.api.test_scim_provider import added, replace
+from tests.caller import caller_for
 from tests.cast import Cast
 from tests.imports.worlds import exported, run, state
 from tests.web.pages import signed_in
@@ -496,3 +500,16 @@ def test_an_account_whose_reader_nobody_knows_gets_nothing(two: Cast, write: Pat
     Person.objects.get_queryset().filter(pk=two.erik.pk).update(email_verified_at=at)
     applied(text, write)
     assert HeldRow.objects.count() == 1
+
+
+def test_a_file_that_switches_an_account_off_withdraws_its_waiting_roles(cast: Cast, write: Any) -> None:
+    cast.colleague()
+    mapped(cast)
+    calls = caller_for(cast, None, Scope.MEMBERS_PROVISION)
+    grace = added(calls)
+    joined(calls, grace)
+    applied(file(f"email: {grace.email}, active: false"), write)
+    row = Proposal.objects.get(act="give_group_role")
+    assert (row.ended_at is not None, row.outcome) == (True, "withdrawn")
+    assert calls.patch(f"/scim/v2/Users/{grace.pk}", replace(active=True)).status_code == 200
+    assert not Proposal.objects.filter(act="give_group_role", ended_at=None).exists()
