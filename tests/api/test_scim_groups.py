@@ -23,6 +23,7 @@ from requests_app.models import (
     GroupRole,
     HeldRow,
     Import,
+    Invitation,
     OutboxMessage,
     Person,
     Proposal,
@@ -30,6 +31,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
+from requests_app.queries import second_person
 from tests.api.test_scim import GROUPS, USERS, fault, ops
 from tests.api.test_scim_provider import added, facts, replace
 from tests.caller import Caller, caller_for
@@ -282,6 +284,68 @@ def test_a_role_takes_effect_only_if_all_of_it_is_still_valid(
     operations.apply_due(actor=cast.system("sweep"), limit=5)
     row.refresh_from_db()
     assert (roles(grace), row.outcome in ("withdrawn", "lapsed")) == ([], True)
+
+
+def test_a_member_whose_only_proof_is_a_copied_link_gets_no_role_in_the_end(
+    cast: Cast, caller: Caller, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grace = added(caller)
+    joined(caller, grace)
+    monkeypatch.setattr(second_person, "came_by_copied_link", lambda person: person.pk == grace.pk)
+    swept(cast, travel)
+    assert (roles(grace), Proposal.objects.get(act="give_group_role").outcome) == ([], "lapsed")
+
+
+def test_the_holder_of_the_secret_is_staff_when_the_role_takes_effect(cast: Cast, caller: Caller, travel: Any) -> None:
+    """The human who took the secret after the announcement counts, too."""
+    cast.colleague()
+    grace = added(caller)
+    joined(caller, grace)
+    client = Client.objects.live().get(tenant=None, scopes=[str(SCOPE)])
+    operations.rotate_client_secret(client.pk, actor=cast.as_("sten"))
+    Person.objects.filter(pk=cast.sten.pk).update(is_staff=False)
+    swept(cast, travel)
+    assert (roles(grace), Proposal.objects.get(act="give_group_role").outcome) == ([], "lapsed")
+
+
+def test_somebody_whom_the_directory_deleted_is_not_put_into_a_group(cast: Cast, caller: Caller) -> None:
+    grace = added(caller)
+    assert caller.delete(f"{USERS}/{grace.pk}").status_code == 204
+    before = facts()
+    assert fault(caller.patch(path_of(caller), put_in(grace))) == (400, "invalidValue")
+    assert (facts(), GroupMember.objects.count()) == (before, 0)
+
+
+def test_somebody_who_is_switched_off_gets_the_role_only_after_the_account_is_on(cast: Cast, caller: Caller) -> None:
+    grace = added(caller)
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(active=False)).status_code == 200
+    joined(caller, grace)
+    assert (waiting(), roles(grace)) == ([], [])
+    assert caller.patch(f"{USERS}/{grace.pk}", replace(active=True)).status_code == 200
+    assert [row.said["person"] for row in waiting()] == [str(grace.pk)]
+
+
+def test_a_new_mapping_gives_nothing_through_a_client_that_lost_its_scope(cast: Cast, caller: Caller) -> None:
+    grace = added(caller)
+    joined(caller, grace)
+    client = Client.objects.live().get(tenant=None, scopes=[str(SCOPE)])
+    operations.change_client(client.pk, scopes=["grants:read"], actor=cast.as_("stella"))
+    mapped(cast, ENGINEERS, "provider_approver", "sharepoint")
+    assert "provider_approver" not in {row.said["role"] for row in waiting()}
+    assert GroupMember.objects.get(person=grace).has_lapsed
+
+
+def test_the_address_stays_while_a_role_waits_through_an_accepted_invitation(cast: Cast, caller: Caller) -> None:
+    """The proposal names the address of the invitation, and not the account. So the account keeps the address."""
+    cast.colleague()
+    invited = cast.invited_colleague("ina@provider.example")
+    grace = added(caller)
+    Invitation.objects.filter(pk=invited.pk).update(accepted_by=grace, accepted_at=clock.now())
+    assert Proposal.objects.of_staff().filter(pk=Invitation.objects.get(pk=invited.pk).proposal_id).exists()
+    before = facts()
+    mine = replace(emails=[{"value": "mallory@provider.example"}])
+    assert fault(caller.patch(f"{USERS}/{grace.pk}", mine)) == (400, "invalidValue")
+    assert facts() == before
 
 
 def test_a_withdrawn_role_does_not_come_back_with_the_next_call(cast: Cast, caller: Caller) -> None:
