@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from requests_app.operations.evaluation import *
     from requests_app.operations.grants import *
     from requests_app.operations.guide import *
+    from requests_app.operations.idempotency import *
     from requests_app.operations.identities import *
     from requests_app.operations.imports import *
     from requests_app.operations.integrations import *

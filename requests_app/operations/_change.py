@@ -37,7 +37,6 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
-from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post
@@ -45,6 +44,7 @@ from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, 
 from requests_app.models.people import reread
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
+from requests_app.operations._entries import described, searched
 from requests_app.platform import bell, outcome
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
@@ -211,37 +211,13 @@ class Step:
             tenant_id=self.tenant_id,
             event=str(event),
             door=self.actor.door,
-            actor=_described(self.actor, decides=self.act.is_deciding),
+            actor=described(self.actor, decides=self.act.is_deciding),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
             detail={**self.detail, **(detail or {}), **mark},
-            text=_searched(text, {**self.detail, **(detail or {})}),
+            text=searched(text, {**self.detail, **(detail or {})}),
         )
-
-
-#: The parts of an entry's detail that people search for: a proposal, old and new values, locators, a file's hash.
-_SEARCHED = ("said", "set", "was", "locator", "import_sha")
-#: The most text that an entry is found by. It is longer than any name and any locator.
-_SEARCHED_CHARS = 4_000
-
-
-def _searched(text: str, detail: dict[str, Any]) -> str:
-    """Return the text by which the search of the log finds an entry: what the act says, and the values in the entry."""
-    found = [leaf for name in _SEARCHED if name in detail for leaf in _leaves(detail[name])]
-    more = dict.fromkeys(leaf for leaf in found if leaf not in text and as_id(leaf) is None)
-    return " ".join(filter(None, (text, *more)))[:_SEARCHED_CHARS] if more else text
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _leaves(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _leaves(each)
 
 
 @dataclass(kw_only=True)
@@ -558,32 +534,6 @@ def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
         raise WrongState(_("This ticket is %(state)s now.") % {"state": state}, current={"state": row.state})
     if edge.moves.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
         raise DeadlinePassed(_("A ticket can be reopened only within 7 days. Open a new ticket."))
-
-
-def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
-    """Return who acts, in the form that an entry stores.
-
-    For a client, the key `for` has the person in whose name the client acts: an engineer who asks, or an approver.
-    """
-    machine = actor.machine
-    if machine is None:
-        kind = "person" if actor.is_person else "system"
-        who = str(actor.person_id) if actor.person_id else None
-        return {"kind": kind, "id": who, "name": actor.name, "side": str(actor.side), "email": actor.email}
-    found: dict[str, Any] = {
-        "kind": "client",
-        "id": str(machine.account_id),
-        "name": machine.name,
-        "side": str(actor.side),
-        "email": "",
-    }
-    if decides and machine.decides_for is not None:
-        whose = {"id": str(machine.decides_for), "name": machine.decides_for_name, "email": machine.decides_for_email}
-    elif actor.person_id != machine.account_id:
-        whose = {"id": str(actor.person), "name": actor.name, "email": actor.email}
-    else:
-        return found
-    return {**found, "for": whose}
 
 
 def _noted(note: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from django.db import transaction
@@ -462,47 +462,6 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
 def note_use(token: Token, *, at: datetime) -> None:
     """Record that a token was used now. The caller does this at most once a minute for each token."""
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
-
-
-def claim_key(
-    account: Person,
-    *,
-    key: str,
-    asked: str,
-    claim: UUID,
-    holder: str,
-    claim_for: timedelta,
-    left: IdempotencyKey | None = None,
-) -> None:
-    """Claim an idempotency key for one call. With `left`, take it over from a call that gave up and did nothing.
-
-    If another call was faster, no error is raised. Read the row to learn which call has the key now.
-    """
-    at = clock.now()
-    mine = {"claim": claim, "holder": holder, "asked": asked, "claimed_until": at + claim_for}
-    if left is not None:
-        # If the former call is still running, this statement waits for it, and then changes nothing, because its act is
-        # done.
-        IdempotencyKey.objects.filter(claim=left.claim, status=None, done_at=None).update(**mine)
-        return
-    row = IdempotencyKey(account=account, key=key, begun_at=at, **mine)
-    # If the row exists, no error is raised: hundreds of equal calls would fill the log of the database.
-    IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
-
-
-def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
-    mine = IdempotencyKey.objects.filter(claim=claim)
-    mine.update(status=status, headers=headers, body=body)
-
-
-def release_key(claim: UUID) -> None:
-    """Delete the claim's idempotency key, unless its act is committed.
-
-    If only the answer is missing, keep the key, but make no call wait for it.
-    """
-    mine = IdempotencyKey.objects.filter(claim=claim)
-    mine.filter(done_at=None).delete()
-    mine.filter(status=None).update(claimed_until=clock.now())
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
