@@ -19,6 +19,7 @@ from requests_app.domain import link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity import factors
 from requests_app.models import AddressChange, DirectoryRecord, OutboxMessage, Person
 from requests_app.operations import Profile
 from requests_app.queries import actor_of
@@ -163,7 +164,9 @@ def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Ca
 
 def test_an_address_that_a_directory_changed_must_be_proven_again(cast: Cast, mailoutbox: list[Any]) -> None:
     profile = Profile(user_name="mia", email="mia@else.example", name="Mia Test")
-    operations.change_provisioned(cast.contoso.pk, cast.mia.pk, profile=profile, actor=cast.as_("ines"))
+    operations.change_provisioned(
+        cast.contoso.pk, cast.mia.pk, profile=profile, actor=cast.as_("ines"), drop=factors.drops_all
+    )
     mia = Person.objects.get(pk=cast.mia.pk)
     assert (mia.email, mia.email_verified_at) == ("mia@else.example", None)
     for email in ("mia@contoso.example", "mia@else.example"):

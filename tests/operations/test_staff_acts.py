@@ -38,7 +38,9 @@ NOT_SHOWN = {
     ("resend_mail", "priya"),
     ("resend_mail", "pat"),
     ("switch_off_tenant, never with Lockbox on", "mia"),
-} | {(name, who) for name in ("copy_invitation_link", "propose_import") for who in ("mia", "priya", "pat")}
+} | {
+    (name, who) for name in ("copy_invitation_link", "propose_import", "unmap_group") for who in ("mia", "priya", "pat")
+}
 
 
 def _rows() -> dict[str, list[Any]]:

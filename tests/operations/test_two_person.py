@@ -303,10 +303,14 @@ def test_neither_the_provider_nor_a_machine_changes_who_decides(two: Cast) -> No
         lambda: operations.switch_off_person(two.alan.pk, actor=two.as_("stella")),
         lambda: operations.switch_lockbox(two.contoso.pk, on=False, actor=machine),
         lambda: operations.set_window_cap(two.contoso.pk, seconds=3600, actor=machine),
-        lambda: operations.provision_member(two.contoso.pk, profile=profile, actor=machine),
+        lambda: operations.provision_member(two.contoso.pk, profile=profile, actor=machine, drop=factors.drops_all),
         lambda: operations.remove_provisioned(two.contoso.pk, two.alan.pk, actor=machine),
         lambda: operations.change_provisioned(
-            two.contoso.pk, two.otto.pk, profile=replace(profile, roles=frozenset({"deputy"})), actor=machine
+            two.contoso.pk,
+            two.otto.pk,
+            profile=replace(profile, roles=frozenset({"deputy"})),
+            actor=machine,
+            drop=factors.drops_all,
         ),
     ):
         with pytest.raises(NotAllowed):

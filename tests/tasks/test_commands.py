@@ -88,7 +88,7 @@ def test_a_database_behind_the_code_is_one_line(monkeypatch: pytest.MonkeyPatch)
     from requests_app.management import _fitness
 
     monkeypatch.setattr(_fitness.MigrationExecutor, "migration_plan", lambda self, targets: ["one"])
-    with pytest.raises(CommandError, match=r"Run: manage\.py migrate"):
+    with pytest.raises(CommandError, match=r"Run: \S*customer-lockbox migrate --data-dir \S+$"):
         call_command("lockbox", "--no-web")
 
 
