@@ -344,7 +344,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("Second member of staff"),
         why=gettext_lazy("Changes that could weaken a customer need two humans."),
         without=gettext_lazy("One person decides alone, and if they are away, nobody can change anything."),
-        minutes=3,
+        minutes=2,
         fact=_second_staff,
         links=(
             StepLink(gettext_lazy("Invite a person"), _PERSON, query=(("role", Role.STAFF),)),
@@ -356,7 +356,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("First service, and the way to its content"),
         why=gettext_lazy("A service says how its content is reached. Its resources are what engineers ask for."),
         without=gettext_lazy("Nobody can ask for access."),
-        minutes=10,
+        minutes=4,
         fact=_service,
         links=(
             StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
@@ -370,7 +370,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("Engineers and approvers"),
         why=gettext_lazy("An engineer asks for access, and a colleague confirms that there is no other way."),
         without=gettext_lazy("Access requests can’t be made, or nobody confirms them and they expire."),
-        minutes=5,
+        minutes=4,
         fact=_people,
         links=(
             StepLink(gettext_lazy("Invite a person"), _PERSON),
@@ -383,7 +383,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("First tenant, and its administrator"),
         why=gettext_lazy("The customer’s administrator invites the customer’s people and switches Lockbox on."),
         without=gettext_lazy("The customer can’t decide on anything, because nobody there has an account."),
-        minutes=5,
+        minutes=3,
         fact=_first_tenant,
         links=(
             StepLink(gettext_lazy("Add a tenant"), "admin:requests_app_tenant_add"),
@@ -395,7 +395,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("Practice request"),
         why=gettext_lazy("It goes through everybody’s hands like a real access request, on content that is made up."),
         without=gettext_lazy("You learn during the first real problem whether everybody knows what to do."),
-        minutes=15,
+        minutes=10,
         fact=_practice,
         links=(StepLink(gettext_lazy("Start it from the tenant’s page"), "admin:requests_app_tenant_changelist"),),
     ),
