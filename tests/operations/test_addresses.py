@@ -173,6 +173,9 @@ def test_an_address_that_a_directory_changed_must_be_proven_again(cast: Cast, ma
         browser = Client()
         browser.post(reverse("account_login"), {"login": email, "password": PASSWORD})
         assert "_auth_user_id" not in browser.session
+    # The former password has ended. Who reads the new address sets another one through a mail.
+    assert mails(mailoutbox) == []
+    Client().post(reverse("account_reset_password"), {"email": "mia@else.example"})
     assert {to for to, _subject in mails(mailoutbox)} == {"mia@else.example"}
 
 
