@@ -64,7 +64,8 @@ def _would_take_effect(row: Proposal) -> str:
     wait = limits.staff_change_wait()
     words = gettext("{wait} after you confirm the change. If you confirm it now: {when}")
     length = times.duration_words(wait.total_seconds())
-    return format_html(words, wait=length, when=instant(row.read_at + wait))  # type: ignore[attr-defined]
+    at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    return format_html(words, wait=length, when=instant(at + wait))
 
 
 @admin.display(description=_("state"))

@@ -30,7 +30,7 @@ class _Executor(MigrationExecutor):
 
 
 # The command has no other place in which an executor can be named.
-migrate.MigrationExecutor = _Executor  # type: ignore[attr-defined]
+migrate.MigrationExecutor = _Executor  # type: ignore[attr-defined]  # the stubs leave the name out
 
 
 class Command(migrate.Command):
