@@ -25,7 +25,6 @@ from requests_app.models import AccessRequest, Invitation, Person, QueueAssignme
 from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._announced import Terms, is_announced, require_proven
 from requests_app.operations._change import Step, lock_access
-from requests_app.operations._group_roles import has_waiting
 from requests_app.operations._import_judged import Judged, about, new_here, set_values
 from requests_app.operations._import_world import Somebody, World
 from requests_app.operations._invitations import (
@@ -102,7 +101,7 @@ def _somebody(world: World, row: Row) -> tuple[Judged, Somebody | None]:
 def _require_same_name(found: Judged, person: Person) -> None:
     """Refuse another name while people decide about this person by the present one."""
     at = clock.now()
-    if has_waiting(person, at):
+    if group_roles.has_waiting(person, at):
         found.fault("person_name", "power_waits", name=person.name)
     elif AccessRequest.objects.under_way(at).filter(requested_by=person).exists():
         found.fault("person_name", "access_waits", name=person.name)
