@@ -18,17 +18,17 @@ from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
 from requests_app.domain import clock, policy
-from requests_app.domain.errors import StepUpRequired
+from requests_app.domain.errors import PasskeyUnreadable, StepUpRequired
 from requests_app.identity import guesses
 from requests_app.models import AccessRequest, Person, Tenant, Tries
 from requests_app.platform import totp
 from tests.cast import PASSWORD, Cast, events_of
 from tests.conftest import Traveller
-from tests.factors import SECRET, a_code, set_up_app, sign_in
+from tests.factors import SECRET, a_code, give_app, set_up_app, sign_in
 from tests.passkeys import Authenticator, enrolled
 from tests.web.pages import nothing_happens, only_a_refusal, page_of, signed_in, snapshot
-from tests.web.test_passkeys import ORIGIN, added, holder, signs_in
-from tests.web.test_security import at_the_door
+from tests.web.test_passkeys import ADD, ORIGIN, added, holder, signs_in
+from tests.web.test_security import SET_UP, at_the_door
 
 pytestmark = pytest.mark.django_db
 
@@ -383,3 +383,91 @@ def test_the_page_says_beforehand_what_an_approval_will_ask_of_this_person(cast:
     enrolled(cast, "ada")
     for client in (old, fresh):
         assert "To approve, you also need your passkey." in client.get(page).content.decode()
+
+
+# --- A new second factor ------------------------------------------------------------------------------------
+
+
+def accepted(cast: Cast, role: str = "administrator") -> Client:
+    """Return the browser of a person who has just accepted an invitation."""
+    row, client = cast.invited(role=role), Client()
+    form = {"name": "Grace Test", "password": "a long and unheard-of phrase 7"}
+    assert client.post(reverse("web:invitation", args=[cast.link_of(row)]), form).status_code == 302
+    return client
+
+
+def adds(client: Client, factor: str) -> None:
+    answer = set_up_app(client) if factor == "app" else added(client, Authenticator(origin=ORIGIN))
+    assert answer.status_code in (200, 302)
+
+
+def changes_the_cap(cast: Cast, client: Client, seconds: str = "3600") -> int:
+    """Do an act that needs a fresh proof. Return the status."""
+    return int(client.post(reverse("web:tenant", args=[cast.contoso.pk]), {"window_cap": seconds}).status_code)
+
+
+@pytest.mark.parametrize("factor", ["passkey", "app"])
+def test_the_first_second_factor_after_an_invitation_is_a_proof_for_five_minutes(
+    cast: Cast, at: dt.datetime, travel: Traveller, factor: str
+) -> None:
+    client = accepted(cast)
+    travel.by(minutes=4, seconds=59)
+    adds(client, factor)
+    assert changes_the_cap(cast, client, "3600") == 302
+    travel.by(minutes=4, seconds=59)
+    assert changes_the_cap(cast, client, "7200") == 302
+    travel.by(seconds=1)
+    with nothing_happens():
+        assert changes_the_cap(cast, client, "3600") == 403
+
+
+@pytest.mark.parametrize("factor", ["passkey", "app"])
+def test_a_second_factor_after_a_sign_in_with_a_password_is_no_proof(cast: Cast, factor: str) -> None:
+    """A thief who knows the password of a person without a second factor must not gain one act with it."""
+    client = at_the_door(cast, "ines")
+    adds(client, factor)
+    with nothing_happens():
+        assert changes_the_cap(cast, client) == 403
+
+
+@pytest.mark.parametrize("factor", ["passkey", "app"])
+def test_five_minutes_after_an_invitation_a_second_factor_is_no_proof(
+    cast: Cast, at: dt.datetime, travel: Traveller, factor: str
+) -> None:
+    client = accepted(cast)
+    travel.by(minutes=5)
+    with nothing_happens():
+        for page in (ADD, SET_UP):
+            assert client.get(page)["Location"] == f"/step-up/?next={page}"
+    form = {"password": "a long and unheard-of phrase 7"}
+    assert client.post("/step-up/", form).status_code == 302
+    adds(client, factor)
+    with nothing_happens():
+        assert changes_the_cap(cast, client) == 403
+
+
+@pytest.mark.parametrize("factor", ["passkey", "app"])
+def test_a_further_second_factor_does_not_prolong_a_proof(
+    cast: Cast, at: dt.datetime, travel: Traveller, factor: str
+) -> None:
+    """Otherwise a stolen session could remain proven by adding a passkey every few minutes."""
+    client, device = Client(), holder(cast, "ines")
+    assert signs_in(client, device).status_code == 302
+    travel.by(minutes=4, seconds=59)
+    adds(client, factor)
+    assert changes_the_cap(cast, client, "3600") == 302
+    travel.by(seconds=1)
+    with nothing_happens():
+        assert changes_the_cap(cast, client, "7200") == 403
+
+
+def test_a_second_factor_that_is_not_added_proves_nothing(cast: Cast) -> None:
+    client = accepted(cast)
+    with nothing_happens():
+        assert client.post(SET_UP, {"code": "000000"}).status_code == 422
+        assert client.post(ADD, {"name": "Mine", "credential": "[1]"}).status_code == PasskeyUnreadable.status
+    grace = Person.objects.get(name="Grace Test")
+    # Somebody else gives the person a second factor in the meantime. The session has still proved nothing.
+    give_app(grace)
+    with nothing_happens():
+        assert changes_the_cap(cast, client) == 403

@@ -20,7 +20,7 @@ from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.doors.web.middleware import PASSWORD_SIGN_IN, _stepped_up_at, last_proof
+from requests_app.doors.web.middleware import LINK, _stepped_up_at, last_proof
 from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal, SignOn, Tenant
 from requests_app.models.people import actor_of
 from requests_app.work import outbox
@@ -384,7 +384,7 @@ def test_accepting_is_no_fresh_proof(cast: Cast) -> None:
     browser.post(link(cast.link_of(row)), NEW)
     request = RequestFactory().get("/")
     request.session, request.user = browser.session, Person.objects.get(email=row.email)
-    assert last_proof(request)[0] == PASSWORD_SIGN_IN
+    assert last_proof(request)[0] == LINK
     assert _stepped_up_at(request) is None
 
 

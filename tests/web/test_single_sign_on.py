@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
@@ -37,7 +38,9 @@ from requests_app.platform import outbound
 from requests_app.work import outbox
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
-from tests.factors import give_app, sign_in
+from tests.factors import give_app, set_up_app, sign_in
+from tests.passkeys import ORIGIN, added
+from tests.passkeys import Authenticator as Device
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = [
@@ -654,6 +657,36 @@ def test_an_invited_person_with_single_sign_on_needs_no_password(world: Cast, pr
     assert who(comes(world, provider, "s-grace").browser) == str(grace.pk)
     # The person sees both sessions, and can end them.
     assert len(sessions.of(grace, this=None)) == 2
+
+
+@pytest.mark.parametrize(("factor", "status"), [("passkey", 302), ("app", 403)])
+def test_after_an_invitation_through_single_sign_on_only_a_first_passkey_is_a_proof(
+    world: Cast, provider: Provider, factor: str, status: int
+) -> None:
+    """A person without a password could not confirm with the app alone, so setting it up proves nothing either."""
+    provider.knows("s-grace", email="Grace@contoso.example", email_verified=True)
+    browser = accepts(world, provider, world.invited("grace@contoso.example", role="administrator"), "s-grace").browser
+    _adds(browser, factor)
+    assert browser.post(reverse("web:tenant", args=[world.contoso.pk]), {"window_cap": "3600"}).status_code == status
+
+
+@pytest.mark.parametrize("factor", ["passkey", "app"])
+def test_a_first_second_factor_after_any_other_single_sign_on_is_no_proof(
+    world: Cast, provider: Provider, factor: str
+) -> None:
+    Authenticator.objects.filter(user=world.ada).delete()
+    Person.objects.filter(pk=world.ada.pk).update(totp_set_up_at=None)
+    operations.give_role(world.contoso.pk, world.ada.pk, role="administrator", actor=world.as_("ines"))
+    browser = comes(world, provider).browser
+    _adds(browser, factor)
+    with nothing_happens():
+        answer = browser.post(reverse("web:tenant", args=[world.contoso.pk]), {"window_cap": "3600"})
+    assert answer.status_code == 403
+
+
+def _adds(browser: Client, factor: str) -> None:
+    answer = set_up_app(browser) if factor == "app" else added(browser, Device(origin=ORIGIN))
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -28,6 +30,10 @@ from requests_app.domain.errors import (
 from requests_app.doors.web import _known_password
 from requests_app.doors.web.forms.security import ProofForm, StepUpForm
 from requests_app.doors.web.middleware import (
+    FIRST_FACTOR,
+    LINK,
+    LINK_TO_SINGLE_SIGN_ON,
+    ONLY_FIRST_FACTOR,
     PASSKEY,
     PASSWORD,
     PASSWORD_AND_CODE,
@@ -77,26 +83,46 @@ def note_second_factor(request: HttpRequest) -> None:
     request.second_factor_at = clock.now()  # type: ignore[attr-defined]  # read by remember_sign_in()
 
 
-def remember_sign_in(request: HttpRequest) -> None:
+def remember_sign_in(request: HttpRequest, *, by_link: bool = False) -> None:
     """Remember a sign-in with a password. A sign-in that included a second factor counts as a full proof.
 
-    If the person has no second factor, the sign-in only allows them to set up their first second factor.
+    If the person has no second factor, the sign-in only allows them to set up their first second factor. `by_link` says
+    that a link has just made the account, with a password that its reader chose: see `adding_factor`.
     """
     at = getattr(request, "second_factor_at", None)
     if at is not None:
         remember(request, at=at, way=SIGN_IN)
     elif not cast(Person, request.user).has_second_factor:
-        remember(request, at=clock.now(), way=PASSWORD_SIGN_IN)
+        remember(request, at=clock.now(), way=LINK if by_link else PASSWORD_SIGN_IN)
 
 
-def remember_single_sign_on(request: HttpRequest) -> None:
+def remember_single_sign_on(request: HttpRequest, *, by_link: bool = False) -> None:
     """Remember a sign-in at an identity provider, if the person has no second factor here.
 
     Such a person can give no other proof. What the identity provider claims about its own second factor (`amr`) is not
-    a proof: see docs/single-sign-on.md.
+    a proof: see docs/single-sign-on.md. `by_link` says that they have just accepted an invitation in this way.
     """
     if not cast(Person, request.user).has_second_factor:
-        remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
+        remember(request, at=clock.now(), way=LINK_TO_SINGLE_SIGN_ON if by_link else SINGLE_SIGN_ON)
+
+
+@contextmanager
+def adding_factor(request: HttpRequest, *, is_passkey: bool) -> Iterator[None]:
+    """Start the five minutes of the proof if the block adds the first second factor of an account that a link made.
+
+    The rule: a new second factor is a proof only if the link of an invitation, or the set-up link, signed in this
+    session less than five minutes ago. The person who used the link chose the password, too, so they could confirm with
+    both on the next page anyway. If they came through single sign-on, they have no password, so only a passkey counts.
+
+    After any other sign-in, a new second factor proves nothing: otherwise a thief who knows a password could add a
+    passkey and then act. After a full proof, that proof still counts until its own five minutes end. Adding does not
+    prolong it, because a stolen session could then remain proven by adding again and again.
+    """
+    # This must be read before the block: as soon as there is a second factor, a proof by one factor is gone.
+    way, _at = last_proof(request)
+    yield
+    if way == LINK or (is_passkey and way == LINK_TO_SINGLE_SIGN_ON):
+        remember(request, at=clock.now(), way=FIRST_FACTOR)
 
 
 def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
@@ -109,7 +135,7 @@ def setting_up(request: HttpRequest) -> Actor:
     For their first second factor, a sign-in with a password is enough proof.
     """
     way, at = last_proof(request)
-    return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
+    return actor_in(request).stepped_up(at) if way in ONLY_FIRST_FACTOR else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:

@@ -25,6 +25,7 @@ from requests_app.domain.actors import Role
 from requests_app.domain.acts.invitations import ACCEPT_INVITATION, NOTE_LINK_COPY
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.doors.web import single_sign_on
+from requests_app.doors.web._step_up import remember_sign_in
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import AcceptForm, AcceptWithSignOnForm
@@ -87,8 +88,9 @@ def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWi
         # An account from before: the link and a new password alone must not pass its second factor.
         messages.success(request, _("Your account is ready. Sign in with your new password and your second factor."))
         return redirect("account_login")
-    # This begins a session with a new key. It counts as a sign-in with a password, which is no proof for an act.
+    # This begins a session with a new key. It is no proof for an act, only for the first second factor.
     get_adapter(request).login(request, person)
+    remember_sign_in(request, by_link=True)
     sessions.note(request)
     messages.success(request, str(ACCEPT_INVITATION.done))
     return redirect(_first_page(row))

@@ -19,7 +19,7 @@ from requests_app import operations
 from requests_app.domain import clock, policy
 from requests_app.domain.acts.own_account import ENROL_PASSKEY
 from requests_app.domain.errors import PasskeyRefused, Unacceptable, WrongState
-from requests_app.doors.web._step_up import local, setting_up, to_step_up
+from requests_app.doors.web._step_up import adding_factor, local, setting_up, to_step_up
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Link, Page, Visit, to
 from requests_app.doors.web.context import instant
@@ -90,7 +90,7 @@ def _added(request: HttpRequest, form: PasskeyForm) -> HttpResponse:
         if needs_codes:
             codes(row.person)
 
-    with own_account():
+    with own_account(), adding_factor(request, is_passkey=True):
         row = operations.enrol_passkey(
             actor=setting_up(request),
             response=answer,

@@ -22,7 +22,16 @@ from requests_app.domain import clock, policy
 from requests_app.domain.acts.own_account import REMOVE_TOTP, SET_UP_TOTP
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web._known_password import act_of
-from requests_app.doors.web._step_up import is_fresh, local, proven, setting_up, step_up_form, to_confirm, to_step_up
+from requests_app.doors.web._step_up import (
+    adding_factor,
+    is_fresh,
+    local,
+    proven,
+    setting_up,
+    step_up_form,
+    to_confirm,
+    to_step_up,
+)
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import SessionForm, SetUpForm
 from requests_app.doors.web.forms.strict import require_nothing
@@ -106,7 +115,7 @@ def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> Http
         if needs_codes:
             codes(person)
 
-    with own_account():
+    with own_account(), adding_factor(request, is_passkey=False):
         operations.set_up_totp(actor=setting_up(request), keep=keep)
     request.session.pop(_PENDING, None)
     onward = onward or ("/" if was_first else reverse("web:security"))

@@ -101,7 +101,7 @@ def _made(request: HttpRequest, secret: str) -> HttpResponse:
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
     security_log.info("sign_in.done", user_id=str(person.pk), ip=request.META.get("REMOTE_ADDR", ""))
     # The person has just chosen the password, which counts as the proof for the first second factor.
-    remember_sign_in(request)
+    remember_sign_in(request, by_link=True)
     messages.success(request, str(MAKE_FIRST_STAFF.done))
     # The next page is the set-up of a second factor. Until that is done, no other page opens (gate.py). Then the
     # checklist follows.

@@ -148,7 +148,7 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
             return _tested(request, found, came, trip)
         if trip.get("accepts"):
             operations.accept_invitation(**trip["accepts"], came=came, via=found.name, actor=stranger(request))
-        response = _signed_in(request, found, came, trip["next"])
+        response = _signed_in(request, found, came, trip["next"], by_link=bool(trip.get("accepts")))
     except SignOnFailed as failure:
         response = _failed(request, failure, is_test=is_test, name=place)
     except sealing.Unreadable:
@@ -162,7 +162,7 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
 
 
 def _signed_in(
-    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, target: str
+    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, target: str, *, by_link: bool
 ) -> HttpResponse:
     actor = replace(
         Actor.system("single sign-on"),
@@ -173,7 +173,7 @@ def _signed_in(
     person = operations.sign_in(found.tenant_id, came=came, actor=actor)
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
     sessions.note(request)
-    remember_single_sign_on(request)
+    remember_single_sign_on(request, by_link=by_link)
     security_log.info("sign_in.single_sign_on", user_id=str(person.pk), place=found.name)
     # This is a page, not a redirect. The browser comes from another site, so it would not send a strict cookie with a
     # redirect.
