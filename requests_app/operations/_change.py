@@ -405,9 +405,15 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
         )
         step.read_note(note)
         yield step
-        row.state = step.target or edge.target
-        touch_ticket(row, at=step.at)
-        step.witness(edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
+        apply_ticket(step)
+
+
+def apply_ticket(step: TicketMove) -> None:
+    """Save the row of one transition of a ticket and write its entry."""
+    row = step.row
+    row.state = step.target or step.edge.target
+    touch_ticket(row, at=step.at)
+    step.witness(step.edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
 
 
 def lock_access(which: QuerySet[Any]) -> None:
@@ -421,7 +427,7 @@ def lock_access(which: QuerySet[Any]) -> None:
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Save a changed ticket, with the time of the change. Only change_ticket() may change a ticket's state."""
+    """Save a changed ticket, with the time of the change. Only apply_ticket() may change a ticket's state."""
     row.changed_at = at
     row.save()
 

@@ -47,6 +47,7 @@ from requests_app.models.scoping import new_reference
 from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
+from requests_app.operations._taking import take_unassigned
 from requests_app.words import sentences
 
 
@@ -77,12 +78,15 @@ class Ask:
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
-    """Submit an access request. The provider approvers of the service's queue are asked first."""
+    """Submit an access request. The provider approvers of the service's queue are asked first.
+
+    If nobody has the ticket, the engineer takes it in the same transaction.
+    """
     edge = TRANSITIONS[SUBMIT.name]
     with act(SUBMIT, actor=actor) as current:
         # An act that switches this person off or takes their role locks the same row. So either it finds this access
         # request, or this act finds its result.
-        Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
+        engineer = Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
         row = _drafted(ask, current)
         policy.require_role(current.actor, edge.act.roles, tenant_id=row.tenant_id, service_id=row.service_id)
@@ -91,6 +95,8 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         _require_room(row, current.at)
         if row.needs_customer_approval and (mute := _mute(row, current.at)):
             raise Muted(mute.until_at, sentences.muted(mute, current.at))
+        if row.ticket is not None and engineer is not None:
+            take_unassigned(row.ticket, engineer, current)
         row.content_digest = content_digest(row, resources)
         row.save(force_insert=True)
         AccessRequestResource.objects.bulk_create(

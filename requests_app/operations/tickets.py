@@ -34,6 +34,7 @@ from requests_app.operations import _elsewhere
 from requests_app.operations._change import Step, TicketMove, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
+from requests_app.operations._taking import hand_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +115,7 @@ def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None
         assignee = engineers.filter(pk=wanted).first()
         if assignee is None:
             raise Unacceptable(_("Choose an engineer of this queue."), field="assignee_id")
-        step.row.assignee = assignee
-        step.detail = {"assignee": assignee.name, "assignee_id": str(assignee.pk)}
+        hand_to(assignee, step)
     return step.row
 
 

@@ -304,4 +304,49 @@ def test_an_engineer_cannot_flood_a_tenant(cast: Cast) -> None:
 
 def test_every_entry_of_a_tenant_is_dense_and_hashed(cast: Cast) -> None:
     cast.opened()
-    assert len(events_in(cast.contoso)) == 4
+    assert len(events_in(cast.contoso)) == 5
+
+
+def test_asking_for_access_takes_a_ticket_that_nobody_has(cast: Cast) -> None:
+    ticket = cast.ticket()
+    row = cast.submitted(ticket=ticket)
+
+    ticket.refresh_from_db()
+    assert (ticket.assignee, ticket.state, ticket.changed_at) == (cast.priya, "ASSIGNED", row.submitted_at)
+    taken, submitted = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq").reverse()[:2][::-1]
+    assert [taken.event, submitted.event] == ["ticket.assigned", "access_request.submitted"]
+    assert (taken.subject_type, taken.subject_id, taken.actor_id) == ("ticket", str(ticket.pk), cast.priya.pk)
+    assert json.loads(bytes(taken.canonical))["detail"] == {
+        "assignee": cast.priya.name,
+        "assignee_id": str(cast.priya.pk),
+    }
+    assert submitted.subject_id == str(row.pk)
+
+
+def test_asking_for_access_leaves_a_ticket_with_the_engineer_who_has_it(cast: Cast) -> None:
+    ticket = operations.assign_ticket(cast.ticket().pk, actor=cast.as_("erik"))
+    before = events_in(cast.contoso)
+    cast.submitted(ticket=ticket)
+    ticket.refresh_from_db()
+    assert ticket.assignee == cast.erik
+    assert events_in(cast.contoso) == [*before, "access_request.submitted"]
+
+
+def test_a_ticket_that_waits_for_its_customer_still_waits_when_its_engineer_asks_for_access(cast: Cast) -> None:
+    ticket = operations.assign_ticket(cast.ticket().pk, actor=cast.as_("priya"))
+    operations.ask_customer(ticket.pk, actor=cast.as_("priya"), note="Since which day?")
+    cast.submitted(ticket=ticket)
+    ticket.refresh_from_db()
+    assert (ticket.assignee, ticket.state) == (cast.priya, "WAITING_FOR_CUSTOMER")
+
+
+def test_a_refused_access_request_takes_no_ticket(cast: Cast) -> None:
+    ticket = cast.ticket()
+    topics = outbox_topics()
+    with pytest.raises(Unacceptable):
+        cast.submitted(ticket=ticket, justification="Too short.")
+    ticket.refresh_from_db()
+    assert (ticket.assignee, ticket.state) == (None, "NEW")
+    assert "ticket.assigned" not in events_in(cast.contoso)
+    assert outbox_topics() == topics
+    assert not AccessRequest.objects.exists()

@@ -135,7 +135,8 @@ SUBMIT = Act(
     done=_("Your access request {reference} is submitted."),
     tells=(Tell("notify.decide_as_provider", ("provider_approvers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
-    own_order="The engineer is locked first, and a law-enforcement demand can replace the ticket.",
+    own_order="The engineer is locked first. A law-enforcement demand can replace the ticket. "
+    "If nobody has the ticket, the engineer takes it.",
     own_doors="The engineer chooses resources and gives reasons, in several steps.",
 )
 APPROVE_AS_PROVIDER = Act(

@@ -352,6 +352,7 @@ class AccessRequests(ListView):
     @extend_schema(
         operation_id="access_requests_submit",
         summary="Submit an access request",
+        description="If nobody has the ticket, the engineer takes it.",
         tags=["access requests"],
         request=AccessRequestIn,
         responses={201: AccessRequestOut},
