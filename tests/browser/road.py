@@ -362,8 +362,6 @@ class Traveller:
 
     def add_passkey(self) -> None:
         """Set up the second factor: a passkey. The recovery codes are shown once."""
-        self.press("Add a passkey")
-        self.fill(Name="Laptop")
         self.press("Create the passkey", shows="Save these recovery codes")
         self.press("I have saved them")
 

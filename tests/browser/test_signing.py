@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     session, device = virtual_authenticator(page)
     ada.link("Add a passkey")
     check(page)
+    expect(page.get_by_label("Name")).to_have_value(re.compile(r"^Chrome on \w+$"))
+    page.get_by_label("Name").fill("")
     page.get_by_role("button", name="Create the passkey").click()
     assert not Passkey.objects.filter(person__email=ada.email).exists(), "without a name none is made"
     page.get_by_label("Name").fill("Laptop")

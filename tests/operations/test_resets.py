@@ -73,7 +73,7 @@ def test_an_administrator_resets_what_somebody_of_the_tenant_has_lost(cast: Cast
     # With the password, the person can sign in, and must set up a second factor again.
     again = Client()
     assert sign_in(cast.ada, PASSWORD, client=again).url == "/"
-    assert again.get("/")["Location"] == "/security/set-up/?next=/"
+    assert again.get("/")["Location"] == "/security/passkeys/add/?next=/"
     assert added(again, Authenticator(origin=ORIGIN)).status_code == 200
     assert again.get("/").status_code == 200
     of_mia = reverse("web:person", args=[cast.contoso.pk, cast.mia.pk])

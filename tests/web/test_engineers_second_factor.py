@@ -21,7 +21,7 @@ from tests.cast import PASSWORD, Cast
 from tests.content import fill, mail_id
 from tests.factors import give_app, set_up_app, sign_in
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
-from tests.web.test_security import SET_UP, without_factor
+from tests.web.test_security import ADD, without_factor
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_an_engineer_sets_one_up_at_the_first_sign_in(cast: Cast) -> None:
     client = Client()
     sign_in(without_factor(cast, "erik"), PASSWORD, client=client)
     for page in ("/", "/tickets/", "/security/"):
-        assert client.get(page)["Location"] == f"{SET_UP}?next={page}"
+        assert client.get(page)["Location"] == f"{ADD}?next={page}"
     assert set_up_app(client).status_code == 200
     assert client.get("/").status_code == 200
 
@@ -79,7 +79,7 @@ def test_no_page_of_content_opens_without_one(cast: Cast, grant: Grant) -> None:
     pages = [reverse("web:window", args=[grant.pk]), reverse("web:window_resource", args=[grant.pk, resource.pk])]
     with nothing_happens():
         for page in pages:
-            assert client.get(page)["Location"].startswith(SET_UP), page
+            assert client.get(page)["Location"].startswith(ADD), page
 
 
 def test_a_token_does_nothing_for_somebody_who_needs_one_and_has_none(cast: Cast) -> None:
@@ -116,4 +116,4 @@ def test_the_operator_may_leave_it_to_somebody_else(cast: Cast, grant: Grant, se
     assert looks(cast, grant)["list"]()
     # Approvers still need a second factor.
     without_factor(cast, "pat")
-    assert signed_in(cast, "pat").get("/")["Location"] == f"{SET_UP}?next=/"
+    assert signed_in(cast, "pat").get("/")["Location"] == f"{ADD}?next=/"

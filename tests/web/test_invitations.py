@@ -25,6 +25,7 @@ from requests_app.models import Invitation, Membership, OutboxMessage, Person, P
 from requests_app.models.people import actor_of
 from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
+from tests.passkeys import ORIGIN, Authenticator, added
 from tests.web.pages import nothing_happens, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -342,7 +343,7 @@ def test_accepting_signs_in_and_the_second_factor_follows(cast: Cast) -> None:
     page = browser.post(link(cast.link_of(row)), NEW, follow=True)
     grace = Person.objects.get(email=row.email)
     assert browser.session["_auth_user_id"] == str(grace.pk)
-    assert page.redirect_chain == [("/", 302), (f"{reverse('web:security_set_up')}?next=/", 302)]
+    assert page.redirect_chain == [("/", 302), (f"{reverse('web:security_add_passkey')}?next=/", 302)]
     # The session from before the sign-in, which somebody else might know, is not this session.
     assert browser.session.session_key != before
     assert UserSession.objects.filter(user=grace).count() == 1
@@ -363,7 +364,7 @@ def test_an_administrator_sees_the_set_up_first(cast: Cast, role: str, page: str
     assert answer["Location"] == reverse(page, args=[cast.contoso.pk] if page == "web:guide" else [])
     # A second factor comes first, and then the page that the person wanted.
     needed = browser.get(answer["Location"])
-    wanted = f"{reverse('web:security_set_up')}?next={answer['Location']}" if role == "administrator" else None
+    wanted = f"{reverse('web:security_add_passkey')}?next={answer['Location']}" if role == "administrator" else None
     assert needed.get("Location") == wanted
 
 
@@ -419,15 +420,39 @@ def test_a_colleague_accepts_is_signed_in_and_reads_what_the_role_waits_for(cast
     page = browser.get(link(cast.link_of(row))).content.decode()
     for words in ("Stella Test, on the staff of Microsoft", "Staff", "You get the role later"):
         assert words in page
-    home = browser.post(link(cast.link_of(row)), NEW, follow=True).content.decode()
+    answer = browser.post(link(cast.link_of(row)), NEW)
+    # The person can add the second factor now, or later.
+    assert answer["Location"] == "/security/passkeys/add/?next=/"
+    assert browser.get(answer["Location"]).context["later"] == "/"
+    home = browser.get("/").content.decode()
     assert "Your role “Staff” is not given yet" in home
+    assert 'href="/security/passkeys/add/"' in home
     assert "You have no role yet" not in home
     assert browser.get(reverse("admin:index")).status_code == 404
+    takes_effect(cast)
+    assert browser.get("/")["Location"].startswith(reverse("web:security_add_passkey"))
+
+
+def takes_effect(cast: Cast) -> None:
+    """Apply the one proposal, as if its waiting time were over."""
     proposal = Proposal.objects.get()
     Proposal.objects.filter(pk=proposal.pk).update(proposed_at=clock.now() - dt.timedelta(days=4))
     cast.made_due(lambda: None)
     operations.apply_proposal(proposal.pk, actor=cast.system("sweep"))
-    assert browser.get("/")["Location"].startswith(reverse("web:security_set_up"))
+
+
+def test_a_role_that_arrives_asks_nothing_of_somebody_who_added_the_second_factor_while_accepting(cast: Cast) -> None:
+    row, browser = cast.invited_colleague(role="staff"), Client()
+    onward = browser.post(link(cast.link_of(row)), NEW)["Location"]
+    done = added(browser, Authenticator(origin=ORIGIN), page=onward)
+    assert (done.status_code, done.context["onward"]) == (200, "/")
+    assert 'href="/security/passkeys/add/"' not in browser.get("/").content.decode()
+    # Without the role, the passkey and its proof open nothing.
+    assert browser.get(reverse("admin:index")).status_code == 404
+    takes_effect(cast)
+    assert browser.get(reverse("admin:index")).status_code == 200
+    # The proof from the passkey still counts: this page would ask for one.
+    assert browser.get(reverse("admin:requests_app_person_add")).status_code == 200
 
 
 def test_the_reader_of_a_copied_link_reads_who_copied_it_until_they_confirm(cast: Cast) -> None:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
-from requests_app.domain import errors
+from requests_app.domain import clock, errors
 from requests_app.domain.errors import LastPasskey, LastSecondFactor
 from requests_app.identity import factors
 from requests_app.models import Passkey, Person, Tries
@@ -38,6 +38,12 @@ def without_factor(cast: Cast, name: str) -> Person:
     return person
 
 
+def at_the_door(cast: Cast, name: str) -> Client:
+    client = Client()
+    sign_in(without_factor(cast, name), PASSWORD, client=client)
+    return client
+
+
 def holder(cast: Cast, name: str, **device: Any) -> Authenticator:
     """Return the device of a person whose only second factor is this passkey."""
     without_factor(cast, name)
@@ -58,8 +64,8 @@ def test_the_first_sign_in_sets_up_a_passkey_in_place_of_the_app(cast: Cast, nam
     person, client, device = without_factor(cast, name), Client(), Authenticator(origin=ORIGIN)
     sign_in(person, PASSWORD, client=client, to=LATER)
     page = client.get(LATER)["Location"]
-    assert f'href="{ADD}?next=/access-requests/%3Fq%3Dlater"' in client.get(page).content.decode()
-    done = added(client, device, called="  Ada’s   phone ", page=f"{ADD}?next=/access-requests/%3Fq%3Dlater")
+    assert page == f"{ADD}?next=/access-requests/%3Fq%3Dlater"
+    done = added(client, device, called="  Ada’s   phone ", page=page)
     assert (done.status_code, "no-store" in done["Cache-Control"]) == (200, True)
     assert f'href="{LATER}"' in done.content.decode()
     assert client.get(LATER).status_code == 200
@@ -95,6 +101,47 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
     assert "<b>Laptop" not in shown
     assert (shown.count("Stays on its device"), shown.count("Can be copied to your other devices")) == (1, 1)
     assert Kept.objects.get(user=cast.ada, type="recovery_codes").data == codes
+
+
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+EDGE = CHROME.replace("X11; Linux x86_64", "Windows NT 10.0; Win64; x64") + " Edg/140.0.0.0"
+SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile Safari/604.1"
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (CHROME, "Chrome on Linux"),
+        (EDGE, "Edge on Windows"),
+        (SAFARI, "Safari on iPhone"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:143.0) Gecko/20100101 Firefox/143.0", "Firefox on Mac"),
+        ("<b>Lockbox 1</b> on Linux", "Linux"),
+        ("", "Passkey"),
+    ],
+)
+def test_the_page_proposes_a_name_and_numbers_a_second_one(cast: Cast, agent: str, name: str) -> None:
+    client = signed_in(cast, "ada")
+
+    def proposed() -> str:
+        return str(client.get(ADD, headers={"user-agent": agent}).context["form"]["name"].value())
+
+    assert proposed() == name
+    for number, called in enumerate((name, f"{name} 2"), start=2):
+        assert added(client, Authenticator(origin=ORIGIN), called=called).status_code in (200, 302)
+        assert proposed() == f"{name} {number}"
+    Passkey.objects.filter(name=name).update(removed_at=clock.now())
+    assert proposed() == name
+
+
+def test_later_is_offered_only_to_people_who_need_no_second_factor_and_leads_only_to_this_site(cast: Cast) -> None:
+    def later(name: str, onward: str) -> str:
+        return str(at_the_door(cast, name).get(f"{ADD}?next={onward}").context["later"])
+
+    assert later("mia", "/preferences/") == "/preferences/"
+    assert later("mia", "//evil.example/") == ""
+    assert later("ada", "/preferences/") == ""
+    again = at_the_door(cast, "mia").post(ADD, {"name": "Mine", "credential": "[1]", "next": "https://evil.example/"})
+    assert again.context["later"] == ""
 
 
 def test_a_response_to_another_challenge_adds_nothing(cast: Cast, travel: Traveller) -> None:
@@ -237,7 +284,7 @@ def test_a_key_of_the_approval_page_is_no_second_factor_here(cast: Cast) -> None
     Passkey.objects.update(rp_id="approvals.contoso.example")
     client = Client()
     assert sign_in(cast.ada, PASSWORD, client=client).url == "/"
-    assert client.get("/")["Location"] == f"{SET_UP}?next=/"
+    assert client.get("/")["Location"] == f"{ADD}?next=/"
 
 
 # --- After the password -------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = pytest.mark.django_db
 
-SET_UP = "/security/set-up/"
+SET_UP, ADD = "/security/set-up/", "/security/passkeys/add/"
 LATER = "/access-requests/?q=later"
 
 
@@ -64,10 +64,10 @@ def test_deciders_and_administrators_must_set_up_a_second_factor_first(cast: Cas
     for page in ("/", LATER, "/preferences/", f"/access-requests/{row.pk}/", "/security/", "/admin/"):
         answer = client.get(page)
         assert answer.status_code == 302, page
-        assert answer["Location"].startswith(f"{SET_UP}?next="), page
+        assert answer["Location"].startswith(f"{ADD}?next="), page
     with nothing_happens():
         for act in (f"/access-requests/{row.pk}/decide/approve/", f"/access-requests/{row.pk}/withdraw/"):
-            assert client.post(act, {"password": PASSWORD})["Location"] == f"{SET_UP}?next=/"
+            assert client.post(act, {"password": PASSWORD})["Location"] == f"{ADD}?next=/"
     polled = client.get("/", headers={"HX-Request": "true"})
     assert (polled.status_code, polled["HX-Refresh"]) == (401, "true")
     assert client.get("/nothing/here/").status_code == 404
@@ -83,7 +83,7 @@ def test_for_others_a_password_is_enough_until_they_are_given_such_a_role(cast: 
         # A deputy may have to decide at any moment, and then it would be too late for the set-up.
         role = "approver" if name == "mia" else "deputy"
         operations.give_role(cast.contoso.pk, cast.people[name].pk, role=role, actor=cast.as_("ines"))
-        assert client.get("/")["Location"] == f"{SET_UP}?next=/"
+        assert client.get("/")["Location"] == f"{ADD}?next=/"
 
 
 # --- Setting up a second factor -----------------------------------------------------------------------------
@@ -94,8 +94,12 @@ def test_the_first_sign_in_sets_up_the_app_and_continues_to_the_wanted_page(
     cast: Cast, name: str, tenant: str, mailoutbox: list[Any]
 ) -> None:
     client = at_the_door(cast, name, to=LATER)
-    page = client.get(LATER)["Location"]
+    first = client.get(client.get(LATER)["Location"]).content.decode()
+    # The first page offers a passkey, and has a link to the app.
+    page = f"{SET_UP}?next=/access-requests/%3Fq%3Dlater"
+    assert f'href="{page}"' in first
     shown = client.get(page)
+    assert f'href="{ADD}?next=/access-requests/%3Fq%3Dlater"' in shown.content.decode()
     assert 'src="data:image/svg+xml;base64,' in shown.content.decode()
     assert "no-store" in shown["Cache-Control"]
     found = re.search(r'data-copy="([A-Z2-7]{32})"', shown.content.decode())

@@ -91,8 +91,8 @@ def test_the_first_staff_member_is_made_and_has_a_second_factor_before_anything_
     # The person is signed in, and every page leads to the second factor.
     for page_of_staff in ("/admin/", "/", "/preferences/"):
         led = browser.get(page_of_staff)
-        assert led["Location"].startswith("/security/set-up/"), page_of_staff
-    shown = browser.get(browser.get("/admin/set-up/")["Location"])
+        assert led["Location"].startswith("/security/passkeys/add/"), page_of_staff
+    shown = browser.get("/security/set-up/?next=/admin/set-up/")
     code = a_code(secret=shown.context["secret"])
     codes = browser.post("/security/set-up/", {"code": code, "next": "/admin/set-up/"})
     assert (len(codes.context["codes"]), codes.context["onward"]) == (10, "/admin/set-up/")

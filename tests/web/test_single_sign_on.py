@@ -652,7 +652,7 @@ def test_an_invited_person_with_single_sign_on_needs_no_password(world: Cast, pr
     assert list(grace.memberships.values_list("role", flat=True)) == ["approver"]
     assert Identity.objects.get(person=grace).subject == "s-grace"
     assert "invitation.accepted" in events_in(world.contoso)
-    assert arrived.browser.get("/")["Location"].startswith(reverse("web:security_set_up"))
+    assert arrived.browser.get("/")["Location"].startswith(reverse("web:security_add_passkey"))
     # From now on the person signs in without the link.
     assert who(comes(world, provider, "s-grace").browser) == str(grace.pk)
     # The person sees both sessions, and can end them.

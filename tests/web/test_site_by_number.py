@@ -32,6 +32,7 @@ def test_the_first_sign_in_offers_the_app_alone(cast: Cast, settings: Any) -> No
     without_factor(cast, "ada")
     browser = signed_in(cast, "ada")
     settings.PASSKEY_RP_ID = "10.1.2.3"
+    assert browser.get("/")["Location"] == f"{SET_UP}?next=/"
     page = browser.get(SET_UP).content.decode()
     assert MESSAGE in page
     assert reverse("web:security_add_passkey") not in page

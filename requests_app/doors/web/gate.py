@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from requests_app.domain import policy
 from requests_app.doors.web.middleware import actor_in
+from requests_app.platform import webauthn
 
 security_log = structlog.get_logger("security")
 
@@ -50,7 +51,15 @@ class SecondFactorMiddleware:
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         security_log.info("second_factor.missing", user_id=str(request.user.pk), path=request.path)
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
-        return redirect_to_login(target, reverse("web:security_set_up"))
+        return redirect_to_login(target, first_factor())
+
+
+def first_factor() -> str:
+    """Return the address of the page for a first second factor: a passkey, or an app if this site can't have passkeys.
+
+    Each of the two pages has a link to the other.
+    """
+    return reverse("web:security_add_passkey" if webauthn.site_has_name() else "web:security_set_up")
 
 
 def lacks_second_factor(request: HttpRequest) -> bool:

@@ -11,6 +11,7 @@ from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -29,6 +30,7 @@ from requests_app.doors.web._step_up import remember_sign_in
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import AcceptForm, AcceptWithSignOnForm
+from requests_app.doors.web.gate import first_factor
 from requests_app.doors.web.middleware import actor_in, stranger
 from requests_app.identity import sessions
 from requests_app.models import Invitation
@@ -67,7 +69,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             return _page(request, row, form, place)
         if place:
             accepts = {"secret": secret, "name": form.cleaned_data["name"]}
-            return single_sign_on.begin(request, place, email=row.email, accepts=accepts, target=_first_page(row))
+            return single_sign_on.begin(request, place, email=row.email, accepts=accepts, target=_next_page(row))
         return _accepted(request, row, secret, form)
     except NotFound:
         return render(request, "invitations/no_good.html", status=NotFound.status)
@@ -76,6 +78,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 
 
 def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWithSignOnForm) -> HttpResponse:
+    onward = _next_page(row)
     try:
         person = operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request))
     except Unacceptable as refusal:
@@ -93,7 +96,19 @@ def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWi
     remember_sign_in(request, by_link=True)
     sessions.note(request)
     messages.success(request, str(ACCEPT_INVITATION.done))
-    return redirect(_first_page(row))
+    return redirect(onward)
+
+
+def _next_page(row: Invitation) -> str:
+    """Return the page that follows the acceptance. Call this before the invitation is accepted.
+
+    If a role waits, the person can add the second factor now, so that nothing is missing when the role arrives. If they
+    have a role at once, `gate` leads them to the second factor.
+    """
+    page = _first_page(row)
+    if any(map(words.is_proposed, queries.invited_to(row))):
+        return redirect_to_login(page, first_factor()).url
+    return page
 
 
 def _first_page(row: Invitation) -> str:

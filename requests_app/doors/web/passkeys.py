@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -31,19 +32,23 @@ from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import webauthn
+from requests_app.words import browsers
 from requests_app.words.text import visible_single
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """On GET, ask for a name. The device then makes the key, and POST stores the key.
+    """On GET, propose a name. The device then makes the key, and POST stores the key.
 
-    If this is the person's first second factor, they also get recovery codes.
+    If this is the person's first second factor, they also get recovery codes. `gate` leads people here whose role
+    needs a second factor, and the acceptance of an invitation leads those here whose role waits.
     """
     if request.method != "POST" and not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
-    form, status = PasskeyForm(initial={"next": local(request.GET.get("next"))}), 200
+    known = _passkeys_of(request)
+    name = browsers.passkey_name(request.headers.get("User-Agent", ""), [row.name for row in known])
+    form, status = PasskeyForm(initial={"next": local(request.GET.get("next")), "name": name}), 200
     if request.method == "POST":
         form, status = PasskeyForm(request.POST), Unacceptable.status
         form.require_known()
@@ -53,26 +58,31 @@ def add(request: HttpRequest) -> HttpResponse:
             except (PasskeyRefused, Unacceptable, WrongState) as refusal:
                 form.refuse(refusal)
                 status = refusal.status
+    is_first = not cast(Person, request.user).has_second_factor
     context = {
         "form": form,
-        "options": json.dumps(_options(request)),
-        "is_first": lacks_second_factor(request),
+        "options": json.dumps(_options(request, known)),
+        "is_first": is_first,
+        "later": local(form["next"].value()) if is_first and not lacks_second_factor(request) else "",
         "site_has_name": webauthn.site_has_name(),
     }
     return unstored(own_page(request, "security/add_passkey.html", context, status=status))
 
 
-def _options(request: HttpRequest) -> dict[str, object]:
-    person = cast(Person, request.user)
+def _passkeys_of(request: HttpRequest) -> list[Passkey]:
     with own_account():
-        known = list(Passkey.objects.filter(person=person).live().of_this_site())
+        return list(Passkey.objects.filter(person=cast(Person, request.user)).live())
+
+
+def _options(request: HttpRequest, known: list[Passkey]) -> dict[str, object]:
+    person = cast(Person, request.user)
     options = webauthn.registration_options(
         party=webauthn.own_party(),
         user_id=person.pk.bytes,
         email=person.email,
         name=person.name,
         challenge=challenges.issue(Purpose.ENROL, person.pk, at=clock.now()),
-        known=[bytes(each.credential_id) for each in known],
+        known=[bytes(each.credential_id) for each in known if each.rp_id == settings.PASSKEY_RP_ID],
     )
     # The device finds the key without a list of keys, because it signs in before anybody has said who they are.
     options["authenticatorSelection"]["residentKey"] = "required"
@@ -129,8 +139,7 @@ REMOVAL = Page(
         lead=(
             gettext_lazy(
                 "After you remove the passkey, nobody can sign in or sign anything with it. What was signed "
-                "with the passkey stays signed. The log records the removal, and you and your approvers get a "
-                "mail."
+                "with the passkey stays signed. The log records the removal."
             ),
             gettext_lazy("Your device might still show the passkey. Delete it on your device as well."),
         ),

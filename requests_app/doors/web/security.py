@@ -99,7 +99,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "secret": secret,
         "address": address,
         "picture": factors.picture_of(address),
-        "is_first": lacks_second_factor(request),
+        "is_first": not person.has_second_factor,
         "site_has_name": webauthn.site_has_name(),
         "has_password": person.has_usable_password() and not person.signs_in_elsewhere(),
     }

@@ -60,9 +60,7 @@ class PasskeyForm(StrictForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=60,
-        help_text=_(
-            "Choose a name that you will recognise, such as “Laptop” or “Key on my key ring”. The log shows it, too."
-        ),
+        help_text=_("The log shows it, too."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": _("Give the passkey a name.")},
     )
