@@ -7,8 +7,7 @@ declaration here, and with the functions that judge and write it (`operations._i
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import limits
+from requests_app.domain import limits, texts
 from requests_app.domain.errors import Unacceptable
 
 #: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
@@ -24,11 +23,6 @@ BYTES_MAX, LINES_MAX = 16 * 1024 * 1024, 50_000
 #: A report names this many faults. Nobody corrects more of them one by one.
 FAULTS_MAX = 5_000
 
-#: A spreadsheet treats a cell that begins with one of these characters as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-#: Joiners inside a word. Persian, Hindi and emoji need them; all other invisible characters are refused.
-_JOINERS = "\u200c\u200d"
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -103,11 +97,7 @@ REASONS: dict[str, Promise] = {
     # One value
     "needed": _("This must not be empty."),
     "too_long": _("At most %(most)s characters are allowed. Your text has %(length)s."),
-    "invisible_character": _(
-        "The text contains an invisible character (%(char)s), such as a line break or a change of the writing "
-        "direction. Remove it."
-    ),
-    "formula": _("The text begins with %(sign)s. A spreadsheet would run it as a formula. Remove the character."),
+    **texts.WORDS,
     "not_a_choice": _("Use one of these values: %(choices)s."),
     "not_text_value": _("This must be a text."),
     # One row and what exists
@@ -198,14 +188,15 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One value of a kind of row. A path may contain no invisible character at all."""
+    """One value of a kind of row."""
 
     name: str = field(kw_only=False)
     at_most: int = 0
     choices: tuple[str, ...] = ()
     is_flag: bool = False
     is_needed: bool = False
-    is_path: bool = False
+    #: Whether it is an id or a path.
+    is_id: bool = False
     #: Whether the text can have several lines.
     is_text: bool = False
 
@@ -253,7 +244,7 @@ TENANT = RowKind(
     columns=(
         Column("tenant", at_most=200, is_needed=True),
         Column("tenant_name", at_most=120),
-        Column("tenant_external_id", at_most=200),
+        Column("tenant_external_id", at_most=200, is_id=True),
         Column("plan", at_most=60),
         Column("time_zone", at_most=64),
         Column("tenant_active", is_flag=True),
@@ -266,10 +257,10 @@ RESOURCE = RowKind(
     columns=(
         Column("tenant", at_most=200, is_needed=True),
         Column("service", at_most=60, is_needed=True),
-        Column("external_id", at_most=200),
+        Column("external_id", at_most=200, is_id=True),
         Column("kind", at_most=16),
         Column("name", at_most=200),
-        Column("locator", at_most=400, is_path=True),
+        Column("locator", at_most=400, is_id=True),
         Column("active", is_flag=True),
     ),
     names=("tenant",),
@@ -377,16 +368,13 @@ class Report:
     informed: Sequence[str] = ()
 
 
-def read(kind: RowKind, line: int, raw: Mapping[str, object], *, is_sheet: bool = True) -> Row:
-    """Return the row with its values, and with their faults. A value that is empty is left out.
-
-    With `is_sheet`, a value that a spreadsheet would run as a formula is refused.
-    """
+def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> Row:
+    """Return the row with its values, and with their faults. A value that is empty is left out."""
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for column in kind.columns:
         try:
-            value = _value(column, raw.get(column.name), is_sheet=is_sheet)
+            value = _value(column, raw.get(column.name))
         except _Refused as refused:
             faults.append(Fault(line, column.name, refused.code, refused.facts))
             continue
@@ -448,7 +436,7 @@ class _Refused(Exception):
         self.code, self.facts = code, facts
 
 
-def _value(column: Column, raw: object, *, is_sheet: bool) -> Any:
+def _value(column: Column, raw: object) -> Any:
     """Return the value, or None if it is empty."""
     if raw is None or raw == "":
         return None
@@ -457,8 +445,10 @@ def _value(column: Column, raw: object, *, is_sheet: bool) -> Any:
     if not isinstance(raw, str):
         raise _Refused("not_text_value")
     text = raw.strip(" ")
-    for wrong in _faults_of(column, text, is_sheet=is_sheet):
-        raise wrong
+    if column.at_most and len(text) > column.at_most:
+        raise _Refused("too_long", most=column.at_most, length=len(text))
+    if wrong := texts.fault_of(text, is_id=column.is_id, has_lines=column.is_text):
+        raise _Refused(wrong[0], **wrong[1])
     if column.choices and text and text not in column.choices:
         raise _Refused("not_a_choice", choices=", ".join(column.choices))
     return text or None
@@ -471,14 +461,3 @@ def _flag(raw: object) -> bool | None:
     if text and text not in _FLAGS:
         raise _Refused("not_a_choice", choices="yes, no")
     return _FLAGS.get(text)
-
-
-def _faults_of(column: Column, text: str, *, is_sheet: bool) -> Iterator[_Refused]:
-    if column.at_most and len(text) > column.at_most:
-        yield _Refused("too_long", most=column.at_most, length=len(text))
-    for char in text:
-        is_allowed = (char in _JOINERS and not column.is_path) or (char == "\n" and column.is_text)
-        if unicodedata.category(char) in _INVISIBLE and not is_allowed:
-            yield _Refused("invisible_character", char=f"U+{ord(char):04X}")
-    if is_sheet and text.startswith(_FORMULA):
-        yield _Refused("formula", sign=f"“{text[0]}”")

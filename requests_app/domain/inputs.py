@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
+from requests_app.domain import limits, texts
 from requests_app.domain.acts.declaration import Field, Kind
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
@@ -24,6 +24,10 @@ def read(each: Field, value: object) -> Any:
 
 def _line(each: Field, value: object) -> str:
     return " ".join(_text(each, value).split())
+
+
+def _name(each: Field, value: object) -> str:
+    return texts.require_name(value, field=each.name, at_least=each.at_least, at_most=each.at_most)
 
 
 def _text(each: Field, value: object) -> str:
@@ -77,6 +81,7 @@ def _id(each: Field, value: object) -> Any:
 
 _READERS = {
     Kind.LINE: _line,
+    Kind.NAME: _name,
     Kind.TEXT: _text,
     Kind.EMAIL: _email,
     Kind.NUMBER: _number,

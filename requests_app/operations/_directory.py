@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app.domain import limits
+from requests_app.domain import limits, texts
 from requests_app.domain.acts.members import PERSON_SECOND_FACTORS_RESET
 from requests_app.domain.acts.own_account import PASSKEY_REMOVED
 from requests_app.domain.errors import NotAllowed, Taken, Unacceptable
@@ -71,6 +71,10 @@ def require_client(current: Step) -> None:
         raise NotAllowed(_("Only an API client of the provider, for the provider’s directory, can do this."))
 
 
+#: The fields that other people read as a person's name. All others are ids of the directory.
+_NAMES = frozenset({"name", "given_name", "family_name"})
+
+
 def checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> Wanted:
     """Return the wanted fields. A field that the directory did not send keeps its current value.
 
@@ -81,7 +85,9 @@ def checked(profile: Profile, person: Person | None = None, record: DirectoryRec
     def line(name: str, field: str, *, at_least: int = 0, at_most: int = 120) -> str:
         sent = getattr(profile, name)
         value = sent if sent is not None else now.get(name, "")
-        return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
+        found = " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
+        # What is stored already may stay, so that a directory can always switch a person off.
+        return texts.require(found, field=field) if name in _NAMES and found != now.get(name) else found
 
     email = line("email", "emails", at_least=3, at_most=254).lower()
     try:

@@ -9,13 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
+from requests_app.domain import limits, texts
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.models import Ticket
-
-#: Unicode's general categories of characters that are invisible or change how others are shown: controls, direction
-#: marks, zero-width characters, line separators, and code points without a meaning.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def reference(value: str) -> str:
@@ -70,7 +66,7 @@ def described(ticket: Ticket) -> dict[str, str]:
 
 
 def _seen(text: str, *, field: str) -> str:
-    if any(unicodedata.category(char) in _UNSEEN for char in text):
+    if any(unicodedata.category(char) in texts.INVISIBLE for char in text):
         raise Unacceptable(
             _("This text contains characters that cannot be seen. Remove them, and try again."), field=field
         )

@@ -9,7 +9,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, policy
+from requests_app.domain import policy, texts
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.members import PERSON_SWITCHED_OFF, PERSON_SWITCHED_ON, ROLE_GIVEN, ROLE_TAKEN
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
@@ -311,7 +311,7 @@ def set_up_again(person: Person, *, name: str, password: str | None, near: str, 
 
 
 def name_of(value: str) -> str:
-    return " ".join(limits.require_text(value, field="name", at_most=120).split())
+    return texts.require_name(value, field="name", at_most=120)
 
 
 def require_password(password: str, person: Person, *, near: str = "") -> None:

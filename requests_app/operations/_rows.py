@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
+from requests_app.domain import limits, texts
 from requests_app.domain.acts.declaration import Event
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.imports import REASONS
@@ -38,6 +38,21 @@ def change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[
     current.witness(event, detail={"set": changed, "was": old}, text=str(row))
 
 
+_IDS = ("external_id", "locator")
+
+
+def readable(row: Any, wanted: Terms) -> Terms:
+    """Return the wanted values, with no spaces around a text.
+
+    Raise Unacceptable if a text that would be new has a character that is not allowed.
+    """
+    found = {name: value.strip() if isinstance(value, str) else value for name, value in wanted.items()}
+    for name, value in found.items():
+        if isinstance(value, str) and value != getattr(row, name):
+            texts.require(value, field=name, is_id=name in _IDS, has_lines=name == "guidance")
+    return found
+
+
 def validated(row: Any) -> Any:
     """Return the row, or raise Unacceptable if a value of a field is not valid."""
     try:
@@ -56,8 +71,7 @@ def free_external_id(value: object, row: Any, others: QuerySet[Any], *names: str
     found = limits.require_text(value or "", field="external_id", at_least=0, at_most=200).strip()
     if found == row.external_id:
         return found
-    if not found.isprintable():
-        raise Unacceptable(_("An external id is one line of visible characters."), field="external_id")
+    texts.require(found, field="external_id", is_id=True)
     if not is_composed(found):
         raise Unacceptable(REASONS["not_composed"], field="external_id")
     if found and is_taken(found, others.exclude(pk=row.pk), "external_id", *names):

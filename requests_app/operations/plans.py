@@ -11,7 +11,7 @@ from requests_app.models import Plan, Tenant
 from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._perform import perform
-from requests_app.operations._rows import change_row, differing, find_plan, require_unchanged
+from requests_app.operations._rows import change_row, differing, find_plan, readable, require_unchanged
 
 
 def save_plan(
@@ -21,13 +21,16 @@ def save_plan(
     given = {"name": name, "includes_lockbox": includes_lockbox}
     wanted = {name: value for name, value in given.items() if value is not None}
 
+    def check(current: Step) -> None:
+        wanted.update(readable(current.row, wanted))
+
     def announces(current: Step) -> tuple[Change, Terms] | None:
         current.require_proof(needed=False)
         if plan_id and current.row.includes_lockbox and includes_lockbox is False:
             return CHANGE_PLAN, differing(current.row, wanted)
         return None
 
-    with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, announces=announces) as current:
+    with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, check=check, announces=announces) as current:
         plan: Plan = current.row
         change_row(current, plan, wanted, allowed=set(wanted), event=PLAN_CHANGED)
     return plan

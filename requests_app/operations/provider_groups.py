@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
+from requests_app.domain import texts
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.provider_directory import (
@@ -51,7 +51,7 @@ def map_group(service_id: object, *, group: str, role: str, actor: Actor) -> Gro
     def check(current: Step) -> None:
         if role not in QueueAssignment.Role.values:
             raise Unacceptable(_("There is no such role."), field="role")
-        name = " ".join(limits.require_text(group, field="group", at_most=254).split())
+        name = texts.require_name(group, field="group", at_most=254)
         terms.update(group=name, role=role, service=str(current.row.pk), service_name=current.row.name)
         _require_new(terms)
 

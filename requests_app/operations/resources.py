@@ -37,6 +37,7 @@ from requests_app.operations._rows import (
     differing,
     free_external_id,
     protected_tenant,
+    readable,
     require_unchanged,
     validated,
 )
@@ -67,6 +68,7 @@ def save_resource(*, actor: Actor, resource_id: object = None, is_upsert: bool =
 
     def check(current: Step) -> None:
         resource: Resource = current.row
+        wanted.update(readable(resource, wanted))
         if not resource._state.adding and wanted.pop("kind", resource.kind) != resource.kind:
             raise Unacceptable(_("The kind of a resource can’t be changed."), field="kind")
         _require_fitting(resource, wanted)

@@ -11,12 +11,14 @@ from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SAVE_SERVICE
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
+from requests_app.domain.imports import REASONS
+from requests_app.domain.spelling import is_composed
 from requests_app.models import AccessRequest, Service
 from requests_app.models.spelling import is_taken
 from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._perform import perform
-from requests_app.operations._rows import require_unchanged
+from requests_app.operations._rows import readable, require_unchanged
 from requests_app.operations._service_rows import adding, changing, external_values, require_reachable, write_service
 
 
@@ -59,7 +61,7 @@ def save_service(
         service = current.row
         found = wanted.get("connector", service.connector)
         require_reachable(service, found)
-        wanted.update(external_values(service, found, external))
+        wanted.update(readable(service, {**wanted, **external_values(service, found, external)}))
         _require_free_name(service, wanted)
         is_other_cover = is_covered not in (None, service.is_covered)
         current.require_proof(needed=not service._state.adding and is_other_cover)
@@ -105,5 +107,7 @@ def _add_service_agreed(current: Step, terms: Terms) -> None:
 def _require_free_name(service: Service, wanted: Terms) -> None:
     """Raise Unacceptable if another service has the name that this one would get: an approver knows it only by that."""
     name = wanted.get("name", service.name)
+    if name != service.name and not is_composed(name):
+        raise Unacceptable(REASONS["not_composed"], field="name")
     if name != service.name and is_taken(name, Service.objects.exclude(pk=service.pk), "name"):
         raise Unacceptable(_("Another service has this name, perhaps in capital letters."), field="name")

@@ -48,7 +48,7 @@ from requests_app.operations._ending import switch_tenant
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._people import time_zone_of
 from requests_app.operations._perform import perform
-from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, validated
+from requests_app.operations._rows import change_row, find_plan, free_external_id, protected_tenant, readable, validated
 from requests_app.operations._second import controlled, require_customer, tell_yes_rules
 from requests_app.operations._subjects import tenant as found_tenant
 
@@ -263,6 +263,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
     def check(current: Step) -> None:
         tenant = current.row
+        wanted.update(readable(tenant, wanted))
         if "time_zone" in wanted:
             wanted["time_zone"] = time_zone_of(wanted["time_zone"])
         if "external_id" in wanted:

@@ -257,7 +257,7 @@ class _Reader:
             self.places[node.line, column] = node.line, node.column, name
             if name in node.value:
                 self._value(node, name, column, raw)
-        row = read(kind, node.line, raw, is_sheet=False)
+        row = read(kind, node.line, raw)
         if of is not None and not of[1]:
             # The row around it has this fault already.
             row = replace(row, faults=tuple(fault for fault in row.faults if fault.column != of[0]))

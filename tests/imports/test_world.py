@@ -25,7 +25,7 @@ version: 1
 plans:
 - name: E5
   includes_lockbox: true
-- name: '=Basic'
+- name: '#Basic'
   includes_lockbox: false
 services:
 - key: exchange-online
@@ -64,7 +64,7 @@ tenants:
     active: false
 - short_name: old
   name: Old & Söhne
-  plan: '=Basic'
+  plan: '#Basic'
   time_zone: UTC
   active: false
   resources: []

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Noun, Proposal, StepUp, Tell, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 CLIENT_CREATED = Event(
@@ -87,7 +87,7 @@ CREATE_CLIENT = Act(
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
     title=_("Add an API client"),
-    inputs=(Field("name", at_most=80),),
+    inputs=(Field("name", Kind.NAME, at_most=80),),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CREATED,),
@@ -165,7 +165,7 @@ CREATE_TOKEN = Act(
     is_holders=True,
     humans_only=True,
     title=_("Make a token"),
-    inputs=(Field("name", at_most=80),),
+    inputs=(Field("name", Kind.NAME, at_most=80),),
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(TOKEN_CREATED,),

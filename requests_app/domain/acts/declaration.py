@@ -177,9 +177,14 @@ class Party(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kind of an input. LINE is a text without line breaks. ID is the id of another row."""
+    """The kind of an input.
+
+    LINE is a text without line breaks. NAME is a line in which people can see each character. ID is the id of another
+    row.
+    """
 
     LINE = "line"
+    NAME = "name"
     TEXT = "text"
     EMAIL = "email"
     NUMBER = "number"

@@ -117,7 +117,7 @@ ENROL_PASSKEY = Act(
     noun=Noun.ACCOUNT,
     is_holders=True,
     title=_("Add a passkey to your account"),
-    inputs=(Field("name", at_most=60),),
+    inputs=(Field("name", Kind.NAME, at_most=60),),
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(PASSKEY_ENROLLED,),

@@ -95,7 +95,7 @@ def _of_field(each: Field) -> Iterator[str]:
         yield f"the input {each.name} is an id without a noun, or names a noun and is not an id"
     if bool(each.choices) is not (each.kind is Kind.CHOICE):
         yield f"the input {each.name} has choices and is not a choice, or is a choice without choices"
-    if each.kind in (Kind.LINE, Kind.TEXT) and each.at_most < max(each.at_least, 1):
+    if each.kind in (Kind.LINE, Kind.NAME, Kind.TEXT) and each.at_most < max(each.at_least, 1):
         yield f"the input {each.name} has no limit"
 
 

@@ -115,7 +115,7 @@ CREATE_TENANT = Act(
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.STAFF}),
     title=_("Set up a tenant"),
-    inputs=(Field("name", Kind.TEXT, at_most=120),),
+    inputs=(Field("name", Kind.NAME, at_most=120),),
     scope=Scope.PROVISION,
     events=(TENANT_CREATED,),
     tried=_("to set up a tenant"),

@@ -123,7 +123,7 @@ def _field(each: Field) -> serializers.Field:
             return serializers.ChoiceField(choices=each.choices, **common)
         case Kind.INSTANT:
             return serializers.DateTimeField(**common)
-        case Kind.LINE | Kind.TEXT | Kind.EMAIL:
+        case Kind.LINE | Kind.NAME | Kind.TEXT | Kind.EMAIL:
             return Text(**common)
 
 
@@ -155,5 +155,5 @@ def _example(each: Field) -> Any:
             return "{soon}"
         case Kind.EMAIL:
             return "grace@contoso.example"
-        case Kind.LINE | Kind.TEXT:
+        case Kind.LINE | Kind.NAME | Kind.TEXT:
             return "As agreed."

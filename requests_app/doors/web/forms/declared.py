@@ -40,5 +40,5 @@ def _field(each: Field, tenant_id: UUID) -> forms.Field:
             assert each.of is not None
             rows = CHOICES[each.of](each, tenant_id)
             return forms.ChoiceField(choices=[(str(row.pk), str(row)) for row in rows], **common)
-        case Kind.LINE:
+        case Kind.LINE | Kind.NAME:
             return forms.CharField(max_length=each.at_most, **common)
