@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from requests_app.models import (
     Ticket,
 )
 from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.queries import given_roles
 from requests_app.queries.second_person import who_can_confirm
 
 #: This query runs before each mail to a tenant's approvers.
@@ -208,6 +210,14 @@ def _second_staff(message: OutboxMessage) -> list[Recipient]:
     return _of_people(who_can_confirm(row, clock.now()))
 
 
+def _role_holder(message: OutboxMessage) -> list[Recipient]:
+    """Return the person who got a role, if they still have it."""
+    since = datetime.fromisoformat(message.payload["since"])
+    if not given_roles.has(message.about, message.payload["role"], since=since):
+        return []
+    return _account_holder(message)
+
+
 _ROWS: dict[Noun, Callable[[OutboxMessage], Any]] = {Noun.ACCESS_REQUEST: _access_request, Noun.TICKET: _ticket}
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
@@ -225,4 +235,5 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.NEW_ADDRESS: _new_address,
     Audience.FORMER_ADDRESS: _former_address,
     Audience.SECOND_STAFF: _second_staff,
+    Audience.ROLE_HOLDER: _role_holder,
 }

@@ -73,6 +73,7 @@ class Topic(StrEnum):
     PROPOSAL = "notify.proposal"
     STAFF_CHANGE = "notify.staff_change"
     SECOND_PERSON = "notify.second_person"
+    ROLE_GIVEN = "notify.role_given"
     RECOVERY_KEY = "notify.recovery_key"
     INVITATION = "notify.invitation", Sending(is_awaited=True)
     CLIENT_DECIDES = "notify.client_decides"
@@ -169,6 +170,7 @@ class Audience(StrEnum):
     NEW_ADDRESS = "new_address"
     FORMER_ADDRESS = "former_address"
     SECOND_STAFF = "second_staff"
+    ROLE_HOLDER = "role_holder"
 
 
 #: The topics that no act sends. The sweep posts them because of the time.

@@ -196,6 +196,27 @@ def begin_staff(current: Step, person: Person) -> None:
     person.save(update_fields=["is_staff"])
     StaffTerm.begin(person, at=current.at)
     current.witness(ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
+    _tell_holder(current, person, str(Role.STAFF))
+
+
+def _tell_holder(current: Step, person: Person, role: str) -> None:
+    """Send a mail to a person whose announced role takes effect, because they have waited for it.
+
+    Several queues of one role become one mail: its facts are read when it is sent.
+    """
+    if current.confirmed is None:
+        return
+    since = current.at.isoformat()
+    note = Note(
+        topic=Topic.ROLE_GIVEN,
+        tenant_id=None,
+        about=person.pk,
+        audiences=(Audience.ROLE_HOLDER,),
+        mark=f"{role} {since}",
+        extra={"role": role, "since": since},
+    )
+    if note not in current.notes:
+        current.tell(note)
 
 
 def assign_to_queue(
@@ -210,6 +231,7 @@ def assign_to_queue(
     detail = {**described(person), "role": role, "service": service.key}
     detail |= {"group": through_group} if through_group else {}
     current.witness(ROLE_GIVEN, detail=detail, text=person.name)
+    _tell_holder(current, person, str(role))
     return row
 
 

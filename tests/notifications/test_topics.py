@@ -815,6 +815,82 @@ def test_a_role_through_a_group_is_reported_to_all_staff_who_can_withdraw_it(wor
     assert "To be confirmed by" not in found.body
 
 
+def takes_effect(world: Cast, row: Invitation) -> None:
+    """Confirm the role of this invitation, and sweep when its waiting time is over."""
+    operations.confirm_proposal(row.proposal_id, actor=world.as_("sten"))
+    world.made_due(lambda: None)
+    operations.apply_due(actor=world.system("sweep"), limit=10)
+
+
+def accepted(world: Cast, row: Invitation) -> Invitation:
+    secret, stranger = world.link_of(row), Actor.stranger(door="pages")
+    operations.accept_invitation(
+        secret, name="New Colleague", password="a long and unheard-of phrase 7", actor=stranger
+    )
+    row.refresh_from_db()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("engineer", "You are an engineer of Exchange Online, SharePoint Online now"),
+        ("provider_approver", "You are a provider approver of Exchange Online, SharePoint Online now"),
+        ("staff", "You are on the staff of Microsoft now"),
+    ],
+)
+def test_a_person_reads_once_that_a_role_that_was_announced_takes_effect(
+    world: Cast, mails: Mails, role: str, words: str
+) -> None:
+    world.colleague()
+    services = [] if role == "staff" else [world.exchange.pk, world.sharepoint.pk]
+    stella = world.as_("stella")
+    row = operations.invite_colleague(email="new@provider.example", role=role, services=services, actor=stella)
+    takes_effect(world, accepted(world, row))
+    mails.send("role_given")
+    assert mails.to("role_given") == ["new"]
+    found = mails("new", "role_given")
+    assert found.subject == words
+    says(found, words, "It has taken effect.", "You get this mail because it is about your account.")
+
+
+def test_a_role_that_a_person_no_longer_has_is_not_reported_to_them(world: Cast, mails: Mails) -> None:
+    world.colleague()
+    stella, queue = world.as_("stella"), [world.exchange.pk]
+    row = operations.invite_colleague(email="new@provider.example", role="engineer", services=queue, actor=stella)
+    takes_effect(world, accepted(world, row))
+    person = row.accepted_by
+    assert person is not None
+    operations.take_queue_role(world.exchange.pk, person.pk, role="engineer", actor=stella)
+    mails.send("role_given")
+    assert mails.to("role_given") == []
+
+
+def test_a_role_that_nobody_had_to_wait_for_is_not_reported(world: Cast, mails: Mails) -> None:
+    world.peaceful()
+    stella, queue = world.as_("stella"), [world.exchange.pk]
+    row = operations.invite_colleague(email="new@provider.example", role="engineer", services=queue, actor=stella)
+    person = accepted(world, row).accepted_by
+    assert person is not None
+    assert person.queue_assignments.count() == 1
+    mails.send("role_given")
+    assert mails.to("role_given") == []
+
+
+def test_a_role_through_a_group_is_reported_to_its_holder_when_it_takes_effect(world: Cast, mails: Mails) -> None:
+    stella = world.as_("stella")
+    world.agreed(lambda: operations.map_group(world.exchange.pk, group="On call", role="engineer", actor=stella))
+    calls = caller_for(world, None, Scope.MEMBERS_PROVISION)
+    group = calls.get("/scim/v2/Groups").json()["Resources"][0]["id"]
+    added = ops({"op": "add", "path": "members", "value": [{"value": str(world.samir.pk)}]})
+    assert calls.patch(f"/scim/v2/Groups/{group}", added).status_code == 200
+    world.made_due(lambda: None)
+    operations.apply_due(actor=world.system("sweep"), limit=10)
+    mails.send("role_given")
+    assert mails.to("role_given") == ["samir"]
+    assert mails("samir", "role_given").subject == "You are an engineer of Exchange Online now"
+
+
 def test_nobody_is_asked_for_a_confirmation_that_is_not_needed_any_more(world: Cast, mails: Mails) -> None:
     world.colleague()
     row = world.exchange

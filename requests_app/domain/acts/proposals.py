@@ -141,7 +141,10 @@ APPLY_PROPOSAL = Act(
     noun=Noun.PROPOSAL,
     roles=frozenset({Role.SYSTEM}),
     events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED),
-    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
+    tells=(
+        Tell("notify.staff_change", ("customer", "administrators")),
+        Tell("notify.role_given", ("role_holder",)),
+    ),
     doors=frozenset({Door.TASK}),
     own_order="Every tenant's log is locked, and a change that no longer fits lapses instead of being refused.",
 )

@@ -14,7 +14,8 @@ from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
-from requests_app.models import AddressChange, OutboxMessage, Person
+from requests_app.models import AddressChange, OutboxMessage, Person, QueueAssignment
+from requests_app.queries import given_roles
 
 
 @reads(Topic.PASSWORD_CHANGED)
@@ -110,6 +111,24 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Passkey"), [words.line(message.payload["passkey"]), _("added") if added else _("removed")]),
             Fact(_("Done by"), [words.line(message.payload["by"])]),
             Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+@reads(Topic.ROLE_GIVEN)
+def role_given(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail to a person of the provider, when a role that was announced takes effect."""
+    role, since = message.payload["role"], datetime.fromisoformat(message.payload["since"])
+    names = given_roles.queues(message.about, role, since=since)
+    return {
+        "path": reverse("web:home"),
+        "is_own_account": True,
+        "role": role,
+        "queues": words.line(", ".join(names)),
+        "facts": [
+            Fact(_("Role"), [str(QueueAssignment.Role(role).label) if names else _("Staff")]),
+            *([Fact(_("Queues"), [words.line(name) for name in names])] if names else []),
+            Fact(_("Since"), [words.when(since, at)]),
         ],
     }
 
