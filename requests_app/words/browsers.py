@@ -29,7 +29,7 @@ _SYSTEMS = (
 
 
 def passkey_name(user_agent: str, taken: Collection[str]) -> str:
-    """Return a name for a passkey that this browser makes, such as "Chrome on Linux". It is none of those in `taken`.
+    """Return a name for a passkey that this browser makes, such as "Chrome on Linux". It is not in `taken`.
 
     The name has only words from this module: what else the browser says about itself is not used.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
@@ -29,6 +31,9 @@ def test_the_first_staff_member_makes_an_account_and_then_a_second_factor(visit:
         check(second.page, widths=(360, 1280))
     page = first.page
     check(page, widths=(360, 1280))
+    expect(page.get_by_label("Your time zone")).to_have_value(
+        page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    )
     for label, text in (("Your name", "Nina Wolf"), ("Your email address", "nina@provider.example")):
         page.get_by_label(label).fill(text)
     with first.expecting(422):
@@ -41,5 +46,12 @@ def test_the_first_staff_member_makes_an_account_and_then_a_second_factor(visit:
     first.button("Make my account")
     expect(page.locator("h1")).to_have_text("Set up your second factor")
     expect(page.locator("main")).to_contain_text("Your account is ready.")
+    expect(page.get_by_role("button", name="Create the passkey")).to_be_visible()
+    expect(page.get_by_label("Name")).to_have_value(re.compile(r"^Chrome on \w+$"))
     check(page, widths=(360, 1280))
+    first.link("Use an authenticator app instead")
+    expect(page.locator("h1")).to_have_text("Set up an authenticator app")
+    check(page, widths=(360, 1280))
+    first.link("Use a passkey instead")
+    expect(page.locator("h1")).to_have_text("Set up your second factor")
     assert Person.objects.get(is_staff=True).email == "nina@provider.example"

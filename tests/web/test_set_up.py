@@ -254,6 +254,26 @@ def test_a_city_is_a_time_zone(db: None, city: str) -> None:
     assert Person.objects.get().time_zone == "Europe/Berlin"
 
 
+def test_without_a_time_zone_the_account_has_utc(db: None) -> None:
+    """A script proposes the browser's zone. Without JavaScript, the field can stay empty."""
+    here = made()
+    browser = begun(here)
+    page: Any = browser.get(here)
+    assert page.context["form"]["time_zone"].value() is None
+    assert "data-own-zone" in page.content.decode()
+    assert browser.post(here, ACCOUNT | {"time_zone": " "}).status_code == 302
+    assert Person.objects.get().time_zone == "UTC"
+
+
+def test_after_a_wrong_time_zone_only_the_password_must_be_typed_again(db: None) -> None:
+    here = made()
+    page: Any = begun(here).post(here, ACCOUNT | {"time_zone": "Gotham"})
+    shown = page.content.decode()
+    for value in (ACCOUNT["name"], ACCOUNT["email"], "Gotham"):
+        assert f'value="{value}"' in shown
+    assert ACCOUNT["password"] not in shown
+
+
 @pytest.mark.parametrize("city", ["Istanbul", "South", "Gotham", "Europe"])
 def test_a_city_of_several_zones_or_of_none_is_refused(db: None, city: str) -> None:
     here = made()

@@ -178,7 +178,7 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
     # secret is saved.
     late = signed_in(cast, "ines", fresh=False)
     asked = late.post(page, {**connection, "client_secret": "", "shown": row.changed_at.isoformat()})
-    assert "nothing that you entered is lost" in asked.content.decode()
+    assert "Nothing that you entered is lost" in asked.content.decode()
     assert late.post(page, {**held_by(asked), **proof(cast.ines)}).status_code == 302
     row.refresh_from_db()
     late = signed_in(cast, "ines", fresh=False)

@@ -203,7 +203,7 @@ ACCEPT_INVITATION = Act(
     title=_("Accept an invitation"),
     events=(INVITATION_ACCEPTED, INVITATION_WITHDRAWN),
     tried=_("to accept an invitation"),
-    done=_("Your account is ready, and you are signed in."),
+    done=_("Your account is ready."),
     tells=(
         Tell("notify.approvers_changed", ("customer",)),
         Tell("notify.sign_on_changed", ("customer", "administrators")),

@@ -60,7 +60,7 @@ MAKE_FIRST_STAFF = Act(
     title=_("Make the first staff member"),
     events=(FIRST_STAFF_MADE, ROLE_GIVEN),
     tried=_("to become the first staff member"),
-    done=_("Your account is ready. Now set up a second factor."),
+    done=_("Your account is ready."),
     doors=frozenset({Door.PAGES}),
     own_order="The secrets of the link and of the browser are the only right that is needed, and the actor is known "
     "only after the account was made.",

@@ -5,8 +5,6 @@ Accepting also signs in. What the person's role needs first, such as a second fa
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import messages
@@ -15,7 +13,6 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -137,10 +134,8 @@ def _page(
         "place": place,
         "form": form,
     }
-    # The reader has no account yet, and so no time zone of their own.
-    with timezone.override(ZoneInfo(row.zone)):
-        answer = status or (Unacceptable.status if form.errors else 200)
-        return render(request, "invitations/accept.html", context, status=answer)
+    answer = status or (Unacceptable.status if form.errors else 200)
+    return render(request, "invitations/accept.html", context, status=answer)
 
 
 @login_required

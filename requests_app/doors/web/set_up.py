@@ -61,7 +61,7 @@ def _shown(request: HttpRequest, secret: str) -> HttpResponse:
         # No link works any more. Nobody is asked to begin first.
         raise NotFound
     if facts.is_setup_begun(secret, _browser(request), at=instant(request)):
-        return _form_page(request, FirstStaffForm(initial={"time_zone": "UTC"}))
+        return _form_page(request, FirstStaffForm())
     return render(request, "set_up/begin.html", {"now": instant(request), "link_for": _link_for()})
 
 

@@ -58,7 +58,7 @@ class PasskeyForm(StrictForm):
     """A name for the new passkey, and the answer that the device gave when it made the passkey."""
 
     name = forms.CharField(
-        label=_("Name"),
+        label=_("Name of the passkey"),
         max_length=60,
         help_text=_("The log shows it, too."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),

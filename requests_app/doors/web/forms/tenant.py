@@ -147,10 +147,17 @@ class AcceptWithSignOnForm(StrictForm):
 
     name = forms.CharField(
         label=gettext_lazy("Your name"),
-        help_text=gettext_lazy("Other people see this name, in the log too."),
+        help_text=gettext_lazy("The log shows it, too."),
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        empty = [name for name, field in self.fields.items() if not self.get_initial_for_field(field, name)]
+        if empty and not self.is_bound:
+            # After a mistake, the list of mistakes has the focus.
+            self.fields[empty[0]].widget.attrs["autofocus"] = True
 
 
 class AcceptForm(AcceptWithSignOnForm):
@@ -164,8 +171,7 @@ class AcceptForm(AcceptWithSignOnForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["password"].help_text = _(
-            "At least %(n)d characters, not only digits. It must not be a common password, or similar to the name or "
-            "the address."
+            "At least %(n)d characters. Not a common password, and not like your name or address."
         ) % {"n": _shortest_password()}
 
 
