@@ -26,9 +26,10 @@ from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Part, Terms, announced, digest
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._import_judged import Judged
+from requests_app.operations._import_pace import TARGET_SECONDS
 
-#: How many rows one transaction makes, and how many of those that affect all tenants. On SQLite, nobody else can write
-#: meanwhile (docs/importing.md has the measured times).
+#: How many rows one transaction makes at most, and how many of those that affect all tenants. On SQLite, nobody else
+#: can write meanwhile (docs/importing.md has the measured times).
 AT_ONCE, SHARED_AT_ONCE = 25, 5
 #: How many entries about rows that wait one transaction writes.
 ENTRIES_AT_ONCE = 250
@@ -256,14 +257,19 @@ def _all_informed(terms: Terms) -> bool:
     tell_late=_tell_late,
 )
 def _import_rows_agreed(current: Step, terms: Terms) -> None:
-    """Make the rows of this step. Each is judged again, and one that no longer fits lapses alone."""
+    """Make the rows of this step. Each is judged again, and one that no longer fits lapses alone.
+
+    When the time of a transaction is over, the rows that are left belong to the next step.
+    """
     assert current.confirmed is not None
-    proposal = Proposal.objects.select_related("proposed_by").get(pk=current.confirmed)
+    proposal, began = Proposal.objects.select_related("proposed_by").get(pk=current.confirmed), clock.monotonic()
     for held in _ready(terms, current.at).filter(pk__in=current.part).select_related("tenant"):
         with _alone(current, terms["import"]):
             _make(current, held, proposal)
         held.ended_at = current.at
         held.save(update_fields=["outcome", "ended_at"])
+        if clock.monotonic() - began >= TARGET_SECONDS:
+            return
 
 
 def _make(current: Step, held: HeldRow, proposal: Proposal) -> None:

@@ -1,4 +1,4 @@
-"""Decides how many rows of an import one transaction writes, so that nobody else waits long."""
+"""Decides how many rows of an import one transaction writes or makes, so that nobody else waits long."""
 
 from __future__ import annotations
 
@@ -50,4 +50,9 @@ class Pace:
         if written:
             self.rows = max(LEAST, min(MOST, int(written * TARGET_SECONDS / max(took, 0.001))))
         self._written = 0
-        cast(Wrapper, connection).let_others_write(within=REST_SECONDS)
+        let_others_write()
+
+
+def let_others_write() -> None:
+    """Between two transactions of many, let those write first who wait for it."""
+    cast(Wrapper, connection).let_others_write(within=REST_SECONDS)

@@ -32,6 +32,7 @@ from requests_app.models import Membership, OutboxMessage, Person, Proposal, Ten
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, Part, require_established
 from requests_app.operations._change import Step, act
+from requests_app.operations._import_pace import let_others_write
 from requests_app.operations._perform import perform
 from requests_app.operations._second import CONTROLLED, controlled, proposal_detail, require_two_left, tell
 from requests_app.operations._subjects import proposal as found_proposal
@@ -250,6 +251,7 @@ def _apply_to_end(row: Proposal, *, actor: Actor, is_over: Callable[[], bool]) -
     """Apply a proposal. If its change has several steps, make one after the other, so that others can act meanwhile."""
     row = apply_proposal(row.pk, actor=actor)
     while row.ended_at is None and ANNOUNCED[row.act].choose is not None and not is_over():
+        let_others_write()
         # If the next step has to wait, for an access request or for the waiting time, this raises WrongState.
         row = apply_proposal(row.pk, actor=actor)
     return row

@@ -26,7 +26,7 @@ from requests_app.models import (
     Service,
     Tenant,
 )
-from requests_app.operations import _held_rows, _import_pace, imports
+from requests_app.operations import _held_rows, _import_pace, imports, proposals
 from requests_app.operations._import_pace import Pace
 from requests_app.operations._import_world import World
 from requests_app.platform import bell
@@ -484,6 +484,26 @@ def test_many_held_rows_are_made_in_short_steps(two: Cast, travel: Any, monkeypa
         made.append(Resource.objects.filter(locator__startswith="contoso/plans/x-").count())
     # The last call finds no row, and ends the proposal.
     assert (made, proposal.outcome) == ([2, 4, 5, 5], "applied")
+
+
+def test_a_slow_machine_makes_fewer_held_rows_in_a_step(
+    two: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step ends when its time is over, and the sweep lets others write before the next one."""
+    rested = []
+    monkeypatch.setattr(_held_rows, "TARGET_SECONDS", 0.0)
+    monkeypatch.setattr(
+        proposals, "let_others_write", lambda: rested.append(HeldRow.objects.exclude(outcome="").count())
+    )
+    two.sharepoint.is_covered = False
+    two.sharepoint.save()
+    line = "contoso,,,,sharepoint-online,m-{0},library,Plans {0},contoso/plans/x-{0},"
+    imported(two, *(line.format(number) for number in range(3)))
+    proposal = Proposal.objects.get()
+    operations.confirm_proposal(proposal.pk, actor=two.as_("sten"))
+    assert due(proposal, travel).outcome == "applied"
+    assert rested == [1, 2, 3]
+    assert Resource.objects.filter(locator__startswith="contoso/plans/x-").count() == 3
 
 
 def test_one_sweep_makes_all_held_rows(two: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
