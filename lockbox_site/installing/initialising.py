@@ -6,15 +6,14 @@ Each step can be done again. So after a failure, or if the process was killed, t
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from audit_app import keys
-from lockbox_site.installing import answers, environment_file
+from lockbox_site.installing import answers, environment_file, steps
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, derived
 from requests_app.platform.certificates import AUTHORITIES
@@ -25,8 +24,6 @@ SECRETS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
 WITH_PASSWORD = ("DATABASE_URL", "EMAIL_URL")
 #: The files in a data directory that a trial, or a lost `.env`, leaves behind.
 OF_OTHERS = ("lockbox.sqlite3", "secret_key")
-#: The step whose failure shows the database's own words.
-MIGRATING = "Bringing the database up to date"
 
 
 def run(words: list[str], *, data: Path, program: str) -> int:
@@ -138,44 +135,20 @@ def _prepare(data: Path, program: str) -> int:
             what = "Making the set-up link"
             _tell_end(data, program)
         except (CommandError, DatabaseError, DomainError, OSError) as failure:
-            # The advice after a failed migration can't be to migrate.
-            is_advised = isinstance(failure, DatabaseError) and what != MIGRATING
-            why = starting.why_database_failed(failure) if is_advised else " ".join(str(failure).split())
-            reason = (why or str(failure)).rstrip(".")
-            sys.stderr.write(f"{program}: {what} failed: {reason}. To continue, run init again.\n")
+            why = steps.why_failed(what, failure)
+            sys.stderr.write(f"{program}: {what} failed: {why}. To continue, run init again.\n")
             return 1
     return 0
 
 
-def _steps() -> list[tuple[str, Callable[[], object]]]:
-    """Return the steps that every start needs. Each does nothing if it was done before."""
+def _steps() -> list[steps.Step]:
+    """Return the steps before the set-up link is made."""
     from django.conf import settings
 
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("Making the directory of the content", _make_content_root),
-        (MIGRATING, lambda: _command("migrate", interactive=False, verbosity=0)),
-        ("Making the log's key", lambda: _command("log_key", "create", "--if-missing")),
-        ("Collecting the static files", lambda: _command("collectstatic", interactive=False, verbosity=0)),
-        ("Synchronising the schedules", lambda: _command("sync_schedules")),
-    ]
+    found = [steps.content(), steps.database(), steps.key(), steps.files(), steps.schedules()]
     if settings.BASE_URL.startswith("https://"):
-        steps.append(("Checking the settings", lambda: _command("check", deploy=True, fail_level="WARNING")))
-    return steps
-
-
-def _command(name: str, *words: str, **options: object) -> None:
-    """Run a command of Django without its output."""
-    from django.core.management import call_command
-
-    call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO(), **options)
-
-
-def _make_content_root() -> None:
-    """Make the directory in which staff put the content of customers. One elsewhere is made or mounted by them."""
-    from django.conf import settings
-
-    if settings.CONTENT_ROOT.is_relative_to(settings.DATA_DIR):
-        settings.CONTENT_ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found.append(("Checking the settings", lambda: steps.command("check", deploy=True, fail_level="WARNING")))
+    return found
 
 
 def _copy_key(data: Path, program: str) -> None:

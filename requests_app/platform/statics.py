@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from typing import cast
@@ -26,7 +27,7 @@ def why_not_collected() -> str:
     named, _hash = cast("tuple[dict[str, str], str]", storage.load_manifest())
     if not named:
         return _("The static files are not collected. Run: %(command)s") % _again()
-    if not all(storage.clean_name(name) in named for name in _in_the_code()):
+    if not all(storage.clean_name(name) in named for name, _path in _in_the_code()):
         return _("The static files are older than the code. Run: %(command)s") % _again()
     return _missing(storage, named)
 
@@ -49,11 +50,19 @@ def _storage() -> ManifestStaticFilesStorage | None:
     return storage if isinstance(storage, ManifestStaticFilesStorage) and not settings.DEBUG else None
 
 
-def _in_the_code() -> Iterator[str]:
+def sum_of_sources() -> str:
+    """Return a checksum that changes if a static file of the code is added, removed or written."""
+    found = sorted((name, os.stat(path)) for name, path in _in_the_code())
+    lines = (f"{name} {facts.st_size} {facts.st_mtime_ns}\n" for name, facts in found)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _in_the_code() -> Iterator[tuple[str, str]]:
+    """Yield each static file of the code: its name on pages, and its path."""
     for finder in finders.get_finders():
         for path, storage in finder.list(ignore_patterns=["CVS", ".*", "*~"]):
             prefix = getattr(storage, "prefix", None)
-            yield f"{prefix}/{path}" if prefix else path
+            yield f"{prefix}/{path}" if prefix else path, storage.path(path)
 
 
 def _again() -> dict[str, str]:

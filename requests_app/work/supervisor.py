@@ -196,7 +196,8 @@ class Supervisor:
         now = clock.monotonic()
         for part in self._parts:
             if part.child is None:
-                if now >= part.not_before:
+                # The web server has the processors for itself until it answers for the first time.
+                if now >= part.not_before and (part.kind == WEB or self._web_answered):
                     self._start(part)
             elif not part.child.is_running:
                 self._ended(part, now)

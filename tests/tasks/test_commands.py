@@ -131,6 +131,36 @@ def test_the_start_says_that_passkeys_need_a_name(
     assert ("Passkeys can't be used at http://localhost:8000" in err.getvalue()) is is_printed
 
 
+def test_the_other_parts_start_when_the_web_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the web server has the processors for itself, and answers earlier."""
+    answers = [False, False, True]
+    started: list[str] = []
+
+    def start(_self: supervisor.Supervisor, part: supervisor.ChildProcess) -> None:
+        started.append(part.label)
+        part.child = SimpleNamespace(is_running=True, pid=0)  # type: ignore[assignment]  # no process is started
+        part.started = clock.monotonic()
+
+    monkeypatch.setattr(supervisor.Supervisor, "_start", start)
+    monkeypatch.setattr(supervisor, "Undertaker", lambda place: SimpleNamespace(keep=lambda: None))
+    monkeypatch.setattr(supervisor, "web_answers", lambda host, port: answers.pop(0))
+    parts = [supervisor.ChildProcess(kind, kind, []) for kind in (supervisor.BEAT, supervisor.CLUSTER, supervisor.WEB)]
+    running = supervisor.Supervisor(parts)
+    for _ in range(3):
+        running._look_after_all()
+        assert started == ["web"]
+    running._look_after_all()
+    assert started == ["web", "beat", "cluster"]
+    alone: list[supervisor.ChildProcess] = parts[:2]
+    for part in alone:
+        part.child = None
+    without_web = supervisor.Supervisor(alone)
+    without_web._look_after_all()
+    assert started[3:] == ["beat", "cluster"], "where no web server runs, nobody waits for it"
+    for each in (running, without_web):
+        each._signs.close()
+
+
 @pytest.mark.parametrize("choices", [[300, 600], [60], [14400, 90000]])
 def test_the_demo_world_is_made_with_any_offered_lengths(choices: list[int], settings: pytest.FixtureRequest) -> None:
     settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]  # the settings fixture takes any name

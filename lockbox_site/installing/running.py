@@ -1,0 +1,73 @@
+"""The second half of `bin/run`: bring the installation up to date, and run it.
+
+It is one process, because each process needs seconds to import the product.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from lockbox_site import django_commands, starting
+from lockbox_site.installing import steps
+
+PROGRAM = "run"
+#: Where `bin/run` writes the details of a step that fails.
+DETAILS = Path("var/setup.log")
+
+
+def main(words: list[str]) -> None:
+    is_empty = words == ["--empty"]
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
+    starting.collect_rarely()
+    try:
+        with starting.settings_or_exit(PROGRAM):
+            _prepare(is_empty=is_empty)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    _say("Starting the server ...")
+    # Settings and code were checked with the migrations.
+    django_commands.run(PROGRAM, ["lockbox", "--skip-checks", *(["--trial"] if is_empty else [])])
+
+
+def _prepare(*, is_empty: bool) -> None:
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    _do(steps.content())
+    _do(steps.database(with_checks=True), is_slow=True)
+    _do(steps.key())
+    _do(steps.schedules())
+    if not is_empty:
+        _do(("Making the demo world", lambda: steps.command("demo_world")), is_slow=True)
+    _do(steps.files(), is_slow=True)
+    if not is_empty:
+        call_command("demo_people")
+
+
+def _do(step: steps.Step, *, is_slow: bool = False) -> None:
+    """Do one step without its output. If it fails, end the process with one line."""
+    what, act = step
+    if is_slow:
+        _say(f"{what} ...")
+    with DETAILS.open("w") as details, redirect_stdout(details), redirect_stderr(details):
+        try:
+            act()
+            return
+        except Exception as failure:  # each failure is shown in the same way
+            traceback.print_exc()
+            why = steps.why_failed(what, failure)
+    raise starting.CannotStart(PROGRAM, f"{what} failed: {why}. Details: {DETAILS}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

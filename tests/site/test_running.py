@@ -1,0 +1,99 @@
+"""What `bin/run` does after the packages are installed: each step once, and one line for a step that fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management.base import SystemCheckError
+from django.db import OperationalError
+
+from lockbox_site.installing import running, steps
+from requests_app.platform import statics
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> list[str]:
+    """Return the commands that the step of the static files runs. The code has one static file, `tmp_path/site.css`."""
+    ran: list[str] = []
+    (tmp_path / "data").mkdir()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "site.css").write_text("a { color: red }")
+    settings.DATA_DIR = tmp_path / "data"
+    settings.STATICFILES_DIRS = [str(tmp_path / "source")]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    monkeypatch.setattr(steps, "command", lambda name, **options: ran.append(name))
+    monkeypatch.setattr(statics, "why_not_collected", lambda: "")
+    return ran
+
+
+def test_static_files_are_collected_again_only_if_one_of_them_changed(collected: list[str], tmp_path: Path) -> None:
+    _what, act = steps.files()
+    act()
+    act()
+    assert collected == ["collectstatic"]
+    file = tmp_path / "source" / "site.css"
+    before = file.stat().st_mtime_ns
+    # The same size, as after a change of a colour.
+    file.write_text("a { color: tan }")
+    os.utime(file, ns=(before + 1, before + 1))
+    act()
+    assert collected == ["collectstatic"] * 2
+    (tmp_path / "source" / "more.css").write_text("")
+    act()
+    act()
+    assert collected == ["collectstatic"] * 3
+
+
+def test_static_files_that_are_gone_are_collected_again(collected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _what, act = steps.files()
+    act()
+    monkeypatch.setattr(statics, "why_not_collected", lambda: "The static file site.css is not there.")
+    act()
+    assert collected == ["collectstatic"] * 2
+
+
+def test_after_a_collection_that_failed_the_next_start_collects_again(
+    collected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str, **options: object) -> None:
+        raise OSError("No space left on device")
+
+    _what, act = steps.files()
+    with monkeypatch.context() as broken:
+        broken.setattr(steps, "command", fail)
+        with pytest.raises(OSError, match="No space"):
+            act()
+    act()
+    assert collected == ["collectstatic"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (OperationalError("disk I/O error"), "disk I/O error"),
+        (SystemCheckError("Some issues:\n\nERRORS:\n  (E001) retry must be above timeout.\n"),
+         "Some issues: ERRORS: (E001) retry must be above timeout"),
+        (AssertionError(), "AssertionError"),
+    ],
+)  # fmt: skip
+def test_a_step_that_fails_is_one_line_and_its_details_are_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], failure: Exception, why: str
+) -> None:
+    def act() -> None:
+        print("what the step itself says")
+        raise failure
+
+    monkeypatch.setattr(running, "DETAILS", tmp_path / "setup.log")
+    with pytest.raises(SystemExit) as ended:
+        running._do((steps.MIGRATING, act), is_slow=True)
+    assert ended.value.code == 1
+    shown = capsys.readouterr()
+    line = f"run: Bringing the database up to date failed: {why}. Details: {tmp_path}/setup.log"
+    assert (shown.out, shown.err.splitlines()) == ("", ["Bringing the database up to date ...", line])
+    details = (tmp_path / "setup.log").read_text()
+    assert "what the step itself says" in details
+    assert "Traceback" in details
