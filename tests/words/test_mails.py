@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_t
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, StaffTerm, Tenant
+from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.platform import totp, webauthn
 from tests.words.reading import World, spoken
@@ -126,11 +127,26 @@ def tell_of_people(contoso: Tenant) -> None:
     second.language = Person.objects.get(pk=stella.person).language
     second.save(force_insert=True)
     StaffTerm.objects.create(person=second, human_id=second.human_id, from_at=at - dt.timedelta(days=30))
+    exchange = Service.objects.get(key="exchange-online").pk
+    erik, pat = (Person.objects.get(email__startswith=name).pk for name in ("erik.", "pat."))
+    take_effect(lambda: operations.give_queue_role(exchange, pat, role="engineer", actor=stella))
+    take_effect(lambda: operations.give_queue_role(exchange, erik, role="provider_approver", actor=stella))
+    take_effect(lambda: operations.make_staff(pat, actor=stella))
     with suppress(ChangeProposed):
-        operations.make_staff(Person.objects.get(email__startswith="erik.").pk, actor=stella)
+        operations.make_staff(erik, actor=stella)
     operations.set_two_person_control(contoso.pk, on=True, actor=ines)
     with suppress(ChangeProposed):
         operations.set_window_cap(contoso.pk, seconds=3600, actor=ines)
+
+
+def take_effect(propose: Callable[[], object]) -> None:
+    """Propose a change of staff, and apply it as if its waiting time were over."""
+    with pytest.raises(ChangeProposed) as held:
+        propose()
+    past = clock.now() - dt.timedelta(days=4)
+    [row] = Proposal.objects.filter(pk=held.value.current["proposal"])
+    Proposal.objects.filter(pk=row.pk).update(proposed_at=past, effective_at=past + dt.timedelta(hours=72))
+    operations.apply_proposal(row.pk, actor=Actor.system("sweep"))
 
 
 def paragraphs(text: str) -> list[str]:

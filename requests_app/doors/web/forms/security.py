@@ -50,7 +50,7 @@ def assertion_field(**more: Any) -> forms.JSONField:
 
 
 class SetUpForm(StrictForm):
-    code = code_field(help_text=_("The six digits that the app shows now."))
+    code = code_field(help_text="")
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
 
