@@ -146,7 +146,7 @@ def test_the_other_parts_start_when_the_web_server_answers(monkeypatch: pytest.M
     monkeypatch.setattr(supervisor, "web_answers", lambda host, port: answers.pop(0))
     parts = [supervisor.ChildProcess(kind, kind, []) for kind in (supervisor.BEAT, supervisor.CLUSTER, supervisor.WEB)]
     running = supervisor.Supervisor(parts)
-    for _ in range(3):
+    for _ in range(4):
         running._look_after_all()
         assert started == ["web"]
     running._look_after_all()
