@@ -88,7 +88,7 @@ def configure_structlog() -> None:
     )
 
 
-def configuration(*, level: str, form: str) -> dict[str, Any]:
+def configuration(*, level: str, form: str, is_production: bool = True) -> dict[str, Any]:
     """Return Django's LOGGING for `form`, "json" or "console"."""
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -116,6 +116,7 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
             "django.request": {"handlers": [], "level": "CRITICAL", "propagate": True},
             "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             # Refusals that are in no tenant's log: unknown addresses, limited sign-ins, forged requests.
-            "security": {"handlers": [], "level": "INFO", "propagate": True},
+            # In production, no level hides them.
+            "security": {"handlers": [], "level": "INFO" if is_production else level, "propagate": True},
         },
     }

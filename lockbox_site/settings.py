@@ -537,7 +537,7 @@ LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", a
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
-LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT)
+LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT, is_production=PRODUCTION)
 logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------

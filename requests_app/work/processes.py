@@ -115,7 +115,10 @@ def _pass_on(label: str, lines: IO[bytes]) -> None:
 
 
 def say(label: str, text: str) -> None:
-    """Print one whole line. Errors are ignored: nobody may read this output any more, and the child must not block."""
+    """Print one whole line, with the label in front unless it is "".
+
+    Errors are ignored: nobody may read this output any more, and the child must not block.
+    """
     with _printing, contextlib.suppress(OSError, ValueError):
-        sys.stdout.write(f"{label:<9} | {text}\n")
+        sys.stdout.write(f"{label:<9} | {text}\n" if label else f"{text}\n")
         sys.stdout.flush()

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
+from requests_app.platform import terminal
 from requests_app.work import heartbeats, notify
 from requests_app.work.processes import Child, is_stopped, say, tree
 from requests_app.work.signs import SILENT_AFTER_SECONDS, VARIABLE, Signs
@@ -154,9 +155,12 @@ def require_free_port(host: str, port: int) -> None:
 class Supervisor:
     """Runs the child processes until a signal stops it. Call its public methods only from the main thread."""
 
-    def __init__(self, wanted: list[ChildProcess], *, when_ready: Sequence[str] = ()) -> None:
-        """`when_ready` are lines to print as soon as the web server answers for the first time."""
-        self._parts, self._when_ready = wanted, when_ready
+    def __init__(self, wanted: list[ChildProcess], *, when_ready: Sequence[str] = (), has_labels: bool = True) -> None:
+        """`when_ready` are lines to print as soon as the web server answers for the first time.
+
+        With `has_labels`, each line of the output begins with the name of the part that has printed it.
+        """
+        self._parts, self._when_ready, self._has_labels = wanted, when_ready, has_labels
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
         self._undertaker = Undertaker(settings.BASE_DIR)
@@ -172,18 +176,21 @@ class Supervisor:
         self._watchdog.start()
         if self._signs.trouble and not self._web_answered:
             line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
-            say(LABEL, line % {"why": self._signs.trouble})
+            self._say(line % {"why": self._signs.trouble})
         try:
             while not self._stops:
                 self._look_after_all()
                 time.sleep(0.1)
         except CannotStart as refusal:
-            say(LABEL, str(refusal))
+            self._say(str(refusal))
             return 1
         finally:
             self._stop_all()
             self._signs.close()
         return 0
+
+    def _say(self, line: str) -> None:
+        say(LABEL if self._has_labels else "", line)
 
     def _on_signal(self, *_: object) -> None:
         self._stops += 1
@@ -203,7 +210,7 @@ class Supervisor:
                 self._ended(part, now)
             elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started_readable):
                 line = _("%(part)s does no work any more; it is killed and started again.")
-                say(LABEL, line % {"part": part.label})
+                self._say(line % {"part": part.label})
                 self._bury(part)
             elif part.kind == WEB and not self._web_answered:
                 self._ask_web(part, now)
@@ -221,12 +228,12 @@ class Supervisor:
             # If that process has ended, another process may have the same number now.
             if pid in tree(part.child.pid):
                 line = _("%(part)s: process %(pid)d does not answer; it is killed and replaced.")
-                say(LABEL, line % {"part": part.label, "pid": pid})
+                self._say(line % {"part": part.label, "pid": pid})
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         if self._web_is_stuck(part.started, part.child.pid, now):
             line = _("%(part)s does not replace its processes; it is killed and started again.")
-            say(LABEL, line % {"part": part.label})
+            self._say(line % {"part": part.label})
             self._bury(part)
 
     def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
@@ -245,7 +252,11 @@ class Supervisor:
         # These variables are meant for the supervisor only.
         for name in notify.VARIABLES:
             env.pop(name, None)
-        part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
+        if terminal.has_colours():
+            # The child itself only sees a pipe.
+            env["FORCE_COLOR"] = "1"
+        label = part.label if self._has_labels else ""
+        part.child = Child(label, part.command, env=env, cwd=settings.BASE_DIR)
         self._undertaker.watch_over(part.child.pid)
         part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
 
@@ -256,7 +267,7 @@ class Supervisor:
             raise CannotStart(_("The web server could not start; its own messages are above."))
         part.pause = FIRST_PAUSE_SECONDS if now - part.started > STEADY_AFTER_SECONDS else part.pause
         line = _("%(part)s ended with code %(code)s; it starts again in %(pause)d s.")
-        say(LABEL, line % {"part": part.label, "code": code, "pause": part.pause})
+        self._say(line % {"part": part.label, "code": code, "pause": part.pause})
         self._bury(part)
         part.not_before = now + part.pause
         part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
@@ -273,15 +284,15 @@ class Supervisor:
     def _ask_web(self, part: ChildProcess, now: float) -> None:
         if web_answers(settings.HOST, settings.PORT):
             self._web_answered = True
-            say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
+            self._say(_("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
             for line in self._when_ready:
-                say(LABEL, line)
+                self._say(line)
         elif now - part.started > WEB_MUST_ANSWER_WITHIN_SECONDS:
             raise CannotStart(_("The web server does not answer; its own messages are above."))
 
     def _stop_all(self) -> None:
         """End all children, which takes at most about STOP_SECONDS. A second signal ends them immediately."""
-        say(LABEL, _("Stopping."))
+        self._say(_("Stopping."))
         stops, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
         for part in self._parts:
             if part.child is not None:
@@ -292,10 +303,10 @@ class Supervisor:
             time.sleep(0.05)
         for part in self._parts:
             if part.is_running:
-                say(LABEL, _("%(part)s did not stop in time and is killed.") % {"part": part.label})
+                self._say(_("%(part)s did not stop in time and is killed.") % {"part": part.label})
             self._bury(part)
         self._undertaker.dismiss()
-        say(LABEL, _("Stopped."))
+        self._say(_("Stopped."))
 
 
 def web_answers(host: str, port: int) -> bool:

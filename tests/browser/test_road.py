@@ -82,7 +82,8 @@ def test_the_empty_trial_leads_to_the_first_protected_access_too(tmp_path: Path,
         # Who tries the product alone needs no mail program.
         terminal = (tmp_path / "clone" / "output").read_text()
         link = re.escape(f"{installation.address}/invitation/")
-        assert re.search(rf"\| Mail to {ada.email}: .+\n\S+ +\| +{link}\S+/\n", terminal), terminal[-2000:]
+        assert "request_finished" not in terminal
+        assert re.search(rf"\n\n    Mail to {ada.email}: .+\n    {link}\S+/\n", terminal), terminal[-2000:]
 
 
 def _set_up(stella: Traveller, person: Callable[[str], Traveller]) -> tuple[Traveller, Traveller]:

@@ -123,7 +123,9 @@ def test_the_empty_trial_begins_with_a_link_that_works(tmp_path: Path, command: 
         output = running.until("/set-up/", within=150)
         # The link is the last line, and nothing before it looks like a mistake.
         assert "Nobody can sign in yet" not in output
-        [link] = re.findall(r"http://localhost:\d+/set-up/[\w-]{43}/$", output.partition("Ready: ")[2], re.MULTILINE)
+        [link] = re.findall(
+            r"^    (http://localhost:\d+/set-up/[\w-]{43}/)$", output.partition("Ready: ")[2], re.MULTILINE
+        )
         with urllib.request.urlopen(link, timeout=10) as answer:
             assert (answer.status, b"Begin" in answer.read()) == (200, True)
         with sqlite3.connect(f"file:{fresh.path}/var/empty/lockbox.sqlite3?mode=ro", uri=True) as database:

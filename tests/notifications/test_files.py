@@ -13,7 +13,8 @@ BACKEND = "requests_app.messages.mails.files.EmailBackend"
 
 
 @pytest.fixture
-def folder(settings, tmp_path: Path) -> Path:
+def folder(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NO_COLOR", "1")
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
     return tmp_path / "mail"
 
@@ -47,11 +48,43 @@ def test_an_address_never_leads_out_of_the_folder(folder: Path) -> None:
     assert "/" not in path.name
 
 
-def test_a_trial_shows_each_mail_with_its_link_in_the_terminal(folder: Path, settings, capfd) -> None:
+#: The main part of a mail's text, as templates/emails/_layout.txt has it.
+TEXT = "Ask {base}/tickets/ first.\n\nAccept the invitation:\n{base}{path}\n\nClose the window now:\n{base}/close/\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("/invitations/s3cret/", "    http://127.0.0.1:8000/invitations/s3cret/\n"),
+        # The mail about a new passkey has this link for a reader who did not add it.
+        ("/accounts/password/reset/", ""),
+        ("/accounts/password/reset/key/s3cret/", "    http://127.0.0.1:8000/accounts/password/reset/key/s3cret/\n"),
+    ],
+)
+def test_a_trial_shows_each_mail_with_its_main_link(folder: Path, settings, capfd, path: str, link: str) -> None:
     settings.BASE_URL = "http://127.0.0.1:8000"
-    a_mail("Hello,\nopen http://127.0.0.1:8000/invitations/s3cret/ now.\nOr http://127.0.0.1:8000/tickets/").send()
-    shown = "Mail to ada@contoso.example: Subject ü\n    http://127.0.0.1:8000/invitations/s3cret/\n"
-    assert capfd.readouterr().out == shown
+    a_mail(TEXT.format(base=settings.BASE_URL, path=path)).send()
+    assert capfd.readouterr().out == f"\n    Mail to ada@contoso.example: Subject ü\n{link}"
+
+
+def test_a_mail_without_a_link_is_shown_with_its_file(folder: Path, settings, capfd) -> None:
+    settings.BASE_URL = "http://127.0.0.1:8000"
+    a_mail("Hello").send()
+    assert capfd.readouterr().out.splitlines()[2:] == [f"    {path}" for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(("name", "before", "after"), [("FORCE_COLOR", "\033[1;36m", "\033[0m"), ("NO_COLOR", "", "")])
+def test_a_mail_is_coloured_at_a_terminal_and_its_subject_can_not_control_it(
+    folder: Path, settings, capfd, monkeypatch: pytest.MonkeyPatch, name: str, before: str, after: str
+) -> None:
+    settings.BASE_URL = "http://127.0.0.1:8000"
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv(name, "1")
+    mail = a_mail("Hello")
+    mail.subject = "Red \033[31m alert"
+    mail.send()
+    assert capfd.readouterr().out.splitlines()[1] == f"    {before}Mail to ada@contoso.example: Red [31m alert{after}"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,13 @@ def lines_of(form: str, log: str, **event: object) -> list[str]:
     return out.getvalue().splitlines()
 
 
+@pytest.mark.parametrize(("is_production", "level"), [(True, "INFO"), (False, "WARNING")])
+def test_no_level_hides_the_refusals_of_a_production_installation(*, is_production: bool, level: str) -> None:
+    """They are in no tenant's log. In a trial, somebody reads the terminal for its mails."""
+    found = logs.configuration(level="WARNING", form="console", is_production=is_production)
+    assert found["loggers"]["security"]["level"] == level
+
+
 def test_json_is_one_object_a_line() -> None:
     (line,) = lines_of("json", "access.refused", reason="wrong_role", count=3)
     event = json.loads(line)

@@ -125,7 +125,7 @@ def test_the_start_says_that_passkeys_need_a_name(
 ) -> None:
     settings.PASSKEY_RP_ID = number  # type: ignore[attr-defined]  # the settings fixture takes any name
     monkeypatch.setattr(supervisor, "require_free_port", lambda host, port: None)
-    monkeypatch.setattr(supervisor, "Supervisor", lambda parts, when_ready: SimpleNamespace(run=lambda: 0))
+    monkeypatch.setattr(supervisor, "Supervisor", lambda parts, **_: SimpleNamespace(run=lambda: 0))
     err = StringIO()
     call_command("lockbox", "--no-beat", "--clusters", "0", stderr=err)
     assert ("Passkeys can't be used at http://localhost:8000" in err.getvalue()) is is_printed

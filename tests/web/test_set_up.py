@@ -324,7 +324,7 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
 ) -> None:
     """Many people may read the output of the server, because it is a log."""
     monkeypatch.setattr(lockbox, "connection", SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(supervisor, "Supervisor", lambda wanted, when_ready: SimpleNamespace(run=lambda: 0))
+    monkeypatch.setattr(supervisor, "Supervisor", lambda wanted, **_: SimpleNamespace(run=lambda: 0))
     made()
     row = Installation.objects.values().get()
     for is_empty in (True, False):
@@ -340,10 +340,12 @@ def test_while_nobody_is_staff_the_server_names_the_command_and_prints_no_link(
 def test_in_a_trial_the_name_and_then_the_link_are_printed_when_the_server_is_ready(
     db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: Any
 ) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
     settings.PROVIDER_NAME_IS_SET = False
     later: list[list[str]] = []
 
-    def supervised(wanted: Any, when_ready: list[str]) -> SimpleNamespace:
+    def supervised(wanted: Any, *, when_ready: list[str], has_labels: bool) -> SimpleNamespace:
+        assert not has_labels
         later.append(when_ready)
         return SimpleNamespace(run=lambda: 0)
 
@@ -352,7 +354,9 @@ def test_in_a_trial_the_name_and_then_the_link_are_printed_when_the_server_is_re
     call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
     shown = "".join(capsys.readouterr())
     assert ("Nobody can sign in yet" in shown, "/set-up/" in shown) == (False, False)
-    [here] = [line.removeprefix(site.BASE_URL) for line in later[0] if "/set-up/" in line]
+    *_before, link, end = later[0]
+    assert (link.partition("http")[0], end) == ("    ", ""), "the link is the last thing to read"
+    here = link.strip().removeprefix(site.BASE_URL)
     assert begun(here).post(here, ACCOUNT).status_code == 302
     call_command("lockbox", "--trial", "--no-web", "--clusters", "0")
     assert not any("/set-up/" in line for line in later[1])

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from requests_app.domain import clock
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
 from requests_app.management._setup_link import new_setup_link
-from requests_app.platform import program, webauthn
+from requests_app.platform import program, terminal, webauthn
 from requests_app.queries import installation
 from requests_app.work import schedules, supervisor
 
@@ -32,8 +32,8 @@ class Command(BaseCommand):
             "--trial",
             action="store_true",
             help=(
-                "for a trial in a terminal: when the server is ready, print the provider's name and the set-up link, "
-                "if they are not set up yet"
+                "for a trial in a terminal: print lines without labels, and when the server is ready, the provider's "
+                "name and the set-up link, if they are not set up yet"
             ),
         )
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 self.stdout.write(line)
         # The child processes open their own connections.
         connection.close()
-        code = supervisor.Supervisor(wanted, when_ready=first_steps).run()
+        code = supervisor.Supervisor(wanted, when_ready=first_steps, has_labels=not options["trial"]).run()
         if code:
             raise SystemExit(code)
 
@@ -77,7 +77,10 @@ class Command(BaseCommand):
 def _first_steps() -> list[str]:
     """Return what somebody who tries the product reads last. It has the set-up link, and nobody else reads it."""
     named = [] if settings.PROVIDER_NAME_IS_SET else ["", installation.provider_name()]
-    return named if installation.has_staff() else [*named, "", *new_setup_link(), ""]
+    if installation.has_staff():
+        return named
+    sentence, link = new_setup_link()
+    return [*named, "", sentence, "", f"    {terminal.highlighted(link)}", ""]
 
 
 def _how_to_begin() -> str:

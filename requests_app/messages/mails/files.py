@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.urls import reverse
 
+from requests_app.platform import terminal
 from requests_app.platform.loopback import is_loopback
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
@@ -33,7 +35,7 @@ class EmailBackend(BaseEmailBackend):
         for message in email_messages:
             path = self._write(folder, message)
             if is_loopback(urlsplit(settings.BASE_URL).hostname or "") and not settings.PRODUCTION:
-                print(_shown(message, path), flush=True)  # noqa: T201  # the terminal of a trial is the person's mailbox
+                print(_shown(message, path), end="", flush=True)  # noqa: T201  # the terminal of a trial is the person's mailbox
         return len(email_messages)
 
     @staticmethod
@@ -50,6 +52,16 @@ class EmailBackend(BaseEmailBackend):
 
 
 def _shown(message: EmailMessage, path: Path) -> str:
-    """Return what a terminal shows: whom the mail is for, its subject, and its first link or else its file."""
-    link = re.search(rf"{re.escape(settings.BASE_URL)}/\S+", str(message.body))
-    return f"Mail to {', '.join(message.recipients())}: {message.subject}\n    {link[0] if link else path}"
+    """Return what a terminal shows: whom the mail is for, its subject, and its main link or else its file.
+
+    A link for readers who did not do what the mail reports is left out: it is not their next step.
+    """
+    main = re.search(rf"^.+:\n({re.escape(settings.BASE_URL)}(/\S+))$", str(message.body), re.MULTILINE)
+    title = f"Mail to {', '.join(message.recipients())}: {message.subject}"
+    # A name could contain characters that control the terminal.
+    lines = [terminal.highlighted("".join(each for each in title if each.isprintable()))]
+    if main is None:
+        lines.append(str(path))
+    elif main[2] != reverse("account_reset_password"):
+        lines.append(main[1])
+    return "".join(["\n", *(f"    {line}\n" for line in lines)])
