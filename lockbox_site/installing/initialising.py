@@ -70,9 +70,10 @@ def _settings(given: dict[str, str], data: Path) -> dict[str, str]:
     """Ask for the settings that are missing, and write them together with new secrets. Return all of them."""
     path = data / ".env"
     stored = environment_file.read(path)
-    if not path.is_file() and (there := [name for name in OF_OTHERS if (data / name).exists()]):
+    # The file .env of a trial has no keys. Those that this command would make could not open what is stored there.
+    if not stored.get("SECRET_KEY") and (there := [name for name in OF_OTHERS if (data / name).exists()]):
         raise WrongAnswer(
-            f"{data} has {' and '.join(there)} but no file .env, so it belongs to a trial, or its .env is lost. "
+            f"{data} has {' and '.join(there)} but no SECRET_KEY in .env, so it belongs to a trial, or .env is lost. "
             "Restore .env from your backup, or choose another directory with --data-dir."
         )
     if stored:

@@ -21,6 +21,8 @@ DETAILS = Path("var/setup.log")
 
 def main(words: list[str]) -> None:
     is_empty = words == ["--empty"]
+    if is_empty and (company := os.environ.pop("COMPANY", "")):
+        _store_name(company)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     starting.collect_rarely()
     try:
@@ -31,6 +33,25 @@ def main(words: list[str]) -> None:
     _say("Starting the server ...")
     # Settings and code were checked with the migrations.
     django_commands.run(PROGRAM, ["lockbox", "--skip-checks", *(["--trial"] if is_empty else [])])
+
+
+def _store_name(company: str) -> None:
+    """Store the answer that `bin/run --empty` got, as PROVIDER_NAME. After a wrong answer, ask again."""
+    from lockbox_site.installing import environment_file
+    from lockbox_site.installing.answers import WrongAnswer
+    from lockbox_site.installing.questions import QUESTIONS, Interview
+
+    data = Path(os.environ["DATA_DIR"])
+    [question] = [each for each in QUESTIONS if each.setting == "PROVIDER_NAME"]
+    try:
+        interview = Interview({question.setting: company}, data=data, is_terminal=True, read=input)
+        name = interview.answer(question, {}, None)
+    except WrongAnswer as wrong:
+        raise starting.CannotStart(PROGRAM, str(wrong)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+    data.mkdir(parents=True, exist_ok=True)
+    environment_file.write(data / ".env", {question.setting: name})
 
 
 def _prepare(*, is_empty: bool) -> None:

@@ -259,14 +259,19 @@ def test_a_wrong_answer_without_a_terminal_is_one_line_and_status_2(tmp_path: Pa
         assert list(data.iterdir()) == []
 
 
-def test_a_directory_of_a_trial_or_without_its_settings_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings_of_trial", ["", "PROVIDER_NAME=Acme\n"])
+def test_a_directory_of_a_trial_or_without_its_settings_is_refused(tmp_path: Path, settings_of_trial: str) -> None:
     data = tmp_path / "data"
     data.mkdir(0o700)
+    if settings_of_trial:
+        (data / ".env").write_text(settings_of_trial)
     (data / "lockbox.sqlite3").write_text("")
     done = command(data, "init", "--address", "https://lockbox.example.com")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "has lockbox.sqlite3 but no file .env" in done.stderr
-    assert not (data / ".env").exists()
+    assert "has lockbox.sqlite3 but no SECRET_KEY in .env" in done.stderr
+    assert sorted(path.name for path in data.iterdir()) == [*[".env"][: len(settings_of_trial)], "lockbox.sqlite3"]
+    if settings_of_trial:
+        assert (data / ".env").read_text() == settings_of_trial
 
 
 @pytest.mark.parametrize("word", ["serve", "setup-link", "migrate"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from django.core.management.base import SystemCheckError
 from django.db import OperationalError
 
-from lockbox_site.installing import running, steps
+from lockbox_site.installing import environment_file, running, steps
 from requests_app.platform import statics
 
 
@@ -97,3 +98,28 @@ def test_a_step_that_fails_is_one_line_and_its_details_are_in_a_file(
     details = (tmp_path / "setup.log").read_text()
     assert "what the step itself says" in details
     assert "Traceback" in details
+
+
+def test_the_name_that_was_asked_for_is_stored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The answer to a wrong name is the same as that of `customer-lockbox init`, and the question comes again."""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "empty"))
+    answers = ["'quoted'", "Müller  & Söhne #1"]
+    monkeypatch.setattr(builtins, "input", lambda _words: answers.pop(0))
+    running._store_name("x" * 121)
+    assert environment_file.read(tmp_path / "empty" / ".env") == {"PROVIDER_NAME": "Müller & Söhne #1"}
+    assert answers == []
+
+
+def test_a_name_that_is_wrong_at_the_end_of_the_input_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(_words: str) -> str:
+        raise EOFError
+
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "empty"))
+    monkeypatch.setattr(builtins, "input", end)
+    with pytest.raises(SystemExit) as ended:
+        running._store_name("$HOME")
+    assert ended.value.code == 1
+    assert "can't begin with $" in capsys.readouterr().err
+    assert not (tmp_path / "empty").exists()

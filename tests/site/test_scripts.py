@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pty
 import runpy
 import shutil
 import socket
@@ -87,6 +88,48 @@ def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str 
         f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") {tests} ;; esac\n'
         f'exec {sys.executable} "$@"',
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "more", "stored", "company"),
+    [
+        (["--empty"], "Acme & Co\n", {}, "", "Acme & Co"),
+        (["--empty"], "\n", {}, "", "Microsoft"),
+        (["--empty"], "\x04", {}, "PORT=8000\n", "Microsoft"),
+        (["--empty"], None, {"PROVIDER_NAME": "Acme"}, "", ""),
+        (["--empty"], None, {"COMPANY": "of the shell"}, "PROVIDER_NAME=Acme\n", ""),
+        ([], None, {}, "", ""),
+    ],
+)
+def test_a_trial_asks_once_for_the_name_of_the_company(
+    clone: Path, tmp_path: Path, words: list[str], typed: str | None, more: dict[str, str], stored: str, company: str
+) -> None:
+    fake_environment(clone, tmp_path / "pip.log")
+    seen = tmp_path / "seen"
+    note = f"import os, pathlib\npathlib.Path({str(seen)!r}).write_text(os.environ.get('COMPANY', ''))\n"
+    (clone / "bin" / "_preflight.py").write_text(f"{note}raise SystemExit(9)")
+    (clone / "var" / "empty").mkdir(parents=True)
+    (clone / "var" / "empty" / ".env").write_text(stored)
+    person, terminal = pty.openpty()
+    command: list[str | Path] = [clone / "bin" / "run", *words]
+    process = subprocess.Popen(
+        command, env=bare_environment(**more), stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    )
+    os.close(terminal)
+    if typed:
+        os.write(person, typed.encode())
+    assert process.wait(WITHIN) == 9
+    assert (b"Name of your company" in os.read(person, 10_000)) is (typed is not None)
+    os.close(person)
+    assert seen.read_text() == company
+
+
+def test_a_trial_without_a_terminal_asks_nothing(clone: Path, tmp_path: Path) -> None:
+    fake_environment(clone, tmp_path / "pip.log")
+    (clone / "bin" / "_preflight.py").write_text("raise SystemExit(9)")
+    done = run(clone / "bin" / "run", "--empty")
+    assert (done.returncode, done.stdout) == (9, "")
+    assert "Name of" not in done.stderr
 
 
 def test_packages_are_installed_only_when_the_locks_changed(clone: Path, tmp_path: Path) -> None:
