@@ -86,6 +86,12 @@ RESOURCES_LISTED = Event(
     sentence=_("{who} listed places that could become resources of {service}: {places}. No content was read"),
     siem=Meaning(Family.ENTITY, OTHER, "List"),
 )
+SAMPLE_MADE = Event(
+    "resource.sampled",
+    label=_("Sample content made"),
+    sentence=_("{who} made a folder of made-up files for this trial: {places}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Make sample"),
+)
 
 CHANGE_PLAN = Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True)
 ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True)
@@ -183,6 +189,18 @@ FIND_RESOURCES = Act(
     events=(RESOURCES_LISTED,),
     tried=_("to find resources"),
     done=_("The resources were added."),
+    doors=frozenset({Door.ADMIN}),
+)
+MAKE_SAMPLE_FOLDER = Act(
+    "make_sample_folder",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Make a sample folder"),
+    explains=_("It has a few made-up files. Only a trial can make it, and only where the tenant has no content yet."),
+    events=(SAMPLE_MADE,),
+    tried=_("to make a sample folder"),
+    done=_("The sample folder is there. Find it now."),
     doors=frozenset({Door.ADMIN}),
 )
 NOTE_CHECKS = Act(

@@ -14,13 +14,15 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from requests_app import operations
+from requests_app.content import samples
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.installation import FIND_RESOURCES
+from requests_app.domain.acts.installation import FIND_RESOURCES, MAKE_SAMPLE_FOLDER
 from requests_app.domain.errors import ChangeProposed, DomainError, SentAlready, StepUpRequired
 from requests_app.doors.admin.acts import ActForm, of_act
 from requests_app.doors.admin.columns import list_of
 from requests_app.models import Resource, Service, Tenant
+from requests_app.queries.installation import is_trial
 from requests_app.words import text
 
 #: The beginning of the names of fields in which the names of found resources are typed.
@@ -47,6 +49,9 @@ class FindForm(ActForm):
     place = forms.MultipleChoiceField(widget=forms.MultipleHiddenInput, required=False)
 
     def prepare(self) -> None:
+        only = list(self.fields["service"].queryset[:2])  # type: ignore[attr-defined]  # a ModelChoiceField
+        if len(only) == 1:
+            self.initial.setdefault("service", only[0].pk)
         named = [name for name in self.data if name.startswith(NAME_OF)][:MOST]
         place = self.fields["place"]
         assert isinstance(place, forms.ChoiceField)
@@ -173,4 +178,10 @@ def say_added(request: HttpRequest, result: Added) -> None:
         messages.error(request, line)
 
 
+def can_make_sample(tenant: Tenant) -> bool:
+    """Return whether to offer a sample folder: in a trial, for a tenant without content."""
+    return tenant.is_active and is_trial() and samples.is_without_content(tenant.slug)
+
+
+SAMPLE = of_act(MAKE_SAMPLE_FOLDER, "make-sample-folder", offered=lambda tenant: False)
 ACTION = of_act(FIND_RESOURCES, "find-resources", form=FindForm, run=run, offered=lambda tenant: tenant.is_active)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -220,15 +221,30 @@ class TenantAdmin(StaffAdmin):
             done=_("The practice ticket is open, and the engineers of the service have been told."),
         ),
         discovery.ACTION,
+        discovery.SAMPLE,
     ]
+
+    def before_act(self, request: HttpRequest, act: AdminAction, row: Any) -> dict[str, Any]:
+        """Offer a sample folder beside the search for resources."""
+        if act is discovery.ACTION and discovery.can_make_sample(row):
+            return {"other_act": discovery.SAMPLE, "other_url": self._act_url(discovery.SAMPLE, row)}
+        return super().before_act(request, act, row)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """Show the found places, or go to the list of resources after some were added."""
         if isinstance(result, discovery.Added):
             return discovery.after_adding(request, row, result)
+        if act is discovery.SAMPLE:
+            messages.success(request, str(act.done))
+            return HttpResponseRedirect(self._act_url(discovery.ACTION, row))
         if act is not discovery.ACTION:
             return super().done(request, act, row, result)
-        context = {**self._context(request, row), "title": act.label, **discovery.page_of(request, result)}
+        context = {
+            **self._context(request, row),
+            **self.before_act(request, act, row),
+            "title": act.label,
+            **discovery.page_of(request, result),
+        }
         return TemplateResponse(request, "admin/found_resources.html", context)
 
     def links(self, row: Tenant) -> list[tuple[str, str]]:

@@ -1,0 +1,53 @@
+"""Makes small folders of made-up files, so that a trial has content to look at. Never replaces content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from django.conf import settings
+
+from requests_app.content.connectors.folder import Folder
+from requests_app.content.connectors.maildir import Maildir
+from requests_app.content.connectors.registry import PRACTICE_ROOT
+
+#: For each connector: the made-up content that ships with the product, and the name of its copy.
+_SAMPLES = {Folder.kind: ("library", "sample-folder"), Maildir.kind: ("mailbox", "sample-mailbox")}
+#: Directories of a mailbox. The shipped one lacks those that are empty.
+_OF_A_MAILBOX = ("cur", "new", "tmp")
+
+
+def is_without_content(root: str) -> bool:
+    """Return whether the tenant's root is missing or empty. A link, or anything else, counts as content."""
+    place = Path(settings.CONTENT_ROOT) / root
+    if place.is_symlink():
+        return False
+    try:
+        with os.scandir(place) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def make(root: str, connectors: Collection[str]) -> list[str]:
+    """Copy the sample of each connector into the tenant's root, and return the new places.
+
+    All of them appear at the same instant, and nothing is replaced: a directory that has content can't be renamed over.
+    """
+    content = Path(settings.CONTENT_ROOT)
+    content.mkdir(parents=True, exist_ok=True)
+    names = [(kind, *_SAMPLES[kind]) for kind in sorted(connectors) if kind in _SAMPLES]
+    with tempfile.TemporaryDirectory(prefix=".sample-", dir=content) as draft:
+        made = Path(draft) / root
+        made.mkdir()
+        for kind, source, name in names:
+            shutil.copytree(PRACTICE_ROOT / source, made / name)
+            for each in _OF_A_MAILBOX if kind == Maildir.kind else ():
+                (made / name / each).mkdir(exist_ok=True)
+        made.rename(content / root)
+    return [f"{root}/{name}" for _kind, _source, name in names]
