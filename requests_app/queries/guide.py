@@ -5,6 +5,7 @@ A step is done when a fact says so. Nothing is done because somebody pressed a b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,21 +93,42 @@ class ShownStep(Generic[Facts]):
             useful = (first, *(link for link in useful if link.page != first.page))
         return *self.found.about, *useful
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether only the title is shown at first: the step is done, and nothing in it needs the reader."""
+        return self.found.state is StepState.DONE and not self.found.about and self.found.first is None
+
+    @property
+    def has_links_in_sight(self) -> bool:
+        """Whether the links are shown without opening the step: it can be done, or something in it needs the reader."""
+        return self.found.state is StepState.OPEN or (self.found.state is StepState.DONE and not self.is_folded)
+
+    @property
+    def form(self) -> StepLink | None:
+        """Where the reader does the step, if it is a page."""
+        return None if self.step.button else next(iter(self.links), None)
+
 
 @dataclass(frozen=True)
 class Guide(Generic[Facts]):
-    """All steps with their states. `next` is the first step that can be done now."""
+    """All steps with their states. `next` is the first step that can be done now.
+
+    `then` says what comes next when all is done, with a link to where it is done, if this is a page.
+    """
 
     steps: list[ShownStep[Facts]]
     facts: Facts
+    then: str
+    then_link: StepLink | None
 
     @property
     def counted(self) -> list[ShownStep[Facts]]:
         return [each for each in self.steps if not each.step.is_optional and each.found.state is not StepState.LEFT_OUT]
 
     @property
-    def uncounted(self) -> int:
-        return len(self.steps) - self.total
+    def uncounted(self) -> list[ShownStep[Facts]]:
+        """The steps that are optional or not needed here."""
+        return [each for each in self.steps if each not in self.counted]
 
     @property
     def done(self) -> int:
@@ -124,14 +146,25 @@ class Guide(Generic[Facts]):
     def next(self) -> ShownStep[Facts] | None:
         return next((each for each in self.steps if each.is_next), None)
 
+    def is_about(self, page: str) -> bool:
+        """Return whether acts of a step lead to this page. It is the name of an address."""
+        links = [link for shown in self.steps for link in shown.step.links]
+        return any(page in (link.page, _row_page(link.page)) for link in links)
 
-def listed(steps: Iterable[Step[Facts]], facts: Facts) -> Guide[Facts]:
+
+def _row_page(page: str) -> str:
+    """Return the page of one row, for the page of the administration where rows of this kind are listed or added."""
+    kind = re.sub("_(add|changelist)$", "", page)
+    return page if kind == page else f"{kind}_change"
+
+
+def listed(steps: Iterable[Step[Facts]], facts: Facts, *, then: str, then_link: StepLink | None = None) -> Guide[Facts]:
     found = [(step, step.fact(facts)) for step in steps]
     following = next(
         (step for step, each in found if each.state is StepState.OPEN and not each.waits and not step.is_optional),
         None,
     )
-    return Guide([ShownStep(step, each, step is following) for step, each in found], facts)
+    return Guide([ShownStep(step, each, step is following) for step, each in found], facts, then, then_link)
 
 
 def done(says: str, *lines: str, links: int | None = None) -> Found:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -17,20 +14,26 @@ from django.utils.translation import gettext_lazy, ngettext
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.models.invitations import PROVIDER_ROLES
-from requests_app.platform import addresses, program
+from requests_app.platform import program
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
 from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.guide_of_content import ADD_CLIENT, ADD_RESOURCE, RESOURCES, first_resource
 from requests_app.queries.installation import MAIL_FILES, is_trial, provider_name
-from requests_app.queries.provider_facts import SHOWN, Coming, Invited, ProviderFacts, Queue
-from requests_app.words import checks, mail
+from requests_app.queries.practice import Turn
+from requests_app.queries.provider_facts import SHOWN, Coming, FirstTenant, Invited, Practising, ProviderFacts, Queue
+from requests_app.words import mail
 
 
 def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
     """Return the steps of the provider's set-up with their states, for staff and for an operator's command."""
     if not actor.is_system:
         policy.require_staff(actor)
-    return listed(STEPS, provider_facts.read(at))
+    facts = provider_facts.read(at)
+    if is_trial():
+        words = _("For real use, install the product with %(command)s.")
+        return listed(STEPS, facts, then=words % {"command": program.command("init")})
+    return listed(STEPS, facts, then=_("Now add your other tenants."), then_link=_IMPORT)
 
 
 # --- What each fact says -----------------------------------------------------------------------------------
@@ -102,6 +105,8 @@ def _second_staff(facts: ProviderFacts) -> Found:
     names = str(get_text_list([name for name, _human, _since in facts.staff[:SHOWN]], _("and")))
     if len(humans) < 2:
         waits = bool(_expected(facts, {Role.STAFF}))
+        if is_trial() and humans and not waits:
+            return left_out(_("One member of staff is enough for a trial."))
         words = (
             _("The staff has one human: %(names)s.")
             if waits
@@ -117,72 +122,13 @@ def _second_staff(facts: ProviderFacts) -> Found:
 def _service(facts: ProviderFacts) -> Found:
     if not facts.queues:
         return still_open(_("There is no service yet."), links=1)
-    lines = [f"{row.name}: {checks.unreachable(row, facts.at)}" for row in facts.unreachable]
-    reached = [queue.name for queue in facts.queues if queue.is_reached]
-    if reached:
-        words = _("A test reached a resource of %(names)s.")
-        return done(words % {"names": get_text_list(reached[:SHOWN], _("and"))}, *lines)
-    asked = [queue.name for queue in facts.queues if queue.key in facts.asked]
-    if asked:
-        words = _("Your own application has the content of %(names)s, and has asked this installation for access.")
-        return done(words % {"names": get_text_list(asked[:SHOWN], _("and"))}, *lines)
-    return _service_not_ready(facts, lines)
-
-
-def _service_not_ready(facts: ProviderFacts, lines: list[str]) -> Found:
-    if any(queue.is_external for queue in facts.queues) and not facts.has_asking_client:
-        lines.append(_client_line(facts))
-    elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
-    if elsewhere:
-        words = _("No application has asked about a resource of %(names)s yet.")
-        return still_open(
-            words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}, *lines, commands=_questions(facts)
-        )
-    names = str(get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and")))
-    if facts.first_tenant is None:
-        words = _("%(names)s is set up. A resource belongs to a tenant, so you can add one after your first tenant.")
-        return blocked(words % {"names": names}, *lines)
-    if any(queue.has_resource for queue in facts.queues):
-        return still_open(_("No test has reached a resource yet. Test one on its page."), *lines, first=_RESOURCES)
-    words = ngettext(
-        "%(names)s is set up, but has no resource yet.",
-        "%(names)s are set up, but have no resource yet.",
-        len(facts.queues),
-    )
-    return still_open(words % {"names": names}, *lines, first=_ADD_RESOURCE)
-
-
-def _client_line(facts: ProviderFacts) -> str:
-    if facts.is_in_use:
-        return _("Your application needs an API client with the scope evaluate, which no client has yet.")
-    return _(
-        "Your application needs an API client with the scope evaluate. Add it before the first customer switches "
-        "Lockbox on: afterwards, the scope takes a second member of staff and the waiting time."
-    )
-
-
-def _questions(facts: ProviderFacts) -> tuple[str, ...]:
-    """Return commands that get a token for a client, and ask the decision point as the application does."""
-    asked = facts.example
-    if asked is None:
-        return ()
-    question = {
-        "subject": {"type": "engineer", "id": asked.engineer or "engineer@example.com"},
-        "action": {"name": "read"},
-        "resource": {"type": asked.service, "id": asked.resource},
-        "context": {"tenant": asked.tenant, "purpose": "access"},
-    }
-    token, here = addresses.absolute(reverse("api:token")), addresses.absolute(reverse("api:evaluation"))
-    heads = '-H "Authorization: Bearer $LOCKBOX_TOKEN" -H "Content-Type: application/json"'
-    return (
-        f"curl -sS --fail-with-body -u CLIENT_ID -d grant_type=client_credentials {token}",
-        f"curl -sS --fail-with-body {heads} {here} -d {shlex.quote(json.dumps(question, ensure_ascii=False))}",
-    )
+    words = ngettext("You have this service: %(names)s.", "You have these services: %(names)s.", len(facts.queues))
+    return done(words % {"names": get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and"))})
 
 
 def _people(facts: ProviderFacts) -> Found:
     if not facts.queues:
-        return blocked(_("People work in the queue of a service, and there is no service yet."), links=2)
+        return blocked(_("Add a service first."), links=0)
     # The last link is useful only if something is prepared.
     links = None if facts.prepared else 2
     roles = {Role.ENGINEER, Role.PROVIDER_APPROVER}
@@ -195,6 +141,8 @@ def _people(facts: ProviderFacts) -> Found:
         has_approver = any(queue.approvers for queue in facts.queues) or Role.PROVIDER_APPROVER in expected
         first = _INVITE_APPROVER if has_engineer and not has_approver else None
         waits = bool(expected) and has_engineer and has_approver
+        if waits:
+            words, lines = _("The people who are invited must accept first."), _prepared_lines(facts)
         return _with_expected(still_open(words, *lines, links=links, first=first, waits=waits), facts, roles)
     words = ngettext(
         "In the queue of %(names)s, one person can ask and another can confirm.",
@@ -266,7 +214,7 @@ def _first_tenant(facts: ProviderFacts) -> Found:
     row = facts.first_tenant
     if row is None:
         if not facts.plans:
-            return blocked(_("A tenant needs a plan, and there is no plan yet."))
+            return blocked(_("Add a plan first."), links=0)
         return still_open(_("There is no tenant yet."), links=1)
     if row.administrator:
         words = _("%(name)s has an administrator: %(person)s.")
@@ -280,13 +228,48 @@ def _first_tenant(facts: ProviderFacts) -> Found:
 
 
 def _practice(facts: ProviderFacts) -> Found:
+    tenant = facts.first_tenant
     if facts.is_practised:
-        return done(_("A practice request went all the way and was answered."))
-    if facts.first_tenant is None or not any(queue.is_staffed for queue in facts.queues):
-        return blocked(_("It needs a tenant, and an engineer and an approver in one queue."))
-    return still_open(_("No practice request has been answered yet."))
+        return done(_("An access request went all the way and was answered."))
+    if facts.practising is not None:
+        ticket = StepLink(
+            _("Practice ticket"), "admin:requests_app_ticket_change", args=(str(facts.practising.ticket_id),)
+        )
+        return still_open(_turn(facts.practising), waits=True, first=ticket, links=0)
+    if tenant is None:
+        return blocked(_("Add a tenant first."), links=0)
+    if not any(queue.is_staffed for queue in facts.queues):
+        return blocked(_("An engineer and an approver must have accepted first."), links=0)
+    first = _start_practice(facts, tenant) if tenant.is_only else None
+    if tenant.can_switch_on and not facts.is_in_use:
+        words = _("%(name)s has not switched Lockbox on yet.")
+        return still_open(words % {"name": tenant.name}, waits=True, first=first, links=0 if first else None)
+    return still_open(_("Nobody has answered an access request yet."), first=first, links=0 if first else None)
 
 
+def _start_practice(facts: ProviderFacts, tenant: FirstTenant) -> StepLink:
+    staffed = [queue for queue in facts.queues if queue.is_staffed]
+    query = (("service", str(staffed[0].pk)),) if len(staffed) == 1 else ()
+    args = (str(tenant.pk), "start-practice")
+    return StepLink(_("Start a practice request"), "admin:requests_app_tenant_act", args=args, query=query)
+
+
+def _turn(found: Practising) -> str:
+    """Return the sentence that says who must act next."""
+    who = found.tenant if found.turn is Turn.CUSTOMER else settings.PROVIDER_NAME
+    if not found.names:
+        return _("It waits for somebody at %(who)s, but nobody there can act.") % {"who": who}
+    n, shown = len(found.names), {"names": get_text_list(found.names, _("or")), "who": who}
+    if found.turn is Turn.ENGINEER:
+        words = ngettext("It waits for %(names)s, an engineer.", "It waits for %(names)s, engineers.", n)
+    else:
+        words = ngettext(
+            "It waits for %(names)s, an approver of %(who)s.", "It waits for %(names)s, approvers of %(who)s.", n
+        )
+    return words % shown
+
+
+_IMPORT = StepLink(gettext_lazy("Import tenants and resources"), "admin:requests_app_import_add")
 _PERSON = "admin:requests_app_person_add"
 _INVITE_APPROVER = StepLink(gettext_lazy("Invite an approver"), _PERSON, query=(("role", Role.PROVIDER_APPROVER),))
 _SEND_AGAIN = StepLink(
@@ -294,8 +277,6 @@ _SEND_AGAIN = StepLink(
     "admin:requests_app_invitation_changelist",
     query=(("state", "overtaken"),),
 )
-_ADD_RESOURCE = StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add")
-_RESOURCES = StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist")
 
 #: The steps, in the order in which they are best done.
 STEPS: tuple[Step[ProviderFacts], ...] = (
@@ -344,7 +325,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("Second member of staff"),
         why=gettext_lazy("Changes that could weaken a customer need two humans."),
         without=gettext_lazy("One person decides alone, and if they are away, nobody can change anything."),
-        minutes=2,
+        minutes=1,
         fact=_second_staff,
         links=(
             StepLink(gettext_lazy("Invite a person"), _PERSON, query=(("role", Role.STAFF),)),
@@ -353,16 +334,14 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
     ),
     Step(
         name="service",
-        title=gettext_lazy("First service, and the way to its content"),
-        why=gettext_lazy("A service says how its content is reached. Its resources are what engineers ask for."),
+        title=gettext_lazy("First service"),
+        why=gettext_lazy("A service says how its content is reached."),
         without=gettext_lazy("Nobody can ask for access."),
-        minutes=4,
+        minutes=1,
         fact=_service,
         links=(
             StepLink(gettext_lazy("Add a service"), "admin:requests_app_service_add"),
-            _ADD_RESOURCE,
-            _RESOURCES,
-            StepLink(gettext_lazy("Add an API client"), "admin:requests_app_client_add"),
+            StepLink(gettext_lazy("Services"), "admin:requests_app_service_changelist"),
         ),
     ),
     Step(
@@ -370,7 +349,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("Engineers and approvers"),
         why=gettext_lazy("An engineer asks for access, and a colleague confirms that there is no other way."),
         without=gettext_lazy("Access requests can’t be made, or nobody confirms them and they expire."),
-        minutes=4,
+        minutes=1,
         fact=_people,
         links=(
             StepLink(gettext_lazy("Invite a person"), _PERSON),
@@ -383,7 +362,7 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         title=gettext_lazy("First tenant, and its administrator"),
         why=gettext_lazy("The customer’s administrator invites the customer’s people and switches Lockbox on."),
         without=gettext_lazy("The customer can’t decide on anything, because nobody there has an account."),
-        minutes=3,
+        minutes=1,
         fact=_first_tenant,
         links=(
             StepLink(gettext_lazy("Add a tenant"), "admin:requests_app_tenant_add"),
@@ -391,12 +370,21 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         ),
     ),
     Step(
+        name="resource",
+        title=gettext_lazy("First resource"),
+        why=gettext_lazy("Engineers ask for access to resources."),
+        without=gettext_lazy("Nobody can ask for access."),
+        minutes=1,
+        fact=first_resource,
+        links=(ADD_RESOURCE, ADD_CLIENT, RESOURCES),
+    ),
+    Step(
         name="practice",
         title=gettext_lazy("Practice request"),
         why=gettext_lazy("It goes through everybody’s hands like a real access request, on content that is made up."),
         without=gettext_lazy("You learn during the first real problem whether everybody knows what to do."),
-        minutes=10,
+        minutes=5,
         fact=_practice,
-        links=(StepLink(gettext_lazy("Start it from the tenant’s page"), "admin:requests_app_tenant_changelist"),),
+        links=(StepLink(gettext_lazy("Start it from a tenant’s page"), "admin:requests_app_tenant_changelist"),),
     ),
 )

@@ -13,17 +13,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app.models import LogKey, Witness
-from requests_app.domain.actors import Actor
+from requests_app.domain.actors import Actor, Role
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Person, RecoveryKey, Tenant
 from requests_app.queries import tenant as tenants
-from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, listed, still_open, when
-from requests_app.queries.practice import Practice, Turn, state_of
+from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.installation import is_trial
+from requests_app.queries.practice import Practice, Turn, has_answered, state_of
 
 _GUARDED = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
 _TURNS = {
-    Turn.ENGINEER: gettext_lazy("A practice request has begun. An engineer asks next."),
-    Turn.PROVIDER: gettext_lazy("A practice request waits for an approver of the provider."),
-    Turn.CUSTOMER: gettext_lazy("A practice request waits for one of your approvers."),
+    Turn.ENGINEER: gettext_lazy("It waits for an engineer of %(provider)s."),
+    Turn.PROVIDER: gettext_lazy("It waits for an approver of %(provider)s."),
+    Turn.CUSTOMER: gettext_lazy("It waits for %(names)s."),
 }
 #: How many names a sentence has, and how many people are read.
 SHOWN, READ = 20, 200
@@ -58,7 +59,10 @@ class TenantFacts:
     recovery_key: RecoveryKey | None
     has_log_key: bool
     practice: Practice
+    is_practised: bool
     is_in_use: bool
+    # The page of the reader's own roles, if the reader is no approver.
+    own_roles: StepLink | None
 
     @property
     def approvers(self) -> list[Guardian]:
@@ -81,9 +85,17 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         recovery_key=tenants.recovery_key(tenant),
         has_log_key=LogKey.objects.exists(),
         practice=state_of(tenant, at=at),
+        is_practised=has_answered(tenant),
         is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
+        own_roles=_own_roles(tenant, actor),
     )
-    return listed(STEPS, facts)
+    return listed(STEPS, facts, then=_("When you need help, open a ticket."), then_link=_TICKET)
+
+
+def _own_roles(tenant: Tenant, actor: Actor) -> StepLink | None:
+    if Role.APPROVER in actor.roles_on(tenant_id=tenant.pk, service_id=None):
+        return None
+    return StepLink(_("Make yourself an approver"), "web:person", args=(str(tenant.pk), str(actor.person)))
 
 
 def _guardians(tenant: Tenant) -> list[Guardian]:
@@ -109,13 +121,15 @@ def _approvers(facts: TenantFacts) -> Found:
     names = str(get_text_list([each.name for each in facts.approvers[:SHOWN]], _("and")))
     if len({each.human for each in facts.approvers}) >= 2:
         return done(_("%(names)s can approve and deny.") % {"names": names})
+    if facts.approvers and is_trial():
+        return done(_("%(names)s can approve and deny. In a trial, one approver is enough.") % {"names": names})
     # Invited people are nobody's account yet, so they count only as people who can be waited for.
     waits = len(facts.approvers) + len(facts.invited) >= 2
     if facts.approvers:
         words = _("Only %(names)s can approve and deny. You need another approver.") % {"names": names}
     else:
         words = _("Nobody can approve or deny yet.")
-    return still_open(words, *_invited_line(facts), waits=waits)
+    return still_open(words, *_invited_line(facts), waits=waits, first=facts.own_roles)
 
 
 def _invited_line(facts: TenantFacts) -> list[str]:
@@ -157,6 +171,8 @@ def _factor_line(each: Guardian) -> str:
 
 def _recovery_key(facts: TenantFacts) -> Found:
     row = facts.recovery_key
+    if row is None and is_trial():
+        return left_out(_("A trial needs no recovery key."))
     if row is None:
         return still_open(_("There is no recovery key yet."), links=1)
     made = {"name": row.made_by.name, "when": when(row.made_at, facts.at)}
@@ -171,6 +187,8 @@ def _recovery_key(facts: TenantFacts) -> Found:
 
 
 def _addresses(facts: TenantFacts) -> Found:
+    if not facts.addresses and is_trial():
+        return left_out(_("A trial needs no further address."))
     if not facts.addresses:
         only = _("Mails go only to your approvers.")
         return still_open(only if facts.approvers else _("Nobody gets mails yet."))
@@ -182,6 +200,8 @@ def _log_key(facts: TenantFacts) -> Found:
     stored_at = facts.tenant.log_key_stored_at
     if stored_at is not None:
         return done(_("Somebody showed on %(when)s that you have the key.") % {"when": when(stored_at, facts.at)})
+    if is_trial():
+        return left_out(_("The log of a trial needs no key of your own."))
     if not facts.has_log_key:
         return blocked(_("No entry of your log is signed yet. This takes about a minute."), links=0)
     return still_open(_("Nobody has shown yet that you have the key."))
@@ -195,7 +215,7 @@ def _lockbox(facts: TenantFacts) -> Found:
         words = _("Your plan, %(plan)s, does not include Lockbox. Ask %(provider)s for another plan.")
         return blocked(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
     if not facts.approvers:
-        return blocked(_("Nobody could answer an access request. Choose an approver first."))
+        return blocked(_("Choose an approver first."))
     return still_open(_("Lockbox is off. %(provider)s does not ask you.") % {"provider": settings.PROVIDER_NAME})
 
 
@@ -208,32 +228,37 @@ def _witness(facts: TenantFacts) -> Found:
 
 def _practice(facts: TenantFacts) -> Found:
     found = facts.practice
-    if found.is_answered:
-        return done(_("A practice request was answered."))
+    if facts.is_practised:
+        return done(_("An access request was answered."))
     if found.turn is not None:
-        return still_open(str(_TURNS[found.turn]))
+        names = get_text_list(list(found.waits_for), _("or"))
+        words = str(_TURNS[found.turn]) % {"provider": settings.PROVIDER_NAME, "names": names}
+        return still_open(words, waits=found.turn is not Turn.CUSTOMER)
     if not facts.approvers:
-        return blocked(_("Nobody could answer it. Choose an approver first."))
-    return still_open(_("No practice request has been answered yet."))
+        return blocked(_("Choose an approver first."))
+    return still_open(_("Nobody has answered an access request yet."))
+
+
+_TICKET = StepLink(gettext_lazy("Open a ticket"), "web:ticket_new", is_personal=True)
 
 
 #: The steps, in the order in which they are best done.
 STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
         name="approvers",
-        title=gettext_lazy("Two approvers"),
+        title=gettext_lazy("Approvers"),
         why=gettext_lazy("Approvers have some hours to answer. With two, one is there when the other is away."),
         without=gettext_lazy("If the only approver is away, access requests expire and your problem stays unsolved."),
-        minutes=5,
+        minutes=1,
         fact=_approvers,
-        links=(StepLink(gettext_lazy("People and roles"), "web:people"),),
+        links=(StepLink(gettext_lazy("Invite an approver"), "web:people"),),
     ),
     Step(
         name="second_factors",
         title=gettext_lazy("Second factors and passkeys"),
         why=gettext_lazy("A password can be stolen. A passkey also signs an approval, so that you can prove it later."),
-        without=gettext_lazy("Without a second factor, an approver or administrator can do nothing here."),
-        minutes=5,
+        without=gettext_lazy("An approver or administrator without one can do nothing here."),
+        minutes=1,
         fact=_second_factors,
         links=(
             StepLink(gettext_lazy("Your own sign-in"), "web:security", is_personal=True),
@@ -297,7 +322,7 @@ STEPS: tuple[Step[TenantFacts], ...] = (
         title=gettext_lazy("Practice request"),
         why=gettext_lazy("It reaches your approvers like a real access request. The content is made up."),
         without=gettext_lazy("Your approvers see their first access request when it is real, and the time is short."),
-        minutes=10,
+        minutes=5,
         fact=_practice,
         links=(StepLink(gettext_lazy("Practice"), "web:practice"),),
     ),

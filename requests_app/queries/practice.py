@@ -9,8 +9,12 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from requests_app.domain.actors import Role
 from requests_app.domain.states import State
-from requests_app.models import AccessRequest, Decision, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Decision, Person, Service, Tenant, Ticket
+
+#: How many names of people are read.
+SHOWN = 5
 
 
 class Turn(StrEnum):
@@ -28,13 +32,14 @@ class Practice:
     `is_answered` says whether the tenant's own approver has approved or denied a practice request, at any time. A
     tenant without Lockbox has no such stage: its practice request is answered when the provider has decided.
     `ticket_id` names the open practice ticket whose practice began last, and `access_request_id` its newest access
-    request, if there is one. `turn` is set while somebody must act.
+    request, if there is one. `turn` is set while somebody must act, and `waits_for` then has names of people who can.
     """
 
     is_answered: bool = False
     ticket_id: UUID | None = None
     access_request_id: UUID | None = None
     turn: Turn | None = None
+    waits_for: tuple[str, ...] = ()
 
     @property
     def is_under_way(self) -> bool:
@@ -48,20 +53,35 @@ def state_of(tenant: Tenant, *, at: datetime) -> Practice:
     if ticket is None:
         return Practice(is_answered=answered)
     rows = AccessRequest.objects.filter(tenant=tenant, ticket=ticket, is_practice=True)
-    newest = rows.select_related("grant").order_by("-submitted_at", "-pk").first()
+    newest = rows.select_related("grant", "requested_by").order_by("-submitted_at", "-pk").first()
+    turn = _turn(newest, at)
     return Practice(
         is_answered=answered,
         ticket_id=ticket.pk,
         access_request_id=newest.pk if newest else None,
-        turn=_turn(newest, at),
+        turn=turn,
+        waits_for=tuple(_people(turn, ticket, newest, at).values_list("name", flat=True)[:SHOWN]),
     )
 
 
+def newest_tenant() -> Tenant | None:
+    """Return the tenant whose open practice ticket began last."""
+    ticket = (
+        Ticket.objects.live().filter(is_practice=True).select_related("tenant").order_by("-opened_at", "-pk").first()
+    )
+    return ticket.tenant if ticket else None
+
+
 def is_answered_anywhere() -> bool:
-    """Return whether a practice request of any tenant has been answered."""
-    # The look-up goes from tenant to tenant, because the index over practice requests begins with the tenant.
+    """Return whether an access request of any tenant has been answered. It need not be for practice."""
+    # The look-up goes from tenant to tenant, because the indexes over access requests begin with the tenant.
     found = _answered(_ASKED | _ALONE).filter(tenant=OuterRef("pk"))
     return bool(Tenant.objects.filter(Exists(found)).exists())
+
+
+def has_answered(tenant: Tenant) -> bool:
+    """Return whether an access request of this tenant has been answered. It need not be for practice."""
+    return bool(_answered(_last(tenant)).filter(tenant=tenant).exists())
 
 
 def services(tenant: Tenant) -> QuerySet[Service]:
@@ -79,14 +99,29 @@ _ALONE = Q(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approva
 
 
 def _is_answered(tenant: Tenant) -> bool:
-    last = _ASKED if tenant.lockbox_on else _ASKED | _ALONE
-    return bool(_answered(last).filter(tenant=tenant).exists())
+    return bool(_answered(_last(tenant)).filter(tenant=tenant, is_practice=True).exists())
+
+
+def _last(tenant: Tenant) -> Q:
+    return _ASKED if tenant.lockbox_on else _ASKED | _ALONE
 
 
 def _answered(last: Q) -> QuerySet[AccessRequest]:
-    """Return the practice requests that have such a last decision."""
+    """Return the access requests that have such a last decision."""
     decisions = Decision.objects.filter(last, access_request=OuterRef("pk"))
-    return AccessRequest.objects.filter(Exists(decisions), is_practice=True)
+    return AccessRequest.objects.filter(Exists(decisions))
+
+
+def _people(turn: Turn, ticket: Ticket, newest: AccessRequest | None, at: datetime) -> QuerySet[Person]:
+    """Return the people who can act next. The one who asks never confirms."""
+    people = Person.objects.get_queryset()
+    if turn is Turn.CUSTOMER:
+        return people.deciding_for(ticket.tenant_id, at).order_by("name")
+    if turn is Turn.ENGINEER and ticket.assignee_id is not None:
+        return people.filter(pk=ticket.assignee_id)
+    role = Role.ENGINEER if turn is Turn.ENGINEER else Role.PROVIDER_APPROVER
+    asks = {"human_id": newest.requested_by.human_id} if newest and turn is Turn.PROVIDER else {"pk": None}
+    return people.in_queue(ticket.service_id, role).exclude(**asks).order_by("name")
 
 
 def _turn(newest: AccessRequest | None, at: datetime) -> Turn | None:

@@ -34,8 +34,10 @@ class Queue:
     `is_reached` says whether a test has reached one of its resources. Nothing can test an external service from here.
     """
 
+    pk: UUID
     key: str
     name: str
+    connector: str
     has_resource: bool
     is_reached: bool
     engineers: int
@@ -51,8 +53,13 @@ class Queue:
 
 @dataclass(frozen=True)
 class FirstTenant:
+    """`is_only` says whether there is no other tenant. `can_switch_on` says whether Lockbox is off and can be on."""
+
     pk: UUID
     name: str
+    slug: str
+    is_only: bool
+    can_switch_on: bool
     administrator: str
     invited: str
     invited_at: datetime | None
@@ -84,6 +91,16 @@ class Coming:
     proposal: UUID
 
 
+@dataclass(frozen=True)
+class Practising:
+    """A practice request that is under way. `names` has names of people who can act next."""
+
+    tenant: str
+    ticket_id: UUID
+    turn: practice.Turn
+    names: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
     """`is_in_use` is true as soon as a tenant has switched Lockbox on.
@@ -110,6 +127,7 @@ class ProviderFacts:
     first_tenant: FirstTenant | None
     is_in_use: bool
     is_practised: bool
+    practising: Practising | None
     failing: mail.Failing | None
 
 
@@ -134,6 +152,7 @@ def read(at: datetime) -> ProviderFacts:
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
         is_practised=practice.is_answered_anywhere(),
+        practising=_practising(at),
         failing=mail.failing(),
     )
 
@@ -187,14 +206,27 @@ def _tenant(at: datetime) -> FirstTenant | None:
     role = Membership.Role.ADMINISTRATOR
     held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
     sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
-    rows = Tenant.objects.filter(is_active=True).annotate(is_held=Exists(held), is_invited=Exists(sent))
-    row = rows.order_by("-is_held", "-is_invited", "created_at").first()
+    rows = (
+        Tenant.objects.filter(is_active=True)
+        .select_related("plan")
+        .annotate(is_held=Exists(held), is_invited=Exists(sent))
+    )
+    row, *others = [*rows.order_by("-is_held", "-is_invited", "created_at")[:2]] or [None]
     if row is None:
         return None
     holder = _held_of(row, role) if row.is_held else ""
     invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
     invited = (invitation.email, invitation.created_at) if invitation else ("", None)
-    return FirstTenant(row.pk, row.name, holder, *invited)
+    can_switch_on = row.plan.includes_lockbox and not row.lockbox_on
+    return FirstTenant(row.pk, row.name, row.slug, not others, can_switch_on, holder, *invited)
+
+
+def _practising(at: datetime) -> Practising | None:
+    tenant = practice.newest_tenant()
+    found = practice.state_of(tenant, at=at) if tenant else None
+    if tenant is None or found is None or found.ticket_id is None or found.turn is None:
+        return None
+    return Practising(tenant.name, found.ticket_id, found.turn, found.waits_for)
 
 
 def _held_of(tenant: Tenant, role: str) -> str:

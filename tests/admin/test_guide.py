@@ -9,6 +9,7 @@ import shlex
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.core.management import call_command
 from django.db import connection
@@ -133,8 +134,8 @@ def test_a_trial_can_be_completed_without_a_name_and_a_copy_of_the_key(cast: Cas
     settings.PROVIDER_NAME_IS_SET, settings.BASE_URL = False, "http://localhost:8000"
     before = guide(cast).total
     settings.EMAIL_BACKEND = MAIL_FILES
-    assert {step(cast, name)[0] for name in ("name", "mail", "log_key")} == {StepState.LEFT_OUT}
-    assert guide(cast).total == before - 3
+    assert {step(cast, name)[0] for name in ("name", "mail", "log_key", "staff")} == {StepState.LEFT_OUT}
+    assert guide(cast).total == before - 4
     _copied(cast)
     assert step(cast, "log_key")[0] is StepState.OPEN, "who makes a copy shows that it is stored"
     settings.PRODUCTION = True
@@ -275,17 +276,29 @@ def test_links_lead_to_the_form_that_is_needed_with_the_role(cast: Cast, staff: 
     pk, name = found.links[0].args[0], Tenant.objects.get(pk=found.links[0].args[0]).name
     assert f'href="/admin/requests_app/tenant/{pk}/act/invite/">Invite the administrator of {name}</a>' in page
     Resource.objects.all().delete()
-    [found] = [each for each in guide(cast).steps if each.step.name == "service"]
-    assert [str(link.label) for link in found.links][:2] == ["Add a resource", "Add a service"]
+    [found] = [each for each in guide(cast).steps if each.step.name == "resource"]
+    assert [str(link.label) for link in found.links] == [f"Find resources of {name}"]
 
 
-def test_after_an_act_a_link_leads_back_to_the_set_up(cast: Cast, staff: Client) -> None:
-    url, back = "/admin/requests_app/plan/add/", f'<a href="{HERE}">Back to the set-up</a>'
-    assert back not in staff.post(url, {"name": "First"}, follow=True).content.decode(), "Lockbox is on somewhere"
+def test_after_an_act_the_next_step_is_one_press_away(cast: Cast, staff: Client) -> None:
     cast.peaceful()
-    assert back in staff.post(url, {"name": "Second"}, follow=True).content.decode()
-    assert back not in staff.get(url).content.decode()
-    assert back not in staff.post(TEST, follow=True).content.decode(), "this is the set-up"
+    Membership.objects.filter(role="administrator").delete()
+    url, onwards = "/admin/requests_app/plan/add/", f'<a href="{HERE}">Set-up list</a>'
+    operations.send_test_mail(actor=cast.as_("stella"))
+    operations.confirm_key_copy(characters=_copied(cast), actor=cast.as_("stella"))
+    assert onwards not in staff.get(url).content.decode(), "nothing was done yet"
+    page = staff.post(url, {"name": "Second"}, follow=True).content.decode()
+    assert '<a href="/admin/requests_app/person/add/?role=staff">Second member of staff</a>' in page
+    assert onwards in page
+    assert onwards not in staff.post(TEST, follow=True).content.decode(), "this is the set-up"
+
+
+def test_in_use_only_acts_of_a_step_lead_onwards(cast: Cast, staff: Client) -> None:
+    onwards = "Set-up list"
+    assert onwards in staff.post("/admin/requests_app/plan/add/", {"name": "First"}, follow=True).content.decode()
+    link = reverse("admin:requests_app_ticket_act", args=[cast.ticket().pk, "link"])
+    answer = staff.post(link, {"external_reference": "INC-7", "external_url": ""}, follow=True).content.decode()
+    assert ("message-success" in answer, onwards in answer) == (True, False)
 
 
 def test_the_skip_link_leads_past_the_menu(cast: Cast, staff: Client) -> None:
@@ -296,11 +309,11 @@ def test_the_skip_link_leads_past_the_menu(cast: Cast, staff: Client) -> None:
         assert page.rindex('class="portal-menu"') < target < page.index("<h1"), path
 
 
-def test_a_service_needs_a_resource_and_a_resource_needs_a_tenant(cast: Cast) -> None:
+def test_a_resource_that_is_switched_off_does_not_count(cast: Cast) -> None:
     _reach()
-    assert is_done(cast, "service")
+    assert is_done(cast, "resource")
     Resource.objects.update(is_active=False)
-    assert step(cast, "service")[0] is StepState.OPEN
+    assert step(cast, "resource")[0] is StepState.OPEN
 
 
 def _reach() -> None:
@@ -309,16 +322,16 @@ def _reach() -> None:
 
 
 def test_a_resource_must_be_reached_by_a_test(cast: Cast) -> None:
-    state, says = step(cast, "service")
-    assert (state, "No test has reached a resource yet." in says) == (StepState.OPEN, True)
+    state, says = step(cast, "resource")
+    assert (state, "A test of the resource runs by itself" in says) == (StepState.OPEN, True)
     row = cast.resource()
     at = clock.now()
     failed: dict[str, Any] = {"check_problem": "resource_not_found", "check_failing_since": at, "next_check_at": at}
     Resource.objects.filter(pk=row.pk).update(checked_at=at, **failed)
-    state, says = step(cast, "service")
+    state, says = step(cast, "resource")
     assert (state, f"{row.name}: can’t be reached since" in says) == (StepState.OPEN, True)
     _reach()
-    state, says = step(cast, "service")
+    state, says = step(cast, "resource")
     assert (state, row.name in says) == (StepState.DONE, True), "another resource is reached"
 
 
@@ -327,21 +340,21 @@ def test_an_external_service_is_done_when_its_application_has_asked(cast: Cast, 
     cast.peaceful()
     quillo = cast.quillo()
     Resource.objects.filter(external_id="f-7").update(is_active=False)
-    [found] = [each.found for each in guide(cast).steps if each.step.name == "service"]
+    [found] = [each.found for each in guide(cast).steps if each.step.name == "resource"]
     assert found.state is StepState.OPEN
     assert found.says == f"No application has asked about a resource of {quillo.name} yet."
     assert "before the first customer switches Lockbox on" in found.lines[-1]
     customers = service_of(cast, "contoso")
     service = service_of(cast)
-    assert "API client" not in step(cast, "service")[1]
+    assert "API client" not in step(cast, "resource")[1]
     advice = asked_question(found.commands[1])
     evaluate(advice, actor=service)
     operations.allow_access(advice, actor=customers)
-    assert not is_done(cast, "service"), "advice, and a question of a customer's client"
+    assert not is_done(cast, "resource"), "advice, and a question of a customer's client"
     if is_window_open:
         cast.in_quillo()
     assert operations.allow_access(advice, actor=service).decision is is_window_open
-    state, says = step(cast, "service")
+    state, says = step(cast, "resource")
     assert (state, quillo.name in says) == (StepState.DONE, True)
 
 
@@ -405,24 +418,52 @@ def test_an_empty_installation_reads_what_is_not_possible_yet(cast: Cast) -> Non
     assert found["service"] is StepState.OPEN
     assert (found["people"], found["tenant"]) == (StepState.BLOCKED, StepState.BLOCKED)
     Service.objects.create(key="mail", name="Mail", connector="maildir")
-    assert step(cast, "service")[0] is StepState.BLOCKED
+    assert is_done(cast, "service")
+    assert step(cast, "resource") == (StepState.BLOCKED, "Add a tenant first.")
 
 
-def test_a_practice_request_must_be_answered(cast: Cast) -> None:
-    assert step(cast, "practice")[0] is StepState.OPEN
-    practice.confirmed(cast)
-    assert not is_done(cast, "practice"), "the customer has not answered yet"
+def test_a_practice_request_names_the_people_who_must_act(cast: Cast) -> None:
+    assert step(cast, "practice") == (StepState.OPEN, "Nobody has answered an access request yet.")
+    ticket = practice.started(cast)
+    assert step(cast, "practice")[1] == "It waits for Erik Test, Priya Test or Samir Test, engineers."
+    row = practice.submitted(cast, ticket=ticket)
+    says = step(cast, "practice")[1]
+    assert says.endswith(f"Pat Test or Paula Test, approvers of {settings.PROVIDER_NAME}."), says
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="No other way.")
+    assert step(cast, "practice") == (StepState.OPEN, "It waits for Ada Test or Alan Test, approvers of Contoso.")
+    assert [each.found.waits for each in guide(cast).steps if each.step.name == "practice"] == [True]
     practice.confirmed(cast, "northwind")
     assert is_done(cast, "practice"), "without Lockbox, the provider's answer is the last"
     QueueAssignment.objects.all().delete()
     assert is_done(cast, "practice")
 
 
+def test_a_real_access_request_that_was_answered_is_enough(cast: Cast) -> None:
+    row = cast.confirmed()
+    assert not is_done(cast, "practice"), "the customer has not answered yet"
+    operations.deny_as_customer(row.pk, note="Not now.", actor=cast.as_("ada"))
+    assert is_done(cast, "practice")
+
+
+def test_the_only_tenants_practice_form_is_one_press_away(cast: Cast, staff: Client) -> None:
+    assert "start-practice" not in shown(staff), "there are several tenants"
+    Tenant.objects.exclude(pk=cast.northwind.pk).update(is_active=False)
+    form = reverse("admin:requests_app_tenant_act", args=[cast.northwind.pk, "start-practice"])
+    assert form in shown(staff)
+
+
+def test_practice_waits_for_lockbox_where_it_can_be_on(cast: Cast) -> None:
+    cast.peaceful()
+    state, says = step(cast, "practice")
+    assert (state, says.endswith("has not switched Lockbox on yet.")) == (StepState.OPEN, True)
+    assert [each.found.waits for each in guide(cast).steps if each.step.name == "practice"] == [True]
+
+
 def test_a_practice_resource_is_no_way_to_content(cast: Cast) -> None:
     practice.started(cast)
     _reach()
     Resource.objects.real().update(is_active=False)
-    assert not is_done(cast, "service")
+    assert not is_done(cast, "resource")
 
 
 def test_nobody_but_people_with_a_term_are_staff(cast: Cast) -> None:
@@ -539,3 +580,12 @@ def test_more_rows_need_no_more_queries(cast: Cast) -> None:
         QueueAssignment.objects.create(service=service, person=cast.erik, role="engineer", given_at=clock.now())
         cast.colleague(f"more{n}")
     assert count() == few
+
+
+def test_the_steps_of_a_trial_take_about_ten_minutes(cast: Cast, settings: Any) -> None:
+    settings.BASE_URL, settings.EMAIL_BACKEND, settings.PROVIDER_NAME_IS_SET = "http://localhost", MAIL_FILES, False
+    assert sum(each.step.minutes for each in guide(cast).counted) == 10
+    page = re.search(r"(?s)\| step \|.*?\n\n", (settings.BASE_DIR / "docs" / "from-nothing.md").read_text())
+    assert page is not None
+    documented = [int(n) for n in re.findall(r"\| (\d+) minutes? \|", page[0])]
+    assert documented == [each.step.minutes for each in guide(cast).steps if each.step.name != "name"]

@@ -19,6 +19,8 @@ def test_staff_send_themselves_a_test_mail_by_keyboard(visit: Visit) -> None:
     expect(
         page.get_by_text("accepted the mail. Check that it arrives at stella.okafor@provider.example.")
     ).to_be_visible()
+    step = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Mail", exact=False))
+    step.get_by_text("Details").press("Enter")
     expect(page.get_by_text("The mail server accepted a test mail on")).to_be_visible()
 
 

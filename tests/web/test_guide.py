@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -16,6 +17,8 @@ from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries.guide import Guide, StepState
 from requests_app.queries.guide_of_tenant import STEPS, TenantFacts, tenant_guide
+from requests_app.queries.installation import MAIL_FILES
+from requests_app.templatetags.lockbox import step_url
 from tests import practice
 from tests.acts.guide import _log_key, _recovery_key
 from tests.cast import Cast
@@ -110,6 +113,26 @@ def test_one_approver_or_none_is_too_few(cast: Cast) -> None:
     assert step(cast, "approvers")[1] == "Nobody can approve or deny yet."
 
 
+def test_an_administrator_who_is_no_approver_can_become_one(cast: Cast) -> None:
+    Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
+    page_of_roles = reverse("web:person", args=[cast.contoso.pk, cast.ines.pk])
+    assert page_of_roles in page(cast)
+    operations.give_role(cast.contoso.pk, cast.ines.pk, role="approver", actor=cast.as_("ines"))
+    assert page_of_roles not in page(cast)
+    assert is_done(cast, "approvers")
+
+
+def test_one_approver_is_enough_only_in_a_trial(cast: Cast, settings: Any) -> None:
+    Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
+    settings.BASE_URL, settings.EMAIL_BACKEND = "http://localhost:8000", MAIL_FILES
+    assert is_done(cast, "approvers")
+    settings.PRODUCTION = True
+    assert not is_done(cast, "approvers")
+    settings.PRODUCTION = False
+    Membership.objects.filter(role="approver", tenant=cast.contoso).delete()
+    assert not is_done(cast, "approvers")
+
+
 def test_invited_approvers_are_named_and_the_next_step_can_begin(cast: Cast) -> None:
     Membership.objects.filter(role="approver", tenant=cast.contoso).delete()
     assert page(cast).count("Waiting for others") == 0
@@ -127,16 +150,42 @@ def test_invited_approvers_are_named_and_the_next_step_can_begin(cast: Cast) -> 
     assert following.step.name == "approvers"
 
 
-def test_after_an_act_a_link_leads_back_to_the_set_up_until_lockbox_is_on(cast: Cast) -> None:
-    values = {"email": "soc@northwind.example", "label": ""}
-    for name, tenant, is_offered in (("noah", "northwind", True), ("ines", "contoso", False)):
-        pk = cast.tenants[tenant].pk
-        client, url = signed_in(cast, name), reverse("web:addresses", args=[pk])
-        back = f'<a href="{reverse("web:guide", args=[pk])}">Back to the set-up</a>'
-        assert back not in client.get(url).content.decode(), "nothing was done yet"
-        answer = client.post(url, values, follow=True)
-        assert (answer.status_code, "message-success" in answer.content.decode()) == (200, True)
-        assert (back in answer.content.decode()) == is_offered
+@pytest.mark.parametrize(("name", "tenant"), [("noah", "northwind"), ("ines", "contoso")])
+def test_after_an_act_the_next_step_is_one_press_away(cast: Cast, name: str, tenant: str) -> None:
+    pk = cast.tenants[tenant].pk
+    client, url = signed_in(cast, name), reverse("web:addresses", args=[pk])
+    onwards = f'<a href="{reverse("web:guide", args=[pk])}">Set-up list</a>'
+    assert onwards not in client.get(url).content.decode(), "nothing was done yet"
+    answer = client.post(url, {"email": "soc@customer.example", "label": ""}, follow=True).content.decode()
+    following = guide(cast, name, tenant).next
+    assert following is not None
+    assert following.form is not None
+    form = step_url(following.form, cast.tenants[tenant])
+    assert f'<a href="{form}">{following.step.title}</a>' in answer
+    assert onwards in answer
+
+
+def test_in_use_only_the_pages_of_steps_lead_onwards(cast: Cast) -> None:
+    found = guide(cast)
+    assert found.facts.is_in_use
+    assert [found.is_about(f"web:{page}") for page in ("people", "security", "webhooks", "tokens")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_trial_needs_no_keys_and_no_address(cast: Cast, settings: Any) -> None:
+    names = {"recovery_key", "addresses", "log_key"}
+    settings.BASE_URL, settings.EMAIL_BACKEND = "http://localhost:8000", MAIL_FILES
+    assert {step(cast, name)[0] for name in names} == {StepState.LEFT_OUT}
+    assert guide(cast).total == 4
+    assert "<summary>Optional or not needed here: Recovery key, printed and stored," in page(cast)
+    _recovery_key(cast)
+    assert step(cast, "recovery_key")[0] is StepState.OPEN, "who makes a key shows that it is stored"
+    settings.PRODUCTION = True
+    assert not {step(cast, name)[0] for name in names} & {StepState.LEFT_OUT}
 
 
 def test_another_tenants_approver_counts_nothing_here(cast: Cast) -> None:
@@ -210,12 +259,22 @@ def test_lockbox_must_be_on_and_the_plan_must_include_it(cast: Cast) -> None:
 
 
 def test_a_practice_request_must_be_answered(cast: Cast) -> None:
-    assert "No practice request" in step(cast, "practice")[1]
+    assert "Nobody has answered" in step(cast, "practice")[1]
     row = practice.confirmed(cast)
     state, says = step(cast, "practice")
-    assert (state, says) == (StepState.OPEN, "A practice request waits for one of your approvers.")
+    assert (state, says) == (StepState.OPEN, "It waits for Ada Test or Alan Test.")
     operations.deny_as_customer(row.pk, note="Practice.", actor=cast.as_("ada"))
     assert is_done(cast, "practice")
+
+
+def test_a_real_access_request_that_was_answered_is_enough(cast: Cast) -> None:
+    row = cast.confirmed()
+    assert not is_done(cast, "practice"), "nobody here has answered yet"
+    operations.deny_as_customer(row.pk, note="Not now.", actor=cast.as_("ada"))
+    assert is_done(cast, "practice")
+    assert "Nobody has practised yet." in " ".join(
+        signed_in(cast, "ines").get(reverse("web:practice", args=[cast.contoso.pk])).content.decode().split()
+    )
 
 
 def test_practice_does_not_make_a_tenant_look_in_use(cast: Cast) -> None:
@@ -230,7 +289,7 @@ def test_the_page_says_what_is_next_why_and_how_long_it_takes(cast: Cast) -> Non
     shown = page(cast)
     assert "3 of 7 done. Next: Recovery key, printed and stored." in shown
     assert "If you lose every administrator, this key names a new one." in shown
-    assert "If you leave this out:" in shown
+    assert "Otherwise:" in shown
     assert "Next · About 5 minutes" in shown
     assert shown.count('aria-current="step"') == 1
     for address in ("people", "recovery_key", "addresses", "log_rules", "practice"):
@@ -286,7 +345,7 @@ def test_more_people_need_no_more_queries(cast: Cast) -> None:
 def test_the_home_of_a_new_tenants_administrator_leads_to_the_list(cast: Cast) -> None:
     shown = home(cast, "noah")
     assert "Set-up of Northwind: 1 of 7 done" in shown
-    assert "Next: <strong>Two approvers</strong>." in shown
+    assert "Next: <strong>Approvers</strong>." in shown
     assert reverse("web:guide", args=[cast.northwind.pk]) in shown
 
 

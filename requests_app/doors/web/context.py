@@ -20,6 +20,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Person, Tenant
 from requests_app.operations import LOG_READERS
 from requests_app.queries import inbox, menu
+from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
 
@@ -104,23 +105,35 @@ def _page(request: HttpRequest) -> dict[str, Any]:
 
 
 def _providers_set_up(request: HttpRequest) -> dict[str, Any] | None:
-    """Return the provider's set-up and its address, for the way back after an act. None if it is finished."""
+    """Return the provider's set-up and its address, for the way onwards after an act. None if it is finished."""
     url = reverse("admin:set_up")
     if request.path == url or not actor_in(request).is_staff:
         return None
-    guide = provider_guide(actor=actor_in(request), at=instant(request))
-    return None if guide.facts.is_in_use or guide.is_complete else {"guide": guide, "url": url}
+    return _onwards(request, provider_guide(actor=actor_in(request), at=instant(request)), url)
 
 
 def _tenants_set_up(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> dict[str, Any] | None:
-    """Return the set-up of the page's tenant and its address, for its administrator. None if it is finished."""
+    """Return the set-up of the page's tenant and its address, for its administrator. None if it is finished.
+
+    A page about the person alone belongs to the only tenant of an administrator.
+    """
     pk = request.resolver_match.kwargs.get("tenant") if request.resolver_match else None
-    found = [each for each in menu.tenants_where(actor, tenants, _ADMINISTRATORS) if each.pk == pk]
-    url = reverse("web:guide", args=[pk]) if found else ""
-    if not found or found[0].lockbox_on or request.path == url:
+    administered = menu.tenants_where(actor, tenants, _ADMINISTRATORS)
+    found = [each for each in administered if each.pk == pk] if pk else administered
+    if len(found) != 1:
         return None
-    guide = tenant_guide(pk, actor=actor, at=instant(request))
-    return None if guide.facts.is_in_use or guide.is_complete else {"guide": guide, "url": url}
+    url = reverse("web:guide", args=[found[0].pk])
+    if request.path == url:
+        return None
+    return _onwards(request, tenant_guide(found[0].pk, actor=actor, at=instant(request)), url)
+
+
+def _onwards(request: HttpRequest, guide: Guide[Any], url: str) -> dict[str, Any] | None:
+    """Return the set-up for a page after an act. When the product is in use, only a step's own acts lead onwards."""
+    page = request.resolver_match.view_name if request.resolver_match else ""
+    if guide.is_complete or (guide.facts.is_in_use and not guide.is_about(page)):
+        return None
+    return {"guide": guide, "url": url}
 
 
 def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> list[NavItem]:

@@ -22,8 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         guide = provider_guide(actor=actor("set_up"), at=clock.now())
-        for number, shown in enumerate(guide.steps, start=1):
-            self.stdout.write(f"{_MARKS[shown.found.state]} {number}. {shown.step.title}: {_plain(shown.found.says)}")
+        numbered = [(f"{number}. ", shown) for number, shown in enumerate(guide.counted, start=1)]
+        for number, shown in [*numbered, *(("", shown) for shown in guide.uncounted)]:
+            self.stdout.write(f"{_MARKS[shown.found.state]} {number}{shown.step.title}: {_plain(shown.found.says)}")
             for line in (*shown.found.lines, *shown.found.commands):
                 self.stdout.write(f"       {_plain(line)}")
         self.stdout.write(_("%(done)d of %(total)d done.") % {"done": guide.done, "total": guide.total})

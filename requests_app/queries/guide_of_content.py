@@ -1,0 +1,108 @@
+"""Says what the facts show about the first resource of the provider's set-up, and how its content is reached."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+from django.urls import reverse
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app.content.connectors.registry import connector_for
+from requests_app.platform import addresses
+from requests_app.queries.guide import Found, StepLink, blocked, done, still_open
+from requests_app.queries.installation import is_trial
+from requests_app.queries.provider_facts import SHOWN, FirstTenant, ProviderFacts, Queue
+from requests_app.words import checks
+
+RESOURCES = StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist")
+ADD_RESOURCE = StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add")
+ADD_CLIENT = StepLink(gettext_lazy("Add an API client"), "admin:requests_app_client_add")
+
+
+def first_resource(facts: ProviderFacts) -> Found:
+    lines = [f"{row.name}: {checks.unreachable(row, facts.at)}" for row in facts.unreachable]
+    reached = [queue.name for queue in facts.queues if queue.is_reached]
+    if reached:
+        words = _("A test reached a resource of %(names)s.")
+        return _ready(words % {"names": get_text_list(reached[:SHOWN], _("and"))}, lines)
+    asked = [queue.name for queue in facts.queues if queue.key in facts.asked]
+    if asked:
+        words = _("Your own application has the content of %(names)s, and has asked this installation for access.")
+        return _ready(words % {"names": get_text_list(asked[:SHOWN], _("and"))}, lines)
+    if not facts.queues:
+        return blocked(_("Add a service first."), links=0)
+    if facts.first_tenant is None:
+        return blocked(_("Add a tenant first."), links=0)
+    return _not_ready(facts, facts.first_tenant, lines)
+
+
+def _ready(says: str, lines: list[str]) -> Found:
+    """Return the finished step. It links to the resources while some of them can't be reached."""
+    return replace(done(says, *lines), first=RESOURCES if lines else None)
+
+
+def _not_ready(facts: ProviderFacts, tenant: FirstTenant, lines: list[str]) -> Found:
+    if any(queue.is_external for queue in facts.queues) and not facts.has_asking_client:
+        lines.append(_client_line(facts))
+    elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
+    if elsewhere:
+        words = _("No application has asked about a resource of %(names)s yet.")
+        says = words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}
+        first = None if facts.has_asking_client else ADD_CLIENT
+        return still_open(says, *lines, commands=_questions(facts), first=first)
+    listed = [queue for queue in facts.queues if not queue.is_external]
+    if any(queue.has_resource for queue in listed):
+        if not facts.unreachable:
+            return still_open(_("A test of the resource runs by itself, in about a minute."), waits=True, links=0)
+        return still_open(_("No test has reached a resource yet."), *lines, first=RESOURCES, links=0)
+    if not listed:
+        return still_open(_("There is no resource yet."), *lines)
+    # Only a service whose content is elsewhere needs a client, and a resource that somebody types.
+    if is_trial():
+        lines.append(_("If it is empty, the next page can make a sample folder."))
+    links = 2 if len(listed) < len(facts.queues) else 0
+    return still_open(_place(listed, tenant), *lines, first=_find(listed, tenant), links=links)
+
+
+def _place(services: list[Queue], tenant: FirstTenant) -> str:
+    """Return the sentence that names the directory of the tenant's content."""
+    words = _("Each folder or mailbox in %(place)s/ can become a resource.")
+    return words % {"place": connector_for(services[0].connector).place_of(tenant.slug)}
+
+
+def _find(services: list[Queue], tenant: FirstTenant) -> StepLink:
+    query = (("service", str(services[0].pk)),) if len(services) == 1 else ()
+    words = _("Find resources of %(name)s") % {"name": tenant.name}
+    return StepLink(words, "admin:requests_app_tenant_act", args=(str(tenant.pk), "find-resources"), query=query)
+
+
+def _client_line(facts: ProviderFacts) -> str:
+    if facts.is_in_use:
+        return _("Your application needs an API client with the scope evaluate, which no client has yet.")
+    return _(
+        "Your application needs an API client with the scope evaluate. Add it before the first customer switches "
+        "Lockbox on: afterwards, the scope takes a second member of staff and the waiting time."
+    )
+
+
+def _questions(facts: ProviderFacts) -> tuple[str, ...]:
+    """Return commands that get a token for a client, and ask the decision point as the application does."""
+    asked = facts.example
+    if asked is None:
+        return ()
+    question = {
+        "subject": {"type": "engineer", "id": asked.engineer or "engineer@example.com"},
+        "action": {"name": "read"},
+        "resource": {"type": asked.service, "id": asked.resource},
+        "context": {"tenant": asked.tenant, "purpose": "access"},
+    }
+    token, here = addresses.absolute(reverse("api:token")), addresses.absolute(reverse("api:evaluation"))
+    heads = '-H "Authorization: Bearer $LOCKBOX_TOKEN" -H "Content-Type: application/json"'
+    return (
+        f"curl -sS --fail-with-body -u CLIENT_ID -d grant_type=client_credentials {token}",
+        f"curl -sS --fail-with-body {heads} {here} -d {shlex.quote(json.dumps(question, ensure_ascii=False))}",
+    )
