@@ -10,10 +10,19 @@ _CONTINENTS = {"Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia
 _DIRECTIONS = {"north", "south", "west"}
 
 
+#: Names in the database of zones that are nobody's time zone: a placeholder, and the zone of this machine.
+_NOWHERE = {"Factory", "localtime"}
+
+
 @cache
 def names() -> frozenset[str]:
     """Return the names of all time zones. They are cached, because Python opens 600 files to find them."""
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - _NOWHERE)
+
+
+def of_places() -> list[str]:
+    """Return the names to suggest: a continent and a city, and UTC. All other names are second names of these."""
+    return ["UTC", *(name for name in sorted(names()) if name.partition("/")[0] in _CONTINENTS)]
 
 
 def found(text: str) -> str:

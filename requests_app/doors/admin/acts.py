@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import structlog
 from django import forms
@@ -26,6 +26,7 @@ from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act, Comment
 from requests_app.domain.errors import ChangeProposed, DomainError, Malformed, SentAlready, StepUpRequired, Unacceptable
+from requests_app.doors.choosing import ChoosesTheOnly
 from requests_app.models import Person, Tenant
 from requests_app.platform import time_zones
 
@@ -33,6 +34,8 @@ security_log = structlog.get_logger("security")
 
 #: How many rows one request can handle. More rows would take longer than a request can last.
 BULK_MAX = 100
+#: The name of the button after which the form is shown again.
+AGAIN = "again"
 REFUSALS_SHOWN = 10
 TENANTS_SUGGESTED = 200
 _STORE_DOWN = 503
@@ -40,16 +43,38 @@ _STORE_DOWN = 503
 Words = str | Promise
 
 
-class ActForm(forms.Form):
-    """The form of an act on one row.
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Fields that matter only if another field has one value.
+
+    The browser shows them only then. Without its script, they are in a fold at the end of the form.
+    """
+
+    title: Words
+    fields: tuple[str, ...]
+    field: str
+    value: str
+
+
+class ActForm(ChoosesTheOnly):
+    """The form of an act on one row. `reader` is the person who reads the form.
 
     It checks only whether the input is well formed; the operation decides whether the act is allowed.
     """
 
-    def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
-        self.row = row
+    fold: ClassVar[Fold | None] = None
+
+    def __init__(self, *args: Any, row: Any = None, reader: Person | None = None, **kwargs: Any) -> None:
+        self.row, self.reader = row, reader
         super().__init__(*args, **kwargs)
         self.prepare()
+
+    def is_folded_open(self) -> bool:
+        """Return whether the fields of the fold are shown from the start, because they have values or faults."""
+        fold = self.fold
+        return fold is not None and (
+            str(self[fold.field].value() or "") == fold.value or any(self[name].errors for name in fold.fields)
+        )
 
     def prepare(self) -> None:
         """Set the choices and initial values that depend on the row."""
@@ -92,9 +117,13 @@ class AdminAction:
     run: Callable[[Any, Actor, dict[str, Any]], Any]
     done: Words
     form: type[ActForm] = ActForm
-    explains: Words = ""
+    explains: Words | Callable[[], Words] = ""
     offered: Callable[[Any], bool] = _always
     bulk: Words = ""
+    #: The label of a second button, after which the same empty form is shown again.
+    again: Words = ""
+    #: Whether the button on the row's page does the act. Otherwise it leads to a page with the act's form.
+    is_one_press: bool = False
     #: Says what was done with several rows, from the results: the words, and whether all is well.
     bulk_done: Callable[[list[Any]], tuple[str, bool]] | None = None
 
@@ -128,7 +157,7 @@ def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any,
     The refusal becomes an error of the form.
     """
     try:
-        _require_known_fields(form, request)
+        _require_known_fields(form, request, {AGAIN} if act.again else set())
         if not form.is_valid():
             return None, 200
         return act.run(form.row, actor_in(request), form.cleaned_data), 0
@@ -186,9 +215,9 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
         messages.error(request, words % {"n": left})
 
 
-def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
+def _require_known_fields(form: ActForm, request: HttpRequest, extra: set[str]) -> None:
     """Refuse unknown fields, so that nobody believes that they were set."""
-    known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"}
+    known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"} | extra
     if unknown := sorted(set(request.POST) - known):
         security_log.warning("admin.unknown_fields", person=str(request.user.pk), fields=unknown[:10])
         raise Malformed(_("This cannot be set here: %(names)s.") % {"names": ", ".join(unknown[:10])})
@@ -230,6 +259,10 @@ class TenantField(forms.CharField):
             raise ValidationError(_("There is no tenant with this short name."))
         return tenant
 
+    def only(self) -> str | None:
+        slugs = Tenant.objects.values_list("slug", flat=True)[:2]
+        return slugs[0] if len(slugs) == 1 else None
+
 
 class ExternalIdField(forms.CharField):
     """A field for the id that a row has in the provider's own records."""
@@ -251,5 +284,20 @@ class PersonField(forms.EmailField):
         return person
 
 
-def zone_choices() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in sorted(time_zones.names())]
+class ZoneField(forms.CharField):
+    """A field for a time zone, with suggestions. The name of a city is enough."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", gettext_lazy("Time zone"))
+        super().__init__(widget=Suggesting(_zones), **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        typed = super().clean(value)
+        zone = time_zones.found(typed) if typed else ""
+        if typed and not zone:
+            raise ValidationError(_("There is no such time zone. Write it like Europe/Berlin."))
+        return zone
+
+
+def _zones() -> list[tuple[str, str]]:
+    return [(name, name.replace("_", " ")) for name in time_zones.of_places()]

@@ -168,7 +168,7 @@ class StaffAdmin(SealedAdmin):
             **self._context(request, row),
             "title": self.name_of(row),
             "facts": self._groups(row, self.facts),
-            "panels": [panel for related in self.related if (panel := self._panel(request, related, row))],
+            **self._panels(request, row),
             "folded": self._groups(row, self.folded),
             "links": self.links(row),
             "is_live": self.is_live(row),
@@ -209,7 +209,7 @@ class StaffAdmin(SealedAdmin):
     def _handle(self, request: HttpRequest, act: AdminAction, row: Any) -> HttpResponse:
         status = 200
         if request.method == "POST":
-            form = act.form(request.POST, row=row)
+            form = act.form(request.POST, row=row, reader=request.user)
             try:
                 result, status = acts.perform(act, form, request)
             except ChangeProposed as held:
@@ -217,10 +217,12 @@ class StaffAdmin(SealedAdmin):
                 messages.success(request, str(held.message))
                 return HttpResponseRedirect(page_of(Proposal.objects.get(pk=held.current["proposal"])))
             if not status:
-                return self.done(request, act, row, result)
+                done = self.done(request, act, row, result)
+                is_again = act.again and acts.AGAIN in request.POST
+                return HttpResponseRedirect(request.path) if is_again else done
         else:
             given = {name: request.GET[name] for name in act.form.base_fields if name in request.GET}
-            form = act.form(row=row, initial=given)
+            form = act.form(row=row, reader=request.user, initial=given)
         context = {
             **self._context(request, row),
             **(self.before_act(request, act, row) if row is not None else {}),
@@ -286,8 +288,14 @@ class StaffAdmin(SealedAdmin):
             "list_url": list_of(self.model),
             "row": row,
             "row_url": page_of(row) if row is not None else "",
-            "act_urls": [(act.label, self._act_url(act, row)) for act in self._offered(row)],
+            "act_urls": [(act.label, self._act_url(act, row), act.is_one_press) for act in self._offered(row)],
         }
+
+    def _panels(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the panels of the rows that belong to a row, and the titles of those that have nothing to show."""
+        found = [panel for related in self.related if (panel := self._panel(request, related, row))]
+        empty = [panel["title"] for panel in found if not panel["table"]["rows"] and not panel["nothing"]]
+        return {"panels": [panel for panel in found if panel["title"] not in empty], "empty": empty}
 
     def _panel(self, request: HttpRequest, related: Related, row: Any) -> dict[str, Any] | None:
         """Return the first of the rows that belong to a row."""

@@ -13,12 +13,14 @@ from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from requests_app.domain.events import door_title
+from requests_app.models import Proposal
 from requests_app.templatetags import lockbox as tags
-from requests_app.words import text, times
+from requests_app.words import proposals, text, times
 
 NOTHING = "–"
 
@@ -96,7 +98,7 @@ def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
         is_flag = getattr(attribute, "boolean", False)
         return _yes_or_no(value) if is_flag else _plain(value)
     if field.is_relation:
-        return link_to(value)
+        return link_to(value, _title(value))
     if field.flatchoices:
         return str(dict(field.flatchoices).get(value, value))
     if isinstance(field, models.BooleanField):
@@ -117,6 +119,11 @@ def link_to(row: models.Model, words: Any = None) -> str:
         return format_html('<a href="{}">{}</a>', page_of(row), label)
     except NoReverseMatch:
         return label
+
+
+def _title(row: models.Model) -> str | None:
+    """Return what a proposal would do, in words. All other rows have a name."""
+    return capfirst(proposals.words(row.act, row.said)) if isinstance(row, Proposal) else None
 
 
 def page_of(row: models.Model) -> str:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.actors import Actor
+from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.installation import (
     GIVE_QUEUE_ROLE,
     LINK_ACCOUNTS,
@@ -38,14 +38,16 @@ from requests_app.doors.admin.acts import (
     AdminAction,
     PersonField,
     TenantField,
+    Words,
+    ZoneField,
     conditional,
     of_act,
-    zone_choices,
 )
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
+from requests_app.doors.choosing import only_of
 from requests_app.identity import factors
 from requests_app.models import (
     AccessRequest,
@@ -59,6 +61,7 @@ from requests_app.models import (
     Person,
     QueueAssignment,
     Service,
+    Tenant,
     Ticket,
     Token,
 )
@@ -68,10 +71,6 @@ from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries.installation import why_no_link_is_copied
 from requests_app.queries.invitations import overtaken
 from requests_app.words.invitations import is_proposed
-
-
-def _zones() -> list[tuple[str, Any]]:
-    return [("", _("the same as yours")), *zone_choices()]
 
 
 class ColleagueForm(ActForm):
@@ -89,12 +88,16 @@ class ColleagueForm(ActForm):
             ),
         )
     )
-    time_zone = forms.ChoiceField(
-        label=_("Time zone"),
-        choices=_zones,
+    time_zone = ZoneField(
         required=False,
-        help_text=_("The invitation shows times in this zone."),
+        help_text=_("The invitation shows times in this zone. If you leave this empty, it is the same as yours."),
     )
+
+    def clean_services(self) -> Any:
+        services = self.cleaned_data["services"]
+        # Staff have no queue. The form itself chose the only one, so the person has not.
+        is_ours = self.cleaned_data.get("role") == Role.STAFF and only_of(self.fields["services"])
+        return services.none() if is_ours else services
 
 
 class QueueForm(ActForm):
@@ -170,6 +173,19 @@ def say_what_waits(request: HttpRequest, row: Invitation) -> None:
         messages.info(request, words)
 
 
+_INVITED = _("The person gets a mail with a link, chooses a password, and is signed in.")
+
+
+def _explains_inviting() -> Words:
+    """Return what an invitation does. Before a customer has Lockbox on, no role is announced."""
+    explained = INVITE_COLLEAGUE.explains if Tenant.objects.ever_on().exists() else _INVITED
+    return format_lazy(
+        "{} {}",
+        _("For the provider’s people. A customer’s people are invited from the page of their tenant."),
+        explained,
+    )
+
+
 #: The form is on the list of people and on the list of invitations.
 INVITING = AdminAction(
     name="add",
@@ -177,11 +193,8 @@ INVITING = AdminAction(
     form=ColleagueForm,
     run=invite,
     done=INVITE_COLLEAGUE.done,
-    explains=format_lazy(
-        "{} {}",
-        _("For the provider’s people. A customer’s people are invited from the page of their tenant."),
-        INVITE_COLLEAGUE.explains,
-    ),
+    explains=_explains_inviting,
+    again=_("Invite, and invite another person"),
 )
 
 
@@ -443,6 +456,7 @@ class InvitationAdmin(StaffAdmin):
             "send-again",
             label=_("Send again"),
             done=_("A new mail is sent. The link in the earlier mail no longer works."),
+            is_one_press=True,
             offered=has_own_link,
         ),
         of_act(

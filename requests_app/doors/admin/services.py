@@ -10,30 +10,56 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
 from requests_app.content import checking
+from requests_app.content.connectors.folder import Folder
+from requests_app.content.connectors.maildir import Maildir
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import CHECK_RESOURCE
-from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, TenantField, conditional, of_act
+from requests_app.doors.admin.acts import (
+    ActForm,
+    AdminAction,
+    ExternalIdField,
+    Fold,
+    TenantField,
+    Words,
+    conditional,
+    of_act,
+)
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
+from requests_app.doors.admin.short_names import MADE, ShortNameForm, short_name_field
+from requests_app.doors.choosing import only_of
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Tenant, Ticket
 from requests_app.models.services import TEST_IS_OLD
+from requests_app.models.spelling import is_taken
 from requests_app.words import checks, times
 
-#: A note beside changes that can weaken the protection of customers.
 _ANNOUNCED = _(
-    "If any customer has ever switched Lockbox on, a change that weakens customers' protection is announced. The "
-    "customers' people get a mail immediately, a second member of the staff must confirm the change, and the "
-    "change takes effect after the waiting time."
+    "A change that weakens customers’ protection is announced: the customers’ people get a mail immediately, a second "
+    "member of the staff must confirm the change, and the change takes effect after the waiting time."
 )
+
+#: What staff read about the connectors.
+_CONNECTORS: dict[str, Promise] = {
+    Folder.kind: _("folder: documents on this server"),
+    Maildir.kind: _("maildir: mailboxes on this server"),
+    Service.EXTERNAL: _("external: in your own application, which asks Lockbox"),
+}
+
+
+def announced_note() -> Words:
+    """Return the note beside changes that can be announced. Before a customer has Lockbox on, no change is."""
+    return _ANNOUNCED if Tenant.objects.ever_on().exists() else ""
 
 
 _FIND = _(
@@ -42,20 +68,23 @@ _FIND = _(
 )
 
 
-class ServiceForm(ActForm):
-    key = forms.SlugField(
-        label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens. The log shows this key.")
+class ServiceForm(ShortNameForm):
+    short = "key"
+    fold = Fold(
+        title=_("Only for an external service"),
+        fields=("application", "link_template", "guidance"),
+        field="connector",
+        value=Service.EXTERNAL,
     )
+
     name = forms.CharField(label=_("Name"), max_length=80)
-    connector = forms.ChoiceField(
-        label=_("Connector"),
-        choices=lambda: [*((kind, kind) for kind in KINDS), (Service.EXTERNAL, _("external: enforced elsewhere"))],
-    )
+    key = short_name_field(label=_("Key"), help_text=format_lazy("{} {}", _("The log shows this key."), MADE))
+    connector = forms.ChoiceField(label=_("Where the content is"), choices=list(_CONNECTORS.items()))
     application = conditional(
         forms.CharField(
             label=_("Application"),
             max_length=limits.APPLICATION_MAX,
-            help_text=_("Only for an external service: the name of the application that holds the content."),
+            help_text=_("The name of the application that holds the content."),
         )
     )
     link_template = forms.CharField(
@@ -63,8 +92,8 @@ class ServiceForm(ActForm):
         required=False,
         max_length=limits.LINK_TEMPLATE_MAX,
         help_text=_(
-            "Only for an external service, for example https://quillo.example/support/{external_id}. Engineers open a "
-            "resource with this link. It can also have {tenant} and {access_request}."
+            "Engineers open a resource with this link, for example https://quillo.example/support/{external_id}. It "
+            "can also have {tenant} and {access_request}."
         ),
     )
     guidance = forms.CharField(
@@ -72,7 +101,7 @@ class ServiceForm(ActForm):
         required=False,
         widget=forms.Textarea,
         max_length=limits.GUIDANCE_MAX,
-        help_text=_("Only for an external service: engineers read this text in an open window."),
+        help_text=_("Engineers read this text in an open window."),
     )
     is_covered = forms.BooleanField(
         label=_("Covered by Lockbox"),
@@ -91,12 +120,15 @@ class ServiceForm(ActForm):
     )
 
     def prepare(self) -> None:
+        super().prepare()
         self.fields["connector"].help_text = gettext(
-            "With folder or maildir, the content of each tenant is on the server, in the directory %(path)s. If a "
-            "service is external, its content stays in your own application, which asks Lockbox."
+            "On this server, the content of each tenant is in the directory %(path)s."
         ) % {"path": Path(settings.CONTENT_ROOT) / gettext("SHORT-NAME-OF-THE-TENANT")}
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in self.fields})
+
+    def is_taken(self, text: str) -> bool:
+        return is_taken(text, Service.objects.all(), "key")
 
 
 class NewServiceForm(ServiceForm):
@@ -124,9 +156,10 @@ class NewResourceForm(ActForm):
     external_id = conditional(ExternalIdField(help_text=_EXTERNAL_ID))
 
     def prepare(self) -> None:
-        slugs = Tenant.objects.values_list("slug", flat=True)[:2]
-        if len(slugs) == 1:
-            self.initial.setdefault("tenant", slugs[0])
+        service = Service.objects.filter(pk=only_of(self.fields["service"])).first()
+        if service is not None and service.connector in KINDS:
+            # All resources that its connector finds have this kind.
+            self.initial.setdefault("kind", KINDS[service.connector].kinds[0])
 
 
 class ResourceForm(ActForm):
@@ -170,7 +203,10 @@ class ServiceAdmin(StaffAdmin):
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "key"))
     list_filter = (by_flag("is_covered", _("covered by Lockbox")), by_flag("is_active", _("active")))
-    facts: ClassVar = [("", (*list_display, "application", "link_template", "guidance"))]
+    facts: ClassVar = [
+        ("", list_display[1:]),
+        (_("The application"), ("application", "link_template", "guidance")),
+    ]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue's people")),
         Related(model=AccessRequest, by=lambda service: {"service": service}),
@@ -183,7 +219,7 @@ class ServiceAdmin(StaffAdmin):
         form=NewServiceForm,
         run=save_service,
         done=_("The service was added."),
-        explains=_ANNOUNCED,
+        explains=announced_note,
     )
     acts: ClassVar = [
         AdminAction(
@@ -192,7 +228,7 @@ class ServiceAdmin(StaffAdmin):
             form=ServiceForm,
             run=save_service,
             done=_("The service was changed."),
-            explains=_ANNOUNCED,
+            explains=announced_note,
         )
     ]
 
@@ -299,7 +335,7 @@ class ResourceAdmin(StaffAdmin):
             run=change_resource,
             done=_("The resource was changed."),
             offered=lambda row: not row.is_practice,
-            explains=_ANNOUNCED,
+            explains=announced_note,
         ),
         of_act(CHECK_RESOURCE, "check", bulk=_("Test the chosen resources"), bulk_done=tested, offered=_is_tested),
     ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
@@ -17,11 +19,12 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
 from requests_app.domain.acts.tickets import START_PRACTICE
 from requests_app.doors.admin import discovery
-from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, of_act, zone_choices
+from requests_app.doors.admin.acts import ActForm, AdminAction, ExternalIdField, PersonField, ZoneField, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
+from requests_app.doors.admin.short_names import MADE, ShortNameForm, short_name_field
 from requests_app.models import (
     AccessRequest,
     Client,
@@ -41,6 +44,7 @@ from requests_app.models import (
     Ticket,
     Webhook,
 )
+from requests_app.models.spelling import is_taken
 from requests_app.queries import practice
 
 WINDOW_CAP = length("window_cap", _("maximum length of windows"))
@@ -63,18 +67,29 @@ class PlanForm(ActForm):
             self.initial.update({"name": self.row.name, "includes_lockbox": self.row.includes_lockbox})
 
 
-class TenantForm(ActForm):
+class TenantForm(ShortNameForm):
     """The form of a tenant. It has no field for Lockbox or the length of windows, because the customer sets these."""
 
+    short = "slug"
+
     name = forms.CharField(label=_("Name"), max_length=120)
-    slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))
+    slug = short_name_field(
+        label=_("Short name"),
+        help_text=format_lazy("{} {}", _("The directory of the tenant’s content has this name."), MADE),
+    )
     plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.all())
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=zone_choices, initial="UTC")
+    time_zone = ZoneField()
     external_id = ExternalIdField()
 
     def prepare(self) -> None:
+        super().prepare()
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in self.fields})
+        elif self.reader is not None:
+            self.initial.setdefault("time_zone", self.reader.time_zone)
+
+    def is_taken(self, text: str) -> bool:
+        return is_taken(text, Tenant.objects.all(), "slug", "external_id")
 
 
 class RoleForm(ActForm):
@@ -129,7 +144,7 @@ class PlanAdmin(StaffAdmin):
     ordering = ("name",)
     search: ClassVar = Search(words=("name",))
     list_filter = (by_flag("includes_lockbox", _("Lockbox")),)
-    facts: ClassVar = [("", ("name", "includes_lockbox"))]
+    facts: ClassVar = [("", ("includes_lockbox",))]
     related: ClassVar = [Related(model=Tenant, by=lambda plan: {"plan": plan})]
     adding: ClassVar = AdminAction(
         name="add", label=_("Add a plan"), form=PlanForm, run=save_plan, done=_("The plan was added.")
@@ -139,6 +154,13 @@ class PlanAdmin(StaffAdmin):
             name="change", label=_("Change the plan"), form=PlanForm, run=save_plan, done=_("The plan was changed.")
         )
     ]
+
+
+@admin.display(description=_("approvals need a passkey of the approval page"))
+def _own_keys_only(row: Tenant) -> str:
+    if not row.approval_origin:
+        return ""
+    return gettext("yes") if row.own_keys_only else gettext("no")
 
 
 class TenantAdmin(StaffAdmin):
@@ -155,9 +177,9 @@ class TenantAdmin(StaffAdmin):
         "Each customer chooses whether Lockbox is on and how long a window can be. This list only shows the choice."
     )
     facts: ClassVar = [
-        ("", ("name", "slug", "plan", "time_zone", "external_id", "is_active", "created_at")),
+        ("", ("slug", "plan", "time_zone", "external_id", "is_active", "created_at")),
         (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
-        (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", "own_keys_only")),
+        (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", _own_keys_only)),
     ]
     related: ClassVar = [
         Related(model=AccessRequest, by=lambda tenant: {"tenant": tenant}),

@@ -9,11 +9,12 @@ from django import forms
 from django.utils.translation import gettext_lazy
 
 from requests_app.domain.errors import DomainError, Unacceptable
+from requests_app.doors.choosing import ChoosesTheOnly
 
 _FILL_IN, _CHOOSE = gettext_lazy("Fill in this field."), gettext_lazy("Choose one.")
 
 
-class PageForm(forms.Form):
+class PageForm(ChoosesTheOnly):
     """A form that shows each refusal beside the field that the refusal is about."""
 
     #: For fields with another name in the operations: the operation's name and the form's name.
