@@ -13,10 +13,11 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import loader
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils.http import escape_leading_slashes
 
 from lockbox_site import views
+from requests_app.platform import program
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -118,7 +119,9 @@ class BodyLimitMiddleware:
         security_log.warning("body.too_large", length=_length(request), path=request.path)
         if is_for_programs:
             return views.too_large(request)
-        return HttpResponse(_page("413.html", request), status=413)
+        is_import = request.path == reverse("admin:requests_app_import_add")
+        command = program.command("import") if is_import else ""
+        return HttpResponse(_page("413.html", request, import_command=command), status=413)
 
 
 class CharsetMiddleware:

@@ -22,6 +22,8 @@ from requests_app.domain.errors import Unacceptable
 BYTES_MAX, LINES_MAX = 16 * 1024 * 1024, 50_000
 #: A report names this many faults. Nobody corrects more of them one by one.
 FAULTS_MAX = 5_000
+#: How many possible values a fault names.
+_NAMED = 5
 
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -96,21 +98,23 @@ REASONS: dict[str, Promise] = {
     "cells": _("The line has %(cells)s cells, but the header has %(columns)s."),
     # One value
     "needed": _("This must not be empty."),
+    "needed_for_new": _("This must not be empty, because %(what)s is new."),
+    "needed_outside": _("This must not be empty, because %(what)s is an external service."),
     "too_long": _("At most %(most)s characters are allowed. Your text has %(length)s."),
     **texts.WORDS,
     "not_a_choice": _("Use one of these values: %(choices)s."),
     "not_text_value": _("This must be a text."),
     # One row and what exists
-    "unknown_tenant": _("There is no tenant with this short name or external id. To set it up, add its name and plan."),
+    "unknown_tenant": _("There is no tenant “%(value)s”. Correct the name, or add the new tenant’s name and plan."),
     "ambiguous_tenant": _("This is the short name of one tenant and the external id of another. Use another name."),
-    "unknown_plan": _("There is no such plan."),
-    "unknown_service": _("There is no service with this key."),
-    "unknown_time_zone": _("There is no such time zone. Use a name such as Europe/Berlin."),
+    "unknown_plan": _("There is no plan “%(value)s”. Existing plans: %(known)s."),
+    "unknown_service": _("There is no service with the key “%(value)s”. Existing keys: %(known)s."),
+    "unknown_time_zone": _("There is no time zone “%(value)s”. Use a name such as Europe/Berlin."),
     "bad_short_name": _("A short name has only small letters, digits, hyphens and underscores, at most 60 of them."),
     "name_taken": _("Another tenant has this name."),
     "short_name_taken": _("Another tenant has this short name or external id, perhaps in capital letters."),
     "external_id_taken": _("Another tenant has this external id or short name."),
-    "of_another_tenant": _("A resource of another tenant has this external id."),
+    "of_another_tenant": _("A resource of the tenant %(other)s has the external id “%(value)s”."),
     "alike_service": _("Another service has this, perhaps in capital letters or with other accents: %(other)s."),
     "alike": _("Another resource has this external id, with other capital letters or accents."),
     "mistakable": _(
@@ -172,7 +176,9 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        return str(REASONS[self.code]) % self.facts
+        # The code stays the same for programs. People read why.
+        code = f"{self.code}_{self.facts['because']}" if "because" in self.facts else self.code
+        return str(REASONS[code]) % self.facts
 
 
 @dataclass(frozen=True)
@@ -401,6 +407,13 @@ def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> list[Row]:
     return rows
 
 
+def some_of(names: Iterable[str]) -> str:
+    """Return up to five of the names, for a fault that says what would be possible."""
+    known = sorted(names)
+    more = ["…"] if len(known) > _NAMED else []
+    return ", ".join([*known[:_NAMED], *more]) or str(_("none yet"))
+
+
 def is_short_name(text: str) -> bool:
     return len(text) <= 60 and _SHORT_NAME.fullmatch(text) is not None
 
@@ -414,20 +427,21 @@ def in_order(faults: Iterable[Fault]) -> list[Fault]:
     place = {name: number for number, name in enumerate(CSV_COLUMNS)}
     found = {(fault.line, fault.column, fault.code): fault for fault in faults}
     ordered = sorted(found.values(), key=lambda fault: (fault.line, place.get(fault.column, -1), fault.code))
-    named = [fault for fault in ordered if fault.code != _MORE][:FAULTS_MAX]
+    named = [fault for fault in ordered if fault.code != MORE][:FAULTS_MAX]
     return [*named, *_more(ordered, number_of(ordered) - len(named))]
 
 
 def number_of(faults: Iterable[Fault]) -> int:
     """Return how many faults there are, with those that are only counted."""
-    return sum(fault.facts["number"] if fault.code == _MORE else 1 for fault in faults)
+    return sum(fault.facts["number"] if fault.code == MORE else 1 for fault in faults)
 
 
 def _more(ordered: Sequence[Fault], number: int) -> list[Fault]:
-    return [Fault(ordered[min(FAULTS_MAX, len(ordered) - 1)].line, "", _MORE, {"number": number})] if number else []
+    return [Fault(ordered[min(FAULTS_MAX, len(ordered) - 1)].line, "", MORE, {"number": number})] if number else []
 
 
-_MORE = "more_faults"
+#: The code of the fault that only counts further faults.
+MORE = "more_faults"
 
 
 class _Refused(Exception):

@@ -20,7 +20,7 @@ from requests_app.domain.acts.installation import GIVE_QUEUE_ROLE_ANNOUNCED, MAK
 from requests_app.domain.acts.invitations import INVITE_STAFF_ANNOUNCED, INVITE_TO_QUEUES_ANNOUNCED
 from requests_app.domain.acts.members import PERSON_CHANGED, SWITCH_ON_PROVIDER
 from requests_app.domain.errors import NotAllowed, Unacceptable
-from requests_app.domain.imports import PERSON, Row
+from requests_app.domain.imports import PERSON, Row, some_of
 from requests_app.models import AccessRequest, Invitation, Person, QueueAssignment, Service
 from requests_app.operations import _group_roles as group_roles
 from requests_app.operations._announced import Terms, is_announced, require_proven
@@ -60,7 +60,7 @@ def judge_person(world: World, row: Row) -> Judged:
         values["person_time_zone"] = time_zones.found(values["person_time_zone"]) or values["person_time_zone"]
     stated = new_here(found, who.stated, values)
     if stated.get("person_time_zone", "UTC") not in time_zones.names():
-        found.fault("person_time_zone", "unknown_time_zone")
+        found.fault("person_time_zone", "unknown_time_zone", value=stated["person_time_zone"])
     wanted = {_COLUMNS.get(name, name): value for name, value in stated.items()}
     if "name" in wanted:
         wanted["name"] = " ".join(wanted["name"].split())
@@ -198,7 +198,7 @@ def judge_role(world: World, row: Row) -> Judged:
     values = row.values
     service = world.service(values.get("queue", ""))
     if "queue" in values and service is None:
-        found.fault("queue", "unknown_service")
+        found.fault("queue", "unknown_service", value=values["queue"], known=some_of(world.services))
     if who is None or service is None or "role" not in values:
         return found
     role, found.target = values["role"], _Held()

@@ -37,7 +37,7 @@ def judge_plan(world: World, row: Row) -> Judged:
     wanted = new_here(found, world.stated("plan", found.name), row.values)
     if plan is None:
         if "includes_lockbox" not in wanted:
-            found.fault("includes_lockbox", "needed")
+            found.fault("includes_lockbox", "needed", because="for_new", what=found.name)
         found.is_new, found.sets = True, wanted
         plan = Plan(**wanted)
         world.plans[found.name] = plan
@@ -82,7 +82,7 @@ def _judge_new_service(world: World, found: Judged, wanted: dict[str, Any]) -> N
     found.is_new = True
     for name in ("name", "connector"):
         if name not in wanted:
-            found.fault(name, "needed")
+            found.fault(name, "needed", because="for_new", what=found.row.values["key"])
     service = Service(**{"name": "", "connector": "", **wanted})
     found.target, found.sets = service, wanted
     world.services[service.key] = service

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from django.utils.translation import gettext as _
+
 from audit_app import recorder
 from requests_app.domain.acts.installation import RESOURCE_ADDED, RESOURCE_CHANGED
-from requests_app.domain.imports import Row
+from requests_app.domain.imports import Row, some_of
 from requests_app.domain.spelling import is_composed, is_plain_path
 from requests_app.models import Resource, Service
 from requests_app.models.services import ASKED, is_under
@@ -25,11 +27,11 @@ def judge_resource(world: World, row: Row) -> Judged:
     found = Judged(row, name=values.get("name") or values.get("external_id") or values.get("locator", ""))
     service = world.service(values.get("service", ""))
     if "service" in values and service is None:
-        found.fault("service", "unknown_service")
+        found.fault("service", "unknown_service", value=values["service"], known=some_of(world.services))
     key = values.get("tenant")
     place = world.place(key) if key is not None else None
     if key is not None and place is None:
-        found.fault("tenant", "unknown_tenant")
+        found.fault("tenant", "unknown_tenant", value=key)
     if place is None or key is None or service is None:
         return found
     found.slug = place.slug
@@ -56,7 +58,8 @@ def _require_free_id(world: World, found: Judged, service: Service, external_id:
     if not is_composed(external_id):
         found.fault("external_id", "not_composed")
     elif (code := world.why_taken(service, external_id, found.slug)) is not None:
-        found.fault("external_id", code)
+        holder = world.holder_of(service, external_id, found.slug)
+        found.fault("external_id", code, value=external_id, other=holder)
 
 
 def _require_place(found: Judged, slug: str) -> None:
@@ -78,9 +81,12 @@ def _require_no_locator(found: Judged, service: Service) -> None:
 def _judge_new_resource(world: World, found: Judged, place: Place, service: Service) -> None:
     values = found.row.values
     found.is_new = True
+    what = found.name or _("the resource")
     for name in ("kind", "name", "external_id" if service.is_external else "locator"):
-        if name not in values:
-            found.fault(name, "needed")
+        if name == "external_id" and name not in values:
+            found.fault(name, "needed", because="outside", what=service.name)
+        elif name not in values:
+            found.fault(name, "needed", because="for_new", what=what)
     locator = values.get("locator", "")
     _require_kind(found)
     _require_free(found, place, locator)

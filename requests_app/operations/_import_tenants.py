@@ -12,7 +12,7 @@ from requests_app.domain.acts.tenants import (
     TENANT_CHANGED,
     TENANT_CREATED,
 )
-from requests_app.domain.imports import TENANT, Row, is_short_name
+from requests_app.domain.imports import TENANT, Row, is_short_name, some_of
 from requests_app.domain.spelling import is_composed
 from requests_app.models import Plan, Tenant
 from requests_app.operations import _weakening
@@ -36,7 +36,7 @@ def judge_tenant(world: World, row: Row) -> Judged:
     if world.is_ambiguous(key):
         found.fault("tenant", "ambiguous_tenant")
     elif place is None and not wanted:
-        found.fault("tenant", "unknown_tenant")
+        found.fault("tenant", "unknown_tenant", value=key)
     elif place is None:
         _judge_new_tenant(world, found, key, wanted)
     else:
@@ -52,7 +52,7 @@ def _judge_new_tenant(world: World, found: Judged, slug: str, wanted: dict[str, 
         found.fault("tenant", "short_name_taken")
     for name in ("tenant_name", "plan"):
         if name not in wanted:
-            found.fault(name, "needed")
+            found.fault(name, "needed", because="for_new", what=slug)
     plan = _referred(world, found, wanted)
     name, external_id = wanted.get("tenant_name", ""), wanted.get("tenant_external_id", "")
     if name in world.named:
@@ -132,9 +132,9 @@ def _referred(world: World, found: Judged, wanted: dict[str, Any]) -> Plan | Non
     """Return the plan that the row names, and check its time zone."""
     plan = world.plans.get(wanted.get("plan", ""))
     if "plan" in wanted and plan is None:
-        found.fault("plan", "unknown_plan")
+        found.fault("plan", "unknown_plan", value=wanted["plan"], known=some_of(world.plans))
     if wanted.get("time_zone", "UTC") not in time_zones.names():
-        found.fault("time_zone", "unknown_time_zone")
+        found.fault("time_zone", "unknown_time_zone", value=wanted["time_zone"])
     return plan
 
 

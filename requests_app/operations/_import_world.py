@@ -259,6 +259,11 @@ class World:
             return "of_another_tenant"
         return "alike" if others else None
 
+    def holder_of(self, service: Service, external_id: str, slug: str) -> str:
+        """Return the short name of another tenant that has a resource with this external id. Return "" for none."""
+        others = self._taken_ids[service.key, folded(external_id)]
+        return min((holder for holder, _id in others if holder != slug), default="")
+
     def note_resource(self, service: Service, external_id: str, slug: str) -> None:
         self._taken_ids[service.key, folded(external_id)].add((slug, external_id))
 

@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.doors.admin.imports import packed
 from requests_app.management._logs import actor as operator
-from requests_app.models import HeldRow, Import, OutboxMessage, Proposal, Resource
+from requests_app.models import HeldRow, Import, OutboxMessage, Proposal, Resource, Service
 from tests.cast import Cast
 from tests.imports.files import MAIL, NORTH, csv_of, imported
 from tests.web.pages import signed_in
@@ -63,7 +63,7 @@ def test_a_file_is_checked_then_started_and_its_report_downloaded(cast: Cast) ->
         assert words in running
     operations.run_import(row.pk, actor=cast.system("import"))
     finished = stella.get(started["Location"]).content.decode()
-    assert ("2 of 2" in finished, "None." in finished, "hx-trigger" in finished) == (True, True, False)
+    assert ("2 of 2" in finished, "None:" in finished, "hx-trigger" in finished) == (True, True, False)
     report = stella.get(reverse("admin:requests_app_import_report", args=[row.pk]))
     assert [(line["line"], line["name"], line["status"]) for line in rows_of(report)] == [
         ("2", "legal@contoso.example", "created"), ("3", "legal@northwind.example", "created"),
@@ -114,6 +114,51 @@ def test_the_faults_of_a_file_are_listed_and_it_can_not_be_started(cast: Cast) -
     # A person who still sends it gets the refusal of the operation.
     refused = stella.post(ADD, {"content": packed(data), "file_name": "resources.csv"})
     assert (refused.status_code, Import.objects.count(), AuditEntry.objects.count()) == (422, 0, 0)
+
+
+def test_a_fault_repeats_the_value_and_says_what_is_possible_or_why(cast: Cast) -> None:
+    Service.objects.create(key="quillo", name="Quillo", connector="external", application="Quillo")
+    theirs = Resource.objects.filter(tenant=cast.fabrikam, service=cast.exchange).first()
+    assert theirs is not None
+    Resource.objects.filter(pk=theirs.pk).update(external_id="f-1")
+    stella = signed_in(cast, "stella")
+    lines = (
+        "contoso,,,,exchange-online,f-1,mailbox,e,contoso/mail/e,yes",
+        "contoso,,,,teams,x-1,mailbox,a,contoso/mail/a,yes",
+        "contoso,,,,quillo,,workspace,b,,yes",
+        "later,Later,E9,UTC,,,,,,",
+        "nobody,,,,exchange-online,x-4,mailbox,d,nobody/mail/d,yes",
+    )
+    page = stella.post(ADD, upload(csv_of(*lines))).content.decode()
+    for words in (
+        "There is no service with the key “teams”. Existing keys: exchange-online, quillo, sharepoint-online.",
+        "This must not be empty, because Quillo is an external service.",
+        "There is no plan “E9”. Existing plans: ",
+        "There is no tenant “nobody”.",
+        "A resource of the tenant fabrikam has the external id “f-1”.",
+    ):
+        assert words in page
+    assert not Import.objects.exists()
+
+
+def test_the_example_file_has_no_fault(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    example = reverse("admin:requests_app_import_example")
+    assert f'href="{example}"' in stella.get(ADD).content.decode()
+    data = stella.get(example).content
+    checked = stella.post(ADD, upload(data))
+    assert (checked.status_code, checked.context["counts"][0][1]) == (200, 3)
+    assert not Import.objects.exists()
+    assert signed_in(cast, "ada").get(example).status_code == signed_in(cast, "ada").get(ADD).status_code != 200
+
+
+def test_a_file_that_is_too_large_for_the_page_names_the_command(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    answer = stella.post(ADD, upload(b"x" * 1_100_000))
+    assert answer.status_code == 413
+    assert "import the whole file on the server with the command" in answer.content.decode()
+    other = stella.post("/preferences/", {"time_zone": "x" * 1_100_000})
+    assert "import the whole file" not in other.content.decode()
 
 
 def test_no_spreadsheet_runs_a_name_in_the_report(cast: Cast) -> None:

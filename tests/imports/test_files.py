@@ -317,7 +317,7 @@ def test_each_reason_has_all_its_facts() -> None:
     """A reason with a name that no fault fills in would fail when it is shown."""
     facts = {
         "size", "most", "what", "why", "known", "cells", "columns", "length", "char", "sign", "choices", "external_id",
-        "root", "other", "now", "line", "name", "application", "version", "number",
+        "root", "other", "now", "line", "name", "application", "version", "number", "value",
     }  # fmt: skip
     for code, words in imports.REASONS.items():
         assert str(words) % dict.fromkeys(facts, "…"), code

@@ -130,7 +130,7 @@ def test_a_plan_and_a_service_have_the_entries_of_the_single_acts(cast: Cast, wr
     [
         ("services:\n- {key: lab, name: Lab, connector: nothing}", "connector: There is no such connector."),
         ("services:\n- {key: lab, name: Lab, connector: folder, guidance: x}", "guidance: Only an external"),
-        ("services:\n- key: lab", "line 3, column 3, name: This must not be empty."),
+        ("services:\n- key: lab", "line 3, column 3, name: This must not be empty, because lab is new."),
         ("colours: []", "line 2, column 1, colours: There is no such key."),
         ("plans:\n- name: E5\n  name: E6", "line 4, column 3, name: This key is there twice."),
         ("plans:\n- name: &a E5", "line 3, column 9: Anchors"),
@@ -142,7 +142,7 @@ def test_a_plan_and_a_service_have_the_entries_of_the_single_acts(cast: Cast, wr
         ("plans:\n- name: 'E5", "The file is not valid YAML"),
         ("---\nplans: []", "more than one document"),
         ("plans:\n- [[[[[[[[[[1]]]]]]]]]]", "too many levels"),
-        ("tenants:\n- short_name: x\n  name: X\n  plan: none", "line 5, column 9, plan: There is no such plan."),
+        ("tenants:\n- short_name: x\n  name: X\n  plan: none", "line 5, column 9, plan: There is no plan “none”."),
     ],
 )
 def test_a_fault_is_named_with_its_line_and_column_and_nothing_is_changed(

@@ -64,7 +64,7 @@ class ActForm(ChoosesTheOnly):
 
     fold: ClassVar[Fold | None] = None
 
-    def __init__(self, *args: Any, row: Any = None, reader: Person | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Any = None, reader: Any = None, **kwargs: Any) -> None:
         self.row, self.reader = row, reader
         super().__init__(*args, **kwargs)
         self.prepare()

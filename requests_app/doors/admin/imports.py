@@ -27,11 +27,14 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.export import neutral
 from requests_app import operations
+from requests_app.content.connectors.registry import KINDS
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.imports import PROPOSE_IMPORT, START_IMPORT
 from requests_app.domain.ids import as_id
 from requests_app.domain.imports import (
+    CSV_COLUMNS,
     HELD_WORDS,
+    MORE,
     PLANNED_STATUS,
     PLANNED_WORDS,
     STATUS_WORDS,
@@ -58,6 +61,13 @@ _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 #: The models of the rows, for the names of their values.
 _MODELS: dict[str, type[models.Model]] = {"plan": Plan, "service": Service, "tenant": Tenant, "resource": Resource}
 _FLAGS = {"True": _("yes"), "False": _("no")}
+_EXAMPLE = {
+    "tenant": ("adatum", "adatum"),
+    "tenant_name": ("Adatum Corporation", ""),
+    "time_zone": ("Europe/Berlin", ""),
+    "external_id": ("mbx-1001", "mbx-1002"),
+    "name": ("ann@adatum.example", "ben@adatum.example"),
+}
 COLUMNS = ("line", "kind", "name", "status", "column", "code", "reason")
 
 
@@ -234,7 +244,9 @@ class ImportAdmin(StaffAdmin):
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.report_view)
         report = path("<uuid:pk>/report.csv", view, name="requests_app_import_report")
-        return [report, *super().get_urls()]
+        view = self.admin_site.admin_view(self.example_view)
+        example = path("example.csv", view, name="requests_app_import_example")
+        return [report, example, *super().get_urls()]
 
     def links(self, row: Import) -> list[tuple[str, str]]:
         found = [(gettext("Download the report"), reverse("admin:requests_app_import_report", args=[row.pk]))]
@@ -252,6 +264,24 @@ class ImportAdmin(StaffAdmin):
         row = self._find(request, str(pk))
         return _download(queries.lines_of(row), "report.csv", {})
 
+    def example_view(self, request: HttpRequest) -> HttpResponse:
+        """Return a small file that could be imported: one new tenant with two resources."""
+        rows = [dict.fromkeys(CSV_COLUMNS, ""), dict.fromkeys(CSV_COLUMNS, "")]
+        for name, values in _EXAMPLE.items():
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
+        rows[0]["plan"] = Plan.objects.order_by("name").values_list("name", flat=True).first() or "E5"
+        service = Service.objects.order_by("name").first()
+        connector = KINDS.get(service.connector) if service is not None else None
+        for row in rows:
+            row["service"] = service.key if service is not None else "exchange-online"
+            row["kind"] = connector.kinds[0] if connector is not None else str(Resource.Kind.MAILBOX)
+            if service is None or not service.is_external:
+                row["locator"] = f"adatum/mail/{row['name'].partition('@')[0]}"
+        writer = csv.writer(_Echo(), lineterminator="\r\n")
+        lines = [writer.writerow(CSV_COLUMNS), *(writer.writerow(map(neutral, row.values())) for row in rows)]
+        return _file("".join(lines), "example.csv")
+
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -265,7 +295,8 @@ class ImportAdmin(StaffAdmin):
             if source is not None:
                 return self._show_check(request, source, data)
             form, status = UploadForm(request.POST, request.FILES), 422
-        return self._page(request, "admin/import_upload.html", {"form": form}, status=status)
+        context = {"form": form, "columns": CSV_COLUMNS, "example_url": reverse("admin:requests_app_import_example")}
+        return self._page(request, "admin/import_upload.html", context, status=status)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         if act is self.adding and result is None:
@@ -338,9 +369,12 @@ class HeldRowAdmin(StaffAdmin):
 
 def _with_faults(report: Report) -> Iterator[Line]:
     """Yield the report's rows. Faults of the file itself, which belong to no row, come first."""
-    of_rows = {(fault.line, fault.code) for line in report.lines for fault in line.faults}
-    for fault in report.faults:
-        if (fault.line, fault.code) not in of_rows:
+    of_rows = {(fault.line, fault.column, fault.code) for line in report.lines for fault in line.faults}
+    of_file = [fault for fault in report.faults if (fault.line, fault.column, fault.code) not in of_rows]
+    is_all = len(of_rows) + sum(fault.code != MORE for fault in of_file) == number_of(report.faults)
+    for fault in of_file:
+        # The rows name all of their faults, so none of these is only counted.
+        if fault.code != MORE or not is_all:
             yield Line(fault.line, "", "", Status.REFUSED, (fault,))
     yield from report.lines
 
@@ -369,7 +403,11 @@ def _planned(line: Line) -> list[str]:
 
 def _download(lines: Iterable[Line], name: str, statuses: dict[str, str]) -> HttpResponse:
     """Return a report as a file. `statuses` replaces the statuses of rows that are only checked."""
-    response = HttpResponse("".join(_csv(lines, statuses)), content_type="text/csv; charset=utf-8")
+    return _file("".join(_csv(lines, statuses)), name)
+
+
+def _file(text: str, name: str) -> HttpResponse:
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -79,7 +79,7 @@ class ServiceForm(ShortNameForm):
 
     name = forms.CharField(label=_("Name"), max_length=80)
     key = short_name_field(label=_("Key"), help_text=format_lazy("{} {}", _("The log shows this key."), MADE))
-    connector = forms.ChoiceField(label=_("Where the content is"), choices=list(_CONNECTORS.items()))
+    connector = forms.ChoiceField(label=_("Connector"), choices=list(_CONNECTORS.items()))
     application = conditional(
         forms.CharField(
             label=_("Application"),
