@@ -141,6 +141,46 @@ QUEUE_INDEXES = {
     "lockbox_ormq_key_lock": "django_q_ormq (key, lock)",
     "lockbox_schedule_next_run": "django_q_schedule (next_run)",
 }
+#: The migrations whose work this does. `migrate` records it in a database that has them all. It does not name them in
+#: `replaces`, because Django cannot replace a migration that replaces others.
+REPLACED = [
+    ("requests_app", "0001_initial"),
+    ("requests_app", "0002_django_q_indexes"),
+    ("requests_app", "0003_row_level_security"),
+    ("requests_app", "0004_newest_first_indexes"),
+    ("requests_app", "0005_grant_closed_after_opening"),
+    ("requests_app", "0006_verifiable_log"),
+    ("requests_app", "0007_outbox_without_tenant"),
+    ("requests_app", "0008_integrations"),
+    ("requests_app", "0009_webhooks"),
+    ("requests_app", "0010_evaluation"),
+    ("requests_app", "0011_evaluation_in_postgresql"),
+    ("requests_app", "0012_evaluation_reads_the_asker"),
+    ("requests_app", "0013_passkeys"),
+    ("requests_app", "0014_directory_records"),
+    ("requests_app", "0015_second_factors"),
+    ("requests_app", "0016_unclosed_grants_of_a_tenant"),
+    ("requests_app", "0017_invitations_recovery_deputies"),
+    ("requests_app", "0018_two_person_control"),
+    ("requests_app", "0019_single_sign_on"),
+    ("requests_app", "0020_signed_decisions"),
+    ("requests_app", "0021_tries"),
+    ("requests_app", "0022_approval_page"),
+    ("requests_app", "0023_signed_with"),
+    ("requests_app", "0024_lasting_tokens"),
+    ("requests_app", "0025_verified_addresses"),
+    ("requests_app", "0026_addresses_in_use_are_verified"),
+    ("requests_app", "0027_mutes"),
+    ("requests_app", "0028_names_are_counted_once"),
+    ("requests_app", "0029_count_the_names_of_earlier_lists"),
+    ("requests_app", "0030_webhooks_do_not_rest"),
+    ("requests_app", "0031_downloads_are_told_apart"),
+    ("requests_app", "0032_webhooks_hear_of_downloads"),
+    ("requests_app", "0033_staff_changes"),
+    ("requests_app", "0034_staff_terms"),
+    ("requests_app", "0035_whose_deputy_decided"),
+    ("requests_app", "0036_idempotency_key_holder"),
+]
 
 
 def _is_postgresql(schema_editor):
@@ -178,45 +218,6 @@ def drop(apps, schema_editor):
 
 class Migration(migrations.Migration):
     initial = True
-
-    replaces = [
-        ("requests_app", "0001_initial"),
-        ("requests_app", "0002_django_q_indexes"),
-        ("requests_app", "0003_row_level_security"),
-        ("requests_app", "0004_newest_first_indexes"),
-        ("requests_app", "0005_grant_closed_after_opening"),
-        ("requests_app", "0006_verifiable_log"),
-        ("requests_app", "0007_outbox_without_tenant"),
-        ("requests_app", "0008_integrations"),
-        ("requests_app", "0009_webhooks"),
-        ("requests_app", "0010_evaluation"),
-        ("requests_app", "0011_evaluation_in_postgresql"),
-        ("requests_app", "0012_evaluation_reads_the_asker"),
-        ("requests_app", "0013_passkeys"),
-        ("requests_app", "0014_directory_records"),
-        ("requests_app", "0015_second_factors"),
-        ("requests_app", "0016_unclosed_grants_of_a_tenant"),
-        ("requests_app", "0017_invitations_recovery_deputies"),
-        ("requests_app", "0018_two_person_control"),
-        ("requests_app", "0019_single_sign_on"),
-        ("requests_app", "0020_signed_decisions"),
-        ("requests_app", "0021_tries"),
-        ("requests_app", "0022_approval_page"),
-        ("requests_app", "0023_signed_with"),
-        ("requests_app", "0024_lasting_tokens"),
-        ("requests_app", "0025_verified_addresses"),
-        ("requests_app", "0026_addresses_in_use_are_verified"),
-        ("requests_app", "0027_mutes"),
-        ("requests_app", "0028_names_are_counted_once"),
-        ("requests_app", "0029_count_the_names_of_earlier_lists"),
-        ("requests_app", "0030_webhooks_do_not_rest"),
-        ("requests_app", "0031_downloads_are_told_apart"),
-        ("requests_app", "0032_webhooks_hear_of_downloads"),
-        ("requests_app", "0033_staff_changes"),
-        ("requests_app", "0034_staff_terms"),
-        ("requests_app", "0035_whose_deputy_decided"),
-        ("requests_app", "0036_idempotency_key_holder"),
-    ]
 
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),

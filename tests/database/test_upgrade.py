@@ -1,4 +1,8 @@
-"""An old database, from before the migrations were squashed, gets the structure of a new one and keeps its rows."""
+"""An old database, from before the migrations were squashed, gets the structure of a new one and keeps its rows.
+
+A new database takes one step of `requests_app`, in which all tables are made as they are in the end. An old database
+takes the steps that the one step replaces.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,11 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from requests_app.domain import clock
+from requests_app.management.commands import migrate
 from requests_app.models import Plan, Tenant
 from tests import ground
 
@@ -38,6 +44,7 @@ def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_pa
     with _upgraded(tmp_path) as before:
         shape, rows = _shape(), _rows(before)
         applied = set(MigrationRecorder(connection).applied_migrations())
+        assert _plan(forget=ALL_IN_ONE) == []
     left = {name for name in shape if name.partition(" ")[2] in LEFT_OVER}
     assert {name.partition(" ")[2] for name in left} == LEFT_OVER
     assert [shape[name] for name in left] == [NULLABLE[connection.vendor]]
@@ -48,6 +55,24 @@ def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_pa
     old, others = [{name: found[name] for name in before if name not in OF_DJANGO} for found in (before, rows)]
     assert _differences(old, others) == []
     assert rows.keys() == rows_of_new.keys()
+
+
+def test_a_new_database_takes_one_step_for_all_that_it_replaces() -> None:
+    steps = {name for app, name in MigrationLoader(None).graph.nodes if app == "requests_app"}
+    numbers = sorted(int(name[:4]) for name in steps)
+    assert ALL_IN_ONE in steps
+    assert numbers == [1, *range(53, 52 + len(steps))]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("missing", ["0036_idempotency_key_holder", "0001_initial"])
+def test_a_database_that_is_too_old_is_refused_before_anything_changes(missing: str) -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.migration_qs.filter(app="requests_app").exclude(name__in=_names_of_the_first() - {missing}).delete()
+    applied = set(recorder.applied_migrations())
+    with pytest.raises(CommandError, match=f"{missing} was not applied"):
+        call_command("migrate", verbosity=0)
+    assert set(recorder.applied_migrations()) == applied
 
 
 @pytest.mark.django_db
@@ -66,6 +91,23 @@ def test_an_upgrade_names_the_rows_that_differ_only_in_letter_case(monkeypatch: 
         migration.require_unique(apps, editor)
     found = str(refusal.value).splitlines()[1:]
     assert sorted(found) == sorted([f"tenant {one.pk}: name 'Adatum'", f"tenant {other.pk}: name 'ADATUM'"])
+
+
+ALL_IN_ONE = "0001_squashed_0052_announced_held_rows"
+
+
+def _names_of_the_first() -> set[str]:
+    return {name for _, name in import_module(f"requests_app.migrations.{migrate.FIRST}").REPLACED}
+
+
+def _plan(*, forget: str) -> list[str]:
+    """Return what is still to be migrated if the record of this migration were missing."""
+    recorder = MigrationRecorder(connection)
+    recorder.migration_qs.filter(app="requests_app", name=forget).delete()
+    executor = migrate._Executor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    recorder.record_applied("requests_app", forget)
+    return [migration.name for migration, _ in plan]
 
 
 #: How each database describes the column that only an upgraded database has.
@@ -89,6 +131,8 @@ def _upgraded(place: Path) -> Iterator[Shape]:
         ground._connect_to(name)
         try:
             before = _rows()
+            # First to a version in between: it has some of the migrations that a new database takes in one step.
+            call_command("migrate", "requests_app", "0045", verbosity=0)
             call_command("migrate", verbosity=0)
             yield before
         finally:

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
+from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.transaction import atomic
+
+FIRST = "0001_squashed_0036_idempotency_key_holder"
+
+
+def _record_the_first(connection: Any) -> None:
+    """Record the first migration in a database that has all migrations whose work it does.
+
+    Django does this for a migration with `replaces`. Raise CommandError if the database has only some of them.
+    """
+    replaced = set(import_module(f"requests_app.migrations.{FIRST}").REPLACED)
+    recorder = MigrationRecorder(connection)
+    applied = set(recorder.applied_migrations())
+    if not replaced & applied or ("requests_app", FIRST) in applied:
+        return
+    if missing := sorted(name for _, name in replaced - applied):
+        raise CommandError(
+            f"This database is too old: {missing[0]} was not applied. Migrate it with commit 9892adc first."
+        )
+    recorder.record_applied("requests_app", FIRST)
 
 
 class _Executor(MigrationExecutor):
@@ -17,6 +39,10 @@ class _Executor(MigrationExecutor):
     makes them again. A squashed migration has one record for each migration that it replaces. If only some of them are
     there, later runs fail too.
     """
+
+    def __init__(self, connection: Any, progress_callback: Any = None) -> None:
+        _record_the_first(connection)
+        super().__init__(connection, progress_callback)
 
     def apply_migration(self, state: Any, migration: Any, fake: bool = False, fake_initial: bool = False) -> Any:
         # SQLite can't change this within a transaction, and Django's schema editor needs it.
