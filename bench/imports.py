@@ -1,7 +1,8 @@
 """`python -m bench.imports`: measure the import of many tenants, on the database of DATABASE_URL or on SQLite.
 
 With `--world`, the rows come from a YAML file, as `apply` reads it, and not from a CSV file. It prints the time of each
-step, and the longest time for which one transaction held a lock.
+step, and the longest time for which one transaction held a lock. With `--clients`, a whole installation serves so many
+people meanwhile, and the longest wait of one of them is what matters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,19 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--world", action="store_true", help="read a YAML file, as “apply” does")
     parser.add_argument("--held", action="store_true", help="rename all resources of tenants that have Lockbox on")
+    parser.add_argument("--clients", type=int, default=0, help="so many people act over HTTP meanwhile")
+    parser.add_argument(
+        "--pace", type=float, default=2.0, help="how long each of them waits between two acts, in seconds"
+    )
     arguments = parser.parse_args()
+    if arguments.clients:
+        from bench import crowd
+
+        database = "postgres" if os.environ.get("DATABASE_URL") else "sqlite"
+        crowd.measure(
+            arguments.tenants, arguments.resources, clients=arguments.clients, pace=arguments.pace, database=database
+        )
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="lockbox-bench-")
     os.environ["LOG_LEVEL"] = "ERROR"
@@ -54,19 +67,19 @@ def main() -> None:
     print(f"median of {len(totals)}: {statistics.median(totals):.1f} s")
 
 
-def csv_of(tenants: int, resources: int, *, begin: int = 0) -> bytes:
+def csv_of(tenants: int, resources: int, *, begin: int = 0, plan: str = "Bench", service: str = SERVICE) -> bytes:
     """Return a file with new tenants, each with new resources."""
-    return "\n".join(_lines(tenants, resources, begin)).encode()
+    return "\n".join(_lines(tenants, resources, begin, plan, service)).encode()
 
 
-def _lines(tenants: int, resources: int, begin: int) -> Iterator[str]:
+def _lines(tenants: int, resources: int, begin: int, plan: str, service: str) -> Iterator[str]:
     yield "tenant,tenant_name,plan,time_zone,service,external_id,kind,name,locator"
     for tenant in range(begin, begin + tenants):
         slug = f"tenant-{tenant:04}"
         for number in range(resources):
             mail = f"mail-{number:05}"
             yield (
-                f"{slug},Tenant {tenant},Bench,Europe/Berlin,{SERVICE},{slug}/{mail},mailbox,"
+                f"{slug},Tenant No. {tenant},{plan},Europe/Berlin,{service},{slug}/{mail},mailbox,"
                 f"{mail}@{slug}.example,{slug}/{mail}"
             )
 
