@@ -492,18 +492,19 @@ def test_a_slow_machine_makes_fewer_held_rows_in_a_step(
     """A step ends when its time is over, and the sweep lets others write before the next one."""
     rested = []
     monkeypatch.setattr(_held_rows, "TARGET_SECONDS", 0.0)
+    monkeypatch.setattr(_held_rows, "LEAST_AT_ONCE", 2)
     monkeypatch.setattr(
         proposals, "let_others_write", lambda: rested.append(HeldRow.objects.exclude(outcome="").count())
     )
     two.sharepoint.is_covered = False
     two.sharepoint.save()
     line = "contoso,,,,sharepoint-online,m-{0},library,Plans {0},contoso/plans/x-{0},"
-    imported(two, *(line.format(number) for number in range(3)))
+    imported(two, *(line.format(number) for number in range(5)))
     proposal = Proposal.objects.get()
     operations.confirm_proposal(proposal.pk, actor=two.as_("sten"))
     assert due(proposal, travel).outcome == "applied"
-    assert rested == [1, 2, 3]
-    assert Resource.objects.filter(locator__startswith="contoso/plans/x-").count() == 3
+    assert rested == [2, 4, 5]
+    assert Resource.objects.filter(locator__startswith="contoso/plans/x-").count() == 5
 
 
 def test_one_sweep_makes_all_held_rows(two: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
