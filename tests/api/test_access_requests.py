@@ -327,6 +327,11 @@ def test_a_client_raises_an_access_request_in_the_name_of_an_engineer(cast: Cast
     assert (entry.actor_kind, entry.actor_name) == ("client", "Help desk")
     assert b'"for":{"email":"priya@provider.example"' in bytes(entry.canonical)
     assert OutboxMessage.objects.filter(topic="notify.decide_as_provider").count() == 1
+    # Nobody had the ticket.
+    assert row.ticket is not None
+    assert row.ticket.assignee == cast.priya
+    taken = AuditEntry.objects.get(event="ticket.assigned")
+    assert (taken.actor_kind, taken.actor_name, taken.seq) == ("client", "Help desk", entry.seq - 1)
 
 
 @pytest.mark.parametrize("engineer", ["samir@provider.example", "pat@provider.example"])

@@ -276,12 +276,14 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     found = exported("ocsf", cast.contoso.pk)
     assert [(each["metadata"]["event_code"], each["type_uid"], each.get("action_id")) for each in found] == [
         ("ticket.opened", 300401, None),
+        ("ticket.assigned", 300403, None),
         ("access_request.submitted", 300401, None),
         ("access_request.approved_by_provider", 300499, 1),
         ("access_request.approved_by_customer", 300499, 1),
         ("content.opened", 600501, None),
         ("grant.revoked", 300502, None),
         ("ticket.opened", 300401, None),
+        ("ticket.assigned", 300403, None),
         ("access_request.submitted", 300401, None),
         ("access_request.denied_by_provider", 300499, 2),
         ("lockbox.switched_off", 300409, None),
@@ -509,8 +511,8 @@ def test_after_a_tombstone_the_index_is_that_of_the_new_tree(cast: Cast, kind: s
     tenant = cast.contoso.pk
     care.tombstone(tenant, at=clock.now())
     carried = [_carried(kind, line) for line in exported(kind, tenant)]
-    assert [(seq, index) for seq, index, _, _ in carried] == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 0)]
-    assert [origin for _, _, _, origin in carried[3:]] == [
+    assert [(seq, index) for seq, index, _, _ in carried] == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 0)]
+    assert [origin for _, _, _, origin in carried[4:]] == [
         f"lockbox.example/log/{tenant}",
         f"lockbox.example/log/{tenant}/1",
     ]
@@ -581,13 +583,13 @@ def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
 
 
 def _export_fault(kind: str, tenant: UUID) -> str:
-    """Export a log of four entries, the second of them damaged. Return what is wrong with the export, or ""."""
+    """Export a log of five entries, the second of them damaged. Return what is wrong with the export, or ""."""
     try:
         if kind == "csv":
             rows = FORMATS[kind].lines(queries.in_order(tenant), source(tenant))
-            found, wanted = [(len("".join(rows).encode().decode().splitlines()), True)], [(5, True)]
+            found, wanted = [(len("".join(rows).encode().decode().splitlines()), True)], [(6, True)]
         else:
-            found, wanted = _marks(kind, tenant), [(seq, seq != 1 or kind not in INTACT) for seq in range(4)]
+            found, wanted = _marks(kind, tenant), [(seq, seq != 1 or kind not in INTACT) for seq in range(5)]
     except Exception as error:  # one kind of damage that stops an export must not hide the others
         return repr(error)
     return "" if found == wanted else f"{found}"

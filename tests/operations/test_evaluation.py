@@ -93,7 +93,7 @@ def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, tra
     at = travel.freeze()
     verdict = operations.allow_access(ask(cast, item="7.mail"), actor=service)
     assert verdict == Verdict(
-        decision=True, reason="window_open", at=at, grant_id=grant.pk, closes_at=grant.closes_at, entry=3 + 1
+        decision=True, reason="window_open", at=at, grant_id=grant.pk, closes_at=grant.closes_at, entry=4 + 1
     )
     [row] = ContentAccess.objects.all()
     assert (row.tenant_id, row.grant_id, row.resource_id) == (grant.tenant_id, grant.pk, cast.resource().pk)

@@ -67,7 +67,7 @@ def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -
     assert record["resources"] == [
         {"id": str(finance.pk), "kind": "mailbox", "name": "finance@contoso.example", "locator": "contoso/mail/finance"}
     ]
-    assert (record["checkpoint"]["size"], record["checkpoint"]["origin"]) == (4, f"localhost/log/{cast.contoso.pk}")
+    assert (record["checkpoint"]["size"], record["checkpoint"]["origin"]) == (5, f"localhost/log/{cast.contoso.pk}")
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=signed(text, device))
     [detail] = [detail_of(row, "access_request.approved_by_customer")]
     proof = detail["signature"]

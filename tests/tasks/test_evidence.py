@@ -155,7 +155,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     monkeypatch.setattr(command, "_EVERY", 2)
     cast.in_state("CLOSED")
     _bundle, _out, err = written(tmp_path / "evidence.zip", "contoso")
-    assert err.splitlines() == ["entries: 5 / 5", "timeline: 5 / 5"]
+    assert err.splitlines() == ["entries: 6 / 6", "timeline: 6 / 6"]
 
 
 @pytest.mark.parametrize(

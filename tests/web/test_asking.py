@@ -220,6 +220,8 @@ def test_the_submission_matches_the_preview(cast: Cast, as_: Callable[[str], Cli
     assert (row.tried, row.justification) == (TRIED, f"{JUSTIFICATION}\nMore.")
     assert [line.resource for line in row.scope.all()] == [cast.resource()]
     assert events_of(row) == ["access_request.submitted"]
+    # Nobody had the ticket.
+    assert (row.ticket.assignee, row.ticket.state) == (cast.priya, "ASSIGNED")
 
 
 def test_something_can_be_changed_after_the_preview(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
