@@ -25,7 +25,7 @@ from requests_app.words.times import duration_words
 
 #: If there are more resources than the first number, the form has a search. It shows at most the second number.
 SEARCHED_FROM, SHOWN = 12, 40
-_TEXTAREA = {"rows": 6, "maxlength": limits.JUSTIFICATION_MAX}
+_TEXTAREA = {"rows": 4, "maxlength": limits.JUSTIFICATION_MAX}
 
 
 class AskForm(PageForm):
@@ -38,17 +38,13 @@ class AskForm(PageForm):
 
     tried = forms.CharField(
         label=gettext_lazy("What did you try without access?"),
-        help_text=gettext_lazy(
-            "List the logs that you read, the questions that you asked, the changes that you made, and the results."
-        ),
+        help_text=gettext_lazy("Logs that you read, questions, changes, and the results."),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},
     )
     justification = forms.CharField(
         label=gettext_lazy("Why is there no other way?"),
-        help_text=gettext_lazy(
-            "Begin with a summary in one line: the customer reads it first. Say what you will look for."
-        ),
+        help_text=gettext_lazy("The first line is read first. Say what you will look for."),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say why there is no other way: the customer needs this to decide.")},
     )
@@ -68,7 +64,7 @@ class AskForm(PageForm):
     )
     level = forms.ChoiceField(
         label=gettext_lazy("Which level of access do you need?"),
-        help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
+        help_text=gettext_lazy("Names alone often show what is wrong."),
         widget=forms.RadioSelect,
         error_messages={"required": gettext_lazy("Choose “names only” or “read”.")},
     )
@@ -175,10 +171,7 @@ class AskForm(PageForm):
         choices = limits.window_choices(self.tenant.window_cap)
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
-        words = _(
-            "The longest window that %(tenant)s allows is %(cap)s. The window opens when the last "
-            "required approval is given, and closes automatically."
-        )
+        words = _("%(tenant)s allows at most %(cap)s.")
         if not choices:
             words = _(
                 "The longest window that %(tenant)s allows is %(cap)s, but all offered lengths are longer. Ask "
@@ -213,7 +206,7 @@ class DemandForm(AskForm):
             "Say how you told the authority to ask the customer instead, and what the authority answered."
         )
         self.fields["justification"].help_text = gettext_lazy(
-            "Begin with a summary in one line: the customer reads it first. Say what the instrument covers."
+            "The first line is read first. Say what the instrument covers."
         )
 
     def demand(self) -> operations.Demand:
