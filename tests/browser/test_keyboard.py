@@ -88,8 +88,6 @@ def test_an_approval_with_the_keyboard_alone(visit: Visit) -> None:
     keys.to("Review")
     keys.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("asks to read messages in 1 mailbox")
-    keys.to("Go to your answer")
-    keys.press("Enter")
     keys.to("Approve 2 hours of read access to 1 mailbox")
     keys.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")

@@ -125,7 +125,7 @@ def test_earlier_access_here_counts_no_practice(cast: Cast) -> None:
     before = review.earlier(row, actor=cast.as_("pat"))
     assert (before.by_engineer, before.of_service, before.recent) == (0, 0, [])
     assert home.last_here([row]) == {row.pk: None}
-    assert "had no window at" in _page(cast, "pat", reverse("web:access_request", args=[row.pk]))
+    assert ": none</p>" in _page(cast, "pat", reverse("web:access_request", args=[row.pk]))
 
 
 def test_practice_has_its_own_small_limit_of_waiting_requests(cast: Cast, monkeypatch: Any) -> None:

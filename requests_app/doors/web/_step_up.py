@@ -56,15 +56,14 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
     """Return what the next page asks this person for. This depends on their second factors and their last proof."""
     actor = actor_in(request)
     if signing.passkeys(actor, tenant_id):
-        return _("The next page asks for your comment. To approve, you also need your passkey.")
+        return _("You confirm on the next page. To approve, you need your passkey.")
     if is_fresh(request, at=at):
-        return _("The next page asks only for your comment, because you have just proved who you are.")
+        return _("You confirm on the next page.")
     if factors.has_code(cast(Person, request.user)):
         return _(
-            "The next page asks for your comment. To approve, you also need your password and a code from "
-            "your authenticator app."
+            "You confirm on the next page. To approve, you need your password and a code from your authenticator app."
         )
-    return _("The next page asks for your comment. To approve, you also need to prove that it is you.")
+    return _("You confirm on the next page. To approve, you need to prove that it is you.")
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
