@@ -179,9 +179,7 @@ def test_neither_subject_nor_text_is_in_the_log_or_the_outbox(cast: Cast) -> Non
     stream.close()
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     canary = CANARY.encode()
-    assert (
-        AuditEntry.objects.count() == 5 + 4 + 1
-    )  # a taken ticket, three steps, entries of four accesses, the end
+    assert AuditEntry.objects.count() == 5 + 4 + 1  # a taken ticket, three steps, entries of four accesses, the end
     assert not any(canary in bytes(entry.canonical) for entry in AuditEntry.objects.all())
     assert not ContentAccess.objects.filter(item_ref__contains=CANARY).exists()
     assert not any(CANARY in str(row.payload) for row in OutboxMessage.objects.all())
