@@ -82,6 +82,8 @@ def accept_invitation(
         )
         row.accepted_at, row.accepted_by = current.at, person
         row.save(update_fields=["accepted_at", "accepted_by"])
+        # The person does not give the role to themselves: the sender did.
+        current.detail = {"invited_by": by}
         if tenant is not None:
             _give_in_tenant(current, row, tenant, person)
         else:
@@ -163,6 +165,7 @@ def _give_in_tenant(current: Step, row: Invitation, tenant: Tenant, person: Pers
     if tenant.needs_two and (row.is_recovery or row.was_confirmed):
         current.confirmed = row.pk
     give(current, tenant, person, row.role)
+    current.detail = {}
     if row.is_recovery and tenant.needs_two:
         # The second person has lost access, or would have stopped the recovery.
         tenant.needs_two = False

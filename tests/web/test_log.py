@@ -21,6 +21,7 @@ from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts import EVENTS
 from requests_app.doors.web import _log_words
 from requests_app.models import Person, Tenant
@@ -187,6 +188,16 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
         "Ines Test, Contoso switched Lockbox off",
         "Ines Test, Contoso set the maximum length of windows to 1 hour; before, it was 4 hours",
     ]
+
+
+def test_a_role_that_comes_with_an_invitation_names_who_chose_it(cast: Cast) -> None:
+    row = cast.invited(role="approver")
+    operations.accept_invitation(
+        cast.link_of(row), name="Grace Test", password="a long new password 7", actor=Actor.stranger(door="pages")
+    )
+    given, accepted, *_sent = sentences(signed_in(cast, "otto").get(url(cast.contoso)))
+    assert given == "Grace Test got the role “Approver” with the invitation by Ines Test"
+    assert accepted.startswith("Grace Test, Contoso accepted the invitation that Ines Test had sent to")
 
 
 def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) -> None:

@@ -6,13 +6,18 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, Tell
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 ROLE_GIVEN = Event(
     "role.given",
     label=_("Role given"),
     sentence=_("{who} gave {name} the role “{role}”"),
+    variants=(
+        # The person who accepts is the actor of the entry, but another person chose the role.
+        (has("invited_by", ""), _("{name} got the role “{role}” with the recovery key")),
+        (has("invited_by"), _("{name} got the role “{role}” with the invitation by {invited_by}")),
+    ),
     siem=Meaning(Family.USER_ACCESS, 1, severity=Severity.MEDIUM),
 )
 ROLE_TAKEN = Event(
