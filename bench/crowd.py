@@ -216,10 +216,10 @@ def _timed(name: str, act: Callable[[], None]) -> Phase:
 
 def measure(tenants: int, resources: int, *, clients: int, pace: float, database: str, calm: float = CALM) -> None:
     """Import many tenants, then as many resources of one new tenant, while clients act."""
-    rows, here = tenants * resources, {"plan": "E5", "service": "exchange-online"}
+    rows, here = tenants * resources, partial(csv_of, plan="E5", service="exchange-online")
     files = [
-        (f"import of {tenants} tenants with {resources} resources", csv_of(tenants, resources, **here)),
-        (f"import of one tenant with {rows} resources", csv_of(1, rows, begin=tenants, **here)),
+        (f"import of {tenants} tenants with {resources} resources", here(tenants, resources)),
+        (f"import of one tenant with {rows} resources", here(1, rows, begin=tenants)),
     ]
     of_storm = processes_for(clients) * TENANTS_OF_PROCESS
     print(machine(), database)

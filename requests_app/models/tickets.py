@@ -93,6 +93,11 @@ class Ticket(models.Model):
     def __str__(self) -> str:
         return self.reference
 
+    def save_changed(self, *, at: datetime) -> None:
+        """Save the ticket with the time of the change. Only the operation `apply_ticket` may change its state."""
+        self.changed_at = at
+        self.save()
+
     @property
     def is_live(self) -> bool:
         return self.state in TICKET_LIVE

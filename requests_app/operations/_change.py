@@ -412,7 +412,7 @@ def apply_ticket(step: TicketMove) -> None:
     """Save the row of one transition of a ticket and write its entry."""
     row = step.row
     row.state = step.target or step.edge.target
-    touch_ticket(row, at=step.at)
+    row.save_changed(at=step.at)
     step.witness(step.edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
 
 
@@ -424,12 +424,6 @@ def lock_access(which: QuerySet[Any]) -> None:
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
         Grant.objects.filter(access_request__in=held).locked_in_turn()
-
-
-def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Save a changed ticket, with the time of the change. Only apply_ticket() may change a ticket's state."""
-    row.changed_at = at
-    row.save()
 
 
 def apply(step: Move) -> None:

@@ -31,7 +31,7 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
 from requests_app.operations import _elsewhere
-from requests_app.operations._change import Step, TicketMove, change_ticket, touch_ticket
+from requests_app.operations._change import Step, TicketMove, change_ticket
 from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
 from requests_app.operations._taking import hand_to
@@ -138,7 +138,7 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
         ticket: Ticket = current.row
         if _elsewhere.described(ticket) == before:
             return ticket
-        touch_ticket(ticket, at=current.at)
+        ticket.save_changed(at=current.at)
         detail = {
             "reference": ticket.reference,
             "external_reference": ticket.external_reference,
@@ -216,7 +216,7 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
             is_internal=is_internal,
             at=current.at,
         )
-        touch_ticket(ticket, at=current.at)
+        ticket.save_changed(at=current.at)
         current.witness(
             TICKET_NOTE_ADDED if is_internal else TICKET_COMMENTED,
             detail={"reference": ticket.reference, "comment_id": str(row.pk), "state": str(ticket.state)},

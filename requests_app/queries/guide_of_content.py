@@ -6,12 +6,12 @@ import json
 import shlex
 from dataclasses import replace
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from requests_app.content.connectors.registry import connector_for
 from requests_app.platform import addresses
 from requests_app.queries.guide import Found, StepLink, blocked, done, still_open
 from requests_app.queries.installation import is_trial
@@ -65,13 +65,13 @@ def _not_ready(facts: ProviderFacts, tenant: FirstTenant, lines: list[str]) -> F
     if is_trial():
         lines.append(_("If it is empty, the next page can make a sample folder."))
     links = 2 if len(listed) < len(facts.queues) else 0
-    return still_open(_place(listed, tenant), *lines, first=_find(listed, tenant), links=links)
+    return still_open(_place(tenant), *lines, first=_find(listed, tenant), links=links)
 
 
-def _place(services: list[Queue], tenant: FirstTenant) -> str:
+def _place(tenant: FirstTenant) -> str:
     """Return the sentence that names the directory of the tenant's content."""
     words = _("Each folder or mailbox in %(place)s/ can become a resource.")
-    return words % {"place": connector_for(services[0].connector).place_of(tenant.slug)}
+    return words % {"place": settings.CONTENT_ROOT / tenant.slug}
 
 
 def _find(services: list[Queue], tenant: FirstTenant) -> StepLink:

@@ -259,7 +259,7 @@ def _turn(found: Practising) -> str:
     who = found.tenant if found.turn is Turn.CUSTOMER else settings.PROVIDER_NAME
     if not found.names:
         return _("It waits for somebody at %(who)s, but nobody there can act.") % {"who": who}
-    n, shown = len(found.names), {"names": get_text_list(found.names, _("or")), "who": who}
+    n, shown = len(found.names), {"names": get_text_list(list(found.names), _("or")), "who": who}
     if found.turn is Turn.ENGINEER:
         words = ngettext("It waits for %(names)s, an engineer.", "It waits for %(names)s, engineers.", n)
     else:

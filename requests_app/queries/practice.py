@@ -124,7 +124,7 @@ def _people(turn: Turn, ticket: Ticket, newest: AccessRequest | None, at: dateti
     return people.in_queue(ticket.service_id, role).exclude(**asks).order_by("name")
 
 
-def _turn(newest: AccessRequest | None, at: datetime) -> Turn | None:
+def _turn(newest: AccessRequest | None, at: datetime) -> Turn:
     """Return who must act next. An engineer whose request was not approved in time can ask again."""
     state = newest.state_at(at) if newest else None
     if state is State.PENDING_PROVIDER:

@@ -110,8 +110,8 @@ def facts() -> dict[str, Any]:
 @pytest.fixture
 def via(cast: Cast) -> Doors:
     client = caller_for(cast, None, Scope.PROVISION, Scope.TENANT_READ)
-    directories = [caller_for(cast, tenant, Scope.MEMBERS_PROVISION) for tenant in (None, "contoso")]
-    return Doors(cast, client, *directories, signed_in(cast, "stella"))
+    provider, contoso = (caller_for(cast, tenant, Scope.MEMBERS_PROVISION) for tenant in (None, "contoso"))
+    return Doors(cast, client, provider, contoso, signed_in(cast, "stella"))
 
 
 @pytest.mark.parametrize("door", CALLS)

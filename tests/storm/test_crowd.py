@@ -34,7 +34,7 @@ def test_a_phase_names_the_calls_that_were_not_served() -> None:
 
 
 def test_each_person_acts_in_one_process_together_with_their_tenant(tmp_path: Path) -> None:
-    tenants = {f"tenant-{number}": {} for number in range(5)}
+    tenants: dict[str, dict[str, str]] = {f"tenant-{number}": {} for number in range(5)}
     someone = {"id": "1", "email": "a@example.com", "roles": []}
     people = {f"engineer-{number}": {**someone, "side": "provider", "tenant": ""} for number in range(3)}
     people |= {f"anna-{slug}": {**someone, "side": "customer", "tenant": slug} for slug in tenants}

@@ -242,10 +242,9 @@ class ImportAdmin(StaffAdmin):
     acts: ClassVar = [of_act(PROPOSE_IMPORT, "propose", offered=waits_for_proposer)]
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.report_view)
-        report = path("<uuid:pk>/report.csv", view, name="requests_app_import_report")
-        view = self.admin_site.admin_view(self.example_view)
-        example = path("example.csv", view, name="requests_app_import_example")
+        shown = self.admin_site.admin_view
+        report = path("<uuid:pk>/report.csv", shown(self.report_view), name="requests_app_import_report")
+        example = path("example.csv", shown(self.example_view), name="requests_app_import_example")
         return [report, example, *super().get_urls()]
 
     def links(self, row: Import) -> list[tuple[str, str]]:
