@@ -48,7 +48,9 @@ IS_DEEP = bool(os.environ.get("DEEP"))
 #: The tests that take longest. If one of them came last, the other processes would have nothing left to do.
 LONGEST = (
     "browser/test_every_page.py::test_every_page", "browser/test_every", "browser/test_tenant.py",
-    "words/test_pages.py", "golden/test_history.py", "api/test_abuse.py", "verify/test_mutations.py", "tasks/",
+    "words/test_pages.py", "web/test_practice_marks.py::test_every_page", "web/test_practice_marks.py::test_no_page",
+    "golden/test_history.py", "api/test_abuse.py", "lifecycle/test_model.py", "admin/test_crawl.py",
+    "imports/test_held_steps.py::test_a_transaction", "verify/test_mutations.py", "tasks/",
 )  # fmt: skip
 
 #: With one of these fixtures, a test commits.

@@ -231,7 +231,7 @@ def test_a_sweep_ends_in_time_and_leaves_the_rest_to_the_next(
     assert bell.SWEEP in rung
 
 
-@pytest.mark.parametrize("count", [300, 600])
+@pytest.mark.parametrize("count", [300, pytest.param(600, marks=pytest.mark.deep)])
 def test_a_transaction_does_not_grow_with_the_file(cast: Cast, travel: Any, count: int) -> None:
     """On SQLite nobody else can write meanwhile. docs/importing.md has the times of the largest transactions."""
     cast.colleague()
