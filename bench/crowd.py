@@ -8,7 +8,6 @@ process of clients has few of them, so that a wait is never the client's own.
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.held import renamed_rows
 from bench.imports import csv_of
 from bench.storm.acts import Client, StormTarget
 from bench.storm.installation import WINDOWS, CannotStart
@@ -39,6 +39,8 @@ NOT_MEASURED = frozenset({"sign in", "step up"})
 #: In seconds: how long the clients act without an import, before it and after it, and how long they may take to arrive.
 CALM, ARRIVE_WITHIN = 60.0, 300.0
 IMPORT_WITHIN = 1800.0
+#: The plan and the service of the storm's world.
+PLAN, SERVICE = "E5", "exchange-online"
 #: The call did its act, or somebody else was faster. All other calls are acts that the installation did not do.
 SERVED = frozenset(map(str, (Outcome.DONE, Outcome.REFUSED)))
 
@@ -147,14 +149,14 @@ class Phase:
 class Crowd(Storm):
     """An installation without faults, with clients in processes of their own, while a file is imported."""
 
-    def measure(self, files: Sequence[tuple[str, bytes]], *, calm: float) -> None:
+    def measure(self, steps: Sequence[tuple[str, Step]], *, calm: float) -> None:
         try:
             self.set_up()
-            self._measure(files, calm)
+            self._measure(steps, calm)
         finally:
             self.clean_up()
 
-    def _measure(self, files: Sequence[tuple[str, bytes]], calm: float) -> None:
+    def _measure(self, steps: Sequence[tuple[str, Step]], calm: float) -> None:
         # Not a fork, because the receivers of this process have threads.
         context = multiprocessing.get_context("spawn")
         is_ready, is_over = context.Semaphore(0), context.Event()
@@ -165,7 +167,7 @@ class Crowd(Storm):
         # The first window opens only after two decisions.
         time.sleep(calm / 2)
         phases = [_timed("before the import", partial(time.sleep, calm))]
-        phases += [_timed(name, partial(self._import, data)) for name, data in files]
+        phases += [_timed(name, partial(step, self)) for name, step in steps]
         phases.append(_timed("after the import", partial(time.sleep, calm)))
         is_over.set()
         found = [pipe.recv() for _child, pipe in running]
@@ -194,14 +196,26 @@ class Crowd(Storm):
         theirs.close()
         return child, ours
 
-    def _import(self, data: bytes) -> None:
+    def run_import(self, data: bytes) -> None:
+        self._run("manage.py", "import", str(self._file(data)))
+
+    def propose(self, data: bytes) -> None:
+        self._run("-m", "bench.staff_acts", "propose", str(self._file(data)))
+
+    def apply(self) -> None:
+        self._run("-m", "bench.staff_acts", "apply")
+
+    def _file(self, data: bytes) -> Path:
         path = self.directory / "import.csv"
         path.write_bytes(data)
-        command = [sys.executable, "manage.py", "import", str(path)]
-        here = self.installation
-        done = subprocess.run(command, cwd=self.tree, env=here.env, capture_output=True, timeout=IMPORT_WITHIN)
-        if done.returncode:
-            raise SystemExit(f"the import failed: {done.stdout.decode()[-2000:]} {done.stderr.decode()[-2000:]}")
+        return path
+
+    def _run(self, *words: str) -> None:
+        self.installation.run([sys.executable, *words], within=IMPORT_WITHIN)
+
+
+#: Something that is done while the clients act.
+Step = Callable[[Crowd], None]
 
 
 def processes_for(clients: int) -> int:
@@ -214,18 +228,32 @@ def _timed(name: str, act: Callable[[], None]) -> Phase:
     return Phase(name, begun, time.time())
 
 
-def measure(tenants: int, resources: int, *, clients: int, pace: float, database: str, calm: float = CALM) -> None:
-    """Import many tenants, then as many resources of one new tenant, while clients act."""
-    rows, here = tenants * resources, partial(csv_of, plan="E5", service="exchange-online")
-    files = [
-        (f"import of {tenants} tenants with {resources} resources", here(tenants, resources)),
-        (f"import of one tenant with {rows} resources", here(1, rows, begin=tenants)),
+def plain(tenants: int, resources: int) -> list[tuple[str, Step]]:
+    """Import many tenants, then as many resources of one new tenant."""
+    rows = tenants * resources
+    many = csv_of(tenants, resources, plan=PLAN, service=SERVICE)
+    one = csv_of(1, rows, begin=tenants, plan=PLAN, service=SERVICE)
+    return [
+        (f"import of {tenants} tenants with {resources} resources", lambda crowd: crowd.run_import(many)),
+        (f"import of one tenant with {rows} resources", lambda crowd: crowd.run_import(one)),
     ]
-    of_storm = processes_for(clients) * TENANTS_OF_PROCESS
+
+
+def held(tenants: int, resources: int) -> list[tuple[str, Step]]:
+    """Import many tenants, and rename all of their resources, which needs a second person."""
+    data, rows = csv_of(tenants, resources, plan=PLAN, service=SERVICE), tenants * resources
+    return [
+        (f"import of {tenants} tenants with {resources} resources", lambda crowd: crowd.run_import(data)),
+        (f"write, propose and announce {rows} rows", lambda crowd: crowd.propose(renamed_rows(data))),
+        (f"confirm and apply {rows} rows", Crowd.apply),
+    ]
+
+
+def measure(steps: Sequence[tuple[str, Step]], *, clients: int, pace: float, database: str, calm: float = CALM) -> None:
     print(machine(), database)
     with tempfile.TemporaryDirectory(prefix="lockbox-crowd-") as directory:
         crowd = Crowd(
-            ROOT, Path(directory), database, seed=1, seconds=0, pace=pace, clients=clients, tenants=of_storm,
-            with_faults=False,
+            ROOT, Path(directory), database, seed=1, seconds=0, pace=pace, clients=clients,
+            tenants=processes_for(clients) * TENANTS_OF_PROCESS, with_faults=False,
         )  # fmt: skip
-        crowd.measure(files, calm=calm)
+        crowd.measure(steps, calm=calm)

@@ -125,8 +125,11 @@ def renamed(tenants: int, resources: int) -> Any:
     from bench.imports import csv_of
     from requests_app.platform import csv_files
 
-    data = csv_of(tenants, resources).replace(b",mailbox,", b",mailbox,renamed-")
-    return csv_files.source(data, file_name="renamed.csv")
+    return csv_files.source(renamed_rows(csv_of(tenants, resources)), file_name="renamed.csv")
+
+
+def renamed_rows(data: bytes) -> bytes:
+    return data.replace(b",mailbox,", b",mailbox,renamed-")
 
 
 def applied(proposal: Any) -> list[float]:

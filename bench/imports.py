@@ -34,10 +34,9 @@ def main() -> None:
     if arguments.clients:
         from bench import crowd
 
+        steps = (crowd.held if arguments.held else crowd.plain)(arguments.tenants, arguments.resources)
         database = "postgres" if os.environ.get("DATABASE_URL") else "sqlite"
-        crowd.measure(
-            arguments.tenants, arguments.resources, clients=arguments.clients, pace=arguments.pace, database=database
-        )
+        crowd.measure(steps, clients=arguments.clients, pace=arguments.pace, database=database)
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="lockbox-bench-")
