@@ -46,8 +46,17 @@ def make(root: str, connectors: Collection[str]) -> list[str]:
         made = Path(draft) / root
         made.mkdir()
         for kind, source, name in names:
-            shutil.copytree(PRACTICE_ROOT / source, made / name)
+            _copy(PRACTICE_ROOT / source, made / name, is_flat=kind == Folder.kind)
             for each in _OF_A_MAILBOX if kind == Maildir.kind else ():
                 (made / name / each).mkdir(exist_ok=True)
         made.rename(content / root)
     return [f"{root}/{name}" for _kind, _source, name in names]
+
+
+def _copy(source: Path, target: Path, *, is_flat: bool) -> None:
+    """Copy all files. In a flat copy, they are beside each other, so it is one place and not several."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            place = target / (file.name if is_flat else file.relative_to(source))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)

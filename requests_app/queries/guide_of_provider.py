@@ -31,8 +31,7 @@ def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
         policy.require_staff(actor)
     facts = provider_facts.read(at)
     if is_trial():
-        words = _("For real use, install the product with %(command)s.")
-        return listed(STEPS, facts, then=words % {"command": program.command("init")})
+        return listed(STEPS, facts, then=_("For real use, install it with customer-lockbox init."))
     return listed(STEPS, facts, then=_("Now add your other tenants."), then_link=_IMPORT)
 
 

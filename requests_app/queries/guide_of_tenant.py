@@ -89,7 +89,7 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
         own_roles=_own_roles(tenant, actor),
     )
-    return listed(STEPS, facts, then=_("When you need help, open a ticket."), then_link=_TICKET)
+    return listed(STEPS, facts, then=_("Your people can open tickets now."), then_link=_TICKET)
 
 
 def _own_roles(tenant: Tenant, actor: Actor) -> StepLink | None:

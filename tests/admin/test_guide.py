@@ -425,7 +425,7 @@ def test_an_empty_installation_reads_what_is_not_possible_yet(cast: Cast) -> Non
 def test_a_practice_request_names_the_people_who_must_act(cast: Cast) -> None:
     assert step(cast, "practice") == (StepState.OPEN, "Nobody has answered an access request yet.")
     ticket = practice.started(cast)
-    assert step(cast, "practice")[1] == "It waits for Erik Test, Priya Test or Samir Test, engineers."
+    assert step(cast, "practice")[1] == "It waits for Bea Test, Erik Test or Priya Test, engineers."
     row = practice.submitted(cast, ticket=ticket)
     says = step(cast, "practice")[1]
     assert says.endswith(f"Pat Test or Paula Test, approvers of {settings.PROVIDER_NAME}."), says

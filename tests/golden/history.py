@@ -203,6 +203,7 @@ class History:
             self._imports,
             self._set_up_link,
             self._a_first_switch_on,
+            self._a_trial,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -844,6 +845,14 @@ class History:
         operations.change_tenant(northwind, plan_id=plan, actor=stella)
         self.step("noah switches Lockbox on for the first time")
         operations.switch_lockbox(northwind, on=True, actor=self.world.as_("noah"))
+
+    def _a_trial(self) -> None:
+        """Make a sample folder, as if this were a trial on one machine."""
+        self.step("stella makes a sample folder")
+        with override_settings(EMAIL_BACKEND=MAIL_FILES, BASE_URL="http://localhost", PRODUCTION=False):
+            operations.make_sample_folder(
+                self.world.tenant("northwind").pk, actor=self.world.as_("stella", door="admin")
+            )
 
     def _switches(self) -> None:
         adatum, stella = Tenant.objects.get(slug="adatum").pk, self.world.as_("stella", door="admin")
