@@ -122,6 +122,8 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
     operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
     operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
+    exchange, erik, stella = world.exchange.pk, world.erik.pk, world.as_("stella")
+    world.agreed(lambda: operations.give_queue_role(exchange, erik, role="provider_approver", actor=stella))
     second, language = world.colleague(), Person.objects.get(pk=world.stella.pk).language
     Person.objects.filter(pk=second.pk).update(language=language)
     with pytest.raises(ChangeProposed):
