@@ -65,9 +65,9 @@ def test_every_format_is_had_and_its_own_entry_is_the_last_line(
 def test_an_export_continues_after_a_number_and_records_its_filters(cast: Cast, calling: Calling) -> None:
     grant = cast.opened()
     caller = calling("otto")
-    fields = {"after": "1", "access_request": str(grant.access_request_id)}
+    fields = {"after": "2", "access_request": str(grant.access_request_id)}
     found = [json.loads(line) for line in body(caller.get(path(cast, "export"), fields)).splitlines()]
-    assert [line["seq"] for line in found] == [2, 3]
+    assert [line["seq"] for line in found] == [3, 4]
     assert [line["entry"]["access_request"] for line in found] == [fields["access_request"]] * 2
     assert last_entry(cast) == ("log.exported", "api", {"format": "jsonl", "filters": fields})
 

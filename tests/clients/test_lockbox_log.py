@@ -104,7 +104,7 @@ def test_events_are_watched_as_they_happen(cast: Cast, shell: Shells) -> None:
 
 def test_missed_events_are_printed_from_a_cursor_on(cast: Cast, shell: Shells) -> None:
     ada, row = shell("ada"), cast.confirmed()
-    shown = ada("watch", "--after", "0", "--count", "4", "--json").lines
+    shown = ada("watch", "--after", "0", "--count", "5", "--json").lines
     assert [line["type"] for line in shown][-2:] == ["access_request.submitted", "access_request.approved_by_provider"]
     [line] = ada(
         "watch", "--after", shown[-2]["cursor"], "--count", "1", "--type", "access_request.approved_by_provider"
