@@ -161,7 +161,7 @@ def test_a_window_of_another_application_leads_there_and_ends_by_itself(visit: V
     priya, ada = visit("priya.nair"), visit("ada.keller")
     operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
     review = ada.goto(f"/access-requests/{row.pk}/")
-    expect(review.locator("#can + ul")).to_contain_text("Quillo (Microsoft’s own application) enforces this window.")
+    expect(review.locator(".scope + ul")).to_contain_text("Quillo (Microsoft’s own application) enforces this window.")
     check(review, widths=(360, 1280))
     operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))
     page = priya.goto("/")
