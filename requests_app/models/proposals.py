@@ -12,11 +12,14 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
+from requests_app.domain.acts import PROPOSALS
 from requests_app.models.scoping import ScopedQuerySet
 
 if TYPE_CHECKING:
     from requests_app.models.people import Person
+
+#: The changes that follow from one on which people agreed before.
+_FOLLOWING = [change.name for change in PROPOSALS.values() if change.follows]
 
 
 class ProposalQuerySet(ScopedQuerySet):
@@ -31,8 +34,8 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__gt=at)
 
     def through_groups(self) -> Self:
-        """Return the roles through groups that wait. Nobody confirms them, and staff can withdraw them."""
-        return self.of_staff().filter(act=GIVE_GROUP_ROLE_ANNOUNCED.name, ended_at=None)
+        """Return the roles through groups that wait, and that staff can withdraw."""
+        return self.of_staff().filter(act__in=_FOLLOWING, ended_at=None)
 
     def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
         """Return the proposals of staff that affect any of these tenants. Each proposal is returned once."""
@@ -147,8 +150,9 @@ class Proposal(models.Model):
 
     @property
     def is_through_group(self) -> bool:
-        """Whether a confirmed mapping gives this role to a member of a group, so that nobody has to confirm it."""
-        return self.act == GIVE_GROUP_ROLE_ANNOUNCED.name
+        """Whether a group gives this role, and two people agreed on that before, so that nobody has to confirm it."""
+        is_unconfirmed = self.effective_at is not None and self.confirmed_by_id is None
+        return is_unconfirmed and self.act in _FOLLOWING
 
     @property
     def humans(self) -> frozenset[UUID]:

@@ -147,15 +147,16 @@ def write(
     terms: Terms,
     *,
     by: Proposer,
-    needs_second: bool = True,
+    is_agreed: bool = False,
     only: Collection[UUID] | None = None,
 ) -> Proposal:
     """Write the proposal. The caller has judged the right to propose.
 
-    Without `needs_second`, people have agreed on such changes before. Then the waiting time begins now. With `only`,
-    announce it only to these tenants. `announce_to` then announces it to the others.
+    With `is_agreed`, two people have agreed before on what it follows from. Then the waiting time begins now. With
+    `only`, announce it only to these tenants. `announce_to` then announces it to the others.
     """
-    waits_for_second = needs_second and has_second(by.person.human_id, current.at)
+    assert change.follows or not is_agreed
+    waits_for_second = not is_agreed and has_second(by.person.human_id, current.at)
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,

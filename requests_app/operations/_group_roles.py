@@ -1,7 +1,8 @@
 """Gives and takes the roles that come through groups of the provider's directory.
 
-A role through a group needs no second person, because staff have agreed on the mapping before. It is announced to the
-customers, and takes effect after the waiting time. While no customer has ever had Lockbox on, it takes effect at once.
+A role through a group needs no second person if two people agreed before on the mapping, and on the client. It is
+announced to the customers, and takes effect after the waiting time. While no customer has ever had Lockbox on, it takes
+effect at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from requests_app.domain.acts.installation import GIVE_QUEUE_ROLE_ANNOUNCED
 from requests_app.domain.acts.proposals import PROPOSAL_LAPSED, PROPOSAL_WITHDRAWN
 from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
 from requests_app.domain.errors import NotAllowed, WrongState
@@ -27,6 +29,8 @@ from requests_app.models import (
     Person,
     Proposal,
     QueueAssignment,
+    Service,
+    Tenant,
 )
 from requests_app.operations import _announced
 from requests_app.operations._announced import (
@@ -80,9 +84,13 @@ def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | N
     """
     if not person.is_active or _held(person, mapping).exists() or _is_refused(person, mapping):
         return
-    if _waiting(person).filter(said__role=mapping.role, said__service=str(mapping.service_id)).exists():
+    if waiting_for(person, mapping.service, mapping.role) is not None:
         return
     terms = _terms(person, mapping)
+    if _is_proposed_by_staff(terms, current.at):
+        # The customers have heard of this role. If staff withdraw it, the directory offers it again.
+        _lapsed(terms)
+        return
     if not is_announced(GIVE_GROUP_ROLE_ANNOUNCED, terms):
         assign_to_queue(current, mapping.service, person, mapping.role, through_group=mapping.group.name)
         return
@@ -94,7 +102,25 @@ def offer(current: Step, person: Person, mapping: GroupRole, *, by: Proposer | N
     if uses(proposer, person, current.at):
         _lapsed(terms)
         return
-    _announced.write(current, GIVE_GROUP_ROLE_ANNOUNCED, terms, by=proposer, needs_second=False)
+    _announced.write(current, GIVE_GROUP_ROLE_ANNOUNCED, terms, by=proposer, is_agreed=_is_agreed(mapping, proposer))
+
+
+def waiting_for(person: Person, service: Service, role: str) -> Proposal | None:
+    """Return the proposal with which a group gives the person this role, if one waits."""
+    return _waiting(person).filter(said__role=role, said__service=str(service.pk)).first()
+
+
+def _is_proposed_by_staff(terms: Terms, at: datetime) -> bool:
+    """Return whether staff have proposed this role for this person, alone or in an import."""
+    same = {name: terms[name] for name in ("person", "role", "service")}
+    act = GIVE_QUEUE_ROLE_ANNOUNCED.name
+    alone = (
+        Proposal.objects.of_staff()
+        .pending(at)
+        .filter(act=act, **{f"said__{name}": each for name, each in same.items()})
+    )
+    held = HeldRow.objects.open(at).filter(act=act, **{f"terms__{name}": each for name, each in same.items()})
+    return alone.exists() or held.exists()
 
 
 def retract(current: Step, person: Person, mapping: GroupRole) -> None:
@@ -196,6 +222,17 @@ def _is_refused(person: Person, mapping: GroupRole) -> bool:
 
 def _held(person: Person, mapping: GroupRole) -> QuerySet[QueueAssignment]:
     return QueueAssignment.objects.filter(person=person, service=mapping.service_id, role=mapping.role)
+
+
+def _is_agreed(mapping: GroupRole, by: Proposer) -> bool:
+    """Return whether two people agreed on the mapping and on what the client may do.
+
+    One human alone could make both until the first tenant switched Lockbox on. What has been made since was announced.
+    """
+    assert by.client is not None
+    first = Tenant.objects.all().first_on_at()
+    # No client gets the scope later, because such a client has no other scope.
+    return first is not None and min(mapping.made_at, by.client.created_at) > first
 
 
 def _terms(person: Person, mapping: GroupRole) -> Terms:

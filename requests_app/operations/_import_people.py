@@ -19,6 +19,7 @@ from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import GIVE_QUEUE_ROLE_ANNOUNCED, MAKE_STAFF_ANNOUNCED
 from requests_app.domain.acts.invitations import INVITE_STAFF_ANNOUNCED, INVITE_TO_QUEUES_ANNOUNCED
 from requests_app.domain.acts.members import PERSON_CHANGED, SWITCH_ON_PROVIDER
+from requests_app.domain.acts.provider_directory import GIVE_GROUP_ROLE_ANNOUNCED
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.imports import PERSON, Row, some_of
 from requests_app.models import AccessRequest, Invitation, Person, QueueAssignment, Service
@@ -223,6 +224,9 @@ def judge_role(world: World, row: Row) -> Judged:
 def _judge_new_role(found: Judged, who: Somebody, person: Person, service: Service) -> None:
     is_on, role = who.stated.get("person_active", (person.is_active, 0))[0], found.row.values["role"]
     if is_on and _is_coming(found, person, role, service):
+        return
+    if is_on and (coming := group_roles.waiting_for(person, service, role)) is not None:
+        found.held.append((GIVE_GROUP_ROLE_ANNOUNCED, coming.said))
         return
     _require_able(found, "role", person, is_on=is_on)
     terms = {"person": str(person.pk), "name": who.new_name or who.name, "role": role}

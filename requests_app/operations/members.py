@@ -215,6 +215,9 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         if role not in QueueAssignment.Role.values:
             raise Unacceptable(_("There is no such role."), field="role")
         _require_not_in_queue(service, current.row, role)
+        if (coming := group_roles.waiting_for(current.row, service, role)) is not None:
+            words = _("This role waits already: the group “%(group)s” gives it.")
+            raise WrongState(words % {"group": coming.said["group"]})
         require_proven(current.row)
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
 

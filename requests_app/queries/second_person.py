@@ -41,8 +41,9 @@ def count_unconfirmed(at: datetime) -> int:
 
 
 def count_through_groups() -> int:
-    """Return how many roles through groups wait, and can still be withdrawn, or COUNTED if there are more."""
-    return len(Proposal.objects.through_groups().order_by().values_list("pk")[:COUNTED])
+    """Return how many roles through groups wait without a second person, or COUNTED if there are more."""
+    rows = Proposal.objects.through_groups().filter(confirmed_by=None).exclude(effective_at=None)
+    return len(rows.order_by().values_list("pk")[:COUNTED])
 
 
 def who_can_confirm(proposal: Proposal, at: datetime) -> list[Person]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from tests.api.test_scim import GROUPS, USERS, fault, ops
 from tests.api.test_scim_provider import added, facts, replace
 from tests.caller import Caller, caller_for
 from tests.cast import Cast, events_in, outbox_topics
+from tests.imports.worlds import run
 from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +127,82 @@ def test_before_any_customer_has_lockbox_all_of_it_acts_at_once(cast: Cast) -> N
     joined(caller, person)
     assert roles(person) == [("exchange-online", "engineer")]
     assert not Proposal.objects.exists()
+
+
+@pytest.mark.parametrize("early", ["mapping", "client"])
+def test_what_one_human_made_before_the_first_lockbox_gives_no_role_without_a_second(
+    cast: Cast, travel: Any, early: str
+) -> None:
+    """Otherwise that human could give an accomplice a role alone, for as long as the mapping and the client exist."""
+    cast.colleague()
+    cast.colleague("stina")
+    first = Tenant.objects.all().first_on_at()
+    assert first is not None
+    before = first - dt.timedelta(hours=1)
+    mapping, caller = mapped(cast), caller_for(cast, None, SCOPE)
+    if early == "mapping":
+        GroupRole.objects.filter(pk=mapping.pk).update(made_at=before)
+    else:
+        Client.objects.filter(tenant=None).update(created_at=before)
+    grace = added(caller)
+    joined(caller, grace)
+    [row] = waiting()
+    assert (row.effective_at, row.is_alone, row.is_through_group) == (None, False, False)
+    assert (second_person.count_unconfirmed(clock.now()), second_person.count_through_groups()) == (1, 0)
+    with pytest.raises(NotAllowed):
+        operations.confirm_proposal(row.pk, actor=cast.as_("stella"))
+    travel.by(seconds=WAIT.total_seconds() + 1)
+    operations.apply_due(actor=cast.system("sweep"), limit=5)
+    assert roles(grace) == []
+    operations.confirm_proposal(row.pk, actor=cast.as_("sten"))
+    swept(cast, travel)
+    assert roles(grace) == [("exchange-online", "engineer")]
+
+
+@pytest.mark.parametrize("how", ["by hand", "in a file"])
+def test_a_role_that_waits_through_a_group_is_not_proposed_again(
+    cast: Cast, caller: Caller, tmp_path: Path, how: str
+) -> None:
+    cast.colleague()
+    grace = added(caller)
+    joined(caller, grace)
+    before = facts()
+    if how == "by hand":
+        with pytest.raises(WrongState, match=ENGINEERS):
+            operations.give_queue_role(cast.exchange.pk, grace.pk, role="engineer", actor=cast.as_("stella"))
+    else:
+        roles_ = "[{service: exchange-online, role: engineer}]"
+        text = f"version: 1\npeople:\n- {{email: {grace.email}, roles: {roles_}}}\n"
+        status, out, err = run("apply", text, tmp_path / "people.yaml")
+        assert (status, err) == (0, ""), out
+        assert not HeldRow.objects.exists()
+    assert facts() == before
+
+
+@pytest.mark.parametrize("how", ["by hand", "in a file"])
+def test_a_role_that_staff_proposed_is_not_announced_again_through_a_group(
+    cast: Cast, caller: Caller, how: str
+) -> None:
+    """When staff withdraw it, the directory offers the role with its next call."""
+    cast.colleague()
+    grace = added(caller)
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.give_queue_role(cast.exchange.pk, grace.pk, role="engineer", actor=cast.as_("stella"))
+    row = Proposal.objects.get(pk=outcome.value.current["proposal"])
+    if how == "in a file":
+        at = clock.now()
+        fields = {"file_name": "people.yaml", "sha256": "0" * 64, "door": "admin", "started_name": "Stella Test"}
+        file = Import.objects.create(**fields, started_at=at, finished_at=at, rows=1, proposal=row)
+        HeldRow.objects.create(of=file, act=row.act, line=1, terms=row.said, digest="0" * 64, until_at=at + WAIT)
+        Proposal.objects.filter(pk=row.pk).update(act="import_rows", said={"import": str(file.pk)})
+    sent = OutboxMessage.objects.count()
+    joined(caller, grace)
+    assert (waiting(), OutboxMessage.objects.count()) == ([], sent)
+    assert GroupMember.objects.get(person=grace).has_lapsed
+    if how == "by hand":
+        operations.withdraw_proposal(row.pk, actor=cast.as_("sten"))
+        joined(caller, grace)
+        assert [each.said["person"] for each in waiting()] == [str(grace.pk)]
 
 
 def test_nobody_but_staff_with_fresh_proof_makes_or_removes_a_mapping(cast: Cast, mapping: GroupRole) -> None:

@@ -23,7 +23,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed, InsufficientScope, NotAllowed, SecondPersonNeeded, WrongState
 from requests_app.domain.scopes import Scope
-from requests_app.models import Client, OutboxMessage, Person, Proposal, QueueAssignment, Service, Token
+from requests_app.models import Client, OutboxMessage, Person, Proposal, QueueAssignment, Service, Tenant, Token
 from requests_app.models.people import actor_of_token
 from tests.cast import Cast, events_in
 from tests.factors import force_login
@@ -111,6 +111,29 @@ def test_one_human_with_a_client_weakens_no_customer_alone(two: Cast) -> None:
         each.refresh_from_db()
         assert each.effective_at is None
     assert Service.objects.get(pk=two.exchange.pk).is_covered
+
+
+def test_a_client_from_before_the_first_lockbox_still_proposes(two: Cast) -> None:
+    """Its maker could give it the scope alone at that time. But it can do alone only what its maker can."""
+    on = list(Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True))
+    two.peaceful()
+    machine = acting(client_of(two))
+    QueueAssignment.objects.filter(person=two.erik).delete()
+    Tenant.objects.filter(pk__in=on).update(lockbox_on=True)
+    before = QueueAssignment.objects.count()
+    acts: list[Callable[[], Any]] = [
+        lambda: operations.give_queue_role(two.exchange.pk, two.erik.pk, role="engineer", actor=machine),
+        lambda: uncover(two, machine),
+        lambda: operations.save_resource(resource_id=two.resource().pk, name="Other", actor=machine),
+    ]
+    for each in acts:
+        row = proposed(each)
+        assert row.effective_at is None
+        with pytest.raises(SecondPersonNeeded):
+            operations.confirm_proposal(row.pk, actor=two.as_("stella"))
+    assert QueueAssignment.objects.count() == before
+    with pytest.raises(NotAllowed):
+        operations.make_staff(two.erik.pk, actor=machine)
 
 
 def test_the_human_who_renewed_the_secret_counts_and_so_does_the_maker(two: Cast) -> None:

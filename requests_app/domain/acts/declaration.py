@@ -89,13 +89,15 @@ class Proposal:
     """A change that waits for a second person. `words` describe the change, after "proposes to".
 
     If the change removes a rule, `without` is used in place of `words`. With `by_staff`, the change is announced to the
-    customers whose protection it reduces.
+    customers whose protection it reduces. With `follows`, it follows from a change on which people agreed before, and
+    then nobody confirms it.
     """
 
     name: str
     words: Promise
     without: Promise | None = None
     by_staff: bool = False
+    follows: bool = False
 
 
 class Noun(StrEnum):

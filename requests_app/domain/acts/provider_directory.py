@@ -41,6 +41,7 @@ GIVE_GROUP_ROLE_ANNOUNCED = Proposal(
         "provider’s directory"
     ),
     by_staff=True,
+    follows=True,
 )
 
 PROVISION_PROVIDER_PERSON = Act(
