@@ -213,7 +213,8 @@ def _lockbox(facts: TenantFacts) -> Found:
         return done(_("Lockbox is on, and your approval is needed."))
     if not row.plan.includes_lockbox:
         words = _("Your plan, %(plan)s, does not include Lockbox. Ask %(provider)s for another plan.")
-        return blocked(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
+        # Nothing that this administrator can do. Otherwise their home page would lead to the list for ever.
+        return left_out(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
     if not facts.approvers:
         return blocked(_("Choose an approver first."))
     return still_open(_("Lockbox is off. %(provider)s does not ask you.") % {"provider": settings.PROVIDER_NAME})
@@ -234,6 +235,8 @@ def _practice(facts: TenantFacts) -> Found:
         names = get_text_list(list(found.waits_for), _("or"))
         words = str(_TURNS[found.turn]) % {"provider": settings.PROVIDER_NAME, "names": names}
         return still_open(words, waits=found.turn is not Turn.CUSTOMER)
+    if not (facts.tenant.lockbox_on or facts.tenant.plan.includes_lockbox):
+        return left_out(_("Without Lockbox, your approvers are asked nothing."))
     if not facts.approvers:
         return blocked(_("Choose an approver first."))
     return still_open(_("Nobody has answered an access request yet."))

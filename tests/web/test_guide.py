@@ -53,12 +53,13 @@ def home(cast: Cast, name: str) -> str:
     return " ".join(re.sub(r"</?bdi[^>]*>", "", text).split())
 
 
-def _complete(cast: Cast) -> None:
+def _complete(cast: Cast, *, has_practised: bool = True) -> None:
     ines = cast.as_("ines")
     operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=ines)
     operations.confirm_recovery_key(cast.contoso.pk, characters=_recovery_key(cast), actor=ines)
     operations.confirm_log_key(cast.contoso.pk, characters=_log_key(cast), actor=ines)
-    practice.opened(cast)
+    if has_practised:
+        practice.opened(cast)
 
 
 # --- Who sees it ----------------------------------------------------------------------------------------------
@@ -254,8 +255,23 @@ def test_lockbox_must_be_on_and_the_plan_must_include_it(cast: Cast) -> None:
     cast.contoso.plan.includes_lockbox = False
     cast.contoso.plan.save()
     state, says = step(cast, "lockbox")
-    assert (state, "does not include Lockbox. Ask" in says) == (StepState.BLOCKED, True)
-    assert guide(cast).total == total, "without Lockbox, not everything is set up"
+    assert (state, "does not include Lockbox. Ask" in says) == (StepState.LEFT_OUT, True)
+    assert step(cast, "practice") == (StepState.LEFT_OUT, "Without Lockbox, your approvers are asked nothing.")
+    assert guide(cast).total == total - 2
+
+
+def test_an_administrator_whose_plan_has_no_lockbox_is_not_reminded_for_ever(cast: Cast) -> None:
+    _complete(cast, has_practised=False)
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    leads = reverse("web:guide", args=[cast.contoso.pk])
+    assert not guide(cast).is_complete
+    assert leads in home(cast, "ines")
+    cast.contoso.plan.includes_lockbox = False
+    cast.contoso.plan.save()
+    assert guide(cast).is_complete
+    assert leads not in home(cast, "ines")
+    Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=True)
+    assert not guide(cast).is_complete, "a contract takes no protection away: the practice counts"
 
 
 def test_a_practice_request_must_be_answered(cast: Cast) -> None:
