@@ -3,12 +3,15 @@
 If queueing a task fails, the schedule runs the task anyway, some seconds later.
 """
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from requests_app.domain import clock
+
+log = structlog.get_logger(__name__)
 
 DRAIN_OUTBOX = "requests_app.tasks.drain_outbox"
 SWEEP = "requests_app.tasks.sweep"
@@ -34,8 +37,12 @@ def ring(*tasks: str) -> None:
 
     # A named function and not a partial, because Django logs the name if it fails.
     def ring_now() -> None:
-        for task in tasks or (DRAIN_OUTBOX,):
-            _enqueue(task)
+        try:
+            for task in tasks or (DRAIN_OUTBOX,):
+                _enqueue(task)
+        except DatabaseError as error:
+            # Nothing is lost, so one line is enough: a traceback looks like a fault of the act.
+            log.warning("bell.not_rung", why=str(error), then="The schedule runs the task within a minute.")
 
     transaction.on_commit(ring_now, robust=True)
 

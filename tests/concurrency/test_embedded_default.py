@@ -138,7 +138,7 @@ def whole(file: Path) -> None:
 #: How the log reports a database that was busy for too long. Other checks judge the responses.
 BUSY = ('"error": "OperationalError"', '"code": 503')
 #: The bell could not be rung because the database was busy. No message is lost: the bell only says that messages wait.
-UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
+UNRUNG = "bell.not_rung"
 
 
 def errors_in(log: str) -> tuple[list[str], list[str]]:

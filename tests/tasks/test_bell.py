@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django_q.models import OrmQ
 
 from requests_app.domain import clock
@@ -50,14 +50,18 @@ def test_a_task_that_was_taken_may_have_run_already() -> None:
     assert queued() == [bell.DRAIN_OUTBOX] * 2
 
 
+@pytest.mark.parametrize("error", [OSError, OperationalError])
 def test_a_queue_that_fails_is_no_failure_of_the_change(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
+    """A database that is busy is one line of the log. Other failures are faults, and their traceback is needed."""
+
     def broken(task: str) -> None:
-        raise OSError("no queue")
+        raise error("no queue")
 
     monkeypatch.setattr(bell, "async_task", broken)
     with transaction.atomic():
         bell.ring()
     bell.ring()
     assert caplog.text.count("no queue") >= 2, "it is logged"
+    assert ("Traceback" in caplog.text) is (error is OSError)
