@@ -12,8 +12,10 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.domain import clock
+from requests_app.domain.acts import PROPOSALS
 from requests_app.domain.errors import NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.imports import HELD_WORDS
 from requests_app.messages.mails._tenants import staff_change
 from requests_app.models import HeldRow, Import, OutboxMessage, Plan, Proposal, Resource, Service, Tenant
 from requests_app.queries import imports as queries
@@ -302,3 +304,16 @@ def test_names_of_services_are_compared_without_letter_case_and_accents(
     status, _out, err = run("apply", f"version: 1\nservices:\n- {row}\n", write)
     assert (status, fault in err) == (2, True), err
     assert state() == before
+
+
+#: The changes by staff that no row of a file can be.
+NOT_IN_FILES = {
+    *("import_rows", "map_group", "give_group_role", "let_client_ask", "let_client_provision"),
+    *("link_accounts", "unlink_accounts"),
+}
+
+
+def test_each_change_that_a_row_can_be_has_words_and_its_place_in_the_list() -> None:
+    """A change without them would be first in the list, and without a name in its filter."""
+    of_staff = {change.name for change in PROPOSALS.values() if change.by_staff}
+    assert set(HELD_WORDS) == of_staff - NOT_IN_FILES
