@@ -120,6 +120,28 @@ def test_a_transaction_that_a_constraint_refuses_at_the_commit_is_refused() -> N
 
 
 @postgres
+def test_a_session_that_ends_before_its_cursor_is_closed_counts_as_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign-in reads people with such a cursor. The session ends after the last row and before the cursor's end."""
+    Plan.objects.create(name="Kept")
+    pid, fetch = backend(), psycopg.ServerCursor.fetchmany
+
+    def fetched(cursor: Any, size: int = 0) -> list[Any]:
+        rows = fetch(cursor, size)
+        if not rows:
+            end_session(pid)
+        return rows
+
+    monkeypatch.setattr(psycopg.ServerCursor, "fetchmany", fetched)
+    try:
+        with pytest.raises(OperationalError):
+            list(Plan.objects.values_list("name", flat=True).iterator(chunk_size=1))
+    finally:
+        connection.close()
+    monkeypatch.undo()
+    assert names() == ["Kept"]
+
+
+@postgres
 def test_a_session_that_was_idle_for_too_long_saved_nothing() -> None:
     def act() -> None:
         with transaction.atomic(), connection.cursor() as cursor:

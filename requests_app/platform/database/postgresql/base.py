@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -124,6 +124,26 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             with self.cursor() as cursor:
                 cursor.execute(f"SELECT {calls}", [part for limit in limits.items() for part in limit])
         self.connection._is_ready = True
+
+    def chunked_cursor(self) -> Any:
+        """Return a cursor whose `close` raises Django's errors.
+
+        It asks the server to forget the cursor, and Django lets psycopg's own error pass. So a session that ended
+        between the last rows and this question would count as a bug, and not as an outage.
+        """
+        cursor: Any = super().chunked_cursor()
+        cursor.close = partial(self._close_cursor, cursor.close)
+        return cursor
+
+    def _close_cursor(self, close: Callable[[], None]) -> None:
+        with self.wrap_database_errors:
+            try:
+                close()
+            except psycopg.OperationalError:
+                # Without a connection, the second call only marks the cursor as closed.
+                self.connection.pgconn.finish()
+                close()
+                raise
 
     def ensure_connection(self) -> None:
         is_broken = self.connection is not None and self.connection.closed
