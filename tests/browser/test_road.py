@@ -19,7 +19,7 @@ MAIL = (
 
 
 #: What both lists of the set-up say on top, until everything is done.
-SOME_DONE = re.compile(r"\d of \d done")
+SOME_DONE = re.compile(r"\d+ of \d+ done")
 
 
 @pytest.fixture

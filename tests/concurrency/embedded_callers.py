@@ -43,6 +43,10 @@ class Callers:
         stored: http.client.HTTPConnection = self._local.connection
         return stored
 
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._connection().close()
+
     def call(
         self, kind: str, method: str, path: str, who: str, body: Any = None, *, key: str = "", **headers: str
     ) -> tuple[int, Any, Any]:

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 from tests import ground
+from tests.concurrency.embedded_callers import Callers
 from tests.ports import free_port
 from tests.tasks.conftest import Running
 
@@ -109,6 +111,7 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
     here = installation
     world = here.world("make", str(here.port))
     with served(here, tmp_path / "log") as running:
+        until_the_log_is_signed(world)
         acts = here.acts(world)
     print(Counter((act["kind"], act["status"]) for act in acts))
     whole(here.data / "lockbox.sqlite3")
@@ -126,6 +129,16 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
     everything_is_there_once(acts, here.world("read"))
     for slug in world["tenants"]:
         verified(here.data / f"{slug}.zip", here.data / f"{slug}.key")
+
+
+def until_the_log_is_signed(world: dict[str, Any]) -> None:
+    """Wait for the workers, which start when the web server answers. Without a checkpoint there is no evidence."""
+    visitor, until = Callers(world, CALLERS), time.monotonic() + 60
+    with contextlib.closing(visitor):
+        while visitor.acts[-1:] == [] or visitor.acts[-1]["status"] != 200:
+            assert time.monotonic() < until, visitor.acts[-1]
+            time.sleep(0.2)
+            visitor.evidence("ines")
 
 
 def whole(file: Path) -> None:

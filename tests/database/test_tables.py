@@ -16,13 +16,13 @@ FIELD = migrations.AddField("Thing", "name", models.TextField(default=""))
     "other",
     [
         migrations.RunSQL(""),
-        migrations.AlterField("Thing", "name", models.TextField()),
+        migrations.RemoveField("Thing", "name"),
         migrations.AddField("Other", "name", models.TextField()),
     ],
 )
 def test_another_operation_is_refused_because_it_would_not_be_done(other: Operation) -> None:
     assert CreateTables([TABLE, FIELD]).steps == [TABLE, FIELD]
     with pytest.raises(
-        TypeError, match=r"This can't be done with the tables: (Raw SQL|Alter field name|Add field name)"
+        TypeError, match=r"This can't be done with the tables: (Raw SQL|Remove field name|Add field name)"
     ):
         CreateTables([TABLE, FIELD, other])

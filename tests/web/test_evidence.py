@@ -638,7 +638,7 @@ def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: 
         b'{"actor":{"kind":"person","name":"\\ud800"},"detail":{"comment":"\\udfff\\u0000"}}',
     ):
         meddle(
-            "UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = 1",
+            "UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = 2",
             body,
             uuid_sql(cast.contoso.pk),
         )

@@ -153,7 +153,7 @@ def test_addresses_in_tickets_and_access_requests_become_links(cast: Cast) -> No
 def test_the_reason_keeps_its_lines_on_the_page_of_the_access_request(cast: Cast) -> None:
     row = cast.confirmed(justification="The first line of it.\nThe second line of it.")
     page = signed_in(cast, "ada").get(f"/access-requests/{row.pk}/").content.decode()
-    assert "The first line of it.<br>The second line of it." in page.partition("<h2")[0]
+    assert "The first line of it.<br>The second line of it." in page
     home = signed_in(cast, "ada").get("/").content.decode()
     assert "The first line of it. The second line of it." in home
     assert "↵" not in page + home

@@ -66,8 +66,8 @@ def test_a_good_log_is_verified_in_words_for_every_reader(cast: Cast) -> None:
     assert "Nobody has checked the log yet." in shown(cast)
     with nothing_happens():
         response = checked(cast)
-    assert "Verified All 4 entries were checked, and none is missing," in text(response)
-    assert "All 4 entries were checked, and none is missing" in shown(cast, "ada")
+    assert "Verified All 5 entries were checked, and none is missing," in text(response)
+    assert "All 5 entries were checked, and none is missing" in shown(cast, "ada")
     cast.ticket()
     assert "1 entry is newer." in shown(cast)
 

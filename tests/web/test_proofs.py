@@ -74,10 +74,10 @@ def test_a_reader_of_the_log_downloads_a_valid_proof(cast: Cast, name: str, tmp_
     row = cast.opened().access_request
     sign(cast)
     with nothing_happens():
-        response = proof(cast, 3, by=name)
+        response = proof(cast, 4, by=name)
     assert response.status_code == 200
     assert response["Content-Type"] == "text/plain; charset=utf-8"
-    assert response["Content-Disposition"] == 'attachment; filename="contoso-3.tlog-proof"'
+    assert response["Content-Disposition"] == 'attachment; filename="contoso-4.tlog-proof"'
     assert response["X-Content-Type-Options"] == "nosniff"
     assert "no-store" in response["Cache-Control"]
     (tmp_path / "r.tlog-proof").write_bytes(response.content)
@@ -99,7 +99,7 @@ def test_a_members_or_a_strangers_proof_is_refused(cast: Cast) -> None:
 def test_a_missing_entry_has_no_proof(cast: Cast) -> None:
     cast.opened()
     sign(cast)
-    for seq in (4, 2**63, 10**30):
+    for seq in (5, 2**63, 10**30):
         assert proof(cast, seq).status_code == 404
 
 
