@@ -32,9 +32,10 @@ class StepState(StrEnum):
 class Found:
     """What the facts say about a step: its state, a sentence that proves it, and further facts, one for each line.
 
-    `links` is the number of the step's links that are useful now. None means all of them. `first` is the link to show
-    before them, and `about` are links to what the lines are about. `commands` are command lines that make the step
-    done. `waits` means that the reader has done their part, and others must act: for example, they are invited.
+    `links` is the number of the step's links that are useful now. None means all of them. `first` and `second` are the
+    links to show before them, and `about` are links to what the lines are about. `commands` are command lines that make
+    the step done. `waits` means that the reader has done their part, and others must act: for example, they are
+    invited.
     """
 
     state: StepState
@@ -43,6 +44,7 @@ class Found:
     links: int | None = None
     commands: tuple[str, ...] = ()
     first: StepLink | None = None
+    second: StepLink | None = None
     waits: bool = False
     about: tuple[StepLink, ...] = ()
 
@@ -52,7 +54,8 @@ class StepLink:
     """A link to the page where a step is done. `page` is the name of its address.
 
     In a tenant's guide, the address contains the tenant's id, unless `is_personal`: then the page is the reader's own.
-    `args` are the parts of another address, and `query` are values that a form begins with.
+    `args` are the parts of another address, and `query` are values that a form begins with. A link with `is_press` is a
+    button: one press sends these values to the page, and so does the act.
     """
 
     label: str | Promise
@@ -60,6 +63,7 @@ class StepLink:
     is_personal: bool = False
     args: tuple[str, ...] = ()
     query: tuple[tuple[str, str], ...] = ()
+    is_press: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +92,10 @@ class ShownStep(Generic[Facts]):
 
     @property
     def links(self) -> tuple[StepLink, ...]:
-        useful, first = self.step.links[: self.found.links], self.found.first
-        if first is not None:
-            useful = (first, *(link for link in useful if link.page != first.page))
-        return *self.found.about, *useful
+        before = [link for link in (self.found.first, self.found.second) if link is not None]
+        pages = {link.page for link in before}
+        useful = [link for link in self.step.links[: self.found.links] if link.page not in pages]
+        return *self.found.about, *before, *useful
 
     @property
     def is_folded(self) -> bool:
@@ -106,7 +110,8 @@ class ShownStep(Generic[Facts]):
     @property
     def form(self) -> StepLink | None:
         """Where the reader does the step, if it is a page."""
-        return None if self.step.button else next(iter(self.links), None)
+        first = None if self.step.button else next(iter(self.links), None)
+        return None if first is None or first.is_press else first
 
 
 @dataclass(frozen=True)

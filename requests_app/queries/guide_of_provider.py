@@ -29,7 +29,7 @@ def provider_guide(*, actor: Actor, at: datetime) -> Guide[ProviderFacts]:
     """Return the steps of the provider's set-up with their states, for staff and for an operator's command."""
     if not actor.is_system:
         policy.require_staff(actor)
-    facts = provider_facts.read(at)
+    facts = provider_facts.read(at, reader=actor.person_id)
     if is_trial():
         return listed(STEPS, facts, then=_("For real use, install it with customer-lockbox init."))
     return listed(STEPS, facts, then=_("Now add your other tenants."), then_link=_IMPORT)
@@ -138,11 +138,12 @@ def _people(facts: ProviderFacts) -> Found:
         expected = _expected(facts, roles)
         has_engineer = any(queue.engineers for queue in facts.queues) or Role.ENGINEER in expected
         has_approver = any(queue.approvers for queue in facts.queues) or Role.PROVIDER_APPROVER in expected
-        first = _INVITE_APPROVER if has_engineer and not has_approver else None
+        first, second = _people_links(facts, has_engineer=has_engineer, has_approver=has_approver)
         waits = bool(expected) and has_engineer and has_approver
         if waits:
             words, lines = _("The people who are invited must accept first."), _prepared_lines(facts)
-        return _with_expected(still_open(words, *lines, links=links, first=first, waits=waits), facts, roles)
+        found = still_open(words, *lines, links=links, first=first, second=second, waits=waits)
+        return _with_expected(found, facts, roles)
     words = ngettext(
         "In the queue of %(names)s, one person can ask and another can confirm.",
         "In the queues of %(names)s, one person can ask and another can confirm.",
@@ -150,6 +151,30 @@ def _people(facts: ProviderFacts) -> Found:
     )
     found = done(words % {"names": get_text_list(staffed[:SHOWN], _("and"))}, *lines, links=links)
     return _with_expected(found, facts, roles)
+
+
+def _people_links(
+    facts: ProviderFacts, *, has_engineer: bool, has_approver: bool
+) -> tuple[StepLink | None, StepLink | None]:
+    """Return the links to the roles that are still missing.
+
+    Who tries the product alone becomes the approver with one press. As soon as a customer has switched Lockbox on, this
+    would need a second member of staff, so it is not offered any more.
+    """
+    if has_approver:
+        return (None if has_engineer or not is_trial() else _INVITE_ENGINEER), None
+    invite = _INVITE_APPROVER if has_engineer else None
+    if not is_trial() or facts.is_in_use or facts.reader is None:
+        return invite, None
+    queue = next((each for each in facts.queues if each.engineers), facts.queues[0])
+    press = StepLink(
+        _("Make yourself an approver of %(service)s") % {"service": queue.name},
+        "admin:requests_app_person_act",
+        args=(str(facts.reader), "queue"),
+        query=(("service", str(queue.pk)), ("role", Role.PROVIDER_APPROVER)),
+        is_press=True,
+    )
+    return press, invite or _INVITE_ENGINEER
 
 
 def _expected(facts: ProviderFacts, roles: set[Role]) -> set[str]:
@@ -271,6 +296,7 @@ def _turn(found: Practising) -> str:
 _IMPORT = StepLink(gettext_lazy("Import tenants and resources"), "admin:requests_app_import_add")
 _PERSON = "admin:requests_app_person_add"
 _INVITE_APPROVER = StepLink(gettext_lazy("Invite an approver"), _PERSON, query=(("role", Role.PROVIDER_APPROVER),))
+_INVITE_ENGINEER = StepLink(gettext_lazy("Invite an engineer"), _PERSON, query=(("role", Role.ENGINEER),))
 _SEND_AGAIN = StepLink(
     gettext_lazy("Invitations to send again"),
     "admin:requests_app_invitation_changelist",

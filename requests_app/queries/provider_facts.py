@@ -106,9 +106,11 @@ class ProviderFacts:
     """`is_in_use` is true as soon as a tenant has switched Lockbox on.
 
     `asked` has the keys of the external services about which an application has asked. `example` is such a question.
+    `reader` is the person who reads the facts. A command has none.
     """
 
     at: datetime
+    reader: UUID | None
     installation: Installation
     key_used_at: datetime | None
     key_changed_at: datetime | None
@@ -131,10 +133,11 @@ class ProviderFacts:
     failing: mail.Failing | None
 
 
-def read(at: datetime) -> ProviderFacts:
+def read(at: datetime, *, reader: UUID | None = None) -> ProviderFacts:
     used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
     return ProviderFacts(
         at=at,
+        reader=reader,
         installation=Installation.objects.filter(pk=1).first() or Installation(),
         key_used_at=used[0] if used else None,
         key_changed_at=used[-1] if len(used) > 1 else None,

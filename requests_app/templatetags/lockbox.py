@@ -212,7 +212,7 @@ def unreachable_words(context: Context, resource: Any) -> str:
 def step_url(link: Any, tenant: Any = None) -> str:
     """`{% step_url link tenant %}`: the address of a link of a guided set-up."""
     args = link.args or ((tenant.pk,) if tenant and not link.is_personal else ())
-    return reverse(link.page, args=args, query=dict(link.query))
+    return reverse(link.page, args=args, query={} if link.is_press else dict(link.query))
 
 
 @register.filter

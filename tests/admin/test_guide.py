@@ -379,6 +379,79 @@ def test_a_queue_needs_an_engineer_and_another_human_as_approver(cast: Cast) -> 
     assert is_done(cast, "people")
 
 
+def _alone(cast: Cast, settings: Any) -> Service:
+    """Make a trial before anybody has a role in a queue. Return its only service."""
+    settings.BASE_URL, settings.EMAIL_BACKEND = "http://localhost:8000", MAIL_FILES
+    cast.peaceful()
+    QueueAssignment.objects.all().delete()
+    Service.objects.exclude(pk=cast.exchange.pk).update(is_active=False)
+    return cast.exchange
+
+
+PRESS = "Make yourself an approver of Exchange Online"
+
+
+def _press(page: str) -> tuple[str, dict[str, str]]:
+    """Return the address and the hidden fields of the button that makes the reader an approver."""
+    found = re.search(rf'<form class="action" method="post" action="([^"]+)">((?:(?!</form>).)*){PRESS}', page)
+    assert found, page
+    fields = dict(re.findall(r'name="(service|role)" value="([^"]+)"', found[2]))
+    return found[1], fields
+
+
+def test_who_tries_the_product_alone_becomes_an_approver_with_one_press(
+    cast: Cast, staff: Client, settings: Any
+) -> None:
+    service = _alone(cast, settings)
+    page = shown(staff)
+    assert re.search(r'href="/admin/requests_app/person/add/\?role=engineer[^"]*">Invite an engineer</a>', page)
+    address, fields = _press(page)
+    assert staff.post(address, fields).status_code == 302
+    held = QueueAssignment.objects.get()
+    assert (held.person, held.service, held.role) == (cast.stella, service, "provider_approver")
+    page = shown(staff)
+    assert (PRESS in page, "Invite an engineer</a>" in page) == (False, True)
+    assert step(cast, "people")[0] is StepState.OPEN, "one human is not enough"
+    QueueAssignment.objects.create(service=service, person=cast.erik, role="engineer", given_at=clock.now())
+    assert is_done(cast, "people")
+
+
+def test_nobody_becomes_an_approver_alone_once_a_customer_has_lockbox_on(
+    cast: Cast, staff: Client, settings: Any
+) -> None:
+    _alone(cast, settings)
+    address, fields = _press(shown(staff))
+    Tenant.objects.filter(pk=cast.northwind.pk).update(lockbox_on=True)
+    assert PRESS not in shown(staff)
+    staff.post(address, fields)
+    assert not QueueAssignment.objects.exists()
+    row = Proposal.objects.get()
+    with pytest.raises(NotAllowed):
+        operations.confirm_proposal(row.pk, actor=cast.as_("stella"))
+    assert not QueueAssignment.objects.exists()
+
+
+def test_outside_a_trial_nobody_is_led_to_become_an_approver(cast: Cast, staff: Client, settings: Any) -> None:
+    _alone(cast, settings)
+    settings.BASE_URL = "https://lockbox.example"
+    assert "Make yourself an approver" not in shown(staff)
+    assert [str(link.label) for each in guide(cast).steps if each.step.name == "people" for link in each.links] == [
+        "Invite a person",
+        "Queues",
+    ]
+
+
+def test_a_trials_approver_does_not_confirm_what_the_same_human_asked_for(cast: Cast, settings: Any) -> None:
+    service = _alone(cast, settings)
+    for role in ("engineer", "provider_approver"):
+        operations.give_queue_role(service.pk, cast.stella.pk, role=role, actor=cast.as_("stella"))
+    row = cast.submitted(by="stella")
+    with pytest.raises(NotAllowed):
+        operations.approve_as_provider(row.pk, actor=cast.as_("stella"), note="No other way.")
+    row.refresh_from_db()
+    assert row.state == "PENDING_PROVIDER"
+
+
 def test_the_first_tenant_needs_an_administrator(cast: Cast) -> None:
     state, says = step(cast, "tenant")
     assert (state, "has an administrator" in says) == (StepState.DONE, True)
