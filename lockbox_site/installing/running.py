@@ -63,7 +63,9 @@ def _prepare(*, is_empty: bool) -> None:
     _do(steps.database(with_checks=True), is_slow=True)
     _do(steps.key())
     _do(steps.schedules())
-    if not is_empty:
+    if is_empty:
+        _do(steps.trial_plan())
+    else:
         _do(("Making the demo world", lambda: steps.command("demo_world")), is_slow=True)
     _do(steps.files(), is_slow=True)
     if not is_empty:

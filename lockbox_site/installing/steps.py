@@ -26,6 +26,10 @@ def key() -> Step:
     return "Making the log's key", lambda: command("log_key", "create", "--if-missing")
 
 
+def trial_plan() -> Step:
+    return "Making the plan of the trial", _make_trial_plan
+
+
 def files() -> Step:
     return "Collecting the static files", _collect
 
@@ -57,6 +61,16 @@ def _make_content_root() -> None:
 
     if settings.CONTENT_ROOT.is_relative_to(settings.DATA_DIR):
         settings.CONTENT_ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _make_trial_plan() -> None:
+    """Make the plan that a trial begins with, if nobody has begun the trial."""
+    from requests_app import operations
+    from requests_app.management._logs import actor
+    from requests_app.queries import installation
+
+    if installation.needs_trial_plan():
+        operations.make_trial_plan(actor=actor("run"))
 
 
 def _collect() -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Proposal as Change
-from requests_app.domain.acts.installation import CHANGE_PLAN, PLAN_CHANGED, SAVE_PLAN
+from requests_app.domain.acts.installation import CHANGE_PLAN, MAKE_TRIAL_PLAN, PLAN_CHANGED, SAVE_PLAN
+from requests_app.domain.errors import WrongState
 from requests_app.models import Plan, Tenant
 from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import change_row, differing, find_plan, readable, require_unchanged
+from requests_app.queries import installation
+
+#: The name of the plan that a trial begins with.
+TRIAL_PLAN = "Standard"
 
 
 def save_plan(
@@ -32,6 +39,20 @@ def save_plan(
 
     with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, check=check, announces=announces) as current:
         plan: Plan = current.row
+        change_row(current, plan, wanted, allowed=set(wanted), event=PLAN_CHANGED)
+    return plan
+
+
+def make_trial_plan(*, actor: Actor) -> Plan:
+    """Make the one plan that a trial begins with, before anybody can sign in."""
+
+    def state(current: Step) -> None:
+        if not installation.needs_trial_plan():
+            raise WrongState(_("Only a trial without a plan and without a staff member begins with a plan."))
+
+    with perform(MAKE_TRIAL_PLAN, actor=actor, find=_plan_or_new, state=state) as current:
+        plan: Plan = current.row
+        wanted = {"name": TRIAL_PLAN, "includes_lockbox": True}
         change_row(current, plan, wanted, allowed=set(wanted), event=PLAN_CHANGED)
     return plan
 

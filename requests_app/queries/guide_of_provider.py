@@ -96,7 +96,7 @@ def _plan(facts: ProviderFacts) -> Found:
         words = _("No plan includes Lockbox, so no tenant can switch it on: %(names)s.")
         return still_open(words % {"names": ", ".join(facts.plans)})
     words = ngettext("You have this plan: %(names)s.", "You have these plans: %(names)s.", len(facts.plans))
-    return done(words % {"names": ", ".join(facts.plans)})
+    return (left_out if is_trial() else done)(words % {"names": ", ".join(facts.plans)})
 
 
 def _second_staff(facts: ProviderFacts) -> Found:

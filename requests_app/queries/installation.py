@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.domain import link_secrets
-from requests_app.models import Installation, OutboxMessage, Person, Tenant
+from requests_app.models import Installation, OutboxMessage, Person, Plan, Tenant
 from requests_app.models.outbox import MAIL
 from requests_app.platform.loopback import is_loopback
 
@@ -29,6 +29,11 @@ def is_trial() -> bool:
     """
     is_local = is_loopback(urlsplit(settings.BASE_URL).hostname or "")
     return is_local and settings.EMAIL_BACKEND == MAIL_FILES and not settings.PRODUCTION
+
+
+def needs_trial_plan() -> bool:
+    """Return whether this is a trial that nobody has begun: it has no plan and no staff member."""
+    return is_trial() and not has_staff() and not Plan.objects.exists()
 
 
 def is_setup_link_open(at: datetime) -> bool:

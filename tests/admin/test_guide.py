@@ -134,8 +134,8 @@ def test_a_trial_can_be_completed_without_a_name_and_a_copy_of_the_key(cast: Cas
     settings.PROVIDER_NAME_IS_SET, settings.BASE_URL = False, "http://localhost:8000"
     before = guide(cast).total
     settings.EMAIL_BACKEND = MAIL_FILES
-    assert {step(cast, name)[0] for name in ("name", "mail", "log_key", "staff")} == {StepState.LEFT_OUT}
-    assert guide(cast).total == before - 4
+    assert {step(cast, name)[0] for name in ("name", "mail", "log_key", "plan", "staff")} == {StepState.LEFT_OUT}
+    assert guide(cast).total == before - 5
     _copied(cast)
     assert step(cast, "log_key")[0] is StepState.OPEN, "who makes a copy shows that it is stored"
     settings.PRODUCTION = True
@@ -166,6 +166,13 @@ def test_a_plan_is_needed(cast: Cast) -> None:
     Plan.objects.update(includes_lockbox=False)
     state, says = step(cast, "plan")
     assert (state, "No plan includes Lockbox" in says) == (StepState.OPEN, True)
+
+
+def test_a_trials_plan_is_no_step(cast: Cast, settings: Any) -> None:
+    settings.BASE_URL, settings.EMAIL_BACKEND = "http://localhost:8000", MAIL_FILES
+    assert step(cast, "plan")[0] is StepState.LEFT_OUT
+    Plan.objects.update(includes_lockbox=False)
+    assert step(cast, "plan")[0] is StepState.OPEN
 
 
 def test_a_new_plan_includes_lockbox_unless_somebody_says_otherwise(cast: Cast, staff: Client) -> None:
@@ -655,9 +662,9 @@ def test_more_rows_need_no_more_queries(cast: Cast) -> None:
     assert count() == few
 
 
-def test_the_steps_of_a_trial_take_about_ten_minutes(cast: Cast, settings: Any) -> None:
+def test_the_steps_of_a_trial_take_less_than_ten_minutes(cast: Cast, settings: Any) -> None:
     settings.BASE_URL, settings.EMAIL_BACKEND, settings.PROVIDER_NAME_IS_SET = "http://localhost", MAIL_FILES, False
-    assert sum(each.step.minutes for each in guide(cast).counted) == 10
+    assert sum(each.step.minutes for each in guide(cast).counted) == 9
     page = re.search(r"(?s)\| step \|.*?\n\n", (settings.BASE_DIR / "docs" / "from-nothing.md").read_text())
     assert page is not None
     documented = [int(n) for n in re.findall(r"\| (\d+) minutes? \|", page[0])]

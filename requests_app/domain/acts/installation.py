@@ -129,6 +129,15 @@ SAVE_PLAN = Act(
     done=_("The plan was saved."),
     doors=frozenset({Door.ADMIN, Door.API}),
 )
+MAKE_TRIAL_PLAN = Act(
+    "make_trial_plan",
+    noun=Noun.PLAN,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Make the plan of a trial"),
+    events=(PLAN_CHANGED,),
+    tried=_("to make the plan of a trial"),
+    doors=frozenset({Door.COMMAND}),
+)
 SAVE_SERVICE = Act(
     "save_service",
     noun=Noun.SERVICE,
