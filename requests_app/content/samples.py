@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +16,8 @@ from requests_app.content.connectors.registry import PRACTICE_ROOT
 
 #: For each connector: the made-up content that ships with the product, and the name of its copy.
 _SAMPLES = {Folder.kind: ("library", "sample-folder"), Maildir.kind: ("mailbox", "sample-mailbox")}
+#: The word of the shipped content that a sample must not have: a sample is a real resource, and no practice.
+_PRACTICE = re.compile(rb"(p)ractice", re.IGNORECASE)
 #: Directories of a mailbox. The shipped one lacks those that are empty.
 _OF_A_MAILBOX = ("cur", "new", "tmp")
 
@@ -50,7 +52,12 @@ def make(root: str, connectors: Collection[str]) -> list[str]:
             for each in _OF_A_MAILBOX if kind == Maildir.kind else ():
                 (made / name / each).mkdir(exist_ok=True)
         made.rename(content / root)
-    return [f"{root}/{name}" for _kind, _source, name in names]
+    return [place_of(root, kind) for kind, _source, _name in names]
+
+
+def place_of(root: str, connector: str) -> str:
+    """Return the locator of the sample that this connector reads."""
+    return f"{root}/{_SAMPLES[connector][1]}"
 
 
 def _copy(source: Path, target: Path, *, is_flat: bool) -> None:
@@ -59,4 +66,8 @@ def _copy(source: Path, target: Path, *, is_flat: bool) -> None:
         if file.is_file():
             place = target / (file.name if is_flat else file.relative_to(source))
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
+            place.write_bytes(_PRACTICE.sub(_as_sample, file.read_bytes()))
+
+
+def _as_sample(found: re.Match[bytes]) -> bytes:
+    return b"Sample" if found[1] == b"P" else b"sample"

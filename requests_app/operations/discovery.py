@@ -32,6 +32,10 @@ from requests_app.platform import patience
 PLACES_SHOWN = 50
 
 
+class NoContent(Unacceptable):
+    """The tenant has no directory for its content yet."""
+
+
 @dataclass(frozen=True)
 class FoundPlaces:
     """One page of places, the kind that their resources would have, and where the next page begins."""
@@ -94,7 +98,7 @@ def _listed(tenant: Tenant, service: Service, after: str | None) -> tuple[Places
     return Places(inside, found.next_after), connector.kinds[0]
 
 
-def _missing(connector: Connector, tenant: Tenant) -> Unacceptable:
+def _missing(connector: Connector, tenant: Tenant) -> NoContent:
     """Return the refusal for a tenant without a root. Only the operator can make it, so it is no fault that passes."""
     words = _("%(place)s does not exist. Put this customer’s content there, or mount it. Then try again.")
-    return Unacceptable(words % {"place": connector.place_of(tenant.slug)}, field="service")
+    return NoContent(words % {"place": connector.place_of(tenant.slug)}, field="service")

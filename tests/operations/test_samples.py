@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.content import samples
 from requests_app.domain.errors import NotAllowed, NotFound, WrongState
-from requests_app.models import Service
+from requests_app.models import Resource, Service
 from requests_app.queries.installation import MAIL_FILES
 from tests.cast import Cast
 from tests.factors import force_login
@@ -24,7 +24,7 @@ from tests.web.pages import only_a_refusal
 pytestmark = pytest.mark.django_db
 
 PLACES = ["contoso/sample-folder", "contoso/sample-mailbox"]
-BUTTON = "Make a sample folder"
+BUTTON = "Add a sample folder"
 
 
 @pytest.fixture
@@ -129,13 +129,39 @@ def test_a_service_that_is_switched_off_gets_none(cast: Cast, store: Path) -> No
         make(cast)
 
 
-def test_the_button_leads_back_to_the_search(cast: Cast, staff: Client, store: Path) -> None:
+def test_one_press_makes_adds_and_tests_the_sample(cast: Cast, staff: Client, store: Path) -> None:
     search = address(cast, "find-resources")
     page = staff.get(search).content.decode()
     assert (BUTTON in page, address(cast, "make-sample-folder") in page) == (True, True)
     (store / "contoso").mkdir(parents=True)
     assert BUTTON in staff.post(search, {"service": cast.exchange.pk}).content.decode(), "nothing was found"
     answer = staff.post(address(cast, "make-sample-folder"))
-    assert (answer.status_code, answer["Location"]) == (302, search)
-    page = staff.get(search).content.decode()
-    assert ("The sample folder is there." in page, BUTTON in page) == (True, False)
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:set_up"))
+    assert "it is a resource now" in staff.get(reverse("admin:set_up")).content.decode()
+    added = Resource.objects.filter(tenant=cast.contoso, locator__in=PLACES).order_by("locator")
+    assert [(row.locator, row.kind, row.check_problem) for row in added] == [
+        (PLACES[0], "library", ""),
+        (PLACES[1], "mailbox", ""),
+    ]
+    assert all(row.checked_at for row in added)
+    events = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq").values_list("event", flat=True)
+    assert list(events)[-5:] == ["resource.sampled", *["resource.added", "resource.checked"] * 2]
+    assert BUTTON not in staff.get(search).content.decode()
+    with only_a_refusal():
+        assert staff.post(address(cast, "make-sample-folder")).status_code == 409
+    assert Resource.objects.filter(locator__in=PLACES).count() == 2
+
+
+def test_a_sample_is_no_practice(cast: Cast, store: Path) -> None:
+    make(cast)
+    files = [path for path in (store / "contoso").rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [path for path in files if b"practice" in path.read_bytes().lower()] == []
+    assert b"sample" in (store / "contoso/sample-folder/Order 4711.txt").read_bytes()
+
+
+def test_the_only_place_that_is_found_is_chosen_already(cast: Cast, staff: Client, store: Path) -> None:
+    make(cast)
+    page = staff.post(address(cast, "find-resources"), {"service": cast.exchange.pk}).content.decode()
+    assert f'value="{PLACES[1]}" checked' in page
+    assert "Choose 1 place" not in page

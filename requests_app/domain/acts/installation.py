@@ -205,11 +205,11 @@ MAKE_SAMPLE_FOLDER = Act(
     noun=Noun.TENANT,
     roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Make a sample folder"),
-    explains=_("It has a few made-up files. Only a trial can make it, and only where the tenant has no content yet."),
+    title=_("Add a sample folder"),
+    explains=_("This tenant has no content yet. A sample folder has a few made-up files."),
     events=(SAMPLE_MADE,),
     tried=_("to make a sample folder"),
-    done=_("The sample folder is there. Find it now."),
+    done=_("The sample folder is there, and it is a resource now."),
     doors=frozenset({Door.ADMIN}),
 )
 NOTE_CHECKS = Act(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from requests_app.content import samples
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import FIND_RESOURCES, MAKE_SAMPLE_FOLDER
-from requests_app.domain.errors import ChangeProposed, DomainError, SentAlready, StepUpRequired
+from requests_app.domain.errors import ChangeProposed, DomainError, SentAlready, StepUpRequired, TooMany
 from requests_app.doors.admin.acts import ActForm, of_act
 from requests_app.doors.admin.columns import list_of
 from requests_app.models import Resource, Service, Tenant
@@ -87,8 +88,23 @@ class More:
     found: operations.FoundPlaces
 
 
-def run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added | Again | More:
+@dataclass(frozen=True)
+class Nothing:
+    """The tenant has no content yet. `says` names the place where it must be."""
+
+    service: Service
+    says: str
+
+
+def run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added | Again | More | Nothing:
     """List the places, or add the chosen ones. The step "more" does both."""
+    try:
+        return _run(row, actor, data)
+    except operations.NoContent as refusal:
+        return Nothing(data["service"], str(refusal.message))
+
+
+def _run(row: Tenant, actor: Actor, data: dict[str, Any]) -> operations.FoundPlaces | Added | Again | More:
     step, places = data["step"], data["place"]
     if step == "all" or (step == "add" and not places):
         names = {key.removeprefix(NAME_OF): name for key, name in data.items() if key.startswith(NAME_OF)}
@@ -118,8 +134,8 @@ def _added(row: Tenant, actor: Actor, data: dict[str, Any]) -> Added:
     return Added(added, proposed, refusals)
 
 
-def _add(tenant: Tenant, service: Service, locator: str, name: str, actor: Actor) -> None:
-    operations.save_resource(
+def _add(tenant: Tenant, service: Service, locator: str, name: str, actor: Actor) -> Resource:
+    return operations.save_resource(
         tenant_id=tenant.pk,
         service_id=service.pk,
         kind=KINDS[service.connector].kinds[0],
@@ -135,8 +151,10 @@ def _plain(name: str) -> str:
     return "".join(char for char in name if unicodedata.category(char) != "Cf")
 
 
-def page_of(request: HttpRequest, result: operations.FoundPlaces | Again | More) -> dict[str, Any]:
+def page_of(request: HttpRequest, result: operations.FoundPlaces | Again | More | Nothing) -> dict[str, Any]:
     """Return what the page with the found places needs, after messages about what was done."""
+    if isinstance(result, Nothing):
+        return {"service": result.service, "places": [], "nothing": result.says}
     if isinstance(result, Again):
         if not result.is_all:
             messages.error(request, _("Nothing was added. Choose at least one place."))
@@ -147,7 +165,8 @@ def page_of(request: HttpRequest, result: operations.FoundPlaces | Again | More)
         say_added(request, result.added)
         found = result.found
     assert isinstance(found, operations.FoundPlaces)
-    places = [_line(place.locator, _plain(place.name)) for place in found.places]
+    is_only = len(found.places) == 1 and not found.next_after
+    places = [_line(place.locator, _plain(place.name), is_chosen=is_only) for place in found.places]
     return {"service": found.service, "places": places, "next_after": found.next_after}
 
 
@@ -178,10 +197,26 @@ def say_added(request: HttpRequest, result: Added) -> None:
         messages.error(request, line)
 
 
+def _add_sample(row: Tenant, actor: Actor, data: dict[str, Any]) -> Tenant:
+    """Make the sample of each kind of content, add it as a resource, and test it.
+
+    A resource that can't be added now can still be found. A test that isn't possible now runs by itself later.
+    """
+    tenant = operations.make_sample_folder(row.pk, actor=actor)
+    services = list(Service.objects.filter(is_active=True, connector__in=sorted(KINDS)).order_by("-name"))
+    # The first service of each connector.
+    for service in {each.connector: each for each in services}.values():
+        with suppress(ChangeProposed, TooMany):
+            # The test is a second act of the same form, so it does not carry the form's claim.
+            added = _add(tenant, service, samples.place_of(tenant.slug, service.connector), "", actor)
+            operations.check_resource(added.pk, actor=actor.sending(None))
+    return tenant
+
+
 def can_make_sample(tenant: Tenant) -> bool:
     """Return whether to offer a sample folder: in a trial, for a tenant without content."""
     return tenant.is_active and is_trial() and samples.is_without_content(tenant.slug)
 
 
-SAMPLE = of_act(MAKE_SAMPLE_FOLDER, "make-sample-folder", offered=lambda tenant: False)
+SAMPLE = of_act(MAKE_SAMPLE_FOLDER, "make-sample-folder", run=_add_sample, offered=lambda tenant: False)
 ACTION = of_act(FIND_RESOURCES, "find-resources", form=FindForm, run=run, offered=lambda tenant: tenant.is_active)

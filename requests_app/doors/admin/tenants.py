@@ -253,12 +253,12 @@ class TenantAdmin(StaffAdmin):
         return super().before_act(request, act, row)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Show the found places, or go to the list of resources after some were added."""
+        """Show the found places. After some were added, go to the resources, or after a sample to the next step."""
         if isinstance(result, discovery.Added):
             return discovery.after_adding(request, row, result)
         if act is discovery.SAMPLE:
             messages.success(request, str(act.done))
-            return HttpResponseRedirect(self._act_url(discovery.ACTION, row))
+            return HttpResponseRedirect(reverse("admin:set_up"))
         if act is not discovery.ACTION:
             return super().done(request, act, row, result)
         context = {
