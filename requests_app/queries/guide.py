@@ -18,6 +18,9 @@ from requests_app.words.times import when_words
 
 Facts = TypeVar("Facts")
 
+#: The name of the value in an address by which a form knows that its reader came from the list of steps.
+ONWARDS = "set-up"
+
 
 class StepState(StrEnum):
     """BLOCKED: another step must be done first. LEFT_OUT: this installation or tenant does not need the step."""

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from requests_app.models.practice import is_practice
+from requests_app.queries.guide import ONWARDS
 from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
 
@@ -212,7 +213,10 @@ def unreachable_words(context: Context, resource: Any) -> str:
 def step_url(link: Any, tenant: Any = None) -> str:
     """`{% step_url link tenant %}`: the address of a link of a guided set-up."""
     args = link.args or ((tenant.pk,) if tenant and not link.is_personal else ())
-    return reverse(link.page, args=args, query={} if link.is_press else dict(link.query))
+    query = {} if link.is_press else dict(link.query)
+    # Who comes from the list goes on to the next step after the act, in the administration.
+    is_form = link.page.startswith("admin:") and link.page.endswith(("_add", "_act"))
+    return reverse(link.page, args=args, query={**query, ONWARDS: "yes"} if is_form else query)
 
 
 @register.filter

@@ -274,14 +274,16 @@ def test_a_lone_member_of_staff_is_not_asked_for_another_one_while_one_comes(cas
 
 def test_links_lead_to_the_form_that_is_needed_with_the_role(cast: Cast, staff: Client) -> None:
     page = shown(staff)
-    assert 'href="/admin/requests_app/person/add/?role=staff"' in page
+    assert 'href="/admin/requests_app/person/add/?role=staff&amp;set-up=yes"' in page
     assert "selected>Staff" in staff.get("/admin/requests_app/person/add/?role=staff").content.decode()
     Membership.objects.filter(role="administrator").delete()
     [found] = [each for each in guide(cast).steps if each.step.name == "tenant"]
     assert found.links[0].args[1] == "invite"
     page = shown(staff)
     pk, name = found.links[0].args[0], Tenant.objects.get(pk=found.links[0].args[0]).name
-    assert f'href="/admin/requests_app/tenant/{pk}/act/invite/">Invite the administrator of {name}</a>' in page
+    assert (
+        f'href="/admin/requests_app/tenant/{pk}/act/invite/?set-up=yes">Invite the administrator of {name}</a>' in page
+    )
     Resource.objects.all().delete()
     [found] = [each for each in guide(cast).steps if each.step.name == "resource"]
     assert [str(link.label) for link in found.links] == [f"Find resources of {name}"]
@@ -295,9 +297,60 @@ def test_after_an_act_the_next_step_is_one_press_away(cast: Cast, staff: Client)
     operations.confirm_key_copy(characters=_copied(cast), actor=cast.as_("stella"))
     assert onwards not in staff.get(url).content.decode(), "nothing was done yet"
     page = staff.post(url, {"name": "Second"}, follow=True).content.decode()
-    assert '<a href="/admin/requests_app/person/add/?role=staff">Second member of staff</a>' in page
+    assert '<a href="/admin/requests_app/person/add/?role=staff&amp;set-up=yes">Second member of staff</a>' in page
     assert onwards in page
     assert onwards not in staff.post(TEST, follow=True).content.decode(), "this is the set-up"
+
+
+def _add_plan(client: Client, query: str = "") -> str:
+    """Add a plan from an address with this query. Return the path of the page that follows."""
+    answer = client.post(f"/admin/requests_app/plan/add/{query}", {"name": f"Plan {Plan.objects.count()}"})
+    assert answer.status_code == 302
+    return answer["Location"]
+
+
+def test_who_comes_from_the_list_goes_on_to_the_next_form(cast: Cast, staff: Client, settings: Any) -> None:
+    _alone(cast, settings)
+    assert 'href="/admin/requests_app/service/add/?set-up=yes"' in shown(staff)
+    row = "/admin/requests_app/plan/"
+    assert re.fullmatch(rf"{row}[0-9a-f-]+/change/", _add_plan(staff)), "not from the list"
+    assert _add_plan(staff, "?set-up=yes") == HERE, "the next step is a button of the list"
+    cast.invited_colleague("paul@provider.example", "provider_approver")
+    form = _add_plan(staff, "?set-up=yes")
+    assert form == "/admin/requests_app/person/add/?role=engineer&set-up=yes"
+    assert "selected>Engineer" in (page := shown(staff, form))
+    assert "The plan was added." in page
+
+
+@pytest.mark.parametrize("query", ["?set-up=https://evil.example/", "?set-up=//evil.example", "?next=//evil.example"])
+def test_the_way_onwards_leads_nowhere_else(cast: Cast, staff: Client, settings: Any, query: str) -> None:
+    _alone(cast, settings)
+    assert _add_plan(staff, query).startswith(("/admin/set-up/", "/admin/requests_app/plan/"))
+
+
+def test_nobody_is_led_onwards_once_the_product_is_in_use(cast: Cast, staff: Client) -> None:
+    assert _add_plan(staff, "?set-up=yes").startswith("/admin/requests_app/plan/")
+
+
+def test_a_refusal_leads_nowhere(cast: Cast, staff: Client, settings: Any) -> None:
+    _alone(cast, settings)
+    answer = staff.post("/admin/requests_app/plan/add/?set-up=yes", {"name": ""})
+    assert answer.status_code == 200
+    assert "Please check what you entered" in answer.content.decode()
+
+
+def test_the_chosen_role_stays_for_another_person(cast: Cast, staff: Client) -> None:
+    cast.peaceful()
+    here = "/admin/requests_app/person/add/"
+    fields = {
+        "email": "paul@provider.example",
+        "role": "provider_approver",
+        "services": cast.exchange.pk,
+        "again": "yes",
+    }
+    answer = staff.post(f"{here}?role=engineer&set-up=yes", fields)
+    assert answer["Location"] == f"{here}?role=provider_approver&set-up=yes"
+    assert 'value="provider_approver" selected' in shown(staff, answer["Location"])
 
 
 def test_in_use_only_acts_of_a_step_lead_onwards(cast: Cast, staff: Client) -> None:

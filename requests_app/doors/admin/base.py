@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
+from urllib.parse import urlencode
 
 import structlog
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
@@ -28,15 +30,17 @@ from audit_app.admin import SealedAdmin
 from requests_app.domain import clock
 from requests_app.domain.errors import ChangeProposed, NotFound
 from requests_app.domain.ids import as_id
-from requests_app.doors.admin import acts, listing
+from requests_app.doors.admin import acts, guide, listing
 from requests_app.doors.admin.acts import AdminAction
 from requests_app.doors.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Proposal
+from requests_app.queries.guide import ONWARDS
 
 security_log = structlog.get_logger("security")
 
 _LAST_YEAR = 9999
+_FOUND = 302
 #: How many rows of another table a row's page shows. A link leads to the others.
 RELATED_SHOWN = 8
 #: How many of them one page of an act shows.
@@ -218,8 +222,9 @@ class StaffAdmin(SealedAdmin):
                 return HttpResponseRedirect(page_of(Proposal.objects.get(pk=held.current["proposal"])))
             if not status:
                 done = self.done(request, act, row, result)
-                is_again = act.again and acts.AGAIN in request.POST
-                return HttpResponseRedirect(request.path) if is_again else done
+                if act.again and acts.AGAIN in request.POST:
+                    return HttpResponseRedirect(_again(request, form))
+                return guide.onwards(request) or done if done.status_code == _FOUND else done
         else:
             given = {name: request.GET[name] for name in act.form.base_fields if name in request.GET}
             form = act.form(row=row, reader=request.user, initial=given)
@@ -342,6 +347,13 @@ class StaffAdmin(SealedAdmin):
             }
 
         return rows.order_by(*(related.order or other.ordering)), show
+
+
+def _again(request: HttpRequest, form: acts.ActForm) -> str:
+    """Return the address of the same empty form. What was chosen from a list stays chosen, such as a role."""
+    chosen = {name: form.data[name] for name, field in form.fields.items() if type(field) is forms.ChoiceField}
+    kept = {name: request.GET[name] for name in (ONWARDS,) if name in request.GET}
+    return f"{request.path}?{urlencode({**chosen, **kept})}" if chosen or kept else request.path
 
 
 def _run_on_all(act: AdminAction, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:

@@ -19,8 +19,10 @@ from requests_app.domain.acts.invitations import SEND_INVITATIONS
 from requests_app.domain.errors import TooMany
 from requests_app.doors.admin import test_mail_words
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
+from requests_app.queries.guide import ONWARDS
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.invitations import prepared
+from requests_app.templatetags.lockbox import step_url
 
 _TITLE = gettext_lazy("Set-up")
 
@@ -30,6 +32,20 @@ def steps(site: Any, request: HttpRequest) -> HttpResponse:
     guide = provider_guide(actor=actor_in(request), at=clock.now())
     context = {**site.each_context(request), "title": _TITLE, "guide": guide}
     return TemplateResponse(request, "admin/set_up.html", context)
+
+
+def onwards(request: HttpRequest) -> HttpResponse | None:
+    """Lead staff who came from the list to the form of the next step, or back to the list. None if nobody is led.
+
+    The address has only a mark, and the facts say what comes next. So no link can lead anywhere else.
+    """
+    if ONWARDS not in request.GET:
+        return None
+    guide = provider_guide(actor=actor_in(request), at=clock.now())
+    if guide.is_complete or guide.facts.is_in_use:
+        return None
+    form = guide.next.form if guide.next else None
+    return HttpResponseRedirect(step_url(form) if form else reverse("admin:set_up"))
 
 
 def test_mail(site: Any, request: HttpRequest) -> HttpResponse:
