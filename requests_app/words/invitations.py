@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -46,3 +48,8 @@ def sender(row: Invitation) -> str:
 def is_proposed(row: Invitation) -> bool:
     """Return whether the role of the invitation still waits for an announced change."""
     return row.proposal is not None and row.proposal.ended_at is None
+
+
+def name_from(email: str) -> str:
+    """Return a name to begin with, from the part of an address before the @: “priya.nair” becomes “Priya Nair”."""
+    return " ".join(part.capitalize() for part in re.split(r"[._+-]+", email.partition("@")[0]) if part)

@@ -34,6 +34,9 @@ function answered(credential) {
 async function use(button) {
   const { form } = button;
   const typed = form.elements.comment ?? form.elements.name;
+  // The browser can't show what is wrong in a field that is folded away.
+  const fold = typed?.closest("details");
+  if (fold && !typed.checkValidity()) fold.open = true;
   if (typed && !typed.reportValidity()) return;
   const [problem, twice] = ["problem", "known"].map((name) => form.querySelector(`[data-sign-${name}]`));
   for (const words of [problem, twice]) if (words) words.hidden = true;

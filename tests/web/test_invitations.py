@@ -23,6 +23,7 @@ from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacce
 from requests_app.doors.web.middleware import LINK, _stepped_up_at, last_proof
 from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal, SignOn, Tenant
 from requests_app.models.people import actor_of
+from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
 from tests.passkeys import ORIGIN, Authenticator, added
@@ -334,6 +335,19 @@ def test_a_withdrawn_invitation_is_not_mailed_any_more(cast: Cast) -> None:
     operations.withdraw_invitation(cast.invited().pk, actor=cast.as_("ines"))
     outbox.drain(limit=50)
     assert not OutboxMessage.objects.filter(lane="mail").exists()
+
+
+def test_in_a_trial_the_form_begins_with_a_name_from_the_address(cast: Cast, settings: Any) -> None:
+    row = cast.invited("grace.adeyemi@contoso.example")
+
+    def name() -> object:
+        return Client().get(link(cast.link_of(row))).context["form"]["name"].value()
+
+    assert not name()
+    settings.BASE_URL, settings.EMAIL_BACKEND, settings.PRODUCTION = "http://localhost:8000", MAIL_FILES, False
+    assert name() == "Grace Adeyemi"
+    settings.PRODUCTION = True
+    assert not name()
 
 
 def test_accepting_signs_in_and_the_second_factor_follows(cast: Cast) -> None:

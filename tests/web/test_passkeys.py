@@ -19,6 +19,7 @@ from requests_app.domain.errors import LastPasskey, LastSecondFactor
 from requests_app.identity import factors
 from requests_app.models import Passkey, Person, Tries
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.queries.installation import MAIL_FILES
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.conftest import Traveller
 from tests.factors import a_code, sign_in
@@ -101,6 +102,38 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
     assert "<b>Laptop" not in shown
     assert (shown.count("Stays on its device"), shown.count("Can be copied to your other devices")) == (1, 1)
     assert Kept.objects.get(user=cast.ada, type="recovery_codes").data == codes
+
+
+def as_in_a_trial(settings: Any) -> None:
+    settings.BASE_URL, settings.EMAIL_BACKEND, settings.PRODUCTION = "http://localhost:8000", MAIL_FILES, False
+
+
+def test_in_a_trial_nobody_must_save_codes_and_everybody_can_make_them_later(cast: Cast, settings: Any) -> None:
+    as_in_a_trial(settings)
+    client, device = at_the_door(cast, "ada"), Authenticator(origin=ORIGIN)
+    done = added(client, device, page=f"{ADD}?next={LATER}")
+    assert (done.status_code, done["Location"]) == (302, LATER)
+    assert factors.codes_left(cast.ada) is None
+    client = signed_in(cast, "ada")
+    assert "You have no recovery codes." in client.get("/security/").content.decode()
+    page = client.get(reverse("web:security_new_codes")).content.decode()
+    assert "Your current codes stop working" not in page
+    assert client.post(reverse("web:security_new_codes")).status_code == 200
+    assert factors.codes_left(cast.ada) == 10
+    assert "Your current codes stop working" in client.get(reverse("web:security_new_codes")).content.decode()
+    settings.PRODUCTION = True
+    other = at_the_door(cast, "alan")
+    assert "Save these recovery codes" in added(other, Authenticator(origin=ORIGIN)).content.decode()
+    assert factors.codes_left(cast.people["alan"]) == 10
+
+
+def test_the_proposed_name_is_folded_until_it_is_wrong(cast: Cast) -> None:
+    client = signed_in(cast, "ada")
+    page = client.get(ADD, headers={"user-agent": CHROME}).content.decode()
+    assert '<details class="fold">' in page
+    assert 'Name of the passkey: <bdi class="visible-line">Chrome on Linux</bdi>' in page
+    page = client.post(ADD, {"name": "", "credential": "", "next": ""}).content.decode()
+    assert '<details class="fold" open>' in page
 
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

@@ -32,6 +32,7 @@ from requests_app.doors.web.middleware import actor_in, stranger
 from requests_app.identity import sessions
 from requests_app.models import Invitation
 from requests_app.queries import invitations as queries
+from requests_app.queries.installation import is_trial
 from requests_app.queries.single_sign_on import name_for_invited
 from requests_app.words import invitations as words
 
@@ -58,7 +59,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             row = operations.invitation_to_accept(secret, actor=stranger(request), at=instant(request))
         place = name_for_invited(row)
         form_class = AcceptWithSignOnForm if place else AcceptForm
-        form = form_class(request.POST if request.method == "POST" else None, initial={"name": row.name})
+        form = form_class(request.POST if request.method == "POST" else None, initial={"name": _proposed_name(row)})
         if request.method != "POST":
             return _page(request, row, form, place)
         form.require_known()
@@ -72,6 +73,11 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         return render(request, "invitations/no_good.html", status=NotFound.status)
     except (NotAllowed, Unacceptable) as refusal:
         return render(request, "invitations/no_good.html", {"refusal": refusal}, status=refusal.status)
+
+
+def _proposed_name(row: Invitation) -> str:
+    """Return the name with which the form begins. In a trial, somebody plays all people, so the address gives one."""
+    return row.name or (words.name_from(row.email) if is_trial() else "")
 
 
 def _accepted(request: HttpRequest, row: Invitation, secret: str, form: AcceptWithSignOnForm) -> HttpResponse:

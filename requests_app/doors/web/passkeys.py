@@ -26,7 +26,7 @@ from requests_app.doors.web._things import Action, Link, Page, Visit, to
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import PasskeyForm
 from requests_app.doors.web.gate import lacks_second_factor
-from requests_app.doors.web.security import codes_page, own_page, unstored
+from requests_app.doors.web.security import codes_page, gets_codes, own_page, unstored
 from requests_app.identity import challenges, factors
 from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
@@ -41,8 +41,8 @@ from requests_app.words.text import visible_single
 def add(request: HttpRequest) -> HttpResponse:
     """On GET, propose a name. The device then makes the key, and POST stores the key.
 
-    If this is the person's first second factor, they also get recovery codes. `gate` leads people here whose role
-    needs a second factor, and the acceptance of an invitation leads those here whose role waits.
+    If this is the person's first second factor, they also get recovery codes, except in a trial. `gate` leads people
+    here whose role needs a second factor, and the acceptance of an invitation leads those here whose role waits.
     """
     if request.method != "POST" and not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
@@ -93,7 +93,7 @@ def _added(request: HttpRequest, form: PasskeyForm) -> HttpResponse:
     person, answer = cast(Person, request.user), form.cleaned_data["credential"]
     was_first, onward = lacks_second_factor(request), local(form.cleaned_data["next"])
     keeps, codes = factors.keeps_passkey(answer), factors.KeepsRecoveryCodes()
-    needs_codes = factors.codes_left(person) is None
+    needs_codes = gets_codes(person)
 
     def keep(row: Passkey) -> None:
         keeps(row)

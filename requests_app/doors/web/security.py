@@ -42,6 +42,7 @@ from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import totp, webauthn
 from requests_app.platform.sealing import Unreadable
+from requests_app.queries.installation import is_trial
 
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
 _PENDING = "totp_pending"
@@ -107,7 +108,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
 
 
 def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> HttpResponse:
-    was_first, needs_codes = lacks_second_factor(request), factors.codes_left(cast(Person, request.user)) is None
+    was_first, needs_codes = lacks_second_factor(request), gets_codes(cast(Person, request.user))
     app, codes = factors.keeps_totp(secret, step=step), factors.KeepsRecoveryCodes()
 
     def keep(person: Person) -> None:
@@ -123,6 +124,14 @@ def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> Http
         return codes_page(request, codes.codes, onward=onward, made=str(SET_UP_TOTP.done))
     messages.success(request, str(SET_UP_TOTP.done))
     return redirect(onward)
+
+
+def gets_codes(person: Person) -> bool:
+    """Return whether a new second factor also brings recovery codes, on a page that shows them once.
+
+    In a trial, people go straight on. They can make codes later, on the page of their sign-in.
+    """
+    return factors.codes_left(person) is None and not is_trial()
 
 
 def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str = "") -> HttpResponse:
@@ -153,17 +162,20 @@ def new_codes(request: HttpRequest) -> HttpResponse:
         operations.make_recovery_codes(actor=actor_in(request), keep=codes)
         return codes_page(request, codes.codes, onward=reverse("web:security"))
 
-    return _confirmed(request, "security/new_codes.html", act)
+    context = {"has_codes": factors.codes_left(cast(Person, request.user)) is not None}
+    return _confirmed(request, "security/new_codes.html", act, context)
 
 
-def _confirmed(request: HttpRequest, template: str, act: Callable[[], HttpResponse]) -> HttpResponse:
+def _confirmed(
+    request: HttpRequest, template: str, act: Callable[[], HttpResponse], context: dict[str, Any] | None = None
+) -> HttpResponse:
     if not is_fresh(request, at=instant(request)):
         return to_step_up(request)
     if request.method == "POST":
         require_nothing(request.POST)
         with own_account():
             return act()
-    return own_page(request, template, {})
+    return own_page(request, template, context or {})
 
 
 def _drops_app(person: Person) -> None:

@@ -60,7 +60,7 @@ class PasskeyForm(StrictForm):
     name = forms.CharField(
         label=_("Name of the passkey"),
         max_length=60,
-        help_text=_("The log shows it, too."),
+        help_text=_("The log shows this name."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": _("Give the passkey a name.")},
     )

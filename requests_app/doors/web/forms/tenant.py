@@ -147,7 +147,7 @@ class AcceptWithSignOnForm(StrictForm):
 
     name = forms.CharField(
         label=gettext_lazy("Your name"),
-        help_text=gettext_lazy("The log shows it, too."),
+        help_text=gettext_lazy("The log shows this name."),
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
