@@ -61,8 +61,8 @@ class TenantFacts:
     practice: Practice
     is_practised: bool
     is_in_use: bool
-    # The page of the reader's own roles, if the reader is no approver.
-    own_roles: StepLink | None
+    # The button that makes the reader an approver, if they are not one yet.
+    becoming: StepLink | None
 
     @property
     def approvers(self) -> list[Guardian]:
@@ -87,15 +87,21 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         practice=state_of(tenant, at=at),
         is_practised=has_answered(tenant),
         is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
-        own_roles=_own_roles(tenant, actor),
+        becoming=_becoming(tenant, actor),
     )
     return listed(STEPS, facts, then=_("Your people can open tickets now."), then_link=_TICKET)
 
 
-def _own_roles(tenant: Tenant, actor: Actor) -> StepLink | None:
+def _becoming(tenant: Tenant, actor: Actor) -> StepLink | None:
     if Role.APPROVER in actor.roles_on(tenant_id=tenant.pk, service_id=None):
         return None
-    return StepLink(_("Make yourself an approver"), "web:person", args=(str(tenant.pk), str(actor.person)))
+    return StepLink(
+        _("Make yourself an approver"),
+        "web:person",
+        args=(str(tenant.pk), str(actor.person)),
+        query=(("act", "give"), ("role", Membership.Role.APPROVER), ("then", "set-up")),
+        is_press=True,
+    )
 
 
 def _guardians(tenant: Tenant) -> list[Guardian]:
@@ -129,7 +135,10 @@ def _approvers(facts: TenantFacts) -> Found:
         words = _("Only %(names)s can approve and deny. You need another approver.") % {"names": names}
     else:
         words = _("Nobody can approve or deny yet.")
-    return still_open(words, *_invited_line(facts), waits=waits, first=facts.own_roles)
+    lines = _invited_line(facts)
+    if facts.becoming:
+        lines.append(_("If you make yourself an approver, you can approve, deny, and close windows from then on."))
+    return still_open(words, *lines, waits=waits, first=facts.becoming)
 
 
 def _invited_line(facts: TenantFacts) -> list[str]:
@@ -217,7 +226,9 @@ def _lockbox(facts: TenantFacts) -> Found:
         return left_out(words % {"plan": row.plan.name, "provider": settings.PROVIDER_NAME})
     if not facts.approvers:
         return blocked(_("Choose an approver first."))
-    return still_open(_("Lockbox is off. %(provider)s does not ask you.") % {"provider": settings.PROVIDER_NAME})
+    words = _("Lockbox is off. %(provider)s does not ask you.") % {"provider": settings.PROVIDER_NAME}
+    first = StepLink(_("Switch Lockbox on"), "web:lockbox", args=(str(row.pk), "on"))
+    return still_open(words, first=first, links=0)
 
 
 def _witness(facts: TenantFacts) -> Found:

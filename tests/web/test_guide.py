@@ -21,8 +21,8 @@ from requests_app.queries.installation import MAIL_FILES
 from requests_app.templatetags.lockbox import step_url
 from tests import practice
 from tests.acts.guide import _log_key, _recovery_key
-from tests.cast import Cast
-from tests.web.pages import nothing_happens, signed_in
+from tests.cast import Cast, events_in
+from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -111,16 +111,45 @@ def test_one_approver_or_none_is_too_few(cast: Cast) -> None:
     state, says = step(cast, "approvers")
     assert (state, "Only Ada Test" in says) == (StepState.OPEN, True)
     Membership.objects.filter(role="approver", tenant=cast.contoso).delete()
-    assert step(cast, "approvers")[1] == "Nobody can approve or deny yet."
+    assert step(cast, "approvers")[1].startswith("Nobody can approve or deny yet.")
 
 
-def test_an_administrator_who_is_no_approver_can_become_one(cast: Cast) -> None:
+BECOMING = {"act": "give", "role": "approver", "then": "set-up"}
+
+
+def test_one_press_makes_an_administrator_an_approver_and_the_next_step_follows(cast: Cast) -> None:
     Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
-    page_of_roles = reverse("web:person", args=[cast.contoso.pk, cast.ines.pk])
-    assert page_of_roles in page(cast)
-    operations.give_role(cast.contoso.pk, cast.ines.pk, role="approver", actor=cast.as_("ines"))
-    assert page_of_roles not in page(cast)
+    client, roles = signed_in(cast, "ines"), reverse("web:person", args=[cast.contoso.pk, cast.ines.pk])
+    shown = page(cast)
+    assert f'action="{roles}"' in shown
+    assert "If you make yourself an approver, you can approve, deny, and close windows from then on." in shown
+    for name, value in BECOMING.items():
+        assert f'<input type="hidden" name="{name}" value="{value}">' in shown
+    answer = client.post(roles, BECOMING, follow=True)
+    assert answer.redirect_chain == [(reverse("web:guide", args=[cast.contoso.pk]), 302)]
+    assert "Ines Test</bdi> has the role “Approver” now." in answer.content.decode()
+    assert events_in(cast.contoso)[-1] == "role.given"
+    assert roles not in page(cast)
     assert is_done(cast, "approvers")
+
+
+def test_becoming_an_approver_takes_a_fresh_proof(cast: Cast) -> None:
+    roles = reverse("web:person", args=[cast.contoso.pk, cast.ines.pk])
+    with nothing_happens():
+        answer = signed_in(cast, "ines", fresh=False).post(roles, BECOMING)
+    assert (answer.status_code, not _is_approver(cast)) == (403, True)
+    with only_a_refusal():
+        answer = signed_in(cast, "ada").post(roles, BECOMING)
+    assert (answer.status_code, not _is_approver(cast)) == (403, True)
+
+
+def _is_approver(cast: Cast) -> bool:
+    return bool(Membership.objects.filter(tenant=cast.contoso, person=cast.ines, role="approver").exists())
+
+
+def test_the_step_of_lockbox_leads_to_its_button(cast: Cast) -> None:
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    assert f'href="{reverse("web:lockbox", args=[cast.contoso.pk, "on"])}"' in page(cast)
 
 
 def test_one_approver_is_enough_only_in_a_trial(cast: Cast, settings: Any) -> None:
@@ -160,8 +189,7 @@ def test_after_an_act_the_next_step_is_one_press_away(cast: Cast, name: str, ten
     answer = client.post(url, {"email": "soc@customer.example", "label": ""}, follow=True).content.decode()
     following = guide(cast, name, tenant).next
     assert following is not None
-    assert following.form is not None
-    form = step_url(following.form, cast.tenants[tenant])
+    form = step_url(following.form, cast.tenants[tenant]) if following.form else reverse("web:guide", args=[pk])
     assert f'<a href="{form}">{following.step.title}</a>' in answer
     assert onwards in answer
 

@@ -207,10 +207,17 @@ def test_switching_on_says_who_can_answer(cast: Cast) -> None:
     cast.submitted()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "lockbox", "on")
     shown = text(client.get(here))
-    assert "2 people can answer for you." in shown
+    assert "2 people can answer for you: Ada Test, Alan Test." in shown
     assert "1 access request that waits at Microsoft will come to you as well" in shown
     assert client.post(here).status_code == 302
     assert Tenant.objects.get(pk=cast.contoso.pk).lockbox_on
+
+
+def test_after_switching_on_the_set_up_follows_until_it_is_complete(cast: Cast) -> None:
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    answer = signed_in(cast, "ines").post(url(cast.contoso, "lockbox", "on"), follow=True)
+    assert answer.redirect_chain == [(reverse("web:guide", args=[cast.contoso.pk]), 302)]
+    assert "Lockbox is on." in text(answer)
 
 
 def test_an_unchanged_switch_is_reported(cast: Cast) -> None:

@@ -116,7 +116,7 @@ def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
     except (Unacceptable, WrongState) as refusal:
         return _person_page(request, row, someone, refused=(act, role), refusal=refusal)
     messages.success(request, _done_message(someone, act, role))
-    return redirect(*_next(actor, row, someone))
+    return redirect(*_next(actor, row, someone, then=form.cleaned_data["then"]))
 
 
 def _done(row: Tenant, someone: Person, act: str, role: str, *, actor: Actor) -> None:
@@ -148,11 +148,13 @@ def _done_message(someone: Person, act: str, role: str) -> str:
     return format_html(words[act], name=visible_single(someone.name), role=label)
 
 
-def _next(actor: Actor, row: Tenant, someone: Person) -> tuple[Any, ...]:
-    """Return the page to show next: the person's page, unless it is gone or the actor can't see it any more."""
+def _next(actor: Actor, row: Tenant, someone: Person, *, then: str) -> tuple[Any, ...]:
+    """Return the page to show next: the person's page or the set-up, unless the actor can't see it any more."""
     if not row.memberships.filter(person=actor.person).exists():
         return ("web:home",)
     still_administers = row.memberships.filter(person=actor.person, role=Membership.Role.ADMINISTRATOR).exists()
+    if still_administers and then:
+        return ("web:guide", row.pk)
     if still_administers and row.memberships.filter(person=someone).exists():
         return ("web:person", row.pk, someone.pk)
     return ("web:people", row.pk)

@@ -26,6 +26,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Proposal, Tenant
 from requests_app.queries import imports, readers
 from requests_app.queries import tenant as queries
+from requests_app.queries.guide_of_tenant import tenant_guide
 from requests_app.words import proposals
 from requests_app.words.times import duration_words
 
@@ -33,6 +34,8 @@ ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
 #: How many changes of one import a page lists. The log of the tenant has an entry about each.
 CHANGES_SHOWN = 50
+#: How many approvers a sentence names.
+NAMES_SHOWN = 10
 
 
 def administers(actor: Actor, tenant: Tenant) -> bool:
@@ -91,9 +94,13 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
 
 
 def _services(actor: Actor) -> dict[str, Any]:
-    """Return the services, and whether an application of the provider enforces the windows of one of them."""
+    """Return the services, and whether one of them is enforced by the provider's application or is not covered."""
     services = queries.services(actor)
-    return {"services": services, "has_external": any(one.is_external for one in services)}
+    return {
+        "services": services,
+        "has_external": any(one.is_external for one in services),
+        "has_uncovered": not all(one.is_covered for one in services),
+    }
 
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
@@ -127,17 +134,20 @@ def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
         require_nothing(request.POST)
         operations.switch_lockbox(row.pk, on=to == "on", actor=actor)
         messages.success(request, _("Lockbox is on.") if to == "on" else _("Lockbox is off."))
-        return redirect("web:tenant", row.pk)
+        # Who has come from the list of the set-up returns to it, until it is complete.
+        is_set_up = to == "off" or tenant_guide(row.pk, actor=actor, at=instant(request)).is_complete
+        return redirect("web:tenant" if is_set_up else "web:guide", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     if row.lockbox_on == (to == "on"):
         raise WrongState(_("Lockbox is on already.") if to == "on" else _("Lockbox is off already."))
-    at = instant(request)
+    at, approvers = instant(request), list(queries.approvers(row))
     context = {
         **about(actor, row),
         "now": at,
         "to_on": to == "on",
         **_services(actor),
-        "approvers": list(queries.approvers(row)),
+        "approvers": approvers,
+        "names": ", ".join([*(one.name for one in approvers[:NAMES_SHOWN]), *["…"][: len(approvers) > NAMES_SHOWN]]),
         "under_way": queries.under_way(row, at=at),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
     }

@@ -282,6 +282,8 @@ class RoleForm(StrictForm):
     )
     role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
     identity = IdField(required=False)
+    # The button in the list of the set-up leads back to this list.
+    then = forms.ChoiceField(choices=[("set-up", "set-up")], required=False)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
