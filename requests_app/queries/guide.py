@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
+from requests_app.queries.installation import is_trial
 from requests_app.words.times import when_words
 
 Facts = TypeVar("Facts")
@@ -154,6 +156,12 @@ class Guide(Generic[Facts]):
     def next(self) -> ShownStep[Facts] | None:
         return next((each for each in self.steps if each.is_next), None)
 
+    @property
+    def awaited(self) -> ShownStep[Facts] | None:
+        """What comes next if the reader can do nothing now: the first step that others must do."""
+        left = [each for each in self.counted if each.found.state is not StepState.DONE]
+        return next((each for each in left if each.found.waits), next(iter(left), None))
+
     def is_about(self, page: str) -> bool:
         """Return whether acts of a step lead to this page. It is the name of an address."""
         links = [link for shown in self.steps for link in shown.step.links]
@@ -190,6 +198,13 @@ def blocked(says: str, *lines: str, links: int | None = None) -> Found:
 
 def left_out(says: str) -> Found:
     return Found(StepState.LEFT_OUT, says)
+
+
+def played(words: str) -> str:
+    """Return the words with what one person needs who plays everybody: whose mail to look for."""
+    if not is_trial():
+        return words
+    return _("%(words)s Sign in as this person: the mail is in the terminal.") % {"words": words}
 
 
 def when(at: datetime, now: datetime) -> str:

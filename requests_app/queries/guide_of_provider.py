@@ -17,7 +17,19 @@ from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.platform import program
 from requests_app.platform.loopback import is_loopback
 from requests_app.queries import provider_facts
-from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.guide import (
+    Found,
+    Guide,
+    Step,
+    StepLink,
+    blocked,
+    done,
+    left_out,
+    listed,
+    played,
+    still_open,
+    when,
+)
 from requests_app.queries.guide_of_content import ADD_CLIENT, ADD_RESOURCE, RESOURCES, first_resource
 from requests_app.queries.installation import MAIL_FILES, is_trial, provider_name
 from requests_app.queries.practice import Turn
@@ -142,6 +154,8 @@ def _people(facts: ProviderFacts) -> Found:
         waits = bool(expected) and has_engineer and has_approver
         if waits:
             words, lines = _("The people who are invited must accept first."), _prepared_lines(facts)
+            if is_trial():
+                words = _("The people who are invited must accept first. Their links are in the terminal.")
         found = still_open(words, *lines, links=links, first=first, second=second, waits=waits)
         return _with_expected(found, facts, roles)
     words = ngettext(
@@ -256,10 +270,9 @@ def _practice(facts: ProviderFacts) -> Found:
     if facts.is_practised:
         return done(_("An access request went all the way and was answered."))
     if facts.practising is not None:
-        ticket = StepLink(
-            _("Practice ticket"), "admin:requests_app_ticket_change", args=(str(facts.practising.ticket_id),)
-        )
-        return still_open(_turn(facts.practising), waits=True, first=ticket, links=0)
+        label = _("Ticket") if is_trial() else _("Practice ticket")
+        ticket = StepLink(label, "admin:requests_app_ticket_change", args=(str(facts.practising.ticket_id),))
+        return still_open(played(_turn(facts.practising)), waits=True, first=ticket, links=0)
     if tenant is None:
         return blocked(_("Add a tenant first."), links=0)
     if not any(queue.is_staffed for queue in facts.queues):
@@ -268,6 +281,10 @@ def _practice(facts: ProviderFacts) -> Found:
     if tenant.can_switch_on and not facts.is_in_use:
         words = _("%(name)s has not switched Lockbox on yet.")
         return still_open(words % {"name": tenant.name}, waits=True, first=first, links=0 if first else None)
+    if is_trial() and tenant.administrator:
+        words = _("%(person)s, of %(name)s, can open a ticket now.")
+        says = played(words % {"person": tenant.administrator, "name": tenant.name})
+        return still_open(says, waits=True, first=first, links=0 if first else None)
     return still_open(_("Nobody has answered an access request yet."), first=first, links=0 if first else None)
 
 
@@ -405,8 +422,8 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
     ),
     Step(
         name="practice",
-        title=gettext_lazy("Practice request"),
-        why=gettext_lazy("It goes through everybody’s hands like a real access request, on content that is made up."),
+        title=gettext_lazy("First access request"),
+        why=gettext_lazy("A practice request goes through everybody’s hands like a real one. Its content is made up."),
         without=gettext_lazy("You learn during the first real problem whether everybody knows what to do."),
         minutes=5,
         fact=_practice,

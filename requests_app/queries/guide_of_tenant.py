@@ -16,7 +16,19 @@ from audit_app.models import LogKey, Witness
 from requests_app.domain.actors import Actor, Role
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Person, RecoveryKey, Tenant
 from requests_app.queries import tenant as tenants
-from requests_app.queries.guide import Found, Guide, Step, StepLink, blocked, done, left_out, listed, still_open, when
+from requests_app.queries.guide import (
+    Found,
+    Guide,
+    Step,
+    StepLink,
+    blocked,
+    done,
+    left_out,
+    listed,
+    played,
+    still_open,
+    when,
+)
 from requests_app.queries.installation import is_trial
 from requests_app.queries.practice import Practice, Turn, has_answered, state_of
 
@@ -25,6 +37,12 @@ _TURNS = {
     Turn.ENGINEER: gettext_lazy("It waits for an engineer of %(provider)s."),
     Turn.PROVIDER: gettext_lazy("It waits for an approver of %(provider)s."),
     Turn.CUSTOMER: gettext_lazy("It waits for %(names)s."),
+}
+#: One person plays both sides, so the names of the provider's people are no secret.
+_TURNS_IN_TRIAL = {
+    Turn.ENGINEER: gettext_lazy("It is the turn of %(names)s, an engineer of %(provider)s."),
+    Turn.PROVIDER: gettext_lazy("It is the turn of %(names)s, an approver of %(provider)s."),
+    Turn.CUSTOMER: gettext_lazy("It is your turn, or that of another approver: %(names)s."),
 }
 #: How many names a sentence has, and how many people are read.
 SHOWN, READ = 20, 200
@@ -244,13 +262,14 @@ def _practice(facts: TenantFacts) -> Found:
         return done(_("An access request was answered."))
     if found.turn is not None:
         names = get_text_list(list(found.waits_for), _("or"))
-        words = str(_TURNS[found.turn]) % {"provider": settings.PROVIDER_NAME, "names": names}
-        return still_open(words, waits=found.turn is not Turn.CUSTOMER)
+        turns = _TURNS_IN_TRIAL if is_trial() and names else _TURNS
+        words = str(turns[found.turn]) % {"provider": settings.PROVIDER_NAME, "names": names}
+        return still_open(played(words), waits=is_trial() or found.turn is not Turn.CUSTOMER)
     if not (facts.tenant.lockbox_on or facts.tenant.plan.includes_lockbox):
         return left_out(_("Without Lockbox, your approvers are asked nothing."))
     if not facts.approvers:
         return blocked(_("Choose an approver first."))
-    return still_open(_("Nobody has answered an access request yet."))
+    return still_open(_("Nobody has answered an access request yet."), first=_TICKET if is_trial() else None)
 
 
 _TICKET = StepLink(gettext_lazy("Open a ticket"), "web:ticket_new", is_personal=True)
@@ -333,11 +352,11 @@ STEPS: tuple[Step[TenantFacts], ...] = (
     ),
     Step(
         name="practice",
-        title=gettext_lazy("Practice request"),
-        why=gettext_lazy("It reaches your approvers like a real access request. The content is made up."),
+        title=gettext_lazy("First access request"),
+        why=gettext_lazy("A practice request reaches your approvers like a real one. Its content is made up."),
         without=gettext_lazy("Your approvers see their first access request when it is real, and the time is short."),
         minutes=5,
         fact=_practice,
-        links=(StepLink(gettext_lazy("Practice"), "web:practice"),),
+        links=(StepLink(gettext_lazy("Practice request"), "web:practice"),),
     ),
 )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
 
-from requests_app.domain.actors import Role
+from requests_app.domain.actors import Actor, Role
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Decision, Person, Service, Tenant, Ticket
+from requests_app.queries.installation import is_trial
 
 #: How many names of people are read.
 SHOWN = 5
@@ -47,13 +51,15 @@ class Practice:
 
 
 def state_of(tenant: Tenant, *, at: datetime) -> Practice:
-    """Return the state of the tenant's practice. A practice request past its deadline no longer waits for anybody."""
+    """Return the state of the tenant's practice. A practice request past its deadline no longer waits for anybody.
+
+    In a trial, a real ticket counts, too: it is how somebody tries the product.
+    """
     answered = _is_answered(tenant)
-    ticket = Ticket.objects.live().filter(tenant=tenant, is_practice=True).order_by("-opened_at", "-pk").first()
+    ticket = _live().filter(tenant=tenant).order_by("-opened_at", "-pk").first()
     if ticket is None:
         return Practice(is_answered=answered)
-    rows = AccessRequest.objects.filter(tenant=tenant, ticket=ticket, is_practice=True)
-    newest = rows.select_related("grant", "requested_by").order_by("-submitted_at", "-pk").first()
+    newest = _newest(ticket)
     turn = _turn(newest, at)
     return Practice(
         is_answered=answered,
@@ -66,10 +72,33 @@ def state_of(tenant: Tenant, *, at: datetime) -> Practice:
 
 def newest_tenant() -> Tenant | None:
     """Return the tenant whose open practice ticket began last."""
-    ticket = (
-        Ticket.objects.live().filter(is_practice=True).select_related("tenant").order_by("-opened_at", "-pk").first()
-    )
+    ticket = _live().select_related("tenant").order_by("-opened_at", "-pk").first()
     return ticket.tenant if ticket else None
+
+
+def next_in_trial(ticket: Ticket, *, actor: Actor, at: datetime) -> str:
+    """Return the names of those who must act next on a ticket. Return "" outside a trial, and on one's own turn.
+
+    In a trial, one person plays everybody, and must know whom to play next.
+    """
+    if not is_trial() or not ticket.is_live:
+        return ""
+    newest = _newest(ticket)
+    people = list(_people(_turn(newest, at), ticket, newest, at)[:SHOWN])
+    is_own = any(person.pk == actor.person_id for person in people)
+    return "" if is_own else str(get_text_list([person.name for person in people], _("or")))
+
+
+def _live() -> QuerySet[Ticket]:
+    rows = Ticket.objects.live()
+    return cast("QuerySet[Ticket]", rows if is_trial() else rows.filter(is_practice=True))
+
+
+def _newest(ticket: Ticket) -> AccessRequest | None:
+    """Return the newest access request of a ticket."""
+    rows = AccessRequest.objects.filter(tenant=ticket.tenant_id, ticket=ticket, is_practice=ticket.is_practice)
+    found = rows.select_related("grant", "requested_by").order_by("-submitted_at", "-pk").first()
+    return cast("AccessRequest | None", found)
 
 
 def is_answered_anywhere() -> bool:

@@ -321,6 +321,24 @@ def test_a_real_access_request_that_was_answered_is_enough(cast: Cast) -> None:
     )
 
 
+def test_in_a_trial_a_real_ticket_comes_first_and_the_list_says_whose_turn_it_is(cast: Cast, settings: Any) -> None:
+    def links() -> list[str]:
+        return [str(link.label) for each in guide(cast).steps if each.step.name == "practice" for link in each.links]
+
+    Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
+    assert links() == ["Practice request"]
+    settings.BASE_URL, settings.EMAIL_BACKEND, settings.PRODUCTION = "http://localhost:8000", MAIL_FILES, False
+    assert links() == ["Open a ticket", "Practice request"]
+    cast.submitted()
+    says = step(cast, "practice")[1]
+    where = "Sign in as this person: the mail is in the terminal."
+    assert says == f"It is the turn of Bea Test, Pat Test or Paula Test, an approver of Microsoft. {where}"
+    assert guide(cast).next is None
+    assert f'Next: First access request. <bdi class="visible-line">{says}' in page(cast)
+    settings.PRODUCTION = True
+    assert "Nobody has answered" in step(cast, "practice")[1], "outside a trial, only practice is told here"
+
+
 def test_practice_does_not_make_a_tenant_look_in_use(cast: Cast) -> None:
     practice.confirmed(cast, "northwind")
     assert not guide(cast, "noah", "northwind").facts.is_in_use

@@ -18,6 +18,7 @@ from requests_app import operations
 from requests_app.domain.errors import Unacceptable
 from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
 from requests_app.operations import _elsewhere
+from requests_app.queries.installation import MAIL_FILES
 from tests.cast import Cast, events_in, outbox_topics
 from tests.offenders import collected
 
@@ -625,3 +626,22 @@ def test_the_log_says_that_a_reference_was_taken_away(cast: Cast, as_: Callable[
     as_("mia").post(_act(ticket, "link_ticket"), {"external_reference": "", "external_url": ""})
     log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
     assert "removed the external reference of the ticket" in log
+
+
+def test_in_a_trial_a_page_that_waits_says_whom_to_play_next(
+    cast: Cast, as_: Callable[[str], Client], settings: Any
+) -> None:
+    row = cast.submitted()
+    pages = (_page(row.ticket), reverse("web:access_request", args=[row.pk]))
+
+    def says(name: str) -> set[bool]:
+        client = as_(name)
+        texts = [_text(client.get(page)) for page in pages]
+        return {"Sign in as this person: the mail is in the terminal." in text for text in texts}
+
+    assert says("priya") == {False}
+    settings.BASE_URL, settings.EMAIL_BACKEND, settings.PRODUCTION = "http://localhost:8000", MAIL_FILES, False
+    assert says("priya") == says("ada") == {True}
+    assert says("pat") == {False}, "it is the reader's own turn"
+    settings.PRODUCTION = True
+    assert says("priya") == {False}

@@ -43,6 +43,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.queries import access, inbox, review
+from requests_app.queries.practice import next_in_trial
 from requests_app.words import sentences
 
 #: htmx stops polling at this status.
@@ -200,6 +201,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "provider_decision": decisions.get(Decision.Stage.PROVIDER),
         "customer_decision": decisions.get(Decision.Stage.CUSTOMER),
         "turn": whose_turn(row, state),
+        "next_in_trial": next_in_trial(row.ticket, actor=actor, at=at) if row.ticket else "",
         "outcome": outcome(row, state, seen),
         "how_closed": how_closed(grant) if grant and state == State.CLOSED else "",
         "sees_looks": policy.sees_looks(actor, row),

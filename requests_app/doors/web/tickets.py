@@ -32,6 +32,7 @@ from requests_app.doors.web.ticket_list import openers, tickets
 from requests_app.models import AccessRequest, Tenant, Ticket
 from requests_app.queries import access
 from requests_app.queries import tickets as queries
+from requests_app.queries.practice import next_in_trial
 from requests_app.words import sentences
 
 #: If there are more tenants than this, the person must search.
@@ -152,6 +153,7 @@ def _ticket_page(
         "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
         "asked": _asked(row, at),
         "viewer": actor.person_id,
+        "next_in_trial": next_in_trial(row, actor=actor, at=at),
     }
     if wrong is not None and not context["may_comment"]:
         # The present state does not offer this form any more. The typed text must still be shown.
