@@ -85,8 +85,8 @@ def next_in_trial(ticket: Ticket, *, actor: Actor, at: datetime) -> str:
         return ""
     newest = _newest(ticket)
     people = list(_people(_turn(newest, at), ticket, newest, at)[:SHOWN])
-    is_own = any(person.pk == actor.person_id for person in people)
-    return "" if is_own else str(get_text_list([person.name for person in people], _("or")))
+    is_readers = any(person.pk == actor.person_id for person in people)
+    return "" if is_readers else str(get_text_list([person.name for person in people], _("or")))
 
 
 def _live() -> QuerySet[Ticket]:

@@ -144,7 +144,7 @@ def test_an_announcement_is_mentioned_only_if_a_customer_had_lockbox_on(cast: Ca
 def test_a_new_tenant_s_page_names_what_it_has_not_in_one_line(cast: Cast, staff: Client) -> None:
     plan = str(Plan.objects.get(name="E5").pk)
     page = staff.get(add(staff, Tenant, name="Tailspin", slug="", plan=plan, time_zone="UTC").headers["Location"])
-    assert [str(panel["title"]) for panel in page.context["panels"]] == ["The tenant's log"]
+    assert [str(panel["title"]) for panel in page.context["panels"]] == ["The tenant’s log"]
     assert {"Grants", "Webhooks", "Invitations"} <= {str(title) for title in page.context["empty"]}
     words = page.content.decode()
     assert "None." not in words

@@ -137,7 +137,7 @@ def _staff_and_service(stella: Traveller) -> None:
     # A trial doesn't need a second member of staff, so its list shows this step folded.
     stella.open("/admin/requests_app/person/add/?role=staff", shows="Time zone")
     stella.fill(Email="sam@example.com")
-    stella.press("Invite a person", shows="The invitation is sent by mail.")
+    stella.press("Invite a person", shows="A mail with a link goes out now.")
     stella.open("/admin/set-up/", shows=SOME_DONE)
     stella.press("Add a service")
     stella.fill(Key="mail", Name="Mail", Connector="maildir")
@@ -161,7 +161,7 @@ def _invite(stella: Traveller, whom: Traveller, role: str) -> None:
     stella.open("/admin/requests_app/person/add/", shows="Time zone")
     stella.fill(Email=whom.email, Role=role)
     stella.page.get_by_label("Mail", exact=True).check()
-    stella.press("Invite a person", shows="The invitation is sent by mail.")
+    stella.press("Invite a person", shows="A mail with a link goes out now.")
 
 
 def _first_administrator(stella: Traveller, ines: Traveller) -> None:
@@ -170,7 +170,7 @@ def _first_administrator(stella: Traveller, ines: Traveller) -> None:
     stella.press("Invite the first person", shows="The person who reads mail")
     stella.page.get_by_label("Email").fill(ines.email)
     stella.page.get_by_label("Role").select_option("administrator")
-    stella.press("Invite the first person", within="main form", shows="A mail with a link is sent now.")
+    stella.press("Invite the first person", within="main form", shows="A mail with a link goes out now.")
     ines.accept("Ines Brandt")
     ines.shows(SOME_DONE)
 
@@ -180,7 +180,7 @@ def _approvers(ines: Traveller, *approvers: Traveller) -> None:
         ines.open(_of_tenant(ines, "people/"), shows="Invite somebody")
         ines.page.get_by_label("Email address").fill(each.email)
         ines.page.get_by_role("radio", name=re.compile("^Approver")).check()
-        ines.press("Send the invitation", shows="A mail goes to")
+        ines.press("Send the invitation", shows="A mail with a link goes to")
         each.accept(name)
 
 

@@ -50,7 +50,7 @@ def test_an_administrator_brings_people_and_addresses_in(visit: Visit) -> None:
     page.get_by_label("Email address").fill("nina.wolf@contoso.example")
     page.get_by_role("radio", name="Member").check()
     ines.button("Send the invitation")
-    expect(page.locator("main")).to_contain_text("A mail goes to nina.wolf@contoso.example now.")
+    expect(page.locator("main")).to_contain_text("A mail with a link goes to nina.wolf@contoso.example now.")
     check(page, widths=(360, 1280))
     ines.button("Send again nina.wolf@contoso.example")
     expect(page.locator("main")).to_contain_text("A new mail goes to nina.wolf@contoso.example.")

@@ -642,7 +642,7 @@ def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mail
     )
     silent(found, "somebody at Contoso", "Contoso invites")
     page = Client().get(f"/invitation/{world.link_of(Invitation.objects.get())}/").content.decode()
-    assert "<h1>Microsoft invites you to <bdi" in page
+    assert "<h1>Microsoft invites you, for <bdi" in page
     assert "Stella Test, on the staff of Microsoft" in page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -386,3 +387,21 @@ def test_an_unknown_field_is_refused_and_not_ignored(
 ) -> None:
     assert as_("priya").post(_ask(ticket), _answers(cast, "submit", **{extra: "x"})).status_code == 400
     _nothing_happened()
+
+
+def test_the_only_resource_is_chosen_and_never_the_level_or_the_length(cast: Cast) -> None:
+    ticket = cast.ticket()
+    here = reverse("web:ask", args=[ticket.pk])
+    rows = Resource.objects.filter(tenant=ticket.tenant, service=ticket.service, is_active=True)
+    assert rows.count() > 1
+    priya = Client()
+    priya.force_login(cast.priya)
+    page = priya.get(here).content.decode()
+    assert " checked" not in page
+    rows.exclude(pk=rows.order_by("pk")[0].pk).update(is_active=False)
+    page = priya.get(here).content.decode()
+    [box] = re.findall(r"<input[^>]* checked[^>]*>", page)
+    assert 'name="resource_ids"' in box
+    # What somebody has unticked stays unticked.
+    answer = priya.post(here, {"tried": "", "justification": "", "step": "change"})
+    assert " checked" not in answer.content.decode()

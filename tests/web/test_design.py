@@ -28,7 +28,6 @@ TEXT = [
     ("accent-strong", "n3"),
     ("on-accent", "accent-solid"),
     ("on-accent", "accent-solid-strong"),
-    ("on-open", "open-solid"),
     ("n1", "n12"),
     ("n1", "n11"),
 ]

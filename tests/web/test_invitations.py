@@ -56,7 +56,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     ines = signed_in(cast, "ines")
     answer = ines.post(people_of(cast), {"email": "Grace@Contoso.example", "role": "approver"}, follow=True)
-    assert "A mail goes to" in answer.content.decode()
+    assert "A mail with a link goes to" in answer.content.decode()
     row = Invitation.objects.get()
     assert (events_in(cast.contoso), outbox_topics()) == (["invitation.sent"], ["notify.invitation"])
     here = sent_link()

@@ -297,7 +297,7 @@ def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
 def test_the_last_decider_stays(cast: Cast, name: str, role: str, word: str) -> None:
     Membership.objects.filter(person=cast.ada, role="approver").delete()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.people[name].pk)
-    assert "This is the last person of the tenant with this role." in text(client.get(here))
+    assert "Before it can be taken away, somebody else needs it." in text(client.get(here))
     for data in ({"act": "take", "role": role}, {"act": "switch_off"}):
         with refused():
             response = client.post(here, data)

@@ -92,7 +92,7 @@ INVITE_PERSON = Act(
     events=(INVITATION_SENT,),
     tried=_("to invite somebody"),
     proposes=(Proposal("invite_person", _("invite %(email)s to the role “%(role)s”")),),
-    done=_("A mail goes to {email} now."),
+    done=_("A mail with a link goes to {email} now."),
     tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -119,7 +119,7 @@ INVITE_COLLEAGUE = Act(
     events=(INVITATION_SENT,),
     tried=_("to invite one of the provider’s people"),
     proposes=(INVITE_TO_QUEUES_ANNOUNCED, INVITE_STAFF_ANNOUNCED),
-    done=_("The invitation is sent by mail. Its link can be used once, within 7 days."),
+    done=_("A mail with a link goes out now."),
     tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.API, Door.ADMIN}),
 )

@@ -208,7 +208,7 @@ class ServiceAdmin(StaffAdmin):
         (_("The application"), ("application", "link_template", "guidance")),
     ]
     related: ClassVar = [
-        Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue's people")),
+        Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue’s people")),
         Related(model=AccessRequest, by=lambda service: {"service": service}),
         Related(model=Ticket, by=lambda service: {"service": service}),
         Related(model=Resource, by=lambda service: {"service": service}),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.invitations import INVITE_COLLEAGUE
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
 from requests_app.domain.acts.tickets import START_PRACTICE
 from requests_app.doors.admin import discovery
@@ -178,8 +179,8 @@ class TenantAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("slug", "plan", "time_zone", "external_id", "is_active", "created_at")),
-        (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
-        (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", _own_keys_only)),
+        (_("The customer’s own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
+        (_("The customer’s own approval page"), ("approval_origin", "approval_rp_id", _own_keys_only)),
     ]
     related: ClassVar = [
         Related(model=AccessRequest, by=lambda tenant: {"tenant": tenant}),
@@ -197,7 +198,7 @@ class TenantAdmin(StaffAdmin):
         Related(model=Webhook, by=lambda tenant: {"tenant": tenant}),
         Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),
         Related(
-            model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant's log")
+            model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant’s log")
         ),
     ]
     adding: ClassVar = AdminAction(
@@ -218,7 +219,7 @@ class TenantAdmin(StaffAdmin):
             label=_("Invite the first person"),
             form=InvitationForm,
             run=invite,
-            done=_("A mail with a link is sent now. The link can be used once, within 7 days."),
+            done=INVITE_COLLEAGUE.done,
             explains=_(
                 "For a new tenant: invite its first administrator, who then invites the others. As soon as the "
                 "tenant has approvers or administrators, only the customer can invite people."
@@ -229,7 +230,7 @@ class TenantAdmin(StaffAdmin):
             label=_("Give a role"),
             form=RoleForm,
             run=give_role,
-            done=_("The role was given, and the tenant's approvers get a mail."),
+            done=_("The role was given, and the tenant’s approvers get a mail."),
             explains=_(
                 "For a new tenant: give the roles of the first approver and the first administrator. If somebody "
                 "in the tenant already has one of these roles, only the customer can give that role to others."

@@ -61,7 +61,7 @@ security_log = structlog.get_logger("security")
 
 _READERS = {
     Side.PROVIDER: _("The engineer and the customer can read your comment."),
-    Side.CUSTOMER: _("The engineer and the provider's approvers can read your comment."),
+    Side.CUSTOMER: _("The engineer and the provider’s approvers can read your comment."),
 }
 #: Refusals that are about no field, so their sentence is shown above the form.
 _SHOWN_ABOVE = (

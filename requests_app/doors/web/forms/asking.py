@@ -143,6 +143,9 @@ class AskForm(PageForm):
         shown = list(matching[: SHOWN + 1])
         self.has_more, shown = len(shown) > SHOWN, shown[:SHOWN]
         self.has_search = self.total > SEARCHED_FROM
+        if self.total == 1 and not self.is_bound:
+            # There is nothing to choose. The level, the length and the reason are never chosen for anybody.
+            self.initial.setdefault("resource_ids", [str(shown[0].pk)])
         ticked = set(self._ticked())
         here = {str(resource.pk) for resource in shown}
         chosen_elsewhere = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))

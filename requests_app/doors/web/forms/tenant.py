@@ -219,7 +219,7 @@ class MuteForm(StrictForm):
     )
     note = forms.CharField(
         label=gettext_lazy("Comment"),
-        help_text=gettext_lazy("The engineers and the provider's approvers can read your comment."),
+        help_text=gettext_lazy("The engineers and the provider’s approvers can read your comment."),
         required=False,
         max_length=limits.COMMENT_MAX,
         widget=forms.Textarea(attrs={"rows": 3}),
