@@ -113,6 +113,8 @@ def test_the_first_sign_in_sets_up_the_app_and_continues_to_the_wanted_page(
     assert "no-store" in done["Cache-Control"]
     codes = codes_on(done)
     assert (len(codes), len(set(codes)), {len(code) for code in codes}) == (10, 10, {10})
+    # The device where a person reads this is often another one than the second factor, so "this device" would be wrong.
+    assert "Save them on another device than your second factor." in done.content.decode()
     assert f'href="{LATER}"' in done.content.decode()
     assert client.get(LATER).status_code == 200
     log = cast.tenants[tenant].pk if tenant else PROVIDER_LOG
