@@ -66,6 +66,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
     with nothing_happens():
         for page in (Client().get(here), Client().head(here), Client().get(here)):
             assert page.status_code == 200
+        assert "close this page. Then nothing changes." in page.content.decode()
         assert Client().post(here, {}).status_code == 422
     answer = Client().post(here, NEW)
     assert (answer.status_code, answer["Location"]) == (302, "/")
