@@ -391,6 +391,17 @@ def read(kind: RowKind, line: int, raw: Mapping[str, object]) -> Row:
     return Row(line, kind.name, values, tuple(faults))
 
 
+def text_faults(row: Row) -> list[Fault]:
+    """Return the faults of the characters of the row's texts. A text that is stored already has none of them.
+
+    Only those who know what is stored can decide that, so `read` leaves it to them.
+    """
+    columns = {column.name: column for column in KINDS[row.kind].columns}
+    said = ((name, value) for name, value in row.values.items() if isinstance(value, str))
+    found = ((name, _text_fault(columns[name], value)) for name, value in said)
+    return [Fault(row.line, name, *wrong) for name, wrong in found if wrong is not None]
+
+
 def rows_of(lines: Iterable[tuple[int, Mapping[str, str]]]) -> list[Row]:
     """Return the rows of a CSV file, where one line can have a tenant and one of its resources."""
     rows: list[Row] = []
@@ -461,11 +472,15 @@ def _value(column: Column, raw: object) -> Any:
     text = raw.strip(" ")
     if column.at_most and len(text) > column.at_most:
         raise _Refused("too_long", most=column.at_most, length=len(text))
-    if wrong := texts.fault_of(text, is_id=column.is_id, has_lines=column.is_text):
+    if not texts.is_storable(text) and (wrong := _text_fault(column, text)):
         raise _Refused(wrong[0], **wrong[1])
     if column.choices and text and text not in column.choices:
         raise _Refused("not_a_choice", choices=", ".join(column.choices))
     return text or None
+
+
+def _text_fault(column: Column, text: str) -> tuple[str, dict[str, Any]] | None:
+    return texts.fault_of(text, is_id=column.is_id, has_lines=column.is_text)
 
 
 def _flag(raw: object) -> bool | None:

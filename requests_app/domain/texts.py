@@ -37,7 +37,8 @@ def fault_of(text: str, *, is_id: bool = False, has_lines: bool = False) -> tupl
     An id or a path contains no invisible character at all, and no unusual space. A text that `has_lines` can have line
     breaks and tabs, and can begin as a list does.
     """
-    for char in text:
+    # Nearly every text ends the search here: it contains nothing that `isprintable` calls invisible.
+    for char in "" if text.isprintable() else text:
         is_allowed = (char in _JOINERS and not is_id) or (has_lines and char in "\n\t")
         is_seen = char.isprintable() if is_id else unicodedata.category(char) not in INVISIBLE
         if not (is_seen or is_allowed):
@@ -45,6 +46,11 @@ def fault_of(text: str, *, is_id: bool = False, has_lines: bool = False) -> tupl
     if not has_lines and text.startswith(_FORMULA):
         return "formula", {"sign": f"“{text[0]}”"}
     return None
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a database can keep the text: it contains no NUL byte and no half of a character."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def require(text: str, *, field: str, is_id: bool = False, has_lines: bool = False) -> str:

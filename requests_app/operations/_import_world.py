@@ -211,6 +211,11 @@ class World:
     def somebody(self, email: str) -> Somebody:
         return self._people.setdefault(email, Somebody(email))
 
+    def is_known(self, email: str) -> bool:
+        """Return whether somebody has this address: an account, or an invitation that is open."""
+        who = self.somebody(email.lower())
+        return bool(who.person or who.invitations)
+
     def service(self, key: str) -> Service | None:
         return self.services.get(key) or self.coming.get(key)
 

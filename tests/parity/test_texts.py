@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,19 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.imports import FaultyFile, Source
 from requests_app.domain.scopes import Scope
 from requests_app.models import OutboxMessage, Person, Plan, Proposal, Resource, Service, Tenant
+from requests_app.platform import csv_files
+from requests_app.queries import imports
 from tests.admin.conftest import signed_in
 from tests.api.test_scim import USERS, whole
 from tests.api.test_scim_provider import ours
 from tests.caller import Caller, caller_for
 from tests.cast import Cast
+from tests.imports.worlds import exported, run
 
 pytestmark = pytest.mark.django_db
 
@@ -145,3 +152,90 @@ def test_a_name_from_before_the_rule_stays_and_stops_no_other_change(via: Doors)
     assert via.contoso.put(f"{USERS}/{made.json()['id']}", body).status_code == 200
     assert Person.objects.get(pk=made.json()["id"]).is_active is False
     assert via.client.patch(f"plans/{via.plan}", {"name": "=Basic", "includes_lockbox": True}).status_code == 200
+
+
+OLD = "@home & Co"
+
+
+@pytest.fixture
+def old(via: Doors) -> Resource:
+    """Store texts from before the rule: the names and the ids of a tenant and its resource, a plan, and a person."""
+    cast, row, sten = via.cast, via.cast.resource("northwind"), via.cast.colleague()
+    Tenant.objects.filter(pk=cast.northwind.pk).update(name=OLD, external_id="@home\u200d")
+    Plan.objects.filter(pk=via.plan).update(name="=Basic")
+    Service.objects.filter(pk=cast.exchange.pk).update(name="-Exchange\u200b")
+    Resource.objects.filter(pk=row.pk).update(name="@law", external_id="@law\u00a01")
+    Person.objects.filter(pk=sten.pk).update(name="=Sten", email="+sten@staff.example")
+    return Resource.objects.get(pk=row.pk)
+
+
+def line_of(old: Resource, **values: str) -> Source:
+    known = {
+        "tenant": "@home\u200d",
+        "tenant_name": OLD,
+        "tenant_external_id": "@home\u200d",
+        "plan": "=Basic",
+        "service": old.service.key,
+        "external_id": old.external_id,
+        "kind": old.kind,
+        "name": old.name,
+        "locator": old.locator,
+    } | values
+    return csv_files.source(f"{','.join(known)}\n{','.join(known.values())}\n".encode(), file_name="old.csv")
+
+
+@pytest.mark.usefixtures("old")
+def test_an_installation_can_apply_its_own_export_with_names_from_before_the_rule(via: Doors, tmp_path: Path) -> None:
+    before, text, file = facts(), exported(), tmp_path / "world.yaml"
+    code, said, wrong = run("apply", text, file)
+    assert (code, wrong) == (0, "")
+    assert "nothing to change" in said
+    assert (facts(), exported()) == (before, text)
+    # The same text is new in another place.
+    for stored, new in ((OLD, "@work"), ("=Basic", "=Best"), ("'@law'", "'@court'"), ("=Sten", "=Stan")):
+        code, _said, wrong = run("apply", text.replace(stored, new), file)
+        assert (code, "A spreadsheet would run it as a formula" in wrong) == (2, True), (stored, wrong)
+        assert (facts(), exported()) == (before, text)
+
+
+def test_a_csv_file_can_repeat_names_from_before_the_rule(via: Doors, old: Resource) -> None:
+    stella = via.cast.as_("stella")
+    assert operations.start_import(line_of(old), actor=stella) is None
+    before = facts()
+    for column, value in {"tenant_name": "@work", "name": "@court", "external_id": "@law\u00a02"}.items():
+        with pytest.raises(FaultyFile) as refused:
+            operations.start_import(line_of(old, **{column: value}), actor=stella)
+        assert [fault.column for fault in refused.value.faults] == [column]
+    assert facts() == before
+
+
+def test_a_bulk_call_can_repeat_names_from_before_the_rule(via: Doors, old: Resource) -> None:
+    row = {"tenant": "northwind", "service": old.service.key, "external_id": old.external_id}
+    answer = via.client.post("resources/bulk", {"rows": [{**row, "name": "@law"}]})
+    assert (answer.status_code, answer.json()["counts"]["unchanged"]) == (200, 1)
+    before = facts()
+    answer = via.client.post("resources/bulk", {"rows": [{**row, "name": "@court"}]})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "formula")
+    assert facts() == before
+
+
+def test_a_name_that_is_not_stored_any_more_is_refused_when_the_file_is_written(via: Doors, old: Resource) -> None:
+    """Otherwise, the file would bring such a name back."""
+    row = operations.start_import(line_of(old, time_zone="Europe/Berlin"), actor=via.cast.as_("stella"))
+    assert row is not None
+    Resource.objects.filter(pk=old.pk).update(name="Law")
+    operations.run_import(row.pk, actor=Actor.system("import"))
+    old.refresh_from_db()
+    assert old.name == "Law"
+    codes = {line.kind: [fault.code for fault in line.faults] for line in imports.lines_of(row)}
+    assert codes == {"tenant": ["not_alone"], "resource": ["formula"]}
+
+
+@pytest.mark.usefixtures("old")
+def test_a_contradiction_is_found_although_one_of_its_texts_is_stored(via: Doors) -> None:
+    first = csv_files.source(
+        f"tenant,tenant_name,plan\nnorthwind,Home,=Basic\nnorthwind,{OLD},=Basic\n".encode(), file_name="two.csv"
+    )
+    with pytest.raises(FaultyFile) as refused:
+        operations.start_import(first, actor=via.cast.as_("stella"))
+    assert [(fault.line, fault.code) for fault in refused.value.faults] == [(3, "contradicts")]
