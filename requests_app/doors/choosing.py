@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 
 class ChoosesTheOnly(forms.Form):
@@ -20,6 +22,14 @@ class ChoosesTheOnly(forms.Form):
         if given or field_name in self.initial or not is_needed:
             return given
         return only_of(field) or given
+
+
+class RoleField(forms.ChoiceField):
+    """A role, which the person must choose: no browser sends one from a form that nobody has touched."""
+
+    def __init__(self, *, choices: Iterable[tuple[Any, Any]], **kwargs: Any) -> None:
+        offered = [("", gettext_lazy("Choose a role")), *choices]
+        super().__init__(label=gettext_lazy("Role"), choices=offered, **kwargs)
 
 
 def only_of(field: forms.Field) -> Any:

@@ -261,7 +261,8 @@ def _first_tenant(facts: ProviderFacts) -> Found:
         words = _("%(email)s was invited on %(when)s to be the administrator of %(name)s.")
         return done(words % {"email": row.invited, "name": row.name, "when": when(row.invited_at, facts.at)})
     words = _("Invite the administrator of %(name)s") % {"name": row.name}
-    invite = StepLink(words, "admin:requests_app_tenant_act", args=(str(row.pk), "invite"))
+    role = (("role", Role.ADMINISTRATOR),)
+    invite = StepLink(words, "admin:requests_app_tenant_act", args=(str(row.pk), "invite"), query=role)
     return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name}, first=invite)
 
 

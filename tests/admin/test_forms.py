@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from requests_app.models import Invitation, Plan, QueueAssignment, Resource, Service, Tenant
+from audit_app.models import AuditEntry
+from requests_app.models import (
+    GroupRole,
+    Invitation,
+    Membership,
+    OutboxMessage,
+    Person,
+    Plan,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+)
 from tests.admin.conftest import act_address, address
 from tests.cast import Cast
 
@@ -55,6 +67,40 @@ def test_a_value_that_was_removed_is_not_chosen_again(cast: Cast, staff: Client)
     answer = add(staff, Tenant, name="Tailspin", plan="")
     assert form_of(answer).errors["plan"]
     assert not Tenant.objects.filter(name="Tailspin").exists()
+
+
+def untouched(answer: Any) -> dict[str, list[str]]:
+    """Return what a browser sends of the select boxes and boxes to tick, if nobody has touched the form."""
+    page, found = answer.content.decode(), {}
+    for name, options in re.findall(r'<select name="(\w+)"[^>]*>(.*?)</select>', page, re.DOTALL):
+        values = re.findall(r'<option value="([^"]*)"( selected)?', options)
+        chosen = [value for value, is_chosen in values if is_chosen] or [value for value, _ in values[:1]]
+        found[name] = chosen
+    for box in re.findall(r'<input type="checkbox"[^>]* checked[^>]*>', page):
+        name, value = (re.search(f'{what}="([^"]*)"', box) for what in ("name", "value"))
+        assert name
+        found.setdefault(name[1], []).append(value[1] if value else "on")
+    return found
+
+
+def test_no_form_gives_a_role_that_nobody_has_chosen(cast: Cast, staff: Client) -> None:
+    only_exchange(cast)
+    forms = {
+        address(Person, "add"): {"email": "new@provider.example"},
+        act_address(cast.erik, "queue"): {},
+        act_address(cast.otto, "give-role"): {"tenant": "contoso"},
+        act_address(cast.contoso, "give-role"): {"person": "otto@contoso.example"},
+        act_address(cast.contoso, "invite"): {"email": "new@contoso.example"},
+        address(GroupRole, "add"): {"group": "On call"},
+    }
+    kinds = (Invitation, Membership, QueueAssignment, GroupRole, AuditEntry, OutboxMessage)
+    before = [kind.objects.count() for kind in kinds]
+    for url, typed in forms.items():
+        sent = untouched(staff.get(url))
+        assert sent["role"] == [""], url
+        answer = staff.post(url, {**sent, **typed})
+        assert "role" in form_of(answer).errors, url
+    assert [kind.objects.count() for kind in kinds] == before
 
 
 # --- Short names -------------------------------------------------------------------------------------------------

@@ -281,9 +281,9 @@ def test_links_lead_to_the_form_that_is_needed_with_the_role(cast: Cast, staff: 
     assert found.links[0].args[1] == "invite"
     page = shown(staff)
     pk, name = found.links[0].args[0], Tenant.objects.get(pk=found.links[0].args[0]).name
-    assert (
-        f'href="/admin/requests_app/tenant/{pk}/act/invite/?set-up=yes">Invite the administrator of {name}</a>' in page
-    )
+    invite = f"/admin/requests_app/tenant/{pk}/act/invite/?role=administrator"
+    assert f'href="{invite}&amp;set-up=yes">Invite the administrator of {name}</a>' in page
+    assert '<option value="administrator" selected>' in staff.get(invite).content.decode()
     Resource.objects.all().delete()
     [found] = [each for each in guide(cast).steps if each.step.name == "resource"]
     assert [str(link.label) for link in found.links] == [f"Find resources of {name}"]

@@ -14,6 +14,7 @@ from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row
 from requests_app.doors.admin.searching import Search
+from requests_app.doors.choosing import RoleField
 from requests_app.models import DirectoryGroup, GroupMember, GroupRole, Person, QueueAssignment, Service
 
 
@@ -24,7 +25,7 @@ class GroupRoleForm(ActForm):
         help_text=_("The name of the group in your directory (displayName). Upper and lower case count as equal."),
     )
     service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
-    role = forms.ChoiceField(label=_("Role"), choices=QueueAssignment.Role.choices)
+    role = RoleField(choices=QueueAssignment.Role.choices)
 
 
 def map_group(row: None, actor: Actor, data: dict[str, Any]) -> GroupRole:

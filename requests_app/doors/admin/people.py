@@ -47,7 +47,7 @@ from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.doors.choosing import only_of
+from requests_app.doors.choosing import RoleField, only_of
 from requests_app.identity import factors
 from requests_app.models import (
     AccessRequest,
@@ -77,7 +77,7 @@ class ColleagueForm(ActForm):
     email = forms.EmailField(
         label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
     )
-    role = forms.ChoiceField(label=_("Role"), choices=PROVIDER_ROLES)
+    role = RoleField(choices=PROVIDER_ROLES)
     services = conditional(
         forms.ModelMultipleChoiceField(
             label=_("Queues"),
@@ -102,12 +102,12 @@ class ColleagueForm(ActForm):
 
 class QueueForm(ActForm):
     service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
-    role = forms.ChoiceField(label=_("Role"), choices=QueueAssignment.Role.choices)
+    role = RoleField(choices=QueueAssignment.Role.choices)
 
 
 class TenantRoleForm(ActForm):
     tenant = TenantField()
-    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+    role = RoleField(choices=Membership.Role.choices)
 
 
 class OtherAccountForm(ActForm):

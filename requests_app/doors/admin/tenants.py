@@ -26,6 +26,7 @@ from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.doors.admin.short_names import MADE, ShortNameForm, short_name_field
+from requests_app.doors.choosing import RoleField
 from requests_app.models import (
     AccessRequest,
     Client,
@@ -97,7 +98,7 @@ class RoleForm(ActForm):
     person = PersonField(
         label=_("Person"), help_text=_("The email address of an account on the customer's side."), required=True
     )
-    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+    role = RoleField(choices=Membership.Role.choices)
 
 
 def save_plan(row: Plan | None, actor: Actor, data: dict[str, Any]) -> Plan:
@@ -122,7 +123,7 @@ class InvitationForm(ActForm):
     email = forms.EmailField(
         label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
     )
-    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices, initial="administrator")
+    role = RoleField(choices=Membership.Role.choices)
 
 
 def invite(row: Tenant, actor: Actor, data: dict[str, Any]) -> Invitation:
