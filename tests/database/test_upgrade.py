@@ -7,6 +7,7 @@ takes the steps that the one step replaces.
 from __future__ import annotations
 
 import contextlib
+import io
 import lzma
 import re
 import sqlite3
@@ -73,6 +74,21 @@ def test_a_database_that_is_too_old_is_refused_before_anything_changes(missing: 
     with pytest.raises(CommandError, match=f"{missing} was not applied"):
         call_command("migrate", verbosity=0)
     assert set(recorder.applied_migrations()) == applied
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("question", ["plan", "check_unapplied"])
+def test_to_ask_what_is_to_be_migrated_records_nothing(question: str) -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.migration_qs.filter(app="requests_app", name=migrate.FIRST).delete()
+    applied = set(recorder.applied_migrations())
+    out = io.StringIO()
+    call_command("migrate", verbosity=0, stdout=out, **{question: True})
+    assert set(recorder.applied_migrations()) == applied
+    # But the answer knows that the first migration is done.
+    assert migrate.FIRST not in out.getvalue()
+    call_command("migrate", verbosity=0)
+    assert set(recorder.applied_migrations()) == applied | {("requests_app", migrate.FIRST)}
 
 
 @pytest.mark.django_db

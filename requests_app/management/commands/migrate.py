@@ -10,7 +10,7 @@ from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.transaction import atomic
+from django.db.transaction import atomic, set_rollback
 
 FIRST = "0001_squashed_0036_idempotency_key_holder"
 
@@ -60,4 +60,11 @@ migrate.MigrationExecutor = _Executor  # type: ignore[attr-defined]  # the stubs
 
 
 class Command(migrate.Command):
-    pass
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not (options["plan"] or options["check_unapplied"]):
+            super().handle(*args, **options)
+            return
+        # To ask changes nothing: the record of the first migration is needed only for the answer.
+        with atomic(options["database"]):
+            super().handle(*args, **options)
+            set_rollback(True, options["database"])  # Django's own signature
