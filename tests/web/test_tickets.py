@@ -632,6 +632,7 @@ def test_in_a_trial_a_page_that_waits_says_whom_to_play_next(
     cast: Cast, as_: Callable[[str], Client], settings: Any
 ) -> None:
     row = cast.submitted()
+    assert row.ticket is not None
     pages = (_page(row.ticket), reverse("web:access_request", args=[row.pk]))
 
     def says(name: str) -> set[bool]:

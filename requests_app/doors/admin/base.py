@@ -34,6 +34,7 @@ from requests_app.doors.admin import acts, guide, listing
 from requests_app.doors.admin.acts import AdminAction
 from requests_app.doors.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.doors.admin.searching import Search
+from requests_app.doors.choosing import RoleField
 from requests_app.models import Proposal
 from requests_app.queries.guide import ONWARDS
 
@@ -351,7 +352,8 @@ class StaffAdmin(SealedAdmin):
 
 def _again(request: HttpRequest, form: acts.ActForm) -> str:
     """Return the address of the same empty form. What was chosen from a list stays chosen, such as a role."""
-    chosen = {name: form.data[name] for name, field in form.fields.items() if type(field) is forms.ChoiceField}
+    of_list = (forms.ChoiceField, RoleField)
+    chosen = {name: form.data[name] for name, field in form.fields.items() if type(field) in of_list}
     kept = {name: request.GET[name] for name in (ONWARDS,) if name in request.GET}
     return f"{request.path}?{urlencode({**chosen, **kept})}" if chosen or kept else request.path
 
