@@ -397,8 +397,8 @@ def text_faults(row: Row) -> list[Fault]:
     Only those who know what is stored can decide that, so `read` leaves it to them.
     """
     columns = {column.name: column for column in KINDS[row.kind].columns}
-    said = ((name, value) for name, value in row.values.items() if isinstance(value, str))
-    found = ((name, _text_fault(columns[name], value)) for name, value in said)
+    texts_of_row = ((name, value) for name, value in row.values.items() if isinstance(value, str))
+    found = ((name, _text_fault(columns[name], value)) for name, value in texts_of_row)
     return [Fault(row.line, name, *wrong) for name, wrong in found if wrong is not None]
 
 

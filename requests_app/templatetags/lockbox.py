@@ -214,7 +214,7 @@ def step_url(link: Any, tenant: Any = None) -> str:
     """`{% step_url link tenant %}`: the address of a link of a guided set-up."""
     args = link.args or ((tenant.pk,) if tenant and not link.is_personal else ())
     query = {} if link.is_press else dict(link.query)
-    # Who comes from the list goes on to the next step after the act, in the administration.
+    # Who comes from the list continues with the next step after the act, in the administration.
     is_form = link.page.startswith("admin:") and link.page.endswith(("_add", "_act"))
     return reverse(link.page, args=args, query={**query, ONWARDS: "yes"} if is_form else query)
 

@@ -187,13 +187,13 @@ def line_of(old: Resource, **values: str) -> Source:
 @pytest.mark.usefixtures("old")
 def test_an_installation_can_apply_its_own_export_with_names_from_before_the_rule(via: Doors, tmp_path: Path) -> None:
     before, text, file = facts(), exported(), tmp_path / "world.yaml"
-    code, said, wrong = run("apply", text, file)
+    code, summary, wrong = run("apply", text, file)
     assert (code, wrong) == (0, "")
-    assert "nothing to change" in said
+    assert "nothing to change" in summary
     assert (facts(), exported()) == (before, text)
     # The same text is new in another place.
     for stored, new in ((OLD, "@work"), ("=Basic", "=Best"), ("'@law'", "'@court'"), ("=Sten", "=Stan")):
-        code, _said, wrong = run("apply", text.replace(stored, new), file)
+        code, _summary, wrong = run("apply", text.replace(stored, new), file)
         assert (code, "A spreadsheet would run it as a formula" in wrong) == (2, True), (stored, wrong)
         assert (facts(), exported()) == (before, text)
 

@@ -354,8 +354,8 @@ def _again(request: HttpRequest, form: acts.ActForm) -> str:
     """Return the address of the same empty form. What was chosen from a list stays chosen, such as a role."""
     of_list = (forms.ChoiceField, RoleField)
     chosen = {name: form.data[name] for name, field in form.fields.items() if type(field) in of_list}
-    kept = {name: request.GET[name] for name in (ONWARDS,) if name in request.GET}
-    return f"{request.path}?{urlencode({**chosen, **kept})}" if chosen or kept else request.path
+    onwards = {name: request.GET[name] for name in (ONWARDS,) if name in request.GET}
+    return f"{request.path}?{urlencode({**chosen, **onwards})}" if chosen or onwards else request.path
 
 
 def _run_on_all(act: AdminAction, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:
