@@ -53,7 +53,9 @@ LABELS: dict[Scope, Promise] = {
     Scope.TICKETS_READ: _("Read tickets and their conversations"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
-    Scope.REQUESTS_SUBMIT: _("Submit and withdraw access requests"),
+    Scope.REQUESTS_SUBMIT: _(
+        "Submit and withdraw access requests; an engineer who asks for a ticket that nobody has also gets the ticket"
+    ),
     Scope.DECISIONS_WRITE: _("Decide on access requests"),
     Scope.GRANTS_READ: _("Read windows and the accesses to content in them"),
     Scope.GRANTS_CLOSE: _("Close windows early"),

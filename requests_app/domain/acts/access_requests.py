@@ -20,6 +20,7 @@ from requests_app.domain.acts.declaration import (
     Tell,
     has,
 )
+from requests_app.domain.acts.tickets import TICKET_ASSIGNED
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State, Timing
 
@@ -130,7 +131,7 @@ SUBMIT = Act(
     roles=frozenset({Role.ENGINEER}),
     moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),
     scope=Scope.REQUESTS_SUBMIT,
-    events=(ACCESS_REQUEST_SUBMITTED,),
+    events=(ACCESS_REQUEST_SUBMITTED, TICKET_ASSIGNED),
     tried=_("to ask for access"),
     done=_("Your access request {reference} is submitted."),
     tells=(Tell("notify.decide_as_provider", ("provider_approvers",)),),

@@ -106,7 +106,7 @@ def _of_moves(act: Act) -> Iterator[str]:
         yield f"{act.name} moves a state, but it also names states that it leaves as they are"
     if act.moves.sources and act.inputs:
         yield f"{act.name} moves a state, and the kernel reads no inputs of such an act"
-    if act.title is None or len(act.events) != 1:
+    if act.title is None or not act.events or (len(act.events) > 1 and not act.own_order):
         yield f"{act.name} moves a state, but it does not have one title and one event"
     if not act.moves.targets:
         yield f"{act.name} leads to no state"
