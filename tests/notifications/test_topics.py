@@ -789,17 +789,24 @@ def test_a_change_by_staff_is_reported_to_the_colleagues_who_can_confirm_it(
     assert mails("newcomer", "second_person").subject == "Last day to confirm a change that Stella Test proposed"
 
 
-def test_a_role_through_a_group_is_reported_to_all_staff_who_can_withdraw_it(world: Cast, mails: Mails) -> None:
-    world.colleague()
-    world.colleague("newcomer", hours=1)
+def role_through_group(world: Cast) -> Proposal:
+    """Return the role that Samir gets because a client of the provider put him into a mapped group."""
     stella = world.as_("stella")
     world.agreed(lambda: operations.map_group(world.exchange.pk, group="On call", role="engineer", actor=stella))
     calls = caller_for(world, None, Scope.MEMBERS_PROVISION)
     group = calls.get("/scim/v2/Groups").json()["Resources"][0]["id"]
-    members = [{"value": str(world.samir.pk)}]
-    added = ops({"op": "add", "path": "members", "value": members})
+    added = ops({"op": "add", "path": "members", "value": [{"value": str(world.samir.pk)}]})
     assert calls.patch(f"/scim/v2/Groups/{group}", added).status_code == 200
-    proposal = Proposal.objects.get(act="give_group_role")
+    return Proposal.objects.get(act="give_group_role")
+
+
+def test_a_role_through_a_group_is_reported_to_all_staff_who_can_withdraw_it(world: Cast, mails: Mails) -> None:
+    world.colleague()
+    world.colleague("newcomer", hours=1)
+    # Two people agreed on the mapping and on the client, because a customer had Lockbox on by then.
+    before = clock.now() - dt.timedelta(days=1)
+    Tenant.objects.filter(lockbox_on=True).update(lockbox_first_on_at=before)
+    proposal = role_through_group(world)
     mails.send("second_person")
     assert mails.to("second_person") == ["newcomer", "stella", "sten"]
     found = mails("sten", "second_person")
@@ -813,6 +820,23 @@ def test_a_role_through_a_group_is_reported_to_all_staff_who_can_withdraw_it(wor
     assert "confirm" not in found.subject
     assert found.subject.endswith("announces a role that you can withdraw")
     assert "To be confirmed by" not in found.body
+
+
+def test_a_role_through_a_group_that_one_human_mapped_is_reported_to_those_who_can_confirm(
+    world: Cast, mails: Mails
+) -> None:
+    """Like every role that needs a second person: nothing happens until somebody else agrees."""
+    world.colleague()
+    first = clock.now() + dt.timedelta(hours=1)
+    Tenant.objects.filter(lockbox_on=True).update(lockbox_first_on_at=first)
+    proposal = role_through_group(world)
+    assert (proposal.effective_at, proposal.is_through_group) == (None, False)
+    mails.send("second_person")
+    assert mails.to("second_person") == ["sten"]
+    found = mails("sten", "second_person")
+    says(found, "To be confirmed by", "give Samir Test the role “Engineer” for Exchange Online")
+    silent(found, "Nobody has to confirm this change.")
+    assert found.subject.endswith("proposes a change that needs your confirmation")
 
 
 def takes_effect(world: Cast, row: Invitation) -> None:
@@ -878,12 +902,7 @@ def test_a_role_that_nobody_had_to_wait_for_is_not_reported(world: Cast, mails: 
 
 
 def test_a_role_through_a_group_is_reported_to_its_holder_when_it_takes_effect(world: Cast, mails: Mails) -> None:
-    stella = world.as_("stella")
-    world.agreed(lambda: operations.map_group(world.exchange.pk, group="On call", role="engineer", actor=stella))
-    calls = caller_for(world, None, Scope.MEMBERS_PROVISION)
-    group = calls.get("/scim/v2/Groups").json()["Resources"][0]["id"]
-    added = ops({"op": "add", "path": "members", "value": [{"value": str(world.samir.pk)}]})
-    assert calls.patch(f"/scim/v2/Groups/{group}", added).status_code == 200
+    role_through_group(world)
     world.made_due(lambda: None)
     operations.apply_due(actor=world.system("sweep"), limit=10)
     mails.send("role_given")
