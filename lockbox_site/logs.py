@@ -88,7 +88,7 @@ def configure_structlog() -> None:
     )
 
 
-def configuration(*, level: str, form: str, is_production: bool = True) -> dict[str, Any]:
+def configuration(*, level: str, form: str, is_trial: bool = False) -> dict[str, Any]:
     """Return Django's LOGGING for `form`, "json" or "console"."""
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -116,7 +116,7 @@ def configuration(*, level: str, form: str, is_production: bool = True) -> dict[
             "django.request": {"handlers": [], "level": "CRITICAL", "propagate": True},
             "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             # Refusals that are in no tenant's log: unknown addresses, limited sign-ins, forged requests.
-            # In production, no level hides them.
-            "security": {"handlers": [], "level": "INFO" if is_production else level, "propagate": True},
+            # No level hides them, except in a trial, whose terminal is the mailbox of its people.
+            "security": {"handlers": [], "level": level if is_trial else "INFO", "propagate": True},
         },
     }

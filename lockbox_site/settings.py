@@ -27,6 +27,7 @@ from lockbox_site.environment import (
     whole_number,
     words,
 )
+from requests_app.platform.trial import is_trial
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -537,7 +538,11 @@ LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", a
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
-LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT, is_production=PRODUCTION)
+LOGGING = logs.configuration(
+    level=LOG_LEVEL,
+    form=LOG_FORMAT,
+    is_trial=is_trial(base_url=BASE_URL, email_backend=EMAIL_BACKEND, is_production=PRODUCTION),
+)
 logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -11,10 +10,8 @@ from django.utils.translation import gettext as _
 from requests_app.domain import link_secrets
 from requests_app.models import Installation, OutboxMessage, Person, Plan, Tenant
 from requests_app.models.outbox import MAIL
-from requests_app.platform.loopback import is_loopback
-
-#: The mail backend of an installation without a mail server.
-MAIL_FILES = "requests_app.messages.mails.files.EmailBackend"
+from requests_app.platform import trial
+from requests_app.platform.trial import MAIL_FILES
 
 
 def has_staff() -> bool:
@@ -23,12 +20,10 @@ def has_staff() -> bool:
 
 
 def is_trial() -> bool:
-    """Return whether this installation is a trial: it has no mail server, and only this machine can open its address.
-
-    A production installation is never one, so nothing that it needs is called unnecessary.
-    """
-    is_local = is_loopback(urlsplit(settings.BASE_URL).hostname or "")
-    return is_local and settings.EMAIL_BACKEND == MAIL_FILES and not settings.PRODUCTION
+    """Return whether this installation is a trial. Nothing that a production installation needs is left out there."""
+    return trial.is_trial(
+        base_url=settings.BASE_URL, email_backend=settings.EMAIL_BACKEND, is_production=settings.PRODUCTION
+    )
 
 
 def needs_trial_plan() -> bool:

@@ -30,10 +30,10 @@ def lines_of(form: str, log: str, **event: object) -> list[str]:
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(("is_production", "level"), [(True, "INFO"), (False, "WARNING")])
-def test_no_level_hides_the_refusals_of_a_production_installation(*, is_production: bool, level: str) -> None:
+@pytest.mark.parametrize(("is_trial", "level"), [(False, "INFO"), (True, "WARNING")])
+def test_no_level_hides_the_refusals_except_in_a_trial(*, is_trial: bool, level: str) -> None:
     """They are in no tenant's log. In a trial, somebody reads the terminal for its mails."""
-    found = logs.configuration(level="WARNING", form="console", is_production=is_production)
+    found = logs.configuration(level="WARNING", form="console", is_trial=is_trial)
     assert found["loggers"]["security"]["level"] == level
 
 

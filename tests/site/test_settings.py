@@ -105,6 +105,22 @@ def test_django_and_the_queue_have_the_settings_that_the_file_makes(tmp_path: Pa
     assert secret_key == setting(tmp_path, "SECRET_KEY")
 
 
+@pytest.mark.parametrize(
+    ("environment", "level"),
+    [
+        ({}, "ERROR"),
+        ({"BASE_URL": "http://lockbox.test.example"}, "INFO"),
+        ({"EMAIL_URL": "smtp://localhost:2525"}, "INFO"),
+        (PRODUCTION, "INFO"),
+    ],
+)
+def test_no_level_hides_refusals_except_in_a_trial(tmp_path: Path, environment: dict[str, str], level: str) -> None:
+    """A server for tests has no PRODUCTION either, and people look for attacks in its log."""
+    found = setting(tmp_path, "LOGGING", **environment, LOG_LEVEL="ERROR")
+    assert found["loggers"]["security"]["level"] == level
+    assert found["root"]["level"] == "ERROR"
+
+
 @pytest.mark.slow
 def test_check_deploy_has_no_warning_in_production(tmp_path: Path) -> None:
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)

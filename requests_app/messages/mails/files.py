@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -17,7 +16,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.urls import reverse
 
 from requests_app.platform import terminal
-from requests_app.platform.loopback import is_loopback
+from requests_app.platform.trial import MAIL_FILES, is_trial
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 
@@ -25,8 +24,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 class EmailBackend(BaseEmailBackend):
     """Writes each mail to a file in EMAIL_FILE_PATH.
 
-    The name of the file is made from the Message-ID, so a mail that is sent again replaces its earlier file. If only
-    this machine can open the site, and it is no production installation, the mail is also shown in the terminal.
+    The name of the file is made from the Message-ID, so a mail that is sent again replaces its earlier file. In a
+    trial, the mail is also shown in the terminal.
     """
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
@@ -34,7 +33,7 @@ class EmailBackend(BaseEmailBackend):
         folder.mkdir(parents=True, exist_ok=True)
         for message in email_messages:
             path = self._write(folder, message)
-            if is_loopback(urlsplit(settings.BASE_URL).hostname or "") and not settings.PRODUCTION:
+            if is_trial(base_url=settings.BASE_URL, email_backend=MAIL_FILES, is_production=settings.PRODUCTION):
                 print(_shown(message, path), end="", flush=True)  # noqa: T201  # the terminal of a trial is the person's mailbox
         return len(email_messages)
 
