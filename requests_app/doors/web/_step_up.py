@@ -30,10 +30,10 @@ from requests_app.domain.errors import (
 from requests_app.doors.web import _known_password
 from requests_app.doors.web.forms.security import ProofForm, StepUpForm
 from requests_app.doors.web.middleware import (
-    FIRST_FACTOR,
     LINK,
     LINK_TO_SINGLE_SIGN_ON,
-    ONLY_FIRST_FACTOR,
+    NEW_SECOND_FACTOR,
+    ONLY_TO_ADD_SECOND_FACTOR,
     PASSKEY,
     PASSWORD,
     PASSWORD_AND_CODE,
@@ -121,7 +121,7 @@ def adding_factor(request: HttpRequest, *, is_passkey: bool) -> Iterator[None]:
     way, _at = last_proof(request)
     yield
     if way == LINK or (is_passkey and way == LINK_TO_SINGLE_SIGN_ON):
-        remember(request, at=clock.now(), way=FIRST_FACTOR)
+        remember(request, at=clock.now(), way=NEW_SECOND_FACTOR)
 
 
 def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
@@ -134,7 +134,7 @@ def setting_up(request: HttpRequest) -> Actor:
     For their first second factor, a sign-in with a password is enough proof.
     """
     way, at = last_proof(request)
-    return actor_in(request).stepped_up(at) if way in ONLY_FIRST_FACTOR else actor_in(request)
+    return actor_in(request).stepped_up(at) if way in ONLY_TO_ADD_SECOND_FACTOR else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:

@@ -51,10 +51,10 @@ class SecondFactorMiddleware:
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         security_log.info("second_factor.missing", user_id=str(request.user.pk), path=request.path)
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
-        return redirect_to_login(target, first_factor())
+        return redirect_to_login(target, second_factor_page())
 
 
-def first_factor() -> str:
+def second_factor_page() -> str:
     """Return the address of the page for a first second factor: a passkey, or an app if this site can't have passkeys.
 
     Each of the two pages has a link to the other.

@@ -27,7 +27,7 @@ from requests_app.doors.web._step_up import remember_sign_in
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import AcceptForm, AcceptWithSignOnForm
-from requests_app.doors.web.gate import first_factor
+from requests_app.doors.web.gate import second_factor_page
 from requests_app.doors.web.middleware import actor_in, stranger
 from requests_app.identity import sessions
 from requests_app.models import Invitation
@@ -110,7 +110,7 @@ def _next_page(row: Invitation) -> str:
     """
     page = _first_page(row)
     if any(map(words.is_proposed, queries.invited_to(row))):
-        return redirect_to_login(page, first_factor()).url
+        return redirect_to_login(page, second_factor_page()).url
     return page
 
 

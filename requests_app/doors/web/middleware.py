@@ -27,11 +27,11 @@ PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
 SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
 #: A link that has just made the account, with a new password or through single sign-on; and the first second factor
 #: that was then added.
-LINK, LINK_TO_SINGLE_SIGN_ON, FIRST_FACTOR = "link", "link+single sign-on", "first factor"
+LINK, LINK_TO_SINGLE_SIGN_ON, NEW_SECOND_FACTOR = "link", "link+single sign-on", "first factor"
 #: These kinds of proof count for nothing but adding the first second factor.
-ONLY_FIRST_FACTOR = frozenset({PASSWORD_SIGN_IN, LINK})
+ONLY_TO_ADD_SECOND_FACTOR = frozenset({PASSWORD_SIGN_IN, LINK})
 #: These kinds of proof prove only one factor. They count only as long as the person has no second factor.
-_ONE_FACTOR = ONLY_FIRST_FACTOR | {PASSWORD, SINGLE_SIGN_ON, LINK_TO_SINGLE_SIGN_ON}
+_ONE_FACTOR = ONLY_TO_ADD_SECOND_FACTOR | {PASSWORD, SINGLE_SIGN_ON, LINK_TO_SINGLE_SIGN_ON}
 
 
 class ActorMiddleware:
@@ -90,7 +90,7 @@ def _actor(request: HttpRequest) -> Actor:
 def _stepped_up_at(request: HttpRequest) -> datetime | None:
     """Return when this person last gave a proof that counts. A sign-in with only a password does not count."""
     way, at = last_proof(request)
-    return None if way in ONLY_FIRST_FACTOR else at
+    return None if way in ONLY_TO_ADD_SECOND_FACTOR else at
 
 
 def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
