@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from audit_app.models import AuditEntry
+from requests_app.doors.admin import short_names
 from requests_app.models import (
     GroupRole,
     Invitation,
@@ -132,6 +133,17 @@ def test_a_name_without_letters_for_a_short_name_is_refused_beside_its_field(cas
     answer = add(staff, Tenant, name="北京", slug="", plan=plan, time_zone="UTC")
     assert list(form_of(answer).errors) == ["slug"]
     assert not Tenant.objects.filter(name="北京").exists()
+
+
+def test_a_name_that_too_many_others_have_is_refused_as_that(
+    cast: Cast, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(short_names, "_TRIES", 2)
+    body = {"slug": "", "plan": str(Plan.objects.get(name="E5").pk), "time_zone": "UTC"}
+    assert add(staff, Tenant, name="Tailspin", **body).status_code == 302
+    answer = add(staff, Tenant, name="Tailspin!", **body)
+    assert form_of(answer).errors["slug"] == ["Too many others have such a name already. Fill in this field."]
+    assert not Tenant.objects.filter(name="Tailspin!").exists()
 
 
 def test_the_short_name_of_an_existing_row_is_never_made_again(cast: Cast, staff: Client) -> None:

@@ -50,9 +50,6 @@ class FindForm(ActForm):
     place = forms.MultipleChoiceField(widget=forms.MultipleHiddenInput, required=False)
 
     def prepare(self) -> None:
-        only = list(self.fields["service"].queryset[:2])  # type: ignore[attr-defined]  # a ModelChoiceField
-        if len(only) == 1:
-            self.initial.setdefault("service", only[0].pk)
         named = [name for name in self.data if name.startswith(NAME_OF)][:MOST]
         place = self.fields["place"]
         assert isinstance(place, forms.ChoiceField)

@@ -43,16 +43,26 @@ class ShortNameForm(ActForm):
         if self.row is None and data.get("name") and data.get(self.short) == "":
             data[self.short] = from_name(data["name"], self.is_taken)
             if not data[self.short]:
-                self.add_error(self.short, _("The name has no letters for this. Fill in this field."))
+                self.add_error(self.short, _why_none(data["name"]))
         return data
 
 
+def _why_none(name: str) -> str:
+    if not _base(name):
+        return _("The name has no letters for this. Fill in this field.")
+    return _("Too many others have such a name already. Fill in this field.")
+
+
+def _base(name: str) -> str:
+    return slugify(name).replace("_", "-")[:_FROM_NAME].strip("-")
+
+
 def from_name(name: str, is_taken: Callable[[str], bool]) -> str:
-    """Return the first free short name made from a name: small letters, digits and hyphens. Return "" if it has none.
+    """Return the first free short name made from a name: small letters, digits and hyphens. Return "" if there is none.
 
     For a name that is in use, the short name gets a number: contoso-2.
     """
-    base = slugify(name).replace("_", "-")[:_FROM_NAME].strip("-")
+    base = _base(name)
     if not base:
         return ""
     tries = (base, *(f"{base}-{n}" for n in range(2, _TRIES)))
