@@ -74,6 +74,7 @@ class Topic(StrEnum):
     STAFF_CHANGE = "notify.staff_change"
     SECOND_PERSON = "notify.second_person"
     ROLE_GIVEN = "notify.role_given"
+    PROVIDER_JOINED = "notify.provider_joined"
     RECOVERY_KEY = "notify.recovery_key"
     INVITATION = "notify.invitation", Sending(is_awaited=True)
     CLIENT_DECIDES = "notify.client_decides"

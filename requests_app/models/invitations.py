@@ -94,6 +94,8 @@ class Invitation(models.Model):
     proposal = models.ForeignKey(
         "requests_app.Proposal", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("proposal")
     )
+    # The tenants whose log named this invitation, still open, when they first switched Lockbox on.
+    named_to = models.ManyToManyField("requests_app.Tenant", related_name="+", editable=False)
     secret_hash = models.CharField(max_length=64, unique=True)
     sends = models.PositiveSmallIntegerField(_("times sent"), default=1)
     invited_by = models.ForeignKey(

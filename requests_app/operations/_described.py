@@ -29,10 +29,10 @@ from requests_app.models import (
     Token,
 )
 from requests_app.models.row_security import own_account
-from requests_app.queries import callers
+from requests_app.queries import callers, invitations
 
 #: The most rows of one kind that the description lists. The digest covers all of them.
-MOST_LISTED = 200
+MOST_LISTED = invitations.MOST_NAMED
 
 Rows = list[dict[str, Any]]
 
@@ -43,11 +43,13 @@ def of_provider(tenant: Tenant) -> dict[str, Any]:
     Each list has the number of its rows and their digest, so that the provider can show later what a shortened list
     left out.
     """
+    invited = invitations.expected_of_provider(tenant, at=clock.now())
     # The provider's own rows belong to no tenant, and PostgreSQL hides some of them from a customer's connection.
     with own_account():
         found = {
             "staff": _staff(),
             "people": _people(),
+            "invited": [_invited(each) for each in invited],
             "groups": _groups(),
             "clients": _clients(),
             "services": _services(),
@@ -55,6 +57,18 @@ def of_provider(tenant: Tenant) -> dict[str, Any]:
         }
     lists = {name: _listed(rows) for name, rows in found.items()}
     return {"plan": tenant.plan.name, **lists}
+
+
+def name_invitations(tenant: Tenant, detail: dict[str, Any]) -> None:
+    """Store that the tenant's log names these invitations. So their roles need no announcement to this tenant."""
+    links = Invitation.named_to.through
+    listed = detail["invited"]["listed"]
+    links.objects.bulk_create([links(invitation_id=each["id"], tenant_id=tenant.pk) for each in listed])
+
+
+def _invited(row: invitations.Expected) -> dict[str, Any]:
+    shown = {"id": str(row.id), "email": row.email, "role": row.role, "queues": ", ".join(row.queues)}
+    return {**shown, "invited_by": row.invited_by, "since": _since(row.since), "until": _since(row.until)}
 
 
 def _listed(rows: Rows) -> dict[str, Any]:

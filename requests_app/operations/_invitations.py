@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, cast
@@ -22,6 +23,7 @@ from requests_app.domain.acts.invitations import (
     INVITATION_WITHDRAWN,
     INVITE_STAFF_ANNOUNCED,
     INVITE_TO_QUEUES_ANNOUNCED,
+    PROVIDER_JOINED,
 )
 from requests_app.domain.acts.members import ROLE_TAKEN
 from requests_app.domain.errors import DomainError, Unacceptable, WrongState
@@ -32,6 +34,7 @@ from requests_app.operations._announced import (
     Terms,
     actor_of_client,
     announced,
+    everybody,
     is_announced,
     propose,
     proposer_of,
@@ -40,7 +43,16 @@ from requests_app.operations._announced import (
 )
 from requests_app.operations._change import Step
 from requests_app.operations._held_rows import uninformed_of
-from requests_app.operations._people import ADMINISTRATOR, DECIDING, assign_to_queue, begin_staff, require_first
+from requests_app.operations._humans import witness_in
+from requests_app.operations._people import (
+    ADMINISTRATOR,
+    DECIDING,
+    assign_to_queue,
+    begin_staff,
+    described,
+    require_first,
+)
+from requests_app.queries import invitations
 
 
 def send(current: Step, row: Invitation) -> None:
@@ -84,8 +96,14 @@ def withdraw(current: Step, row: Invitation) -> None:
         first, *rest = others
         Invitation.objects.filter(pk=first.pk).update(beside=None)
         Invitation.objects.filter(pk__in=[each.pk for each in rest]).update(beside=first)
+        forget_named(others)
         unsent = {"sends": 0, "invited_by": None, "invited_through": None, "expires_at": current.at}
         Invitation.objects.filter(pk__in=[each.pk for each in others]).update(**unsent)
+
+
+def forget_named(rows: Iterable[Invitation]) -> None:
+    """Make the roles of these invitations need an announcement: what tenants have read about them is over."""
+    Invitation.named_to.through.objects.filter(invitation_id__in=[row.pk for row in rows]).delete()
 
 
 def drop_queue(current: Step, row: Invitation, service: Service | None) -> None:
@@ -174,6 +192,9 @@ class Standing(Enum):
     GIVEN: the person gets it at once. WAITS: it is proposed, and the proposal gives it when it takes effect. VOID: it
     can't be given: it must be announced and no proposal is there, or nobody sent its invitation in time. Then the link
     doesn't work.
+
+    An invitation without a proposal gives its role while each tenant that has ever had Lockbox on has read about it
+    when it first switched Lockbox on (`Invitation.named_to`).
     """
 
     GIVEN = "given"
@@ -190,7 +211,7 @@ def standing_of(row: Invitation, at: datetime) -> Standing:
         return Standing.VOID
     proposal: Proposal | None = row.proposal
     if proposal is None:
-        return Standing.VOID if is_announced(*announcement_of(row)) else Standing.GIVEN
+        return Standing.VOID if invitations.unaware(row.pk).exists() else Standing.GIVEN
     held = _held_in(proposal, row)
     if held is not None and held.outcome:
         is_agreed = held.outcome == HeldRow.Outcome.APPLIED and not uninformed_of(held)
@@ -232,6 +253,20 @@ def propose_role(current: Step, row: Invitation) -> None:
     if is_announced(change, terms):
         row.proposal = propose(current, change, terms)
         row.save(update_fields=["proposal"])
+
+
+def give_unannounced(current: Step, row: Invitation, person: Person) -> None:
+    """Give the role of an invitation that was accepted. If no proposal has announced it, tell the tenants now."""
+    give_provider_role(current, row, person)
+    tenants = everybody() if row.proposal_id is None else []
+    if not tenants:
+        return
+    detail = {**invitation_detail(row), **described(person)}
+    witness_in(current, PROVIDER_JOINED, sorted(tenants), detail=detail, text=person.name)
+    deciders = (Audience.CUSTOMER, Audience.ADMINISTRATORS)
+    for tenant in tenants:
+        note = Note(topic=Topic.PROVIDER_JOINED, tenant_id=tenant, about=row.pk, audiences=deciders)
+        current.tell(replace(note, mark=str(tenant)))
 
 
 def give_provider_role(current: Step, row: Invitation, person: Person) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app.domain import link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.invitations import ACCEPT_INVITATION, INVITATION_ACCEPTED
@@ -20,7 +21,7 @@ from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._invitations import (
     Standing,
-    give_provider_role,
+    give_unannounced,
     invitation_detail,
     is_good,
     may_send,
@@ -60,7 +61,7 @@ def accept_invitation(
     `secret` comes from the link in that mail. A person whose organisation has single sign-on brings an identity
     (`came`) in place of a password: then nobody can sign in to the account with a password. `via` is the name of the
     connection through which they came. Raise the same NotFound for
-    every invalid link, and NotAllowed if the link ended because a customer switched Lockbox on. `actor` has no account
+    every invalid link, and NotAllowed if the role must be announced to customers first. `actor` has no account
     yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
@@ -102,6 +103,9 @@ def _found(current: Step, secret: str) -> Invitation:
     row: Invitation = Invitation.objects.locked().select_related("invited_by", "invited_through").get(pk=known.pk)
     if tenant is None:
         current.concerns("invitation", row, PROVIDER_LOG)
+        # The act that switches Lockbox on takes the same turn. So it describes either the invitation or the person.
+        last = recorder.lock(*Tenant.objects.values_list("pk", flat=True), is_holding=True)
+        current.at = max(current.at, last or current.at)
     row.tenant = tenant
     if row.secret_hash != known.secret_hash:
         raise NotFound
@@ -156,9 +160,9 @@ def _give_of_provider(current: Step, row: Invitation, person: Person) -> None:
         other.accepted_at, other.accepted_by = current.at, person
         other.save(update_fields=["accepted_at", "accepted_by"])
         if standing_of(other, current.at) is Standing.GIVEN:
-            give_provider_role(current, other, person)
+            give_unannounced(current, other, person)
     if standing_of(row, current.at) is Standing.GIVEN:
-        give_provider_role(current, row, person)
+        give_unannounced(current, row, person)
 
 
 def _give_in_tenant(current: Step, row: Invitation, tenant: Tenant, person: Person) -> None:

@@ -29,6 +29,7 @@ from requests_app.operations._announced import end, proposer_of
 from requests_app.operations._change import Step
 from requests_app.operations._invitations import (
     Standing,
+    forget_named,
     invitation_detail,
     propose_role,
     require_sender,
@@ -158,6 +159,8 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:
         row: Invitation = current.row
         others = list(row.others.unanswered().select_related("proposal"))
+        # What a tenant read when it first switched Lockbox on was about the former link.
+        forget_named((row, *others))
         # Judged before the mail is sent: it makes every link, and every role that is accepted with it, valid again.
         void = [each for each in (row, *others) if _must_propose(each, current)]
         row.sends += 1

@@ -88,6 +88,8 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("Lockbox already has the proposed setting, or the plan no longer includes Lockbox."))
     is_first = on and tenant.lockbox_first_on_at is None
+    # Read before this tenant counts as one that must be informed.
+    begins_with = _described.of_provider(tenant) if is_first else {}
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
@@ -95,7 +97,8 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
     if is_first:
         # Before the other entry, because this is what Lockbox begins with. It is nobody's act.
         system = replace(Actor.system("lockbox"), door=current.actor.door)
-        replace(current, actor=system).witness(PROVIDER_DESCRIBED, detail=_described.of_provider(tenant))
+        replace(current, actor=system).witness(PROVIDER_DESCRIBED, detail=begins_with)
+        _described.name_invitations(tenant, begins_with)
     current.witness(LOCKBOX_SWITCHED_ON if on else LOCKBOX_SWITCHED_OFF, detail={"on": on})
     current.tell(
         Note(

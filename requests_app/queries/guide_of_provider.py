@@ -202,8 +202,6 @@ def _with_expected(found: Found, facts: ProviderFacts, roles: set[Role]) -> Foun
     coming = [each for each in facts.coming if each.role in roles][:SHOWN]
     invited = [each for each in facts.invited if each.role in roles][:SHOWN]
     lines = [*(_coming_line(each, facts.at) for each in coming), *(_invited_line(each, facts.at) for each in invited)]
-    if invited and not facts.is_in_use:
-        lines.append(_("An invitation ends if nobody has accepted it when the first customer switches Lockbox on."))
     about = [_SEND_AGAIN] if any(each.is_overtaken for each in invited) else []
     for each in coming:
         label = _("Proposal of the role of %(name)s") % {"name": each.name}

@@ -6,14 +6,20 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, cast
+from uuid import UUID
 
-from django.db.models import Exists, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit_app import canonical
 from requests_app.domain import clock, link_secrets, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotFound
 from requests_app.models import Invitation, Tenant
+from requests_app.models.invitations import PROVIDER_ROLES
+from requests_app.models.row_security import own_account
+
+#: The most invitations of the provider that a tenant reads when it first switches Lockbox on.
+MOST_NAMED = 200
 
 
 def invitation_behind(secret: str, *, at: datetime) -> Invitation:
@@ -29,12 +35,70 @@ def invitation_behind(secret: str, *, at: datetime) -> Invitation:
 
 
 def overtaken(at: datetime) -> QuerySet[Invitation]:
-    """Return the provider's open invitations that ended when a customer switched Lockbox on for the first time.
+    """Return the provider's open invitations whose role has no proposal, and is not known to all tenants (`unaware`).
 
-    They were sent when no role had to be announced, so no proposal gives theirs. After they are sent again, one does.
+    After they are sent again, a proposal gives the role.
     """
+    return _unannounced(at).filter(Exists(unaware(OuterRef(OuterRef("pk")))))
+
+
+def living_on(at: datetime) -> QuerySet[Invitation]:
+    """Return the provider's open invitations that give their role at once, without a proposal.
+
+    A tenant that switches Lockbox on for the first time reads them before, and finds them in its log. So they live on.
+    """
+    return _unannounced(at).exclude(Exists(unaware(OuterRef(OuterRef("pk")))))
+
+
+def _unannounced(at: datetime) -> QuerySet[Invitation]:
     rows = Invitation.objects.open(at).filter(tenant=None, proposal=None).exclude(sends=0)
-    return cast(QuerySet[Invitation], rows.filter(Exists(Tenant.objects.ever_on())))
+    return cast(QuerySet[Invitation], rows)
+
+
+def unaware(invitation_id: object) -> QuerySet[Tenant]:
+    """Return the tenants that have ever had Lockbox on, and whose log does not name this invitation."""
+    named = Invitation.named_to.through.objects.filter(invitation_id=invitation_id)
+    return cast(QuerySet[Tenant], Tenant.objects.ever_on().exclude(pk__in=named.values("tenant_id")))
+
+
+class Expected(NamedTuple):
+    """Somebody whom the provider has invited, and who gets the role by accepting until `until`."""
+
+    id: UUID
+    email: str
+    role: str
+    queues: list[str]
+    invited_by: str
+    since: datetime
+    until: datetime
+
+    @property
+    def role_words(self) -> str:
+        return str(dict(PROVIDER_ROLES)[self.role])
+
+
+def expected_of_provider(tenant: Tenant, *, at: datetime) -> list[Expected]:
+    """Return whom the tenant must know before it switches Lockbox on for the first time, or [] after that.
+
+    At most `MOST_NAMED`: an invitation that is left out here ends.
+    """
+    if tenant.lockbox_on or tenant.lockbox_first_on_at is not None:
+        return []
+    # They belong to no tenant, and PostgreSQL hides them from a customer's connection.
+    with own_account():
+        rows = living_on(at).select_related("invited_by").prefetch_related("services").order_by("email", "role", "pk")
+        return [
+            Expected(
+                id=row.pk,
+                email=row.email,
+                role=row.role,
+                queues=sorted(service.name for service in row.services.all()),
+                invited_by=row.invited_by.name if row.invited_by else "",
+                since=row.created_at,
+                until=row.expires_at,
+            )
+            for row in rows[:MOST_NAMED]
+        ]
 
 
 def is_overtaken(row: Invitation, at: datetime) -> bool:

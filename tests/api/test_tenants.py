@@ -74,12 +74,30 @@ def test_a_tenants_settings_are_only_for_its_people_and_staff(cast: Cast, callin
                     assert caller.get(of(cast, rest)).status_code == status
 
 
+def test_the_providers_open_invitations_are_listed_before_the_first_switch(cast: Cast, calling: Calling) -> None:
+    cast.peaceful()
+    Tenant.objects.update(lockbox_first_on_at=None)
+    row = cast.invited_colleague()
+    caller = calling("mia", Scope.TENANT_READ)
+    [found] = caller.get(of(cast, "/under-way")).json()["invited"]
+    assert (found["email"], found["role"], found["queues"]) == (row.email, "engineer", ["Exchange Online"])
+    assert found["invited_by"] == "Stella Test"
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    assert caller.get(of(cast, "/under-way")).json()["invited"] == []
+
+
 def test_access_requests_under_way_are_counted_before_a_switch(cast: Cast, calling: Calling) -> None:
     cast.submitted(), cast.submitted(), cast.confirmed(), cast.opened()
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     cast.submitted()
     found = calling("mia", Scope.TENANT_READ).get(of(cast, "/under-way")).json()
-    assert found == {"with_provider": 3, "bound_for_customer": 2, "with_customer": 1, "open": 1}
+    assert found == {
+        "with_provider": 3,
+        "bound_for_customer": 2,
+        "with_customer": 1,
+        "open": 1,
+        "invited": [],
+    }
 
 
 @pytest.mark.parametrize(

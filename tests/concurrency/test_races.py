@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 import time
 from collections import Counter
@@ -777,6 +778,29 @@ def test_a_colleague_whose_role_is_withdrawn_gets_none_in_any_order(world: Cast)
         )
         assert set(outcomes(results)) in ({"Person", "Proposal"}, {"NotFound", "Proposal"}), results
         assert not QueueAssignment.objects.filter(person__email=row.email).exists()
+
+
+def test_lockbox_switched_on_during_an_acceptance_names_the_invitation_or_the_person(world: Cast) -> None:
+    """No tenant may find one of the provider's people of whom its log says nothing."""
+    stranger = Actor.stranger(door="pages")
+    Plan.objects.update(includes_lockbox=True)
+    for number in range(8):
+        Tenant.objects.update(lockbox_on=False, lockbox_first_on_at=None)
+        row = world.invited_colleague(f"new{number}@provider.example")
+        accept = partial(operations.accept_invitation, world.link_of(row), name="New", password="a battery of 7 horses")
+        before = AuditEntry.objects.filter(tenant_id=world.northwind.pk, event="provider.joined").count()
+        results = at_once(
+            partial(accept, actor=stranger),
+            partial(operations.switch_lockbox, world.northwind.pk, on=True, actor=world.as_("noah")),
+        )
+        assert set(outcomes(results)) == {"Person", "Tenant"}, results
+        entries = AuditEntry.objects.filter(tenant_id=world.northwind.pk)
+        described = json.loads(bytes(entries.filter(event="provider.described").latest("seq").canonical))["detail"]
+        is_invited = row.email in {each["email"] for each in described["invited"]["listed"]}
+        person = str(Person.objects.get(email=row.email).pk)
+        is_there = person in {each["id"] for each in described["people"]["listed"]}
+        assert is_invited != is_there
+        assert entries.filter(event="provider.joined").count() - before == is_invited
 
 
 def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> None:

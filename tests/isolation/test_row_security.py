@@ -12,6 +12,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.content.downloads import in_steps
+from requests_app.domain import clock
 from requests_app.domain.errors import ChangeProposed, NotAllowed
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
@@ -34,6 +35,7 @@ from requests_app.models import (
     Ticket,
 )
 from requests_app.models.row_security import only_tenants, own_account
+from requests_app.queries import invitations
 from requests_app.queries import tenant as queries
 from tests.cast import Cast
 from tests.imports.files import imported
@@ -223,3 +225,25 @@ def test_a_connection_of_a_tenant_sees_no_invitation_of_the_provider(cast: Cast)
         with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
             Invitation.objects.filter(pk=invited.pk).update(tenant=None, role="staff")
     assert queues.objects.count() == 1
+
+
+def test_a_connection_of_a_tenant_sees_no_other_tenant_that_knows_an_invitation_of_the_provider(cast: Cast) -> None:
+    invited = cast.invited_colleague()
+    invited.named_to.add(cast.contoso, cast.northwind)
+    links = Invitation.named_to.through
+    with only_tenants([cast.contoso.pk]):
+        assert [row.tenant_id for row in links.objects.all()] == [cast.contoso.pk]
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            links.objects.create(invitation_id=invited.pk, tenant_id=cast.fabrikam.pk)
+    assert links.objects.count() == 2
+
+
+def test_a_customer_who_first_switches_lockbox_on_names_the_providers_invitations(cast: Cast) -> None:
+    cast.peaceful()
+    Plan.objects.update(includes_lockbox=True)
+    invited = cast.invited_colleague()
+    with only_tenants([cast.northwind.pk]):
+        [named] = invitations.expected_of_provider(cast.northwind, at=clock.now())
+        operations.switch_lockbox(cast.northwind.pk, on=True, actor=cast.as_("noah"))
+        assert not Invitation.objects.exists()
+    assert (named.email, [*invited.named_to.all()]) == (invited.email, [cast.northwind])

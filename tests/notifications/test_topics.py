@@ -901,6 +901,29 @@ def test_a_role_that_nobody_had_to_wait_for_is_not_reported(world: Cast, mails: 
     assert mails.to("role_given") == []
 
 
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("engineer", "Contoso: New Colleague is an engineer of Exchange Online now"),
+        ("provider_approver", "Contoso: New Colleague is a provider approver of Exchange Online now"),
+        ("staff", "Contoso: New Colleague is on the staff of Microsoft now"),
+    ],
+)
+def test_a_customer_hears_that_an_invitation_from_before_lockbox_is_accepted(
+    world: Cast, mails: Mails, role: str, words: str
+) -> None:
+    world.peaceful()
+    Tenant.objects.update(lockbox_first_on_at=None)
+    row = world.invited_colleague(role=role)
+    operations.switch_lockbox(world.contoso.pk, on=True, actor=world.as_("ines"))
+    accepted(world, row)
+    mails.send("provider_joined")
+    assert mails.to("provider_joined") == ["ada", "alan", "ines", "soc"]
+    found = mails("ada", "provider_joined")
+    assert found.subject == words
+    says(found, "was open when Contoso first switched Lockbox on", row.email, "Stella Test", "See the log")
+
+
 def test_a_role_through_a_group_is_reported_to_its_holder_when_it_takes_effect(world: Cast, mails: Mails) -> None:
     role_through_group(world)
     world.made_due(lambda: None)

@@ -50,6 +50,24 @@ INVITATION_ACCEPTED = Event(
     ),
     siem=Meaning(Family.ACCOUNT, 1, severity=Severity.MEDIUM),
 )
+PROVIDER_JOINED = Event(
+    "provider.joined",
+    label=_("Joined the provider’s people"),
+    sentence=_(
+        "{who} accepted the invitation sent to {email}, which was open when Lockbox was first switched on, and is "
+        "{role} now"
+    ),
+    variants=(
+        (
+            has("queues"),
+            _(
+                "{who} accepted the invitation sent to {email}, which was open when Lockbox was first switched on, and "
+                "is {role} for {queues} now"
+            ),
+        ),
+    ),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Join", Severity.MEDIUM),
+)
 INVITATION_LINK_COPIED = Event(
     "invitation.link_copied",
     label=_("Link of an invitation copied"),
@@ -201,12 +219,13 @@ ACCEPT_INVITATION = Act(
     noun=Noun.INVITATION,
     is_public=True,
     title=_("Accept an invitation"),
-    events=(INVITATION_ACCEPTED, INVITATION_WITHDRAWN),
+    events=(INVITATION_ACCEPTED, INVITATION_WITHDRAWN, PROVIDER_JOINED),
     tried=_("to accept an invitation"),
     done=_("Your account is ready."),
     tells=(
         Tell("notify.approvers_changed", ("customer",)),
         Tell("notify.sign_on_changed", ("customer", "administrators")),
+        Tell("notify.provider_joined", ("customer", "administrators")),
     ),
     doors=frozenset({Door.PAGES}),
     own_order="The secret from a mail identifies the invitation, and the actor is known only after the account "

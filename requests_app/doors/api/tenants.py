@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from requests_app.doors.api.schema import IF_MATCH, one, problems
 from requests_app.doors.api.shapes import TenantRef
 from requests_app.models import IdempotencyKey, Tenant
 from requests_app.platform.addresses import absolute
+from requests_app.queries import invitations
 from requests_app.queries import tenant as queries
 
 _TAGS = ["tenants"]
@@ -71,18 +73,31 @@ class TenantOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
+class ExpectedOut(serializers.Serializer):
+    """An open invitation of one of the provider's people, who gets the role by accepting until `until`."""
+
+    email = serializers.CharField()
+    role = serializers.CharField()
+    queues = serializers.ListField(child=serializers.CharField())
+    invited_by = serializers.CharField()
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+
+
 class UnderWayOut(serializers.Serializer):
-    """How many access requests and windows are open now.
+    """How many access requests and windows are open now, and whom the provider has invited.
 
     `with_provider` is the number of access requests that wait for the provider. `bound_for_customer` counts how many of
     these need the customer's approval at present. `with_customer` is the number of access requests that wait for the
-    customer. `open` is the number of open windows.
+    customer. `open` is the number of open windows. `invited` lists the provider's open invitations that give their role
+    at once. It is empty after Lockbox was first switched on: later roles are announced.
     """
 
     with_provider = serializers.IntegerField()
     bound_for_customer = serializers.IntegerField()
     with_customer = serializers.IntegerField()
     open = serializers.IntegerField()
+    invited = ExpectedOut(many=True)
 
 
 class AddressOut(serializers.Serializer):
@@ -307,7 +322,10 @@ class UnderWay(ApiView):
     )
     def get(self, request: Any, tenant: UUID) -> Response:
         row = queries.tenant(tenant, actor=self.actor)
-        return self.shown(UnderWayOut, queries.under_way(row, at=clock.now()))
+        at = clock.now()
+        found = queries.under_way(row, at=at)
+        invited = invitations.expected_of_provider(row, at=at)
+        return self.shown(UnderWayOut, {**asdict(found), "invited": [each._asdict() for each in invited]})
 
 
 class _Lockbox(ApiView):

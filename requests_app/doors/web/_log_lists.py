@@ -62,14 +62,25 @@ def _person(row: Row) -> str:
     return str(row.get("name", ""))
 
 
+def _role_words(role: str) -> str:
+    return str(ROLE_WORDS[Role(role)]) if role in ROLE_WORDS else role
+
+
 def _role(row: Row) -> str:
     role = str(row.get("role", ""))
-    words = ROLE_WORDS[Role(role)] if role in ROLE_WORDS else role
+    words = _role_words(role)
     return _("%(name)s: %(role)s for %(service)s") % {
         "name": row.get("name", ""),
         "role": words,
         "service": row.get("service", ""),
     }
+
+
+def _invited(row: Row) -> str:
+    role = str(row.get("role", ""))
+    words = {"email": row.get("email", ""), "role": _role_words(role), "queues": row.get("queues", "")}
+    line = _("%(email)s: %(role)s for %(queues)s") if words["queues"] else _("%(email)s: %(role)s")
+    return line % words
 
 
 def _client(row: Row) -> str:
@@ -110,6 +121,7 @@ def _resource(row: Row) -> str:
 _LISTS: dict[str, tuple[Promise, Callable[[Row], str]]] = {
     "staff": (gettext_lazy("Staff"), _person),
     "people": (gettext_lazy("Engineers and approvers"), _role),
+    "invited": (gettext_lazy("Invited, with a role from the moment they accept"), _invited),
     "groups": (gettext_lazy("Roles through groups of the provider’s directory"), _group),
     "clients": (gettext_lazy("API clients"), _client),
     "services": (gettext_lazy("Services"), _service),

@@ -305,6 +305,7 @@ class _Words:
         listed = [
             counted("%(n)d member of the staff", "%(n)d members of the staff", "staff"),
             counted("%(n)d role of an engineer or approver", "%(n)d roles of engineers and approvers", "people"),
+            counted("%(n)d role of an invited person", "%(n)d roles of invited people", "invited"),
             counted("%(n)d API client", "%(n)d API clients", "clients"),
             counted("%(n)d service", "%(n)d services", "services"),
             counted("%(n)d resource of yours", "%(n)d resources of yours", "resources"),

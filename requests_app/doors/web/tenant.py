@@ -24,7 +24,7 @@ from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import CapForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Proposal, Tenant
-from requests_app.queries import imports, readers
+from requests_app.queries import imports, invitations, readers
 from requests_app.queries import tenant as queries
 from requests_app.queries.guide_of_tenant import tenant_guide
 from requests_app.words import proposals
@@ -141,10 +141,13 @@ def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
     if row.lockbox_on == (to == "on"):
         raise WrongState(_("Lockbox is on already.") if to == "on" else _("Lockbox is off already."))
     at, approvers = instant(request), list(queries.approvers(row))
+    invited = invitations.expected_of_provider(row, at=at) if to == "on" else []
     context = {
         **about(actor, row),
         "now": at,
         "to_on": to == "on",
+        "invited": invited,
+        "invited_people": len({one.email for one in invited}),
         **_services(actor),
         "approvers": approvers,
         "names": ", ".join([*(one.name for one in approvers[:NAMES_SHOWN]), *["…"][: len(approvers) > NAMES_SHOWN]]),

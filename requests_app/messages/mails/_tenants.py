@@ -18,6 +18,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import (
     Decision,
     HeldRow,
+    Invitation,
     Membership,
     Mute,
     OutboxMessage,
@@ -27,7 +28,7 @@ from requests_app.models import (
     SignOn,
     Tenant,
 )
-from requests_app.queries import imports
+from requests_app.queries import imports, invitations
 from requests_app.words import proposals, sentences
 
 
@@ -44,6 +45,27 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Lockbox"), [_("on") if on else _("off")]),
             *_act(message, at),
+        ],
+    }
+
+
+@reads(Topic.PROVIDER_JOINED)
+def joined(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail about somebody who was invited by the provider before Lockbox was switched on."""
+    row: Invitation = Invitation.objects.select_related("accepted_by", "invited_by").get(pk=message.about)
+    queues = [words.line(name) for name in invitations.queues(row)]
+    return {
+        "path": f"/tenant/{message.tenant_id}/log/",
+        "name": words.name(row.accepted_by),
+        "role": row.role,
+        "queues": ", ".join(queues),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Person"), [words.name(row.accepted_by), words.line(row.email)]),
+            Fact(_("Role"), [str(row.get_role_display())]),
+            *([Fact(_("Queues"), queues)] if queues else []),
+            Fact(_("Invited by"), [words.name(row.invited_by), words.when(row.created_at, at)]),
+            Fact(_("Accepted"), [words.when(row.accepted_at, at)]),
         ],
     }
 
