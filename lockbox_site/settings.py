@@ -538,11 +538,8 @@ LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", a
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
-LOGGING = logs.configuration(
-    level=LOG_LEVEL,
-    form=LOG_FORMAT,
-    is_trial=is_trial(base_url=BASE_URL, email_backend=EMAIL_BACKEND, is_production=PRODUCTION),
-)
+_IS_TRIAL = is_trial(base_url=BASE_URL, email_backend=EMAIL_BACKEND, is_production=PRODUCTION)
+LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT, is_trial=_IS_TRIAL)
 logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def _base(name: str) -> str:
 
 
 def from_name(name: str, is_taken: Callable[[str], bool]) -> str:
-    """Return the first free short name made from a name: small letters, digits and hyphens. Return "" if there is none.
+    """Return the first free short name made from a name: small letters, digits and hyphens. It is "" if all are taken.
 
     For a name that is in use, the short name gets a number: contoso-2.
     """
