@@ -422,7 +422,9 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
     Step(
         name="practice",
         title=gettext_lazy("First access request"),
-        why=gettext_lazy("A practice request goes through everybody’s hands like a real one. Its content is made up."),
+        why=gettext_lazy(
+            "A practice request goes through everybody’s hands, on made-up content. A real one counts, too."
+        ),
         without=gettext_lazy("You learn during the first real problem whether everybody knows what to do."),
         minutes=5,
         fact=_practice,

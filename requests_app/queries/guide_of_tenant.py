@@ -353,7 +353,7 @@ STEPS: tuple[Step[TenantFacts], ...] = (
     Step(
         name="practice",
         title=gettext_lazy("First access request"),
-        why=gettext_lazy("A practice request reaches your approvers like a real one. Its content is made up."),
+        why=gettext_lazy("A practice request reaches your approvers, with made-up content. A real one counts, too."),
         without=gettext_lazy("Your approvers see their first access request when it is real, and the time is short."),
         minutes=5,
         fact=_practice,

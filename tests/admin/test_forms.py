@@ -219,7 +219,7 @@ def invite(staff: Client, email: str, role: str, *services: Service, **more: str
 
 def test_after_an_invitation_the_form_is_shown_again_if_wanted(cast: Cast, staff: Client) -> None:
     answer = invite(staff, "a@provider.example", "engineer", cast.exchange, again="yes")
-    assert answer.headers["Location"] == address(Invitation, "add")
+    assert answer.headers["Location"] == f"{address(Invitation, 'add')}?role=engineer"
     answer = invite(staff, "b@provider.example", "engineer", cast.exchange)
     assert answer.headers["Location"] == address(Invitation, "change", Invitation.objects.latest("created_at").pk)
     assert Invitation.objects.count() == 2
@@ -265,3 +265,20 @@ def test_the_page_of_an_invitation_names_its_proposal_in_words(cast: Cast, staff
     page = staff.get(address(Invitation, "change", Invitation.objects.get().pk)).content.decode()
     assert "invite_to_queues" not in page
     assert re.search(r'requests_app/proposal/[^"]+"><bdi[^>]*>[A-Z][^<]*a@provider.example', page)
+
+
+def test_a_form_begins_in_the_first_empty_field(cast: Cast, staff: Client) -> None:
+    focus = r'<[^>]*name="{}"[^>]* autofocus'
+    for model, field in ((Plan, "name"), (Tenant, "name"), (Invitation, "email")):
+        page = staff.get(address(model, "add")).content.decode()
+        assert re.search(focus.format(field), page), model
+        assert page.count(" autofocus") == 1
+    page = add(staff, Plan, name="").content.decode()
+    assert not re.search(focus.format("name"), page), "the list of mistakes has the focus"
+
+
+def test_the_first_person_is_invited_until_an_administrator_is_there(cast: Cast, staff: Client) -> None:
+    page = address(Tenant, "change", cast.contoso.pk)
+    assert "Invite the first person" not in staff.get(page).content.decode()
+    Membership.objects.filter(tenant=cast.contoso, role="administrator").delete()
+    assert "Invite the first person" in staff.get(page).content.decode()

@@ -63,7 +63,7 @@ def test_a_file_is_checked_then_started_and_its_report_downloaded(cast: Cast) ->
         assert words in running
     operations.run_import(row.pk, actor=cast.system("import"))
     finished = stella.get(started["Location"]).content.decode()
-    assert ("2 of 2" in finished, "None:" in finished, "hx-trigger" in finished) == (True, True, False)
+    assert ("2 of 2" in finished, "Empty lists:" in finished, "hx-trigger" in finished) == (True, True, False)
     report = stella.get(reverse("admin:requests_app_import_report", args=[row.pk]))
     assert [(line["line"], line["name"], line["status"]) for line in rows_of(report)] == [
         ("2", "legal@contoso.example", "created"), ("3", "legal@northwind.example", "created"),

@@ -63,11 +63,21 @@ class ActForm(ChoosesTheOnly):
     """
 
     fold: ClassVar[Fold | None] = None
+    #: Whether the first empty field has the focus. It must not where people should read something about the row first.
+    is_typed_at_once: ClassVar[bool] = False
 
     def __init__(self, *args: Any, row: Any = None, reader: Any = None, **kwargs: Any) -> None:
         self.row, self.reader = row, reader
         super().__init__(*args, **kwargs)
         self.prepare()
+        if (self.row is None or self.is_typed_at_once) and not self.is_bound:
+            self._focus()
+
+    def _focus(self) -> None:
+        """Give the focus to the first empty field that must be filled in. After a mistake, the mistakes have it."""
+        shown = [field for field in self.visible_fields() if field.field.required]
+        if (empty := next((field for field in shown if not field.value()), None)) is not None:
+            empty.field.widget.attrs["autofocus"] = True
 
     def is_folded_open(self) -> bool:
         """Return whether the fields of the fold are shown from the start, because they have values or faults."""

@@ -120,6 +120,8 @@ def give_role(row: Tenant, actor: Actor, data: dict[str, Any]) -> Membership:
 
 
 class InvitationForm(ActForm):
+    is_typed_at_once = True
+
     email = forms.EmailField(
         label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
     )
@@ -156,6 +158,11 @@ class PlanAdmin(StaffAdmin):
             name="change", label=_("Change the plan"), form=PlanForm, run=save_plan, done=_("The plan was changed.")
         )
     ]
+
+
+def _has_no_administrator(row: Tenant) -> bool:
+    """Return whether the customer has nobody who can invite its people."""
+    return not row.memberships.filter(role=Membership.Role.ADMINISTRATOR, person__is_active=True).exists()
 
 
 @admin.display(description=_("approvals need a passkey of the approval page"))
@@ -220,6 +227,7 @@ class TenantAdmin(StaffAdmin):
             label=_("Invite the first person"),
             form=InvitationForm,
             run=invite,
+            offered=_has_no_administrator,
             done=INVITE_COLLEAGUE.done,
             explains=_(
                 "For a new tenant: invite its first administrator, who then invites the others. As soon as the "
