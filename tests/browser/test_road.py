@@ -71,11 +71,10 @@ def test_the_road_from_an_empty_machine_to_the_first_protected_access(tmp_path: 
 @pytest.mark.timeout(900)
 def test_the_empty_trial_leads_to_the_first_protected_access_too(tmp_path: Path, arrive: Arrive) -> None:
     with trial(tmp_path) as installation:
-        put_content(installation.data)
         person = arrive(installation)
         stella = person("stella@example.com")
         _first_staff(stella)
-        ines, ada = _set_up(stella, person)
+        ines, ada = _set_up(stella, person, is_trial=True)
         stella.open("/admin/set-up/", shows="Everything is set up.")
         ines.open(_of_tenant(ines, "set-up/"), shows="Everything is set up.")
         assert "1 message read" in installation.letters.to(ada.email, "closed", about="Mail")
@@ -86,18 +85,31 @@ def test_the_empty_trial_leads_to_the_first_protected_access_too(tmp_path: Path,
         assert re.search(rf"\n\n    Mail to {ada.email}: .+\n    {link}\S+/\n", terminal), terminal[-2000:]
 
 
-def _set_up(stella: Traveller, person: Callable[[str], Traveller]) -> tuple[Traveller, Traveller]:
-    """Go from the first staff member to the end of the first window. Return an administrator and an approver."""
+def _set_up(
+    stella: Traveller, person: Callable[[str], Traveller], *, is_trial: bool = False
+) -> tuple[Traveller, Traveller]:
+    """Go from the first staff member to the end of the first window. Return an administrator and an approver.
+
+    In a trial, the first staff member is the provider's approver, and the content is a sample.
+    """
+    if not is_trial:
+        _plan(stella)
     _staff_and_service(stella)
     sam = person("sam@example.com")
     sam.accept("Sam Ode")
     sam.shows(SOME_DONE)
-    priya, pat = person("priya@example.com"), person("pat@example.com")
+    priya, pat = person("priya@example.com"), stella if is_trial else person("pat@example.com")
+    if is_trial:
+        stella.open("/admin/set-up/", shows=SOME_DONE)
+        stella.press("Make yourself an approver of Mail", shows="The role was given.")
     _invite(stella, priya, "engineer")
-    _invite(stella, pat, "provider_approver")
-    _tenant_and_resource(stella)
+    if not is_trial:
+        _invite(stella, pat, "provider_approver")
+    _tenant(stella)
+    (_sample if is_trial else _resource)(stella)
     priya.accept("Priya Nair")
-    pat.accept("Pat Doyle")
+    if not is_trial:
+        pat.accept("Pat Doyle")
     ines, ada, otto = (person(f"{name}@contoso.example") for name in ("ines", "ada", "otto"))
     _first_administrator(stella, ines)
     _approvers(ines, ada, otto)
@@ -106,7 +118,8 @@ def _set_up(stella: Traveller, person: Callable[[str], Traveller]) -> tuple[Trav
     practice = _practice(ines)
     _access(practice, priya, pat, ada, resource="Practice mailbox", item="Confirmation of order 4711")
     ticket = _ticket(ada)
-    _access(ticket, priya, pat, ada, resource="finance@contoso.example", item="Order 17")
+    resource, item = ("sample-mailbox", "Order 4711 is late") if is_trial else ("finance@contoso.example", "Order 17")
+    _access(ticket, priya, pat, ada, resource=resource, item=item)
     return ines, ada
 
 
@@ -129,11 +142,14 @@ def _mail_and_key(stella: Traveller) -> None:
     stella.press("Confirm the copy of the log’s key", shows="The copy is confirmed.")
 
 
-def _staff_and_service(stella: Traveller) -> None:
+def _plan(stella: Traveller) -> None:
     stella.press("Add a plan")
     stella.fill(Name="Standard")
     expect(stella.page.get_by_label("Includes Lockbox")).to_be_checked()
     stella.press("Add a plan", shows="The plan was added")
+
+
+def _staff_and_service(stella: Traveller) -> None:
     # A trial doesn't need a second member of staff, so its list shows this step folded.
     stella.open("/admin/requests_app/person/add/?role=staff", shows="Time zone")
     stella.fill(Email="sam@example.com")
@@ -144,11 +160,21 @@ def _staff_and_service(stella: Traveller) -> None:
     stella.press("Add a service", shows="The service was added.")
 
 
-def _tenant_and_resource(stella: Traveller) -> None:
+def _tenant(stella: Traveller) -> None:
     stella.open("/admin/set-up/", shows=SOME_DONE)
     stella.press("Add a tenant")
     stella.fill(Name="Contoso", Short_name="contoso", Plan="Standard")
     stella.press("Add a tenant", shows="The tenant was added.")
+
+
+def _sample(stella: Traveller) -> None:
+    stella.open("/admin/requests_app/tenant/", shows="Contoso")
+    stella.press("Contoso", within="main table")
+    stella.press("Find resources", shows="This tenant has no content yet.")
+    stella.press("Add a sample folder", shows="The sample folder is there, and it is a resource now.")
+
+
+def _resource(stella: Traveller) -> None:
     stella.open("/admin/requests_app/resource/add/", shows="Locator")
     stella.fill(Tenant="contoso", Service="Mail", Kind="mailbox", Name="finance@contoso.example")
     stella.page.get_by_label("Locator").fill("contoso/mail/finance")
