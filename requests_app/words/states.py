@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 @dataclass(frozen=True)
 class Badge:
-    """A badge. `kind` is its CSS modifier (waiting, active, open, refused, over, sealed, practice).
+    """A badge. `kind` is its CSS modifier (waiting, active, open, refused, over, sealed, practice, demand).
 
     `icon` is also visible in print.
     """
@@ -59,6 +59,7 @@ KIND_ICONS = {
     "over": "minus",
     "sealed": "shield-check",
     "practice": "info",
+    "demand": "scale",
 }
 
 _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {

@@ -30,6 +30,13 @@ def shown(cast: Cast, name: str, row: AccessRequest) -> str:
     return response.content.decode()
 
 
+def confirmation(cast: Cast, name: str, row: AccessRequest, verdict: str = "approve") -> str:
+    response = signed_in(cast, name).get(page_of(row, "decide", verdict))
+    assert response.status_code == 200
+    page: str = response.content.decode()
+    return page[page.index("<h1>") :]
+
+
 def references(cast: Cast, name: str, query: str = "") -> list[str]:
     response = signed_in(cast, name).get(LIST + query)
     assert response.status_code == 200
@@ -94,8 +101,8 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
     page = shown(cast, "ada", row)
     order = [
         "asks to",
+        "nothing else shows why.",
         "If nobody at",
-        "Why there is no other way",
         "What was tried first",
         "What the engineer asks for",
         "The engineer can list messages",
@@ -106,15 +113,15 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "For the record",
         "What happened, according to the log",
         "Digest of the access request",
-        row.decide_by.isoformat(),
-        "Approve 2 hours of read access to 1 mailbox",
         row.ticket.reference,
         "Windows here in the 12 months before",
+        row.decide_by.isoformat(),
+        "Approve 2 hours of read access to 1 mailbox",
     ]
     # Search after the heading, because the frame of the page can contain the same words.
     places = [page.index(words, page.index("<h1>")) for words in order]
     assert places == sorted(places)
-    shown_once = [*order[2:5], "nothing else shows why.", "asked for a screenshot.", row.ticket.title]
+    shown_once = [*order[1:5], "asked for a screenshot.", row.ticket.title]
     assert [page.count(words) for words in shown_once] == [1] * len(shown_once)
 
 
@@ -191,6 +198,7 @@ def test_a_law_enforcement_demand_is_shown_in_place_of_a_ticket(cast: Cast) -> N
         service_id=cast.exchange.pk,
     )
     row = operations.submit(ask, actor=cast.as_("priya"))
+    assert "badge-demand" in confirmation(cast, "pat", row)
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
     page = shown(cast, "ada", row)
     for words in (
@@ -203,6 +211,70 @@ def test_a_law_enforcement_demand_is_shown_in_place_of_a_ticket(cast: Cast) -> N
         assert words in page
     assert "The ticket" not in page
     assert "decision is yours" not in shown(cast, "pat", row)
+    # A glance is enough: the mark and the authority are above the reason, and on the page with the button, too.
+    above = page[page.index("<h1>") : page.index("The court demands")]
+    confirm = confirmation(cast, "ada", row)
+    for place in (above, confirm[: confirm.index("<form")]):
+        assert "badge-demand" in place
+        assert "Law-enforcement demand" in place
+        assert "Landgericht Hamburg" in place
+
+
+def test_an_ordinary_access_request_has_no_mark(cast: Cast) -> None:
+    row = cast.confirmed()
+    for page in (shown(cast, "ada", row), confirmation(cast, "ada", row)):
+        assert "badge-demand" not in page
+        assert "continues" not in page
+
+
+def test_a_request_for_more_time_names_the_one_before(cast: Cast) -> None:
+    """Two short windows can be one long one, so people who decide on the second must know of the first."""
+    first = cast.opened().access_request
+    operations.release(first.pk, actor=cast.as_("priya"))
+    row = cast.submitted(previous_id=first.pk)
+    link = f'<a href="{page_of(first)}">continues {first.reference}</a>'
+    for name in ("pat", "ada"):
+        page, confirm = shown(cast, name, row), confirmation(cast, name, row)
+        assert link in page[: page.index("<blockquote")]
+        assert link in confirm[: confirm.index("<form")]
+        if name == "pat":
+            operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+
+
+@pytest.mark.parametrize("verdict", ["approve", "deny"])
+def test_the_page_with_the_button_says_what_the_answer_is_about(cast: Cast, verdict: str) -> None:
+    row = cast.confirmed()
+    page = confirmation(cast, "ada", row, verdict)
+    above = page[: page.index("<form")]
+    for words in (
+        "nothing else shows why.",
+        row.ticket.reference,
+        row.ticket.title,
+        "Confirmed at Microsoft",
+        "Pat Test",
+    ):
+        assert words in above
+    assert "Confirmed at" not in confirmation(cast, "pat", cast.submitted())
+
+
+def test_a_long_reason_is_shown_in_part_above_and_whole_below(cast: Cast) -> None:
+    row = cast.confirmed(justification="We need this.\n" * 40 + "The last line.")
+    page = shown(cast, "ada", row)
+    above, below = page[: page.index("<h2")], page[page.index("Why there is no other way") :]
+    for place in (above[above.index("<h1>") :], confirmation(cast, "ada", row)):
+        assert "We need this. We need this." in place
+        assert "The last line." not in place
+    assert "We need this.<br>We need this." in below
+    assert "The last line." in below
+
+
+def test_nobody_is_offered_an_approval_that_would_be_refused(cast: Cast) -> None:
+    row = cast.submitted()
+    operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
+    page = shown(cast, "pat", row)
+    assert page.index("You can’t approve this access request now") < page.index("What was tried first")
+    assert page_of(row, "decide", "approve") not in page
+    assert page_of(row, "decide", "deny") in page
 
 
 def test_earlier_access_is_shown(cast: Cast) -> None:

@@ -25,7 +25,8 @@ from requests_app.queries import access
 from requests_app.words import sentences
 from requests_app.words.text import visible_single
 
-_EXCERPT = 240
+#: How much of the justification is shown where the whole may be too long: below a heading, and in lists.
+_EXCERPT, _EXCERPT_LINES = 200, 4
 #: A list shows the justification in two lines, without its own line breaks. The page of the access request shows them.
 _BREAKS = re.compile(r"[ \t\r\n]+")
 
@@ -73,7 +74,7 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
         row=row,
         state=state,
         act=sentences.reading(row.level, [line.resource for line in row.scope.all()]),
-        reason=Truncator(_BREAKS.sub(" ", row.justification)).chars(_EXCERPT),
+        reason=excerpt(row),
         word=_("Waiting for you") if waits else "",
         turn=whose_turn(row, state),
         outcome=outcome(row, state, seen.get(grant.pk) if grant else None),
@@ -83,6 +84,16 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
         close_words=str(ending[0].act.title) if ending else "",
         again_url=again_url(row, actor=actor, state=state),
     )
+
+
+def excerpt(row: AccessRequest) -> str:
+    """Return the beginning of the engineer's reason, on one line."""
+    return Truncator(_BREAKS.sub(" ", row.justification)).chars(_EXCERPT)
+
+
+def has_short_reason(row: AccessRequest) -> bool:
+    """Return whether the whole reason is short enough for the place below the heading of a page."""
+    return len(row.justification) <= _EXCERPT and row.justification.count("\n") < _EXCERPT_LINES
 
 
 def grant_of(row: AccessRequest) -> Grant | None:

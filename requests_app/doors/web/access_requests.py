@@ -26,7 +26,9 @@ from requests_app.domain.states import PENDING, State
 from requests_app.doors.web._access import (
     Window,
     again_url,
+    excerpt,
     grant_of,
+    has_short_reason,
     lines,
     look_lines,
     newest,
@@ -190,6 +192,8 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "grant": grant,
         "resources": resources,
         "act": sentences.reading(row.level, resources),
+        "reason": excerpt(row),
+        "is_reason_whole": has_short_reason(row),
         "enforcement": sentences.enforcement(row.enforced_by),
         "approve_words": sentences.button(row),
         "actions": actions,
