@@ -11,7 +11,7 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.errors import NotAllowed
-from requests_app.models import AccessRequest, ContentAccess, Grant
+from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.queries import inbox
 from tests.cast import Cast
 from tests.offenders import collected
@@ -255,6 +255,25 @@ def test_the_page_with_the_button_says_what_the_answer_is_about(cast: Cast, verd
     ):
         assert words in above
     assert "Confirmed at" not in confirmation(cast, "pat", cast.submitted())
+
+
+def test_where_the_sentence_leaves_names_out_the_page_with_the_button_lists_all_places(cast: Cast) -> None:
+    resources = [
+        Resource.objects.create(
+            tenant=cast.contoso,
+            service=cast.exchange,
+            kind="mailbox",
+            name=f"{name}@contoso.example",
+            locator=f"contoso/mail/{name}",
+        )
+        for name in ("one", "two", "three", "four")
+    ]
+    pages = {
+        n: confirmation(cast, "ada", cast.confirmed(resource_ids=[each.pk for each in resources[:n]])) for n in (3, 4)
+    }
+    assert ["scope-place" in page[: page.index("<form")] for page in pages.values()] == [False, True]
+    for place in resources:
+        assert pages[4].count(place.locator) == 1
 
 
 def test_a_long_reason_is_shown_in_part_above_and_whole_below(cast: Cast) -> None:

@@ -56,6 +56,7 @@ from requests_app.doors.web.middleware import PASSWORD_AND_CODE, actor_in
 from requests_app.doors.web.once import leading_to
 from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review, signing
+from requests_app.words import sentences
 
 security_log = structlog.get_logger("security")
 
@@ -255,6 +256,7 @@ def _confirm(
         row = access.access_request(row.pk, actor=actor_in(request))
     context = facts(row, actor=actor_in(request), at=instant(request))
     context |= {"form": form, "edge": edge, "is_yes": edge.verdict == Decision.Verdict.APPROVE}
+    context["named"] = sentences.NAMED
     context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
     return render(request, "access_requests/confirm.html", context, status=status)
 
