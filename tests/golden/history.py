@@ -843,8 +843,24 @@ class History:
         northwind, plan = self.world.tenant("northwind").pk, Plan.objects.get(name="E7").pk
         self.step("northwind gets a plan with Lockbox")
         operations.change_tenant(northwind, plan_id=plan, actor=stella)
+        # Nobody has ever had Lockbox on meanwhile: otherwise the role of the invitation would be announced.
+        others = list(Tenant.objects.exclude(pk=northwind).ever_on())
+        Tenant.objects.filter(pk__in=[each.pk for each in others]).update(lockbox_on=False, lockbox_first_on_at=None)
+        self.step("stella invites somebody before that")
+        row = operations.invite_colleague(
+            email="before@provider.example",
+            role="engineer",
+            services=[self.world.id("service", "exchange-online")],
+            actor=stella,
+        )
         self.step("noah switches Lockbox on for the first time")
         operations.switch_lockbox(northwind, on=True, actor=self.world.as_("noah"))
+        self.step("and the person accepts after that")
+        reader = Actor.stranger(door="pages")
+        secret = link_secrets.of(row.pk, row.sends)
+        operations.accept_invitation(secret, name="Berta Test", password="another battery of 7 horses", actor=reader)
+        for each in others:
+            each.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
 
     def _a_trial(self) -> None:
         """Make a sample folder, as if this were a trial on one machine."""

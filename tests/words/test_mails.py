@@ -100,6 +100,21 @@ def tell_the_rest() -> None:
     tell_of_people(contoso)
 
 
+def join(email: str, role: str, queues: list[Any]) -> None:
+    """Accept an invitation of the provider that was open when the tenants first switched Lockbox on."""
+    actor = as_("stella.okafor", fresh=True)
+    tenants = list(Tenant.objects.ever_on())
+    Tenant.objects.update(lockbox_on=False, lockbox_first_on_at=None)
+    row = operations.invite_colleague(email=email, role=role, services=queues, actor=actor)
+    for each in tenants:
+        each.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
+    row.named_to.set(tenants)
+    secret, reader = link_secrets.of(row.pk, row.sends), Actor.stranger(door="pages")
+    person = operations.accept_invitation(secret, name="Contoso", password="another battery of 7 horses", actor=reader)
+    person.language = Person.objects.get(pk=actor.person).language
+    person.save(update_fields=["language"])
+
+
 def tell_of_people(contoso: Tenant) -> None:
     """Cause mails about an invitation, a recovery, a deputy, and a change that a second person must confirm."""
     ines, at = as_("ines.vogel", fresh=True), clock.now()
@@ -132,6 +147,8 @@ def tell_of_people(contoso: Tenant) -> None:
     take_effect(lambda: operations.give_queue_role(exchange, pat, role="engineer", actor=stella))
     take_effect(lambda: operations.give_queue_role(exchange, erik, role="provider_approver", actor=stella))
     take_effect(lambda: operations.make_staff(pat, actor=stella))
+    for role, queues in (("engineer", [exchange]), ("provider_approver", [exchange]), ("staff", [])):
+        join(f"{role}@provider.example", role, queues)
     with suppress(ChangeProposed):
         operations.make_staff(erik, actor=stella)
     operations.set_two_person_control(contoso.pk, on=True, actor=ines)
