@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -55,7 +55,7 @@ def _unannounced(at: datetime) -> QuerySet[Invitation]:
     return cast(QuerySet[Invitation], rows)
 
 
-def unaware(invitation_id: object) -> QuerySet[Tenant]:
+def unaware(invitation_id: Any) -> QuerySet[Tenant]:
     """Return the tenants that have ever had Lockbox on, and whose log does not name this invitation."""
     named = Invitation.named_to.through.objects.filter(invitation_id=invitation_id)
     return cast(QuerySet[Tenant], Tenant.objects.ever_on().exclude(pk__in=named.values("tenant_id")))

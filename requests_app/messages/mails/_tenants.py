@@ -53,6 +53,10 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
 def joined(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail about somebody who was invited by the provider before Lockbox was switched on."""
     row: Invitation = Invitation.objects.select_related("accepted_by", "invited_by").get(pk=message.about)
+    # Only an invitation that somebody has sent and somebody has accepted leads to this mail.
+    assert row.accepted_by is not None
+    assert row.accepted_at is not None
+    assert row.invited_by is not None
     queues = [words.line(name) for name in invitations.queues(row)]
     return {
         "path": f"/tenant/{message.tenant_id}/log/",
