@@ -250,7 +250,7 @@ def test_an_invitation_is_sent_again_with_one_press(cast: Cast, staff: Client) -
     invite(staff, "a@provider.example", "engineer", cast.exchange)
     row = Invitation.objects.get()
     page = staff.get(address(Invitation, "change", row.pk)).content.decode()
-    assert f'<form method="post" action="{act_address(row, "send-again")}">' in page
+    assert f'<form class="action" method="post" action="{act_address(row, "send-again")}">' in page
     # It changes nothing on GET: somebody who opens the address sees the button.
     staff.get(act_address(row, "send-again"))
     row.refresh_from_db()
