@@ -39,10 +39,15 @@ def schedules() -> Step:
 
 
 def command(name: str, *words: str, **options: object) -> None:
-    """Run a command of Django without its output."""
+    """Run a command of Django without its output. If it fails, its output is a note in the traceback."""
     from django.core.management import call_command
 
-    call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+    output = io.StringIO()
+    try:
+        call_command(name, *words, stdout=output, stderr=output, **options)
+    except Exception as failure:
+        failure.add_note(output.getvalue())
+        raise
 
 
 def why_failed(what: str, failure: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from django.core.management.base import SystemCheckError
@@ -98,6 +98,21 @@ def test_a_step_that_fails_is_one_line_and_its_details_are_in_a_file(
     details = (tmp_path / "setup.log").read_text()
     assert "what the step itself says" in details
     assert "Traceback" in details
+
+
+def test_the_details_of_a_command_that_fails_have_its_output(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(name: str, *, stdout: TextIO, **options: object) -> None:
+        stdout.write(f"{name} got as far as this")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("django.core.management.call_command", call)
+    monkeypatch.setattr(running, "DETAILS", tmp_path / "setup.log")
+    with pytest.raises(SystemExit):
+        running._do(steps.schedules())
+    assert "got as far as this" not in "".join(capsys.readouterr())
+    assert "sync_schedules got as far as this" in (tmp_path / "setup.log").read_text()
 
 
 def test_the_name_that_was_asked_for_is_stored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
