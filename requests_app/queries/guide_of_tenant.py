@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit_app.models import LogKey, Witness
 from requests_app.domain.actors import Actor, Role
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Person, RecoveryKey, Tenant
+from requests_app.queries import answered
 from requests_app.queries import tenant as tenants
 from requests_app.queries.guide import (
     Found,
@@ -30,7 +31,7 @@ from requests_app.queries.guide import (
     when,
 )
 from requests_app.queries.installation import is_trial
-from requests_app.queries.practice import Practice, Turn, has_answered, state_of
+from requests_app.queries.practice import Practice, Turn, state_of
 
 _GUARDED = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
 _TURNS = {
@@ -103,7 +104,7 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         recovery_key=tenants.recovery_key(tenant),
         has_log_key=LogKey.objects.exists(),
         practice=state_of(tenant, at=at),
-        is_practised=has_answered(tenant),
+        is_practised=answered.of_tenant(tenant).exists(),
         is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
         becoming=_becoming(tenant, actor),
     )

@@ -8,13 +8,14 @@ from enum import StrEnum
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.states import State
-from requests_app.models import AccessRequest, Decision, Person, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket
+from requests_app.queries import answered
 from requests_app.queries.installation import is_trial
 
 #: How many names of people are read.
@@ -55,14 +56,14 @@ def state_of(tenant: Tenant, *, at: datetime) -> Practice:
 
     In a trial, a real ticket counts, too: it is how somebody tries the product.
     """
-    answered = _is_answered(tenant)
+    is_answered = answered.of_tenant(tenant).filter(is_practice=True).exists()
     ticket = _live().filter(tenant=tenant).order_by("-opened_at", "-pk").first()
     if ticket is None:
-        return Practice(is_answered=answered)
+        return Practice(is_answered=is_answered)
     newest = _newest(ticket)
     turn = _turn(newest, at)
     return Practice(
-        is_answered=answered,
+        is_answered=is_answered,
         ticket_id=ticket.pk,
         access_request_id=newest.pk if newest else None,
         turn=turn,
@@ -101,18 +102,6 @@ def _newest(ticket: Ticket) -> AccessRequest | None:
     return cast("AccessRequest | None", found)
 
 
-def is_answered_anywhere() -> bool:
-    """Return whether an access request of any tenant has been answered. It need not be for practice."""
-    # The look-up goes from tenant to tenant, because the indexes over access requests begin with the tenant.
-    found = _answered(_ASKED | _ALONE).filter(tenant=OuterRef("pk"))
-    return bool(Tenant.objects.filter(Exists(found)).exists())
-
-
-def has_answered(tenant: Tenant) -> bool:
-    """Return whether an access request of this tenant has been answered. It need not be for practice."""
-    return bool(_answered(_last(tenant)).filter(tenant=tenant).exists())
-
-
 def services(tenant: Tenant) -> QuerySet[Service]:
     """Return the services for which somebody can start a practice request now, by name.
 
@@ -120,25 +109,6 @@ def services(tenant: Tenant) -> QuerySet[Service]:
     """
     taken = Ticket.objects.live().filter(tenant=tenant, is_practice=True).values("service")
     return Service.objects.filter(is_active=True).exclude(pk__in=taken).order_by("name")
-
-
-#: The last decision on a practice request: the customer's, or the provider's where the customer is not asked.
-_ASKED = Q(stage=Decision.Stage.CUSTOMER)
-_ALONE = Q(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approval=False)
-
-
-def _is_answered(tenant: Tenant) -> bool:
-    return bool(_answered(_last(tenant)).filter(tenant=tenant, is_practice=True).exists())
-
-
-def _last(tenant: Tenant) -> Q:
-    return _ASKED if tenant.lockbox_on else _ASKED | _ALONE
-
-
-def _answered(last: Q) -> QuerySet[AccessRequest]:
-    """Return the access requests that have such a last decision."""
-    decisions = Decision.objects.filter(last, access_request=OuterRef("pk"))
-    return AccessRequest.objects.filter(Exists(decisions))
 
 
 def _people(turn: Turn, ticket: Ticket, newest: AccessRequest | None, at: datetime) -> QuerySet[Person]:

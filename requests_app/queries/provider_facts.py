@@ -20,7 +20,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
-from requests_app.queries import applications, mail, practice
+from requests_app.queries import answered, applications, mail, practice
 from requests_app.queries.invitations import overtaken, prepared_addresses
 
 #: How many names a sentence has, and how many rows are read to find them.
@@ -154,7 +154,7 @@ def read(at: datetime, *, reader: UUID | None = None) -> ProviderFacts:
         example=applications.example(),
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),
-        is_practised=practice.is_answered_anywhere(),
+        is_practised=answered.is_any(),
         practising=_practising(at),
         failing=mail.failing(),
     )
