@@ -63,7 +63,7 @@ def _not_ready(facts: ProviderFacts, tenant: FirstTenant, lines: list[str]) -> F
         return still_open(_("There is no resource yet."), *lines)
     # Only a service whose content is elsewhere needs a client, and a resource that somebody types.
     if is_trial():
-        lines.append(_("If it is empty, the next page can add a sample folder."))
+        lines.append(_("If this directory is empty, the next page can add a sample folder."))
     links = 2 if len(listed) < len(facts.queues) else 0
     return still_open(_place(tenant), *lines, first=_find(listed, tenant), links=links)
 

@@ -114,7 +114,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "What happened, according to the log",
         "Digest of the access request",
         row.ticket.reference,
-        "Windows here in the 12 months before",
+        "in the 12 months before this access request",
         row.decide_by.isoformat(),
         "Approve 2 hours of read access to 1 mailbox",
     ]

@@ -56,7 +56,7 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
     """Return what the next page asks this person for. This depends on their second factors and their last proof."""
     actor = actor_in(request)
     if signing.passkeys(actor, tenant_id):
-        return _("You confirm on the next page. To approve, you need your passkey.")
+        return _("You confirm on the next page. If you approve, have your passkey ready.")
     if is_fresh(request, at=at):
         return _("You confirm on the next page.")
     if factors.has_code(cast(Person, request.user)):

@@ -44,7 +44,7 @@ class AskForm(PageForm):
     )
     justification = forms.CharField(
         label=gettext_lazy("Why is there no other way?"),
-        help_text=gettext_lazy("Approvers read the first line first. Say what you will look for."),
+        help_text=gettext_lazy("Mails and lists show how your text begins. Say first what you will look for."),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say why there is no other way: the customer needs this to decide.")},
     )
@@ -209,7 +209,7 @@ class DemandForm(AskForm):
             "Say how you told the authority to ask the customer instead, and what the authority answered."
         )
         self.fields["justification"].help_text = gettext_lazy(
-            "Approvers read the first line first. Say what the instrument covers."
+            "Mails and lists show how your text begins. Say first what the instrument covers."
         )
 
     def demand(self) -> operations.Demand:
