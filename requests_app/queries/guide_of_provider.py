@@ -271,7 +271,9 @@ def _practice(facts: ProviderFacts) -> Found:
     if facts.practising is not None:
         label = _("Ticket") if is_trial() else _("Practice ticket")
         ticket = StepLink(label, "admin:requests_app_ticket_change", args=(str(facts.practising.ticket_id),))
-        return still_open(played(_turn(facts.practising)), waits=True, first=ticket, links=0)
+        words = _turn(facts.practising)
+        says = played(words) if facts.practising.names else words
+        return still_open(says, waits=True, first=ticket, links=0)
     if tenant is None:
         return blocked(_("Add a tenant first."), links=0)
     if not any(queue.is_staffed for queue in facts.queues):

@@ -372,6 +372,15 @@ def test_accepting_signs_in_and_the_second_factor_follows(cast: Cast) -> None:
         assert Client().post(link(cast.link_of(row)), NEW).status_code == 404
 
 
+def test_no_page_leads_onwards_before_the_second_factor(cast: Cast) -> None:
+    """Each link would lead back to the page that adds it."""
+    noah, browser = cast.as_("noah"), Client()
+    row = operations.invite_person(cast.northwind.pk, email="nell@northwind.example", role="administrator", actor=noah)
+    page = browser.post(link(cast.link_of(row)), NEW, follow=True)
+    assert page.resolver_match.view_name == "web:security_add_passkey"
+    assert "Set-up list" not in page.content.decode()
+
+
 @pytest.mark.parametrize(("role", "page"), [("administrator", "web:guide"), ("member", "web:home")])
 def test_an_administrator_sees_the_set_up_first(cast: Cast, role: str, page: str) -> None:
     row, browser = cast.invited(role=role), Client()

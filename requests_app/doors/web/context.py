@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor, Role
+from requests_app.doors.web.gate import lacks_second_factor
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Person, Tenant
 from requests_app.operations import LOG_READERS
@@ -129,7 +130,12 @@ def _tenants_set_up(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -
 
 
 def _onwards(request: HttpRequest, guide: Guide[Any], url: str) -> dict[str, Any] | None:
-    """Return the set-up for a page after an act. When the product is in use, only a step's own acts lead onwards."""
+    """Return the set-up for a page after an act. When the product is in use, only a step's own acts lead onwards.
+
+    Until a person has added a needed second factor, each link would lead back to the page that adds it.
+    """
+    if lacks_second_factor(request):
+        return None
     page = request.resolver_match.view_name if request.resolver_match else ""
     if guide.is_complete or (guide.facts.is_in_use and not guide.is_about(page)):
         return None
