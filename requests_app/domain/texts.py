@@ -50,7 +50,7 @@ def fault_of(text: str, *, is_id: bool = False, has_lines: bool = False) -> tupl
 
 def is_storable(text: str) -> bool:
     """Return whether a database can keep the text: it contains no NUL byte and no half of a character."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return "\0" not in text and not any(0xD800 <= ord(char) <= 0xDFFF for char in text)
 
 
 def require(text: str, *, field: str, is_id: bool = False, has_lines: bool = False) -> str:

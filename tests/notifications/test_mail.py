@@ -63,6 +63,21 @@ def one_of_each(request: pytest.FixtureRequest) -> list[Any]:
     return _MADE
 
 
+def joined(world: Cast) -> None:
+    """Accept an invitation of the provider that was open when the tenants first switched Lockbox on."""
+    tenants = list(Tenant.objects.ever_on())
+    Tenant.objects.update(lockbox_on=False, lockbox_first_on_at=None)
+    row = world.invited_colleague()
+    for each in tenants:
+        each.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
+    row.named_to.set(tenants)
+    secret, reader = world.link_of(row), Actor.stranger(door="pages")
+    person = operations.accept_invitation(secret, name="Berta", password="another battery of 7 horses", actor=reader)
+    # Everybody reads the same language.
+    person.language = Person.objects.get(pk=world.stella.pk).language
+    person.save(update_fields=["language"])
+
+
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     """Send a mail of every topic, and return the mails."""
@@ -126,6 +141,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     world.agreed(lambda: operations.give_queue_role(exchange, erik, role="provider_approver", actor=stella))
     second, language = world.colleague(), Person.objects.get(pk=world.stella.pk).language
     Person.objects.filter(pk=second.pk).update(language=language)
+    joined(world)
     with pytest.raises(ChangeProposed):
         operations.make_staff(world.erik.pk, actor=world.as_("stella"))
     with pytest.raises(ChangeProposed):
@@ -207,13 +223,13 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
 
 def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
-    names = {"access-requests": "access_request", "tickets": "ticket", "tenant": "tenant"}
+    names = {"access-requests": "access_request", "tickets": "ticket", "tenant": "tenant", "log": "log"}
     for found in one_of_each:
         path = min(re.findall(r"http://localhost:8000(/\S*)", found.body), key=len)
         match = resolve(path)
@@ -376,7 +392,7 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
-    data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Erik", "Sten"}
+    data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Erik", "Sten", "Berta"}
     data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)

@@ -381,7 +381,7 @@ def test_the_page_says_beforehand_what_an_approval_will_ask_of_this_person(cast:
     assert "To approve, you need" not in fresh.get(page).content.decode()
     enrolled(cast, "ada")
     for client in (old, fresh):
-        assert "To approve, you need your passkey." in client.get(page).content.decode()
+        assert "If you approve, have your passkey ready." in client.get(page).content.decode()
 
 
 # --- A new second factor ------------------------------------------------------------------------------------

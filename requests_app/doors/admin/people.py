@@ -32,7 +32,7 @@ from requests_app.domain.acts.invitations import (
     RESEND_INVITATION,
     WITHDRAW_INVITATION,
 )
-from requests_app.domain.acts.members import RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
+from requests_app.domain.acts.members import GIVE_ROLE, RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
 from requests_app.doors.admin.acts import (
     ActForm,
     AdminAction,
@@ -294,7 +294,7 @@ class PersonAdmin(StaffAdmin):
             label=_("Give a role in a tenant"),
             form=TenantRoleForm,
             run=give_role,
-            done=_("The role was given, and the tenant's approvers get a mail."),
+            done=GIVE_ROLE.done,
             explains=_(
                 "If the tenant has any approver or administrator, only the customer can make somebody an approver, a "
                 "deputy or an administrator. If the tenant has an active administrator, only the customer can give "

@@ -17,6 +17,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.invitations import INVITE_COLLEAGUE
+from requests_app.domain.acts.members import GIVE_ROLE
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT, SWITCH_OFF_TENANT, SWITCH_ON_TENANT
 from requests_app.domain.acts.tickets import START_PRACTICE
 from requests_app.doors.admin import discovery
@@ -239,7 +240,7 @@ class TenantAdmin(StaffAdmin):
             label=_("Give a role"),
             form=RoleForm,
             run=give_role,
-            done=_("The role was given, and the tenant’s approvers get a mail."),
+            done=GIVE_ROLE.done,
             explains=_(
                 "For a new tenant: give the roles of the first approver and the first administrator. If somebody "
                 "in the tenant already has one of these roles, only the customer can give that role to others."

@@ -59,7 +59,7 @@ def joined(message: OutboxMessage, at: datetime) -> Facts:
     assert row.invited_by is not None
     queues = [words.line(name) for name in invitations.queues(row)]
     return {
-        "path": f"/tenant/{message.tenant_id}/log/",
+        "path": reverse("web:log", args=[message.tenant_id]),
         "name": words.name(row.accepted_by),
         "role": row.role,
         "queues": ", ".join(queues),
