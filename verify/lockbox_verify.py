@@ -400,6 +400,10 @@ _ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
 _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
 _ALLOWED = "content.access_allowed"
 _OPENED, _DOWNLOADED = "content.opened", "content.downloaded"
+#: The levels of access, each wider than the one before, and the level that each allowed action needs. An unknown action
+#: needs what "read" needs, and an unknown level gives only names.
+_LEVELS = ("names", "view", "read")
+_ACTIONS = {"list": "names", "view": "view", "read": "read", "download": "read"}
 _ACCESSED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
 #: Entries about the keys with which people sign. Every bundle contains them, like all entries of the log about itself.
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
@@ -489,7 +493,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _ACCESSED:
         resource = detail.get("resource")
         resource = resource if isinstance(resource, str) else None
-        action = detail.get("action") if detail.get("action") in ("list", "download") else ""
+        action = detail.get("action") if detail.get("action") in _ACTIONS else ""
         look = {"resource": resource, "action": action, **_practice(detail)}
         return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
     if event in (ENROLLED, REMOVED):
@@ -789,8 +793,14 @@ class Rules:
         asked = window.asked.detail
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"content was {what} in a resource that was not asked for", index=fact.leaf_index)
-        if is_opened and asked.get("level") != "read":
-            raise Bad(f"content was {what} in a window for names only", index=fact.leaf_index)
+        # A page shows an opened item, and gives no file. Older entries of this kind can also be files, but in their
+        # time no window was for viewing only.
+        shows = "view" if fact.event == _OPENED else "read"
+        needed = _ACTIONS.get(str(action), shows) if is_opened else "names"
+        granted = asked.get("level") if asked.get("level") in _LEVELS else "names"
+        if _LEVELS.index(granted) < _LEVELS.index(needed):
+            kind = "names only" if granted == "names" else "viewing only"
+            raise Bad(f"content was {what} in a window for {kind}", index=fact.leaf_index)
 
 
 def instant(text: str) -> dt.datetime:

@@ -30,7 +30,11 @@ const PRACTICE = "practice";
 // The locator of every practice resource, and of no real one. The server can't call real content practice.
 const PRACTICE_LOCATOR = ":practice";
 const OPTIONAL = new Set(["checkpoint", "provider_approver"]);
-const LEVELS = new Map([["names", "see the names of what is in"], ["read", "read what is in"]]);
+const LEVELS = new Map([
+  ["names", "see the names of what is in"],
+  ["view", "view, and not download, what is in"],
+  ["read", "read what is in"],
+]);
 const KINDS = new Map([
   ["mailbox", ["mailbox", "mailboxes"]],
   ["library", ["document library", "document libraries"]],

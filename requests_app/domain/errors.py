@@ -296,7 +296,7 @@ class UnknownAction(NotAllowed):
     """A service asked the decision point about an action that does not exist for content."""
 
     code = "unknown_action"
-    default = _("This action is not known. Content can only be listed, read or downloaded.")
+    default = _("This action is not known. Content can only be listed, viewed, read or downloaded.")
 
 
 class WrongState(DomainError):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
-from requests_app.domain import policy
+from requests_app.domain import levels, policy
 from requests_app.domain.errors import (
     Malformed,
     NotAllowed,
@@ -17,18 +16,13 @@ from requests_app.domain.errors import (
     UnknownAction,
     WindowNotOpen,
 )
+from requests_app.domain.levels import Action
 from requests_app.domain.policy import ContentAccessFacts
 
 #: The longest values that a question may have: a mail address, a locator, an item of a resource.
 SUBJECT_MAX, RESOURCE_MAX, ITEM_MAX = 320, 400, 1024
 #: The names for the type of the person. "engineer" is the product's word; other services say "user".
 SUBJECT_TYPES = frozenset({"engineer", "user"})
-
-
-class Action(StrEnum):
-    LIST = "list"
-    READ = "read"
-    DOWNLOAD = "download"
 
 
 #: The reason in a permission. The reason in a denial is the code of its refusal.
@@ -209,8 +203,8 @@ def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> 
         is_own_place=facts.is_own_place,
         is_active=facts.is_active,
         is_in_scope=window.is_in_scope,
-        gives_read=window.level == Action.READ,
-        needs_read=question.action != Action.LIST,
+        granted=window.level,
+        needed=levels.NEEDED[question.action],
     )
     try:
         policy.require_content_access(look, at=at)

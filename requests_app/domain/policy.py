@@ -9,7 +9,9 @@ from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role, Side
@@ -30,6 +32,7 @@ from requests_app.domain.errors import (
     WindowNotOpen,
 )
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.levels import Level, covers
 from requests_app.domain.lifecycle import Transition
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState
@@ -42,6 +45,12 @@ OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 #: The roles for which a password alone is not enough. DEPUTY is one of them, so that a deputy need not set up a second
 #: factor on the day when they must decide.
 DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
+
+#: What a window allows and what not, for an engineer who tried more.
+_TOO_LITTLE: dict[str, Promise] = {
+    Level.NAMES: gettext_lazy("This window is for names only: you can list items, but not open them."),
+    Level.VIEW: gettext_lazy("This window is for viewing only: you can open items on the page, but not download them."),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +72,8 @@ class ContentAccessFacts:
     is_own_place: bool
     is_active: bool
     is_in_scope: bool
-    gives_read: bool
-    needs_read: bool
+    granted: str
+    needed: str
 
 
 def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
@@ -84,8 +93,8 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
         raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": TicketState(look.ticket_state).label})
     if not (look.is_own_place and look.is_active and look.is_in_scope):
         raise NotCovered
-    if look.needs_read and not look.gives_read:
-        raise NotCovered(_("This window is for names only: you can list items, but not open them."))
+    if not covers(look.granted, look.needed):
+        raise NotCovered(_TOO_LITTLE.get(look.granted))
 
 
 @dataclass(frozen=True, kw_only=True)

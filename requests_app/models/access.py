@@ -17,16 +17,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
+from requests_app.domain.levels import Level
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
 #: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
-
-
-class Level(models.TextChoices):
-    NAMES = "names", _("names only")
-    READ = "read", _("read")
 
 
 class AccessRequestQuerySet(ScopedQuerySet):
@@ -425,6 +421,7 @@ class ContentAccess(models.Model):
         CUT = "cut", _("interrupted")
         # Accesses that the decision point allowed to another service. What happened there is unknown.
         LIST_ALLOWED = "list_allowed", _("listing through another service allowed")
+        VIEW_ALLOWED = "view_allowed", _("viewing through another service allowed")
         READ_ALLOWED = "read_allowed", _("reading through another service allowed")
         DOWNLOAD_ALLOWED = "download_allowed", _("download through another service allowed")
 
@@ -461,5 +458,10 @@ class ContentAccess(models.Model):
 
 #: The kinds of accesses that the decision point allowed. Accesses of all other kinds happened in this product.
 ALLOWED = frozenset(
-    {ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED, ContentAccess.Kind.DOWNLOAD_ALLOWED}
+    {
+        ContentAccess.Kind.LIST_ALLOWED,
+        ContentAccess.Kind.VIEW_ALLOWED,
+        ContentAccess.Kind.READ_ALLOWED,
+        ContentAccess.Kind.DOWNLOAD_ALLOWED,
+    }
 )

@@ -17,10 +17,10 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, UUIDField, Whe
 
 from audit_app import recorder
 from audit_app.models import ChainHead
-from requests_app.domain import clock, policy
+from requests_app.domain import clock, levels, policy
 from requests_app.domain.actors import CLIENT_ROLES, Actor
 from requests_app.domain.errors import InsufficientScope, NotAllowed
-from requests_app.domain.evaluation import Action, Ended, Facts, Question, Window
+from requests_app.domain.evaluation import Ended, Facts, Question, Window
 from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
 from requests_app.models.access import AccessRequestResource, Grant
@@ -119,7 +119,7 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
     """
     if facts.human_id is None or facts.tenant_id is None or facts.resource_id is None:
         return None
-    last_closed = _LAST_LISTABLE if question.action == Action.LIST else _LAST_READABLE
+    last_closed = _LAST_CLOSED[levels.NEEDED[question.action]]
     grants = last_closed(tenant=facts.tenant_id, human=facts.human_id, resource=facts.resource_id)
     if not grants:
         return None
@@ -133,18 +133,19 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
     )
 
 
-def _last_closed(**levels: Any) -> CompiledQuery:
-    """Return a compiled query for the window that closed last. The keyword arguments can require a level."""
+def _last_closed(needed: levels.Level) -> CompiledQuery:
+    """Return a compiled query for the window that closed last, among those that allowed what needs this level."""
+    wide_enough = levels.covering(needed)
 
     def make(tenant: Any, human: Any, resource: Any) -> QuerySet[Grant]:
         scope = {"engineer__human_id": human, "access_request__scope__resource": resource}
-        grants = Grant.objects.filter(tenant=tenant, **scope, **levels).exclude(closed_at=None)
+        grants = Grant.objects.filter(tenant=tenant, level__in=wide_enough, **scope).exclude(closed_at=None)
         return grants.select_related("closed_by").order_by("-closed_at")[:1]
 
     return CompiledQuery(make, tenant=UUIDField(), human=UUIDField(), resource=UUIDField())
 
 
-_LAST_LISTABLE, _LAST_READABLE = _last_closed(), _last_closed(level=Action.READ)
+_LAST_CLOSED = {level: _last_closed(level) for level in levels.Level}
 _ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone
 #: The columns before these belong to the asker, to the question, and to the head of the log.
 _ASKER, _HEAD, _WINDOW = 7, 16, 19

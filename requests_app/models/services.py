@@ -11,8 +11,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import limits
+from requests_app.domain import levels, limits
 from requests_app.domain.actors import Actor, Side
+from requests_app.domain.levels import Level
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
@@ -96,6 +97,11 @@ class Service(models.Model):
     def is_external(self) -> bool:
         """Whether the content stays in an application of the provider, so that nobody can read it through us."""
         return self.connector == self.EXTERNAL
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of access that an engineer can ask for in this service."""
+        return levels.levels_of(is_external=self.is_external)
 
 
 class ResourceQuerySet(ScopedQuerySet):

@@ -33,7 +33,6 @@ from requests_app.models import (
     AccessRequestResource,
     Decision,
     Grant,
-    Level,
     Mute,
     Person,
     QueueAssignment,
@@ -250,8 +249,10 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
 def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    if ask.level not in Level.values:
-        raise Unacceptable(_("Choose “names only” or “read”."), field="level")
+    if ask.level not in row.service.levels:
+        raise Unacceptable(
+            _("Choose a level of access that %(service)s has.") % {"service": row.service.name}, field="level"
+        )
     row.reference = new_reference("AR", is_practice=row.is_practice)
     row.level = ask.level
     row.window_for = limits.require_window(ask.window_for, cap=row.tenant.window_cap)

@@ -48,8 +48,9 @@ from requests_app.domain.errors import (
     NotFound,
     Unacceptable,
 )
+from requests_app.domain.levels import Level
 from requests_app.domain.policy import ContentAccessFacts
-from requests_app.models import ContentAccess, Grant, Level, Person, Resource
+from requests_app.models import ContentAccess, Grant, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
@@ -64,6 +65,8 @@ _EVENTS = {
     ContentAccess.Kind.FAILED: CONTENT_FAILED,
     ContentAccess.Kind.CUT: CONTENT_CUT,
 }
+#: The level that each way to open an item needs: on a page of this product, or as a file.
+_NEEDED = {ContentAccess.Kind.OPENED: Level.VIEW, ContentAccess.Kind.DOWNLOADED: Level.READ}
 
 
 @dataclass(frozen=True)
@@ -206,8 +209,9 @@ def _open(
     The access is authorised before the name is read, and again when it is recorded. The name is returned only
     after the record is committed.
     """
+    level = _NEEDED[kind]
     with act(OPEN_ITEM, actor=actor) as current:
-        access = _authorised(current, grant_id, resource_id, level=Level.READ)
+        access = _authorised(current, grant_id, resource_id, level=level)
         if place is not None:
             # This comes before the connector is asked. A refusal here is an entry in the log.
             place.take(access.grant.pk)
@@ -224,7 +228,7 @@ def _open(
         item_id=item.id,
         item_ref=item.reference,
         part=part,
-        level=Level.READ,
+        level=level,
     )
     return access, item
 
@@ -279,8 +283,8 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         # A practice request opens no real content, and a real one no practice content, even if its scope is wrong.
         is_in_scope=resource.is_practice == access_request.is_practice
         and access_request.scope.filter(resource=resource).exists(),
-        gives_read=grant.level == Level.READ,
-        needs_read=level == Level.READ,
+        granted=grant.level,
+        needed=level,
     )
     policy.require_content_access(look, at=current.at)
     if resource.is_external:

@@ -11,13 +11,15 @@ from requests_app.domain import evaluation, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS, CONTENT_ACCESS_ALLOWED
 from requests_app.domain.acts.refusals import ACT_REFUSED
-from requests_app.domain.evaluation import Action, Facts, Question, Verdict, Window
+from requests_app.domain.evaluation import Facts, Question, Verdict, Window
+from requests_app.domain.levels import Action
 from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, last_ended, read, require_still
 from requests_app.operations._change import Step, act, security_log
 
 _KINDS = {
     Action.LIST: ContentAccess.Kind.LIST_ALLOWED,
+    Action.VIEW: ContentAccess.Kind.VIEW_ALLOWED,
     Action.READ: ContentAccess.Kind.READ_ALLOWED,
     Action.DOWNLOAD: ContentAccess.Kind.DOWNLOAD_ALLOWED,
 }

@@ -11,6 +11,7 @@ from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.scopes import Scope
 from requests_app.models import Client, ContentAccess, QueueAssignment, Resource, Service
+from requests_app.models.access import ALLOWED
 
 #: How many rows are read at most.
 READ = 500
@@ -35,13 +36,10 @@ def has_asking_client() -> bool:
 def asked_services() -> frozenset[str]:
     """Return the keys of the external services about whose resources a client of the provider has asked for access."""
     resources = Resource.objects.real().filter(service__connector=Service.EXTERNAL)
-    allowed = ContentAccess.objects.filter(resource__in=resources, kind__in=_ALLOWED)
+    allowed = ContentAccess.objects.filter(resource__in=resources, kind__in=ALLOWED)
     keys = set(allowed.values_list("resource__service__key", flat=True).distinct()[:READ])
     denied = resources.filter(pk__in=_denied(resources.values_list("tenant_id", flat=True).distinct()[:READ]))
     return frozenset(keys | set(denied.values_list("service__key", flat=True).distinct()[:READ]))
-
-
-_ALLOWED = (ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED, ContentAccess.Kind.DOWNLOAD_ALLOWED)
 
 
 def _denied(tenants: Iterable[UUID]) -> list[str]:

@@ -39,6 +39,17 @@ _READ: dict[str, _Words] = {
     ),
     Resource.Kind.OTHER: lambda n: ngettext("read content in %(n)d resource", "read content in %(n)d resources", n),
 }
+_VIEW: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("view messages in %(n)d mailbox", "view messages in %(n)d mailboxes", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "view documents in %(n)d document library", "view documents in %(n)d document libraries", n
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext("view records in %(n)d database", "view records in %(n)d databases", n),
+    Resource.Kind.WORKSPACE: lambda n: ngettext(
+        "view content in %(n)d workspace", "view content in %(n)d workspaces", n
+    ),
+    Resource.Kind.OTHER: lambda n: ngettext("view content in %(n)d resource", "view content in %(n)d resources", n),
+}
 _NAMES: dict[str, _Words] = {
     # A list of messages shows more than names, and an approver must know this.
     Resource.Kind.MAILBOX: lambda n: ngettext(
@@ -61,7 +72,15 @@ _NAMES: dict[str, _Words] = {
         "see the names of items in %(n)d resource", "see the names of items in %(n)d resources", n
     ),
 }
+_READING: dict[str, dict[str, _Words]] = {Level.NAMES: _NAMES, Level.VIEW: _VIEW, Level.READ: _READ}
 _LEVEL_CHOICE: dict[str, dict[str, str | Promise]] = {
+    Level.VIEW: {
+        Resource.Kind.MAILBOX: gettext_lazy("open messages on the page"),
+        Resource.Kind.LIBRARY: gettext_lazy("open documents on the page"),
+        Resource.Kind.DATABASE: gettext_lazy("open records on the page"),
+        Resource.Kind.WORKSPACE: gettext_lazy("open items on the page"),
+        Resource.Kind.OTHER: gettext_lazy("open items on the page"),
+    },
     Level.READ: {
         Resource.Kind.MAILBOX: gettext_lazy("open messages with their attachments"),
         Resource.Kind.LIBRARY: gettext_lazy("open documents"),
@@ -134,7 +153,8 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
 
     There is a part for each kind of resource.
     """
-    words = _READ if level == Level.READ else _NAMES
+    # An unknown level is only in the log of a later version.
+    words = _READING.get(level, _NAMES)
     parts = []
     for kind, names in _by_kind(resources).items():
         act = words[kind](len(names)) % {"n": len(names)}
@@ -143,11 +163,13 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
 
 
 def level_choice(level: str, kinds: Iterable[str]) -> str:
-    """Return the label of a level where an engineer chooses "names only" or "read", in words that fit the resources."""
+    """Return the label of a level where an engineer chooses how much to ask for, in words that fit the resources."""
     words = _LEVEL_CHOICE[level]
     acts = _joined([str(words[kind]) for kind in kinds if kind in words])
     if level == Level.READ:
-        return _("Read: %(what)s") % {"what": acts or _("open items")}
+        return _("View and download: %(what)s") % {"what": acts or _("open items")}
+    if level == Level.VIEW:
+        return _("View: %(what)s, but download nothing") % {"what": acts or _("open items on the page")}
     return _("Names only: %(what)s, but open nothing") % {"what": acts or _("see names")}
 
 
@@ -161,6 +183,8 @@ def button(access_request: AccessRequest) -> str:
     values = {"time": duration_words(access_request.window_for), "what": amount(_resources(access_request))}
     if access_request.level == Level.READ:
         return _("Approve %(time)s of read access to %(what)s") % values
+    if access_request.level == Level.VIEW:
+        return _("Approve %(time)s of view-only access to %(what)s") % values
     return _("Approve %(time)s of names-only access to %(what)s") % values
 
 

@@ -69,6 +69,12 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
         "database": gettext_lazy("read records"),
         "": gettext_lazy("read content"),
     },
+    "view": {
+        "mailbox": gettext_lazy("view messages, but download nothing"),
+        "library": gettext_lazy("view documents, but download nothing"),
+        "database": gettext_lazy("view records, but download nothing"),
+        "": gettext_lazy("view content, but download nothing"),
+    },
     "names": {
         "mailbox": gettext_lazy("see senders, dates and subjects, but open no messages"),
         "library": gettext_lazy("see the names of documents, but open no documents"),

@@ -254,6 +254,20 @@ def test_a_window_on_names_opens_nothing(cast: Cast, use: Callable[[Fake], Fake]
     assert fake.calls == 0
 
 
+def test_a_window_for_viewing_shows_items_and_gives_no_file(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake = use(Fake())
+    grant, priya, mailbox = cast.opened(level="view"), cast.as_("priya"), cast.resource().pk
+    content.list_items(grant.pk, mailbox, actor=priya)
+    chunks, _stream_of_page = _stream(cast, grant)
+    list(chunks)
+    events, looks, calls = _events(grant), _looks(grant), fake.calls
+    for part in (None, "2"):
+        with pytest.raises(NotCovered, match="for viewing only"):
+            content.download(grant.pk, mailbox, "x", actor=priya, part=part)
+    assert _events(grant) == [*events, "act.refused", "act.refused"]
+    assert (_looks(grant), fake.calls) == (looks, calls)
+
+
 def test_a_window_gives_its_first_instant_and_not_its_last(cast: Cast, travel: Any) -> None:
     travel.freeze()
     grant = cast.opened()

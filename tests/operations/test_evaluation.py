@@ -17,11 +17,12 @@ from structlog.testing import capture_logs
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
-from requests_app.domain import clock
+from requests_app.domain import clock, levels
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import OPEN_ITEM
 from requests_app.domain.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
 from requests_app.domain.evaluation import Ended, Question, Verdict
+from requests_app.domain.levels import Action
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -135,10 +136,48 @@ def test_a_download_differs_from_a_view_and_needs_the_same_level(cast: Cast) -> 
     assert both(ask(cast, action="download"), service) == (False, "not_covered")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     grant = cast.opened()
-    for action, kind in (("list", "list_allowed"), ("read", "read_allowed"), ("download", "download_allowed")):
+    for action in ("list", "view", "read", "download"):
+        kind = f"{action}_allowed"
         assert both(ask(cast, action=action, item="7.mail"), service) == (True, "window_open")
         assert _last(grant.tenant_id)["detail"]["action"] == action
         assert ContentAccess.objects.latest("at").kind == kind
+
+
+@pytest.mark.dialect
+def test_each_level_allows_its_actions_and_those_of_each_smaller_level(cast: Cast, travel: Any) -> None:
+    """All pairs of a level and an action, on a page and through both purposes of the decision point."""
+    grant, at = cast.opened(), travel.freeze()
+    stage, service, priya = Stage(cast, grant, at), service_of(cast), cast.as_("priya")
+    allows: dict[str, set[str]] = {}
+    for level, action in product(Level, Action):
+        Grant.objects.filter(pk=grant.pk).update(level=level)
+        question = ask(cast, action=action)
+        if connection.vendor == "postgresql":
+            query = reading.ask(question, actor=service)
+            assert reading.read(query, hold=False)[0] == reading.row_by_row(query), (level, action)
+        left = _left()
+        decision, reason = both(question, service)
+        assert reason == ("window_open" if decision else "not_covered")
+        assert _left() == (left[0] + 1, left[1] + decision, left[2]), "one entry, and one access if it was allowed"
+        page = _on_the_page(priya, grant, stage.finance, action)
+        assert page == ("" if decision else "not_covered"), (level, action)
+        allows.setdefault(level, set()).update({action} if decision else ())
+    assert allows == {
+        Level.NAMES: {"list"},
+        Level.VIEW: {"list", "view"},
+        Level.READ: {"list", "view", "read", "download"},
+    }
+
+
+def test_a_denial_names_the_last_closed_window_that_was_wide_enough(cast: Cast) -> None:
+    service = service_of(cast)
+    for level in ("read", "view", "names"):
+        grant = cast.opened(level=level)
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    for action, level in (("list", "names"), ("view", "view"), ("download", "read")):
+        ended = evaluate(ask(cast, action=action), actor=service).ended
+        assert ended is not None
+        assert Grant.objects.get(pk=ended.grant_id).level == level
 
 
 @pytest.mark.parametrize(
@@ -274,7 +313,7 @@ class Stage:
 
 def _on_the_page(priya: Actor, grant: Grant, resource: Resource, action: str) -> str:
     """Judge an access by the rule of the content pages. Return the code of the refusal, or "" if it is allowed."""
-    level = Level.READ if action == "read" else Level.NAMES
+    level = levels.NEEDED[action]
     try:
         with act(OPEN_ITEM, actor=priya) as current:
             content._authorised(current, grant.pk, resource.pk, level=level)

@@ -509,3 +509,16 @@ def test_an_inactive_resource_of_an_external_service_is_refused(cast: Cast) -> N
     Resource.objects.filter(service=cast.quillo()).update(is_active=False)
     assert both(ask(cast, "7", tenant="contoso"), service_of(cast)) == (False, "not_covered")
     assert Grant.objects.get(pk=grant.pk).closed_at is None
+
+
+# --- Levels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["view", "act_as", "write", ""])
+def test_nobody_can_ask_for_a_level_that_the_service_does_not_have(cast: Cast, level: str) -> None:
+    resource = Resource.objects.get(service=cast.quillo(), tenant=cast.contoso)
+    ticket = cast.ticket(service_id=resource.service_id)
+    asked = cast.ask(ticket, resource_ids=[resource.pk], level=level)
+    with nothing_happens(), pytest.raises(Unacceptable, match="that Quillo Cloud has") as refusal:
+        operations.submit(asked, actor=cast.as_("priya"))
+    assert refusal.value.field == "level"

@@ -187,6 +187,13 @@ def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
     assert is_good(judged(_allowed(life(), "download"), tmp_path))
 
 
+def test_a_life_in_a_window_for_viewing_is_good_if_no_file_was_given(tmp_path: Path) -> None:
+    viewed = [life({**ASKED, "level": "view"}), _allowed(life({**ASKED, "level": "view"}), "view")]
+    for number, entries in enumerate(viewed):
+        (folder := tmp_path / str(number)).mkdir()
+        assert is_good(judged(entries, folder))
+
+
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
     """Return an actor as the log contains it: a client that acts for this human."""
     whose = {name: human[name] for name in ("id", "name", "email")}
@@ -281,6 +288,25 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
                         "content was opened in a resource that was not asked for"),
     "names only": (
         lambda: life({**ASKED, "level": "names"}), 5, "content was opened in a window for names only"
+    ),
+    "a file, viewing only": (
+        lambda: _change(life({**ASKED, "level": "view"}), 5, event="content.downloaded"), 5,
+        "content was downloaded in a window for viewing only",
+    ),
+    "reading allowed elsewhere, viewing only": (
+        lambda: _allowed(life({**ASKED, "level": "view"}), "read"), 5,
+        "content was opened in a window for viewing only",
+    ),
+    "something unheard of allowed elsewhere, viewing only": (
+        lambda: _allowed(life({**ASKED, "level": "view"}), "copy"), 5,
+        "content was opened in a window for viewing only",
+    ),
+    "a view allowed elsewhere, names only": (
+        lambda: _allowed(life({**ASKED, "level": "names"}), "view"), 5,
+        "content was opened in a window for names only",
+    ),
+    "a view in a window of an unknown level": (
+        lambda: life({**ASKED, "level": "everything"}), 5, "content was opened in a window for names only",
     ),
     "allowed elsewhere at the end": (
         lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content was opened outside a window"

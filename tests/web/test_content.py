@@ -106,6 +106,26 @@ def test_a_window_on_names_links_nothing(cast: Cast, as_: Callable[[str], Client
     assert "/raw/" not in page
 
 
+def test_a_window_for_viewing_opens_items_and_links_no_file(
+    cast: Cast, as_: Callable[[str], Client], library: Grant
+) -> None:
+    priya, grant = as_("priya"), cast.opened(level="view")
+    listed = priya.get(_url("window_resource", grant)).content.decode()
+    assert reverse("web:window_item", args=[grant.pk, cast.resource().pk]) in listed
+    page = priya.get(_url("window_item", grant, id=mail_id())).content.decode()
+    assert CANARY in page
+    assert "You can’t download anything in it." in page
+    assert "/raw/" not in page
+    answers = [priya.get(_url("window_raw", grant, id=mail_id(), part=part)) for part in ("", "2")]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert _looks(grant) == ["list_asked", "listed", "opened"]
+    Grant.objects.filter(pk=library.pk).update(level="view")
+    listed = priya.get(_url("window_resource", library)).content.decode()
+    assert "/item/" in listed
+    assert "/raw/" not in listed
+    assert "for download" not in listed
+
+
 def test_a_message_is_shown_with_its_headers_and_without_its_scripts(cast: Cast, as_: Callable[[str], Client]) -> None:
     grant = cast.opened()
     response = as_("priya").get(_url("window_item", grant, id=mail_id()))

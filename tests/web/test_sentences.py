@@ -89,6 +89,8 @@ def test_the_button_names_the_act(cast: Cast) -> None:
     assert sentences.button(_row(cast)) == "Approve 2 hours of read access to 1 mailbox"
     row = _row(cast, level="names", window_for=1800)
     assert sentences.button(row) == "Approve 30 minutes of names-only access to 1 mailbox"
+    row = _row(cast, level="view", window_for=1800)
+    assert sentences.button(row) == "Approve 30 minutes of view-only access to 1 mailbox"
 
 
 def test_accesses_are_counted_by_item_and_by_resource(cast: Cast) -> None:

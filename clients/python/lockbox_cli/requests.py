@@ -169,7 +169,7 @@ def _state(row: dict[str, Any]) -> Cell:
 
 
 def may(row: dict[str, Any]) -> str:
-    return "list names in" if row["level"] == "names" else "read"
+    return {"names": "list names in", "view": "view", "read": "read"}.get(row["level"], row["level"])
 
 
 def resources(row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ _ACCESSED = {
     "failed": "could not be read",
     "cut": "interrupted",
     "list_allowed": "listing through another service allowed",
+    "view_allowed": "viewing through another service allowed",
     "read_allowed": "reading through another service allowed",
     "download_allowed": "download through another service allowed",
 }

@@ -62,6 +62,14 @@ CONTENT_ACCESS_ALLOWED = Event(
             _("{who} allowed {engineer} to use another service to list the items in {resource_name}"),
         ),
         (
+            has("action", "view", and_also="item"),
+            _("{who} allowed {engineer} to use another service to view {item} in {resource_name}"),
+        ),
+        (
+            has("action", "view"),
+            _("{who} allowed {engineer} to use another service to view something in {resource_name}"),
+        ),
+        (
             has("action", "download", and_also="item"),
             _("{who} allowed {engineer} to use another service to download {item} from {resource_name}"),
         ),

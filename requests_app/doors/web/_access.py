@@ -198,6 +198,7 @@ def _allowed(look: ContentAccess, enforced_by: str) -> str:
     kinds = ContentAccess.Kind
     words = {
         kinds.LIST_ALLOWED: _("was allowed to list items in %(application)s"),
+        kinds.VIEW_ALLOWED: _("was allowed to view an item in %(application)s"),
         kinds.READ_ALLOWED: _("was allowed to open an item in %(application)s"),
         kinds.DOWNLOAD_ALLOWED: _("was allowed to download an item from %(application)s"),
     }.get(kinds(look.kind))
@@ -224,6 +225,8 @@ def look_words(look: ContentAccess) -> str:
         return _("was interrupted while reading")
     if look.kind == kinds.LIST_ALLOWED:
         return _("was allowed to use another service to list items")
+    if look.kind == kinds.VIEW_ALLOWED:
+        return _("was allowed to use another service to view an item")
     if look.kind == kinds.READ_ALLOWED:
         return _("was allowed to use another service to open an item")
     if look.kind == kinds.DOWNLOAD_ALLOWED:

@@ -26,9 +26,10 @@ from requests_app.content.connectors.base import ConnectorError, Item, Listing, 
 from requests_app.content.downloads import disposition
 from requests_app.domain import clock, link_templates
 from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotOpen
+from requests_app.domain.levels import Level, covers
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.middleware import actor_in
-from requests_app.models import ContentAccess, Level, Resource
+from requests_app.models import ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -44,8 +45,8 @@ _PROBLEMS: dict[str, str | Promise] = {
     "headers_cut": _("The headers are too long. Only their beginning is shown."),
     "parts_cut": _("The message has too many parts. Some parts are not shown."),
     "depth_cut": _("Parts of the message are nested too deeply. These parts are not shown."),
-    "text_cut": _("Only the beginning of the text is shown. To read all of the text, download the message."),
-    "html_cut": _("Only the beginning of the formatted text is shown. To read all of the text, download the message."),
+    "text_cut": _("Only the beginning of the text is shown."),
+    "html_cut": _("Only the beginning of the formatted text is shown."),
     "images_withheld": _("Pictures are not loaded, because the sender of the message would learn that it was opened."),
 }
 
@@ -201,6 +202,9 @@ class ContentLocation:
         self.window, self.resource = window, window.resource(resource_id)
         self.folder, self.after = folder, after
 
+    def allows(self, needed: Level) -> bool:
+        return covers(self.window.grant.level, needed)
+
     def url(self, name: str, **query: str) -> str:
         address = reverse(f"web:{name}", args=[self.window.grant.pk, self.resource.pk])
         filled = {key: value for key, value in query.items() if value}
@@ -211,6 +215,8 @@ class ContentLocation:
             "window": self.window,
             "grant": self.window.grant,
             "resource": self.resource,
+            "may_open": self.allows(Level.VIEW),
+            "may_download": self.allows(Level.READ),
             "folder": self.folder,
             "folders": self._folders(),
             "after": self.after,
@@ -230,19 +236,19 @@ class ContentLocation:
 
 def _entries(place: ContentLocation, listing: Listing) -> list[dict[str, Any]]:
     """Return the lines of a list. If the window allows opening an item, the line has the item's address."""
-    reads = place.window.grant.level == Level.READ
-    return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
+    return [{"item": item, **(_opened_at(place, item))} for item in listing.items]
 
 
-def _opened_at(place: ContentLocation, item: Item, *, reads: bool) -> dict[str, Any]:
+def _opened_at(place: ContentLocation, item: Item) -> dict[str, Any]:
     if item.kind == "folder":
         return {"url": place.url("window_resource", folder=item.id), "icon": "folder"}
     hint = "text" if item.kind == "message" else render_hint(item.media_type)
     icons = {"text": "mail" if item.kind == "message" else "file-text", "image": "image", "download": "file"}
     found: dict[str, Any] = {"icon": icons[hint], "is_download": hint == "download"}
-    if reads and hint == "download":
-        found["url"] = place.url("window_raw", id=item.id)
-    elif reads:
+    if hint == "download":
+        if place.allows(Level.READ):
+            found["url"] = place.url("window_raw", id=item.id)
+    elif place.allows(Level.VIEW):
         shown = "image" if hint == "image" else ""
         found["url"] = place.url("window_item", id=item.id, folder=place.folder, after=place.after, shown=shown)
     return found

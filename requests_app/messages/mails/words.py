@@ -12,8 +12,9 @@ from datetime import datetime
 
 from django.conf import settings
 from django.utils import dateformat, timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import gettext_lazy, pgettext
 
 from requests_app.models import Level, Person, Proposal, Resource, Ticket
 from requests_app.words import sentences, times
@@ -143,11 +144,20 @@ def about_left(seconds: float) -> str:
     return times.duration_words(max(60, int(seconds / unit + 0.5) * unit))
 
 
+_CAN: dict[str, Promise] = {
+    Level.NAMES: gettext_lazy("can see the names of items"),
+    Level.VIEW: gettext_lazy("can view content, without downloading it"),
+    Level.READ: gettext_lazy("can read content"),
+}
+
+
 def reading(level: str, resources: list[Resource]) -> str:
     """Return what the engineer wants to do, in words short enough for a subject, for example "read 1 mailbox"."""
     amount = sentences.amount(resources)
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
+    if level == Level.VIEW:
+        return _("view %(amount)s") % {"amount": amount}
     return _("list the items in %(amount)s") % {"amount": amount}
 
 
@@ -157,7 +167,7 @@ def level(level: str, resources: list[Resource], *, enforced_by: str) -> str:
     In a window that another application enforces, the product does not know what they can't do.
     """
     if enforced_by:
-        can = _("can read content") if level == Level.READ else _("can see the names of items")
+        can = _CAN.get(level, _CAN[Level.NAMES])
         return _("%(can)s; %(application)s enforces this") % {"can": can, "application": line(enforced_by)}
     kinds = {str(resource.kind) for resource in resources}
     kind = kinds.pop() if len(kinds) == 1 else ""
@@ -168,6 +178,13 @@ def level(level: str, resources: list[Resource], *, enforced_by: str) -> str:
             Resource.Kind.DATABASE: _("can read records, can’t change anything"),
         }
         return read.get(kind) or _("can read content, can’t change anything")
+    if level == Level.VIEW:
+        view: dict[str, str] = {
+            Resource.Kind.MAILBOX: _("can view messages, can’t download or change anything"),
+            Resource.Kind.LIBRARY: _("can view documents, can’t download or change anything"),
+            Resource.Kind.DATABASE: _("can view records, can’t download or change anything"),
+        }
+        return view.get(kind) or _("can view content, can’t download or change anything")
     if kind == Resource.Kind.MAILBOX:
         # The list of a mailbox shows more than names, and an approver must know that.
         return _("can see senders, dates and subjects, can’t open anything")

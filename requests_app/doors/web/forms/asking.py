@@ -17,7 +17,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import Malformed
 from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms import PageForm
-from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
+from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
 from requests_app.templatetags.lockbox import icon
 from requests_app.words import checks, sentences
@@ -66,7 +66,7 @@ class AskForm(PageForm):
         label=gettext_lazy("Which level of access do you need?"),
         help_text=gettext_lazy("Names alone often show what is wrong."),
         widget=forms.RadioSelect,
-        error_messages={"required": gettext_lazy("Choose “names only” or “read”.")},
+        error_messages={"required": gettext_lazy("Choose a level of access.")},
     )
     window_for = forms.TypedChoiceField(
         label=gettext_lazy("For how long?"),
@@ -167,7 +167,7 @@ class AskForm(PageForm):
 
     def _offer_levels(self) -> None:
         kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
-        self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
+        self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in self.service.levels])
 
     def _offer_lengths(self) -> None:
         """Offer the lengths that the tenant allows. The help text says how long the tenant's longest window is."""
