@@ -514,7 +514,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         ids: list[str] = [each for each in found if isinstance(each, str)]
         data |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
         engineer, service, level = detail.get("engineer"), detail.get("service"), detail.get("level")
-        data["terms"] = _terms(engineer, service, level, detail.get("enforced_by"), ids)
+        of_service = [detail.get(name) for name in ("enforced_by", "service_words")]
+        data["terms"] = _terms(engineer, service, level, of_service, ids)
         if _is_mislabelled(detail):
             data["mislabelled"] = True
     elif event in DECISIONS and "signature" in detail:
@@ -540,12 +541,13 @@ def _is_mislabelled(asked: dict[str, Any]) -> bool:
     return any((each.get("locator") == ":practice") != bool(_practice(asked)) for each in found)
 
 
-def _terms(engineer: Any, service: Any, level: Any, enforced_by: Any, resources: list[str]) -> bytes:
-    """Return 16 bytes that identify who may do what, and which application enforces that, if there is one.
+def _terms(engineer: Any, service: Any, level: Any, of_service: list[Any], resources: list[str]) -> bytes:
+    """Return 16 bytes that identify who may do what.
 
-    If they are equal for the signed text and for the access request, both have the same terms.
+    `of_service` is which application enforces that, and the service's words about the level, or None for each. If all
+    are equal for the signed text and for the access request, both have the same terms.
     """
-    terms = [engineer, service, level, enforced_by, sorted(resources)]
+    terms = [engineer, service, level, of_service, sorted(resources)]
     return hashlib.sha256(canonical(terms).encode()).digest()[:16]
 
 
@@ -923,8 +925,9 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
 def _terms_signed(manifest: dict[str, Any]) -> bytes:
     engineer, service, level = manifest["engineer"]["id"], manifest["service"], manifest["level"]
     resources = [_worded(each["id"]) for each in manifest["resources"]]
-    enforced_by = _worded(manifest["enforced_by"]) if "enforced_by" in manifest else None
-    return _terms(_worded(engineer), _worded(service), _worded(level), enforced_by, resources)
+    names = ("enforced_by", "service_words")
+    of_service = [_worded(manifest[name]) if name in manifest else None for name in names]
+    return _terms(_worded(engineer), _worded(service), _worded(level), of_service, resources)
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:

@@ -22,9 +22,11 @@ const MEMBERS = {
 // If an application of the provider enforces the window, the text names this application. Its resources have an id there
 // instead of a locator.
 const EXTERNAL = {
-  "": [...MEMBERS[""], "enforced_by"].sort(),
   resource: ["external_id", "id", "kind", "name"],
 };
+// Members that a text has only if they say something: who enforces the window, and what the service itself says about
+// the level. The server can't use them to replace the words of this page.
+const OF_SERVICE = ["enforced_by", "service_words"];
 // Only the text of a practice request has this member, and there it is `true`. A text without it is about real content.
 const PRACTICE = "practice";
 // The locator of every practice resource, and of no real one. The server can't call real content practice.
@@ -107,7 +109,8 @@ function requireShape(said) {
       throw new Refused("The text says “practice” about real content, or the reverse.");
     }
   }
-  requireText(said.enforced_by ?? "", said.decision, said.format, said.level, said.nonce, said.not_after, said.service, said.stage);
+  requireText(...OF_SERVICE.filter((name) => name in said).map((name) => said[name]));
+  requireText(said.decision, said.format, said.level, said.nonce, said.not_after, said.service, said.stage);
   requireText(...Object.values(said.access_request));
   if (!Number.isSafeInteger(said.minutes) || said.minutes < 1) throw new Refused("The text names no length of time.");
 }
@@ -115,7 +118,8 @@ function requireShape(said) {
 function requireMembers(value, kind, what, isExternal = false) {
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
   const names = isObject ? membersOf(value, kind === "").join() : "";
-  const wanted = (isExternal && EXTERNAL[kind]) || MEMBERS[kind];
+  const found = kind === "" ? [...MEMBERS[""], ...OF_SERVICE.filter((name) => isObject && name in value)].sort() : null;
+  const wanted = found ?? ((isExternal && EXTERNAL[kind]) || MEMBERS[kind]);
   if (names !== wanted.join()) throw new Refused(`${what} has other parts than this page can show.`);
 }
 
@@ -153,7 +157,7 @@ export async function readAsked(text, said) {
     throw new Refused("What was asked for can't be read.");
   }
   const isObject = asked !== null && typeof asked === "object" && !Array.isArray(asked);
-  const wanted = "enforced_by" in said ? [...ASKED, "enforced_by"].sort() : ASKED;
+  const wanted = [...ASKED, ...OF_SERVICE.filter((name) => name in said)].sort();
   if (!isObject || membersOf(asked, true).join() !== wanted.join()) {
     throw new Refused("What was asked for has other parts than this page can show.");
   }
@@ -168,6 +172,7 @@ export async function readAsked(text, said) {
     [asked.service, said.service],
     [asked.level, said.level],
     [asked.enforced_by, said.enforced_by],
+    [asked.service_words, said.service_words],
     [canonical(asked.resources), canonical(said.resources)],
   ];
   const isLonger = !Number.isSafeInteger(asked.window_for) || said.minutes * 60 > asked.window_for;

@@ -140,6 +140,7 @@ function facts(said, asked) {
   const rows = [
     ...(isPractice(said) ? practice : []),
     ["What", [[level(said), scope(said)].join(" ")]],
+    ...("service_words" in said ? [["The service says", [`“${visible(said.service_words)}”`]]] : []),
     ...said.resources.map((each, place) => [
       place === 0 ? "On" : "And on",
       [visible(each.name), `${visible(each.kind)} · ${visible(each.locator ?? each.external_id)} · ${visible(each.id)}`],

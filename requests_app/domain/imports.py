@@ -15,7 +15,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import limits, texts
+from requests_app.domain import levels, limits, texts
 from requests_app.domain.errors import Unacceptable
 
 #: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
@@ -241,6 +241,7 @@ SERVICE = RowKind(
         Column("application", at_most=limits.APPLICATION_MAX),
         Column("link_template", at_most=limits.LINK_TEMPLATE_MAX),
         Column("guidance", at_most=limits.GUIDANCE_MAX, is_text=True),
+        Column("levels", at_most=levels.TEXT_MAX, is_text=True),
     ),
     names=("key",),
     label=_("service"),

@@ -117,17 +117,18 @@ def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], che
         "provider_approver": _named(confirmed.decider_id, confirmed.decider.name) if confirmed else None,
         "decider": decider,
         "checkpoint": checkpoint,
-        **enforcement(row),
+        **of_service(row),
     }
 
 
-def enforcement(row: Any) -> dict[str, str]:
-    """Return the member that names the application that enforces the window.
+def of_service(row: Any) -> dict[str, str]:
+    """Return the member that names the application that enforces the window, and the service's words about the level.
 
-    If the content is read through this product, there is no such member. So all older texts keep their meaning, and
-    their bytes.
+    If the content is read through this product, or the service has no such words, there is no such member. So all older
+    texts keep their meaning, and their bytes.
     """
-    return {"enforced_by": row.enforced_by} if row.enforced_by else {}
+    members = {"enforced_by": row.enforced_by, "service_words": row.service_words}
+    return {name: value for name, value in members.items() if value}
 
 
 def _named(pk: UUID, name: str) -> dict[str, str]:

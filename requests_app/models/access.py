@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
-from requests_app.domain.levels import Level
+from requests_app.domain.levels import WORDS_MAX, Level
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
@@ -88,6 +88,16 @@ class AccessRequest(models.Model):
     # content is read through this product. The service may change later, but not what happened in this window.
     enforced_by = models.CharField(
         _("enforced by"), max_length=limits.APPLICATION_MAX, blank=True, default="", db_default="", editable=False
+    )
+    # What the service said to customers about the level at the submission. The service may change it later, but not
+    # what was read here.
+    service_words = models.CharField(
+        _("the service’s words about the level"),
+        max_length=WORDS_MAX,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
     )
     content_digest = models.CharField(_("digest"), max_length=64)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)

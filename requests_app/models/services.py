@@ -11,9 +11,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import levels, limits
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.levels import Level
+from requests_app.domain.levels import TEXT_MAX, Offer, offers_of
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
@@ -73,6 +73,8 @@ class Service(models.Model):
     guidance = models.TextField(
         _("how to find a resource"), max_length=limits.GUIDANCE_MAX, blank=True, default="", db_default=""
     )
+    # The levels of access that the service declares; see domain/levels.py. Empty for the usual ones.
+    levels = models.TextField(_("levels of access"), max_length=TEXT_MAX, blank=True, default="", db_default="")
     # Nobody can ask for access to a service that is switched off.
     is_active = models.BooleanField(_("active"), default=True, db_default=True)
 
@@ -99,9 +101,9 @@ class Service(models.Model):
         return self.connector == self.EXTERNAL
 
     @property
-    def levels(self) -> tuple[Level, ...]:
-        """The levels of access that an engineer can ask for in this service."""
-        return levels.levels_of(is_external=self.is_external)
+    def offers(self) -> dict[str, Offer]:
+        """The levels of access that an engineer can ask for in this service, in their order."""
+        return {offer.level: offer for offer in offers_of(self.levels, is_external=self.is_external)}
 
 
 class ResourceQuerySet(ScopedQuerySet):

@@ -144,7 +144,9 @@ def _groups() -> Rows:
 
 def _services() -> Rows:
     columns = ("key", "name", "connector", "application", "is_covered", "is_active")
-    return list(Service.objects.order_by("key").values(*columns))
+    rows = Service.objects.order_by("key").values(*columns, "levels")
+    # A service with the usual levels has no such key.
+    return [{name: value for name, value in row.items() if value or name != "levels"} for row in rows]
 
 
 def _resources(tenant: Tenant) -> Rows:

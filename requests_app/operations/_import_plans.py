@@ -109,10 +109,11 @@ def _complete(found: Judged, service: Service, wanted: dict[str, Any]) -> dict[s
     """Return the values with those that follow from the connector. Refuse values that don't fit it."""
     connector = wanted.get("connector", service.connector)
     given = {name: wanted.get(name) for name in ("application", "link_template", "guidance")}
-    rest = {name: value for name, value in wanted.items() if name not in given}
+    rest = {name: value for name, value in wanted.items() if name not in (*given, "levels")}
     try:
         services.require_reachable(service, connector)
-        return {**rest, **services.external_values(service, connector, given)}
+        levels = services.level_values(service, connector, wanted.get("levels"))
+        return {**rest, **services.external_values(service, connector, given), **levels}
     except Unacceptable as refusal:
         found.fault(_COLUMNS.get(refusal.field, refusal.field), "refused_value", why=str(refusal))
         return rest

@@ -5,13 +5,14 @@ The act on one service uses these rules, and so does an import.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
-from requests_app.domain import limits, link_templates
+from requests_app.domain import levels, limits, link_templates
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SERVICE_CHANGED
 from requests_app.domain.errors import Unacceptable
@@ -73,6 +74,12 @@ def external_values(service: Service, connector: str, given: dict[str, str | Non
     link = values["link_template"].strip()
     values["link_template"] = link_templates.require(link, field="link_template") if link else ""
     return {name: value for name, value in values.items() if getattr(service, name) != value}
+
+
+def level_values(service: Service, connector: str, given: str | Iterable[levels.Offer] | None) -> dict[str, str]:
+    """Return the levels to store if they change. Without `given`, the levels stay, and must fit the connector."""
+    found = levels.declared(service.levels if given is None else given, is_external=connector == Service.EXTERNAL)
+    return {} if found == service.levels else {"levels": found}
 
 
 def require_reachable(service: Service, connector: str) -> None:

@@ -249,7 +249,8 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
 def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    if ask.level not in row.service.levels:
+    offer = row.service.offers.get(ask.level)
+    if offer is None:
         raise Unacceptable(
             _("Choose a level of access that %(service)s has.") % {"service": row.service.name}, field="level"
         )
@@ -271,6 +272,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
         row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
     # Practice content is made up, and is always read through this product.
+    row.service_words = "" if row.is_practice else offer.for_customer
     row.enforced_by = "" if row.is_practice else row.service.application
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
@@ -430,5 +432,5 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
         "tried": row.tried,
         "justification": row.justification,
         "previous": row.previous.reference if row.previous else None,
-        **manifest.enforcement(row),
+        **manifest.of_service(row),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, S
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
 from requests_app.domain.imports import REASONS
+from requests_app.domain.levels import Offer
 from requests_app.domain.spelling import is_composed
 from requests_app.models import AccessRequest, Service
 from requests_app.models.spelling import is_taken
@@ -19,7 +21,14 @@ from requests_app.operations._announced import Terms, announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._perform import perform
 from requests_app.operations._rows import readable, require_unchanged
-from requests_app.operations._service_rows import adding, changing, external_values, require_reachable, write_service
+from requests_app.operations._service_rows import (
+    adding,
+    changing,
+    external_values,
+    level_values,
+    require_reachable,
+    write_service,
+)
 
 
 def save_service(
@@ -34,13 +43,15 @@ def save_service(
     application: str | None = None,
     link_template: str | None = None,
     guidance: str | None = None,
+    levels: str | Iterable[Offer] | None = None,
 ) -> Service:
     """Add a service, or change the fields that are given.
 
     For a service that is not covered, tenants are treated as if they had no Lockbox. Covering a service takes effect
     immediately, and so does switching it off. Switching it off withdraws the waiting access requests for it, and closes
-    the open windows. All other changes are announced, and so is a new uncovered service. The last three values belong
-    to an external service (`connector` is "external").
+    the open windows. All other changes are announced, and so is a new uncovered service. `application`, `link_template`
+    and `guidance` belong to an external service (`connector` is "external"). `levels` are the levels of access that an
+    engineer can ask for; an empty text means the usual ones.
     """
     external = {"application": application, "link_template": link_template, "guidance": guidance}
     given = {"key": key, "name": name, "connector": connector, "is_covered": is_covered, "is_active": is_active}
@@ -62,6 +73,7 @@ def save_service(
         found = wanted.get("connector", service.connector)
         require_reachable(service, found)
         wanted.update(readable(service, {**wanted, **external_values(service, found, external)}))
+        wanted.update(level_values(service, found, levels))
         _require_free_name(service, wanted)
         is_other_cover = is_covered not in (None, service.is_covered)
         current.require_proof(needed=not service._state.adding and is_other_cover)
@@ -81,8 +93,8 @@ def _lock_service(terms: Terms) -> None:
 
 def _service_in_use(terms: Terms, at: datetime) -> bool:
     """Return whether an access request that has not ended uses the name, key or connector that would change."""
-    if set(terms["set"]) <= {"is_covered", "is_active"}:
-        # Submitted access requests still need the customer's approval.
+    if set(terms["set"]) <= {"is_covered", "is_active", "levels"}:
+        # Submitted access requests still need the customer's approval, and keep their level.
         return False
     return AccessRequest.objects.under_way(at).filter(service=terms["row"]).exists()
 

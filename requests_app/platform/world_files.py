@@ -35,7 +35,17 @@ KEYS: dict[str, dict[str, str]] = {
     PLAN.name: {name: name for name in ("name", "includes_lockbox")},
     SERVICE.name: {
         name: name
-        for name in ("key", "name", "connector", "covered", "active", "application", "link_template", "guidance")
+        for name in (
+            "key",
+            "name",
+            "connector",
+            "covered",
+            "active",
+            "application",
+            "link_template",
+            "guidance",
+            "levels",
+        )
     },
     PERSON.name: {
         "email": "email",

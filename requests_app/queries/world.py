@@ -13,7 +13,7 @@ from requests_app.domain.imports import PERSON, PLAN, RESOURCE, ROLE, SERVICE, T
 from requests_app.models import Invitation, Person, Plan, QueueAssignment, Resource, Service, Tenant
 
 #: What is left out of the file if it is empty.
-_OPTIONAL = ("external_id", "locator", "application", "link_template", "guidance")
+_OPTIONAL = ("external_id", "locator", "application", "link_template", "guidance", "levels")
 
 
 def exported() -> dict[str, Any]:
@@ -41,7 +41,8 @@ def _filled(values: dict[str, Any]) -> dict[str, Any]:
 def _service(row: Service) -> dict[str, Any]:
     values: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector}
     values |= {"covered": row.is_covered, "active": row.is_active, "application": row.application}
-    return _filled({**values, "link_template": row.link_template, "guidance": row.guidance})
+    values |= {"link_template": row.link_template, "guidance": row.guidance, "levels": row.levels}
+    return _filled(values)
 
 
 def _people() -> list[dict[str, Any]]:

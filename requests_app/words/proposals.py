@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain.acts import PROPOSALS
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.events import title_of
+from requests_app.domain.levels import Level, offers_in
 from requests_app.domain.scopes import LABELS, known
 from requests_app.words import times
 
@@ -28,6 +29,7 @@ _CHANGES: dict[str, Promise] = {
     "is_active": _("it is switched on again, so engineers can ask for access"),
     "application": _("the application “%(was)s” becomes “%(now)s”"),
     "link_template": _("the link template “%(was)s” becomes “%(now)s”"),
+    "levels": _("the levels of access “%(was)s” become “%(now)s”"),
     "guidance": _("the text for engineers “%(was)s” becomes “%(now)s”"),
 }
 _COVERED = _("Lockbox covers this service")
@@ -110,9 +112,26 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def levels_words(text: str) -> str:
+    """Return the levels that a service declares, each with the service's own words, in one line."""
+    known = dict(Level.choices)
+    lines = []
+    for offer in offers_in(text):
+        quoted = "”, “".join(filter(None, (offer.for_customer, offer.for_engineer)))
+        lines.append(
+            f"{known.get(offer.level, offer.level)} (“{quoted}”)"
+            if quoted
+            else str(known.get(offer.level, offer.level))
+        )
+    return ", ".join(lines) or gettext("the usual ones")
+
+
 def _changed(name: str, now: object, values: Mapping[str, Any]) -> str:
     if name == "is_covered" and now:
         return str(_COVERED)
     if name == "external_id" and not values["was"].get(name):
         name = "external_id_first"
+    if name == "levels":
+        now, was = levels_words(str(now)), levels_words(str(values["was"].get(name)))
+        return str(_CHANGES[name]) % {"now": now, "was": was}
     return str(_CHANGES[name]) % {"now": now, "was": values["was"].get(name)} if name in _CHANGES else name

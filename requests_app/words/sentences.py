@@ -162,6 +162,11 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
     return _joined(parts)
 
 
+def service_words(service: str, words: str) -> str:
+    """Return what a service itself says about a level. It is shown beside our words, and never in place of them."""
+    return _("%(service)s says: “%(words)s”") % {"service": service, "words": words} if words else ""
+
+
 def level_choice(level: str, kinds: Iterable[str]) -> str:
     """Return the label of a level where an engineer chooses how much to ask for, in words that fit the resources."""
     words = _LEVEL_CHOICE[level]

@@ -22,6 +22,14 @@ _SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folde
 _QUILLO: dict[str, Any] = {"key": "quillo", "name": "Quillo", **QUILLO}
 
 
+_VIEW = {"for_customer": "see mails", "for_engineer": "open them"}
+_LEVELS = "names\nview | see mails | open them"
+
+
+def _same(row: Any) -> dict[str, Any]:
+    return {"key": row.key, "name": row.name, "connector": row.connector}
+
+
 _WORKSPACE: dict[str, Any] = {"kind": "workspace", "name": "Design", "external_id": "ws-1"}
 
 
@@ -128,6 +136,23 @@ CASES: dict[str, Case] = {
         admin=by_button("service", "change", **{**_QUILLO, "application": "Quillo 2"}, is_covered="on", is_active="on"),
         api=lambda cast, caller, row: caller.patch(
             f"services/{row.pk}", {"name": _QUILLO["name"], "application": "Quillo 2"}
+        ),
+    ),
+    "save_service, its levels": Case(
+        "stella",
+        lambda cast: cast.exchange,
+        lambda cast, row, actor: operations.save_service(service_id=row.pk, levels=_LEVELS, actor=actor),
+        admin=lambda cast, client, row: by_button(
+            *("service", "change"), **_same(row), levels=_LEVELS, is_covered="on", is_active="on"
+        )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(
+            f"services/{row.pk}",
+            {
+                "levels": [
+                    {"level": "names"},
+                    {"level": "view", **_VIEW},
+                ]
+            },
         ),
     ),
     "save_resource": Case(

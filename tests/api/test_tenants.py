@@ -424,6 +424,7 @@ def test_what_is_external_says_so(cast: Cast, calling: Calling) -> None:
     assert (service["is_external"], service["application"]) == (True, "Quillo")
     assert (service["link_template"], service["guidance"]) == ("", "")
     [theirs] = items(calling("stella", Scope.TENANT_READ).get("services", {"key": "quillo"}))
+    assert [level["level"] for level in service["levels"]] == ["names", "read"]
     assert (theirs["link_template"], theirs["guidance"]) == (QUILLO["link_template"], QUILLO["guidance"])
     [resource] = items(caller.get(of(cast, "/resources"), {"external_id": "7"}))
     assert (resource["kind"], resource["locator"], resource["external_id"]) == ("workspace", "", "7")

@@ -240,6 +240,7 @@ LIES = {
     "an application for what is read here": (text_of(enforced_by="Quillo"), "other parts"),
     "an id of no application": (text_of(resources=[NOTES]), "other parts"),
     "a list for an application": (text_of(resources=[NOTES], enforced_by=["Quillo"]), "is not a text"),
+    "no words of the service": (text_of(service_words=None), "is not a text"),
     "less": (canonical.encode({k: v for k, v in manifest_of().items() if k != "level"}).decode(), "other parts"),
     "no resource": (text_of(resources=[]), "no resource"),
     "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "is not a text"),
@@ -287,6 +288,12 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
         asked(**{**QUILLO, "enforced_by": "Other"}),
         "something else than what was asked for",
     ),
+    "other words of the service": (
+        text_of(asked(service_words="see pages"), service_words="change pages"),
+        asked(service_words="see pages"),
+        "something else than what was asked for",
+    ),
+    "words of the service that nobody asked with": (text_of(service_words="see pages"), asked(), "other parts"),
     "no application": (text_of(asked(resources=[NOTES]), **QUILLO), asked(resources=[NOTES]), "other parts"),
     "no number": (text_of(asked(window_for="9")), asked(window_for="9"), "something else than what was asked for"),
 }

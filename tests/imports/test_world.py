@@ -43,6 +43,9 @@ services:
   guidance: |-
     Open it.
     Then search for ‘x’.
+  levels: |-
+    names
+    view | see pages | open pages
 tenants:
 - short_name: adatum
   name: Adatum
@@ -87,6 +90,7 @@ def test_export_into_an_empty_installation_gives_the_same_bytes(write: Path) -> 
         model.objects.all().delete()
     assert run("apply", first, write)[0] == 0
     assert exported() == first
+    assert list(Service.objects.get(key="quillo").offers) == ["names", "view"]
     assert Service.objects.get(key="quillo").guidance == "Open it.\nThen search for ‘x’."
     assert [(row.external_id, row.name) for row in Resource.objects.order_by("external_id")] == [
         ("0017", "Plans"), ("M-1", "no"),
@@ -130,6 +134,7 @@ def test_a_plan_and_a_service_have_the_entries_of_the_single_acts(cast: Cast, wr
     [
         ("services:\n- {key: lab, name: Lab, connector: nothing}", "connector: There is no such connector."),
         ("services:\n- {key: lab, name: Lab, connector: folder, guidance: x}", "guidance: Only an external"),
+        ("services:\n- {key: lab, name: Lab, connector: folder, levels: all}", "levels: There is no level “all”."),
         ("services:\n- key: lab", "line 3, column 3, name: This must not be empty, because lab is new."),
         ("colours: []", "line 2, column 1, colours: There is no such key."),
         ("plans:\n- name: E5\n  name: E6", "line 4, column 3, name: This key is there twice."),

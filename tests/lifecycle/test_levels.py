@@ -6,7 +6,8 @@ from itertools import product
 
 import pytest
 
-from requests_app.domain.levels import NEEDED, Action, Level, covering, covers
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.levels import NEEDED, Action, Level, Offer, covering, covers, declared, offers_of
 
 #: From the narrowest to the widest, written here a second time so that nobody changes the order by accident.
 ORDER = ["names", "view", "read"]
@@ -30,3 +31,50 @@ def test_an_unknown_level_covers_nothing_and_is_covered_by_nothing() -> None:
 def test_each_action_needs_one_level() -> None:
     assert {**NEEDED} == {"list": "names", "view": "view", "read": "read", "download": "read"}
     assert set(NEEDED) == set(Action)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored"),
+    [
+        ("", ""),
+        ("read\n\nnames\n", ""),
+        ("names\nview", "names\nview"),
+        (" view|see pages |open pages\r\nnames", "names\nview | see pages | open pages"),
+        ("view | | open pages", "view |  | open pages"),
+        ("names\nread | take a copy", "names\nread | take a copy"),
+        ([], ""),
+        ([Offer("read", "take a copy"), Offer("names")], "names\nread | take a copy"),
+    ],
+)
+def test_a_service_declares_its_levels_in_any_order(wanted: str | list[Offer], stored: str) -> None:
+    found = declared(wanted, is_external=True)
+    assert found == stored
+    assert declared(found, is_external=True) == stored
+    levels = [offer.level for offer in offers_of(found, is_external=True)]
+    assert levels == sorted(levels, key=ORDER.index)
+
+
+def test_without_a_declaration_only_what_we_hold_ourselves_has_view() -> None:
+    assert [offer.level for offer in offers_of("", is_external=False)] == ["names", "view", "read"]
+    assert [offer.level for offer in offers_of("", is_external=True)] == ["names", "read"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("write", "no level “write”"),
+        ("NAMES", "no level “NAMES”"),
+        ("| names", "no level “”"),
+        ("names\nview\nnames | again", "“names” is there twice"),
+        ("view | a | b | c", "at most two"),
+        (f"view | {'x' * 201}", "between 0 and 200"),
+        ("view | \u202esee", "invisible character"),
+        ("view | =1+1", "formula"),
+        ([Offer("view", "a | b")], "can’t contain"),
+        ([Offer("view\nread")], "no level"),
+    ],
+)
+def test_what_no_service_can_declare_is_refused(wanted: str | list[Offer], why: str) -> None:
+    with pytest.raises(Unacceptable, match=why) as refusal:
+        declared(wanted, is_external=False)
+    assert refusal.value.field == "levels"

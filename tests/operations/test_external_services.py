@@ -522,3 +522,63 @@ def test_nobody_can_ask_for_a_level_that_the_service_does_not_have(cast: Cast, l
     with nothing_happens(), pytest.raises(Unacceptable, match="that Quillo Cloud has") as refusal:
         operations.submit(asked, actor=cast.as_("priya"))
     assert refusal.value.field == "level"
+
+
+SAYS = "see the workspace as you see it"
+
+
+def _with_view(cast: Cast) -> Service:
+    """Return the external service, which now has the level “view” with words of its own."""
+    service = cast.quillo()
+    levels = f"names\nview | {SAYS} | open the read-only view\nread"
+    cast.agreed(lambda: operations.save_service(actor=cast.as_("stella"), service_id=service.pk, levels=levels))
+    return Service.objects.get(pk=service.pk)
+
+
+def test_a_change_of_the_levels_is_announced_and_nothing_changes_before(cast: Cast) -> None:
+    service = cast.quillo()
+    with pytest.raises(ChangeProposed):
+        operations.save_service(actor=cast.as_("stella"), service_id=service.pk, levels="names")
+    assert list(Service.objects.get(pk=service.pk).offers) == ["names", "read"]
+    cast.agreed(lambda: None)
+    assert list(Service.objects.get(pk=service.pk).offers) == ["names"]
+
+
+def test_the_words_of_a_service_are_in_what_is_submitted_and_signed_and_stay(cast: Cast) -> None:
+    _with_view(cast)
+    ticket = cast.ticket(service_id=cast.quillo().pk)
+    row = cast.confirmed(ticket=ticket, level="view")
+    assert row.service_words == SAYS
+    submitted = detail_of(row, "access_request.submitted")
+    assert submitted["service_words"] == SAYS
+    assert row.content_digest == canonical.digest(submitted).hex()
+    cast.agreed(
+        lambda: operations.save_service(actor=cast.as_("stella"), service_id=row.service_id, levels="names\nview | x")
+    )
+    facts = manifest.facts_of(
+        AccessRequest.objects.get(pk=row.pk), verdict="approve", stage="customer", decider={}, checkpoint=None
+    )
+    assert (facts["level"], facts["service_words"]) == ("view", SAYS)
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    grant = Grant.objects.get(access_request=row)
+    staff, resource = service_of(cast), str(row.scope.get().resource_id)
+    assert both(ask(cast, resource, action="view"), staff) == (True, "window_open")
+    assert both(ask(cast, resource, action="read"), staff) == (False, "not_covered")
+    assert grant.level == "view"
+
+
+def test_a_level_without_words_adds_nothing_to_what_is_signed(cast: Cast) -> None:
+    _with_view(cast)
+    row = cast.confirmed(ticket=cast.ticket(service_id=cast.quillo().pk), level="read")
+    facts = manifest.facts_of(row, verdict="approve", stage="customer", decider={}, checkpoint=None)
+    assert "service_words" not in facts
+    assert "service_words" not in detail_of(row, "access_request.submitted")
+
+
+def test_a_level_that_the_service_lost_is_refused_before_and_after_the_form(cast: Cast) -> None:
+    service = cast.exchange
+    cast.agreed(lambda: operations.save_service(actor=cast.as_("stella"), service_id=service.pk, levels="names\nview"))
+    ticket = cast.ticket()
+    with nothing_happens(), pytest.raises(Unacceptable, match="Exchange Online has"):
+        operations.submit(cast.ask(ticket, level="read"), actor=cast.as_("priya"))
+    assert operations.submit(cast.ask(ticket, level="view"), actor=cast.as_("priya")).level == "view"

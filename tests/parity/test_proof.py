@@ -56,6 +56,7 @@ IN_SOME_CASES = {
     "save_resource, another locator and external id",
     "save_service",
     "save_service, an external one",
+    "save_service, its levels",
     "set_password",
     "switch_lockbox",
     "take_role",

@@ -228,6 +228,11 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "an application": ({"manifest": _set("enforced_by", "Quillo")}, ELSE),
     "another application": ({"enforced_by": "Quillo", "manifest": _set("enforced_by", "Other")}, ELSE),
     "no application": ({"enforced_by": "Quillo", "manifest": lambda content: content.pop("enforced_by")}, ELSE),
+    "words of the service": ({"manifest": _set("service_words", "see pages")}, ELSE),
+    "the words of the service as the application": (
+        {"enforced_by": "x", "manifest": lambda content: content.update(service_words=content.pop("enforced_by"))},
+        ELSE,
+    ),
     "no terms": ({"manifest": lambda content: content.pop("resources")}, "missing, or can't be read"),
     "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
     "another origin": ({"signature": _client(origin="https://evil.example")}, "belongs to another site"),

@@ -317,3 +317,21 @@ def test_evidence_takes_the_application_from_the_log(cast: Cast) -> None:
     assert "Enforced byQuillo" in text
     assert "Quillo reports 1 access." in text
     assert claims(text) == []
+
+
+def test_the_words_of_a_service_are_beside_ours_for_both_sides(cast: Cast) -> None:
+    service = cast.quillo()
+    levels = "view | see <b>it</b> as you do | open the copy"
+    cast.agreed(lambda: operations.save_service(actor=cast.as_("stella"), service_id=service.pk, levels=levels))
+    ticket = cast.ticket(service_id=service.pk)
+    form = text_of(client_of(cast, "priya").get(reverse("web:ask", args=[ticket.pk])))
+    assert "View: open items on the page, but download nothing. Quillo Cloud says: “open the copy”" in form
+    assert "Names only" not in form
+    row = cast.confirmed(ticket=ticket, level="view")
+    page = text_of(client_of(cast, "ada").get(reverse("web:access_request", args=[row.pk])))
+    assert "view content, but download nothing" in page
+    assert "Quillo Cloud says: “see <b>it</b> as you do”" in page
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    grant = Grant.objects.get(access_request=row)
+    window = text_of(client_of(cast, "priya").get(reverse("web:window", args=[grant.pk])))
+    assert "Quillo Cloud says: “open the copy”" in window

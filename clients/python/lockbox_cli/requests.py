@@ -119,6 +119,7 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
         ("For", length(row["window_seconds"])),
         ("Service", row["service"]["name"]),
         *(("Resource", f"{each['kind']} {each['name']}") for each in row["resources"]),
+        ("The service says", row["service_words"]),
         ("Enforced by", row["enforced_by"]),
         ("Because of", _REASONS.get(row["reason"], row["reason"])),
         ("Why", row["justification"]),

@@ -158,7 +158,16 @@ class AccessRequestAdmin(StaffAdmin):
         ("", ("reference", state_now, "tenant", "service", "requested_by", "needs_customer_approval", grant_of)),
         (
             _("What was asked for"),
-            ("level", length("window_for", _("window")), "reason_kind", "ticket", "tried", "justification", "previous"),
+            (
+                "level",
+                "service_words",
+                length("window_for", _("window")),
+                "reason_kind",
+                "ticket",
+                "tried",
+                "justification",
+                "previous",
+            ),
         ),
         (_("Law-enforcement demand"), ("authority", "instrument", "demand_reference", "demand_date")),
         (_("Times"), ("submitted_at", "decide_by", "state_changed_at")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import CHECK_RESOURCE
+from requests_app.domain.levels import TEXT_MAX, Level, text_of
 from requests_app.doors.admin.acts import (
     ActForm,
     AdminAction,
@@ -42,7 +44,7 @@ from requests_app.doors.choosing import only_of
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Tenant, Ticket
 from requests_app.models.services import TEST_IS_OLD
 from requests_app.models.spelling import is_taken
-from requests_app.words import checks, times
+from requests_app.words import checks, proposals, times
 
 _ANNOUNCED = _(
     "A change that weakens customers’ protection is announced: the customers’ people get a mail immediately, a second "
@@ -103,6 +105,19 @@ class ServiceForm(ShortNameForm):
         max_length=limits.GUIDANCE_MAX,
         help_text=_("Engineers read this text in an open window."),
     )
+    levels = forms.CharField(
+        label=_("Levels of access"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        max_length=TEXT_MAX,
+        help_text=format_lazy(
+            _(
+                "One level in each line, from {levels}. After a bar you can add words for the customer, and after "
+                "another bar words for engineers: “view | see your pages as you see them | open the read-only view”."
+            ),
+            levels=", ".join(Level.values),
+        ),
+    )
     is_covered = forms.BooleanField(
         label=_("Covered by Lockbox"),
         required=False,
@@ -126,12 +141,15 @@ class ServiceForm(ShortNameForm):
         ) % {"path": Path(settings.CONTENT_ROOT) / gettext("SHORT-NAME-OF-THE-TENANT")}
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in self.fields})
+            self.initial["levels"] = text_of(self.row.offers.values())
 
     def is_taken(self, text: str) -> bool:
         return is_taken(text, Service.objects.all(), "key")
 
 
 class NewServiceForm(ServiceForm):
+    # A new service whose content this product reads has the usual levels.
+    fold = replace(ServiceForm.fold, fields=(*ServiceForm.fold.fields, "levels"))
     is_active = None  # type: ignore[assignment]  # Django removes the field of the base class
 
 
@@ -198,6 +216,11 @@ def change_resource(row: Resource, actor: Actor, data: dict[str, Any]) -> Resour
     return operations.save_resource(resource_id=row.pk, actor=actor, **data)
 
 
+@admin.display(description=_("levels of access"))
+def has_levels(row: Service) -> str:
+    return proposals.levels_words(text_of(row.offers.values()))
+
+
 class ServiceAdmin(StaffAdmin):
     list_display = ("name", "key", "connector", "is_covered", "is_active")
     ordering = ("name",)
@@ -206,6 +229,7 @@ class ServiceAdmin(StaffAdmin):
     facts: ClassVar = [
         ("", list_display[1:]),
         (_("The application"), ("application", "link_template", "guidance")),
+        (_("What engineers can ask for"), (has_levels,)),
     ]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue’s people")),

@@ -141,6 +141,7 @@ class AccessRequestLine(serializers.Serializer):
     window_seconds = serializers.IntegerField(source="window_for")
     resources = serializers.SerializerMethodField()
     enforced_by = serializers.CharField()
+    service_words = serializers.CharField()
     state = serializers.SerializerMethodField()
     submitted_at = serializers.DateTimeField()
     changed_at = serializers.DateTimeField(source="state_changed_at")

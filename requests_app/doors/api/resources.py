@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -16,9 +17,10 @@ from requests_app.content.connectors.registry import KINDS as READ_HERE
 from requests_app.domain import clock
 from requests_app.domain.actors import Side
 from requests_app.domain.acts.installation import CHECK_RESOURCE, SAVE_RESOURCE, SAVE_SERVICE
+from requests_app.domain.levels import Level, Offer
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNo, YesNoFilter
+from requests_app.doors.api.fields import IdFilter, Several, Strict, Text, Uuid, YesNo, YesNoFilter
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import ServiceRef
 from requests_app.models import IdempotencyKey, Resource, Service
@@ -32,12 +34,27 @@ _READ = {"GET": Scope.TENANT_READ}
 # --- Services ------------------------------------------------------------------------------------------------
 
 
+class LevelOut(serializers.Serializer):
+    """A level of access, with the service's own words about it. Customers get an empty `for_engineer`."""
+
+    level = serializers.ChoiceField(choices=Level.values)
+    for_customer = serializers.CharField()
+    for_engineer = serializers.CharField()
+
+
+class LevelIn(Strict):
+    level = serializers.ChoiceField(choices=Level.values)
+    for_customer = Text(required=False, allow_blank=True)
+    for_engineer = Text(required=False, allow_blank=True)
+
+
 class ServiceOut(ServiceRef):
     """If `is_covered` is false, no customer is asked about access to this service, even with Lockbox on.
 
     If `is_active` is false, nobody can ask for access to it. `connector` says how its content is reached. If
     `is_external` is true, the content stays in the provider's own `application`, which enforces the windows. Customers
-    get an empty `link_template` and an empty `guidance`, which are for engineers.
+    get an empty `link_template` and an empty `guidance`, which are for engineers. `levels` are the levels of access
+    that an engineer can ask for, the smallest first.
     """
 
     connector = serializers.CharField()
@@ -46,6 +63,7 @@ class ServiceOut(ServiceRef):
     application = serializers.CharField()
     link_template = serializers.SerializerMethodField()
     guidance = serializers.SerializerMethodField()
+    levels = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
 
     def get_link_template(self, row: Service) -> str:
@@ -54,17 +72,34 @@ class ServiceOut(ServiceRef):
     def get_guidance(self, row: Service) -> str:
         return self._of_provider(row.guidance)
 
+    @extend_schema_field(LevelOut(many=True))
+    def get_levels(self, row: Service) -> Any:
+        return [
+            {**asdict(offer), "for_engineer": self._of_provider(offer.for_engineer)} for offer in row.offers.values()
+        ]
+
     def _of_provider(self, text: str) -> str:
         return text if self.context["actor"].side is Side.PROVIDER else ""
 
 
 class _ServiceFields(Strict):
-    """The last three fields belong to a service whose `connector` is `external`."""
+    """`application`, `link_template` and `guidance` belong to a service whose `connector` is `external`.
+
+    `levels` are the levels of access that an engineer can ask for. Each can have words of the service for customers and
+    for engineers. An empty list means the usual levels.
+    """
 
     is_covered = YesNo(required=False)
     application = Text(required=False, allow_blank=True)
     link_template = Text(required=False, allow_blank=True)
     guidance = Text(required=False, allow_blank=True)
+    levels = Several(child=LevelIn(), required=False, max_length=len(Level))
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = super().to_internal_value(data)
+        if "levels" in found:
+            found["levels"] = [Offer(**level) for level in found["levels"]]
+        return found
 
 
 class ServiceIn(_ServiceFields):

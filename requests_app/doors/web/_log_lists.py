@@ -14,6 +14,7 @@ from requests_app.domain.actors import Role
 from requests_app.domain.acts.tenants import PROVIDER_DESCRIBED
 from requests_app.doors.web.context import ROLE_WORDS
 from requests_app.models import Resource
+from requests_app.words.proposals import levels_words
 from requests_app.words.scopes import labels
 
 Row = dict[str, Any]
@@ -106,6 +107,8 @@ def _service(row: Row) -> str:
     cover = _("covered by Lockbox") if row.get("is_covered") else _("not covered by Lockbox")
     words = {"name": row.get("key", ""), "connector": row.get("application") or row.get("connector", "")}
     line = _("%(name)s, through %(connector)s: %(cover)s") % {**words, "cover": cover}
+    if row.get("levels"):
+        line = _("%(line)s, levels of access: %(levels)s") % {"line": line, "levels": levels_words(row["levels"])}
     return line if row.get("is_active", True) else _("%(line)s, switched off") % {"line": line}
 
 

@@ -29,7 +29,7 @@ from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotO
 from requests_app.domain.levels import Level, covers
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.middleware import actor_in
-from requests_app.models import ContentAccess, Resource
+from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -107,11 +107,18 @@ def _external(window: queries.Window) -> dict[str, Any]:
         "application": asked.enforced_by,
         "enforcement": sentences.enforcement(asked.enforced_by),
         "guidance": asked.service.guidance,
+        "words": sentences.service_words(asked.service.name, _offer_words(asked)),
         "places": [
             (resource, link_templates.fill(template, {**named, "external_id": resource.external_id}))
             for resource in window.resources
         ],
     }
+
+
+def _offer_words(asked: AccessRequest) -> str:
+    """Return the service's words for engineers about the level of the window, as the service has them now."""
+    offer = asked.service.offers.get(asked.level)
+    return offer.for_engineer if offer else ""
 
 
 @reader

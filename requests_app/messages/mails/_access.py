@@ -157,11 +157,17 @@ def _what(row: AccessRequest) -> list[Fact]:
         Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
         Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
         Fact(_("What"), [sentences.amount(resources) + ":", *named]),
-        Fact(_("How much"), [words.level(row.level, resources, enforced_by=row.enforced_by)]),
+        Fact(_("How much"), _how_much(row, resources)),
         Fact(_("How long"), [words.duration(row.window_for)]),
         Fact(_("Reason"), _reason(row)),
         Fact(_("Reference"), [row.reference]),
     ]
+
+
+def _how_much(row: AccessRequest, resources: list[Resource]) -> list[str]:
+    lines = [words.level(row.level, resources, enforced_by=row.enforced_by)]
+    quoted = sentences.service_words(row.service.name, row.service_words)
+    return [*lines, words.line(quoted)] if quoted else lines
 
 
 def _named(resource: Resource, service: Service) -> list[str]:

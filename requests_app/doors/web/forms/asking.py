@@ -16,6 +16,7 @@ from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import Malformed
 from requests_app.domain.ids import IdField
+from requests_app.domain.levels import Offer
 from requests_app.doors.web.forms import PageForm
 from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
@@ -167,7 +168,11 @@ class AskForm(PageForm):
 
     def _offer_levels(self) -> None:
         kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
-        self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in self.service.levels])
+        self.offer("level", [(name, self._level(offer, sorted(kinds))) for name, offer in self.service.offers.items()])
+
+    def _level(self, offer: Offer, kinds: list[str]) -> str:
+        quoted = sentences.service_words(self.service.name, offer.for_engineer)
+        return ". ".join(filter(None, (sentences.level_choice(offer.level, kinds), quoted)))
 
     def _offer_lengths(self) -> None:
         """Offer the lengths that the tenant allows. The help text says how long the tenant's longest window is."""

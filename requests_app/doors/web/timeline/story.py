@@ -178,6 +178,7 @@ class Story:
             Fact(_("When"), [instant(entry.at)]),
             Fact(_("To do what"), [_act(detail, resources)]),
             Fact(_("On what"), [str(one.get("name", "")) for one in resources]),
+            Fact(_("The service’s words about the level"), [str(detail.get("service_words") or "")]),
             Fact(_("Enforced by"), [self.enforced_by]),
             Fact(_("For how long"), [times.duration_words(length)] if isinstance(length, int) else []),
             Fact(_("Ticket"), [str(detail.get("ticket") or "")]),
