@@ -577,6 +577,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "AllowedActionsEnum": "requests_app.doors.api.access_requests.ACTIONS",
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
         "KindEnum": ["person", "client"],
+        "LevelEnum": "requests_app.domain.levels.Level.values",
         "LookKindEnum": "requests_app.doors.api.grants.LOOKS",
         "TenantRoleEnum": "requests_app.doors.api.members.ROLES",
         "QueueRoleEnum": "requests_app.doors.api.provider_people.ROLES",

@@ -87,6 +87,7 @@ class Topic(StrEnum):
     SIGN_ON_CHANGED = "notify.sign_on_changed"
     SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
     YES_RULES_CHANGED = "notify.yes_rules_changed"
+    LEVEL_RULE_CHANGED = "notify.level_rule_changed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property

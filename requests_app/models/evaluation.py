@@ -324,4 +324,5 @@ def _windows(person: Person, resource: Resource) -> list[Window]:
             is_in_scope=grant.is_in_scope,
         )
         for grant in grants
+        if resource.tenant.allows(grant.level)
     ]

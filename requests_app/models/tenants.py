@@ -83,6 +83,10 @@ class Tenant(models.Model):
         default=FOUR_HOURS,
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
+    # The levels of access for which nobody can ask here, with spaces between them.
+    ruled_out = models.CharField(
+        _("levels that are ruled out"), max_length=40, blank=True, default="", db_default="", editable=False
+    )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     # Nobody can open a ticket or ask for access at a tenant that is switched off. Its people can still read.
     is_active = models.BooleanField(_("active"), default=True, db_default=True)
@@ -142,6 +146,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def allows(self, level: str) -> bool:
+        """Return whether engineers can ask for this level of access here."""
+        return level not in self.ruled_out.split()
 
     @property
     def wants_signature(self) -> bool:

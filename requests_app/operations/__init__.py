@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from requests_app.operations.imports import *
     from requests_app.operations.integrations import *
     from requests_app.operations.invitations import *
+    from requests_app.operations.level_rules import *
     from requests_app.operations.link_copies import *
     from requests_app.operations.log import *
     from requests_app.operations.log_care import *

@@ -301,7 +301,10 @@ def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
     # Asked again here, under the turn at the log: the act that switches a tenant off takes the same turn.
     is_on = {"is_active": True, "tenant__is_active": True, "service__is_active": True}
     found = Resource.objects.visible_to(actor).filter(tenant=row.tenant, service=row.service, pk__in=ids, **is_on)
+    found = found.select_related("tenant")
     resources = sorted(found, key=lambda resource: ids.index(resource.pk))
+    if any(not resource.tenant.allows(ask.level) for resource in resources):
+        raise Unacceptable(sentences.ruled_out(row.tenant, ask.level), field="level")
     if len(resources) != len(ids):
         raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
     if any(resource.is_practice != row.is_practice for resource in resources):
@@ -368,11 +371,15 @@ def _require_facts(step: Move) -> Tenant:
     )
     gone = AccessRequestResource.objects.filter(access_request=row, resource__is_active=False)
     in_use = Service.objects.filter(pk=row.service_id, is_active=True)
-    rules = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active")
+    rules = Tenant.objects.only(
+        "yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", "ruled_out"
+    )
     rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
     facts: Tenant = rules.get(pk=row.tenant_id)
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s is no longer an engineer of this service.") % {"name": row.requested_by.name})
+    if not facts.allows(row.level):
+        raise FactsChanged(sentences.ruled_out(row.tenant, row.level))
     if facts.has_gone:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("A resource that was asked for is no longer available."))
     if not (facts.is_active and facts.has_service):  # type: ignore[attr-defined]  # annotated

@@ -54,6 +54,7 @@ from requests_app.models import ContentAccess, Grant, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
+from requests_app.words import sentences
 
 PAGE = 100
 
@@ -287,6 +288,9 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         needed=level,
     )
     policy.require_content_access(look, at=current.at)
+    # The act that rules a level out closes its windows. This does not depend on that.
+    if not grant.tenant.allows(grant.level):
+        raise NotCovered(sentences.ruled_out(grant.tenant, grant.level))
     if resource.is_external:
         raise EnforcedElsewhere(
             _("%(application)s holds this content. Open it there.") % {"application": resource.service.application}

@@ -80,6 +80,7 @@ def words(act: str, values: Mapping[str, Any]) -> str:
         return gettext("remove the tenant’s own approval page")
     shown = {**values, "on": gettext("on") if values.get("on") else gettext("off"), **_listed(values)}
     shown["role"] = _ROLES.get(str(values.get("role")), values.get("role"))
+    shown["level"] = dict(Level.choices).get(str(values.get("level")), values.get("level"))
     shown["rule"] = _YES.get(str(values.get("rule")), values.get("rule"))
     length = int(values["seconds"]) if "seconds" in values else int(values.get("hours") or 0) * times.HOUR
     shown["time"] = times.duration_words(length)

@@ -167,6 +167,25 @@ def service_words(service: str, words: str) -> str:
     return _("%(service)s says: “%(words)s”") % {"service": service, "words": words} if words else ""
 
 
+_MEANINGS: dict[str, Promise] = {
+    Level.NAMES: gettext_lazy("List names. For mail these are senders, dates and subjects. Open nothing."),
+    Level.VIEW: gettext_lazy("Open items on a page. Download and change nothing."),
+    Level.READ: gettext_lazy("Open and download items."),
+}
+
+
+def level_meaning(level: str) -> str:
+    """Return in one line what an engineer can do with a level, for the people of a tenant."""
+    return str(_MEANINGS[level])
+
+
+def ruled_out(tenant: Tenant, level: str) -> str:
+    return _("%(tenant)s has ruled out the level “%(level)s”. Choose another level, or ask %(tenant)s to allow it.") % {
+        "tenant": tenant.name,
+        "level": Level(level).label,
+    }
+
+
 def level_choice(level: str, kinds: Iterable[str]) -> str:
     """Return the label of a level where an engineer chooses how much to ask for, in words that fit the resources."""
     words = _LEVEL_CHOICE[level]

@@ -107,6 +107,24 @@ CASES: dict[str, Case] = {
         page=lambda cast, client, row: client.post(reverse("web:yes_rule", args=[cast.contoso.pk]), {"rule": "signed"}),
         api=_call_yes_rule,
     ),
+    "rule_out_level": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.rule_out_level(cast.contoso.pk, level="read", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:level_rules", args=[cast.contoso.pk]), {"act": "rule_out_level", "level": "read"}
+        ),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/rule-out-level", {"level": "read"}),
+    ),
+    "allow_level": Case(
+        "ines",
+        lambda cast: operations.rule_out_level(cast.contoso.pk, level="view", actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.allow_level(cast.contoso.pk, level="view", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:level_rules", args=[cast.contoso.pk]), {"act": "allow_level", "level": "view"}
+        ),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/allow-level", {"level": "view"}),
+    ),
     "set_window_cap": Case(
         "ines",
         lambda cast: None,

@@ -621,6 +621,24 @@ def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None
         assert Tenant.objects.get(pk=world.contoso.pk).plan.includes_lockbox
 
 
+def test_no_window_is_open_at_a_level_that_an_administrator_rules_out_meanwhile(world: Cast) -> None:
+    """Whichever commits first: an approval opens nothing afterwards, and an open window is closed."""
+    seen = set()
+    for _ in range(6):
+        Tenant.objects.filter(pk=world.contoso.pk).update(ruled_out="")
+        row = world.confirmed()
+        ruled_out, approved = at_once(
+            partial(operations.rule_out_level, world.contoso.pk, level="read", actor=world.as_("ines")),
+            partial(operations.approve_as_customer, row.pk, actor=world.as_("ada")),
+        )
+        assert isinstance(ruled_out, Tenant), ruled_out
+        row.refresh_from_db()
+        assert not Grant.objects.filter(access_request=row, closed_at=None).exists()
+        assert row.state == ("CLOSED" if isinstance(approved, AccessRequest) else "WITHDRAWN"), approved
+        seen.add(row.state)
+    assert seen
+
+
 def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_after_it(world: Cast) -> None:
     """Either the change takes effect first, or the tenant is informed and gets the whole waiting time."""
     row = world.exchange

@@ -204,6 +204,7 @@ class History:
             self._set_up_link,
             self._a_first_switch_on,
             self._a_trial,
+            self._levels,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -955,3 +956,12 @@ class History:
         row = operations.start_import(source, actor=operator)
         assert row is not None
         operations.run_import(row.pk, actor=operator)
+
+    def _levels(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("ines rules a level out")
+        operations.rule_out_level(pk, level="view", actor=w.as_("ines"))
+        self.leave()
+        self.step("ines allows it again")
+        operations.allow_level(pk, level="view", actor=w.as_("ines"))
+        self.forget()

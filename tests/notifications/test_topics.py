@@ -519,6 +519,20 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
     assert found.subject == "Contoso: Ines Test signed in without single sign-on"
 
 
+def test_a_rule_about_levels_never_changes_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
+    ines, contoso = world.as_("ines"), world.contoso.pk
+    operations.rule_out_level(contoso, level="view", actor=ines)
+    found = mails.sent("ada", "level_rule_changed")
+    assert mails.to("level_rule_changed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: a level of access was ruled out"
+    says(found, "Ines Test ruled out the level “view”", "can no longer ask", f"/tenant/{contoso}/levels/")
+    travel.by(seconds=1)
+    operations.allow_level(contoso, level="view", actor=ines)
+    found = mails.sent("alan", "level_rule_changed")
+    assert found.subject == "Contoso: a level of access was allowed"
+    says(found, "Ines Test allowed the level “view”", "can ask for this level of access again")
+
+
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
     """A mail reports each change of the approval page's address and passkeys, and of the rule for approvals.
 

@@ -35,6 +35,7 @@ ENDS = {
     "revoke",
     "revoke by staff",
     "revoke by staff, from the grant",
+    "rule_out_level",
     "switch_lockbox, on",
     "withdraw",
 }

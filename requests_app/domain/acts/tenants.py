@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, Tell, has, says
+from requests_app.domain.levels import Level
 from requests_app.domain.scopes import Scope
 
 TENANT_CREATED = Event(
@@ -59,6 +60,18 @@ LOCKBOX_SWITCHED_OFF = Event(
     label=_("Lockbox switched off"),
     sentence=_("{who} switched Lockbox off"),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.HIGH),
+)
+LEVEL_RULED_OUT = Event(
+    "level.ruled_out",
+    label=_("Level of access ruled out"),
+    sentence=_("{who} ruled out the level of access “{level}”: nobody can ask for it"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+LEVEL_ALLOWED = Event(
+    "level.allowed",
+    label=_("Level of access allowed"),
+    sentence=_("{who} allowed the level of access “{level}”: engineers can ask for it"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 PROVIDER_DESCRIBED = Event(
     "provider.described",
@@ -194,6 +207,35 @@ SET_WINDOW_CAP = Act(
     tried=_("to set the maximum length of windows"),
     proposes=(Proposal("set_window_cap", _("set the maximum length of windows to %(time)s")),),
     done=_("From now on, no window is longer than {length}."),
+    doors=frozenset({Door.PAGES, Door.API}),
+)
+_LEVEL = Field("level", Kind.CHOICE, choices=tuple(Level.values))
+RULE_OUT_LEVEL = Act(
+    "rule_out_level",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Rule a level of access out"),
+    inputs=(_LEVEL,),
+    scope=Scope.TENANT_MANAGE,
+    events=(LEVEL_RULED_OUT,),
+    tried=_("to rule a level of access out"),
+    done=_("The level is ruled out. What was asked or opened with it has ended."),
+    tells=(Tell("notify.level_rule_changed", ("customer", "administrators")),),
+    doors=frozenset({Door.PAGES, Door.API}),
+)
+ALLOW_LEVEL = Act(
+    "allow_level",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Allow a level of access"),
+    inputs=(_LEVEL,),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TENANT_MANAGE,
+    events=(LEVEL_ALLOWED,),
+    tried=_("to allow a level of access"),
+    proposes=(Proposal("allow_level", _("allow engineers to ask for the level of access “%(level)s”")),),
+    done=_("Engineers can ask for this level now."),
+    tells=(Tell("notify.level_rule_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_YES_RULE = Act(

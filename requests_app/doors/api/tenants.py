@@ -9,7 +9,7 @@ from uuid import UUID
 import django_filters
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -17,9 +17,11 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts.tenants import (
     ADD_ADDRESS,
+    ALLOW_LEVEL,
     CHANGE_TENANT,
     CREATE_TENANT,
     REMOVE_ADDRESS,
+    RULE_OUT_LEVEL,
     SET_WINDOW_CAP,
     SET_YES_RULE,
     SWITCH_LOCKBOX,
@@ -27,6 +29,7 @@ from requests_app.domain.acts.tenants import (
     SWITCH_ON_TENANT,
 )
 from requests_app.domain.errors import Unacceptable
+from requests_app.domain.levels import Level
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
@@ -54,7 +57,8 @@ class TenantOut(serializers.Serializer):
     `yes_rule` says whether approvals must be signed: no (`any`), with a passkey (`signed`), or with a passkey that
     can't leave its device (`device_bound`). `cosigned_within_hours` is null if windows don't depend on a witness.
     `log_kept_days` is null if the log's entries are never removed. `external_id` is the tenant's id in the provider's
-    own records. If `is_active` is false, nobody can open a ticket or ask for access.
+    own records. Nobody can ask for one of `ruled_out_levels`. If `is_active` is false, nobody can open a ticket or ask
+    for access.
     """
 
     id = serializers.UUIDField()
@@ -62,6 +66,7 @@ class TenantOut(serializers.Serializer):
     short_name = serializers.CharField(source="slug")
     plan = PlanOut()
     lockbox_on = serializers.BooleanField()
+    ruled_out_levels = serializers.SerializerMethodField()
     longest_window_seconds = serializers.IntegerField(source="window_cap")
     yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values)
     two_person_control = serializers.BooleanField(source="needs_two")
@@ -71,6 +76,14 @@ class TenantOut(serializers.Serializer):
     cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
     log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
     created_at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=Level.values)))
+    def get_ruled_out_levels(self, row: Tenant) -> list[str]:
+        return [str(level) for level in Level if not row.allows(level)]
+
+
+class LevelOfTenantIn(Strict):
+    level = serializers.ChoiceField(choices=Level.values)
 
 
 class ExpectedOut(serializers.Serializer):
@@ -371,6 +384,43 @@ class DisableLockbox(_Lockbox):
         Access requests that already need the customer's approval still need it.
         """
         return self._switched(tenant, on=False)
+
+
+class RuleOutLevel(ApiView):
+    acts: ClassVar = {"POST": (RULE_OUT_LEVEL,)}
+
+    @extend_schema(
+        operation_id="tenants_rule_out_level",
+        summary="Rule a level of access out",
+        tags=_TAGS,
+        request=LevelOfTenantIn,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only the tenant's administrator can do this.
+
+        Waiting access requests with this level are withdrawn, and open windows with it close.
+        """
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.rule_out_level(row.pk, **self.body(LevelOfTenantIn), actor=self.actor)
+        return _shown(self, tenant)
+
+
+class AllowLevel(ApiView):
+    acts: ClassVar = {"POST": (ALLOW_LEVEL,)}
+
+    @extend_schema(
+        operation_id="tenants_allow_level",
+        summary="Allow a level of access that was ruled out",
+        tags=_TAGS,
+        request=LevelOfTenantIn,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only the tenant's administrator can do this. Nothing that ended is restored."""
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.allow_level(row.pk, **self.body(LevelOfTenantIn), actor=self.actor)
+        return _shown(self, tenant)
 
 
 # --- Notification addresses ----------------------------------------------------------------------------------

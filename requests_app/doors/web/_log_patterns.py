@@ -23,6 +23,7 @@ CAUSES: dict[str, Promise] = {
     "role-taken": _("{by} removed the engineer from the queue"),
     "service-switched-off": _("{by} switched off the service"),
     "tenant-switched-off": _("{by} switched off the tenant"),
+    "level-ruled-out": _("{by} ruled out this level of access"),
     "accounts-linked": _("{by} linked two accounts, and one human was then on both sides of the access request"),
 }
 

@@ -27,6 +27,7 @@ from audit_app import canonical, decision_signatures
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Role, Side
 from requests_app.domain.events import door_title, title_of
+from requests_app.domain.levels import Level
 from requests_app.doors.web._history import why_refused
 from requests_app.doors.web._log_lists import Listed, lists_of
 from requests_app.doors.web._log_patterns import CAUSES, pattern_for, tried
@@ -267,6 +268,11 @@ class _Words:
     @property
     def length(self) -> str:
         return _duration(self.detail.get("window_for", self.detail.get("window_cap")))
+
+    @property
+    def level(self) -> str | SafeString:
+        level = _str(self.detail, "level")
+        return str(Level(level).label) if level in Level.values else _text.visible_single(level)
 
     @property
     def before(self) -> str:

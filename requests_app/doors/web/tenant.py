@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.errors import Unacceptable, WrongState
+from requests_app.domain.levels import Level
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import CapForm
@@ -85,6 +86,7 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         "form": form,
         **_services(actor),
         "approvers": list(queries.approvers(row)),
+        "ruled_out": [level.label for level in Level if not row.allows(level)],
         "under_way": queries.under_way(row, at=at),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "announced": announcements([row.pk]),

@@ -11,6 +11,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from requests_app.domain.levels import Level
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
@@ -341,6 +342,23 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
                 _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
             ),
             Fact(_("Other ways to sign in"), [_("not allowed") if row.is_only else _("allowed")]),
+            *_act(message, at),
+        ],
+    }
+
+
+@reads(Topic.LEVEL_RULE_CHANGED)
+def level_rule(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail that is sent when a level of access was ruled out or allowed."""
+    level, is_allowed = Level(message.payload["level"]), bool(message.payload["allowed"])
+    return {
+        "path": f"/tenant/{message.tenant_id}/levels/",
+        "level": str(level.label),
+        "allowed": is_allowed,
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Level of access"), [str(level.label), _("allowed") if is_allowed else _("ruled out")]),
             *_act(message, at),
         ],
     }

@@ -16,7 +16,7 @@ from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import Malformed
 from requests_app.domain.ids import IdField
-from requests_app.domain.levels import Offer
+from requests_app.domain.levels import Level, Offer
 from requests_app.doors.web.forms import PageForm
 from requests_app.models import AccessRequest, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
@@ -168,7 +168,12 @@ class AskForm(PageForm):
 
     def _offer_levels(self) -> None:
         kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
-        self.offer("level", [(name, self._level(offer, sorted(kinds))) for name, offer in self.service.offers.items()])
+        offers, allows = self.service.offers, self.tenant.allows
+        choices = [(name, self._level(offer, sorted(kinds))) for name, offer in offers.items() if allows(name)]
+        self.offer("level", choices)
+        if without := [str(Level(name).label) for name in offers if not allows(name)]:
+            words = _("%(tenant)s has ruled out: %(levels)s.")
+            self.fields["level"].help_text = words % {"tenant": self.tenant.name, "levels": ", ".join(without)}
 
     def _level(self, offer: Offer, kinds: list[str]) -> str:
         quoted = sentences.service_words(self.service.name, offer.for_engineer)

@@ -13,7 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.domain import limits
+from requests_app.domain.acts.tenants import ALLOW_LEVEL, RULE_OUT_LEVEL
 from requests_app.domain.ids import IdField
+from requests_app.domain.levels import Level
 from requests_app.doors.web._secrets import secret
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Membership, Person, Tenant
@@ -134,6 +136,13 @@ class ProposalForm(StrictForm):
 
     act = forms.ChoiceField(choices=[(act, act) for act in ("confirm", "withdraw")])
     proposal = IdField()
+
+
+class LevelForm(StrictForm):
+    """The button beside a level of access."""
+
+    act = forms.ChoiceField(choices=[(act.name, act.name) for act in (RULE_OUT_LEVEL, ALLOW_LEVEL)])
+    level = forms.ChoiceField(choices=Level.choices)
 
 
 class ControlForm(StrictForm):
