@@ -52,7 +52,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
     page.get_by_label("What did you try").fill(TRIED)
     page.get_by_label("Why is there no other way").fill(WHY)
     page.get_by_label("finance@contoso.example").check()
-    page.get_by_role("radio", name="Read").check()
+    page.get_by_role("radio", name="View and download").check()
     page.get_by_label("30 minutes").check()
     priya.button("Read what the customer will read")
     expect(page.locator(".preview-sentence")).to_contain_text("asks to read messages in 1 mailbox")

@@ -281,7 +281,7 @@ def _access(ticket: str, priya: Traveller, pat: Traveller, ada: Traveller, *, re
     page.get_by_label("What did you try").fill("I looked in the order system. It has no delivery date.")
     page.get_by_label("Why is there no other way").fill("The delivery date is only in the supplier's mail.")
     page.get_by_label(resource).check()
-    page.get_by_role("radio", name="Read").check()
+    page.get_by_role("radio", name="View and download").check()
     page.get_by_label("30 minutes").check()
     priya.press("Read what the customer will read")
     priya.press("Submit the access request", shows="is submitted.")

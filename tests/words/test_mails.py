@@ -88,6 +88,8 @@ def tell_the_rest() -> None:
     answer = Authenticator(origin="http://localhost:8000").create(options)
     ada = as_("ada.keller", fresh=True)
     row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
+    for change in (operations.rule_out_level, operations.allow_level):
+        change(contoso.pk, level="view", actor=as_("ines.vogel", fresh=True))
     for rule in ("signed", "any"):
         operations.set_yes_rule(contoso.pk, rule=rule, actor=as_("ines.vogel", fresh=True))
     operations.remove_passkey(row.pk, actor=ada)
