@@ -106,3 +106,18 @@ def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
     assert lines
     assert all("Priya" in line for line in lines)
     assert AuditEntry.objects.filter(tenant_id=contoso().pk).order_by("-seq")[0].event == "log.exported"
+
+
+def test_an_administrator_rules_a_level_out_and_allows_it(visit: Visit) -> None:
+    ines = visit("ines.vogel", form=True)
+    ines.confirm()
+    page = ines.page
+    ines.goto(f"/tenant/{contoso().pk}/")
+    ines.link("Levels of access")
+    check(page, widths=(360, 1280))
+    ines.button("Rule out view and download")
+    expect(page.locator("main")).to_contain_text("What was asked or opened with it has ended.")
+    assert contoso().ruled_out == "read"
+    ines.button("Allow view and download")
+    expect(page.locator("main")).to_contain_text("Engineers can ask for this level now.")
+    assert contoso().ruled_out == ""
