@@ -169,7 +169,7 @@ def service_words(service: str, words: str) -> str:
 
 _MEANINGS: dict[str, Promise] = {
     Level.NAMES: gettext_lazy("List names. For mail these are senders, dates and subjects. Open nothing."),
-    Level.VIEW: gettext_lazy("Open items on a page. Download and change nothing."),
+    Level.VIEW: gettext_lazy("Open items on a page. Download nothing."),
     Level.READ: gettext_lazy("Open and download items."),
 }
 
