@@ -142,6 +142,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     second, language = world.colleague(), Person.objects.get(pk=world.stella.pk).language
     Person.objects.filter(pk=second.pk).update(language=language)
     joined(world)
+    operations.rule_out_level(world.contoso.pk, level="names", actor=world.as_("ines"))
     with pytest.raises(ChangeProposed):
         operations.make_staff(world.erik.pk, actor=world.as_("stella"))
     with pytest.raises(ChangeProposed):
@@ -223,7 +224,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
@@ -252,12 +253,12 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         listed = next(
             (
                 name
-                for name in ("people", "clients", "out-of-office", "mutes", "proposals", "sign-on")
+                for name in ("people", "clients", "out-of-office", "mutes", "proposals", "sign-on", "levels")
                 if path.endswith(f"/{name}/")
             ),
             None,
         )
-        listed = listed and listed.replace("-", "_")
+        listed = listed and listed.replace("-", "_").replace("levels", "level_rules")
         expected = listed or names[path.split("/")[1]]
         expected = "webhook" if "/webhooks/" in path else expected
         assert match.view_name == f"web:{expected}"
