@@ -395,6 +395,7 @@ class RuleOutLevel(ApiView):
         tags=_TAGS,
         request=LevelOfTenantIn,
         responses=one(TenantOut),
+        examples=[OpenApiExample("Files", request_only=True, value={"level": "read"})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this.
@@ -415,6 +416,7 @@ class AllowLevel(ApiView):
         tags=_TAGS,
         request=LevelOfTenantIn,
         responses=one(TenantOut),
+        examples=[OpenApiExample("View again", request_only=True, value={"level": "view"})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this. Nothing that ended is restored."""
