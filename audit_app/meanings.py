@@ -41,7 +41,7 @@ class Family(Enum):
         {1: "Assign Privileges", 2: "Revoke Privileges"},
     )
     API = (6003, "API Activity", 6, "Application Activity", _NONE)
-    DATASTORE = (6005, "Datastore Activity", 6, "Application Activity", {1: "Read", 4: "Query", 8: "List"})
+    DATASTORE = (6005, "Datastore Activity", 6, "Application Activity", {1: "Read", 2: "Update", 4: "Query", 8: "List"})
 
     def __init__(self, uid: int, caption: str, category: int, category_caption: str, activities: dict[int, str]):
         self.uid, self.caption = uid, caption

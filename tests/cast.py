@@ -57,6 +57,9 @@ QUILLO: dict[str, Any] = {
     "guidance": "Open Quillo, choose Support, and enter the id.",
 }
 
+#: What the external service says to customers about its level “act as”.
+ACT_AS_WORDS = "work in Quillo as one of your users"
+
 CUSTOMERS = {
     "contoso": {
         "mia": ["member"],
@@ -130,6 +133,15 @@ class Cast:
         """Return an open window on Contoso's resource of the external service."""
         ticket = self.ticket(service_id=self.quillo().pk)
         return self.opened(ticket=ticket, **fields)
+
+    def with_act_as(self, *, allowed: bool = True) -> Service:
+        """Return the external service with the level “act as”, which Contoso’s administrator has allowed."""
+        service = self.quillo()
+        levels = f"names\nview\nread\nact_as | {ACT_AS_WORDS} | log in as the user"
+        self.agreed(lambda: operations.save_service(actor=self.as_("stella"), service_id=service.pk, levels=levels))
+        if allowed:
+            operations.allow_level(self.contoso.pk, level="act_as", actor=self.as_("ines"))
+        return Service.objects.get(pk=service.pk)
 
     # --- Acting ----------------------------------------------------------------------------------------
 

@@ -402,8 +402,8 @@ _ALLOWED = "content.access_allowed"
 _OPENED, _DOWNLOADED = "content.opened", "content.downloaded"
 #: The levels of access, each wider than the one before, and the level that each allowed action needs. An unknown action
 #: needs what "read" needs, and an unknown level gives only names.
-_LEVELS = ("names", "view", "read")
-_ACTIONS = {"list": "names", "view": "view", "read": "read", "download": "read"}
+_LEVELS = ("names", "view", "read", "act_as")
+_ACTIONS = {"list": "names", "view": "view", "read": "read", "download": "read", "act_as": "act_as"}
 _ACCESSED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
 #: Entries about the keys with which people sign. Every bundle contains them, like all entries of the log about itself.
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
@@ -682,6 +682,7 @@ class Rules:
         self.windows: dict[str, Window] = {}  # by grant
         self.known: set[bytes] = set()  # all access requests and grants so far: none may occur twice
         self.looks = self.downloads = self.opened = self.by_provider_alone = 0
+        self.changes = 0
         self.practice_windows = self.practice_looks = 0  # no other number includes these
 
     def see(self, fact: Fact) -> None:
@@ -787,7 +788,8 @@ class Rules:
         is_download = fact.event == _DOWNLOADED or action == "download"
         is_opened = is_download or fact.event == _OPENED or (fact.event == _ALLOWED and action != "list")
         self.downloads += is_download and not is_practice
-        what = "downloaded" if is_download else "opened" if is_opened else "listed"
+        self.changes += action == "act_as" and not is_practice
+        what = "changed" if action == "act_as" else "downloaded" if is_download else "opened" if is_opened else "listed"
         window = self.windows.get(fact.subject)
         if window is None or window.access_request != request or not window.start <= fact.at < window.end:
             raise Bad(f"content was {what} outside a window", index=fact.leaf_index)
@@ -801,7 +803,7 @@ class Rules:
         needed = _ACTIONS.get(str(action), shows) if is_opened else "names"
         granted = asked.get("level") if asked.get("level") in _LEVELS else "names"
         if _LEVELS.index(granted) < _LEVELS.index(needed):
-            kind = "names only" if granted == "names" else "viewing only"
+            kind = {"names": "names only", "view": "viewing only"}.get(granted, "viewing and downloading only")
             raise Bad(f"content was {what} in a window for {kind}", index=fact.leaf_index)
 
 
@@ -2131,6 +2133,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     if rules:
         counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
         counts["downloads"] = rules.downloads
+        if rules.changes:
+            counts["changes"] = rules.changes
         if rules.practice_windows:
             counts |= {"practice_windows": rules.practice_windows, "practice_looks": rules.practice_looks}
         report.data["rules"] = counts
@@ -2640,6 +2644,8 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         yield line("rules", words)
         if rules["downloads"]:
             yield line("", f"{rules['downloads']} of these accesses were downloads")
+        if rules.get("changes"):
+            yield line("", f"{rules['changes']} of these accesses could change things")
         if rules["by_provider_alone"]:
             alone = rules["by_provider_alone"]
             yield line(

@@ -36,7 +36,10 @@ const LEVELS = new Map([
   ["names", "see the names of what is in"],
   ["view", "view, and not download, what is in"],
   ["read", "read what is in"],
+  ["act_as", "act as your users and change things in"],
 ]);
+// The levels with which the engineer can change nothing. An unknown level is not one of them.
+const READING = new Set(["names", "view", "read"]);
 const KINDS = new Map([
   ["mailbox", ["mailbox", "mailboxes"]],
   ["library", ["document library", "document libraries"]],
@@ -224,6 +227,9 @@ export function scope(said) {
 
 export const level = (said) => LEVELS.get(said.level) ?? `do “${visible(said.level)}” with`;
 
+// Whether the engineer can change things, or perhaps can, because this page does not know the level.
+export const canChange = (said) => !READING.has(said.level);
+
 // The whole decision in one sentence; the button repeats it.
 export function sentence(said) {
   const act = `${level(said)} ${scope(said)} of ${visible(said.tenant.name)} for ${duration(said.minutes)}`;
@@ -235,6 +241,9 @@ export function sentence(said) {
 
 export function button(said) {
   const mark = isPractice(said) ? "Practice: " : "";
+  if (canChange(said) && said.decision === "approve") {
+    return `${mark}Sign the approval to change things: ${duration(said.minutes)}, ${scope(said)}`;
+  }
   return said.decision === "approve"
     ? `${mark}Sign the approval: ${duration(said.minutes)}, ${scope(said)}`
     : `${mark}Sign the denial: ${scope(said)} stay closed`;

@@ -3,7 +3,7 @@
 
 import { config } from "./config.js";
 import {
-  Refused, button, challengeOf, duration, ground, hex, isPractice, level, lines, read, readAsked, scope, sentence, visible,
+  Refused, button, canChange, challengeOf, duration, ground, hex, isPractice, level, lines, read, readAsked, scope, sentence, visible,
 } from "./manifest.js";
 
 const TOKEN = "lockbox-token";
@@ -140,6 +140,7 @@ function facts(said, asked) {
   const rows = [
     ...(isPractice(said) ? practice : []),
     ["What", [[level(said), scope(said)].join(" ")]],
+    ...(canChange(said) ? [["▲ Changes", ["The engineer can change, send and delete things there, in the name of your users."], "quote"]] : []),
     ...("service_words" in said ? [["The service says", [`“${visible(said.service_words)}”`]]] : []),
     ...said.resources.map((each, place) => [
       place === 0 ? "On" : "And on",

@@ -27,6 +27,7 @@ class Level(models.TextChoices):
     NAMES = "names", _("names only")
     VIEW = "view", _("view")
     READ = "read", _("view and download")
+    ACT_AS = "act_as", _("act as (can change things)")
 
 
 class Action(StrEnum):
@@ -36,6 +37,7 @@ class Action(StrEnum):
     VIEW = "view"
     READ = "read"
     DOWNLOAD = "download"
+    ACT_AS = "act_as"
 
 
 #: The level that each action needs. "read" has always meant view and download.
@@ -44,7 +46,11 @@ NEEDED: dict[str, Level] = {
     Action.VIEW: Level.VIEW,
     Action.READ: Level.READ,
     Action.DOWNLOAD: Level.READ,
+    Action.ACT_AS: Level.ACT_AS,
 }
+#: The levels with which an engineer can change things. Only an application of the provider can offer them, because this
+#: product only reads. A tenant must allow each of them before anybody can ask for it.
+CHANGING = frozenset({str(Level.ACT_AS)})
 _ORDER = tuple(map(str, Level))
 #: Between a level and the words about it.
 _BAR = "|"
@@ -83,6 +89,11 @@ def covering(needed: str) -> list[str]:
     return [level for level in _ORDER if covers(level, needed)]
 
 
+def can_change(level: str) -> bool:
+    """Return whether an engineer can change things with this level. For an unknown level, the answer is yes."""
+    return level in CHANGING or level not in _ORDER
+
+
 def usual(*, is_external: bool) -> tuple[Offer, ...]:
     """Return the levels of a service that declares none.
 
@@ -99,8 +110,12 @@ def offers_in(text: str) -> tuple[Offer, ...]:
 
 
 def offers_of(text: str, *, is_external: bool) -> tuple[Offer, ...]:
-    """Return the levels that a service has. `text` was checked when it was stored."""
-    return offers_in(text) or usual(is_external=is_external)
+    """Return the levels that a service has. `text` was checked when it was stored.
+
+    Nothing can be changed through a connector, even if the text says so. So a level that changes things is left out.
+    """
+    found = tuple(offer for offer in offers_in(text) if is_external or offer.level not in CHANGING)
+    return found or usual(is_external=is_external)
 
 
 def text_of(offers: Iterable[Offer]) -> str:
@@ -118,6 +133,10 @@ def declared(wanted: str | Iterable[Offer], *, is_external: bool) -> str:
     for offer, following in pairwise(found):
         if offer.level == following.level:
             raise Unacceptable(_now("The level “%(level)s” is there twice.") % {"level": offer.level}, field="levels")
+    for offer in found:
+        if offer.level in CHANGING and not is_external:
+            words = _now("Only an external service can have the level “%(level)s”. A connector only reads.")
+            raise Unacceptable(words % {"level": offer.level}, field="levels")
     return "" if tuple(found) in ((), usual(is_external=is_external)) else text_of(found)
 
 

@@ -50,6 +50,7 @@ DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR
 _TOO_LITTLE: dict[str, Promise] = {
     Level.NAMES: gettext_lazy("This window is for names only: you can list items, but not open them."),
     Level.VIEW: gettext_lazy("This window is for viewing only: you can open items on the page, but not download them."),
+    Level.READ: gettext_lazy("This window is for viewing and downloading only: you can’t change anything in it."),
 }
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
-from requests_app.domain.levels import WORDS_MAX, Level
+from requests_app.domain.levels import WORDS_MAX, Level, can_change
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
@@ -146,6 +146,11 @@ class AccessRequest(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def can_change(self) -> bool:
+        """Whether the engineer can change things with this level."""
+        return can_change(self.level)
 
     def state_at(self, at: datetime) -> State:
         """Return the state at this instant.
@@ -393,6 +398,11 @@ class Grant(models.Model):
     def __str__(self) -> str:
         return f"{self.access_request_id} {self.opens_at:%Y-%m-%d %H:%M}"
 
+    @property
+    def can_change(self) -> bool:
+        """Whether the engineer can change things with this level."""
+        return can_change(self.level)
+
     def is_live(self, at: datetime) -> bool:
         return self.closed_at is None and limits.is_within(at, self.opens_at, self.closes_at)
 
@@ -434,6 +444,7 @@ class ContentAccess(models.Model):
         VIEW_ALLOWED = "view_allowed", _("viewing through another service allowed")
         READ_ALLOWED = "read_allowed", _("reading through another service allowed")
         DOWNLOAD_ALLOWED = "download_allowed", _("download through another service allowed")
+        ACT_AS_ALLOWED = "act_as_allowed", _("change through another service allowed")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
@@ -473,5 +484,6 @@ ALLOWED = frozenset(
         ContentAccess.Kind.VIEW_ALLOWED,
         ContentAccess.Kind.READ_ALLOWED,
         ContentAccess.Kind.DOWNLOAD_ALLOWED,
+        ContentAccess.Kind.ACT_AS_ALLOWED,
     }
 )

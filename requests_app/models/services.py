@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.levels import TEXT_MAX, Offer, offers_of
+from requests_app.domain.levels import TEXT_MAX, Offer, can_change, offers_of, usual
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
@@ -104,6 +104,13 @@ class Service(models.Model):
     def offers(self) -> dict[str, Offer]:
         """The levels of access that an engineer can ask for in this service, in their order."""
         return {offer.level: offer for offer in offers_of(self.levels, is_external=self.is_external)}
+
+    def offers_for(self, *, is_practice: bool) -> dict[str, Offer]:
+        """Return the levels for which an access request can ask. Practice content is read through us, never changed."""
+        if not is_practice:
+            return self.offers
+        found = {level: offer for level, offer in self.offers.items() if not can_change(level)}
+        return found or {offer.level: offer for offer in usual(is_external=False)}
 
 
 class ResourceQuerySet(ScopedQuerySet):

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, Lower
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Side
+from requests_app.domain.levels import CHANGING
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 
@@ -62,6 +63,10 @@ class TenantQuerySet(ScopedQuerySet):
         return first["at"]
 
 
+#: The columns with a tenant's rules about levels of access.
+LEVEL_RULES = ("ruled_out", "is_act_as_allowed")
+
+
 class Tenant(models.Model):
     class YesRule(models.TextChoices):
         """What a tenant requires of an approval. A denial has no such requirement, because it gives no access."""
@@ -83,9 +88,13 @@ class Tenant(models.Model):
         default=FOUR_HOURS,
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
-    # The levels of access for which nobody can ask here, with spaces between them.
+    # The levels of access for which nobody can ask here, with spaces between them. The level “act as” is never among
+    # them: it is ruled out unless the next column says that an administrator has allowed it.
     ruled_out = models.CharField(
         _("levels that are ruled out"), max_length=40, blank=True, default="", db_default="", editable=False
+    )
+    is_act_as_allowed = models.BooleanField(
+        _("level “act as” allowed"), default=False, db_default=False, editable=False
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     # Nobody can open a ticket or ask for access at a tenant that is switched off. Its people can still read.
@@ -149,7 +158,17 @@ class Tenant(models.Model):
 
     def allows(self, level: str) -> bool:
         """Return whether engineers can ask for this level of access here."""
+        if level in CHANGING and not self.is_act_as_allowed:
+            return False
         return level not in self.ruled_out.split()
+
+    def set_level_rule(self, level: str, *, is_allowed: bool) -> None:
+        """Write whether engineers can ask for this level. The caller saves the fields in LEVEL_RULES."""
+        if level in CHANGING:
+            self.is_act_as_allowed = is_allowed
+            return
+        others = [each for each in self.ruled_out.split() if each != level]
+        self.ruled_out = " ".join(others if is_allowed else [*others, level])
 
     @property
     def wants_signature(self) -> bool:

@@ -24,6 +24,7 @@ from requests_app.domain.acts.access_requests import (
 )
 from requests_app.domain.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
 from requests_app.domain.ids import as_id
+from requests_app.domain.levels import Offer, can_change
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.manifest import Signed
 from requests_app.domain.states import State
@@ -43,6 +44,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
+from requests_app.models.tenants import LEVEL_RULES
 from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
@@ -249,11 +251,7 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
 def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    offer = row.service.offers.get(ask.level)
-    if offer is None:
-        raise Unacceptable(
-            _("Choose a level of access that %(service)s has.") % {"service": row.service.name}, field="level"
-        )
+    offer = _offer(row, ask.level)
     row.reference = new_reference("AR", is_practice=row.is_practice)
     row.level = ask.level
     row.window_for = limits.require_window(ask.window_for, cap=row.tenant.window_cap)
@@ -276,6 +274,17 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     row.enforced_by = "" if row.is_practice else row.service.application
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
+
+
+def _offer(row: AccessRequest, level: str) -> Offer:
+    """Return the level as the service offers it. Raise Unacceptable if the service does not have it."""
+    offer = row.service.offers_for(is_practice=row.is_practice).get(level)
+    if offer is not None:
+        return offer
+    if row.is_practice and can_change(level):
+        raise Unacceptable(_("A practice request can’t change anything. Choose another level."), field="level")
+    words = _("Choose a level of access that %(service)s has.") % {"service": row.service.name}
+    raise Unacceptable(words, field="level")
 
 
 def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
@@ -303,6 +312,7 @@ def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
     found = Resource.objects.visible_to(actor).filter(tenant=row.tenant, service=row.service, pk__in=ids, **is_on)
     found = found.select_related("tenant")
     resources = sorted(found, key=lambda resource: ids.index(resource.pk))
+    _offer(row, ask.level)
     if any(not resource.tenant.allows(ask.level) for resource in resources):
         raise Unacceptable(sentences.ruled_out(row.tenant, ask.level), field="level")
     if len(resources) != len(ids):
@@ -372,7 +382,7 @@ def _require_facts(step: Move) -> Tenant:
     gone = AccessRequestResource.objects.filter(access_request=row, resource__is_active=False)
     in_use = Service.objects.filter(pk=row.service_id, is_active=True)
     rules = Tenant.objects.only(
-        "yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", "ruled_out"
+        "yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", *LEVEL_RULES
     )
     rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
     facts: Tenant = rules.get(pk=row.tenant_id)

@@ -22,6 +22,7 @@ _KINDS = {
     Action.VIEW: ContentAccess.Kind.VIEW_ALLOWED,
     Action.READ: ContentAccess.Kind.READ_ALLOWED,
     Action.DOWNLOAD: ContentAccess.Kind.DOWNLOAD_ALLOWED,
+    Action.ACT_AS: ContentAccess.Kind.ACT_AS_ALLOWED,
 }
 
 

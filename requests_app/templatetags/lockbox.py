@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from requests_app.domain.levels import can_change
 from requests_app.models.practice import is_practice
 from requests_app.queries.guide import ONWARDS
 from requests_app.words import checks, sentences, states, times
@@ -152,6 +153,12 @@ _ROWS = ("row", "ticket", "grant", "resource")
 def practice_badge(row: object) -> SafeString:
     """`{% practice_badge line.row %}`: the badge "Practice" in a list, or nothing for a real row."""
     return badge("practice", subject="kind", word=_("Practice")) if is_practice(row) else SafeString("")
+
+
+@register.simple_tag
+def level_badge(row: Any) -> SafeString:
+    """`{% level_badge line.row %}`: the badge "Can change things" for such a level, or nothing for a smaller one."""
+    return badge("changes", subject="kind", word=_("Can change things")) if can_change(row.level) else SafeString("")
 
 
 @register.simple_tag(takes_context=True)

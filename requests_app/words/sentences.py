@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app.witnesses import Doubt
+from requests_app.domain.levels import can_change
 from requests_app.models import AccessRequest, Level, Mute, Person, Resource, Tenant
 from requests_app.words.text import is_mixed_script
 from requests_app.words.times import duration_words, when_words
@@ -72,7 +73,39 @@ _NAMES: dict[str, _Words] = {
         "see the names of items in %(n)d resource", "see the names of items in %(n)d resources", n
     ),
 }
-_READING: dict[str, dict[str, _Words]] = {Level.NAMES: _NAMES, Level.VIEW: _VIEW, Level.READ: _READ}
+_ACT_AS: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext(
+        "act as users of %(n)d mailbox and change things there",
+        "act as users of %(n)d mailboxes and change things there",
+        n,
+    ),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "act as users of %(n)d document library and change things there",
+        "act as users of %(n)d document libraries and change things there",
+        n,
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext(
+        "act as users of %(n)d database and change things there",
+        "act as users of %(n)d databases and change things there",
+        n,
+    ),
+    Resource.Kind.WORKSPACE: lambda n: ngettext(
+        "act as users of %(n)d workspace and change things there",
+        "act as users of %(n)d workspaces and change things there",
+        n,
+    ),
+    Resource.Kind.OTHER: lambda n: ngettext(
+        "act as users of %(n)d resource and change things there",
+        "act as users of %(n)d resources and change things there",
+        n,
+    ),
+}
+_READING: dict[str, dict[str, _Words]] = {
+    Level.NAMES: _NAMES,
+    Level.VIEW: _VIEW,
+    Level.READ: _READ,
+    Level.ACT_AS: _ACT_AS,
+}
 _LEVEL_CHOICE: dict[str, dict[str, str | Promise]] = {
     Level.VIEW: {
         Resource.Kind.MAILBOX: gettext_lazy("open messages on the page"),
@@ -171,12 +204,33 @@ _MEANINGS: dict[str, Promise] = {
     Level.NAMES: gettext_lazy("List names. For mail these are senders, dates and subjects. Open nothing."),
     Level.VIEW: gettext_lazy("Open items on a page. Download nothing."),
     Level.READ: gettext_lazy("Open and download items."),
+    Level.ACT_AS: gettext_lazy("Act in the name of your users: open, change, send and delete."),
+}
+_NOT_CHANGING: dict[bool, Promise] = {
+    False: gettext_lazy("The engineer cannot change, send or delete anything."),
+    True: gettext_lazy(
+        "This level does not allow the engineer to change, send or delete anything. %(application)s must enforce this: "
+        "this page can’t check it."
+    ),
 }
 
 
 def level_meaning(level: str) -> str:
     """Return in one line what an engineer can do with a level, for the people of a tenant."""
     return str(_MEANINGS[level])
+
+
+def promise(level: str, enforced_by: str, tenant: str) -> str:
+    """Return whether an engineer can change things with this level, for everybody who decides.
+
+    `enforced_by` is the application that enforces the window, or "". `tenant` is the name of the tenant.
+    """
+    if not can_change(level):
+        return str(_NOT_CHANGING[bool(enforced_by)]) % {"application": enforced_by}
+    return _(
+        "The engineer can change, send and delete things in %(application)s, and acts there in the name of users of "
+        "%(tenant)s. The log shows only what %(application)s reports."
+    ) % {"application": enforced_by, "tenant": tenant}
 
 
 def ruled_out(tenant: Tenant, level: str) -> str:
@@ -188,6 +242,8 @@ def ruled_out(tenant: Tenant, level: str) -> str:
 
 def level_choice(level: str, kinds: Iterable[str]) -> str:
     """Return the label of a level where an engineer chooses how much to ask for, in words that fit the resources."""
+    if level == Level.ACT_AS:
+        return _("Act as: do what users of the customer can do, and change things in their name")
     words = _LEVEL_CHOICE[level]
     acts = _joined([str(words[kind]) for kind in kinds if kind in words])
     if level == Level.READ:
@@ -205,6 +261,11 @@ def amount(resources: Iterable[Resource]) -> str:
 def button(access_request: AccessRequest) -> str:
     """Return the label of the approve button: "Approve 2 hours of read access to 1 mailbox"."""
     values = {"time": duration_words(access_request.window_for), "what": amount(_resources(access_request))}
+    if can_change(access_request.level):
+        return _("Approve %(time)s in which the engineer can change things in %(what)s, as users of %(tenant)s") % {
+            **values,
+            "tenant": access_request.tenant.name,
+        }
     if access_request.level == Level.READ:
         return _("Approve %(time)s of read access to %(what)s") % values
     if access_request.level == Level.VIEW:

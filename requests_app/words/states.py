@@ -60,6 +60,7 @@ KIND_ICONS = {
     "sealed": "shield-check",
     "practice": "info",
     "demand": "scale",
+    "changes": "triangle-alert",
 }
 
 _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
@@ -75,6 +76,7 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
         "database": gettext_lazy("view records, but download nothing"),
         "": gettext_lazy("view content, but download nothing"),
     },
+    "act_as": {"": gettext_lazy("act as users, and change things")},
     "names": {
         "mailbox": gettext_lazy("see senders, dates and subjects, but open no messages"),
         "library": gettext_lazy("see the names of documents, but open no documents"),

@@ -621,14 +621,15 @@ def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None
         assert Tenant.objects.get(pk=world.contoso.pk).plan.includes_lockbox
 
 
-def test_no_window_is_open_at_a_level_that_an_administrator_rules_out_meanwhile(world: Cast) -> None:
+@pytest.mark.parametrize("level", ["read", "act_as"])
+def test_no_window_is_open_at_a_level_that_an_administrator_rules_out_meanwhile(world: Cast, level: str) -> None:
     """Whichever commits first: an approval opens nothing afterwards, and an open window is closed."""
-    seen = set()
+    seen, service = set(), world.with_act_as()
     for _ in range(6):
-        Tenant.objects.filter(pk=world.contoso.pk).update(ruled_out="")
-        row = world.confirmed()
+        Tenant.objects.filter(pk=world.contoso.pk).update(ruled_out="", is_act_as_allowed=True)
+        row = world.confirmed(ticket=world.ticket(service_id=service.pk), level=level)
         ruled_out, approved = at_once(
-            partial(operations.rule_out_level, world.contoso.pk, level="read", actor=world.as_("ines")),
+            partial(operations.rule_out_level, world.contoso.pk, level=level, actor=world.as_("ines")),
             partial(operations.approve_as_customer, row.pk, actor=world.as_("ada")),
         )
         assert isinstance(ruled_out, Tenant), ruled_out

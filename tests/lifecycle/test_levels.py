@@ -7,10 +7,20 @@ from itertools import product
 import pytest
 
 from requests_app.domain.errors import Unacceptable
-from requests_app.domain.levels import NEEDED, Action, Level, Offer, covering, covers, declared, offers_of
+from requests_app.domain.levels import (
+    NEEDED,
+    Action,
+    Level,
+    Offer,
+    can_change,
+    covering,
+    covers,
+    declared,
+    offers_of,
+)
 
 #: From the narrowest to the widest, written here a second time so that nobody changes the order by accident.
-ORDER = ["names", "view", "read"]
+ORDER = ["names", "view", "read", "act_as"]
 
 
 @pytest.mark.parametrize(("granted", "needed"), list(product(ORDER, ORDER)))
@@ -29,8 +39,26 @@ def test_an_unknown_level_covers_nothing_and_is_covered_by_nothing() -> None:
 
 
 def test_each_action_needs_one_level() -> None:
-    assert {**NEEDED} == {"list": "names", "view": "view", "read": "read", "download": "read"}
+    assert {**NEEDED} == {
+        "list": "names",
+        "view": "view",
+        "read": "read",
+        "download": "read",
+        "act_as": "act_as",
+    }
     assert set(NEEDED) == set(Action)
+
+
+def test_only_act_as_changes_things_and_an_unknown_level_might() -> None:
+    assert [level for level in ORDER if can_change(level)] == ["act_as"]
+    assert can_change("")
+    assert can_change("everything")
+
+
+def test_nothing_is_changed_through_a_connector_even_if_a_stored_text_says_so() -> None:
+    assert [offer.level for offer in offers_of("view\nact_as", is_external=True)] == ["view", "act_as"]
+    assert [offer.level for offer in offers_of("view\nact_as", is_external=False)] == ["view"]
+    assert [offer.level for offer in offers_of("act_as", is_external=False)] == ["names", "view", "read"]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +70,7 @@ def test_each_action_needs_one_level() -> None:
         (" view|see pages |open pages\r\nnames", "names\nview | see pages | open pages"),
         ("view | | open pages", "view |  | open pages"),
         ("names\nread | take a copy", "names\nread | take a copy"),
+        ("act_as | act as your user\nview", "view\nact_as | act as your user"),
         ([], ""),
         ([Offer("read", "take a copy"), Offer("names")], "names\nread | take a copy"),
     ],
@@ -72,6 +101,9 @@ def test_without_a_declaration_only_what_we_hold_ourselves_has_view() -> None:
         ("view | =1+1", "formula"),
         ([Offer("view", "a | b")], "can’t contain"),
         ([Offer("view\nread")], "no level"),
+        ("names\nact_as", "Only an external service"),
+        ("names\nАct_as", "no level"),
+        ("names\nact_as\u200b", "no level"),
     ],
 )
 def test_what_no_service_can_declare_is_refused(wanted: str | list[Offer], why: str) -> None:

@@ -33,6 +33,7 @@ from requests_app.models import (
     Person,
     QueueAssignment,
     Resource,
+    Tenant,
     Ticket,
 )
 from requests_app.models import evaluation as reading
@@ -147,6 +148,7 @@ def test_a_download_differs_from_a_view_and_needs_the_same_level(cast: Cast) -> 
 def test_each_level_allows_its_actions_and_those_of_each_smaller_level(cast: Cast, travel: Any) -> None:
     """All pairs of a level and an action, on a page and through both purposes of the decision point."""
     grant, at = cast.opened(), travel.freeze()
+    Tenant.objects.filter(pk=cast.contoso.pk).update(is_act_as_allowed=True)
     stage, service, priya = Stage(cast, grant, at), service_of(cast), cast.as_("priya")
     allows: dict[str, set[str]] = {}
     for level, action in product(Level, Action):
@@ -166,6 +168,7 @@ def test_each_level_allows_its_actions_and_those_of_each_smaller_level(cast: Cas
         Level.NAMES: {"list"},
         Level.VIEW: {"list", "view"},
         Level.READ: {"list", "view", "read", "download"},
+        Level.ACT_AS: {"list", "view", "read", "download", "act_as"},
     }
 
 

@@ -167,7 +167,7 @@ def test_the_page_shows_the_rule_to_everybody_and_buttons_to_the_administrator(c
         assert "ruled out" in pages[name].content.decode()
         assert 'name="act"' not in pages[name].content.decode()
     ours = pages["ines"].content.decode()
-    assert [ours.count(f'value="{act}"') for act in ("rule_out_level", "allow_level")] == [2, 1]
+    assert [ours.count(f'value="{act}"') for act in ("rule_out_level", "allow_level")] == [2, 2]
     client = Client()
     client.force_login(cast.people["otto"])
     body = {"act": "rule_out_level", "level": "read"}

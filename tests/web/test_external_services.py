@@ -230,7 +230,10 @@ def test_the_deciders_read_who_enforces_the_window(cast: Cast) -> None:
     for text in (review, confirm):
         assert ENFORCES in text
         assert claims(text) == []
-    assert "This page does not know what the engineer can change or delete in Quillo." in review
+    assert (
+        "This level does not allow the engineer to change, send or delete anything. Quillo must enforce this" in review
+    )
+    assert "Can change things" not in review
     assert "the window opens in Quillo" in text_of(ask)
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     receipt = page(cast, "ada", "receipt", row.pk)

@@ -80,7 +80,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     found = _command(inner, "submit", requests.submit, common, "submit an access request")
     found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket to which the access request belongs")
     found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="can be repeated")
-    found.add_argument("--level", choices=["names", "view", "read"], default="names", help="default: names")
+    found.add_argument("--level", choices=["names", "view", "read", "act_as"], default="names", help="default: names")
     found.add_argument("--minutes", type=whole, required=True, help="length of the window")
     found.add_argument("--tried", required=True, help="what the engineer tried first, without access")
     found.add_argument("--justification", required=True, help="why there is no other way")

@@ -170,7 +170,8 @@ def _state(row: dict[str, Any]) -> Cell:
 
 
 def may(row: dict[str, Any]) -> str:
-    return {"names": "list names in", "view": "view", "read": "read"}.get(row["level"], row["level"])
+    known = {"names": "list names in", "view": "view", "read": "read", "act_as": "change things as users of"}
+    return known.get(row["level"], row["level"])
 
 
 def resources(row: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ _ACCESSED = {
     "view_allowed": "viewing through another service allowed",
     "read_allowed": "reading through another service allowed",
     "download_allowed": "download through another service allowed",
+    "act_as_allowed": "change through another service allowed",
 }
 
 

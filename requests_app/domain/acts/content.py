@@ -77,6 +77,14 @@ CONTENT_ACCESS_ALLOWED = Event(
             has("action", "download"),
             _("{who} allowed {engineer} to use another service to download something from {resource_name}"),
         ),
+        (
+            has("action", "act_as", and_also="item"),
+            _("{who} allowed {engineer} to use another service to change {item} in {resource_name}"),
+        ),
+        (
+            has("action", "act_as"),
+            _("{who} allowed {engineer} to use another service to change something in {resource_name}"),
+        ),
         (has("item", ""), _("{who} allowed {engineer} to use another service to open something in {resource_name}")),
     ),
     siem=Meaning(
@@ -87,6 +95,7 @@ CONTENT_ACCESS_ALLOWED = Event(
         by_action=(
             ("list", Meaning(Family.DATASTORE, 8, severity=Severity.LOW, action=Action.ALLOWED)),
             ("download", Meaning(Family.DATASTORE, OTHER, "Download", Severity.LOW, Action.ALLOWED)),
+            ("act_as", Meaning(Family.DATASTORE, 2, severity=Severity.MEDIUM, action=Action.ALLOWED)),
         ),
     ),
     mark=Mark.LISTED,

@@ -201,6 +201,7 @@ def _allowed(look: ContentAccess, enforced_by: str) -> str:
         kinds.VIEW_ALLOWED: _("was allowed to view an item in %(application)s"),
         kinds.READ_ALLOWED: _("was allowed to open an item in %(application)s"),
         kinds.DOWNLOAD_ALLOWED: _("was allowed to download an item from %(application)s"),
+        kinds.ACT_AS_ALLOWED: _("was allowed to change something in %(application)s"),
     }.get(kinds(look.kind))
     return words % {"application": enforced_by} if words and enforced_by else look_words(look)
 
@@ -231,6 +232,8 @@ def look_words(look: ContentAccess) -> str:
         return _("was allowed to use another service to open an item")
     if look.kind == kinds.DOWNLOAD_ALLOWED:
         return _("was allowed to use another service to download an item")
+    if look.kind == kinds.ACT_AS_ALLOWED:
+        return _("was allowed to use another service to change something")
     if look.kind == kinds.DOWNLOADED:
         return _downloaded(look)
     if look.part:

@@ -195,6 +195,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "reason": excerpt(row),
         "is_reason_whole": has_short_reason(row),
         "enforcement": sentences.enforcement(row.enforced_by),
+        "promise": sentences.promise(row.level, row.enforced_by, row.tenant.name),
         "approve_words": sentences.button(row),
         "actions": actions,
         "other_acts": [edge for edge in actions.values() if not edge.moves.targets],

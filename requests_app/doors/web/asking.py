@@ -197,7 +197,7 @@ def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> Ht
         "resources": resources,
         **access.reached(resources, instant(request)),
         "sentence": sentence,
-        "service_words": "" if form.is_practice else form.service.offers[values["level"]].for_customer,
+        "service_words": "" if form.is_practice else form.offers[values["level"]].for_customer,
         **_about(form),
         **context,
     }

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.domain.acts.tenants import ALLOW_LEVEL, RULE_OUT_LEVEL
 from requests_app.domain.errors import Malformed
-from requests_app.domain.levels import Level
+from requests_app.domain.levels import Level, can_change
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import LevelForm
 from requests_app.doors.web.middleware import actor_in
@@ -42,7 +42,7 @@ def level_rules(request: HttpRequest, tenant: UUID) -> HttpResponse:
         operation(row.pk, level=form.cleaned_data["level"], actor=actor)
         messages.success(request, str(act.done))
         return redirect("web:level_rules", row.pk)
-    levels = [(level, sentences.level_meaning(level), row.allows(level)) for level in Level]
+    levels = [(level, sentences.level_meaning(level), row.allows(level), can_change(level)) for level in Level]
     context = {**about(actor, row), "now": instant(request), "levels": levels}
     return render(request, "tenant/levels.html", context)
 

@@ -166,6 +166,8 @@ def _what(row: AccessRequest) -> list[Fact]:
 
 def _how_much(row: AccessRequest, resources: list[Resource]) -> list[str]:
     lines = [words.level(row.level, resources, enforced_by=row.enforced_by)]
+    if row.enforced_by:
+        lines.append(words.line(sentences.promise(row.level, row.enforced_by, row.tenant.name)))
     quoted = sentences.service_words(row.service.name, row.service_words)
     return [*lines, words.line(quoted)] if quoted else lines
 
@@ -291,6 +293,7 @@ def _cause(detail: dict[str, Any]) -> str:
         "role-taken": _("the engineer was removed from the queue of this service"),
         "service-switched-off": _("the service was switched off"),
         "tenant-switched-off": _("the tenant was switched off"),
+        "level-ruled-out": _("the tenant ruled out this level of access"),
         "accounts-linked": _(
             "two accounts were found to belong to one person, who was on both sides of the access request"
         ),

@@ -11,7 +11,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from requests_app.domain.levels import Level
+from requests_app.domain.levels import Level, can_change
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
@@ -355,6 +355,7 @@ def level_rule(message: OutboxMessage, at: datetime) -> Facts:
         "path": f"/tenant/{message.tenant_id}/levels/",
         "level": str(level.label),
         "allowed": is_allowed,
+        "changes": can_change(level),
         "by": words.line(message.payload["by"]),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),

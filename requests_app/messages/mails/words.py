@@ -148,12 +148,15 @@ _CAN: dict[str, Promise] = {
     Level.NAMES: gettext_lazy("can see the names of items"),
     Level.VIEW: gettext_lazy("can view content, without downloading it"),
     Level.READ: gettext_lazy("can read content"),
+    Level.ACT_AS: gettext_lazy("can change things: can act as users, and open, change, send and delete"),
 }
 
 
 def reading(level: str, resources: list[Resource]) -> str:
     """Return what the engineer wants to do, in words short enough for a subject, for example "read 1 mailbox"."""
     amount = sentences.amount(resources)
+    if level == Level.ACT_AS:
+        return _("change things as users of %(amount)s") % {"amount": amount}
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
     if level == Level.VIEW:

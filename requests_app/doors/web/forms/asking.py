@@ -168,7 +168,8 @@ class AskForm(PageForm):
 
     def _offer_levels(self) -> None:
         kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
-        offers, allows = self.service.offers, self.tenant.allows
+        self.offers = offers = self.service.offers_for(is_practice=self.is_practice)
+        allows = self.tenant.allows
         choices = [(name, self._level(offer, sorted(kinds))) for name, offer in offers.items() if allows(name)]
         self.offer("level", choices)
         if without := [str(Level(name).label) for name in offers if not allows(name)]:
