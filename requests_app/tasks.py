@@ -13,7 +13,16 @@ from audit_app.log_name import WrongName
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity import guesses
-from requests_app.operations import checks, imports, integrations, log_care, proposals, resource_checks, sweeps
+from requests_app.operations import (
+    checks,
+    imports,
+    integrations,
+    log_care,
+    proposals,
+    resource_checks,
+    sweeps,
+    token_keys,
+)
 from requests_app.platform import bell, outbound, turns
 from requests_app.queries import imports as queries
 from requests_app.work import outbox, resealing
@@ -36,10 +45,9 @@ CHECK_TURN_SECONDS = 45
 
 @guarded
 def sweep() -> int:
-    """Store what has expired or ended, and apply the changes that staff announced and that are now due.
+    """Store what has expired or ended, apply the changes that staff announced and that are now due, and roll keys.
 
-    Return the number of rows. If one of the two parts fails, the other part still runs. The failure is raised at the
-    end.
+    Return the number of rows. If one of the parts fails, the other parts still run. The failure is raised at the end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
     halves = [sweeps.close_elapsed, sweeps.expire_overdue]
@@ -59,10 +67,11 @@ def sweep() -> int:
         return done + len(passed_over) - before
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)
-    try:
-        done += _apply_due(actor)
-    except Exception as failure:
-        failures.append(failure)
+    for part in (_apply_due, lambda actor: token_keys.roll_due_token_keys(actor=actor)):
+        try:
+            done += part(actor)
+        except Exception as failure:
+            failures.append(failure)
     if failures:
         raise failures[0]
     return done

@@ -99,8 +99,9 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
     The client belongs to this tenant, and its administrator creates it. With None, it belongs to the provider, and
     staff create it.
     """
-    # The provider's client for a directory has no other scope.
-    wanted = in_order(scopes or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS - {Scope.MEMBERS_PROVISION}))
+    # The provider's client for a directory has no other scope, and its client for an application has a service.
+    of_provider = OF_PROVIDER_CLIENTS - {Scope.MEMBERS_PROVISION, Scope.GUARD}
+    wanted = in_order(scopes or (OF_CLIENTS if tenant else of_provider))
     made = _new_client(cast, tenant or "", *wanted, **options)
     return made.row, made.secret
 

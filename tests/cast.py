@@ -207,6 +207,13 @@ class Cast:
         made.row.save(update_fields=["scopes"])
         return made
 
+    def guard(self, service: Service | None = None, *, scopes: tuple[str, ...] = ("guard",)) -> operations.Made:
+        """Return the client of an application. Without a service, it guards the external service."""
+        made = self.own_client("Quillo", list(scopes))
+        made.row.service = service or self.quillo()
+        made.row.save(update_fields=["service"])
+        return made
+
     def agreed(self, call: Callable[[], Any]) -> Proposal:
         """Call `call`, which proposes a change. Apply the proposal as if its waiting time were over."""
         row: Proposal = operations.apply_proposal(self.made_due(call), actor=self.system("sweep"))

@@ -78,8 +78,11 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
     Scope.REQUESTS_SUBMIT: frozenset({Role.ENGINEER}),
     Scope.DECISIONS_WRITE: _DECIDING,
     Scope.GRANTS_CLOSE: _DECIDING | {Role.ENGINEER, Role.STAFF},
+    Scope.GRANTS_TOKEN: frozenset({Role.ENGINEER}),
     Scope.LOG_READ: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR}) | _ADMINISTERING,
     Scope.EVALUATE: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR, Role.ENGINEER}) | _ADMINISTERING,
+    # With a token, staff can make a client only if the token has all scopes of the client. No person guards content.
+    Scope.GUARD: frozenset({Role.STAFF}),
     Scope.PROVISION: frozenset({Role.STAFF}),
     Scope.WEBHOOKS_MANAGE: _ADMINISTERING,
 }

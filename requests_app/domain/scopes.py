@@ -30,8 +30,10 @@ class Scope(StrEnum):
     DECISIONS_WRITE = "decisions:write"
     GRANTS_READ = "grants:read"
     GRANTS_CLOSE = "grants:close"
+    GRANTS_TOKEN = "grants:token"  # noqa: S105 - a name
     LOG_READ = "log:read"
     EVALUATE = "evaluate"
+    GUARD = "guard"
     PROVISION = "provision"
     WEBHOOKS_MANAGE = "webhooks:manage"
     TOKENS_MANAGE = "tokens:manage"
@@ -59,8 +61,13 @@ LABELS: dict[Scope, Promise] = {
     Scope.DECISIONS_WRITE: _("Decide on access requests"),
     Scope.GRANTS_READ: _("Read windows and the accesses to content in them"),
     Scope.GRANTS_CLOSE: _("Close windows early"),
+    Scope.GRANTS_TOKEN: _("Get grant tokens, with which your own windows open content in the provider’s applications"),
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
     Scope.EVALUATE: _("Ask whether a person is allowed to do something now; a client can also report what it opens"),
+    Scope.GUARD: _(
+        "Guard an application of the provider: follow the windows of one service, accept and renew their grant tokens, "
+        "and report accesses"
+    ),
     Scope.PROVISION: _(
         "Set up tenants, plans, services and resources, and manage the provider’s people and their roles; changes that "
         "weaken customers’ protection are only proposed"
@@ -70,22 +77,25 @@ LABELS: dict[Scope, Promise] = {
 }
 
 #: The scopes that a customer's client can have. Only people manage people, clients, tokens and the sign-in. But a
-#: directory in which people manage people may provision them (MEMBERS_PROVISION).
+#: directory in which people manage people may provision them (MEMBERS_PROVISION). Grant tokens belong to an engineer.
 OF_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
     Scope.TOKENS_MANAGE,
     Scope.REQUESTS_SUBMIT,
     Scope.PROVISION,
+    Scope.GUARD,
+    Scope.GRANTS_TOKEN,
 }
 #: The scopes that a provider's client can have. It never decides: a human approves for the provider. A client for the
-#: provider's directory (MEMBERS_PROVISION) has no other scope.
+#: provider's directory (MEMBERS_PROVISION) has no other scope. A client with GUARD belongs to one external service.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
     Scope.TOKENS_MANAGE,
     Scope.TENANT_MANAGE,
     Scope.DECISIONS_WRITE,
+    Scope.GRANTS_TOKEN,
 }
 
 

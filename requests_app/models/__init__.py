@@ -27,6 +27,7 @@ from requests_app.models.services import Resource, Service
 from requests_app.models.single_sign_on import Domain, Identity, SignOn
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
+from requests_app.models.token_keys import TokenKey
 from requests_app.models.webhooks import Webhook, WebhookAttempt, WebhookCursor
 from requests_app.models.worker import Heartbeat, TaskAttempt
 
@@ -73,6 +74,7 @@ __all__ = [
     "Ticket",
     "TicketComment",
     "Token",
+    "TokenKey",
     "Tries",
     "Webhook",
     "WebhookAttempt",

@@ -43,6 +43,15 @@ class Client(models.Model):
         related_name="+",
         verbose_name=_("decides for"),
     )
+    # The external service whose application the client guards. Only a client with the scope "guard" has it.
+    service = models.ForeignKey(
+        "requests_app.Service",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="guards",
+        verbose_name=_("guards the application of"),
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(_("created"))
     secret_at = models.DateTimeField(_("secret since"))
@@ -61,6 +70,7 @@ class Client(models.Model):
             models.CheckConstraint(
                 condition=Q(decides_for=None) | Q(tenant__isnull=False), name="client_decides_for_a_tenant"
             ),
+            models.CheckConstraint(condition=Q(service=None) | Q(tenant=None), name="client_guards_for_the_provider"),
         ]
 
     def __str__(self) -> str:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from requests_app.operations.single_sign_on import *
     from requests_app.operations.tenants import *
     from requests_app.operations.tickets import *
+    from requests_app.operations.token_keys import *
     from requests_app.operations.webhooks import *
     from requests_app.operations.witnesses import *
 

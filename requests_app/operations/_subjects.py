@@ -67,7 +67,7 @@ def webhook(current: Step, row_id: object) -> Webhook:
 
 
 def client(current: Step, row_id: object) -> Client:
-    rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
+    rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for", "service")
     row: Client = rows.locked().find(row_id)
     current.concerns("client", row, row.tenant_id or PROVIDER_LOG)
     return row

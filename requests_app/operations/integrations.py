@@ -25,6 +25,7 @@ from requests_app.domain.acts.callers import (
     CREATE_CLIENT,
     CREATE_TOKEN,
     LET_CLIENT_ASK,
+    LET_CLIENT_GUARD,
     LET_CLIENT_PROVISION,
     MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
@@ -45,9 +46,10 @@ from requests_app.domain.errors import (
     WrongProof,
     WrongState,
 )
+from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
+from requests_app.models import Client, IdempotencyKey, Person, Service, Tenant, Token
 from requests_app.operations._announced import Terms, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._perform import perform
@@ -57,7 +59,7 @@ from requests_app.operations._subjects import log_of
 security_log = structlog.get_logger("security")
 
 #: A client of the provider gets these scopes only after customers have got an announcement.
-_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT, Scope.MEMBERS_PROVISION})
+_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.GUARD, Scope.REQUESTS_SUBMIT, Scope.MEMBERS_PROVISION})
 #: The lifetimes of personal tokens in days. A token that decides can give access to content, so its longest lifetime is
 #: shorter.
 LIFETIMES = (1, 7, 30, 90, 365)
@@ -83,19 +85,27 @@ class Made(NamedTuple):
 
 
 def create_client(
-    *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
+    *,
+    tenant_id: object = None,
+    name: str,
+    scopes: Iterable[str],
+    decides_for_id: object = None,
+    service_id: object = None,
+    actor: Actor,
 ) -> Made:
     """Add a client to a tenant, for its administrator. Without `tenant_id`, add it to the provider, for staff.
 
     Under two-person control, `decides_for_id` is refused, because only one person sees the secret. A client of
-    the provider does not get three scopes yet: to ask about every tenant, to ask for access, and to manage the
-    provider's people. They are announced to customers first.
+    the provider does not get four scopes yet: to ask about every tenant, to ask for access, to guard an application,
+    and to manage the provider's people. They are announced to customers first. `service_id` names the external service
+    whose application the client guards.
     """
 
     def check(current: Step) -> None:
         client = current.row
         client.scopes = _client_scopes(scopes, client.tenant)
         _require_held(current.actor, client.scopes)
+        client.service = _guarded(service_id, client)
         client.decides_for = _decider(decides_for_id, client)
         if client.decides_for is not None and _needs_two(client):
             words = _(
@@ -121,6 +131,7 @@ def create_client(
         announcement = _to_announce(client, [])
         if announcement is not None:
             client.scopes = [scope for scope in client.scopes if scope not in announcement[1]["gained"]]
+            client.service = client.service if Scope.GUARD in client.scopes else None
         client.save(force_insert=True)
         current.witness(CLIENT_CREATED, detail=_described(client), text=str(client))
         if announcement is not None:
@@ -148,11 +159,17 @@ _UNCHANGED = object()
 
 
 def change_client(
-    client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
+    client_id: object,
+    *,
+    scopes: Iterable[str] | None = None,
+    decides_for_id: object = _UNCHANGED,
+    service_id: object = _UNCHANGED,
+    actor: Actor,
 ) -> Client:
-    """Set the scopes of a client, and the approver in whose name it decides.
+    """Set the scopes of a client, the approver in whose name it decides, and the service that it guards.
 
-    Without `scopes`, they stay. With `decides_for_id=None`, it decides for nobody.
+    Without `scopes`, they stay. With `decides_for_id=None`, it decides for nobody. Only a client that gets the scope to
+    guard can get a service, and keeps it as long as it has the scope.
     """
     before: dict[str, Any] = {}
 
@@ -162,6 +179,7 @@ def change_client(
         if scopes is not None:
             client.scopes = _client_scopes(scopes, client.tenant)
         gained = set(client.scopes) - set(before["scopes"])
+        _set_guarded(client, service_id, gained)
         # Scopes that are taken away are not checked: that gives nobody any right.
         _require_held(current.actor, gained)
         if decides_for_id is not _UNCHANGED:
@@ -202,9 +220,11 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
 def _to_announce(client: Client, before: Iterable[str]) -> tuple[Change, Terms] | None:
     """Return the announcement if a provider's client would get scopes that must be announced, or None."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
-    terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
+    terms: Terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
     # A client that manages people has no other scope.
     change = LET_CLIENT_PROVISION if Scope.MEMBERS_PROVISION in gained else LET_CLIENT_ASK
+    if Scope.GUARD in gained:
+        change, terms = LET_CLIENT_GUARD, {**terms, **_service_of(client)}
     return (change, terms) if client.tenant_id is None and gained and is_announced(change, terms) else None
 
 
@@ -214,20 +234,28 @@ def _lock_client(terms: dict[str, Any]) -> None:
 
 
 @announced(LET_CLIENT_PROVISION, lock=_lock_client)
+@announced(LET_CLIENT_GUARD, lock=_lock_client)
 @announced(LET_CLIENT_ASK, lock=_lock_client)
 def _ask_agreed(current: Step, terms: Terms) -> None:
-    client = Client.objects.filter(pk=terms["client"]).live().select_related("account", "tenant", "decides_for").first()
+    client = (
+        Client.objects.filter(pk=terms["client"])
+        .live()
+        .select_related("account", "tenant", "decides_for", "service")
+        .first()
+    )
     if client is None:
         raise WrongState(_("This client was removed."))
     before = _described(client)
     client.scopes = _client_scopes(known([*client.scopes, *terms["gained"]]), client.tenant)
+    if Scope.GUARD in terms["gained"]:
+        client.service = _guarded(terms["service"], client)
     current.subject_type, current.subject_id = "client", str(client.pk)
     _change_client(current, client, before)
 
 
 @controlled(CHANGE_CLIENT, lock=_lock_client)
 def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
-    rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for")
+    rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for", "service")
     client = rows.filter(pk=terms["client"]).first()
     if client is None:
         raise WrongState(_("This client was removed."))
@@ -239,7 +267,7 @@ def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> N
 
 def _change_client(current: Step, client: Client, before: dict[str, Any]) -> None:
     after = _described(client)
-    client.save(update_fields=["scopes", "decides_for"])
+    client.save(update_fields=["scopes", "decides_for", "service"])
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
     current.witness(CLIENT_CHANGED, detail={**after, **was}, text=str(client))
     if before["decides_for_id"] != after["decides_for_id"]:
@@ -524,6 +552,29 @@ def _decider(person_id: object, client: Client) -> Person | None:
     return person
 
 
+def _guarded(service_id: object, client: Client) -> Service | None:
+    """Return the service that a client guards. Raise Unacceptable without it, or if the client guards nothing."""
+    if (Scope.GUARD in client.scopes) is not (service_id is not None):
+        words = _("A client with the scope %(scope)s needs a service, and no other client has one.")
+        raise Unacceptable(words % {"scope": Scope.GUARD}, field="service")
+    if service_id is None:
+        return None
+    found: Service | None = Service.objects.filter(pk=as_id(service_id), is_active=True).first()
+    if found is None or not found.is_external:
+        words = _("Choose an external service: the application of another service can’t be guarded.")
+        raise Unacceptable(words, field="service")
+    return found
+
+
+def _set_guarded(client: Client, service_id: object, gained: set[str]) -> None:
+    if Scope.GUARD in gained or Scope.GUARD not in client.scopes:
+        client.service = _guarded(None if service_id is _UNCHANGED else service_id, client)
+    elif service_id is not _UNCHANGED and as_id(service_id) != client.service_id:
+        # Customers got notice about this service.
+        words = _("This client guards another service. Make a separate client for each service.")
+        raise Unacceptable(words, field="service")
+
+
 def _client_scopes(names: Iterable[str], tenant: Tenant | None) -> list[str]:
     found = _scopes(names, OF_CLIENTS if tenant is not None else OF_PROVIDER_CLIENTS)
     if tenant is None and Scope.MEMBERS_PROVISION in found and len(found) > 1:
@@ -572,7 +623,13 @@ def _described(client: Client) -> dict[str, Any]:
         "scopes": list(client.scopes),
         "decides_for": person.name if person else None,
         "decides_for_id": str(person.pk) if person else None,
+        **_service_of(client),
     }
+
+
+def _service_of(client: Client) -> dict[str, str]:
+    service = client.service
+    return {} if service is None else {"service": str(service.pk), "service_name": service.name}
 
 
 def _of_token(token: Token, person: Person) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
+from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotAllowed
 from requests_app.domain.scopes import Scope
@@ -78,13 +79,30 @@ def require_answered_for(actor: Actor, *scopes: Scope | None) -> None:
         answered_for(actor)
 
 
+def guard(actor: Actor) -> Client:
+    """Return the client of an application that acts, with the external service that it guards.
+
+    Raise NotAllowed for everybody else, also for a person whose token has the scope, and for a service that is no
+    longer external.
+    """
+    if actor.machine is None or actor.person_id != actor.machine.account_id:
+        raise NotAllowed
+    policy.require_scope(actor, Scope.GUARD)
+    row: Client | None = (
+        Client.objects.live().select_related("account", "service").filter(pk=actor.machine.client_id).first()
+    )
+    if row is None or row.service is None or Scope.GUARD not in row.scopes or not row.service.is_external:
+        raise NotAllowed
+    return row
+
+
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:
     """Return the clients of a tenant, each with `last_used_at`, without those that were removed.
 
     Without a tenant, return the provider's own clients.
     """
     rows = Client.objects.visible_to(actor).live().filter(tenant=tenant_id)
-    rows = rows.select_related("account", "tenant", "decides_for", "created_by")
+    rows = rows.select_related("account", "tenant", "decides_for", "created_by", "service")
     return rows.annotate(last_used_at=Max("account__tokens__last_used_at"))
 
 
@@ -94,7 +112,9 @@ def client(client_id: object, *, actor: Actor) -> Client:
     All these people may see the client, because it may decide for the tenant.
     """
     rows = Client.objects.visible_to(actor).live().annotate(last_used_at=Max("account__tokens__last_used_at"))
-    return cast(Client, rows.select_related("account", "tenant", "decides_for", "created_by").find(client_id))
+    return cast(
+        Client, rows.select_related("account", "tenant", "decides_for", "created_by", "service").find(client_id)
+    )
 
 
 def tokens(actor: Actor) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from requests_app.identity import factors
 from requests_app.identity.sso import sealing
-from requests_app.models import Proposal, SignOn
+from requests_app.models import Proposal, SignOn, token_keys
 
 
 def work(is_over: Callable[[], bool]) -> int:
@@ -24,7 +24,7 @@ def work(is_over: Callable[[], bool]) -> int:
             return done
         if (anew := _anew(row.said.get("_sealed", ""))) is not None:
             done += Proposal.objects.filter(pk=row.pk, ended_at=None).update(said={**row.said, "_sealed": anew})
-    return done + factors.seal_anew(is_over)
+    return done + factors.seal_anew(is_over) + token_keys.seal_anew(is_over)
 
 
 def _anew(sealed: str) -> str | None:

@@ -51,6 +51,25 @@ def test_scopes_that_wait_are_announced_on_the_form_and_named_on_the_page(cast: 
     assert waits not in staff.get(here).content.decode()
 
 
+def test_staff_choose_the_application_that_a_client_guards(cast: Cast, staff: Browser) -> None:
+    quillo = cast.quillo()
+    page = staff.get(address(Client, "add")).content.decode()
+    assert (str(quillo.pk) in page, str(cast.exchange.pk) in page) == (True, False)
+    missing = staff.post(address(Client, "add"), {"name": "Quillo", "scopes": ["guard"]})
+    assert "needs a service" in missing.content.decode()
+    assert not Client.objects.exists()
+    staff.post(address(Client, "add"), {"name": "Quillo", "scopes": ["guard"], "service_id": str(quillo.pk)})
+    assert (Client.objects.get().scopes, Proposal.objects.get().act) == ([], "let_client_guard")
+    row = cast.guard().row
+    shown = staff.get(address(Client, "change", row.pk)).content.decode()
+    assert quillo.name in shown
+    # The form brings the client's own service, so a change of its other scopes keeps it.
+    form = {"scopes": ["guard", "grants:read"], "service_id": str(quillo.pk)}
+    assert staff.post(act_address(row, "change"), form).status_code == 302
+    row.refresh_from_db()
+    assert (row.scopes, row.service) == (["grants:read", "guard"], quillo)
+
+
 def test_scopes_that_a_providers_client_never_gets_are_not_offered(cast: Cast, staff: Browser) -> None:
     with collected() as case:
         for scope in sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS):

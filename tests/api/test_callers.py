@@ -90,6 +90,25 @@ def test_staff_manage_the_providers_clients_and_tenants_do_not_see_them(cast: Ca
     assert stella.delete(path).status_code == 204
 
 
+def test_a_client_that_guards_an_application_names_its_service(cast: Cast, calling: Calling) -> None:
+    stella, quillo = calling("stella"), cast.quillo()
+    missing = stella.post("clients", {"name": "Quillo", "scopes": ["guard"]})
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "service")
+    assert not Client.objects.exists()
+    body = {"name": "Quillo", "scopes": ["guard", "grants:read"], "service": str(quillo.pk)}
+    made = stella.post("clients", body).json()
+    assert (made["scopes"], made["service"]) == (["grants:read"], None)
+    row = cast.guard().row
+    shown = stella.get(f"clients/{row.pk}").json()
+    assert shown["service"] == {"id": str(quillo.pk), "key": quillo.key, "name": quillo.name}
+    other = stella.patch(f"clients/{row.pk}", {"service": str(cast.exchange.pk)})
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "service")
+    waits = stella.patch(f"clients/{made['id']}", {"scopes": ["grants:read", "guard"], "service": str(quillo.pk)})
+    assert (waits.status_code, waits.json()["code"]) == (409, "wrong_state")
+    released = stella.patch(f"clients/{row.pk}", {"scopes": ["grants:read"]})
+    assert (released.status_code, released.json()["service"]) == (200, None)
+
+
 @pytest.mark.parametrize(
     "body", [{"scopes": []}, {"scopes": ["everything"]}, {"scopes": ["members:manage"]}, {"name": ""}]
 )

@@ -12,8 +12,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.core import mail
 from django.test import override_settings
+from joserfc.jwk import OKPKey
 
 from audit_app import checkpoints, cosigning
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, LogKey, Witness
@@ -43,6 +46,7 @@ from requests_app.models import (
     Tenant,
     Ticket,
     Webhook,
+    token_keys,
 )
 from requests_app.models.people import actor_of, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
@@ -66,6 +70,13 @@ HOOK = "https://hooks.contoso.example/in?key=1"
 def log_key(number: int) -> str:
     """Return the log's key with this number, as a line of the setting LOG_KEY."""
     return f"lockbox-log-key-v1 {base64.b64encode(bytes_for(f'log key {number}', 32)).decode()}"
+
+
+def token_key(name: str) -> OKPKey:
+    """Return a key for tokens that depends only on its name."""
+    private = Ed25519PrivateKey.from_private_bytes(bytes_for(name, 32))
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return OKPKey.import_key(pem)
 
 
 class History:
@@ -205,6 +216,7 @@ class History:
             self._a_first_switch_on,
             self._a_trial,
             self._levels,
+            self._keys_for_tokens,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -956,6 +968,13 @@ class History:
         row = operations.start_import(source, actor=operator)
         assert row is not None
         operations.run_import(row.pk, actor=operator)
+
+    def _keys_for_tokens(self) -> None:
+        system = Actor.system("sweep")
+        for step, is_theft in (("keys for tokens are made", False), ("keys for tokens are stolen", True)):
+            self.step(step)
+            self.patch.setattr(token_keys, "generated", lambda alg, step=step: token_key(f"{step} {alg}"))
+            operations.roll_token_keys(is_due_only=False, at_once=is_theft, actor=system)
 
     def _levels(self) -> None:
         w, pk = self.world, self.world.tenant().pk

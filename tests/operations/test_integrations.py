@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -27,11 +28,13 @@ from requests_app.domain.errors import (
     Unacceptable,
 )
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
-from requests_app.models import Client, IdempotencyKey, Person, Token
+from requests_app.models import Client, IdempotencyKey, Person, Proposal, Service, Token
 from requests_app.models.people import actor_of_token
 from requests_app.operations import Made
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform import bell
+from requests_app.queries import callers
+from requests_app.words import proposals
 from requests_app.work import schedules
 from tests.acts import CASES
 from tests.caller import client_of
@@ -39,6 +42,9 @@ from tests.cast import Cast, events_in
 from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
+
+#: Long enough ago that a proposal of that time is due.
+PAST = clock.now() - timedelta(days=4)
 
 
 def add(cast: Cast, by: str = "ines", tenant: str | None = "contoso", **fields: Any) -> Made:
@@ -170,6 +176,93 @@ def test_a_providers_client_gets_only_allowed_scopes(cast: Cast) -> None:
         for scope in sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS):
             with case(scope):
                 refused(partial(add, cast, "stella", None, scopes=["log:read", scope]), Unacceptable)
+
+
+def test_only_a_client_of_the_provider_guards_and_only_one_external_service(cast: Cast) -> None:
+    quillo, exchange = cast.quillo().pk, cast.exchange.pk
+    ours = partial(add, cast, "stella", None)
+    cases = {
+        "no service": partial(ours, scopes=["guard"]),
+        "a connector's service": partial(ours, scopes=["guard"], service_id=exchange),
+        "an unknown service": partial(ours, scopes=["guard"], service_id=uuid4()),
+        "no id": partial(ours, scopes=["guard"], service_id="quillo"),
+        "no scope": partial(ours, scopes=["log:read"], service_id=quillo),
+        "a tenant's client": partial(add, cast, scopes=["log:read"], service_id=quillo),
+        "a tenant's client with the scope": partial(add, cast, scopes=["guard"], service_id=quillo),
+    }
+    with collected() as case:
+        for name, run in cases.items():
+            with case(name):
+                refused(run, Unacceptable)
+    Service.objects.filter(pk=quillo).update(is_active=False)
+    refused(partial(ours, scopes=["guard"], service_id=quillo), Unacceptable)
+
+
+def test_a_client_keeps_its_service_as_long_as_it_guards(cast: Cast) -> None:
+    row, stella = cast.guard(scopes=("guard", "grants:read")).row, cast.as_("stella")
+    other = Service.objects.create(key="ledger", name="Ledger", connector="external", application="Ledger")
+    refused(lambda: operations.change_client(row.pk, service_id=other.pk, actor=stella), Unacceptable)
+    refused(lambda: operations.change_client(row.pk, service_id=None, actor=stella), Unacceptable)
+    refused(lambda: operations.change_client(row.pk, service_id=row.service_id, actor=stella), Unacceptable)
+    operations.change_client(row.pk, scopes=["grants:read"], actor=stella)
+    assert Client.objects.get(pk=row.pk).service is None
+    of_tenant = add(cast).row
+    with pytest.raises(DatabaseError, match="client_guards_for_the_provider"), transaction.atomic():
+        Client.objects.filter(pk=of_tenant.pk).update(service=other)
+
+
+def test_a_client_guards_only_after_customers_got_notice(cast: Cast) -> None:
+    quillo = cast.quillo()
+    made = add(cast, "stella", None, scopes=["guard", "grants:read"], service_id=quillo.pk)
+    assert (made.row.scopes, made.row.service) == (["grants:read"], None)
+    waiting = Proposal.objects.get(act="let_client_guard")
+    assert waiting.said == {
+        "client": str(made.row.pk),
+        "name": "Help desk",
+        "gained": ["guard"],
+        "service": str(quillo.pk),
+        "service_name": quillo.name,
+    }
+    assert quillo.name in proposals.words(waiting.act, waiting.said)
+    assert events_in(cast.contoso)[-1] == "proposal.made"
+    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=PAST, effective_at=PAST + timedelta(hours=72))
+    operations.apply_proposal(waiting.pk, actor=cast.system("sweep"))
+    client = Client.objects.get(pk=made.row.pk)
+    assert (client.scopes, client.service) == (["grants:read", "guard"], quillo)
+    detail = AuditEntry.objects.filter(event="client.changed").latest("pk")
+    assert json.loads(bytes(detail.canonical))["detail"]["service"] == str(quillo.pk)
+
+
+def test_a_service_that_is_no_longer_external_is_not_guarded(cast: Cast) -> None:
+    quillo = cast.quillo()
+    made = add(cast, "stella", None, scopes=["guard", "grants:read"], service_id=quillo.pk)
+    waiting = Proposal.objects.get(act="let_client_guard")
+    Service.objects.filter(pk=quillo.pk).update(connector="folder", application="", link_template="", guidance="")
+    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=PAST, effective_at=PAST + timedelta(hours=72))
+    operations.apply_proposal(waiting.pk, actor=cast.system("sweep"))
+    assert Client.objects.get(pk=made.row.pk).scopes == ["grants:read"]
+    assert Proposal.objects.get(pk=waiting.pk).outcome == "lapsed"
+
+
+def test_only_the_live_client_of_an_application_counts_as_its_guard(cast: Cast) -> None:
+    row = cast.guard().row
+    guard = actor_of_token(operations.issue_access_token(row, scopes=[Scope.GUARD]).row, door="api")
+    assert callers.guard(guard) == row
+    person = make(cast, "priya", scopes=["guard"]).row
+    other = cast.own_client("Gateway", ["evaluate"]).row
+    for actor in (
+        actor_of_token(person, door="api"),
+        actor_of_token(operations.issue_access_token(other, scopes=[Scope.EVALUATE]).row, door="api"),
+        replace(guard, person_id=cast.priya.pk),
+        cast.as_("priya"),
+        cast.system(),
+    ):
+        with pytest.raises((NotAllowed, InsufficientScope)):
+            callers.guard(actor)
+    for change in ({"scopes": ["evaluate"]}, {"service": cast.exchange}, {"service": None}):
+        Client.objects.filter(pk=row.pk).update(**{"scopes": ["guard"], "service": cast.quillo(), **change})
+        with pytest.raises(NotAllowed):
+            callers.guard(guard)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,12 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
             Client.objects.get().pk, scopes=["grants:read", "evaluate", "requests:submit"], actor=a
         ),
     ),
+    "client of an application": (
+        lambda c: (c.quillo(), c.own_client("Quillo", ["grants:read"])),
+        lambda c, a: operations.change_client(
+            Client.objects.get().pk, scopes=["grants:read", "evaluate", "guard"], service_id=c.quillo().pk, actor=a
+        ),
+    ),
     "client of a directory": (
         lambda c: c.own_client("Directory", []),
         lambda c, a: operations.change_client(Client.objects.get().pk, scopes=["members:provision"], actor=a),

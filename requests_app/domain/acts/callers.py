@@ -18,6 +18,10 @@ CLIENT_CREATED = Event(
             has("decides_for"),
             _("{who} added the API client {name}, which can approve and deny in the name of {decides_for}"),
         ),
+        (
+            has("service"),
+            _("{who} added the API client {name}, which guards the application of the service {service_name}"),
+        ),
     ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
@@ -33,6 +37,10 @@ CLIENT_CHANGED = Event(
         (
             has("decides_for_id_before"),
             _("{who} changed the API client {name}: it can no longer approve or deny in a person’s name"),
+        ),
+        (
+            has("service"),
+            _("{who} changed the API client {name}, which guards the application of the service {service_name}"),
         ),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
@@ -70,6 +78,14 @@ TOKEN_REVOKED = Event(
 
 LET_CLIENT_ASK = Proposal(
     "let_client_ask", _("give the API client %(name)s these permissions for every tenant: %(gained)s"), by_staff=True
+)
+LET_CLIENT_GUARD = Proposal(
+    "let_client_guard",
+    _(
+        "give the API client %(name)s, which belongs to the application of the service %(service_name)s, these "
+        "permissions for every tenant: %(gained)s"
+    ),
+    by_staff=True,
 )
 LET_CLIENT_PROVISION = Proposal(
     "let_client_provision",
@@ -112,6 +128,7 @@ CHANGE_CLIENT = Act(
             "change_client", _("allow the API client %(name)s to approve and deny in the name of %(decides_for)s")
         ),
         LET_CLIENT_ASK,
+        LET_CLIENT_GUARD,
         LET_CLIENT_PROVISION,
     ),
     done=_("The API client was changed. The change applies from the client’s next call on."),

@@ -21,6 +21,7 @@ from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
     LET_CLIENT_ASK,
+    LET_CLIENT_GUARD,
     LET_CLIENT_PROVISION,
     MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
@@ -33,7 +34,7 @@ from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import Client, Person, Proposal, Token
+from requests_app.models import Client, Person, Proposal, Service, Token
 from requests_app.operations import Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
@@ -62,7 +63,7 @@ def waiting(row: Client) -> str:
     return format_html_join(", ", '{} (<a href="{}">{}</a>)', lines)
 
 
-_GIVE_SCOPES = (LET_CLIENT_ASK.name, LET_CLIENT_PROVISION.name)
+_GIVE_SCOPES = (LET_CLIENT_ASK.name, LET_CLIENT_GUARD.name, LET_CLIENT_PROVISION.name)
 
 
 @admin.display(description=gettext_lazy("works"), boolean=True)
@@ -84,15 +85,28 @@ class ScopesForm(ActForm):
         label=gettext_lazy("What the client can do"), widget=forms.CheckboxSelectMultiple
     )
 
+    service_id = forms.ChoiceField(
+        label=gettext_lazy("Guards the application of"),
+        required=False,
+        help_text=gettext_lazy("Only for a client with the scope guard: the external service of its application."),
+    )
+
     def prepare(self) -> None:
         self.fields["scopes"].choices = scope_words.choices(OF_PROVIDER_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
+        external = Service.objects.filter(connector=Service.EXTERNAL, is_active=True).order_by("name")
         if self.row is not None:
-            self.initial.update({"scopes": self.row.scopes})
+            self.initial.update({"scopes": self.row.scopes, "service_id": str(self.row.service_id or "")})
+            external |= Service.objects.filter(pk=self.row.service_id)
+        offered = [(str(each.pk), each.name) for each in external]
+        self.fields["service_id"].choices = [("", _("no application")), *offered]  # type: ignore[attr-defined]  # a ChoiceField
+
+    def clean_service_id(self) -> str | None:
+        return self.cleaned_data["service_id"] or None
 
 
 class ClientForm(ScopesForm):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=80)
-    field_order = ("name", "scopes")
+    field_order = ("name", "scopes", "service_id")
 
 
 def belongs_to_provider(row: Client) -> bool:
@@ -122,7 +136,7 @@ def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
 
 class ClientAdmin(StaffAdmin):
     list_display = (name, "tenant", scopes, works, "decides_for", "created_at")
-    reads: ClassVar = ("account", "tenant", "decides_for", "created_by", "secret_by")
+    reads: ClassVar = ("account", "tenant", "decides_for", "service", "created_by", "secret_by")
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "account"), tenant="tenant", words=("account__name",))
     list_filter = (
@@ -137,7 +151,7 @@ class ClientAdmin(StaffAdmin):
         "customer’s clients, but not change them."
     )
     facts: ClassVar = [
-        ("", ("account", "id", "tenant", scopes, waiting, "decides_for", works)),
+        ("", ("account", "id", "tenant", scopes, waiting, "decides_for", "service", works)),
         (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at", "secret_by")),
     ]
     related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
@@ -150,9 +164,9 @@ class ClientAdmin(StaffAdmin):
         explains=gettext_lazy(
             "This client belongs to the provider: it serves every tenant, and cannot approve or deny. Its secret is "
             "shown once. A client for the provider’s own directory (SCIM) has only the scope members:provision. If any "
-            "customer has ever switched Lockbox on, the client gets some scopes later: evaluate, requests:submit and "
-            "members:provision are announced to customers, a second member of the staff must confirm them, and they "
-            "take effect after the waiting time."
+            "customer has ever switched Lockbox on, the client gets some scopes later: evaluate, guard, "
+            "requests:submit and members:provision are announced to customers, a second member of the staff must "
+            "confirm them, and they take effect after the waiting time."
         ),
     )
     acts: ClassVar = [

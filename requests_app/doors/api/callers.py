@@ -28,7 +28,7 @@ from requests_app.domain.acts.callers import (
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
-from requests_app.doors.api.shapes import PersonRef, TenantRef
+from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.platform.addresses import absolute
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
@@ -39,6 +39,8 @@ from requests_app.queries import tenant as tenants
 class ClientOut(serializers.Serializer):
     """`tenant` is null for a client of the provider. `decides_for` is the approver for whom the client decides.
 
+    `service` is the external service whose application the client guards, with the scope `guard`.
+
     The client authenticates with `id`. In the log, in events and in other answers, `actor` is the client's id.
     """
 
@@ -48,6 +50,7 @@ class ClientOut(serializers.Serializer):
     tenant = TenantRef(allow_null=True)
     scopes = serializers.ListField(child=serializers.CharField())
     decides_for = PersonRef(allow_null=True)
+    service = ServiceRef(allow_null=True)
     created_by = PersonRef()
     created_at = serializers.DateTimeField()
     secret_at = serializers.DateTimeField()
@@ -67,6 +70,7 @@ class ClientIn(Strict):
     name = Text()
     scopes = Scopes()
     decides_for = Uuid(required=False, allow_null=True)
+    service = Uuid(required=False, allow_null=True)
 
 
 class ClientChange(Strict):
@@ -74,6 +78,7 @@ class ClientChange(Strict):
 
     scopes = Scopes(required=False)
     decides_for = Uuid(required=False, allow_null=True)
+    service = Uuid(required=False, allow_null=True)
 
 
 class _Clients(ListView):
@@ -91,6 +96,7 @@ class _Clients(ListView):
             name=found["name"],
             scopes=found["scopes"],
             decides_for_id=found.get("decides_for"),
+            service_id=found.get("service"),
             actor=self.actor,
         )
         return _with_secret(self, made, status=201)
@@ -176,7 +182,7 @@ class OneClient(ApiView):
     )
     def patch(self, request: Any, pk: UUID) -> Response:
         found = self.body(ClientChange)
-        wanted = {"decides_for_id": found["decides_for"]} if "decides_for" in found else {}
+        wanted = {f"{name}_id": found[name] for name in ("decides_for", "service") if name in found}
         operations.change_client(pk, scopes=found.get("scopes"), actor=self.actor, **wanted)
         return self.shown(ClientOut, callers.client(pk, actor=self.actor))
 

@@ -197,6 +197,7 @@ def metadata(request: HttpRequest) -> JsonResponse:
         {
             "issuer": settings.BASE_URL,
             "token_endpoint": settings.BASE_URL + reverse("api:token"),
+            "jwks_uri": settings.BASE_URL + reverse("api:jwks"),
             "token_endpoint_auth_methods_supported": list(_METHODS),
             "grant_types_supported": ["client_credentials"],
             "response_types_supported": [],

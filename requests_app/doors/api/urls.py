@@ -36,6 +36,7 @@ from requests_app.doors.api import (
     sign_on,
     tenants,
     tickets,
+    token_keys,
     webhooks,
 )
 from requests_app.doors.api.base import ApiView
@@ -199,6 +200,7 @@ urlpatterns = [
     path("api/v1/openapi.json", openapi, name="openapi"),
     path("oauth/token", oauth.token, name="token"),
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
+    path(".well-known/jwks.json", token_keys.jwks, name="jwks"),
     *azure.urlpatterns,
     *decision_point.urlpatterns,
     *scim.urlpatterns,

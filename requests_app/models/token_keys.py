@@ -1,0 +1,178 @@
+"""The keys that sign tokens for other programs, and the two things that are done with them: sign and verify.
+
+There is one row of keys for each algorithm. A new key is published for a day before it signs, so that every program has
+read it by then. It signs until the next key begins. A day after its last token has ended, it is no longer published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from copy import copy
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Self
+
+import structlog
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from requests_app.domain import clock
+from requests_app.platform.sealing import Sealer, Unreadable
+
+security_log = structlog.get_logger("security")
+
+#: RFC 9068 requires RS256. EdDSA is shorter and faster, for programs that know it.
+ALGORITHMS = ("RS256", "EdDSA")
+RSA_BITS = 2048
+#: How long a key is published before it signs, how long it signs, and how long it stays published after its last token.
+PUBLISHED_BEFORE, SIGNS_FOR, PUBLISHED_AFTER = timedelta(hours=24), timedelta(days=90), timedelta(days=1)
+#: No token that these keys sign is valid for longer.
+LONGEST_TOKEN = timedelta(minutes=5)
+
+
+class TokenKeyQuerySet(models.QuerySet["TokenKey"]):
+    def published(self, at: datetime) -> Self:
+        return self.filter(models.Q(retires_at=None) | models.Q(retires_at__gt=at))
+
+    def signing(self, alg: str, at: datetime) -> TokenKey | None:
+        """Return the key that signs now: the newest that has begun to."""
+        return self.published(at).filter(alg=alg, signs_from__lte=at).order_by("-number").first()
+
+
+class TokenKey(models.Model):
+    """One key. `number` counts the keys of its algorithm, so two processes never make the same key twice."""
+
+    kid = models.CharField(_("key id"), primary_key=True, max_length=64)
+    alg = models.CharField(_("algorithm"), max_length=8, choices=[(alg, alg) for alg in ALGORITHMS])
+    number = models.PositiveIntegerField(_("number"))
+    public = models.JSONField(_("public key"))
+    # The private key as a JWK, encrypted. It is empty when the key no longer signs.
+    sealed = models.TextField(blank=True, default="", editable=False)
+    published_at = models.DateTimeField(_("published"))
+    signs_from = models.DateTimeField(_("signs from"))
+    # Known when the next key of the algorithm is made.
+    retires_at = models.DateTimeField(_("published until"), null=True, blank=True)
+    # Whether the provider's log has the entry about this key. The first keys are made when a token is needed.
+    is_in_log = models.BooleanField(default=False, editable=False)
+
+    objects = TokenKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("key for tokens")
+        verbose_name_plural = _("keys for tokens")
+        ordering = ["alg", "-number"]
+        constraints = [models.UniqueConstraint(fields=["alg", "number"], name="token_key_once")]
+
+    def __str__(self) -> str:
+        return self.kid
+
+
+def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
+    """Return a JWT with these claims. `typ` says what kind of token it is. The first key is made when it is needed."""
+    for _try in range(2):
+        at = clock.now()
+        row = TokenKey.objects.signing(alg, at)
+        if row is not None:
+            try:
+                header = {"typ": typ, "alg": alg, "kid": row.kid}
+                return jwt.encode(header, claims, _private(row.sealed), registry=_registry([alg]))
+            except Unreadable:
+                # The setting was changed, and the former key is not listed. Programs read the new key when they see it.
+                security_log.error("token_key.unreadable", kid=row.kid)
+        make(alg, at, signs_from=at)
+    raise Unreadable
+
+
+def public_keys(at: datetime | None = None) -> dict[str, Any]:
+    """Return the JWK Set that other programs read (RFC 7517)."""
+    rows = TokenKey.objects.published(at or clock.now()).order_by("alg", "number")
+    return {"keys": list(rows.values_list("public", flat=True))}
+
+
+def verified(token: str, *, typ: str) -> dict[str, Any] | None:
+    """Return the claims of a token that one of the published keys has signed, or None.
+
+    The caller checks the claims: this says only that we have signed them for a token of this type.
+    """
+    try:
+        keys = KeySet.import_key_set(public_keys())  # type: ignore[arg-type]  # its own JWKs
+        found = jwt.decode(token, keys, registry=_registry(ALGORITHMS))
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+    return dict(found.claims) if found.header.get("typ") == typ and "kid" in found.header else None
+
+
+def make(alg: str, at: datetime, *, signs_from: datetime) -> None:
+    """Make the next key of this algorithm, and say until when the keys before it are published.
+
+    If another process has just made the key with this number, nothing is made.
+    """
+    last = TokenKey.objects.filter(alg=alg).order_by("-number").values_list("number", flat=True).first() or 0
+    key = generated(alg)
+    kid = key.thumbprint()
+    public = {**key.as_dict(private=False), "kid": kid, "alg": alg, "use": "sig"}
+    sealed = _sealer().seal(json.dumps(key.as_dict(private=True)))
+    row = TokenKey(
+        kid=kid, alg=alg, number=last + 1, public=public, sealed=sealed, published_at=at, signs_from=signs_from
+    )
+    TokenKey.objects.bulk_create([row], ignore_conflicts=True)
+    if TokenKey.objects.filter(kid=kid).exists():
+        security_log.info("token_key.made", kid=kid, alg=alg)
+        before = TokenKey.objects.filter(alg=alg, number__lte=last, retires_at=None)
+        before.update(retires_at=signs_from + LONGEST_TOKEN + PUBLISHED_AFTER)
+
+
+def generated(alg: str) -> Key:
+    """Return a new private key for this algorithm."""
+    return RSAKey.generate_key(RSA_BITS) if alg == "RS256" else OKPKey.generate_key("Ed25519")
+
+
+def seal_anew(is_over: Callable[[], bool]) -> int:
+    """Encrypt again what a former key of the settings encrypted. Return how many private keys that were."""
+    done = 0
+    for row in TokenKey.objects.exclude(sealed=""):
+        if is_over() or not _sealer().is_outdated(row.sealed):
+            continue
+        try:
+            anew = _sealer().seal(_sealer().opened(row.sealed))
+        except Unreadable:
+            continue
+        done += TokenKey.objects.filter(kid=row.kid, sealed=row.sealed).update(sealed=anew)
+    return done
+
+
+def _sealer() -> Sealer:
+    return Sealer(settings.WEBHOOK_KEYS, b"token keys")
+
+
+def _private(sealed: str) -> Key:
+    return _read_key(sealed, tuple(settings.WEBHOOK_KEYS))
+
+
+@lru_cache(maxsize=8)
+def _read_key(sealed: str, _keys: tuple[str, ...]) -> Key:
+    """Return the private key. Reading an RSA key takes longer than signing with it, so the last ones are remembered."""
+    found = json.loads(_sealer().opened(sealed))
+    return RSAKey.import_key(found) if found["kty"] == "RSA" else OKPKey.import_key(found)
+
+
+class _Registry(JWSRegistry):
+    """Accepts the name EdDSA without a warning.
+
+    RFC 9864 prefers the name Ed25519, but the libraries that verify these tokens know only EdDSA.
+    """
+
+    algorithms = {**JWSRegistry.algorithms, "EdDSA": copy(JWSRegistry.algorithms["EdDSA"])}
+
+
+_Registry.algorithms["EdDSA"].security_warning = None
+
+
+def _registry(algorithms: Iterable[str]) -> JWSRegistry:
+    return _Registry(algorithms=list(algorithms))

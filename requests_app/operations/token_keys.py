@@ -1,0 +1,105 @@
+"""Rolls the keys that sign tokens for other programs: publishes the next ones in time, and removes former ones."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from audit_app import canonical
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.token_keys import ROLL_TOKEN_KEYS, TOKEN_KEY_PUBLISHED, TOKEN_KEY_RETIRED
+from requests_app.domain.errors import NotAllowed
+from requests_app.models import Installation, TokenKey
+from requests_app.models.token_keys import ALGORITHMS, PUBLISHED_BEFORE, SIGNS_FOR, make
+from requests_app.operations._change import PROVIDER_LOG, Step, act
+
+
+def roll_due_token_keys(*, actor: Actor) -> int:
+    """Roll the keys if one of them is due. This is one query if none is. Return how many keys changed.
+
+    An installation that signs no tokens has no keys, and gets none here.
+    """
+    rows = list(TokenKey.objects.all())
+    if not rows:
+        return 0
+    at = clock.now()
+    is_due = any(_next_begins(rows, alg, at) is not None for alg in ALGORITHMS)
+    if not is_due and all(row.is_in_log and not _is_over(row, rows, at) for row in rows):
+        return 0
+    return roll_token_keys(actor=actor)
+
+
+def roll_token_keys(*, is_due_only: bool = True, at_once: bool = False, actor: Actor) -> int:
+    """Publish the next key of each algorithm, and remove the former keys whose tokens have all ended.
+
+    With `is_due_only`, publish a key only if the present key has signed for long enough. With `at_once`, the new keys
+    sign now, and every other key is removed now: tokens that it signed are no longer accepted. Return how many keys
+    changed.
+    """
+    if not actor.is_system:
+        raise NotAllowed
+    with act(ROLL_TOKEN_KEYS, actor=actor) as current:
+        row, _is_new = Installation.objects.select_for_update().get_or_create(pk=1)
+        current.concerns("installation", row, PROVIDER_LOG)
+        if at_once:
+            done = _remove(current, TokenKey.objects.all(), at_once=True)
+        else:
+            done = _remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
+        for alg in ALGORITHMS:
+            begins = _next_begins(list(TokenKey.objects.all()), alg, current.at, is_due_only=is_due_only)
+            if begins is not None:
+                make(alg, current.at, signs_from=begins)
+        _forget_private(current.at)
+        return done + _announce(current)
+
+
+def _next_begins(rows: list[TokenKey], alg: str, at: datetime, *, is_due_only: bool = True) -> datetime | None:
+    """Return when the next key of this algorithm begins to sign, or None if it is not due or is there already."""
+    newest = max((row for row in rows if row.alg == alg), key=lambda row: row.number, default=None)
+    if newest is None:
+        return at
+    if newest.signs_from > at:
+        return None
+    ends = newest.signs_from + SIGNS_FOR
+    if is_due_only and at < ends - PUBLISHED_BEFORE:
+        return None
+    return max(ends, at + PUBLISHED_BEFORE) if is_due_only else at + PUBLISHED_BEFORE
+
+
+def _is_over(row: TokenKey, rows: list[TokenKey], at: datetime) -> bool:
+    return (row.retires_at is not None and row.retires_at <= at) or (bool(row.sealed) and _is_replaced(row, rows, at))
+
+
+def _is_replaced(row: TokenKey, rows: list[TokenKey], at: datetime) -> bool:
+    return any(each.alg == row.alg and each.number > row.number and each.signs_from <= at for each in rows)
+
+
+def _forget_private(at: datetime) -> None:
+    """Delete the private part of each key that a newer one has replaced."""
+    rows = list(TokenKey.objects.exclude(sealed=""))
+    replaced = [row.kid for row in rows if _is_replaced(row, rows, at)]
+    TokenKey.objects.filter(kid__in=replaced).update(sealed="")
+
+
+def _remove(current: Step, rows: object, *, at_once: bool = False) -> int:
+    found = list(rows)  # type: ignore[call-overload]  # a queryset
+    for row in found:
+        _witness(current, TOKEN_KEY_RETIRED, row, **({"at_once": True} if at_once else {}))
+    TokenKey.objects.filter(Q(kid__in=[row.kid for row in found])).delete()
+    return len(found)
+
+
+def _announce(current: Step) -> int:
+    """Write the entry about each key that has none yet. A key that signed the first token is one of them."""
+    found = list(TokenKey.objects.filter(is_in_log=False).order_by("alg", "number"))
+    for row in found:
+        _witness(current, TOKEN_KEY_PUBLISHED, row, from_at=canonical.instant(row.signs_from))
+    TokenKey.objects.filter(kid__in=[row.kid for row in found]).update(is_in_log=True)
+    return len(found)
+
+
+def _witness(current: Step, event: Event, row: TokenKey, **more: object) -> None:
+    current.witness(event, detail={"kid": row.kid, "alg": row.alg, **more}, text=f"{row.alg} {row.kid}")
