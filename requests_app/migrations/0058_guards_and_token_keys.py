@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0056_levels_of_tenants"),
+        ("requests_app", "0057_act_as"),
     ]
 
     operations = [
