@@ -140,7 +140,7 @@ function facts(said, asked) {
   const rows = [
     ...(isPractice(said) ? practice : []),
     ["What", [[level(said), scope(said)].join(" ")]],
-    ...(canChange(said) ? [["▲ Changes", ["The engineer can change, send and delete things there, in the name of your users."], "quote"]] : []),
+    ...(canChange(said) ? [["▲ Can change things", ["The engineer can change, send and delete things there, in the name of your users."], "changes"]] : []),
     ...("service_words" in said ? [["The service says", [`“${visible(said.service_words)}”`]]] : []),
     ...said.resources.map((each, place) => [
       place === 0 ? "On" : "And on",

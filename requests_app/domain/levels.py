@@ -52,6 +52,9 @@ NEEDED: dict[str, Level] = {
 #: product only reads. A tenant must allow each of them before anybody can ask for it.
 CHANGING = frozenset({str(Level.ACT_AS)})
 _ORDER = tuple(map(str, Level))
+#: Quotation marks, and what looks like them. Pages show the words of a service in quotation marks. With one inside, a
+#: service could seem to end the quotation, and to go on in the name of the page.
+_QUOTES = (*'"“”„‟«»″‴‶‷〝〞〟＂ˮ״ʺ❝❞❠', "''", "’’", "‘‘", "‛‛", "‚‚", "´´", "``", "′′", "ʹʹ", "ʼʼ")
 #: Between a level and the words about it.
 _BAR = "|"
 #: The longest words of a service about one level, and the longest text with all levels.
@@ -154,4 +157,6 @@ def _words(value: str) -> str:
     found = texts.require_name(value, field="levels", at_least=0, at_most=WORDS_MAX)
     if _BAR in found:
         raise Unacceptable(_now("The words can’t contain “|”."), field="levels")
+    if any(mark in found for mark in _QUOTES):
+        raise Unacceptable(_now("The words can’t contain quotation marks."), field="levels")
     return found

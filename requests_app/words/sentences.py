@@ -229,7 +229,7 @@ def promise(level: str, enforced_by: str, tenant: str) -> str:
         return str(_NOT_CHANGING[bool(enforced_by)]) % {"application": enforced_by}
     return _(
         "The engineer can change, send and delete things in %(application)s, and acts there in the name of users of "
-        "%(tenant)s. The log shows only what %(application)s reports."
+        "%(tenant)s."
     ) % {"application": enforced_by, "tenant": tenant}
 
 

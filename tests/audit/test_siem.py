@@ -443,6 +443,7 @@ def test_a_client_in_nobodys_name_is_an_application_itself() -> None:
         ("content.access_allowed", "list", 8, "List"),
         ("content.access_allowed", "read", 1, "Read"),
         ("content.access_allowed", "download", 99, "Download"),
+        ("content.access_allowed", "act_as", 2, "Update"),
         ("content.access_allowed", "of a later version", 1, "Read"),
     ],
 )

@@ -409,6 +409,34 @@ def test_the_page_shows_which_application_enforces_the_window(page: Page, served
         expect(facts).to_contain_text(words)
 
 
+@pytest.mark.parametrize("level", ["act_as", "a level of a later version"])
+def test_the_page_says_that_things_can_be_changed_whatever_the_service_says(
+    page: Page, served: Callable[[str, str], str], level: str
+) -> None:
+    """The mark is there for an unknown level, too: this page can’t know that it is a small one."""
+    liar = Liar(page)
+    connect(page, served(API, TENANT), "token")
+    says = {**QUILLO, "level": level, "service_words": "VIEW ONLY: nothing can be changed"}
+    liar.asked = asked(**says)
+    liar.text = text_of(liar.asked, **says)
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
+    heading = "act as your users and change things in" if level == "act_as" else f"do “{level}” with"
+    expect(page.get_by_role("heading")).to_have_text(
+        f"You allow Priya Nair to {heading} 1 workspace of Contoso for 1 hour 30 minutes."
+    )
+    facts = page.locator("#facts")
+    for words in ("Can change things", "can change, send and delete things there, in the name of your users", "says"):
+        expect(facts).to_contain_text(words)
+    expect(page.get_by_role("button", name="Sign the approval to change things: 1 hour 30 minutes")).to_be_visible()
+    smaller = {**QUILLO, "level": "view", "service_words": "act as your users"}
+    liar.asked = asked(**smaller)
+    liar.text = text_of(liar.asked, **smaller)
+    page.get_by_role("button", name="Back").click()
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
+    expect(page.get_by_role("heading")).to_contain_text("to view, and not download, what is in 1 workspace")
+    expect(facts).not_to_contain_text("Can change things")
+
+
 def test_text_of_a_practice_request_says_so_above_everything_else(
     page: Page, served: Callable[[str, str], str]
 ) -> None:

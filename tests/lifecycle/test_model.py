@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,10 @@ from hypothesis.strategies import sampled_from
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain.errors import DomainError
-from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.domain.evaluation import Question
+from requests_app.domain.levels import NEEDED, Level, covers
+from requests_app.models import AccessRequest, Decision, Grant, QueueAssignment
+from requests_app.queries.evaluation import evaluate
 from tests.cast import Cast, events_of, gather
 from tests.conftest import sample
 
@@ -48,6 +52,7 @@ class Life(RuleBasedStateMachine):
         self.state, self.until = "PENDING_PROVIDER", self.now + dt.timedelta(hours=24)
         self.entries = 1
         self.made: set[tuple[str, str]] = set()
+        self.ruled_out = {level for level in Level if not self.world.contoso.allows(level)}
 
     def teardown(self) -> None:
         self.clock.stop()
@@ -118,6 +123,31 @@ class Life(RuleBasedStateMachine):
             self.state = "EXPIRED" if pending else "CLOSED"
             self.entries += 1
 
+    @rule(who=sampled_from(["ines", "ada", "finn", "stella"]), level=sampled_from(Level))
+    def rules_a_level_out(self, who: str, level: str) -> None:
+        """Nothing with the level waits or stays open afterwards. The sweep ends what is past its deadline."""
+        call = partial(operations.rule_out_level, self.world.contoso.pk, level=level, actor=self.world.as_(who))
+        if who != "ines" or level in self.ruled_out:
+            with pytest.raises(DomainError):
+                call()
+            return
+        call()
+        self.ruled_out.add(level)
+        if level == self.row.level and not self.late and (self.state.startswith("PENDING") or self.state == "OPEN"):
+            self.state = "CLOSED" if self.state == "OPEN" else "WITHDRAWN"
+            self.entries += 1
+
+    @rule(who=sampled_from(["ines", "ada", "stella"]), level=sampled_from(Level))
+    def allows_a_level(self, who: str, level: str) -> None:
+        """Nothing that ended comes back."""
+        call = partial(operations.allow_level, self.world.contoso.pk, level=level, actor=self.world.as_(who))
+        if who != "ines" or level not in self.ruled_out:
+            with pytest.raises(DomainError):
+                call()
+            return
+        call()
+        self.ruled_out.remove(level)
+
     @rule(hours=sampled_from([0.5, 1.5, 2, 11, 12, 24]))
     def time_passes(self, hours: float) -> None:
         self.now += dt.timedelta(hours=hours)
@@ -141,6 +171,21 @@ class Life(RuleBasedStateMachine):
             assert (grant.closed_at is not None) == (self.state == "CLOSED")
 
     @invariant()
+    def only_an_open_window_gives_what_its_level_covers(self) -> None:
+        is_open = self.state == "OPEN" and not self.late
+        assert not (is_open and self.row.level in self.ruled_out)
+        for action, needed in NEEDED.items():
+            question = Question(
+                subject_type="engineer",
+                subject=str(self.world.priya.pk),
+                action=action,
+                service=self.row.service.key,
+                resource=str(self.row.scope.get().resource_id),
+            )
+            wanted = is_open and covers(self.row.level, needed)
+            assert evaluate(question, actor=self.world.as_("stella")).decision is wanted, action
+
+    @invariant()
     def log_has_one_entry_for_each_act(self) -> None:
         assert len(events_of(self.row)) == self.entries
         assert verify(self.world.contoso.pk).is_good
@@ -149,16 +194,29 @@ class Life(RuleBasedStateMachine):
         assert self.row.requester_human not in deciders
 
 
+def _ticket_for(level: str) -> dict[str, Any]:
+    """Return the ticket of a service that has the level. The provider's people have the same roles there."""
+    if level != "act_as":
+        return {}
+    service = Life.world.with_act_as()
+    for row in QueueAssignment.objects.filter(service=Life.world.exchange):
+        values = {"person": row.person, "role": row.role}
+        QueueAssignment.objects.get_or_create(service=service, **values, defaults={"given_at": row.given_at})
+    return {"ticket": Life.world.ticket(service_id=service.pk)}
+
+
 @pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.timeout(300)
-def test_any_sequence_of_acts_agrees_with_the_model() -> None:
+@pytest.mark.parametrize("level", ["read", "act_as"])
+def test_any_sequence_of_acts_agrees_with_the_model(level: str) -> None:
     """Each run is rolled back to a savepoint, so that it sees no rows of another run."""
     with time_machine.travel(START, tick=False):
         Life.world = gather()
-        Life.row = Life.world.submitted()
+        Life.row = Life.world.submitted(level=level, **_ticket_for(level))
+    Life.world.contoso.refresh_from_db()
     run_state_machine_as_test(
         Life,
         settings=settings(

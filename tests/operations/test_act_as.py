@@ -199,7 +199,7 @@ def test_all_pairs_of_a_level_and_an_action_have_one_answer_in_sql_and_in_python
 # --- What is recorded and signed -----------------------------------------------------------------------------
 
 
-def test_a_change_has_an_entry_and_a_line_of_its_own(cast: Cast) -> None:
+def test_a_change_has_a_separate_entry_and_line(cast: Cast) -> None:
     cast.with_act_as()
     grant, staff = opened(cast), service_of(cast)
     verdict = operations.allow_access(ask(cast), actor=staff)

@@ -194,6 +194,15 @@ def test_a_life_in_a_window_for_viewing_is_good_if_no_file_was_given(tmp_path: P
         assert is_good(judged(entries, folder))
 
 
+def test_a_change_is_good_only_in_a_window_for_it_and_is_counted(tmp_path: Path) -> None:
+    for number, action in enumerate(("act_as", "download", "read", "view", "list")):
+        (folder := tmp_path / str(number)).mkdir()
+        data = judged(_allowed(life({**ASKED, "level": "act_as"}), action), folder)
+        assert is_good(data), action
+        assert data["rules"].get("changes") == (1 if action == "act_as" else None)
+        assert ("1 of these accesses could change things" in "\n".join(lv.in_words(data))) is (action == "act_as")
+
+
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
     """Return an actor as the log contains it: a client that acts for this human."""
     whose = {name: human[name] for name in ("id", "name", "email")}
@@ -304,6 +313,22 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "a view allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "view"), 5,
         "content was opened in a window for names only",
+    ),
+    "a change allowed elsewhere, viewing and downloading only": (
+        lambda: _allowed(life({**ASKED, "level": "read"}), "act_as"), 5,
+        "content was changed in a window for viewing and downloading only",
+    ),
+    "a change allowed elsewhere, viewing only": (
+        lambda: _allowed(life({**ASKED, "level": "view"}), "act_as"), 5,
+        "content was changed in a window for viewing only",
+    ),
+    "a change allowed elsewhere, names only": (
+        lambda: _allowed(life({**ASKED, "level": "names"}), "act_as"), 5,
+        "content was changed in a window for names only",
+    ),
+    "a change allowed elsewhere, an unknown level": (
+        lambda: _allowed(life({**ASKED, "level": "everything"}), "act_as"), 5,
+        "content was changed in a window for names only",
     ),
     "a view in a window of an unknown level": (
         lambda: life({**ASKED, "level": "everything"}), 5, "content was opened in a window for names only",

@@ -113,7 +113,8 @@ class ServiceForm(ShortNameForm):
         help_text=format_lazy(
             _(
                 "One level in each line, from {levels}. After a bar you can add words for the customer, and after "
-                "another bar words for engineers: “view | see your pages as you see them | open the read-only view”."
+                "another bar words for engineers: “view | see your pages as you see them | open the read-only view”. "
+                "Only an external service can have the level act_as."
             ),
             levels=", ".join(Level.values),
         ),

@@ -282,7 +282,8 @@ def _members(*, are_required: bool) -> dict[str, Any]:
             properties=_PROPERTIES,
         ),
         "action": _object(
-            "`list`, `view` (show), `read` (show, and give as a file) or `download` (give as a file).",
+            "`list`, `view` (show), `read` (show, and give as a file), `download` (give as a file) or `act_as` "
+            "(change).",
             needed("name"),
             name=_TEXT,
             properties=_PROPERTIES,
