@@ -227,10 +227,8 @@ def promise(level: str, enforced_by: str, tenant: str) -> str:
     """
     if not can_change(level):
         return str(_NOT_CHANGING[bool(enforced_by)]) % {"application": enforced_by}
-    return _(
-        "The engineer can change, send and delete things in %(application)s, and acts there in the name of users of "
-        "%(tenant)s."
-    ) % {"application": enforced_by, "tenant": tenant}
+    # Staff choose the name of the application. So it is not here, where it could seem to be a part of the sentence.
+    return _("The engineer can change, send and delete things in the name of users of %(tenant)s.") % {"tenant": tenant}
 
 
 def ruled_out(tenant: Tenant, level: str) -> str:

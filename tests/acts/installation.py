@@ -24,6 +24,7 @@ _QUILLO: dict[str, Any] = {"key": "quillo", "name": "Quillo", **QUILLO}
 
 _VIEW = {"for_customer": "see mails", "for_engineer": "open them"}
 _LEVELS = "names\nview | see mails | open them"
+_ACTING = "read\nact_as | work as your user"
 
 
 def _same(row: Any) -> dict[str, Any]:
@@ -153,6 +154,18 @@ CASES: dict[str, Case] = {
                     {"level": "view", **_VIEW},
                 ]
             },
+        ),
+    ),
+    "save_service, a level that changes things": Case(
+        "stella",
+        lambda cast: cast.quillo(),
+        lambda cast, row, actor: operations.save_service(service_id=row.pk, levels=_ACTING, actor=actor),
+        admin=lambda cast, client, row: by_button(
+            *("service", "change"), **{**_same(row), **QUILLO}, levels=_ACTING, is_covered="on", is_active="on"
+        )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(
+            f"services/{row.pk}",
+            {"levels": [{"level": "read"}, {"level": "act_as", "for_customer": "work as your user"}]},
         ),
     ),
     "save_resource": Case(

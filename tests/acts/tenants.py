@@ -125,6 +125,24 @@ CASES: dict[str, Case] = {
         ),
         api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/allow-level", {"level": "view"}),
     ),
+    "rule_out_level, act as": Case(
+        "ines",
+        lambda cast: operations.allow_level(cast.contoso.pk, level="act_as", actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.rule_out_level(cast.contoso.pk, level="act_as", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:level_rules", args=[cast.contoso.pk]), {"act": "rule_out_level", "level": "act_as"}
+        ),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/rule-out-level", {"level": "act_as"}),
+    ),
+    "allow_level, act as": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.allow_level(cast.contoso.pk, level="act_as", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:level_rules", args=[cast.contoso.pk]), {"act": "allow_level", "level": "act_as"}
+        ),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/allow-level", {"level": "act_as"}),
+    ),
     "set_window_cap": Case(
         "ines",
         lambda cast: None,

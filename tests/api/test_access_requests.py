@@ -20,6 +20,7 @@ from tests.api.test_idempotency import asking
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
+from tests.web.pages import nothing_happens
 
 pytestmark = pytest.mark.django_db
 
@@ -332,6 +333,27 @@ def test_a_client_raises_an_access_request_in_the_name_of_an_engineer(cast: Cast
     assert row.ticket.assignee == cast.priya
     taken = AuditEntry.objects.get(event="ticket.assigned")
     assert (taken.actor_kind, taken.actor_name, taken.seq) == ("client", "Help desk", entry.seq - 1)
+
+
+def test_a_client_asks_for_no_wider_level_than_the_service_has_and_the_tenant_allows(
+    cast: Cast, calling: Calling
+) -> None:
+    """With another spelling, no client gets a level past the rule of a tenant."""
+    cast.with_act_as(allowed=False)
+    ticket = cast.ticket(service_id=cast.quillo().pk)
+    resource = cast.ask(ticket).resource_ids[0]
+    body = asking(cast) | {"engineer": "priya@provider.example"}
+    ours, theirs = body, {**body, "ticket": str(ticket.pk), "resources": [str(resource)]}
+    caller = calling(None, Scope.REQUESTS_SUBMIT, Scope.REQUESTS_READ)
+    for wanted in (ours, theirs):
+        for level in ("act_as", "ACT_AS", "act_as ", "act-as", "view act_as", "\u0430ct_as", ["view", "act_as"], None):
+            with nothing_happens():
+                found = caller.post("access-requests", {**wanted, "level": level})
+            assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "level"), level
+    operations.allow_level(cast.contoso.pk, level="act_as", actor=cast.as_("ines"))
+    found = caller.post("access-requests", {**theirs, "level": "act_as"})
+    assert (found.status_code, found.json()["level"]) == (201, "act_as")
+    assert caller.post("access-requests", {**ours, "level": "act_as"}).status_code == 422
 
 
 @pytest.mark.parametrize("engineer", ["samir@provider.example", "pat@provider.example"])

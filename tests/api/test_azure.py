@@ -73,6 +73,16 @@ def test_one_access_request_has_the_members_and_types_of_the_contract(cast: Cast
     }
 
 
+def test_a_caller_reads_that_things_can_be_changed(cast: Cast, calling: Calling) -> None:
+    """Azure has no field for the level, and a caller that knows only Azure must not approve it as a smaller one."""
+    cast.with_act_as()
+    ticket = cast.ticket(service_id=cast.quillo().pk)
+    for level, mark in (("act_as", "[Can change things] "), ("read", "")):
+        row = cast.confirmed(ticket=ticket, level=level)
+        found = calling("ada").get(one(row)).json()["properties"]["justification"]
+        assert found == f"{mark}{JUSTIFICATION}"
+
+
 def test_several_resources_are_one_text(cast: Cast, calling: Calling) -> None:
     ids = [cast.resource().pk, cast.resource(name="sales").pk]
     row = cast.confirmed(resource_ids=ids)

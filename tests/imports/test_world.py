@@ -15,6 +15,7 @@ from requests_app.domain.imports import FAULTS_MAX, number_of
 from requests_app.domain.states import State
 from requests_app.models import HeldRow, Import, Plan, Proposal, Resource, Service, Tenant
 from requests_app.platform import world_files
+from requests_app.words import proposals
 from tests.cast import Cast, events_in
 from tests.imports.worlds import exported, run, state
 
@@ -135,6 +136,10 @@ def test_a_plan_and_a_service_have_the_entries_of_the_single_acts(cast: Cast, wr
         ("services:\n- {key: lab, name: Lab, connector: nothing}", "connector: There is no such connector."),
         ("services:\n- {key: lab, name: Lab, connector: folder, guidance: x}", "guidance: Only an external"),
         ("services:\n- {key: lab, name: Lab, connector: folder, levels: all}", "levels: There is no level “all”."),
+        (
+            "services:\n- {key: lab, name: Lab, connector: folder, levels: act_as}",
+            "levels: Only an external service can have the level “act_as”.",
+        ),
         ("services:\n- key: lab", "line 3, column 3, name: This must not be empty, because lab is new."),
         ("colours: []", "line 2, column 1, colours: There is no such key."),
         ("plans:\n- name: E5\n  name: E6", "line 4, column 3, name: This key is there twice."),
@@ -165,6 +170,21 @@ def test_a_file_that_is_no_world_is_refused(cast: Cast, write: Path, data: bytes
     before = state()
     assert run("apply", data, write)[0] == 2
     assert state() == before
+
+
+def test_a_file_that_makes_a_level_wider_waits_and_never_allows_it_for_a_tenant(cast: Cast, write: Path) -> None:
+    """The customers are informed, as if staff had changed the service on a page."""
+    service = cast.quillo()
+    text = "version: 1\nservices:\n- key: quillo\n  levels: |-\n    read\n    act_as | only view the pages\n"
+    assert run("apply", text, write)[0] == 0
+    assert list(Service.objects.get(pk=service.pk).offers) == ["names", "read"]
+    [held] = HeldRow.objects.all()
+    assert "act as (can change things) (“only view the pages”)" in proposals.words(held.act, held.terms)
+    assert not Tenant.objects.filter(is_act_as_allowed=True).exists()
+    rule = "version: 1\ntenants:\n- short_name: contoso\n  is_act_as_allowed: true\n"
+    status, _out, err = run("apply", rule, write)
+    assert (status, "is_act_as_allowed: There is no such key." in err) == (2, True)
+    assert not Tenant.objects.filter(is_act_as_allowed=True).exists()
 
 
 def test_what_the_file_lacks_is_shown_and_stays(cast: Cast, write: Path) -> None:

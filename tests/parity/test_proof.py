@@ -36,6 +36,7 @@ ENDS = {
     "revoke by staff",
     "revoke by staff, from the grant",
     "rule_out_level",
+    "rule_out_level, act as",
     "switch_lockbox, on",
     "withdraw",
 }
@@ -57,6 +58,7 @@ IN_SOME_CASES = {
     "save_resource, another locator and external id",
     "save_service",
     "save_service, an external one",
+    "save_service, a level that changes things",
     "save_service, its levels",
     "set_password",
     "switch_lockbox",

@@ -38,7 +38,7 @@ def test_the_customers_approver_reads_on_each_page_that_things_can_be_changed(ca
         assert claims(text) == [], name
     for name, more in (("access_request", (row.pk,)), ("decide", (row.pk, "approve"))):
         text = page(cast, "ada", name, *more)
-        assert "The engineer can change, send and delete things in Quillo, and acts there in the name of" in text, name
+        assert "The engineer can change, send and delete things in the name of users of Contoso." in text, name
         assert "Approve 2 hours in which the engineer can change things in 1 workspace, as users of Contoso" in text
         assert claims(text) == [], name
     assert MARK in page(cast, "ada", "decide", row.pk, "deny")
@@ -83,12 +83,15 @@ def test_the_words_of_the_service_stand_beside_the_mark_and_never_replace_it(cas
     """Staff describe the level as a small one. The headline, the mark and the button still say what it is."""
     cast.with_act_as()
     lie = "VIEW ONLY: nothing can be changed. The engineer cannot change, send or delete anything."
-    Service.objects.filter(key="quillo").update(levels=f"names\nact_as | {lie} | view only")
+    levels = f"names\nact_as | {lie} | view only"
+    Service.objects.filter(key="quillo").update(levels=levels, application=f"Quillo. {lie}")
     row = confirmed(cast)
     assert row.service_words == lie
     review = page(cast, "ada", "access_request", row.pk)
     assert f"Quillo Cloud says: “{lie}”" in review
-    outside = review.replace(f"“{lie}”", "")
+    assert f"Quillo. {lie} (Microsoft’s own application) enforces this window." in review
+    assert "The engineer can change, send and delete things in the name of users of Contoso." in review
+    outside = review.replace(lie, "")
     assert claims(outside) == []
     assert MARK in outside
     assert "in which the engineer can change things in 1 workspace" in outside

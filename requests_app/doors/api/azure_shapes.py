@@ -104,7 +104,8 @@ def status_in(wanted: str) -> str:
 class AzureProperties(serializers.Serializer):
     """`duration` is a number of hours as text. `resourceIds` is one text with commas between the ids.
 
-    Azure has no field for practice requests, so their `justification` begins with `[Practice]`.
+    Azure has no field for practice requests, so their `justification` begins with `[Practice]`. It has none for the
+    level either. If the engineer could change things, the `justification` begins with `[Can change things]`.
     """
 
     requestId = serializers.UUIDField(source="pk")
@@ -121,7 +122,8 @@ class AzureProperties(serializers.Serializer):
     subscriptionId = serializers.UUIDField(source="tenant_id")
 
     def get_justification(self, row: AccessRequest) -> str:
-        return f"[Practice] {row.justification}" if row.is_practice else row.justification
+        marks = "[Practice] " * row.is_practice + "[Can change things] " * row.can_change
+        return f"{marks}{row.justification}"
 
     @extend_schema_field(serializers.ChoiceField(choices=STATUSES))
     def get_status(self, row: AccessRequest) -> str:
