@@ -15,6 +15,7 @@ from requests_app.domain.actors import Actor
 from requests_app.identity import guesses
 from requests_app.operations import (
     checks,
+    codes,
     imports,
     integrations,
     log_care,
@@ -195,9 +196,12 @@ def run_imports() -> int:
 
 @guarded
 def forget_calls() -> int:
-    """Delete old access tokens, old guesses, and stored answers to API calls that nobody repeats any more."""
+    """Delete old tokens, codes and guesses, and stored answers to API calls that nobody repeats any more."""
     at = clock.now()
-    return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(at) + guesses.forget_old(at))
+    return _until_done(
+        bell.FORGET_CALLS,
+        lambda: integrations.forget_old(at) + codes.forget_old_codes(at) + guesses.forget_old(at),
+    )
 
 
 @guarded

@@ -17,13 +17,14 @@ from enum import StrEnum
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: 62**40 is more than 2**238.
 _RANDOM, _SUM = 40, 6
-PATTERN = re.compile(r"lockbox_(pat|cs|at)_[0-9A-Za-z]{46}")
+PATTERN = re.compile(r"lockbox_(pat|cs|at|oc)_[0-9A-Za-z]{46}")
 
 
 class Kind(StrEnum):
     PERSONAL = "pat"
     CLIENT_SECRET = "cs"  # noqa: S105 - a kind
     ACCESS = "at"
+    ONE_TIME_CODE = "oc"
 
 
 def make(kind: Kind) -> str:

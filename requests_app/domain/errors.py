@@ -285,6 +285,28 @@ class NotCovered(NotAllowed):
     default = _("The window does not cover this access.")
 
 
+class CodeRefused(NotAllowed):
+    """A one-time code was refused. Each subclass is one reason, and its code never changes."""
+
+    code = "code_refused"
+    default = _("This one-time code is not valid. Open the window again.")
+
+
+class CodeUsed(CodeRefused):
+    code = "code_used"
+    default = _("This one-time code was used before. Open the window again.")
+
+
+class CodeExpired(CodeRefused):
+    code = "code_expired"
+    default = _("This one-time code was valid for one minute, and this time is over. Open the window again.")
+
+
+class CodeForeign(CodeRefused):
+    code = "code_foreign"
+    default = _("This one-time code belongs to another browser or another application. Open the window again.")
+
+
 class TenantNeeded(NotAllowed):
     """A service asked the decision point about a resource of a tenant, and did not name the tenant."""
 

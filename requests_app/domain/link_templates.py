@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from django.utils.translation import gettext as _
 
@@ -20,6 +20,10 @@ _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%{}]*")
 #: A percent sign before a placeholder would turn the first characters of an id into another character.
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
+
+#: The hosts that never leave the machine. An application on one of them needs no TLS.
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_USUAL_PORTS = {"https": 443, "http": 80}
 
 
 def require(template: str, *, field: str) -> str:
@@ -38,21 +42,45 @@ def require(template: str, *, field: str) -> str:
     if not _is_safe_place(template):
         words = _(
             "A link template must begin with https:// and a host. It can’t contain a user name or a password, and no "
-            "placeholder can be in the host."
+            "placeholder can be in the host. It can begin with http:// only for an application on your own machine "
+            "(localhost)."
         )
         raise Unacceptable(words, field=field)
     return template
 
 
 def _is_safe_place(template: str) -> bool:
-    """Return whether the template begins with https and a complete host, so that no id can change where it leads."""
+    """Return whether the template begins with https and a complete host, so that no id can change where it leads.
+
+    A browser sends nothing over a network to a loopback name, so http is safe there.
+    """
     try:
         found = urlsplit(template)
         port = found.port
     except ValueError:
         return False
     host = found.netloc if port is None else found.netloc.removesuffix(f":{port}")
+    if found.scheme == "http" and host.lower() in LOOPBACK:
+        return True
     return found.scheme == "https" and _HOST.fullmatch(host) is not None
+
+
+def origin_of(template: str) -> str:
+    """Return the origin of a link template as a browser writes it (RFC 6454, section 6.2), or "" for no template."""
+    if not template:
+        return ""
+    found = urlsplit(template)
+    host, port = (found.hostname or "").lower(), found.port
+    if ":" in host:
+        host = f"[{host}]"
+    is_usual = port is None or port == _USUAL_PORTS[found.scheme]
+    return f"{found.scheme}://{host}" if is_usual else f"{found.scheme}://{host}:{port}"
+
+
+def path_of(link: str) -> str:
+    """Return what follows the origin in a filled link. It always begins with exactly one slash."""
+    found = urlsplit(link)
+    return urlunsplit(("", "", "/" + found.path.lstrip("/"), found.query, found.fragment))
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

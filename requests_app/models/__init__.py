@@ -10,6 +10,7 @@ from requests_app.models.access import (
     SignedDecision,
 )
 from requests_app.models.addresses import AddressChange
+from requests_app.models.codes import OneTimeCode
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryGroup, DirectoryRecord, GroupMember, GroupRole
 from requests_app.models.guesses import Tries
@@ -56,6 +57,7 @@ __all__ = [
     "Membership",
     "Mute",
     "NotificationAddress",
+    "OneTimeCode",
     "OutOfOffice",
     "OutboxMessage",
     "Passkey",

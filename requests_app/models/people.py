@@ -481,6 +481,19 @@ def actor_of_token(
     return replace(actor, scopes=scopes, token_id=token.pk, machine=machine, tenant_roles=roles)
 
 
+def actor_of_client(client: Client, *, door: str = "api", request_id: str = "", ip: str = "") -> Actor:
+    """Return the actor for a client of the provider that has proved its secret, and uses no token.
+
+    It has the client's scopes. A client that was removed has none.
+    """
+    account = client.account
+    actor = actor_of(account, door=door, request_id=request_id, ip=ip)
+    machine = Machine(client_id=client.pk, account_id=account.pk, name=account.name)
+    if not account.is_active or client.tenant_id is not None:
+        return replace(actor, is_staff=False, scopes=frozenset(), machine=machine)
+    return replace(actor, is_staff=True, scopes=known(client.scopes), machine=machine)
+
+
 def _with_decider(machine: Machine, client: Client) -> Machine:
     """Add the approver for whom the client decides. Add nobody if that person is no longer an approver."""
     person = client.decides_for
@@ -515,6 +528,10 @@ def reread(actor: Actor) -> Actor:
         return actor
     if actor.token_id is not None:
         return _reread_token(actor)
+    if actor.machine is not None:
+        found = Client.objects.select_related("account").filter(pk=actor.machine.client_id).first()
+        who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
+        return actor_of_client(found, **who).sending(actor.once) if found else _without_roles(actor)
     people = _WITH_ROLES[actor.side](pk=actor.person)
     if not people or not people[0].is_active:
         return _without_roles(actor)

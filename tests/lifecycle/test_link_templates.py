@@ -19,12 +19,19 @@ GOOD = [
     "https://quillo.example?id={external_id}",
     "https://quillo.example/fixed%20page",
     "HTTPS://Quillo.example/{external_id}",
+    "http://localhost:8001/{external_id}",
+    "http://127.0.0.1/{external_id}",
+    "http://[::1]:8001/{external_id}",
 ]
 BAD = [
     "",
     "quillo.example/{external_id}",
     "//quillo.example/{external_id}",
     "http://quillo.example/{external_id}",
+    "http://localhost.example/{external_id}",
+    "http://localhost@quillo.example/{external_id}",
+    "http://127.0.0.1.example/{external_id}",
+    "http://10.0.0.1/{external_id}",
     "ftp://quillo.example/{external_id}",
     "javascript:alert(1)",
     "javascript://quillo.example/%0aalert({external_id})",
@@ -105,3 +112,33 @@ def test_no_id_leaves_its_part_of_the_address(external_id: str) -> None:
     assert [unquote(part) for part in found.path.split("/")] == ["", "support", external_id, "x"]
     assert parse_qs(found.query, keep_blank_values=True) == {"t": [external_id], "z": ["1"]}
     assert unquote(found.fragment) == external_id
+
+
+@pytest.mark.parametrize(
+    ("template", "origin"),
+    [
+        ("", ""),
+        ("https://quillo.example/{external_id}", "https://quillo.example"),
+        ("HTTPS://Quillo.example:443?id={external_id}", "https://quillo.example"),
+        ("https://quillo.example:8443/x", "https://quillo.example:8443"),
+        ("http://localhost:8001/x", "http://localhost:8001"),
+        ("http://localhost:80/x", "http://localhost"),
+        ("http://[::1]:8001/x", "http://[::1]:8001"),
+    ],
+)
+def test_the_origin_is_as_a_browser_writes_it(template: str, origin: str) -> None:
+    assert link_templates.origin_of(template) == origin
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        ("https://quillo.example", "/"),
+        ("https://quillo.example?id=7", "/?id=7"),
+        ("https://quillo.example/a%2Fb?x=1#top", "/a%2Fb?x=1#top"),
+        ("https://quillo.example//evil.example/x", "/evil.example/x"),
+        ("https://quillo.example/#/support/7", "/#/support/7"),
+    ],
+)
+def test_the_path_of_a_link_never_names_another_host(link: str, path: str) -> None:
+    assert link_templates.path_of(link) == path

@@ -1,0 +1,79 @@
+"""Finds who can receive an engineer's browser for a service: the application that has a guard.
+
+A receiver is at the origin of the service's link template. A change of the template is announced to customers, so a
+code never goes to an address about which customers got no notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import UUID
+
+from requests_app.domain import link_templates
+from requests_app.domain.errors import NotFound
+from requests_app.domain.scopes import Scope
+from requests_app.models import Client, Service
+
+#: The path that a guard and a gate keep for themselves at their host.
+_RESERVED = "/.lockbox/"
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Where a one-time code can go. Without a `client`, it is the gate of the service."""
+
+    service: Service
+    client: Client | None
+
+    @property
+    def client_id(self) -> str:
+        return str(self.client.pk) if self.client is not None else f"gate:{self.service.key}"
+
+    @property
+    def origin(self) -> str:
+        return link_templates.origin_of(self.service.link_template)
+
+    @property
+    def redirect_uri(self) -> str:
+        """The only address to which a code is sent."""
+        return f"{self.origin}{_RESERVED}code"
+
+    def open_url(self, grant_id: UUID, to: str) -> str:
+        """Return the address that begins the way in. From there, the browser comes back here with a challenge."""
+        return f"{self.origin}{_RESERVED}open?{urlencode({'grant': str(grant_id), 'to': to})}"
+
+
+def find(client_id: str) -> Receiver | None:
+    """Return the receiver that calls itself so in an authorization request, or None."""
+    try:
+        client = Client.objects.live().select_related("account", "service").find(client_id)
+    except NotFound:
+        return None
+    return _of_client(client)
+
+
+def of_services(services: Iterable[Service]) -> dict[UUID, Receiver]:
+    """Return, for each of these services, the receiver to which its **Open** button leads. Others are left out.
+
+    If several clients guard one service, this is the oldest.
+    """
+    clients = Client.objects.live().filter(service__in={service.pk for service in services if service.is_external})
+    found: dict[UUID, Receiver] = {}
+    for client in clients.select_related("account", "service").order_by("created_at", "pk"):
+        receiver = _of_client(client)
+        if receiver is not None:
+            found.setdefault(receiver.service.pk, receiver)
+    return found
+
+
+def of_service(service: Service) -> Receiver | None:
+    return of_services([service]).get(service.pk)
+
+
+def _of_client(client: Client) -> Receiver | None:
+    service = client.service
+    if service is None or client.tenant_id is not None or Scope.GUARD not in client.scopes:
+        return None
+    return Receiver(service, client) if service.is_external and service.link_template else None
