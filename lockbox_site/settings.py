@@ -397,7 +397,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
 # The addresses for programs: cookies have no effect, no page is sent, and a call without TLS is refused and not
 # redirected.
-FOR_PROGRAMS = ("api/v1/", "oauth/", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
+FOR_PROGRAMS = ("api/v1/", "oauth/token", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
 # A set-up link without TLS is refused and not redirected, so that the operator notices that others could read it.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^set-up/", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)

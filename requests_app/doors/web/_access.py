@@ -48,6 +48,8 @@ class Line:
     close_words: str = ""
     last_here: datetime | None = None
     again_url: str = ""
+    #: The way into the application that holds the content of the engineer's own open window.
+    open_url: str = ""
 
     @property
     def enforcement(self) -> str:

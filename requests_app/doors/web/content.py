@@ -24,15 +24,16 @@ from django.views.decorators.http import require_GET
 from requests_app import operations
 from requests_app.content.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.content.downloads import disposition
-from requests_app.domain import clock, link_templates
+from requests_app.domain import clock
 from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.domain.levels import Level, covers
+from requests_app.doors.web._places import places
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
-from requests_app.queries import access
+from requests_app.queries import access, receivers
 from requests_app.queries import content as queries
 from requests_app.words import sentences
 
@@ -71,9 +72,14 @@ def reader(view: View) -> View:
         try:
             return view(request, pk, *args, **kwargs)
         except (WindowNotOpen, WindowClosed):
-            return _closed(request, _window(request, pk), status=403)
+            return closed_page(request, pk)
 
     return wrapped
+
+
+def closed_page(request: HttpRequest, pk: object) -> HttpResponse:
+    """Say when the engineer's own window opens, or when and how it closed."""
+    return _closed(request, _window(request, pk), status=403)
 
 
 def look(view: View) -> View:
@@ -99,19 +105,16 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _external(window: queries.Window) -> dict[str, Any]:
-    """Return the text of an external service, and each resource with its link into the application, or ""."""
+    """Return the text of an external service, and each resource with its link into the application."""
     grant, asked = window.grant, window.grant.access_request
-    named = {"tenant": grant.tenant.external_id or grant.tenant.slug, "access_request": asked.reference}
-    template = asked.service.link_template
+    found = places(asked, grant, window.resources, receivers.of_service(asked.service))
     return {
         "application": asked.enforced_by,
         "enforcement": sentences.enforcement(asked.enforced_by),
         "guidance": asked.service.guidance,
         "words": sentences.service_words(asked.service.name, _offer_words(asked)),
-        "places": [
-            (resource, link_templates.fill(template, {**named, "external_id": resource.external_id}))
-            for resource in window.resources
-        ],
+        "places": found,
+        "signs_in": any(place.signs_in for place in found),
     }
 
 
@@ -298,7 +301,7 @@ def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, i
         raise ContentUnavailable from error
 
 
-def _window(request: HttpRequest, pk: UUID) -> queries.Window:
+def _window(request: HttpRequest, pk: object) -> queries.Window:
     """Return the window as it is now.
 
     The window may have changed since the request began, because reading the content takes time.

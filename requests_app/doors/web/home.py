@@ -19,12 +19,13 @@ from django.views.decorators.http import require_safe
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.doors.web._access import Line, Window, lines, window
+from requests_app.doors.web._places import places
 from requests_app.doors.web.context import counted, instant, waiting_count
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
 from requests_app.queries import home as queries
-from requests_app.queries import inbox, invitations, menu, second_person
+from requests_app.queries import inbox, invitations, menu, receivers, second_person
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
@@ -155,6 +156,7 @@ def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
 
 def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     windows = [line for line in shown["own_pending"] if line.grant]
+    _find_ways_in(windows)
     return {
         "is_engineer": True,
         "own_windows": windows,
@@ -164,6 +166,17 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
         "new_tickets": queries.new_tickets(actor, limit=TICKETS),
     }
+
+
+def _find_ways_in(windows: list[Line]) -> None:
+    """Give each window on one resource of another application the link into it, if a receiver signs the engineer in."""
+    elsewhere = [line for line in windows if line.row.enforced_by]
+    found = receivers.of_services(line.row.service for line in elsewhere)
+    for line in elsewhere:
+        receiver, scope = found.get(line.row.service_id), [each.resource for each in line.row.scope.all()]
+        if line.grant is not None and receiver is not None and len(scope) == 1:
+            [place] = places(line.row, line.grant, scope, receiver)
+            line.open_url = place.url if place.signs_in else ""
 
 
 def _real(lines: list[Line]) -> list[Line]:
