@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from lockbox_site.demo.world import as_, resource
 from requests_app import operations
-from requests_app.models import AccessRequest
+from requests_app.models import AccessRequest, Resource, Service, Tenant
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
 
@@ -60,6 +60,51 @@ def is_on_first_screen(page: Page, *, width: int, height: int) -> None:
         assert 0 < top(part) < bottom(part) <= free, part
     for name in ("Approve", "Deny"):
         assert bottom(foot.get_by_role("link", name=name)) <= height
+
+
+def acting() -> AccessRequest:
+    """Return an access request with which the engineer could change things, with texts of 800 characters."""
+    service, contoso = Service.objects.get(key="quillo"), Tenant.objects.get(slug="contoso")
+    Service.objects.filter(pk=service.pk).update(levels="read\nact_as | view only: nothing can be changed")
+    operations.allow_level(contoso.pk, level="act_as", actor=as_("ines.vogel", fresh=True))
+    report = operations.Report(
+        tenant_id=contoso.pk, service_id=service.pk, title="Pages", body="They lose their order."
+    )
+    ticket = operations.open_ticket(report, actor=as_("ines.vogel"))
+    workspace = Resource.objects.real().filter(tenant=contoso, service=service).order_by("name")[0]
+    ask = operations.Ask(
+        ticket_id=ticket.pk,
+        resource_ids=[workspace.pk],
+        level="act_as",
+        window_for=3600,
+        tried=LONG,
+        justification=LONG,
+    )
+    row = operations.submit(ask, actor=as_("priya.nair"))
+    return operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
+
+
+@pytest.mark.parametrize(("width", "height"), SCREENS)
+def test_the_mark_that_things_can_be_changed_is_on_the_first_screen(visit: Visit, width: int, height: int) -> None:
+    row = acting()
+    ada = visit("ada.keller", width=width)
+    ada.page.set_viewport_size({"width": width, "height": height})
+    page = ada.goto(f"/access-requests/{row.pk}/")
+    mark, foot = page.locator("main .badge-changes").first, page.locator(".review-foot")
+    free = int(top(foot)) if width < 960 else height
+    expect(mark).to_have_text("Can change things")
+    for part in (mark, page.get_by_text("act as users of 1 workspace").first):
+        assert 0 < top(part) < bottom(part) <= free
+    answer = foot.get_by_role("link", name="in which the engineer can change things in 1 workspace")
+    assert bottom(answer) <= height
+    if width < 960:
+        assert height - top(foot) <= 0.4 * height
+    expect(page.get_by_text("can change, send and delete things in the name of users of Contoso")).to_be_visible()
+    check(page)
+    answer.click()
+    expect(page.locator("main .badge-changes").first).to_be_visible()
+    assert bottom(page.locator(".changes")) < top(page.get_by_label("Your comment"))
+    check(page)
 
 
 @pytest.mark.parametrize(("width", "height"), SCREENS)

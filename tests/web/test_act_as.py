@@ -156,7 +156,18 @@ def test_the_page_about_levels_says_what_it_is_and_that_it_is_ruled_out(cast: Ca
     text = page(cast, "ines", "level_rules", cast.contoso.pk)
     assert "Act in the name of your users: open, change, send and delete." in text
     assert "It is ruled out until an administrator allows it." in text
+    assert "your approvers decide on each access request for a service that Lockbox covers" in text
+    Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=False)
+    off = page(cast, "ines", "level_rules", cast.contoso.pk)
+    assert "Lockbox is off. If this level is allowed, Microsoft decides on each access request without asking" in off
     assert "Ruled out: act as (can change things)." in page(cast, "mia", "tenant", cast.contoso.pk)
     operations.allow_level(cast.contoso.pk, level="act_as", actor=cast.as_("ines"))
     assert MARK in page(cast, "mia", "tenant", cast.contoso.pk)
     assert not Tenant.objects.get(pk=cast.fabrikam.pk).allows("act_as")
+
+
+def test_an_administrator_reads_who_decides_before_lockbox_is_switched_off(cast: Cast) -> None:
+    alone = "alone can then let an engineer change things in the name of your users"
+    assert alone not in page(cast, "ines", "lockbox", cast.contoso.pk, "off")
+    operations.allow_level(cast.contoso.pk, level="act_as", actor=cast.as_("ines"))
+    assert alone in page(cast, "ines", "lockbox", cast.contoso.pk, "off")
