@@ -307,6 +307,20 @@ class CodeForeign(CodeRefused):
     default = _("This one-time code belongs to another browser or another application. Open the window again.")
 
 
+class GrantTokenEnded(NotAllowed):
+    """An application sent a grant token that has ended, to renew it. The engineer has to get a new one."""
+
+    code = "grant_token_ended"
+    default = _("This grant token has ended.")
+
+
+class GrantTokenForeign(NotAllowed):
+    """A client sent a grant token of another application, or of another installation."""
+
+    code = "grant_token_foreign"
+    default = _("This grant token was made for another application.")
+
+
 class TenantNeeded(NotAllowed):
     """A service asked the decision point about a resource of a tenant, and did not name the tenant."""
 

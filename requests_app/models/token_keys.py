@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -106,6 +106,11 @@ def verified(token: str, *, typ: str) -> dict[str, Any] | None:
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return dict(found.claims) if found.header.get("typ") == typ and "kid" in found.header else None
+
+
+def algorithm_of(token: str) -> str:
+    """Return the algorithm of a token that `verified` has accepted."""
+    return str(jws.extract_compact(token.encode()).protected["alg"])
 
 
 def make(alg: str, at: datetime, *, signs_from: datetime) -> None:

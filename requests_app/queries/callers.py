@@ -14,7 +14,7 @@ from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotAllowed
 from requests_app.domain.scopes import Scope
-from requests_app.models import Client, Person, Tenant, Token
+from requests_app.models import Client, Person, Service, Tenant, Token
 from requests_app.models.integrations import TokenQuerySet
 
 #: The most tokens that the page shows. The API lists all tokens of a tenant's people.
@@ -94,6 +94,11 @@ def guard(actor: Actor) -> Client:
     if row is None or row.service is None or Scope.GUARD not in row.scopes or not row.service.is_external:
         raise NotAllowed
     return row
+
+
+def has_guard(service: Service) -> bool:
+    """Return whether a live client guards the application of this external service."""
+    return any(Scope.GUARD in scopes for scopes in service.guards.live().values_list("scopes", flat=True))
 
 
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:

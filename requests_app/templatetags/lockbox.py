@@ -96,8 +96,8 @@ def deadline(
 ) -> SafeString:
     """`{% deadline decide_by opened=submitted_at %}`: the instant, the time left, and a bar that shows the time used.
 
-    `kind` is "decision" (answer by …) or "window" (closes …). Set `over` if the access request or window ended before
-    its deadline: only the instant is shown, and nothing counts down.
+    `kind` is "decision" (answer by …), "window" (closes …) or "token" (ends …). Set `over` if the access request or
+    window ended before its deadline: only the instant is shown, and nothing counts down.
     """
     now: datetime = context["now"]
     left = (closes - now).total_seconds()

@@ -127,5 +127,8 @@ def test_the_metadata_name_address_grant_and_scopes(db: None) -> None:
     found = Browser().get("/.well-known/oauth-authorization-server").json()
     assert found["token_endpoint"] == "http://localhost:8000/oauth/token"
     assert found["jwks_uri"] == "http://localhost:8000/.well-known/jwks.json"
-    assert found["grant_types_supported"] == ["client_credentials"]
+    assert found["grant_types_supported"] == [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]
     assert found["scopes_supported"] == in_order(Scope)

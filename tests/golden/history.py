@@ -43,12 +43,13 @@ from requests_app.models import (
     Person,
     Plan,
     Proposal,
+    QueueAssignment,
     Tenant,
     Ticket,
     Webhook,
     token_keys,
 )
-from requests_app.models.people import actor_of, actor_of_token
+from requests_app.models.people import actor_of, actor_of_client, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
 from requests_app.platform import csv_files, outbound
 from requests_app.queries import signing
@@ -56,6 +57,7 @@ from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
 from requests_app.work.webhooks import delivery as webhooks
 from tests.caller import Caller
+from tests.cast import QUILLO
 from tests.content import mail_id
 from tests.golden.chance import Chance, bytes_for
 from tests.golden.world import START, World
@@ -217,6 +219,7 @@ class History:
             self._a_trial,
             self._levels,
             self._keys_for_tokens,
+            self._grant_tokens,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -975,6 +978,33 @@ class History:
             self.step(step)
             self.patch.setattr(token_keys, "generated", lambda alg, step=step: token_key(f"{step} {alg}"))
             operations.roll_token_keys(is_due_only=False, at_once=is_theft, actor=system)
+
+    def _grant_tokens(self) -> None:
+        """Use the short signature: the golden keys are Ed25519 keys, whose signatures have no random part."""
+        w, pk = self.world, self.world.tenant().pk
+        self.step("stella adds a service whose application has a guard")
+        staff = w.as_("stella", door="admin")
+        quillo = operations.save_service(actor=staff, key="quillo", name="Quillo Cloud", **QUILLO)
+        notes = {"kind": "workspace", "name": "notes of contoso", "external_id": "7"}
+        place = operations.save_resource(actor=staff, tenant_id=pk, service_id=quillo.pk, **notes)
+        for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
+            who = {"person": w.person(name), "service": quillo, "role": role, "given_at": clock.now()}
+            QueueAssignment.objects.create(**who)
+        made = operations.create_client(name="Quillo", scopes=["grants:read"], actor=w.as_("stella"))
+        Client.objects.filter(pk=made.row.pk).update(scopes=["guard"], service=quillo)
+        self.step("priya asks for a window in the application")
+        asked = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
+        ask = operations.Ask(ticket_id=self.ticket(service_id=quillo.pk).pk, resource_ids=[place.pk], **asked)
+        row = operations.submit(ask, actor=w.as_("priya"))
+        self.step("pat approves the window in the application")
+        operations.approve_as_provider(row.pk, actor=w.as_("pat"), note="No other way.")
+        if row.tenant.lockbox_on:
+            self.step("ada approves the window in the application")
+            operations.approve_as_customer(row.pk, actor=w.as_("ada"))
+        self.step("priya gets a grant token")
+        token = operations.issue_grant_token(row.grant.pk, alg="EdDSA", actor=w.as_("priya")).token
+        self.step("the application renews the grant token")
+        operations.renew_grant_token(token, actor=actor_of_client(Client.objects.get(pk=made.row.pk)))
 
     def _levels(self) -> None:
         w, pk = self.world, self.world.tenant().pk

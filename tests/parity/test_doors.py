@@ -179,7 +179,8 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {act_of(name) for name, case in CASES.items() if case.calls}
-    assert called == SCOPES.keys() - {"export_log", "take_evidence", "enrol_passkey", "redeem_code"}
+    elsewhere = {"export_log", "take_evidence", "enrol_passkey", "redeem_code", "renew_grant_token"}
+    assert called == SCOPES.keys() - elsewhere
 
 
 def test_each_interface_of_an_act_has_a_case() -> None:
@@ -208,6 +209,7 @@ ELSEWHERE = {
     **dict.fromkeys(("list_items", "open_item", "watch"), "reads content, in pages alone; tests/web/test_content.py"),
     "note_outcome": "what became of a file that was read; the pages are its only door; tests/web/test_content.py",
     "step_up": "a proof that a page takes; tests/web/test_step_up.py",
+    "renew_grant_token": "answered by the token endpoint of OAuth; tests/api/test_token_exchange.py",
     **dict.fromkeys(("open_setup_link", "make_first_staff"), "while nobody is staff; tests/web/test_set_up.py"),
     "make_sample_folder": "only in a trial; tests/operations/test_samples.py",
     "issue_code": "has no entry (ADR 0106), and the page is its only door; tests/web/test_authorize.py",

@@ -1,4 +1,4 @@
-"""Grants: the windows that were opened, and the accesses in them. The API does not serve content."""
+"""Grants: the windows that were opened, the accesses in them, and their grant tokens. The API serves no content."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from requests_app import operations
 from requests_app.domain import clock, policy
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.grant_tokens import ISSUE_GRANT_TOKEN
 from requests_app.domain.errors import NotAllowed
 from requests_app.domain.lifecycle import actions_from
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
 from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import IdFilter, InstantFilter
+from requests_app.doors.api.fields import IdFilter, InstantFilter, Strict
 from requests_app.doors.api.plain import words_of
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.models import ContentAccess, Grant, Level
+from requests_app.models.token_keys import ALGORITHMS
 from requests_app.queries import access
 
 STATES = ("open", "closed")
@@ -166,6 +169,42 @@ class OneGrant(ApiView):
     @extend_schema(operation_id="grants_show", summary="Read one window", tags=_TAGS, responses=one(GrantOut))
     def get(self, request: Any, pk: UUID) -> Response:
         return self.shown(GrantOut, access.grant(pk, actor=self.actor), at=clock.now())
+
+
+class GrantTokenIn(Strict):
+    alg = serializers.ChoiceField(choices=ALGORITHMS, required=False, default=ALGORITHMS[0])
+
+
+class GrantTokenOut(serializers.Serializer):
+    """`token` is a JWT (RFC 9068) for the application that `audience` names. Only this answer shows it."""
+
+    token = serializers.CharField()
+    audience = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+    expires_in = serializers.IntegerField()
+
+
+class GrantToken(ApiView):
+    """Only the engineer of the window can do this, with a personal token that has the scope `grants:token`."""
+
+    acts: ClassVar = {"POST": (ISSUE_GRANT_TOKEN,)}
+    has_no_etag: ClassVar[bool] = True
+
+    @extend_schema(
+        operation_id="grants_token",
+        summary="Get a grant token for an open window of your own",
+        tags=_TAGS,
+        request=GrantTokenIn,
+        responses={200: GrantTokenOut},
+        examples=[OpenApiExample("A short signature", request_only=True, value={"alg": "EdDSA"})],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """The token ends with the window, and after 5 minutes at most. Each call is an entry in the tenant's log."""
+        made = operations.issue_grant_token(pk, **self.body(GrantTokenIn), actor=self.actor)
+        response = Response(GrantTokenOut(made).data)
+        # It is not stored for a repeated call.
+        response.is_secret = True  # type: ignore[attr-defined]  # read by idempotency.keep
+        return response
 
 
 class Accesses(ListView):

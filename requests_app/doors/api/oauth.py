@@ -1,5 +1,7 @@
 """The token endpoint: a client sends its secret and gets a token for an hour (RFC 6749, section 4.4).
 
+An application also renews grant tokens here (`token_exchange`).
+
 Authlib implements the protocol, and this module reads and stores the rows. It stores only the hash of a token. A
 removed client gets no token.
 """
@@ -24,8 +26,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from requests_app import operations
 from requests_app.domain import api_secrets
-from requests_app.domain.errors import NotFound
+from requests_app.domain.errors import DomainError, NotFound
 from requests_app.domain.scopes import Scope, in_order, known
+from requests_app.doors.api import token_exchange
 from requests_app.doors.api.quota import Quota
 from requests_app.models import Client
 from requests_app.platform import outcome
@@ -37,7 +40,6 @@ log = structlog.get_logger(__name__)
 #: How many calls one address can make in a minute, in each web process. This only limits the load: nobody can guess a
 #: secret of 238 bits.
 TRIES, TRIES_MAX = Quota("token"), 120
-_METHODS = ("client_secret_basic", "client_secret_post")
 
 
 class _Request(DjangoOAuth2Request):
@@ -50,7 +52,7 @@ class _Request(DjangoOAuth2Request):
         uri = urlsplit(absolute(request.get_full_path()))._replace(scheme="https").geturl()
         OAuth2Request.__init__(self, method=request.method, uri=uri, headers=request.headers)
         self.payload = DjangoOAuth2Payload(request)
-        self._request = request
+        self._request = self.call = request
 
 
 class _Caller(ClientMixin):
@@ -74,14 +76,19 @@ class _Caller(ClientMixin):
         return secrets.compare_digest(self.row.secret_hash, api_secrets.hashed(client_secret))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method in _METHODS and endpoint == "token"
+        return method in token_exchange.METHODS and endpoint == "token"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials"
+        """Return whether the client can use this grant. Only the client of an application renews grant tokens."""
+        return grant_type == "client_credentials" or (grant_type == token_exchange.GRANT_TYPE and self.is_guard)
+
+    @property
+    def is_guard(self) -> bool:
+        return Scope.GUARD in self.row.scopes and self.row.service is not None
 
 
 class _Grant(grants.ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = list(_METHODS)
+    TOKEN_ENDPOINT_AUTH_METHODS = list(token_exchange.METHODS)
 
     def validate_requested_scope(self) -> None:
         """Refuse a scope that the client does not have.
@@ -98,11 +105,12 @@ class _Server(AuthorizationServer):
     def __init__(self) -> None:
         super().__init__(Client, None)
         self.register_grant(_Grant)
+        self.register_grant(token_exchange.TokenExchange)
         self.register_token_generator("default", _issued)
 
     def query_client(self, client_id: str) -> _Caller | None:
         try:
-            return _Caller(Client.objects.live().select_related("account").find(client_id))
+            return _Caller(Client.objects.live().select_related("account", "service").find(client_id))
         except NotFound:
             return None
 
@@ -155,20 +163,22 @@ def token(request: HttpRequest) -> HttpResponse:
         try:
             found = _server.create_token_response(request)
         except (OperationalError, InterfaceError) as error:
-            return _store_failed(request, error)
+            return _store_failed(request, error, outcome.refusal_of(error))
+        except DomainError as error:
+            return _store_failed(request, error, error)
     else:
         found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
     found["Cache-Control"] = "no-store"
     return found
 
 
-def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
+def _store_failed(request: HttpRequest, error: Exception, refusal: DomainError) -> HttpResponse:
     """Answer 503 in the format of RFC 6749, after the database failed.
 
     RFC 6749 defines no error for this at the token endpoint, so the error of its section 4.1.2.1 is used.
     """
     log.error("store.unavailable", error=type(error).__name__, path=request.path)
-    body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}
+    body = {"error": "temporarily_unavailable", "error_description": str(refusal)}
     return JsonResponse(body, status=503, headers={"Cache-Control": "no-store", "Retry-After": "5"})
 
 
@@ -198,8 +208,8 @@ def metadata(request: HttpRequest) -> JsonResponse:
             "issuer": settings.BASE_URL,
             "token_endpoint": settings.BASE_URL + reverse("api:token"),
             "jwks_uri": settings.BASE_URL + reverse("api:jwks"),
-            "token_endpoint_auth_methods_supported": list(_METHODS),
-            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": list(token_exchange.METHODS),
+            "grant_types_supported": ["client_credentials", token_exchange.GRANT_TYPE],
             "response_types_supported": [],
             "scopes_supported": in_order(Scope),
             "service_documentation": settings.BASE_URL + reverse("api:reader"),

@@ -156,6 +156,7 @@ v1 = [
     path("services/<uuid:pk>", resources.OneService.as_view(), name="service"),
     path("grants", grants.Grants.as_view(), name="grants"),
     path("grants/<uuid:pk>", grants.OneGrant.as_view(), name="grant"),
+    path("grants/<uuid:pk>/token", grants.GrantToken.as_view(), name="grant_token"),
     path("grants/<uuid:pk>/accesses", grants.Accesses.as_view(), name="grant_accesses"),
     path("tickets", tickets.Tickets.as_view(), name="tickets"),
     path(_TICKET, tickets.OneTicket.as_view(), name="ticket"),

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
 from requests_app import operations
 from requests_app.content.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
@@ -29,11 +29,12 @@ from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotO
 from requests_app.domain.levels import Level, covers
 from requests_app.doors.web._places import places
 from requests_app.doors.web._streams import Body, GuardedSource
+from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
-from requests_app.queries import access, receivers
+from requests_app.queries import access, callers, receivers
 from requests_app.queries import content as queries
 from requests_app.words import sentences
 
@@ -112,6 +113,7 @@ def _external(window: queries.Window) -> dict[str, Any]:
         "application": asked.enforced_by,
         "enforcement": sentences.enforcement(asked.enforced_by),
         "guidance": asked.service.guidance,
+        "has_tokens": callers.has_guard(asked.service),
         "words": sentences.service_words(asked.service.name, _offer_words(asked)),
         "places": found,
         "signs_in": any(place.signs_in for place in found),
@@ -122,6 +124,20 @@ def _offer_words(asked: AccessRequest) -> str:
     """Return the service's words for engineers about the level of the window, as the service has them now."""
     offer = asked.service.offers.get(asked.level)
     return offer.for_engineer if offer else ""
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@cache_control(no_store=True, private=True)
+def grant_token(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show a new grant token, in the answer to the act itself, because no later page shows it."""
+    window = _window(request, pk)
+    if request.method == "GET":
+        return redirect("web:window", pk)
+    require_nothing(request.POST)
+    made = operations.issue_grant_token(pk, actor=actor_in(request))
+    context = {"grant": window.grant, "application": window.grant.access_request.enforced_by, "made": made}
+    return render(request, "content/token.html", {**context, "now": clock.now()})
 
 
 @reader
@@ -336,6 +352,7 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
 urlpatterns = [
     path("windows/<uuid:pk>/", window_page, name="window"),
     path("windows/<uuid:pk>/state/", window_state, name="window_state"),
+    path("windows/<uuid:pk>/token/", grant_token, name="grant_token"),
     path("windows/<uuid:pk>/<uuid:resource>/", window_resource, name="window_resource"),
     path("windows/<uuid:pk>/<uuid:resource>/item/", window_item, name="window_item"),
     path("windows/<uuid:pk>/<uuid:resource>/raw/", window_raw, name="window_raw"),

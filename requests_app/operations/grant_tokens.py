@@ -1,0 +1,191 @@
+"""Gives grant tokens: to the engineer of a window, and to the application that renews one.
+
+Each time, the window is judged as for an access to content. The entry is committed, and then the token is signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from audit_app import canonical
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED, ISSUE_GRANT_TOKEN, RENEW_GRANT_TOKEN
+from requests_app.domain.errors import (
+    GrantTokenEnded,
+    GrantTokenForeign,
+    NotAllowed,
+    NotCovered,
+    NotFound,
+    Unacceptable,
+    WindowNotOpen,
+    WrongState,
+)
+from requests_app.domain.ids import as_id
+from requests_app.domain.levels import NEEDED, covers
+from requests_app.models import AccessRequestResource, Client, Grant, Person, Service
+from requests_app.models.people import actor_of
+from requests_app.models.token_keys import ALGORITHMS, LONGEST_TOKEN, algorithm_of, signed, verified
+from requests_app.operations._change import Step, act
+from requests_app.operations._windows import concern, find_window, require_window, windows
+from requests_app.queries import callers
+
+#: What kind of token this is (RFC 9068), and the type of its authorization details (RFC 9396).
+TYPE, DETAIL = "at+jwt", "lockbox_grant"
+#: The `client_id` of a token that the engineer got from us, and not through a client.
+LOCKBOX = "lockbox"
+
+
+@dataclass(frozen=True)
+class GrantToken:
+    """A new token. It is shown once and never stored. `expires_in` is its lifetime in seconds."""
+
+    token: str
+    audience: str
+    expires_at: datetime
+    expires_in: int
+
+
+def audience_of(service: Service) -> str:
+    """Return the name of the application in its tokens. A token for another application has another one."""
+    return f"{settings.BASE_URL}/services/{service.key}"
+
+
+def issue_grant_token(grant_id: object, *, alg: str = "RS256", actor: Actor) -> GrantToken:
+    """Give the engineer of an open window a token for the application that holds its content."""
+    _require_algorithm(alg)
+    with act(ISSUE_GRANT_TOKEN, actor=actor) as current:
+        grant = find_window(current, grant_id)
+        # The window is the engineer's. A client that acts in the name of an engineer gets nothing here.
+        if current.actor.machine is not None:
+            raise NotAllowed
+        require_window(current, grant, current.actor)
+        claims = _claims(current, grant, Person.objects.get(pk=current.actor.person), {"client_id": LOCKBOX})
+    return _sealed(claims, alg)
+
+
+def renew_grant_token(former: str, *, actor: Actor) -> GrantToken:
+    """Give an application a new token in exchange for one that it accepts and that has not ended (RFC 8693).
+
+    Everything about the window and its engineer is judged again. The new token has the algorithm of the former one.
+    Raise NotFound if the former token is not one of ours.
+    """
+    claims = verified(former, typ=TYPE)
+    grant_id, person_id = _named(claims)
+    with act(RENEW_GRANT_TOKEN, actor=actor) as current:
+        assert claims is not None
+        grant: Grant = windows(current.actor).locked().find(grant_id)
+        concern(current, grant)
+        client = callers.guard(current.actor)
+        person = Person.objects.get_queryset().filter(pk=person_id).first()
+        if person is None:
+            raise NotFound
+        current.detail = {"engineer": person.name, "engineer_id": str(person.pk), "client": str(client.pk)}
+        _require_audience(claims, grant, client)
+        if current.at >= _instant(claims["exp"]):
+            raise GrantTokenEnded
+        require_window(current, grant, actor_of(person, door=current.actor.door))
+        anew = _claims(current, grant, person, {"client_id": str(client.pk)})
+    return _sealed(anew, algorithm_of(former))
+
+
+def _require_audience(claims: dict[str, Any], grant: Grant, client: Client) -> None:
+    """Raise GrantTokenForeign unless this installation made the token for the application of this client."""
+    assert client.service is not None
+    is_of_client = grant.access_request.service_id == client.service_id
+    if not is_of_client or (claims["iss"], claims["aud"]) != (settings.BASE_URL, audience_of(client.service)):
+        raise GrantTokenForeign
+
+
+def _require_algorithm(alg: str) -> None:
+    if alg not in ALGORITHMS:
+        words = _("Choose one of these: %(choices)s.")
+        raise Unacceptable(words % {"choices": ", ".join(ALGORITHMS)}, field="alg")
+
+
+def _named(claims: dict[str, Any] | None) -> tuple[object, UUID | None]:
+    """Return the grant and the person that a former token names. Raise NotFound if it is no grant token of ours."""
+    details = (claims or {}).get("authorization_details")
+    first = details[0] if isinstance(details, list) and details else None
+    if claims is None or not isinstance(first, dict) or first.get("type") != DETAIL:
+        raise NotFound
+    return first.get("grant_id"), as_id(claims["sub"])
+
+
+def _claims(current: Step, grant: Grant, person: Person, client: dict[str, str]) -> dict[str, Any]:
+    """Write the entry about a new token, and return its claims. Nothing else is judged after this."""
+    service = grant.access_request.service
+    details = _details(grant, service)
+    _require_receiver(grant, service, details)
+    # Whole seconds, rounded down, so that the token never outlives the window.
+    begins, ends = int(current.at.timestamp()), int(min(grant.closes_at, current.at + LONGEST_TOKEN).timestamp())
+    if ends <= current.at.timestamp():
+        raise WindowNotOpen
+    jti = str(uuid4())
+    current.witness(
+        GRANT_TOKEN_ISSUED,
+        detail={
+            "reference": grant.access_request.reference,
+            "enforced_by": grant.access_request.enforced_by,
+            "audience": audience_of(service),
+            "level": grant.level,
+            "jti": jti,
+            "until_at": canonical.instant(_instant(ends)),
+        },
+        text=f"{person.name} {grant.access_request.reference}",
+    )
+    who = {"sub": str(person.pk), "email": person.email, "name": person.name}
+    times = {"iat": begins, "exp": ends, "jti": jti}
+    return {
+        "iss": settings.BASE_URL,
+        "aud": audience_of(service),
+        **who,
+        **client,
+        **times,
+        "authorization_details": details,
+    }
+
+
+def _require_receiver(grant: Grant, service: Service, details: list[dict[str, Any]]) -> None:
+    """Raise a DomainError unless an application holds this content, and has a guard that follows the window's end."""
+    if grant.access_request.is_practice or not service.is_external or not details:
+        raise NotCovered(_("Only content that an application of the provider holds has grant tokens."))
+    if not callers.has_guard(service):
+        raise WrongState(_("The application has no guard yet, so it accepts no grant token."))
+
+
+def _details(grant: Grant, service: Service) -> list[dict[str, Any]]:
+    """Return one item for each resource of the window that is in use (RFC 9396)."""
+    lines = AccessRequestResource.objects.filter(access_request=grant.access_request).select_related(
+        "resource__service", "resource__tenant"
+    )
+    shared = {
+        "type": DETAIL,
+        "grant_id": str(grant.pk),
+        "reference": grant.access_request.reference,
+        "level": str(grant.level),
+        "actions": [str(action) for action, needed in NEEDED.items() if covers(grant.level, needed)],
+        "tenant": str(grant.tenant_id),
+        "tenant_slug": grant.tenant.slug,
+        "service": service.key,
+        "window_end": f"{grant.closes_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    resources = [line.resource for line in lines if line.resource.is_in_use and line.resource.is_external]
+    return [
+        {**shared, "resource": str(each.pk), "identifier": each.external_id}
+        for each in sorted(resources, key=lambda each: (each.name, str(each.pk)))
+    ]
+
+
+def _sealed(claims: dict[str, Any], alg: str) -> GrantToken:
+    token = signed(claims, typ=TYPE, alg=alg)
+    return GrantToken(token, claims["aud"], _instant(claims["exp"]), claims["exp"] - claims["iat"])
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
