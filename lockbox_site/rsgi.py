@@ -25,6 +25,7 @@ from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
+from requests_app.work import feed
 
 #: Each client needs a descriptor, and a slow client needs it for a long time.
 DESCRIPTORS = 65_536
@@ -43,6 +44,7 @@ get_resolver().url_patterns  # noqa: B018 - loads them
 hashing.bound()
 outbound.bound()
 streams.keep_watch()
+feed.keep_watch()
 # The listening socket already exists, and connections inherit its limits.
 sockets.narrow(settings.PORT)
 application = Bridge(

@@ -204,14 +204,17 @@ class Cast:
         """Return a client of the provider with these scopes, as if they had been announced and confirmed."""
         made = operations.create_client(name=name, scopes=["grants:read"], actor=self.as_("stella"))
         made.row.scopes = scopes
-        made.row.save(update_fields=["scopes"])
+        # A client that guards belongs to the application of a service.
+        made.row.service = self.quillo() if "guard" in scopes else None
+        made.row.save(update_fields=["scopes", "service"])
         return made
 
     def guard(self, service: Service | None = None, *, scopes: tuple[str, ...] = ("guard",)) -> operations.Made:
         """Return the client of an application. Without a service, it guards the external service."""
         made = self.own_client("Quillo", list(scopes))
-        made.row.service = service or self.quillo()
-        made.row.save(update_fields=["service"])
+        if service is not None:
+            made.row.service = service
+            made.row.save(update_fields=["service"])
         return made
 
     def agreed(self, call: Callable[[], Any]) -> Proposal:

@@ -181,16 +181,19 @@ class Bridge:
     async def _send(self, stream: Stream, client: Client) -> None:
         out = outlet.Outlet(stream.begin(), stream.line, is_framed=stream.is_framed)
         piece: bytes | None = stream.first
+        news: asyncio.Future[None] | None = None
         try:
             while piece is not None:
                 if piece:
                     await out.send(piece)
-                elif await self._pause(client):
+                elif await self._pause(client, news):
                     return
                 # Wait for room before the next piece is made, so that no piece waits here until its window has closed.
                 await out.room()
                 if client.gone.done():
                     return
+                # Taken before the stream is asked, so that nothing that happens meanwhile is missed.
+                news = stream.news.next(self._loop) if stream.news is not None else None
                 piece = await self._step(stream.next_piece, stream)
         except Exception as why:
             # If the window has closed, a piece that still waits here is not sent either.
@@ -199,9 +202,10 @@ class Bridge:
         finally:
             out.end()
 
-    async def _pause(self, client: Client) -> bool:
-        """Wait for LOOK_EVERY seconds. Return whether the client has disconnected."""
-        await asyncio.wait({client.gone}, timeout=waiting.LOOK_EVERY)
+    async def _pause(self, client: Client, news: asyncio.Future[None] | None = None) -> bool:
+        """Wait for LOOK_EVERY seconds, or until there is news. Return whether the client has disconnected."""
+        wakes = {client.gone} if news is None else {client.gone, news}
+        await asyncio.wait(wakes, timeout=waiting.LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
         return client.gone.done()
 
     async def _step(self, work: Callable[[], Any], rest: Stream | Poll) -> Any:
@@ -292,6 +296,7 @@ class Stream:
         self._pieces: Iterator[bytes] = iter(response)
         self._failure: Exception | None = None
         self._has_begun = False
+        self.news: waiting.News | None = getattr(response, "news", None)
         # Files and whole pages are for everybody. Content, exports and events are only for people who are signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that is complete has no pauses. An empty answer, such as a redirect, must not look like a pause.

@@ -17,6 +17,24 @@ RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
 #: Of an external service: the application's name, its link template, and the text for engineers.
 APPLICATION_MAX, LINK_TEMPLATE_MAX, GUIDANCE_MAX = 80, 400, 1000
+#: How a guard names itself and its version.
+GUARD_VERSION_MAX = 80
+#: The most accesses in one report, and in one entry of the log. The longest path pattern, and the longest other text.
+REPORTED_MAX, REPORTED_IN_ENTRY = 1000, 500
+REPORTED_ITEM_MAX, REPORTED_TEXT_MAX = 300, 64
+#: How far the clock of an application can differ, and how late a guard can learn of an end. An access outside the
+#: window by more than this is an alarm.
+REPORTED_TOLERANCE = timedelta(seconds=1)
+#: After the first access that is reported when the window has ended, the mail about it waits for more of them.
+REPORTS_SETTLE = timedelta(minutes=2)
+#: A guard that has sent no sign of life for this long is silent. It should send one every 30 seconds.
+GUARD_SILENT_AFTER = timedelta(seconds=60)
+#: A guard whose backlog has not become smaller for this long does not get its reports through.
+GUARD_BEHIND_AFTER = timedelta(minutes=5)
+#: After this long, a guard that had nothing left to report was probably removed.
+GUARD_GONE_AFTER = timedelta(days=1)
+#: How exactly the time of a guard's sign of life is stored. A smaller unit would cause a write for each sign.
+SIGN_GRAIN = timedelta(seconds=15)
 #: The longest id that a row can have in another system.
 EXTERNAL_ID_MAX = 200
 #: The longest address (RFC 5321, section 4.5.3.1.3).

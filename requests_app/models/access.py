@@ -388,6 +388,8 @@ class Grant(models.Model):
             models.Index(fields=["-opens_at"], name="grant_newest"),
             models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
             models.Index(fields=["closes_at"], condition=Q(closed_at=None), name="grant_unclosed"),
+            # For the feed, which reads several times a second what has closed in the last minute.
+            models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="grant_closed"),
             models.Index(
                 fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
             ),
@@ -445,6 +447,10 @@ class ContentAccess(models.Model):
         READ_ALLOWED = "read_allowed", _("reading through another service allowed")
         DOWNLOAD_ALLOWED = "download_allowed", _("download through another service allowed")
         ACT_AS_ALLOWED = "act_as_allowed", _("change through another service allowed")
+        # What an application of the provider says about its own requests. One row has the number of many of them.
+        REPORTED = "reported", _("accesses reported by the application")
+        REFUSAL_REPORTED = "refusal_reported", _("refusals reported by the application")
+        CUT_REPORTED = "cut_reported", _("interruptions reported by the application")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
@@ -477,7 +483,8 @@ class ContentAccess(models.Model):
         return f"{self.grant_id} {self.kind} {self.item_ref}"
 
 
-#: The kinds of accesses that the decision point allowed. Accesses of all other kinds happened in this product.
+#: The kinds of accesses that the decision point allowed, and those that an application reported. Accesses of all other
+#: kinds happened in this product.
 ALLOWED = frozenset(
     {
         ContentAccess.Kind.LIST_ALLOWED,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from requests_app.operations.evaluation import *
     from requests_app.operations.grant_tokens import *
     from requests_app.operations.grants import *
+    from requests_app.operations.guards import *
     from requests_app.operations.guide import *
     from requests_app.operations.idempotency import *
     from requests_app.operations.identities import *

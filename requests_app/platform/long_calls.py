@@ -29,8 +29,8 @@ CALLS = Slots(
 class LongCall(Slot):
     """One long call of one caller. Creating it raises TooMany if the caller, or all callers together, have too many."""
 
-    def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER) -> None:
-        super().__init__(CALLS, most=most)
+    def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER, slots: Slots = CALLS) -> None:
+        super().__init__(slots, most=most)
         self.take(account_id)
 
     def __enter__(self) -> LongCall:

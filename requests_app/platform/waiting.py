@@ -6,8 +6,10 @@ tests that call a view directly, the view waits in its own thread.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -67,3 +69,29 @@ class Waiting(HttpResponse):
 def is_outside(environ: Mapping[str, Any]) -> bool:
     """Return whether the web server waits for the answer, so that the view must not wait itself."""
     return bool(environ.get(KEY))
+
+
+class News:
+    """Wakes all streams that wait for the same thing, so that they need not wait for LOOK_EVERY seconds.
+
+    A stream whose response has such an object as `news` is asked for its next piece as soon as somebody rings.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: asyncio.Future[None] | None = None
+
+    def next(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a future that is done at the next ring. Call it on the loop, before the stream is asked."""
+        with self._lock:
+            if self._next is None or self._next.get_loop() is not loop:
+                self._next = loop.create_future()
+            return self._next
+
+    def ring(self) -> None:
+        """Wake the streams that wait now. Any thread can call this."""
+        with self._lock:
+            waiting, self._next = self._next, None
+        if waiting is not None:
+            with suppress(RuntimeError):  # The loop has ended, and its streams with it.
+                waiting.get_loop().call_soon_threadsafe(waiting.set_result, None)

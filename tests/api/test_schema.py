@@ -21,6 +21,7 @@ from requests_app.operations._second import CONTROLLED
 from tests.api.routes import OPEN, kind_of, resolved
 from tests.caller import Caller, token_of
 from tests.cast import Cast
+from tests.guards import guard
 from tests.isolation.world import routes
 
 #: Routes that are not in the document: the document itself, errors, and routes that other standards describe.
@@ -180,7 +181,7 @@ def _queries() -> Iterator[tuple[str, str, dict[str, Any]]]:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("nobody_waits")
 def test_an_empty_parameter_is_answered_as_the_document_says(cast: Cast, ids_in_paths: dict[str, Any]) -> None:
-    callers = [Caller(token_of(cast, name)) for name in ("ines", "ada", "stella")]
+    callers = [*(Caller(token_of(cast, name)) for name in ("ines", "ada", "stella")), guard(cast)]
     wrong = []
     for path, name, wanted in _queries():
         address = re.sub(

@@ -854,6 +854,42 @@ def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
     run(lambda _request: StreamingHttpResponse(pieces()), test)
 
 
+def test_streams_that_wait_for_news_are_woken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the ring, a stream would be asked again only after 30 seconds."""
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 30)
+    news, made = waiting.News(), list[bytes]()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        yield b""
+        for piece in (b"second", b"third"):
+            while piece not in made:
+                yield b""
+            yield piece
+
+    def view(_request: Any) -> StreamingHttpResponse:
+        response = StreamingHttpResponse(pieces())
+        response.news = news  # type: ignore[attr-defined]  # for the web server
+        return response
+
+    async def test(found: Bridge) -> None:
+        clients = [Proto() for _ in range(3)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in clients]
+        async with asyncio.timeout(10):
+            for piece, body in ((b"second", b"firstsecond"), (b"third", b"firstsecondthird")):
+                while found._streams != 3:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
+                made.append(piece)
+                await asyncio.to_thread(news.ring)
+                while {client.body for client in clients} != {body}:
+                    await asyncio.sleep(0.01)
+            await asyncio.gather(*calls)
+        news.ring()
+
+    run(view, test)
+
+
 def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet, "STALLED_SECONDS", 0.2)
 

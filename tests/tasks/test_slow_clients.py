@@ -18,12 +18,14 @@ from django.urls import reverse
 from audit_app.models import ChainHead
 from lockbox_site.demo.browser import Browser
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Grant, Token
 from requests_app.operations.streams import MOST_PER_GRANT
 from tests.cast import PASSWORD, gather
 from tests.content import fill
 from tests.factors import a_code
+from tests.guards import ONE, client_of_guards, token_of_guard
 from tests.ports import free_port
 from tests.stopwatch import WrongTime, in_time
 from tests.tasks.conftest import STOP_SECONDS, Running, Start, wait_for, web_alone
@@ -38,6 +40,8 @@ pytestmark = [
 THREADS = 4
 #: Three times the number of threads, half of them requests and half streams.
 SLOW = 24
+#: How many guards follow the feed.
+GUARDS = 50
 #: In seconds. A slow client takes at least ten seconds, so this shows that nobody waited for one.
 AT_ONCE = 8.0
 SIZE = 8 * 1024 * 1024
@@ -120,6 +124,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         port,
         CONTENT_ROOT=str(content),
         WEB_THREADS=str(THREADS),
+        WEB_STREAMS="120",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     yield site
@@ -137,6 +142,28 @@ def test_those_who_wait_for_news_hold_nobody_up_and_hear_it_or_are_refused(site:
     wait_for_news(site)
     site.hang_up()
     lose_a_role_while_waiting(site)
+
+
+def test_fifty_guards_hold_nobody_up_and_hear_of_an_end_in_a_second(site: Site) -> None:
+    grant = site.cast.in_quillo()
+    clients = [client_of_guards(site.cast) for number in range(2)]
+    tokens = [token_of_guard(client)[1] for client in clients]
+    path, head = f"/api/v1/guard/feed?guard={ONE}&version=1", "HTTP/1.1\nHost: 127.0.0.1\n"
+    feeds = [site.send(f"GET {path} {head}Authorization: Bearer {token}\n\n") for token in tokens * (GUARDS // 2)]
+    for feed in feeds:
+        assert b"event: state" in until(feed, b"event: state")
+    site.answers()
+    operations.revoke(grant.access_request_id, actor=site.cast.as_("ada"))
+    began = time.monotonic()
+    for feed in feeds:
+        assert str(grant.pk).encode() in until(feed, b"revoked")
+    in_time(time.monotonic() - began < 1.0)
+    # A feed of a token that was revoked is cut, and the others go on.
+    Token.objects.filter(account=clients[0].account).update(revoked_at=clock.now())
+    began = time.monotonic()
+    assert b": token_ended" in until(feeds[0], b"token_ended")
+    in_time(time.monotonic() - began < 5.0)
+    assert b"event: sign" in until(feeds[1], b"event: sign")
 
 
 def send_bodies_slowly(site: Site) -> None:

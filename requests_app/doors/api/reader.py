@@ -83,6 +83,7 @@ GROUPS = {
     "webhooks": _("Webhooks"),
     "callers": _("Clients and tokens"),
     "decision point": _("The decision point"),
+    "guards": _("Guards of applications"),
     "azure": _("Azure’s contract"),
 }
 
