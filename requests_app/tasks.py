@@ -131,6 +131,12 @@ def closing_soon() -> int:
 
 
 @guarded
+def silent_guards() -> int:
+    """Send the mails about applications that do not report while a window is open."""
+    return sweeps.announce_silent_guards(actor=Actor.system("silent-guards"))
+
+
+@guarded
 def remind() -> int:
     """Send the reminders that are due: about access requests, and about changes that wait for a second person."""
     system = Actor.system("remind")

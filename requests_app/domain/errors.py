@@ -369,6 +369,17 @@ class EnforcedElsewhere(WrongState):
     default = _("Another application holds this content. Open it there.")
 
 
+class ReportsGap(WrongState):
+    """A report of a guard does not continue where its last report ended. `expected` is the number that comes next."""
+
+    code, is_evidence = "reports_gap", False
+    default = _("This report leaves out accesses that were not reported yet. Begin with the expected number.")
+
+    def __init__(self, expected: int) -> None:
+        super().__init__()
+        self.expected = expected
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

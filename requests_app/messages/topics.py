@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
@@ -66,6 +66,9 @@ class Topic(StrEnum):
     WINDOW_OPENED = "notify.window_opened", Sending(is_awaited=True, during=frozenset({State.OPEN}))
     CLOSING_SOON = "notify.closing_soon", Sending(is_awaited=True, during=frozenset({State.OPEN}))
     WINDOW_CLOSED = "notify.window_closed"
+    REPORTED_OUTSIDE = "notify.reported_outside"
+    REPORTED_LATE = "notify.reported_late"
+    GUARD_SILENT = "notify.guard_silent"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
     OUT_OF_OFFICE = "notify.out_of_office"
@@ -176,7 +179,7 @@ class Audience(StrEnum):
 
 
 #: The topics that no act sends. The sweep posts them because of the time.
-SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON})
+SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON, Topic.GUARD_SILENT})
 #: The beginning of an audience that is the person in a field of the message's row.
 OF_ROW = "row."
 
@@ -194,6 +197,8 @@ class Note:
     about: UUID
     audiences: tuple[str, ...]
     mark: str = ""
+    # How long the message waits before it is sent.
+    waits_for: timedelta = timedelta()
     extra: dict[str, str] = field(default_factory=dict)
 
     def key(self, recipient: str = "") -> str:
@@ -221,7 +226,7 @@ def post(notes: Iterable[Note], *, at: datetime) -> int:
             lane=FANOUT,
             payload={"audiences": [str(audience) for audience in note.audiences], **note.extra},
             created_at=at,
-            next_attempt_at=at,
+            next_attempt_at=at + note.waits_for,
         )
         for note in notes
     ]

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from requests_app.operations.provider_groups import *
     from requests_app.operations.recovery import *
     from requests_app.operations.refusals import *
+    from requests_app.operations.reports import *
     from requests_app.operations.resets import *
     from requests_app.operations.resource_checks import *
     from requests_app.operations.resources import *

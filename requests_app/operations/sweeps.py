@@ -27,6 +27,7 @@ from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.platform import bell
 from requests_app.platform.database import bounds
+from requests_app.queries import guards
 
 logger = structlog.get_logger(__name__)
 
@@ -155,6 +156,28 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
     return _tell(
         [about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER) for grant in soon]
     )
+
+
+def announce_silent_guards(*, actor: Actor) -> int:
+    """Tell staff, and the administrators of the customers with an open window, that an application does not report.
+
+    Each of them gets one mail for each window and each silence.
+    """
+    notes = []
+    for guard, windows in guards.silent(clock.now()):
+        since = guard.reported_at.isoformat()
+        for number, grant in enumerate(windows):
+            facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
+            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since}}
+            mark = f"{guard.pk} {since}"
+            notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
+            if not number:
+                # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.
+                notes.append(Note(**facts, tenant_id=None, mark=f"staff {mark}"))
+    sent_before = set(
+        OutboxMessage.objects.filter(key__in=[note.key() for note in notes]).values_list("key", flat=True)
+    )
+    return _tell([note for note in notes if note.key() not in sent_before])
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:

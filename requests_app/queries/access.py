@@ -215,7 +215,12 @@ def counts() -> dict[str, Aggregate]:
             Case(When(listed_ids=b"", then="count"), default="new_names"), filter=Q(kind=kinds.LISTED), default=0
         ),
         "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
-        "allowed": Count("pk", filter=Q(kind__in=ALLOWED)),
+        # One row of a report can be many accesses.
+        "allowed": Sum(
+            Case(When(kind=kinds.REPORTED, then="count"), default=1),
+            filter=Q(kind__in=[*ALLOWED, kinds.REPORTED]),
+            default=0,
+        ),
     }
 
 
@@ -225,7 +230,7 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items that
     were downloaded. "attachments": distinct attachments that were downloaded. "listed": distinct names.
     "resources": how many resources had an item opened or downloaded. "allowed": how often another service got
-    permission.
+    permission, or said that it had given access.
 
     "kinds" has the same numbers, except "allowed", for each kind of resource that was opened or listed, even if
     the list was empty. There, "resources" also counts the resources that were only listed.

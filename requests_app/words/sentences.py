@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app.witnesses import Doubt
 from requests_app.domain.levels import can_change
+from requests_app.domain.reports import Kind
 from requests_app.models import AccessRequest, Level, Mute, Person, Resource, Tenant
 from requests_app.words.text import is_mixed_script
 from requests_app.words.times import duration_words, when_words
@@ -284,12 +285,24 @@ def summary(seen: Mapping[str, Any], *, enforced_by: str) -> str:
     n = seen.get("allowed", 0)
     if enforced_by:
         words = ngettext("%(application)s reports %(n)d access", "%(application)s reports %(n)d accesses", n)
-        nothing = _("%(application)s enforced this window; it reported no accesses")
+        # Its reports can arrive hours later, so nobody knows yet that there were none.
+        nothing = _("%(application)s enforced this window; it has reported no accesses so far")
         return (words if n else nothing) % {"application": enforced_by, "n": n}
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
     return "; ".join(parts) or _("nothing was opened or listed")
+
+
+def reported(kind: str, n: int) -> str:
+    """Return how often something happened in an application, as its guard reports it: "12 accesses"."""
+    if kind == Kind.REFUSED:
+        words = ngettext("%(n)d refused request", "%(n)d refused requests", n)
+    elif kind == Kind.CUT:
+        words = ngettext("%(n)d interrupted request", "%(n)d interrupted requests", n)
+    else:
+        words = ngettext("%(n)d access", "%(n)d accesses", n)
+    return words % {"n": n}
 
 
 def enforcement(enforced_by: str) -> str:

@@ -44,6 +44,7 @@ PERIODIC = (
     Periodic(name="sweep", func=bell.SWEEP),
     Periodic(name="drain_outbox", func=bell.DRAIN_OUTBOX),
     Periodic(name="closing_soon", func="requests_app.tasks.closing_soon"),
+    Periodic(name="silent_guards", func="requests_app.tasks.silent_guards"),
     Periodic(name="remind", func="requests_app.tasks.remind"),
     Periodic(name="checkpoint", func=bell.CHECKPOINT),
     Periodic(name="cosign", func="requests_app.tasks.cosign"),

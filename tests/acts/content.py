@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from requests_app import operations
 from requests_app.domain.evaluation import Question
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.guard_reports import report_in
+from requests_app.models import Grant
 from tests.acts.case import Case
 from tests.cast import Cast
 
@@ -31,11 +35,32 @@ def _access_question(cast: Cast) -> dict[str, Any]:
     }
 
 
+def _reported(row: Grant) -> dict[str, Any]:
+    """Return a report of a new guard about this window."""
+    access = {
+        "grant_id": str(row.pk),
+        "resource": str(row.access_request.resources.get().pk),
+        "engineer": str(row.engineer_id),
+        "action": "view",
+        "item": "GET /w/{id}",
+        "at": row.opens_at.isoformat(),
+        "kind": "access",
+    }
+    return {"guard": str(uuid4()), "first": 1, "backlog": 0, "accesses": [access]}
+
+
 CASES: dict[str, Case] = {
     "allow_access": Case(
         None,
         lambda cast: cast.opened(),
         lambda cast, row, actor: operations.allow_access(_question(cast), actor=actor),
         api=lambda cast, caller, row: caller.post("/access/v1/evaluation", _access_question(cast)),
+    ),
+    "report_accesses": Case(
+        None,
+        lambda cast: cast.in_quillo(),
+        lambda cast, row, actor: operations.report_accesses(report_in(_reported(row)), actor=actor),
+        api=lambda cast, caller, row: caller.post("guard/accesses", _reported(row)),
+        scope=Scope.GUARD,
     ),
 }

@@ -15,6 +15,7 @@ from requests_app.domain.scopes import Scope
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
 from tests.caller import Caller, caller_for, client_of
 from tests.cast import Cast
+from tests.guards import guard
 from tests.isolation.world import World
 from tests.offenders import collected
 from tests.operations.test_approval_pages import ORIGIN, put
@@ -37,7 +38,8 @@ def test_every_example_works_unchanged(cast: Cast) -> None:
     world = World(cast)
     rows = _Rows(cast, world)
     operations.rule_out_level(cast.contoso.pk, level="view", actor=cast.as_("ines"))
-    callers = [(name, caller_for(cast, name)) for name in CALLERS]
+    callers: list[tuple[str | None, Caller]] = [(name, caller_for(cast, name)) for name in CALLERS]
+    callers.append(("guard", guard(cast)))
     for name, caller in callers:
         if name in cast.people:
             caller.step_up()

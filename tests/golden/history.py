@@ -27,6 +27,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed, DomainError
 from requests_app.domain.evaluation import Question
 from requests_app.domain.imports import PERSON, ROLE, Row, Source
+from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.identity.sso import domains
@@ -79,6 +80,10 @@ def token_key(name: str) -> OKPKey:
     private = Ed25519PrivateKey.from_private_bytes(bytes_for(name, 32))
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return OKPKey.import_key(pem)
+
+
+#: The id that the guard of the application has made for itself.
+GUARD = UUID("5f0e6f1e-9f6b-4a73-8a39-0f6f1f8a2a01")
 
 
 class History:
@@ -220,6 +225,7 @@ class History:
             self._levels,
             self._keys_for_tokens,
             self._grant_tokens,
+            self._an_application,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -1005,6 +1011,74 @@ class History:
         token = operations.issue_grant_token(row.grant.pk, alg="EdDSA", actor=w.as_("priya")).token
         self.step("the application renews the grant token")
         operations.renew_grant_token(token, actor=actor_of_client(Client.objects.get(pk=made.row.pk)))
+
+    def _an_application(self) -> None:
+        """The application of an external service reports what happened there, and then falls silent."""
+        w = self.world
+        self.step("stella adds an external service")
+        service = operations.save_service(actor=w.as_("stella"), key="binders", name="Binders", **QUILLO)
+        resource = operations.save_resource(
+            actor=w.as_("stella"),
+            tenant_id=w.tenant().pk,
+            service_id=service.pk,
+            kind="workspace",
+            name="notes",
+            external_id="8",
+        )
+        for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
+            QueueAssignment.objects.create(service=service, person=w.person(name), role=role, given_at=clock.now())
+        self.step("its application gets a client")
+        made = operations.create_client(name="Binders", scopes=["grants:read"], actor=w.as_("stella"))
+        Client.objects.filter(pk=made.row.pk).update(scopes=["guard"], service=service)
+        client = Client.objects.get(pk=made.row.pk)
+        operations.issue_access_token(client, scopes=frozenset({Scope.GUARD}))
+        actor = dataclasses.replace(actor_of_token(client.account.tokens.get()), door="api")
+        self.step("mia opens a ticket about the notes")
+        ticket = operations.open_ticket(
+            operations.Report(tenant_id=w.tenant().pk, service_id=service.pk, title="Notes", body=WHY),
+            actor=w.as_("mia"),
+        )
+        self.forget()
+        self.step("the notes: submitted")
+        ask = operations.Ask(
+            ticket_id=ticket.pk,
+            resource_ids=[resource.pk],
+            level="read",
+            window_for=3600,
+            tried=TRIED,
+            justification=WHY,
+        )
+        row = operations.submit(ask, actor=w.as_("priya"))
+        self.step("the notes: approved")
+        operations.approve_as_provider(row.pk, actor=w.as_("pat"), note="No other way.")
+        operations.approve_as_customer(row.pk, actor=w.as_("ada"))
+        self.forget()
+        grant = Grant.objects.get(access_request=row)
+
+        def reported(first: int, *accesses: tuple[str, dt.datetime]) -> None:
+            found = [
+                ReportedAccess(grant.pk, resource.pk, w.person("priya").pk, "", "view", item, at, Kind.ACCESS, "")
+                for item, at in accesses
+            ]
+            report = Report(GUARD, "golden/1", first, 0, found)
+            operations.report_accesses(report, actor=actor)
+
+        self.step("the application reports")
+        reported(1, ("GET /w/{id}", clock.now()), ("GET /w/{id}/pages", clock.now()))
+        self.step("it reports what can't be", minutes=1)
+        reported(3, ("GET /w/{id}", grant.opens_at - dt.timedelta(minutes=5)))
+        self.leave()
+        self.step("it is silent", minutes=3)
+        sweeps.announce_silent_guards(actor=Actor.system("silent-guards"))
+        self.leave()
+        self.step("priya gives the window of the notes back")
+        last = clock.now()
+        operations.release(row.pk, actor=w.as_("priya"), note="Found it.")
+        self.forget()
+        self.step("it reports late", minutes=3)
+        reported(4, ("GET /w/{id}", last - dt.timedelta(minutes=1)))
+        self.step("the mail about it is due", minutes=3)
+        self.leave()
 
     def _levels(self) -> None:
         w, pk = self.world, self.world.tenant().pk

@@ -41,6 +41,7 @@ OTHERS = {
     "azure_disable": "is about the caller's own tenant, without an id",
     "evaluation": "answers 200 with a denial for a missing and for another tenant's thing: test_decision_point.py",
     "evaluations": "answers 200 with a denial for a missing and for another tenant's thing: test_decision_point.py",
+    "guard_accesses": "is for the provider's applications, and rejects another service's windows: test_reports.py",
     "scim_resource_type": "shows a description that is the same for all tenants",
     "scim_schema": "shows a description that is the same for all tenants",
     "scim_not_offered": "a regular expression that catches the remaining addresses: 501",

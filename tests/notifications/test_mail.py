@@ -27,7 +27,9 @@ from requests_app.operations import sweeps
 from tests import ground
 from tests.cast import Cast
 from tests.factors import SECRET
+from tests.guards import actor_of_guard, client_of_guards
 from tests.notifications.conftest import Mails, parts
+from tests.operations.test_reports import one, report
 from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +80,18 @@ def joined(world: Cast) -> None:
     person.save(update_fields=["language"])
 
 
+def application_reports(world: Cast, travel: Any) -> None:
+    """Report accesses outside a window, be silent while it is open, and report an access after its end."""
+    grant, actor = world.in_quillo(), actor_of_guard(client_of_guards(world))
+    inside, outside = one(grant), one(grant, at=grant.opens_at - dt.timedelta(hours=1))
+    operations.report_accesses(report(outside), actor=actor)
+    travel.by(minutes=2)
+    sweeps.announce_silent_guards(actor=world.system())
+    operations.release(grant.access_request_id, actor=world.as_("priya"))
+    operations.report_accesses(report(inside, first=2), actor=actor)
+    travel.by(minutes=2)
+
+
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     """Send a mail of every topic, and return the mails."""
@@ -102,6 +116,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     sweeps.announce_closing_soon(actor=world.system(), limit=10)
     send()
     operations.release(row.pk, actor=world.as_("priya"))
+    application_reports(world, travel)
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
     fields: dict[str, Any] = {
         "issuer": "https://idp.example",
@@ -394,7 +409,7 @@ def test_every_word_of_every_mail_is_translated(
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
     data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Erik", "Sten", "Berta"}
-    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp"}
+    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp", "Quillo", "Cloud", "notes"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data

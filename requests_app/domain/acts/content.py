@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Mark, Noun, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Mark, Noun, Tell, has
 from requests_app.domain.scopes import Scope
 
 CONTENT_LIST_ASKED = Event(
@@ -100,6 +100,23 @@ CONTENT_ACCESS_ALLOWED = Event(
     ),
     mark=Mark.LISTED,
 )
+#: What an application says about its own requests. The application is the provider's, so this is only its word.
+CONTENT_REPORTED = Event(
+    "content.reported",
+    label=_("Accesses reported by the application"),
+    sentence=_("{who} reported for {application}: {reported} by {engineer} in {resource_name}"),
+    siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW),
+    mark=Mark.LISTED,
+)
+CONTENT_REPORTED_OUTSIDE = Event(
+    "content.reported_outside",
+    label=_("Accesses outside the window reported by the application"),
+    sentence=_(
+        "{who} reported for {application}: {reported} by {engineer} in {resource_name} while the window was not open"
+    ),
+    siem=Meaning(Family.DATASTORE, 1, severity=Severity.HIGH, has_failed=True),
+    mark=Mark.TROUBLE,
+)
 
 WATCH = Act(
     "watch",
@@ -150,4 +167,19 @@ ALLOW_ACCESS = Act(
     tried=_("to allow somebody to use another service to open content"),
     doors=frozenset({Door.API}),
     own_order="This act answers a question about somebody else, and each answer leaves an entry.",
+)
+REPORT_ACCESSES = Act(
+    "report_accesses",
+    noun=Noun.GRANT,
+    is_public=True,
+    title=_("Report what happened in an application"),
+    scope=Scope.GUARD,
+    events=(CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE),
+    tried=_("to report what happened in an application"),
+    tells=(
+        Tell("notify.reported_outside", ("customer", "administrators")),
+        Tell("notify.reported_late", ("engineer", "provider_approvers", "customer")),
+    ),
+    doors=frozenset({Door.API}),
+    own_order="One report is about many windows, and is written in the order of its numbers.",
 )

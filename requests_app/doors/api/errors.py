@@ -26,6 +26,7 @@ from requests_app.domain.errors import (
     Muted,
     NotFound,
     OutcomeUnknown,
+    ReportsGap,
     StoreUnavailable,
     TooMany,
     TooManyGuesses,
@@ -109,7 +110,7 @@ def problem(
 ) -> dict[str, Any]:
     """Return the body of an error, with the members of RFC 9457, section 3.1, and those of this API.
 
-    The API's own members are `code`, `request_id`, `errors` and `current`.
+    The API's own members are `code`, `request_id`, `errors` and `current`. `reports_gap` also has `expected`.
     """
     found: dict[str, Any] = {
         "type": f"{settings.BASE_URL}/api/#problem-{code.replace('_', '-')}",
@@ -185,6 +186,8 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, OutcomeUnknown) and "Idempotency-Key" in request.headers:
         # A repeated call with the same key is done only once, and its answer says what was done.
         found["Retry-After"] = "5"
+    if isinstance(error, ReportsGap):
+        found.data["expected"] = error.expected
     outcome.current().is_put_off = isinstance(error, Busy)
     if isinstance(error, TooMany):
         wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60

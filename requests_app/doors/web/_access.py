@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from requests_app import operations
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.reports import Kind
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
 from requests_app.queries import access
@@ -29,6 +30,12 @@ from requests_app.words.text import visible_single
 _EXCERPT, _EXCERPT_LINES = 200, 4
 #: A list shows the justification in two lines, without its own line breaks. The page of the access request shows them.
 _BREAKS = re.compile(r"[ \t\r\n]+")
+
+_REPORTED: dict[str, Kind] = {
+    ContentAccess.Kind.REPORTED: Kind.ACCESS,
+    ContentAccess.Kind.REFUSAL_REPORTED: Kind.REFUSED,
+    ContentAccess.Kind.CUT_REPORTED: Kind.CUT,
+}
 
 
 @dataclass
@@ -156,16 +163,25 @@ class Window:
     poll_url: str = ""
     looks: list[dict[str, Any]] = field(default_factory=list)
     seen: str = ""
+    silent_since: datetime | None = None
 
     @property
     def name(self) -> str:
         return slugify(self.line.row.reference)
 
 
-def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
+def window(
+    line: Line,
+    looks: Sequence[ContentAccess],
+    *,
+    polls: int = 0,
+    with_tenant: bool = False,
+    silent_since: datetime | None = None,
+) -> Window:
     """Return the open window for the page.
 
-    With `polls`, the page asks again and again for this number of newest accesses. With 0, the list on the page does
+    `silent_since` is since when the application that enforces the window has not reported, if it should have. With
+    `polls`, the page asks again and again for this number of newest accesses. With 0, the list on the page does
     not change.
     """
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
@@ -173,7 +189,8 @@ def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_t
     if with_tenant:
         heading = format_html(_("{who} can {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
     poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
-    return Window(line, heading, poll, look_lines(looks, enforced_by=line.row.enforced_by), newest(looks))
+    shown = look_lines(looks, enforced_by=line.row.enforced_by)
+    return Window(line, heading, poll, shown, newest(looks), silent_since=silent_since)
 
 
 def newest(looks: Sequence[ContentAccess]) -> str:
@@ -197,6 +214,8 @@ def look_lines(looks: Iterable[ContentAccess], *, enforced_by: str) -> list[dict
 
 def _allowed(look: ContentAccess, enforced_by: str) -> str:
     """Return what happened. If an application enforces the window, name it in place of "another service"."""
+    if look.kind in _REPORTED:
+        return reported_words(look, enforced_by)
     kinds = ContentAccess.Kind
     words = {
         kinds.LIST_ALLOWED: _("was allowed to list items in %(application)s"),
@@ -206,6 +225,16 @@ def _allowed(look: ContentAccess, enforced_by: str) -> str:
         kinds.ACT_AS_ALLOWED: _("was allowed to change something in %(application)s"),
     }.get(kinds(look.kind))
     return words % {"application": enforced_by} if words and enforced_by else look_words(look)
+
+
+def reported_words(look: ContentAccess, application: str) -> str:
+    """Return what an application says about its own requests. Without its name, call it "the application"."""
+    what = sentences.reported(_REPORTED[look.kind], look.count)
+    # Translators: "12 accesses, reported by the application Quillo".
+    return _("%(what)s, reported by %(application)s") % {
+        "what": what,
+        "application": application or _("the application"),
+    }
 
 
 def _downloaded(look: ContentAccess) -> str:
@@ -220,6 +249,8 @@ def _downloaded(look: ContentAccess) -> str:
 
 def look_words(look: ContentAccess) -> str:
     kinds = ContentAccess.Kind
+    if look.kind in _REPORTED:
+        return reported_words(look, "")
     if look.kind == kinds.LISTED:
         return ngettext("listed %(n)d name", "listed %(n)d names", look.count) % {"n": look.count}
     if look.kind == kinds.FAILED:

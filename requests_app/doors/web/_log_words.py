@@ -354,6 +354,11 @@ class _Words:
             return ""
 
     @property
+    def reported(self) -> str:
+        n = self.detail.get("count")
+        return sentences.reported(_str(self.detail, "kind"), n if isinstance(n, int) else 0)
+
+    @property
     def names(self) -> str:
         found = self.detail.get("items")
         n = len(found) if isinstance(found, list) else 0

@@ -44,7 +44,7 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.models.scoping import PRACTICE_PREFIX
-from requests_app.queries import access, inbox, review
+from requests_app.queries import access, guards, inbox, review
 from requests_app.queries.practice import next_in_trial
 from requests_app.words import sentences
 
@@ -274,7 +274,8 @@ def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
     polls = review.LIVE if row.state_at(at) == State.OPEN else 0
     [line] = lines([row], actor=actor, at=at)
     with_tenant = actor.side is Side.PROVIDER
-    return window(line, review.live(grant) if grant else [], polls=polls, with_tenant=with_tenant)
+    looks, since = review.live(grant) if grant else [], guards.silent_since(row, at) if polls else None
+    return window(line, looks, polls=polls, with_tenant=with_tenant, silent_since=since)
 
 
 def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> HttpResponse:

@@ -28,11 +28,11 @@ from requests_app.words import sentences
 @reads(Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER)
 def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for a mail to a decider: everything that they must know before they open the page."""
-    row = _row(message)
-    found = _common(row, message)
+    row = row_of(message)
+    found = common(row, message)
     found["facts"] = [
         Fact(_("Answer by"), [words.when(row.decide_by, at)]),
-        *_what(row),
+        *what(row),
         *_approvals(row, _("Confirmed by")),
     ]
     found["digest"] = words.grouped(row.content_digest)
@@ -48,16 +48,16 @@ def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
 @reads_plain(Noun.ACCESS_REQUEST)
 def plain(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for a mail with declared words: what the engineer asks for, and the deadline if there is one."""
-    row = _row(message)
+    row = row_of(message)
     waits = [Fact(_("Answer by"), [words.when(row.decide_by, at)])] if row.state_at(at) in PENDING else []
-    return {**_common(row, message), "facts": [*waits, *_what(row)]}
+    return {**common(row, message), "facts": [*waits, *what(row)]}
 
 
 @reads(Topic.ACCESS_REQUEST_ENDED)
 def ended(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that is sent when an access request was denied, expired or was withdrawn."""
-    row = _row(message)
-    found = _common(row, message)
+    row = row_of(message)
+    found = common(row, message)
     denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
     detail = _detail_of(row, ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
     found["state"] = str(row.state)
@@ -66,7 +66,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     found["cause"] = _cause(detail)
     how = [_("the denial is %(signed_or_not)s") % {"signed_or_not": _signed(denial)}] if denial else []
     answer = [words.when(row.state_changed_at, at), *how]
-    found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
+    found["facts"] = [Fact(_outcome_label(row), answer), *what(row)]
     found["quotes"] = _comments([(_("Comment"), denial.comment if denial else detail.get("comment", ""))])
     return found
 
@@ -74,9 +74,9 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
 @reads(Topic.WINDOW_OPENED, Topic.CLOSING_SOON)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mails that are sent when a window opened, and shortly before it closes."""
-    row = _row(message)
-    found = _common(row, message)
-    found["facts"] = [*_window(row.grant, at), *_what(row), *_approvals(row, _("Approved by"))]
+    row = row_of(message)
+    found = common(row, message)
+    found["facts"] = [*window_facts(row.grant, at), *what(row), *_approvals(row, _("Approved by"))]
     found["digest"] = words.grouped(row.content_digest)
     found["quotes"] = _comments([(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)])
     found["closes_at"], found["closes_short"] = (
@@ -89,25 +89,25 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     is_closer = message.person_id is not None and not found["is_requester"]
     found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
-    found["seen"] = sentences.summary(_seen(row.grant), enforced_by=row.enforced_by)
+    found["seen"] = sentences.summary(seen_in(row.grant), enforced_by=row.enforced_by)
     return found
 
 
 @reads(Topic.WINDOW_CLOSED)
 def closed(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that is sent when a window has closed: how it closed, and what was accessed."""
-    row = _row(message)
-    found = _common(row, message)
+    row = row_of(message)
+    found = common(row, message)
     event = {"released": GRANT_RELEASED, "revoked": GRANT_REVOKED}.get(row.grant.close_reason)
     detail = _detail_of(row, event) if event else {}
-    seen = _seen(row.grant)
+    seen = seen_in(row.grant)
     found["seen"] = sentences.summary(seen, enforced_by=row.enforced_by)
     found["has_opened_items"] = bool(seen["resources"])
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(detail)
     approved = _approvals(row, _("Approved by"))
-    found["facts"] = [Fact(_("Accessed"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
+    found["facts"] = [Fact(_("Accessed"), [found["seen"]]), *window_facts(row.grant, at), *what(row), *approved]
     found["quotes"] = _comments([(_("Comment"), detail.get("comment", ""))])
     return found
 
@@ -121,7 +121,7 @@ def _which_reminder(mark: str) -> tuple[int, int]:
     return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
 
 
-def _row(message: OutboxMessage) -> AccessRequest:
+def row_of(message: OutboxMessage) -> AccessRequest:
     return access.access_request(message.about, actor=Actor.system("outbox"))
 
 
@@ -129,7 +129,7 @@ def _resources(row: AccessRequest) -> list[Resource]:
     return [line.resource for line in row.scope.all()]
 
 
-def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
+def common(row: AccessRequest, message: OutboxMessage) -> Facts:
     resources = _resources(row)
     return {
         "path": f"/access-requests/{row.pk}/",
@@ -149,7 +149,7 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
     }
 
 
-def _what(row: AccessRequest) -> list[Fact]:
+def what(row: AccessRequest) -> list[Fact]:
     """Return the facts about an access request: who asks for what, how much, for how long, and why."""
     resources = _resources(row)
     named = [line for resource in resources for line in _named(resource, row.service)]
@@ -252,7 +252,7 @@ def _signed(decision: Decision) -> str:
     return _("%(how)s; digest %(digest)s …") % values
 
 
-def _window(grant: Grant, at: datetime) -> list[Fact]:
+def window_facts(grant: Grant, at: datetime) -> list[Fact]:
     if grant.closed_at is None:
         return [
             Fact(_("Open from"), [words.when(grant.opens_at, at)]),
@@ -269,7 +269,7 @@ def _outcome_label(row: AccessRequest) -> str:
     return {State.DENIED: _("Denied"), State.EXPIRED: _("Expired")}.get(State(row.state), _("Withdrawn"))
 
 
-def _seen(grant: Grant) -> dict[str, Any]:
+def seen_in(grant: Grant) -> dict[str, Any]:
     """Return what was accessed under a grant, in the form that `sentences.summary` needs."""
     return access.seen_resources([grant.pk])[grant.pk]
 

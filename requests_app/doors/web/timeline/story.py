@@ -29,9 +29,16 @@ from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import marked
 from requests_app.domain.acts.access_requests import ACCESS_REQUEST_SUBMITTED
-from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED, CONTENT_DOWNLOADED, CONTENT_LISTED
+from requests_app.domain.acts.content import (
+    CONTENT_ACCESS_ALLOWED,
+    CONTENT_DOWNLOADED,
+    CONTENT_LISTED,
+    CONTENT_REPORTED,
+    CONTENT_REPORTED_OUTSIDE,
+)
 from requests_app.domain.acts.declaration import Mark
 from requests_app.domain.events import title_of
+from requests_app.domain.reports import Kind
 from requests_app.doors.web._log_words import sentence_of
 from requests_app.models import AccessRequest, Resource, Tenant
 from requests_app.queries import log as queries
@@ -39,6 +46,7 @@ from requests_app.words import sentences, times
 
 #: How many decisions and windows are listed before the entries, and how many opened items.
 LISTED, ITEMS = 200, 500
+_REPORTED = (CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE)
 _BATCH = 500
 
 YES, NO, CLOSED, TAKEN = (marked(mark) for mark in (Mark.APPROVED, Mark.DENIED, Mark.CLOSED, Mark.OPENED))
@@ -260,6 +268,16 @@ class Story:
         return len(found)
 
     @cached_property
+    def reported(self) -> int:
+        """How many accesses the application reported. One entry can have many of them."""
+        found = 0
+        for part in self.prepared.parts:
+            for entry in part.sources()[0].filter(event__in=_REPORTED).iterator(chunk_size=_BATCH):
+                detail = _read(entry)["detail"]
+                found += int(detail.get("count", 0)) if detail.get("kind") == Kind.ACCESS else 0
+        return found
+
+    @cached_property
     def seen(self) -> str:
         """The text beside the opened items.
 
@@ -267,7 +285,7 @@ class Story:
         enforced the window, the text says only what this application reported.
         """
         if self.window and self.enforced_by:
-            n = self._events.get(CONTENT_ACCESS_ALLOWED, 0)
+            n = self._events.get(CONTENT_ACCESS_ALLOWED, 0) + self.reported
             return sentences.summary({"kinds": {}, "allowed": n}, enforced_by=self.enforced_by) + "."
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:

@@ -1,0 +1,121 @@
+"""Mails about what an application reports, or does not report."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.models import Grant, Guard, OutboxMessage
+from requests_app.operations import sweeps
+from tests.cast import Cast
+from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
+from tests.notifications.conftest import Mails, says
+from tests.operations.test_reports import one, report
+
+pytestmark = pytest.mark.django_db
+
+SILENT = "notify.guard_silent"
+
+
+@pytest.fixture
+def grant(world: Cast) -> Grant:
+    return world.in_quillo()
+
+
+@pytest.fixture
+def actor(world: Cast, grant: Grant) -> Any:
+    return actor_of_guard(client_of_guards(world))
+
+
+def announce(cast: Cast) -> int:
+    return sweeps.announce_silent_guards(actor=cast.system())
+
+
+def silences() -> set[Any]:
+    return set(OutboxMessage.objects.filter(topic=SILENT, lane="fanout").values_list("tenant_id", flat=True))
+
+
+def test_an_access_outside_the_window_is_mailed_to_both_sides(
+    world: Cast, mails: Mails, grant: Grant, actor: Any
+) -> None:
+    operations.report_accesses(report(one(grant, at=grant.opens_at - dt.timedelta(hours=1))), actor=actor)
+    mails.send("reported_outside")
+    assert mails.to("reported_outside") == ["ada", "alan", "ines", "soc", "stella"]
+    found = mails("ada", "reported_outside")
+    assert found.subject == "Contoso: Quillo reports accesses outside the window"
+    says(found, "Priya Test got content at a time when the window", grant.access_request.reference, "Ask Microsoft")
+    says(mails("stella", "reported_outside"), "the window was not enforced", "Quillo reports 1 access")
+
+
+def test_late_reports_are_summed_up_in_one_more_mail(
+    world: Cast, mails: Mails, grant: Grant, actor: Any, travel: Any
+) -> None:
+    early = one(grant)
+    operations.release(grant.access_request_id, actor=world.as_("priya"))
+    mails.send("window_closed")
+    travel.by(hours=3)
+    operations.report_accesses(report(early, early), actor=actor)
+    mails.send("reported_late")
+    assert mails.to("reported_late") == []
+    operations.report_accesses(report(early, first=3), actor=actor)
+    travel.by(minutes=2)
+    mails.send("reported_late")
+    assert mails.to("reported_late") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"] or mails.to(
+        "reported_late"
+    )
+    found = mails("ada", "reported_late")
+    assert found.subject == "Contoso: more accesses reported in a closed window, Quillo reports 3 accesses"
+    says(found, "the number in the mail about its end was too small", "Now: Quillo reports 3 accesses.")
+
+
+def test_a_silent_application_is_mailed_once_to_both_sides(
+    world: Cast, mails: Mails, grant: Grant, actor: Any, travel: Any
+) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    travel.by(seconds=60)
+    assert announce(world) == 0
+    travel.by(seconds=1)
+    assert announce(world) == 2
+    assert announce(world) == 0
+    assert silences() == {world.contoso.pk, None}
+    mails.send("guard_silent")
+    assert mails.to("guard_silent") == ["ines", "stella"]
+    says(mails("ines", "guard_silent"), "Quillo enforces it, and has not reported since", "close the window")
+    says(mails("stella", "guard_silent"), "Quillo does not report")
+    # It reports again, and is silent again: this is news.
+    operations.report_accesses(report(first=0), actor=actor)
+    travel.by(seconds=61)
+    assert announce(world) == 2
+
+
+def test_a_silence_that_harms_nobody_is_not_mailed(world: Cast, grant: Grant, actor: Any, travel: Any) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    travel.by(seconds=61)
+    operations.revoke(grant.access_request_id, actor=world.as_("ada"))
+    assert announce(world) == 0
+    world.in_quillo()
+    # The guard had nothing left to report, and was not heard of for a day.
+    Guard.objects.update(reported_at=clock.now() - dt.timedelta(days=1, seconds=1))
+    assert announce(world) == 0
+    # Somebody removed the client.
+    Guard.objects.update(reported_at=clock.now() - dt.timedelta(minutes=2))
+    operations.remove_client(Guard.objects.get().client_id, actor=world.as_("stella"))
+    assert announce(world) == 0
+    assert silences() == set()
+
+
+def test_a_backlog_that_does_not_shrink_is_mailed_though_there_are_signs(
+    world: Cast, grant: Grant, actor: Any, travel: Any
+) -> None:
+    operations.report_accesses(report(first=0, backlog=7), actor=actor)
+    operations.report_accesses(report(first=0, number=OTHER), actor=actor)
+    travel.by(minutes=5)
+    for number, backlog in ((ONE, 7), (OTHER, 0)):
+        operations.report_accesses(report(first=0, backlog=backlog, number=number), actor=actor)
+    assert announce(world) == 0
+    travel.by(seconds=1)
+    assert announce(world) == 2

@@ -1,0 +1,293 @@
+"""Reports of guards: in order, once, nothing left out, and only about the windows of the guard's own service."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain import clock, limits
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import InsufficientScope, NotAllowed, ReportsGap
+from requests_app.domain.reports import Kind, Report, ReportedAccess
+from requests_app.models import Client, ContentAccess, Grant, Guard, OutboxMessage
+from requests_app.queries import access
+from requests_app.words import sentences
+from tests.caller import service_of
+from tests.cast import Cast
+from tests.conftest import Traveller
+from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def grant(cast: Cast) -> Grant:
+    return cast.in_quillo()
+
+
+@pytest.fixture
+def client(cast: Cast) -> Client:
+    return client_of_guards(cast)
+
+
+@pytest.fixture
+def actor(client: Client) -> Actor:
+    return actor_of_guard(client)
+
+
+def one(window: Grant, *, at: dt.datetime | None = None, **fields: Any) -> ReportedAccess:
+    resource = window.access_request.resources.get()
+    plain = ReportedAccess(
+        grant=window.pk,
+        resource=resource.pk,
+        engineer=window.engineer_id,
+        jti="j",
+        action="view",
+        item="GET /w/{id}/pages",
+        at=at or clock.now(),
+        kind=Kind.ACCESS,
+        code="",
+    )
+    return replace(plain, **fields)
+
+
+def report(*accesses: ReportedAccess, first: int = 1, backlog: int = 0, number: str = ONE) -> Report:
+    return Report(guard=UUID(number), version="test/1", first=first, backlog=backlog, accesses=accesses)
+
+
+def entries(event: str = "content.reported") -> list[dict[str, Any]]:
+    rows = AuditEntry.objects.filter(event=event).order_by("seq")
+    return [json.loads(bytes(row.canonical)) for row in rows]
+
+
+def numbers(found: Iterable[dict[str, Any]]) -> list[int]:
+    return [access["n"] for entry in found for access in entry["detail"]["accesses"]]
+
+
+def test_what_is_reported_is_in_the_tenants_log_with_each_access(
+    cast: Cast, grant: Grant, client: Client, actor: Actor
+) -> None:
+    accesses = [one(grant), one(grant, item="GET /w/{id}", jti="", code="ok"), one(grant, kind=Kind.REFUSED)]
+    found = operations.report_accesses(report(*accesses, first=1001, backlog=20), actor=actor)
+    assert (found.number, found.rejected) == (1003, 0)
+    accessed, refused = entries()
+    resource = grant.access_request.resources.get()
+    [row, other] = ContentAccess.objects.order_by("kind", "pk")
+    assert (row.kind, row.count, row.item_ref, row.grant_id) == ("refusal_reported", 1, "GET /w/{id}/pages", grant.pk)
+    assert (other.kind, other.count, other.item_ref, other.at) == ("reported", 2, "", accesses[1].at)
+    assert (accessed["tenant"], accessed["access_request"]) == (str(cast.contoso.pk), str(grant.access_request_id))
+    assert accessed["subject"] == {"type": "grant", "id": str(grant.pk)}
+    assert (accessed["actor"]["kind"], accessed["actor"]["id"]) == ("client", str(client.account_id))
+    assert accessed["detail"] == {
+        "access": str(other.pk),
+        "resource": str(resource.pk),
+        "resource_name": resource.name,
+        "engineer": "Priya Test",
+        "engineer_id": str(cast.priya.pk),
+        "enforced_by": "Quillo",
+        "guard": ONE,
+        "kind": "access",
+        "count": 2,
+        "accesses": [
+            {"n": 1001, "at": stamp(accesses[0]), "action": "view", "item": "GET /w/{id}/pages", "jti": "j"},
+            {"n": 1002, "at": stamp(accesses[1]), "action": "view", "item": "GET /w/{id}", "code": "ok"},
+        ],
+    }
+    assert refused["detail"]["kind"] == "refused"
+    guard = Guard.objects.get()
+    assert (guard.client, str(guard.number), guard.version) == (client, ONE, "test/1")
+    assert (guard.acknowledged, guard.backlog, guard.reported_at) == (1003, 20, guard.backlog_since)
+    assert OutboxMessage.objects.filter(topic__startswith="notify.reported").count() == 0
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    assert sentences.summary(seen, enforced_by="Quillo") == "Quillo reports 2 accesses"
+
+
+def stamp(access: ReportedAccess) -> str:
+    return access.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def test_a_report_that_is_sent_again_is_acknowledged_and_written_once(grant: Grant, actor: Actor) -> None:
+    first = [one(grant) for _n in range(3)]
+    for _time in range(2):
+        assert operations.report_accesses(report(*first), actor=actor).number == 3
+    # Some of these were reported before.
+    assert operations.report_accesses(report(*first[1:], one(grant), first=2), actor=actor).number == 4
+    assert operations.report_accesses(report(first[0]), actor=actor).number == 4
+    assert numbers(entries()) == [1, 2, 3, 4]
+    assert sum(ContentAccess.objects.values_list("count", flat=True)) == 4
+
+
+def test_a_report_that_leaves_something_out_is_refused(grant: Grant, actor: Actor) -> None:
+    operations.report_accesses(report(one(grant), one(grant)), actor=actor)
+    before = AuditEntry.objects.count()
+    for first in (4, 1001):
+        with pytest.raises(ReportsGap) as refused:
+            operations.report_accesses(report(one(grant), first=first, backlog=7), actor=actor)
+        assert (refused.value.code, refused.value.expected) == ("reports_gap", 3)
+    guard = Guard.objects.get()
+    assert (guard.acknowledged, guard.backlog) == (2, 0)
+    assert (AuditEntry.objects.count(), ContentAccess.objects.count()) == (before, 1)
+
+
+def test_each_guard_of_an_application_has_its_own_numbers(cast: Cast, grant: Grant, actor: Actor) -> None:
+    second = actor_of_guard(client_of_guards(cast))
+    for who, number in ((actor, ONE), (actor, OTHER), (second, ONE)):
+        assert operations.report_accesses(report(one(grant), number=number), actor=who).number == 1
+    assert numbers(entries()) == [1, 1, 1]
+    assert Guard.objects.count() == 3
+
+
+def test_no_access_is_lost_from_a_long_report(grant: Grant, actor: Actor) -> None:
+    accesses = [one(grant, item=f"GET /{'x' * (n % 7)}") for n in range(limits.REPORTED_MAX)]
+    assert operations.report_accesses(report(*accesses), actor=actor).number == 1000
+    assert [len(each["detail"]["accesses"]) for each in entries()] == [500, 500]
+    assert numbers(entries()) == list(range(1, 1001))
+    assert list(ContentAccess.objects.values_list("count", flat=True)) == [500, 500]
+    [row, _next] = AuditEntry.objects.filter(event="content.reported").order_by("seq")
+    assert "GET /xxx" in row.text
+    assert len(row.text) < 1000
+
+
+def test_one_report_can_be_about_several_tenants(cast: Cast, grant: Grant, actor: Actor) -> None:
+    ticket = cast.ticket("fabrikam", "fred", service_id=cast.quillo().pk)
+    other = cast.opened("fabrikam", ticket=ticket)
+    operations.report_accesses(report(one(grant), one(other), one(grant)), actor=actor)
+    assert {(each["tenant"], *numbers([each])) for each in entries()} == {
+        (str(cast.contoso.pk), 1, 3),
+        (str(cast.fabrikam.pk), 2),
+    }
+
+
+def test_what_can_not_be_right_is_rejected_and_holds_nothing_up(cast: Cast, grant: Grant, actor: Actor) -> None:
+    elsewhere = cast.opened()
+    wrong = {
+        "unknown_grant": [one(grant, grant=uuid4()), one(elsewhere)],
+        "unknown_resource": [one(grant, resource=cast.resource().pk)],
+        "other_engineer": [one(grant, engineer=cast.erik.pk)],
+    }
+    before = AuditEntry.objects.count()
+    with capture_logs() as logs:
+        found = operations.report_accesses(report(*(each for some in wrong.values() for each in some)), actor=actor)
+    assert (found.number, found.rejected) == (4, 4)
+    [line] = [line for line in logs if line["event"] == "reports.rejected"]
+    assert {name: line[name] for name in wrong} == {name: len(some) for name, some in wrong.items()}
+    assert (AuditEntry.objects.count(), ContentAccess.objects.count()) == (before, 0)
+    found = operations.report_accesses(report(one(grant), first=5), actor=actor)
+    assert (found.number, found.rejected, numbers(entries())) == (5, 0, [5])
+
+
+def test_an_access_outside_the_window_is_an_alarm_to_both_sides(
+    cast: Cast, grant: Grant, actor: Actor, travel: Traveller
+) -> None:
+    travel.by(minutes=10)
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    grant.refresh_from_db()
+    assert grant.closed_at is not None
+    second, little = dt.timedelta(seconds=1), dt.timedelta(milliseconds=1)
+    travel.by(minutes=10)
+    inside = [one(grant, at=grant.opens_at - second), one(grant, at=grant.closed_at + second)]
+    outside = [one(grant, at=grant.opens_at - second - little), one(grant, at=grant.closed_at + second + little)]
+    after = one(grant, at=grant.closed_at + 60 * second, kind=Kind.REFUSED)
+    operations.report_accesses(report(*inside, *outside, after), actor=actor)
+    assert numbers(entries()) == [1, 2, 5]
+    [alarm] = entries("content.reported_outside")
+    assert numbers([alarm]) == [3, 4]
+    notes = OutboxMessage.objects.filter(topic="notify.reported_outside")
+    assert {(note.tenant_id, *note.payload["audiences"]) for note in notes} == {
+        (cast.contoso.pk, "customer", "administrators"),
+        (None, "administrators"),
+    }
+    # Another report about the same window sends no other mail.
+    operations.report_accesses(report(outside[0], first=6), actor=actor)
+    assert OutboxMessage.objects.filter(topic="notify.reported_outside").count() == 2
+    assert len(entries("content.reported_outside")) == 2
+
+
+def test_an_access_of_the_future_is_outside(grant: Grant, actor: Actor, travel: Traveller) -> None:
+    at = travel.freeze()
+    operations.report_accesses(report(one(grant, at=at + dt.timedelta(seconds=2))), actor=actor)
+    assert numbers(entries("content.reported_outside")) == [1]
+    [row] = ContentAccess.objects.all()
+    assert row.at == at
+
+
+def test_accesses_that_are_reported_after_the_end_send_one_mail_that_waits_for_more(
+    cast: Cast, grant: Grant, actor: Actor, travel: Traveller
+) -> None:
+    travel.freeze()
+    early = one(grant)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    operations.report_accesses(report(one(grant, kind=Kind.REFUSED)), actor=actor)
+    assert not OutboxMessage.objects.filter(topic="notify.reported_late").exists()
+    for first in (2, 3):
+        operations.report_accesses(report(early, first=first), actor=actor)
+    note = OutboxMessage.objects.get(topic="notify.reported_late")
+    assert note.payload["audiences"] == ["engineer", "provider_approvers", "customer"]
+    assert note.next_attempt_at == note.created_at + limits.REPORTS_SETTLE
+
+
+def test_only_an_application_can_report(cast: Cast, grant: Grant, client: Client, actor: Actor) -> None:
+    """Threat 48: a person must not be able to put accesses into another person's window."""
+    other, plain = service_of(cast), report(one(grant))
+    before = AuditEntry.objects.count()
+    for who in (cast.as_("priya", door="api"), cast.as_("stella", door="api"), cast.as_("ada", door="api")):
+        with pytest.raises(NotAllowed):
+            operations.report_accesses(plain, actor=who)
+    with pytest.raises(InsufficientScope):
+        operations.report_accesses(plain, actor=other)
+    with pytest.raises(NotAllowed):
+        operations.report_accesses(plain, actor=cast.system())
+    # The same application without its service, and the client in the name of a person.
+    with pytest.raises(NotAllowed):
+        operations.report_accesses(plain, actor=replace(actor, person_id=cast.priya.pk))
+    Client.objects.filter(pk=client.pk).update(service=None)
+    with pytest.raises(NotAllowed):
+        operations.report_accesses(plain, actor=actor)
+    assert not Guard.objects.exists()
+    assert not ContentAccess.objects.exists()
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_sign_of_life_is_stored_at_most_every_fifteen_seconds(actor: Actor, travel: Traveller) -> None:
+    first = travel.freeze()
+    for _time in range(2):
+        assert operations.report_accesses(report(first=0), actor=actor).number == 0
+    travel.by(seconds=14)
+    operations.report_accesses(report(first=0), actor=actor)
+    assert Guard.objects.get().reported_at == first
+    second = travel.by(seconds=1)
+    operations.report_accesses(report(first=0), actor=actor)
+    assert Guard.objects.get().reported_at == second
+    # A backlog is stored at once, with the time since which it has not become smaller.
+    third = travel.by(seconds=1)
+    operations.report_accesses(report(first=0, backlog=5), actor=actor)
+    travel.by(seconds=20)
+    operations.report_accesses(report(first=0, backlog=9), actor=actor)
+    assert (Guard.objects.get().backlog, Guard.objects.get().backlog_since) == (9, third)
+    fourth = travel.by(seconds=20)
+    operations.report_accesses(report(first=0, backlog=8), actor=actor)
+    assert Guard.objects.get().backlog_since == fourth
+    operations.report_accesses(report(first=0), actor=actor)
+    assert (Guard.objects.get().backlog, Guard.objects.get().backlog_since) == (0, None)
+
+
+def test_a_sign_of_life_acknowledges_nothing(grant: Grant, actor: Actor) -> None:
+    """A guard that starts asks in this way where to go on."""
+    operations.report_accesses(report(one(grant)), actor=actor)
+    assert operations.report_accesses(report(first=50), actor=actor).number == 1
+    with pytest.raises(ReportsGap):
+        operations.report_accesses(report(one(grant), first=50), actor=actor)
+
+
+def test_the_first_report_after_a_sign_of_life_can_begin_anywhere(grant: Grant, actor: Actor) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    assert operations.report_accesses(report(one(grant), first=1001), actor=actor).number == 1001

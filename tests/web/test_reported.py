@@ -1,0 +1,67 @@
+"""Pages about what an application reported: the reader always sees that it is the application's word."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from requests_app import operations
+from requests_app.domain.reports import Kind
+from requests_app.models import Grant
+from tests.cast import Cast
+from tests.guards import actor_of_guard, client_of_guards
+from tests.operations.test_reports import one, report
+from tests.web.test_external_services import page
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def grant(cast: Cast) -> Grant:
+    return cast.in_quillo()
+
+
+@pytest.fixture
+def actor(cast: Cast, grant: Grant) -> Any:
+    return actor_of_guard(client_of_guards(cast))
+
+
+def test_the_live_list_says_that_the_application_reported(cast: Cast, grant: Grant, actor: Any) -> None:
+    accesses = [one(grant), one(grant), one(grant, kind=Kind.REFUSED), one(grant, kind=Kind.CUT)]
+    operations.report_accesses(report(*accesses), actor=actor)
+    for who in ("ada", "pat", "priya"):
+        text = page(cast, who, "live", grant.access_request_id)
+        assert "2 accesses, reported by Quillo GET /w/{id}/pages" in text
+        assert "1 refused request, reported by Quillo" in text
+        assert "1 interrupted request, reported by Quillo" in text
+
+
+def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: Grant, actor: Any) -> None:
+    accesses = [one(grant), one(grant), one(grant, kind=Kind.REFUSED), one(grant, kind=Kind.CUT)]
+    early = one(grant, at=grant.opens_at - dt.timedelta(minutes=1))
+    operations.report_accesses(report(*accesses, early), actor=actor)
+    text = page(cast, "ada", "log", cast.contoso.pk)
+    assert "reported for Quillo: 2 accesses by Priya Test in notes of contoso" in text
+    assert "reported for Quillo: 1 refused request by Priya Test" in text
+    assert "in notes of contoso while the window was not open" in text
+
+
+def test_the_summary_counts_the_accesses_and_not_the_refusals(cast: Cast, grant: Grant, actor: Any) -> None:
+    operations.report_accesses(report(one(grant), one(grant), one(grant, kind=Kind.REFUSED)), actor=actor)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    text = page(cast, "ada", "access_request", grant.access_request_id)
+    assert "Quillo reports 2 accesses" in text
+
+
+def test_the_window_says_that_its_application_is_silent(cast: Cast, grant: Grant, actor: Any, travel: Any) -> None:
+    words = "Quillo has not reported since"
+    travel.freeze()
+    operations.report_accesses(report(first=0), actor=actor)
+    assert words not in page(cast, "ada", "live", grant.access_request_id)
+    travel.by(seconds=61)
+    for name in ("live", "access_request"):
+        assert words in page(cast, "ada", name, grant.access_request_id)
+    operations.report_accesses(report(first=0), actor=actor)
+    assert words not in page(cast, "ada", "live", grant.access_request_id)
