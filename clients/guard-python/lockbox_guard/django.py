@@ -1,0 +1,63 @@
+"""The guard in a Django project: a middleware, and one line in wsgi.py or asgi.py.
+
+In the settings, LOCKBOX_GUARD is the `Guard`, and LOCKBOX_RULES the dotted name of `rules(request)`, which returns a
+`Rule` or None. A view with `@guarded(rules)` has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+
+from lockbox_guard.asgi import ASGIGuard
+from lockbox_guard.lockbox import Refused
+from lockbox_guard.visit import KEY, Rule
+from lockbox_guard.wsgi import WSGIGuard
+
+
+def wsgi(application: Any) -> WSGIGuard:
+    """Wrap the application of wsgi.py: the outside of the guard cuts responses."""
+    return WSGIGuard(settings.LOCKBOX_GUARD, application)
+
+
+def asgi(application: Any) -> ASGIGuard:
+    """Wrap the application of asgi.py."""
+    return ASGIGuard(application, settings.LOCKBOX_GUARD)
+
+
+def guarded(rules: Callable[[HttpRequest], Rule | None]) -> Callable[[Any], Any]:
+    """Guard one view. Use it as the outermost decorator."""
+    return lambda view: setattr(view, "lockbox_rules", rules) or view
+
+
+class LockboxMiddleware:
+    """Decides before each view, when the route is known. Its place is after the authentication."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response, name = get_response, getattr(settings, "LOCKBOX_RULES", None)
+        self._rules = import_string(name) if name else lambda request: None
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self._get_response(request)
+
+    def process_view(self, request: Any, view: Any, *arguments: Any) -> HttpResponse | None:
+        rule = getattr(view, "lockbox_rules", self._rules)(request)
+        if rule is None:
+            return None
+        # Without the outside of the guard, nothing could cut the response: a KeyError then ends the request.
+        visit = getattr(request, "scope", request.META)[KEY]
+        try:
+            request.lockbox = visit.admit(rule, f"/{request.resolver_match.route}")
+        except Refused as refused:
+            status, headers, body = visit.refusal(refused)
+            return HttpResponse(body, status=status, headers=dict(headers))
+        return None

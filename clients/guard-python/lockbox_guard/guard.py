@@ -1,0 +1,238 @@
+"""Decides on each access of an application, stores it, and watches it until its response has ended."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lockbox_guard.feed import Feed, clock
+from lockbox_guard.lockbox import Lockbox, Refused, checked
+from lockbox_guard.queue import Queue
+from lockbox_guard.tokens import COVERED, Token, Verifier
+
+log = logging.getLogger(__name__)
+ITEM_MAX = 300
+#: Seconds between two checks of the open responses, and for which a process waits for the first message of the feed.
+CHECK_EVERY, WAIT_FOR_FEED = 0.2, 5.0
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
+REFUSALS = {"silent": "feed_silent", "closed": "window_closed", "elapsed": "window_ended"}
+
+
+class SignIn(enum.Enum):
+    NONE = enum.auto()
+
+
+#: For an application without its own sign-in: the token alone says who the engineer is.
+ANYBODY = SignIn.NONE
+
+
+class Access(NamedTuple):
+    """An allowed access: who (`claims`), under which grant (`detail`), what, and until when (seconds since 1970)."""
+
+    claims: dict[str, Any]
+    detail: dict[str, Any]
+    action: str
+    item: str
+    window_end: float
+
+
+class Hold:
+    """Watches an access while its response is open. `code` says why it was cut."""
+
+    def __init__(self, guard: Guard, access: Access, cut: Callable[[], None]) -> None:
+        self._guard, self.access, self._cut, self._lock = guard, access, cut, threading.Lock()
+        self.code, self._is_released = "", False
+
+    def cut_if_over(self) -> bool:
+        """Cut the response if the access has ended. Return True only the first time: then call `store`."""
+        code = "" if self.code else self._guard.why_over(self.access)
+        with self._lock:
+            if not code or self.code or self._is_released:
+                return False
+            self.code = code
+            try:
+                self._cut()
+            except Exception:
+                log.exception("A connection can't be ended from here. Nothing more is sent on it.")
+            return True
+
+    def store(self) -> None:
+        try:
+            self._guard.record(self.access, "cut", self.code)
+        except Refused:
+            log.critical("The queue does not have the end of %s", self.access)
+
+    def release(self) -> None:
+        """The response has ended."""
+        with self._lock:
+            self._is_released = True
+        self._guard.holds.discard(self)
+
+
+class Guard:
+    """Lockbox's guard in one application. It starts its threads in each process, with the first access."""
+
+    def __init__(
+        self, *, issuer: str, service: str, client_id: str, client_secret: str, origin: str,
+        queue: str | Path, queue_limit: int = 1_000_000, tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        self.lockbox, self.client_id = Lockbox(issuer, client_id, client_secret, tls), client_id
+        self.origin, self._directory, self._limit = checked(origin), Path(queue), queue_limit
+        self._verifier, self._left = Verifier(self.lockbox, service), list[object]()
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        """Start without threads, and with locks that no other thread holds."""
+        # What a forked child inherits is not used, and not closed: closing SQLite's files would break its locks.
+        self._left.append(vars(self).copy())
+        self._feed: Feed | None = None
+        self._starting, self._bell, self._ends = threading.Lock(), threading.Event(), threading.Event()
+        self.holds, self._started = set[Hold](), 0.0
+        self._newer, self._renewing = dict[str, tuple[str, float]](), threading.Lock()
+        self.lockbox.forget()
+        self._verifier.reset()
+
+    @property
+    def feed(self) -> Feed:
+        """Return the feed. In a new process this starts the threads."""
+        if self._feed is None:
+            with self._starting:
+                if self._feed is None:
+                    self._queue, self._started = Queue(self._directory, self.lockbox, self._limit), clock()
+                    threading.Thread(target=self._watch, name="lockbox-cuts", daemon=True).start()
+                    self._feed = Feed(self.lockbox, self._queue.name, self._changed)
+        return self._feed
+
+    def close(self) -> None:
+        """Stop the threads. What is not yet reported remains in the queue."""
+        for ends in (self.feed.ends, self._queue.ends, self._ends, self._bell):
+            ends.set()
+
+    def wait_for_feed(self) -> None:
+        """Wait for the first message of the feed, but only in the first seconds of a process."""
+        self.feed.ready.wait(max(0.0, self._started + WAIT_FOR_FEED - clock()))
+
+    def _changed(self, has_other_keys: bool) -> None:
+        if has_other_keys:
+            self._verifier.forget()
+        self._bell.set()
+
+    def _watch(self) -> None:
+        while not self._ends.is_set():
+            self._bell.wait(CHECK_EVERY)
+            self._bell.clear()
+            for hold in [hold for hold in list(self.holds) if hold.cut_if_over()]:
+                hold.store()  # after all of them are cut, because the disk takes its time
+
+    def verified(self, token: str) -> Token:
+        """Return a token of this application's audience that has not ended, or raise Refused."""
+        return self._verifier.verified(token, self.feed.now())
+
+    def decide(
+        self, token: str, *, action: str, item: str, tenant: str, engineer: str | SignIn | None,
+        resource: str | None = None, identifier: str | None = None,
+    ) -> Access:  # fmt: skip
+        """Return the access if the token allows it now, or raise Refused. This stores nothing: see `admit`.
+
+        `tenant` is an id or a slug. `engineer` is the address or the id of the person who is signed in at the
+        application. Give `resource` or `identifier`, or both.
+        """
+        found = self.verified(token)
+        if engineer is not ANYBODY and not _is_same_person(engineer, found.claims):
+            raise Refused("other_engineer")
+        for detail in found.details:
+            is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
+            if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
+                access = Access(found.claims, detail, action, item[:ITEM_MAX], found.window_end)
+                code = self.why_over(access)
+                if not code and action in [*detail["actions"]] and detail["level"] in COVERED.get(action, ()):
+                    return access
+                raise Refused(REFUSALS.get(code, "level_too_low"))
+        raise Refused("out_of_scope")
+
+    def admit(self, token: str, *, action: str, item: str, **scope: Any) -> Access:
+        """Decide, store the access on the disk, and decide again, because the disk may have been slow."""
+        try:
+            access = self.decide(token, action=action, item=item, **scope)
+        except Refused as refused:
+            self._record_refusal(token, action, item, refused.code)
+            raise
+        self.record(access, "access")
+        code = self.why_over(access)
+        if code:
+            self.record(access, "cut", code)
+            raise Refused(REFUSALS[code])
+        return access
+
+    def why_over(self, access: Access) -> str:
+        """Return why an allowed access must end now, or an empty text."""
+        try:
+            now = self.feed.now()
+        except Refused:
+            return "silent"
+        if access.detail["grant_id"] in self.feed.closed:
+            return "closed"
+        return "elapsed" if now >= access.window_end else ""
+
+    def record(self, access: Access, kind: str, code: str = "") -> None:
+        """Store what happened. It is on the disk when this returns. Raise Refused if it is not."""
+        at = datetime.fromtimestamp(self.feed.last_known(), timezone.utc).isoformat().replace("+00:00", "Z")
+        self._queue.append({
+            "grant_id": access.detail["grant_id"], "resource": access.detail["resource"],
+            "engineer": access.claims["sub"], "jti": access.claims["jti"], "action": access.action,
+            "item": access.item, "at": at, "kind": kind, "code": code,
+        })  # fmt: skip
+
+    def _record_refusal(self, token: str, action: str, item: str, code: str) -> None:
+        """Store a refusal if the token itself is good. Others say nothing about a grant."""
+        try:
+            found = self.verified(token)
+            access = Access(found.claims, found.details[0], action, item[:ITEM_MAX], found.window_end)
+            self.record(access, "refused", code)
+        except Refused:
+            log.info("A refusal is not stored: %s", code)
+
+    def hold(self, access: Access, cut: Callable[[], None]) -> Hold:
+        """Watch an access. `cut` is called at most once, by any thread, when it must end."""
+        hold = Hold(self, access, cut)
+        self.holds.add(hold)
+        return hold
+
+    def renewed(self, text: str, not_before: float, retry_after: float) -> str:
+        """Return a newer token of the same grant (RFC 8693) if this one ends soon, or this one if there is none."""
+        token, now = self.verified(text), self.feed.now()
+        if token.ends_at - now >= not_before or token.ends_at >= token.window_end:
+            return text
+        with self._renewing:
+            self._newer = {old: entry for old, entry in self._newer.items() if now < entry[1]}
+            if text not in self._newer:
+                try:
+                    form = {"grant_type": EXCHANGE, "subject_token": text, "subject_token_type": ACCESS_TOKEN}
+                    newer, _ = self.lockbox.token(audience=self._verifier.audience, **form)
+                    self.verified(newer)
+                    self._newer[text] = newer, token.ends_at
+                except Exception as error:
+                    log.warning("A grant token can't be renewed now: %r", error)
+                    self._newer[text] = text, now + retry_after
+            return self._newer[text][0]
+
+
+def _is_same_person(engineer: object, claims: dict[str, Any]) -> bool:
+    """Return whether the person who is signed in at the application is the token's engineer."""
+    if not isinstance(engineer, str) or not engineer:
+        return False
+    return engineer == claims["sub"] or _folded(engineer) == _folded(claims["email"])
+
+
+def _folded(address: str) -> str:
+    """Return an address in small letters. Outside ASCII, different letters can have the same small letter."""
+    return address.lower() if address.isascii() else address

@@ -1,0 +1,35 @@
+"""The guard in a Starlette or FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import Match
+
+from lockbox_guard.asgi import ASGIGuard
+from lockbox_guard.guard import Guard
+from lockbox_guard.visit import Rule
+
+
+def install(app: Starlette, guard: Guard, rules: Callable[[HTTPConnection], Rule | None]) -> None:
+    """Guard what `rules` gives a rule for. A middleware that `rules` needs, such as sessions, is added after this."""
+    app.add_middleware(
+        ASGIGuard,  # type: ignore[arg-type] # an ASGI application with arguments of its own
+        guard=guard,
+        rules=lambda scope: rules(HTTPConnection(scope)),
+        pattern=lambda scope: pattern_of(app.routes, scope),
+    )
+
+
+def pattern_of(routes: Iterable[Any], scope: Any) -> str | None:
+    """Return the path of the route that will answer, with placeholders."""
+    for route in routes:
+        match, found = route.matches(scope)
+        if match == Match.FULL:
+            path = str(getattr(route, "path_format", None) or getattr(route, "path", ""))
+            inner = getattr(route, "routes", None)
+            return path + (pattern_of(inner, {**scope, **found}) or "") if inner else path
+    return None

@@ -1,0 +1,238 @@
+"""What both middlewares do with a request: the cookie, the decision, and the reserved path."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import secrets
+import uuid
+import zlib
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import parse_qs, quote, urlencode
+
+from lockbox_guard.guard import Access, Guard, Hold, SignIn
+from lockbox_guard.lockbox import Refused, Unreachable
+from lockbox_guard.tokens import TOKEN_MAX
+
+KEY, PATH, COOKIE, TRY, HEADER = (
+    "lockbox_guard.visit",
+    "/.lockbox/",
+    "__Host-lockbox",
+    "__Host-lockbox-try",
+    "lockbox-grant",
+)
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+#: Seconds: a token with less left is renewed, a failed renewal is tried again, an attempt to get in lives.
+RENEW_UNDER, RENEW_AGAIN, TRY_FOR = 120, 10.0, 300
+#: Bytes that are handed to the server at a time.
+SLICE = 64 * 1024
+#: A path of this site only. Browsers read a backslash as a slash, and remove tabs and line ends.
+LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}\Z")
+VERIFIER = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>No access</title>
+<h1>You have no access here now</h1>
+<p>This content belongs to a customer. Open it from your window in Customer Lockbox.</p>
+<p><a href="{}/">Go to Customer Lockbox</a></p>
+</html>
+"""
+Headers = list[tuple[str, str]]
+Response = tuple[int, Headers, bytes]
+
+
+class Rule(NamedTuple):
+    """What a guarded request is about. `pattern` is its route with placeholders, never with a value."""
+
+    tenant: str
+    identifier: str
+    engineer: str | SignIn | None
+    action: str | None = None
+    pattern: str | None = None
+
+
+class Cut(Exception):
+    """The access has ended while its response was being sent. The server must break the connection off."""
+
+
+class Visit:
+    """One request or WebSocket. Frameworks' helpers find it and call `admit`."""
+
+    def __init__(
+        self, guard: Guard, method: str, path: str, query: str, headers: Iterable[tuple[str, str]],
+        cut: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.guard, self.method, self.path, self._cut = guard, method, path, cut
+        self._query, self._headers = parse_qs(query, keep_blank_values=True), dict[str, str]()
+        for name, value in headers:
+            self._headers[name] = f"{self._headers[name]}; {value}" if name in self._headers else value
+        self._held, self._token, self.holds, self.has_begun = self._cookie(COOKIE), "", list[Hold](), False
+
+    def _cookie(self, name: str) -> str:
+        """Return a cookie's value. Two cookies of one name are an attack, and give none."""
+        pairs = [pair.strip().partition("=") for pair in self._headers.get("cookie", "").split(";")]
+        values = [value for found, _, value in pairs if found == name]
+        return values[0] if len(values) == 1 else ""
+
+    def token(self) -> str:
+        """Return the request's grant token. A cookie's token that ends soon is renewed."""
+        if self._held and not self._token:
+            self._token = self.guard.renewed(_unpacked(self._held), RENEW_UNDER, RENEW_AGAIN)
+        return self._token or _unpacked(self._headers.get(HEADER, ""))
+
+    def admit(self, rule: Rule, pattern: str | None = None) -> Access:
+        """Allow the access and store it durably, or raise Refused. Call this before anything is read for it."""
+        self.guard.wait_for_feed()
+        if "_method" in self._query or any(name in self._headers for name in OVERRIDES):
+            raise Refused("method_override")
+        action = rule.action or ("view" if self.method in SAFE else "act_as")
+        item = f"{self.method} {rule.pattern or pattern or '(no route)'}"
+        scope = {"tenant": rule.tenant, "identifier": rule.identifier, "engineer": rule.engineer}
+        access = self.guard.admit(self.token(), action=action, item=item, **scope)
+        self.holds.append(self.guard.hold(access, self._cut))
+        return access
+
+    def is_over(self) -> bool:
+        return any(hold.code or self.guard.why_over(hold.access) for hold in self.holds)
+
+    def store_cuts(self) -> None:
+        for hold in self.holds:
+            if hold.cut_if_over():
+                hold.store()
+
+    def release(self) -> None:
+        for hold in self.holds:
+            hold.release()
+
+    def headers(self, present: Headers) -> Headers:
+        """Return a response's headers. No cache stores what was read in a window."""
+        if self.holds:
+            present = [pair for pair in present if pair[0].lower() not in ("cache-control", "expires")]
+            present.append(("Cache-Control", "private, no-store"))
+        is_new = self._token and self._token != _unpacked(self._held)
+        return [*present, self._session(self._token)] if is_new else present
+
+    def _session(self, token: str) -> tuple[str, str]:
+        seconds = int(self.guard.verified(token).window_end - self.guard.feed.now())
+        return _set_cookie(COOKIE, _packed(token), seconds)
+
+    def refusal(self, refused: Refused) -> Response:
+        """Return the response to a refused request: a page for a browser without a session, else a problem."""
+        status = HTTPStatus(refused.status)
+        if status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
+            return _response(401, PAGE.format(html.escape(self.guard.lockbox.issuer)), [], "text/html")
+        problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": refused.code}
+        return _response(status, json.dumps(problem), [], "application/problem+json")
+
+    def reserved(self) -> Response:
+        """Answer a request to the reserved path."""
+        self.guard.wait_for_feed()
+        paths = {"GET open": self._open, "GET code": self._code, "GET status": self._status, "POST done": self._done}
+        answer = paths.get(f"{self.method} {self.path[len(PATH) :]}")
+        try:
+            return answer() if answer else _response(404, "There is nothing here.")
+        except Refused as refused:
+            return self.refusal(refused)
+        except Unreachable:
+            return self.refusal(Refused("feed_silent"))
+
+    def _asked(self, name: str, default: str = "") -> str:
+        return self._query.get(name, [default])[0]
+
+    def _open(self) -> Response:
+        to, verifier = self._asked("to", "/"), secrets.token_urlsafe(32)
+        try:
+            grant = uuid.UUID(self._asked("grant"))
+        except ValueError:
+            return _response(400, "The link has no grant.")
+        if not LOCAL.match(to):
+            return _response(400, "The link leads to another site.")
+        query = urlencode({
+            "response_type": "code", "client_id": self.guard.client_id, "redirect_uri": self._redirect_uri, "state": to,
+            "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("="),
+            "code_challenge_method": "S256", "grant": grant,
+        })  # fmt: skip
+        location = f"{self.guard.lockbox.issuer}/oauth/authorize?{query}"
+        return _response(302, "", [("Location", location), _set_cookie(TRY, verifier, TRY_FOR)])
+
+    @property
+    def _redirect_uri(self) -> str:
+        return f"{self.guard.origin}{PATH}code"
+
+    def _code(self) -> Response:
+        code, to, verifier = self._asked("code"), self._asked("state"), self._cookie(TRY)
+        if not code or not LOCAL.match(to) or not VERIFIER.match(verifier):
+            raise Refused("no_token")
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._redirect_uri}
+        try:
+            session = self._session(self.guard.lockbox.token(code_verifier=verifier, **form)[0])
+        except Unreachable as error:
+            raise Refused("no_token") from error
+        location = quote(to, safe="/?&=#%:;,+@!$'()*~[]")
+        return _response(302, "", [("Location", location), session, _set_cookie(TRY, "", 0)])
+
+    def _status(self) -> Response:
+        try:
+            token, now = self.guard.verified(self.token()), self.guard.feed.now()
+            detail = token.details[0]
+            if detail["grant_id"] in self.guard.feed.closed or now >= token.window_end:
+                raise Refused("window_ended")
+        except Refused:
+            return _response(200, '{"open": false}', [], "application/json")
+        return _response(200, json.dumps({
+            "open": True, "grant": detail["grant_id"], "reference": detail["reference"], "level": detail["level"],
+            "engineer": token.claims["email"], "closes_at": detail["window_end"],
+            "seconds_left": int(token.window_end - now),
+        }), self.headers([]), "application/json")  # fmt: skip
+
+    def _done(self) -> Response:
+        """Release the window. Only a page of this application can ask for it."""
+        if self._headers.get("origin") != self.guard.origin and self._headers.get("sec-fetch-site") != "same-origin":
+            return _response(403, "Only a page of this application can end the access.")
+        text = self.token()
+        grant = self.guard.verified(text).details[0]["grant_id"]
+        status, _ = self.guard.lockbox.post("/api/v1/guard/release", json.dumps({"token": text}).encode())
+        if status >= 400 and status != 409:  # 409: it has ended already
+            raise Unreachable(f"/api/v1/guard/release: {status}")
+        location = f"{self.guard.lockbox.issuer}/windows/{grant}/"
+        return _response(303, "", [("Location", location), _set_cookie(COOKIE, "", 0)])
+
+
+def _packed(token: str) -> str:
+    """Return the token with its claims compressed: a browser stores at most 4,096 bytes in a cookie."""
+    header, claims, signature = token.split(".")
+    small = zlib.compress(base64.urlsafe_b64decode(claims + "=="), 9)
+    return f"z.{header}.{base64.urlsafe_b64encode(small).decode().rstrip('=')}.{signature}"
+
+
+def _unpacked(text: str) -> str:
+    """Return the token in a cookie. Anything else stays as it is, and the verifier refuses it."""
+    try:
+        _, header, small, signature = text.split(".")
+        claims = zlib.decompressobj().decompress(base64.urlsafe_b64decode(small + "=="), TOKEN_MAX)
+        return f"{header}.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.{signature}"
+    except (ValueError, zlib.error):
+        return text
+
+
+def without_our_cookies(header: str) -> str:
+    """Return a Cookie header for the application, which never gets a grant token."""
+    return ";".join(pair for pair in header.split(";") if not pair.strip().startswith(COOKIE)).strip()
+
+
+def _set_cookie(name: str, value: str, seconds: int) -> tuple[str, str]:
+    return "Set-Cookie", f"{name}={value}; Max-Age={max(seconds, 0)}; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+def _response(status: int, body: str, headers: Iterable[tuple[str, str]] = (), kind: str = "text/plain") -> Response:
+    return status, [
+        *headers, ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"), ("Content-Type", f"{kind}; charset=utf-8"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Content-Length", str(len(body.encode()))),
+    ], body.encode()  # fmt: skip
