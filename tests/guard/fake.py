@@ -34,6 +34,8 @@ def encoded(data: bytes) -> str:
 class FakeLockbox:
     """Its time is that of this machine plus `ahead`. It gives more signs than Lockbox, so that tests don't wait."""
 
+    grant = str(uuid.uuid5(uuid.NAMESPACE_DNS, "grant"))
+
     def __init__(self, port: int = 0) -> None:
         self.ahead, self.sign_every = 0.0, 0.2
         self.keys: list[Any] = [RSA, EDDSA]
@@ -44,7 +46,10 @@ class FakeLockbox:
         self.calls: list[str] = []
         self.forms: list[dict[str, str]] = []
         self.codes: dict[str, dict[str, str]] = {}
-        self.is_feed_cut = self.is_reporting_down = False
+        self.is_feed_cut = self.is_reporting_down = self.has_no_state = False
+        self.bearer, self.loses_answers = "client-token", 0
+        self.last_ids: list[str] = []
+        self.sent_ids: list[str] = []
         self.before_feed: Callable[[], None] = lambda: None
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"lockbox": self})
@@ -66,7 +71,7 @@ class FakeLockbox:
         now = int(self.now())
         window_end = changed.pop("window_end", now + 3600)
         detail = {
-            "type": "lockbox_grant", "grant_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, "grant")), "reference": "AR-1",
+            "type": "lockbox_grant", "grant_id": self.grant, "reference": "AR-1",
             "level": "view", "actions": ["list", "view"], "tenant": TENANT, "tenant_slug": "contoso",
             "service": "quillo", "resource": RESOURCE, "identifier": "w-17", "window_end": stamp(window_end),
         } | changed.pop("detail", {})  # fmt: skip
@@ -134,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/oauth/token":
             return self.answer(*self.token({name: values[0] for name, values in parse_qs(body.decode()).items()}))
-        if self.headers["Authorization"] != "Bearer client-token":
+        if self.headers["Authorization"] != f"Bearer {self.lockbox.bearer}":
             return self.answer(401, {})
         if self.path == "/api/v1/guard/accesses":
             return self.answer(*self.reports(json.loads(body)))
@@ -149,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Basic " + base64.b64encode(b"shop:secret").decode():
             return 401, {"error": "invalid_client"}
         if form["grant_type"] == "client_credentials":
-            return 200, {"access_token": "client-token", "expires_in": 3600}
+            return 200, {"access_token": self.lockbox.bearer, "expires_in": 3600}
         if form["grant_type"] == "authorization_code":
             code = self.lockbox.codes.pop(form["code"], None)
             challenge = encoded(hashlib.sha256(form["code_verifier"].encode()).digest())
@@ -170,19 +175,26 @@ class _Handler(BaseHTTPRequestHandler):
             if body["first"] > len(stored) + 1:
                 return 409, {"code": "reports_gap", "expected": len(stored) + 1}
             stored += body["accesses"][len(stored) + 1 - body["first"] :]
+            if body["accesses"] and self.lockbox.loses_answers:
+                self.lockbox.loses_answers -= 1
+                return 502, {}
             return 200, {"acknowledged": len(stored), "rejected": 0}
 
     def feed(self) -> None:
         lockbox, stream = self.lockbox, queue.Queue[tuple[str, dict[str, Any]] | None]()
         lockbox.before_feed()
-        if lockbox.is_feed_cut or self.headers["Authorization"] != "Bearer client-token":
+        if lockbox.is_feed_cut:
             return self.answer(503, {})
+        if self.headers["Authorization"] != f"Bearer {lockbox.bearer}":
+            return self.answer(401, {})
+        lockbox.last_ids.append(self.headers["Last-Event-ID"])
         lockbox.streams.append(stream)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         try:
-            self.event("state", {"at": stamp(lockbox.now()), "closed": lockbox.closed})
+            if not lockbox.has_no_state:
+                self.event("state", {"at": stamp(lockbox.now()), "closed": lockbox.closed})
             while True:
                 try:
                     event = stream.get(timeout=lockbox.sign_every)
@@ -197,5 +209,6 @@ class _Handler(BaseHTTPRequestHandler):
             lockbox.streams.remove(stream)
 
     def event(self, kind: str, message: dict[str, Any]) -> None:
-        self.wfile.write(f"id: {uuid.uuid4()}\nevent: {kind}\ndata: {json.dumps(message)}\n\n".encode())
+        self.lockbox.sent_ids.append(str(uuid.uuid4()))
+        self.wfile.write(f"id: {self.lockbox.sent_ids[-1]}\nevent: {kind}\ndata: {json.dumps(message)}\n\n".encode())
         self.wfile.flush()

@@ -25,7 +25,7 @@ BATCH_MAX, BATCH_BYTES_MAX = 1000, 900_000
 SIGN_EVERY, LOOK_EVERY, WAIT_FOR_LOCK = 30.0, 0.5, 5.0
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
 TABLES = """
-PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
+PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS accesses (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS guard (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, base INTEGER NOT NULL);
@@ -144,6 +144,9 @@ class Queue:
             rows = self._run("SELECT number, record FROM accesses ORDER BY number LIMIT ?", BATCH_MAX)
             if not rows and not is_sign_due:
                 return False
+            if not rows:
+                self._run("PRAGMA incremental_vacuum")
+                self._run("PRAGMA wal_checkpoint(TRUNCATE)")
             first, texts, size = rows[0][0] if rows else last + 1, list[str](), 0
             for _, text in rows:
                 size += len(text) + 1

@@ -1,0 +1,325 @@
+"""An access is on the disk before it happens, and reaches Lockbox in order, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lockbox_guard import Guard, Refused
+from lockbox_guard import queue as queues
+from tests.guard.conftest import NewGuard, until
+from tests.guard.fake import FakeLockbox
+from tests.guard.test_tokens import asked
+
+ROOT = Path(__file__).parents[2]
+#: A program that stores accesses and prints each number once it is stored. It ends when it is killed.
+PROGRAM = """
+import itertools, pathlib, sys
+from lockbox_guard.lockbox import Lockbox, Refused
+from lockbox_guard.queue import Queue
+queue = Queue(pathlib.Path(sys.argv[1]), Lockbox(sys.argv[2], "shop", "secret", None), 1_000_000)
+{before}
+for number in itertools.count():
+    try:
+        queue.append({{"item": f"{{sys.argv[3]}}-{{number}}", "kind": "access", "text": "x" * {length}}})
+    except Refused as refused:
+        print(refused.code, flush=True)
+        break
+    print(number, flush=True)
+"""
+
+
+def started(place: Path, issuer: str, name: str, before: str = "", length: int = 200) -> subprocess.Popen[str]:
+    program = PROGRAM.format(before=before, length=length)
+    env = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "guard-python")}
+    words = [sys.executable, "-c", program, str(place), issuer, name]
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def stored(place: Path) -> list[dict[str, Any]]:
+    with sqlite3.connect(place / "accesses.sqlite3") as database:
+        rows = database.execute("SELECT number, record FROM accesses ORDER BY number").fetchall()
+    database.close()
+    assert [number for number, _ in rows] == list(range(rows[0][0], rows[0][0] + len(rows))) if rows else True
+    return [json.loads(text) for _, text in rows]
+
+
+def test_the_access_is_on_the_disk_when_it_is_allowed(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    lockbox.is_reporting_down = True
+    access = guard.admit(lockbox.token(), **asked())
+    [record] = stored(tmp_path / "queue")
+    assert record == {
+        "grant_id": access.detail["grant_id"], "resource": access.detail["resource"], "engineer": access.claims["sub"],
+        "jti": access.claims["jti"], "action": "view", "item": "GET /w/{id}", "at": record["at"], "kind": "access",
+        "code": "",
+    }  # fmt: skip
+
+
+def test_accesses_are_reported_in_order_once(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    for number in range(30):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+    until(lambda: len(lockbox.accesses) == 30)
+    assert [access["item"] for access in lockbox.accesses] == [f"GET /{number}" for number in range(30)]
+    until(lambda: stored(tmp_path / "queue") == [])
+    [name] = lockbox.reports
+    assert lockbox.bodies[0] == {
+        "guard": name, "version": "lockbox-guard-python/0.1.0", "first": 1, "backlog": lockbox.bodies[0]["backlog"],
+        "accesses": lockbox.bodies[0]["accesses"],
+    }  # fmt: skip
+
+
+def test_a_refusal_is_reported_if_the_token_itself_is_good(guard: Guard, lockbox: FakeLockbox) -> None:
+    for token, changed in (
+        (lockbox.token(), {"action": "act_as"}), (lockbox.token(), {"tenant": "fabrikam"}), ("forged", {}),
+        (lockbox.token(iss="https://other.example"), {}),
+    ):  # fmt: skip
+        with pytest.raises(Refused):
+            guard.admit(token, **asked(**changed))
+    until(lambda: len(lockbox.accesses) == 2)
+    time.sleep(2 * queues.LOOK_EVERY)
+    assert [(access["kind"], access["code"]) for access in lockbox.accesses] == [
+        ("refused", "level_too_low"), ("refused", "out_of_scope"),
+    ]  # fmt: skip
+
+
+def test_a_sign_of_life_is_sent_without_accesses(guard: Guard, lockbox: FakeLockbox) -> None:
+    body = until(lambda: lockbox.bodies)[0]
+    assert (body["first"], body["backlog"], body["accesses"]) == (1, 0, [])
+
+
+def test_nothing_is_reported_twice_after_an_outage(guard: Guard, lockbox: FakeLockbox) -> None:
+    lockbox.is_reporting_down = True
+    for number in range(10):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+    time.sleep(2 * queues.LOOK_EVERY)
+    lockbox.is_reporting_down = False
+    until(lambda: len(lockbox.accesses) == 10)
+    assert [access["item"] for access in lockbox.accesses] == [f"GET /{number}" for number in range(10)]
+
+
+def test_a_lost_answer_does_not_double_a_report(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    lockbox.loses_answers = 1
+    for number in range(2):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+    until(lambda: len(lockbox.accesses) == 2 and not stored(tmp_path / "queue"))
+    assert lockbox.loses_answers == 0
+    assert [access["item"] for access in lockbox.accesses] == ["GET /0", "GET /1"]
+
+
+def test_if_lockbox_went_back_to_a_backup_the_guard_takes_another_id(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        guard.admit(lockbox.token(), **asked())
+    until(lambda: len(lockbox.accesses) == 3 and not stored(tmp_path / "queue"))
+    [name] = lockbox.reports
+    lockbox.reports[name] = lockbox.reports[name][:1]
+    guard.admit(lockbox.token(), **asked(item="GET /after"))
+    until(lambda: len(lockbox.reports) == 2)
+    [other] = set(lockbox.reports) - {name}
+    until(lambda: [access["item"] for access in lockbox.reports[other]] == ["GET /after"])
+
+
+def test_if_the_disk_went_back_to_a_backup_no_access_is_taken_for_a_known_one(
+    new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    guard = new_guard(queue=tmp_path / "first")
+    guard.wait_for_feed()
+    for _ in range(3):
+        guard.admit(lockbox.token(), **asked())
+    until(lambda: len(lockbox.accesses) == 3 and not stored(tmp_path / "first"))
+    name = guard._queue.name()
+    guard.close()
+    restored = new_guard(queue=tmp_path / "second")
+    restored._queue_of_test = restored.feed  # type: ignore[attr-defined] # starts it
+    restored._queue._run("UPDATE guard SET id = ?", name)
+    restored.wait_for_feed()
+    restored.admit(lockbox.token(), **asked(item="GET /after"))
+    until(lambda: lockbox.accesses[-1]["item"] == "GET /after")
+    assert len(lockbox.accesses) == 4
+
+
+def test_threads_share_one_write(guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    lockbox.is_reporting_down = True
+    sizes, plain = [], guard._queue._write
+
+    def counted(writes: list[Any]) -> None:
+        sizes.append(len(writes))
+        time.sleep(0.02)
+        plain(writes)
+
+    monkeypatch.setattr(guard._queue, "_write", counted)
+    token = lockbox.token()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: guard.admit(token, **asked()), range(64)))
+    assert sum(sizes) == 64
+    assert max(sizes) > 4
+
+
+def test_a_full_queue_refuses_but_stores_what_was_cut(
+    new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    lockbox.is_reporting_down = True
+    guard = new_guard(queue_limit=3)
+    guard.wait_for_feed()
+    for _ in range(3):
+        access = guard.admit(lockbox.token(), **asked())
+    with pytest.raises(Refused, match="queue_full"):
+        guard.admit(lockbox.token(), **asked())
+    guard.record(access, "cut", "closed")
+    assert [record["kind"] for record in stored(tmp_path / "queue")] == ["access"] * 3 + ["cut"]
+    lockbox.is_reporting_down = False
+    until(lambda: stored(tmp_path / "queue") == [])
+    guard.admit(lockbox.token(), **asked())
+    assert len(lockbox.accesses) == 4
+
+
+def test_a_disk_that_fails_refuses_and_works_again_when_repaired(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    guard._queue._close()
+    place = tmp_path / "queue"
+    place.rename(tmp_path / "away")
+    place.write_text("not a directory")
+    with pytest.raises(Refused, match="queue_unavailable"):
+        guard.admit(lockbox.token(), **asked())
+    place.unlink()
+    guard.admit(lockbox.token(), **asked())
+
+
+def test_a_full_disk_refuses_and_loses_nothing(lockbox: FakeLockbox, tmp_path: Path) -> None:
+    lockbox.is_reporting_down = True
+    limit = "import resource; queue.name(); resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))"
+    process = started(tmp_path, lockbox.issuer, "a", limit, length=900)
+    lines = process.communicate(timeout=60)[0].split()
+    assert lines[-1] == "queue_unavailable"
+    assert len(lines) > 20
+    assert [record["item"] for record in stored(tmp_path)] == [f"a-{number}" for number in lines[:-1]]
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.11, 0.2])
+def test_a_killed_process_loses_nothing_that_it_allowed(lockbox: FakeLockbox, tmp_path: Path, seconds: float) -> None:
+    lines: list[int] = []
+    for life in ("a", "b"):
+        process = started(tmp_path, lockbox.issuer, life)
+        assert process.stdout is not None
+        lines.append(int(process.stdout.readline()))
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        allowed = [*lines, *map(int, process.communicate()[0].split())]
+        items = [access["item"] for access in lockbox.accesses + stored(tmp_path) if access["item"][0] == life]
+        # One more can be there: it was stored, and the process was killed before it could allow it.
+        assert list(dict.fromkeys(items))[: len(allowed)] == [f"{life}-{number}" for number in allowed]
+        assert len(dict.fromkeys(items)) <= len(allowed) + 1
+        lines.clear()
+
+
+def test_a_write_that_is_torn_anywhere_is_left_out(new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    """The write-ahead log is cut off, or damaged, at each place of its last writes."""
+    lockbox.is_reporting_down = True
+    guard, ends = new_guard(), [0]
+    guard.wait_for_feed()
+    place, log = tmp_path / "queue", tmp_path / "queue" / "accesses.sqlite3-wal"
+    for number in range(4):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+        ends.append(log.stat().st_size)
+    whole = log.read_bytes()
+    for at in range(ends[1], len(whole), 509):
+        for torn in (whole[:at], whole[:at] + bytes(len(whole) - at), whole[:at] + whole[at + 1 :]):
+            copy = tmp_path / "copy"
+            shutil.copytree(place, copy, ignore=lambda _, names: [name for name in names if name.endswith("-shm")])
+            (copy / log.name).write_bytes(torn)
+            found = [record["item"] for record in stored(copy)]
+            durable = max(number for number, end in enumerate(ends) if end <= at)
+            assert found == [f"GET /{number}" for number in range(len(found))]
+            assert len(found) >= durable
+            shutil.rmtree(copy)
+
+
+def test_processes_share_one_queue(lockbox: FakeLockbox, tmp_path: Path) -> None:
+    """Several processes of a server, one of them killed, and then one more."""
+    lockbox.is_reporting_down = True
+    first = [started(tmp_path, lockbox.issuer, name) for name in "abc"]
+    begun = [[process.stdout.readline().strip() for _ in range(5)] for process in first if process.stdout]
+    lockbox.is_reporting_down = False
+    for process in first:
+        process.kill()
+    printed = [[*lines, *process.communicate()[0].split()] for lines, process in zip(begun, first, strict=True)]
+    last = started(tmp_path, lockbox.issuer, "d")
+    until(lambda: any(access["item"].startswith("d-") for access in lockbox.accesses), 20)
+    last.kill()
+    last.communicate()
+    [accesses] = lockbox.reports.values()
+    for name, lines in zip("abc", printed, strict=True):
+        items = [access["item"] for access in accesses if access["item"].startswith(f"{name}-")]
+        assert items[: len(lines)] == [f"{name}-{number}" for number in lines]
+        assert len(items) <= len(lines) + 1
+
+
+def test_two_guards_on_one_host_have_their_own_ids(new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        guard = new_guard(queue=tmp_path / name)
+        guard.wait_for_feed()
+        for number in range(5):
+            guard.admit(lockbox.token(), **asked(item=f"{name} {number}"))
+    until(lambda: len(lockbox.accesses) == 10)
+    assert sorted([access["item"] for access in accesses] for accesses in lockbox.reports.values()) == [
+        [f"{name} {number}" for number in range(5)] for name in ("one", "two")
+    ]
+
+
+def test_a_forked_process_has_its_own_threads_and_connection(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    """As in a server that forks after the application was used."""
+    guard.admit(lockbox.token(), **asked(item="parent"))
+    program = f"""
+import os
+from lockbox_guard import Guard
+guard = Guard(issuer={lockbox.issuer!r}, service="quillo", client_id="shop", client_secret="secret",
+              queue={str(tmp_path / "queue")!r}, origin="http://localhost:9")
+question = {asked()!r}
+guard.wait_for_feed()
+guard.admit({lockbox.token()!r}, **question | {{"item": "before"}})
+child = os.fork()
+guard.wait_for_feed()
+guard.admit({lockbox.token()!r}, **question | {{"item": "child" if child == 0 else "after"}})
+if child:
+    os._exit(os.waitpid(child, 0)[1])
+os._exit(0)
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "guard-python")}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=env, check=True, timeout=60)
+    until(lambda: len(lockbox.accesses) == 4)
+    assert {access["item"] for access in lockbox.accesses} == {"parent", "before", "child", "after"}
+    assert len(lockbox.reports) == 1
+
+
+@pytest.mark.slow
+def test_a_queue_of_a_hundred_thousand_is_reported(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    lockbox.is_reporting_down = True
+    access = guard.admit(lockbox.token(), **asked(item="GET /0"))
+    record = stored(tmp_path / "queue")[0]
+    writes = [queues._Write(record | {"item": f"GET /{number}"}) for number in range(1, 100_000)]
+    with guard._queue._writing:
+        guard._queue._write(writes)
+    assert {write.code for write in writes} == {""}
+    lockbox.is_reporting_down = False
+    until(lambda: len(lockbox.accesses) >= 100_000, 60)
+    guard.record(access, "access")
+    until(lambda: len(lockbox.accesses) == 100_001)
+    assert [one["item"] for one in lockbox.accesses[:-1]] == [f"GET /{number}" for number in range(100_000)]
+    assert max(len(body["accesses"]) for body in lockbox.bodies) == queues.BATCH_MAX
+    guard._queue._send(is_sign_due=True)
+    assert (tmp_path / "queue" / "accesses.sqlite3").stat().st_size < 100_000
