@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
 from requests_app.models import (
     AccessRequest,
+    GateProxy,
     Grant,
     Invitation,
     Membership,
@@ -59,6 +61,12 @@ QUILLO: dict[str, Any] = {
 
 #: What the external service says to customers about its level “act as”.
 ACT_AS_WORDS = "work in Quillo as one of your users"
+
+#: What makes Quillo a web tool behind a gate.
+GATE_RULES = "list GET /tenants/{resource}/\nview GET /tenants/{resource}/**\nact_as POST,DELETE /tenants/{resource}/**"
+
+#: The secret of the web tool's proxy.
+PROXY_SECRET = "0123456789abcdef" * 4
 
 CUSTOMERS = {
     "contoso": {
@@ -128,6 +136,23 @@ class Cast:
         for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
             QueueAssignment.objects.create(service=service, person=self.people[name], role=role, given_at=clock.now())
         return service
+
+    def web_tool(self, **gate: Any) -> Service:
+        """Return the external service as a web tool behind a gate. Call this before anybody asks for access to it."""
+        service = self.quillo()
+        if not service.has_gate:
+            wanted = {"gate_rules": GATE_RULES, **gate}
+            self.agreed(lambda: operations.save_service(service_id=service.pk, actor=self.as_("stella"), **wanted))
+            service.refresh_from_db()
+        return service
+
+    def proxy(self, secret: str = PROXY_SECRET) -> GateProxy:
+        """Return a proxy of the web tool that has this secret."""
+        service, found = self.web_tool(), sha256(secret.encode()).hexdigest()
+        self.agreed(
+            lambda: operations.add_proxy(service.pk, name="Frankfurt", secret_hash=found, actor=self.as_("stella"))
+        )
+        return GateProxy.objects.get(secret_hash=found)
 
     def in_quillo(self, **fields: Any) -> Grant:
         """Return an open window on Contoso's resource of the external service."""

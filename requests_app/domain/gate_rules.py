@@ -23,7 +23,8 @@ from requests_app.domain.levels import Action
 TEXT_MAX, LINES_MAX, PATH_MAX = 4000, 50, 1000
 #: The methods that a rule can name. HEAD counts as GET. All others are refused by every gate.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-RESOURCE, TENANT, ONE, REST = "{resource}", "{tenant}", "*", "**"
+PLACEHOLDERS = ("resource", "tenant")
+RESOURCE, TENANT, ONE, REST = *(f"{{{name}}}" for name in PLACEHOLDERS), "*", "**"
 STREAM, UPGRADE = "stream", "upgrade"
 #: With these headers, some frameworks do another method, or open another path, than the request line says.
 OVERRIDES = frozenset(

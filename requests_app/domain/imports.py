@@ -15,7 +15,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import levels, limits, texts
+from requests_app.domain import gate_rules, levels, limits, texts
 from requests_app.domain.errors import Unacceptable
 
 #: The largest file, and the most lines. A provider with more can split the file: an import changes only what it names.
@@ -242,6 +242,8 @@ SERVICE = RowKind(
         Column("link_template", at_most=limits.LINK_TEMPLATE_MAX),
         Column("guidance", at_most=limits.GUIDANCE_MAX, is_text=True),
         Column("levels", at_most=levels.TEXT_MAX, is_text=True),
+        Column("gate_rules", at_most=gate_rules.TEXT_MAX, is_text=True),
+        Column("gate_identity", is_flag=True),
     ),
     names=("key",),
     label=_("service"),

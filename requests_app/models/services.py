@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain import limits
+from requests_app.domain import gate_rules, limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.levels import TEXT_MAX, Offer, can_change, offers_of, usual
 from requests_app.models.scoping import ScopedQuerySet
@@ -75,6 +75,12 @@ class Service(models.Model):
     )
     # The levels of access that the service declares; see domain/levels.py. Empty for the usual ones.
     levels = models.TextField(_("levels of access"), max_length=TEXT_MAX, blank=True, default="", db_default="")
+    # A web tool behind a gate: which requests its windows allow (domain/gate_rules.py), and whether the gate tells the
+    # tool who asks. Without rules, the service has no gate.
+    gate_rules = models.TextField(
+        _("rules of the gate"), max_length=gate_rules.TEXT_MAX, blank=True, default="", db_default=""
+    )
+    gate_identity = models.BooleanField(_("the gate names the engineer"), default=False, db_default=False)
     # Nobody can ask for access to a service that is switched off.
     is_active = models.BooleanField(_("active"), default=True, db_default=True)
 
@@ -90,6 +96,12 @@ class Service(models.Model):
                 | (~models.Q(connector="external") & models.Q(application="", link_template="", guidance="")),
                 name="service_external_has_application",
             ),
+            # Only an external service with an address can have a gate.
+            models.CheckConstraint(
+                condition=models.Q(gate_rules="", gate_identity=False)
+                | (models.Q(connector="external") & ~models.Q(gate_rules="") & ~models.Q(link_template="")),
+                name="service_gate_has_rules_and_address",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -99,6 +111,11 @@ class Service(models.Model):
     def is_external(self) -> bool:
         """Whether the content stays in an application of the provider, so that nobody can read it through us."""
         return self.connector == self.EXTERNAL
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether the service is a web tool: proxies in front of it ask Lockbox about each request."""
+        return bool(self.gate_rules)
 
     @property
     def offers(self) -> dict[str, Offer]:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from requests_app.operations.proposals import *
     from requests_app.operations.provider_directory import *
     from requests_app.operations.provider_groups import *
+    from requests_app.operations.proxies import *
     from requests_app.operations.recovery import *
     from requests_app.operations.refusals import *
     from requests_app.operations.reports import *

@@ -33,6 +33,8 @@ from requests_app.queries import callers, invitations
 
 #: The most rows of one kind that the description lists. The digest covers all of them.
 MOST_LISTED = invitations.MOST_NAMED
+#: What only some services have.
+_IF_ANY = ("levels", "gate_rules", "gate_identity")
 
 Rows = list[dict[str, Any]]
 
@@ -144,9 +146,9 @@ def _groups() -> Rows:
 
 def _services() -> Rows:
     columns = ("key", "name", "connector", "application", "is_covered", "is_active")
-    rows = Service.objects.order_by("key").values(*columns, "levels")
-    # A service with the usual levels has no such key.
-    return [{name: value for name, value in row.items() if value or name != "levels"} for row in rows]
+    rows = Service.objects.order_by("key").values(*columns, *_IF_ANY)
+    # A service with the usual levels has no "levels", and a service without a gate has neither of the other two.
+    return [{name: value for name, value in row.items() if value or name not in _IF_ANY} for row in rows]
 
 
 def _resources(tenant: Tenant) -> Rows:

@@ -25,6 +25,8 @@ from requests_app.operations._rows import change_row, copy_with, differing, vali
 
 #: The columns whose field has another name.
 _FIELDS = {"covered": "is_covered", "active": "is_active"}
+#: The fields of a service's gate.
+_GATE = ("gate_rules", "gate_identity")
 _COLUMNS = {field: column for column, field in _FIELDS.items()}
 
 
@@ -109,11 +111,14 @@ def _complete(found: Judged, service: Service, wanted: dict[str, Any]) -> dict[s
     """Return the values with those that follow from the connector. Refuse values that don't fit it."""
     connector = wanted.get("connector", service.connector)
     given = {name: wanted.get(name) for name in ("application", "link_template", "guidance")}
-    rest = {name: value for name, value in wanted.items() if name not in (*given, "levels")}
+    rest = {name: value for name, value in wanted.items() if name not in (*given, "levels", *_GATE)}
     try:
         services.require_reachable(service, connector)
         levels = services.level_values(service, connector, wanted.get("levels"))
-        return {**rest, **services.external_values(service, connector, given), **levels}
+        external = services.external_values(service, connector, given)
+        rules, identity = (wanted.get(name) for name in _GATE)
+        gate = services.gate_values(service, connector, external, rules=rules, identity=identity)
+        return {**rest, **external, **levels, **gate}
     except Unacceptable as refusal:
         found.fault(_COLUMNS.get(refusal.field, refusal.field), "refused_value", why=str(refusal))
         return rest

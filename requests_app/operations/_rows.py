@@ -49,7 +49,7 @@ def readable(row: Any, wanted: Terms) -> Terms:
     found = {name: value.strip() if isinstance(value, str) else value for name, value in wanted.items()}
     for name, value in found.items():
         if isinstance(value, str) and value != getattr(row, name):
-            texts.require(value, field=name, is_id=name in _IDS, has_lines=name in ("guidance", "levels"))
+            texts.require(value, field=name, is_id=name in _IDS, has_lines=name in ("guidance", "levels", "gate_rules"))
     return found
 
 

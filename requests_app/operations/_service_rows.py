@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
-from requests_app.domain import levels, limits, link_templates
+from requests_app.domain import gate_rules, levels, limits, link_templates
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import ADD_SERVICE, CHANGE_SERVICE, SERVICE_CHANGED
 from requests_app.domain.errors import Unacceptable
@@ -80,6 +80,26 @@ def level_values(service: Service, connector: str, given: str | Iterable[levels.
     """Return the levels to store if they change. Without `given`, the levels stay, and must fit the connector."""
     found = levels.declared(service.levels if given is None else given, is_external=connector == Service.EXTERNAL)
     return {} if found == service.levels else {"levels": found}
+
+
+def gate_values(
+    service: Service, connector: str, wanted: Terms, *, rules: str | None, identity: bool | None
+) -> dict[str, str | bool]:
+    """Return the values of the gate to store if they change. A service without rules has no gate.
+
+    `wanted` has the link template that the service will have, if it changes. Its host is the host of the tool.
+    """
+    text = gate_rules.declared(service.gate_rules if rules is None else rules)
+    says = bool(text) and (service.gate_identity if identity is None else identity)
+    if text and connector != Service.EXTERNAL:
+        raise Unacceptable(_("Only an external service has this value."), field="gate_rules")
+    if text and not wanted.get("link_template", service.link_template):
+        words = _("A gate needs the address of the tool. Give the service a link template.")
+        raise Unacceptable(words, field="link_template")
+    if identity and not text:
+        raise Unacceptable(_("Only a service with a gate has this value."), field="gate_identity")
+    values: dict[str, str | bool] = {"gate_rules": text, "gate_identity": says}
+    return {name: value for name, value in values.items() if getattr(service, name) != value}
 
 
 def require_reachable(service: Service, connector: str) -> None:

@@ -238,6 +238,7 @@ FOUND_BY_THE_ACT: dict[Noun, str] = {
     Noun.LOG: "A log is named by its tenant. Whose log an act finds, and whether its tenant is still there, differs.",
     Noun.PERSON: "Staff, the person's tenant and a directory find different people, and lock what each act ends.",
     Noun.PLAN: "One act makes the plan and changes it.",
+    Noun.PROXY: "The entry is about its service.",
     Noun.RECOVERY_KEY: "The secret finds it. Nobody knows its id.",
     Noun.RESOURCE: "One act makes the resource and changes it.",
     Noun.SERVICE: "One act makes the service and changes it.",

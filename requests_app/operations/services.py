@@ -25,6 +25,7 @@ from requests_app.operations._service_rows import (
     adding,
     changing,
     external_values,
+    gate_values,
     level_values,
     require_reachable,
     write_service,
@@ -44,6 +45,8 @@ def save_service(
     link_template: str | None = None,
     guidance: str | None = None,
     levels: str | Iterable[Offer] | None = None,
+    gate_rules: str | None = None,
+    gate_identity: bool | None = None,
 ) -> Service:
     """Add a service, or change the fields that are given.
 
@@ -51,7 +54,8 @@ def save_service(
     immediately, and so does switching it off. Switching it off withdraws the waiting access requests for it, and closes
     the open windows. All other changes are announced, and so is a new uncovered service. `application`, `link_template`
     and `guidance` belong to an external service (`connector` is "external"). `levels` are the levels of access that an
-    engineer can ask for; an empty text means the usual ones.
+    engineer can ask for; an empty text means the usual ones. An external service with `gate_rules` is a web tool behind
+    a gate.
     """
     external = {"application": application, "link_template": link_template, "guidance": guidance}
     given = {"key": key, "name": name, "connector": connector, "is_covered": is_covered, "is_active": is_active}
@@ -74,6 +78,7 @@ def save_service(
         require_reachable(service, found)
         wanted.update(readable(service, {**wanted, **external_values(service, found, external)}))
         wanted.update(level_values(service, found, levels))
+        wanted.update(gate_values(service, found, wanted, rules=gate_rules, identity=gate_identity))
         _require_free_name(service, wanted)
         is_other_cover = is_covered not in (None, service.is_covered)
         current.require_proof(needed=not service._state.adding and is_other_cover)

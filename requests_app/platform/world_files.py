@@ -45,6 +45,8 @@ KEYS: dict[str, dict[str, str]] = {
             "link_template",
             "guidance",
             "levels",
+            "gate_rules",
+            "gate_identity",
         )
     },
     PERSON.name: {

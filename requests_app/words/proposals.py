@@ -30,6 +30,11 @@ _CHANGES: dict[str, Promise] = {
     "application": _("the application “%(was)s” becomes “%(now)s”"),
     "link_template": _("the link template “%(was)s” becomes “%(now)s”"),
     "levels": _("the levels of access “%(was)s” become “%(now)s”"),
+    "gate_rules": _("the rules of its gate “%(was)s” become “%(now)s”"),
+    "gate_rules_first": _("proxies in front of it ask Lockbox about each request, by the rules “%(now)s”"),
+    "gate_rules_last": _("it has no gate any more. The rules were “%(was)s”"),
+    "gate_identity": _("its gate tells the tool who the engineer is"),
+    "gate_identity_last": _("its gate no longer tells the tool who the engineer is"),
     "guidance": _("the text for engineers “%(was)s” becomes “%(now)s”"),
 }
 _COVERED = _("Lockbox covers this service")
@@ -132,6 +137,10 @@ def _changed(name: str, now: object, values: Mapping[str, Any]) -> str:
         return str(_COVERED)
     if name == "external_id" and not values["was"].get(name):
         name = "external_id_first"
+    if name == "gate_rules" and not (now and values["was"].get(name)):
+        name = "gate_rules_first" if now else "gate_rules_last"
+    if name == "gate_identity" and not now:
+        name = "gate_identity_last"
     if name == "levels":
         now, was = levels_words(str(now)), levels_words(str(values["was"].get(name)))
         return str(_CHANGES[name]) % {"now": now, "was": was}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from requests_app import operations
 from requests_app.models import QueueAssignment, Resource
 from tests.acts.case import Case
 from tests.acts.shared import by_adding, by_button
-from tests.cast import QUILLO, Cast
+from tests.cast import GATE_RULES, QUILLO, Cast
 
 
 def _linked(cast: Cast) -> Any:
@@ -29,6 +30,9 @@ _ACTING = "read\nact_as | work as your user"
 
 def _same(row: Any) -> dict[str, Any]:
     return {"key": row.key, "name": row.name, "connector": row.connector}
+
+
+_PROXY = {"name": "Frankfurt", "secret_hash": sha256(b"a secret of a proxy").hexdigest()}
 
 
 _WORKSPACE: dict[str, Any] = {"kind": "workspace", "name": "Design", "external_id": "ws-1"}
@@ -167,6 +171,37 @@ CASES: dict[str, Case] = {
             f"services/{row.pk}",
             {"levels": [{"level": "read"}, {"level": "act_as", "for_customer": "work as your user"}]},
         ),
+    ),
+    "save_service, its gate": Case(
+        "stella",
+        lambda cast: cast.quillo(),
+        lambda cast, row, actor: operations.save_service(
+            service_id=row.pk, gate_rules=GATE_RULES, gate_identity=True, actor=actor
+        ),
+        admin=lambda cast, client, row: by_button(
+            *("service", "change"),
+            **{**QUILLO, "key": row.key, "name": row.name, "is_covered": "on", "is_active": "on"},
+            levels="names\nread",
+            gate_rules=GATE_RULES,
+            gate_identity="on",
+        )(cast, client, row),
+        api=lambda cast, caller, row: caller.patch(
+            f"services/{row.pk}", {"gate_rules": GATE_RULES, "gate_identity": True}
+        ),
+    ),
+    "add_proxy": Case(
+        "stella",
+        lambda cast: cast.web_tool(),
+        lambda cast, row, actor: operations.add_proxy(row.pk, **_PROXY, actor=actor),
+        admin=by_button("service", "add-proxy", **_PROXY),
+        api=lambda cast, caller, row: caller.post(f"services/{row.pk}/proxies", _PROXY),
+    ),
+    "remove_proxy": Case(
+        "stella",
+        lambda cast: cast.proxy(),
+        lambda cast, row, actor: operations.remove_proxy(row.pk, actor=actor),
+        admin=by_button("gateproxy", "remove"),
+        api=lambda cast, caller, row: caller.post(f"proxies/{row.pk}/remove"),
     ),
     "save_resource": Case(
         "stella",

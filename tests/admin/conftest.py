@@ -246,6 +246,11 @@ def add_group(cast: Cast, number: int) -> None:
     GroupMember.objects.create(group=group, person=cast.erik, through=client.account, since=clock.now())
 
 
+def add_proxy(cast: Cast, number: int) -> None:
+    """Add a proxy of a web tool."""
+    cast.proxy(f"{number}".zfill(64))
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """Add at least `rounds` rows to every table that grows while the product is used."""
     for number in range(rounds):
@@ -276,6 +281,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_alarm(base)
         add_import(cast, base)
         add_group(cast, base)
+        add_proxy(cast, base)
 
 
 def fill(cast: Cast) -> bytes:

@@ -95,6 +95,8 @@ class _Rows:
             )
         if route.path.endswith("/passkeys"):
             put(self.cast)
+        if route.path.endswith("/proxies"):
+            return [{"services": self.cast.web_tool().pk}]
         if route.path.endswith("/clients/{id}/tokens"):
             return self.clients
         return self.tickets if "/tickets/{id}" in route.path else self.access_requests

@@ -35,6 +35,7 @@ from requests_app.models import (
     AccessRequest,
     AddressChange,
     Client,
+    GateProxy,
     Grant,
     GroupRole,
     Identity,
@@ -226,6 +227,7 @@ class History:
             self._keys_for_tokens,
             self._grant_tokens,
             self._an_application,
+            self._gates,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -1079,6 +1081,25 @@ class History:
         reported(4, ("GET /w/{id}", last - dt.timedelta(minutes=1)))
         self.step("the mail about it is due", minutes=3)
         self.leave()
+
+    def _gates(self) -> None:
+        stella, rules = self.world.as_("stella", door="admin"), "view GET /pads/{resource}/**"
+        self.step("stella adds a web tool")
+        tool = {"key": "pad", "name": "Pad", "connector": "external", "application": "Pad"}
+        link = "https://pad.example/pads/{external_id}/"
+        service = operations.save_service(**tool, link_template=link, gate_rules=rules, actor=stella)
+        self.step("stella adds its proxy")
+        stella = self.world.as_("stella", door="admin")
+        row = self.proposed(
+            lambda: operations.add_proxy(service.pk, name="Frankfurt", secret_hash="5" * 64, actor=stella)
+        )
+        self.step("sten confirms the proxy")
+        operations.confirm_proposal(row, actor=self.world.as_("sten", door="admin"))
+        self.step("three days after the proxy", hours=73)
+        operations.apply_due(actor=Actor.system("sweep"), limit=10)
+        self.step("stella removes it")
+        operations.remove_proxy(GateProxy.objects.get().pk, actor=self.world.as_("stella", door="admin"))
+        self.forget()
 
     def _levels(self) -> None:
         w, pk = self.world, self.world.tenant().pk

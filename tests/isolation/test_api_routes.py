@@ -31,6 +31,7 @@ OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 OTHERS = {
     "step_up": "proves again who the caller is: tests/api/test_access_requests.py",
     "service": "belongs to no tenant",
+    "proxies": "belongs to no tenant, and only staff see a row: tests/api/test_gates.py",
     "resources_bulk": "names rows of tenants in its body, and is for staff only: tests/api/test_bulk.py",
     "reader": "public: the page of the API's document",
     "openapi": "public: the API's document",

@@ -19,6 +19,7 @@ from requests_app.domain import clock
 from requests_app.doors.api.scim.shapes import group_id
 from requests_app.models import (
     AccessRequest,
+    GateProxy,
     Grant,
     Identity,
     Import,
@@ -117,6 +118,9 @@ class World:
         self.token: Token = operations.create_token(
             name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("mia")
         ).row
+        self.proxy = GateProxy.objects.create(
+            service=cast.exchange, name=self.CANARY, secret_hash="0" * 64, added_at=at
+        )
         return {name: row for name, row in vars(self).items() if row is not cast}
 
     def id_of(self, collection: str) -> UUID | None:
@@ -140,6 +144,7 @@ class World:
             "out-of-office": self.absence.pk,
             "passkeys": self.passkey.pk,
             "plans": self.cast.contoso.plan_id,
+            "proxies": self.proxy.pk,
             "proposals": self.proposal.pk,
             "proposed-changes": self.announced.pk,
             "resources": self.mailbox.pk,

@@ -44,6 +44,7 @@ ENDS = {
 #: Cases of acts that need a confirmation only for some rows and inputs.
 #: `tests/operations/test_step_up.py` has more of them.
 IN_SOME_CASES = {
+    "add_proxy",
     "change_client",
     "change_client by staff",
     "change_webhook",
@@ -59,6 +60,7 @@ IN_SOME_CASES = {
     "save_service",
     "save_service, an external one",
     "save_service, a level that changes things",
+    "save_service, its gate",
     "save_service, its levels",
     "set_password",
     "switch_lockbox",

@@ -20,7 +20,7 @@ from lockbox_site.demo import history
 from lockbox_site.demo import world as demo
 from requests_app import models
 from requests_app.content.connectors import registry
-from requests_app.domain import clock, link_templates
+from requests_app.domain import clock, gate_rules, link_templates
 from requests_app.domain.levels import Level, usual
 from requests_app.domain.scopes import Scope
 from requests_app.messages.topics import Topic
@@ -73,7 +73,7 @@ def on_disk() -> Iterator[str]:
 def by_programs() -> Iterator[str]:
     """Yield names from code and settings, which are the same in every language."""
     yield from (*registry.KINDS, models.Service.EXTERNAL)
-    yield from link_templates.PLACEHOLDERS
+    yield from (*link_templates.PLACEHOLDERS, *gate_rules.PLACEHOLDERS)
     # The levels that a service can declare, and those that it declares, in lines.
     yield from (*Level.values, " ".join(Level.values), " ".join(offer.level for offer in usual(is_external=True)))
     yield from (program.command(words) for words in ("import", "log_key rotate", "log_heads adopt"))

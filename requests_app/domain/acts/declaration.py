@@ -126,6 +126,7 @@ class Noun(StrEnum):
     PERSON = "person"
     PLAN = "plan"
     PROPOSAL = "proposal"
+    PROXY = "proxy"
     RECOVERY_KEY = "recovery_key"
     RESOURCE = "resource"
     SERVICE = "service"

@@ -21,8 +21,9 @@ from requests_app.content import checking
 from requests_app.content.connectors.folder import Folder
 from requests_app.content.connectors.maildir import Maildir
 from requests_app.content.connectors.registry import KINDS
-from requests_app.domain import clock, limits
+from requests_app.domain import clock, gate_rules, limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.gates import ADD_PROXY, REMOVE_PROXY
 from requests_app.domain.acts.installation import CHECK_RESOURCE
 from requests_app.domain.levels import TEXT_MAX, Level, text_of
 from requests_app.doors.admin.acts import (
@@ -36,12 +37,21 @@ from requests_app.doors.admin.acts import (
     of_act,
 )
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import page_of
+from requests_app.doors.admin.columns import NOTHING, page_of, preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.doors.admin.short_names import MADE, ShortNameForm, short_name_field
 from requests_app.doors.choosing import only_of
-from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Tenant, Ticket
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    GateProxy,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+)
 from requests_app.models.services import TEST_IS_OLD
 from requests_app.models.spelling import is_taken
 from requests_app.words import checks, proposals, times
@@ -74,7 +84,7 @@ class ServiceForm(ShortNameForm):
     short = "key"
     fold = Fold(
         title=_("Only for an external service"),
-        fields=("application", "link_template", "guidance"),
+        fields=("application", "link_template", "guidance", "gate_rules", "gate_identity"),
         field="connector",
         value=Service.EXTERNAL,
     )
@@ -118,6 +128,21 @@ class ServiceForm(ShortNameForm):
             ),
             levels=", ".join(Level.values),
         ),
+    )
+    gate_rules = forms.CharField(
+        label=_("Rules of the gate"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        max_length=gate_rules.TEXT_MAX,
+        help_text=_(
+            "Only for a web tool behind a proxy that asks Lockbox about each request. One rule in each line, for "
+            "example: “view GET /tenants/{resource}/**”. The first rule that matches decides."
+        ),
+    )
+    gate_identity = forms.BooleanField(
+        label=_("The gate names the engineer"),
+        required=False,
+        help_text=_("The tool gets a signed header with the engineer, the tenant and the level."),
     )
     is_covered = forms.BooleanField(
         label=_("Covered by Lockbox"),
@@ -217,9 +242,31 @@ def change_resource(row: Resource, actor: Actor, data: dict[str, Any]) -> Resour
     return operations.save_resource(resource_id=row.pk, actor=actor, **data)
 
 
+class ProxyForm(ActForm):
+    name = forms.CharField(label=_("Name"), max_length=80)
+    secret_hash = forms.CharField(
+        label=_("SHA-256 hash of the secret"),
+        min_length=64,
+        max_length=64,
+        help_text=_(
+            "Make the secret on the proxy, for example with “openssl rand -hex 32”. “printf %s SECRET | sha256sum” "
+            "shows its hash. The secret itself never comes here."
+        ),
+    )
+
+
+def add_proxy(row: Service, actor: Actor, data: dict[str, Any]) -> GateProxy:
+    return operations.add_proxy(row.pk, actor=actor, **data)
+
+
 @admin.display(description=_("levels of access"))
 def has_levels(row: Service) -> str:
     return proposals.levels_words(text_of(row.offers.values()))
+
+
+@admin.display(description=_("rules"))
+def rules(row: Service) -> str:
+    return preformatted(row.gate_rules) if row.gate_rules else NOTHING
 
 
 class ServiceAdmin(StaffAdmin):
@@ -231,12 +278,14 @@ class ServiceAdmin(StaffAdmin):
         ("", list_display[1:]),
         (_("The application"), ("application", "link_template", "guidance")),
         (_("What engineers can ask for"), (has_levels,)),
+        (_("The gate"), (rules, "gate_identity")),
     ]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue’s people")),
         Related(model=AccessRequest, by=lambda service: {"service": service}),
         Related(model=Ticket, by=lambda service: {"service": service}),
         Related(model=Resource, by=lambda service: {"service": service}),
+        Related(model=GateProxy, by=lambda service: {"service": service} if service.has_gate else None),
     ]
     adding: ClassVar = AdminAction(
         name="add",
@@ -254,8 +303,23 @@ class ServiceAdmin(StaffAdmin):
             run=save_service,
             done=_("The service was changed."),
             explains=announced_note,
-        )
+        ),
+        of_act(ADD_PROXY, "add-proxy", form=ProxyForm, run=add_proxy, offered=lambda row: row.has_gate),
     ]
+
+
+class GateProxyAdmin(StaffAdmin):
+    list_display = ("name", "service", "fingerprint", "added_at", "asked_at", "removed_at")
+    reads: ClassVar = ("service", "added_by", "removed_by")
+    ordering = ("-added_at",)
+    search: ClassVar = Search(ids=("pk",), words=("name",))
+    list_filter = (by_service(),)
+    lead = _("These proxies ask Lockbox about each request to a web tool. Nobody else is believed there.")
+    facts: ClassVar = [
+        ("", ("name", "service", "fingerprint", "asked_at")),
+        (_("Since when"), ("added_at", "added_by", "removed_at", "removed_by")),
+    ]
+    acts: ClassVar = [of_act(REMOVE_PROXY, "remove", offered=lambda row: row.is_trusted)]
 
 
 @admin.display(description=_("can be reached"))

@@ -105,7 +105,11 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
     ),
     (
         _("Services"),
-        ((models.Service, services.ServiceAdmin), (models.Resource, services.ResourceAdmin)),
+        (
+            (models.Service, services.ServiceAdmin),
+            (models.Resource, services.ResourceAdmin),
+            (models.GateProxy, services.GateProxyAdmin),
+        ),
     ),
     (
         _("Log"),

@@ -54,7 +54,8 @@ class ServiceOut(ServiceRef):
     If `is_active` is false, nobody can ask for access to it. `connector` says how its content is reached. If
     `is_external` is true, the content stays in the provider's own `application`, which enforces the windows. Customers
     get an empty `link_template` and an empty `guidance`, which are for engineers. `levels` are the levels of access
-    that an engineer can ask for, the smallest first.
+    that an engineer can ask for, the smallest first. A service with `gate_rules` is a web tool behind a gate. Customers
+    read the rules, too. With `gate_identity`, the gate tells the tool who the engineer is.
     """
 
     connector = serializers.CharField()
@@ -64,6 +65,8 @@ class ServiceOut(ServiceRef):
     link_template = serializers.SerializerMethodField()
     guidance = serializers.SerializerMethodField()
     levels = serializers.SerializerMethodField()
+    gate_rules = serializers.CharField()
+    gate_identity = serializers.BooleanField()
     is_active = serializers.BooleanField()
 
     def get_link_template(self, row: Service) -> str:
@@ -86,7 +89,8 @@ class _ServiceFields(Strict):
     """`application`, `link_template` and `guidance` belong to a service whose `connector` is `external`.
 
     `levels` are the levels of access that an engineer can ask for. Each can have words of the service for customers and
-    for engineers. An empty list means the usual levels.
+    for engineers. An empty list means the usual levels. `gate_rules` make the service a web tool
+    behind a gate: one rule in each line, as in docs/web-tools.md.
     """
 
     is_covered = YesNo(required=False)
@@ -94,6 +98,8 @@ class _ServiceFields(Strict):
     link_template = Text(required=False, allow_blank=True)
     guidance = Text(required=False, allow_blank=True)
     levels = Several(child=LevelIn(), required=False, max_length=len(Level))
+    gate_rules = Text(required=False, allow_blank=True)
+    gate_identity = YesNo(required=False)
 
     def to_internal_value(self, data: Any) -> Any:
         found = super().to_internal_value(data)

@@ -17,6 +17,7 @@ from requests_app.doors.api import (
     decision_point,
     deputies,
     events,
+    gates,
     grants,
     guard,
     guard_reports,
@@ -73,7 +74,7 @@ class Nothing(ApiView):
 
 
 #: The modules of the kinds of rows whose plain acts get routes from their declarations.
-_PLAIN = (access_requests, deputies, invitations, mutes, proposals, tickets, webhooks)
+_PLAIN = (access_requests, deputies, gates, invitations, mutes, proposals, tickets, webhooks)
 _ONE = "access-requests/<uuid:pk>"
 _TICKET = "tickets/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
@@ -156,6 +157,8 @@ v1 = [
     path("imports/<uuid:pk>", imports.OneImport.as_view(), name="import"),
     path("services", resources.Services.as_view(), name="services"),
     path("services/<uuid:pk>", resources.OneService.as_view(), name="service"),
+    path("services/<uuid:pk>/proxies", gates.Proxies.as_view(), name="proxies"),
+    path("proxies/<uuid:pk>", gates.OneProxy.as_view(), name="proxy"),
     path("grants", grants.Grants.as_view(), name="grants"),
     path("grants/<uuid:pk>", grants.OneGrant.as_view(), name="grant"),
     path("grants/<uuid:pk>/token", grants.GrantToken.as_view(), name="grant_token"),

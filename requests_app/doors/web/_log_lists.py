@@ -109,6 +109,11 @@ def _service(row: Row) -> str:
     line = _("%(name)s, through %(connector)s: %(cover)s") % {**words, "cover": cover}
     if row.get("levels"):
         line = _("%(line)s, levels of access: %(levels)s") % {"line": line, "levels": levels_words(row["levels"])}
+    if row.get("gate_rules"):
+        line = _("%(line)s, behind a gate with the rules: %(rules)s") % {
+            "line": line,
+            "rules": ", ".join(row["gate_rules"].splitlines()),
+        }
     return line if row.get("is_active", True) else _("%(line)s, switched off") % {"line": line}
 
 
