@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0058_guards_and_token_keys"),
+        ("requests_app", "0059_one_time_codes"),
     ]
 
     operations = [

@@ -21,7 +21,7 @@ def person(words=None):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0058_guards_and_token_keys"),
+        ("requests_app", "0060_guards"),
     ]
 
     operations = [
