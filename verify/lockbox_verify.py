@@ -803,7 +803,7 @@ class Rules:
         needed = _ACTIONS.get(str(action), shows) if is_opened else "names"
         granted = asked.get("level") if asked.get("level") in _LEVELS else "names"
         if _LEVELS.index(granted) < _LEVELS.index(needed):
-            kind = {"names": "names only", "view": "viewing only"}.get(granted, "viewing and downloading only")
+            kind = {"names": "names only", "view": "viewing only"}.get(str(granted), "viewing and downloading only")
             raise Bad(f"content was {what} in a window for {kind}", index=fact.leaf_index)
 
 

@@ -49,7 +49,7 @@ def test_a_tenant_is_read_as_its_page_shows_it(cast: Cast, calling: Calling) -> 
         "short_name": "contoso",
         "plan": {"name": "E5", "includes_lockbox": True},
         "lockbox_on": True,
-        "ruled_out_levels": [],
+        "ruled_out_levels": ["act_as"],
         "longest_window_seconds": 14400,
         "yes_rule": "any",
         "two_person_control": False,

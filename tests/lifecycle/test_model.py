@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
             self.entries += 1
 
     @rule(who=sampled_from(["ines", "ada", "finn", "stella"]), level=sampled_from(Level))
-    def rules_a_level_out(self, who: str, level: str) -> None:
+    def rules_a_level_out(self, who: str, level: Level) -> None:
         """Nothing with the level waits or stays open afterwards. The sweep ends what is past its deadline."""
         call = partial(operations.rule_out_level, self.world.contoso.pk, level=level, actor=self.world.as_(who))
         if who != "ines" or level in self.ruled_out:
@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
             self.entries += 1
 
     @rule(who=sampled_from(["ines", "ada", "stella"]), level=sampled_from(Level))
-    def allows_a_level(self, who: str, level: str) -> None:
+    def allows_a_level(self, who: str, level: Level) -> None:
         """Nothing that ended comes back."""
         call = partial(operations.allow_level, self.world.contoso.pk, level=level, actor=self.world.as_(who))
         if who != "ines" or level not in self.ruled_out:

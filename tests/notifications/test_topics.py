@@ -530,7 +530,12 @@ def test_a_rule_about_levels_never_changes_without_a_mail(world: Cast, mails: Ma
     operations.allow_level(contoso, level="view", actor=ines)
     found = mails.sent("alan", "level_rule_changed")
     assert found.subject == "Contoso: a level of access was allowed"
-    says(found, "Ines Test allowed the level “view”", "can ask for this level of access again")
+    says(found, "Ines Test allowed the level “view”", "can ask for this level of access from now on")
+    silent(found, "change, send and delete")
+    travel.by(seconds=1)
+    operations.allow_level(contoso, level="act_as", actor=ines)
+    found = mails.sent("ada", "level_rule_changed")
+    says(found, "an engineer acts in the name of Contoso’s users, and can change, send and delete things")
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:

@@ -36,8 +36,12 @@ def test_the_customers_approver_reads_on_each_page_that_things_can_be_changed(ca
         assert MARK in text, name
         assert "act as users of 1 workspace and change things there" in text.lower(), name
         assert claims(text) == [], name
-    for name, more in (("access_request", (row.pk,)), ("decide", (row.pk, "approve"))):
-        text = page(cast, "ada", name, *more)
+    deciding: tuple[tuple[str, tuple[object, ...]], ...] = (
+        ("access_request", (row.pk,)),
+        ("decide", (row.pk, "approve")),
+    )
+    for name, args in deciding:
+        text = page(cast, "ada", name, *args)
         assert "The engineer can change, send and delete things in the name of users of Contoso." in text, name
         assert "Approve 2 hours in which the engineer can change things in 1 workspace, as users of Contoso" in text
         assert claims(text) == [], name
