@@ -108,13 +108,14 @@ def _require_algorithm(alg: str) -> None:
         raise Unacceptable(words % {"choices": ", ".join(ALGORITHMS)}, field="alg")
 
 
-def _named(claims: dict[str, Any] | None) -> tuple[object, UUID | None]:
+def _named(claims: dict[str, Any] | None) -> tuple[object, UUID]:
     """Return the grant and the person that a former token names. Raise NotFound if it is no grant token of ours."""
     details = (claims or {}).get("authorization_details")
     first = details[0] if isinstance(details, list) and details else None
-    if claims is None or not isinstance(first, dict) or first.get("type") != DETAIL:
+    person_id = as_id((claims or {}).get("sub"))
+    if not isinstance(first, dict) or first.get("type") != DETAIL or person_id is None:
         raise NotFound
-    return first.get("grant_id"), as_id(claims["sub"])
+    return first.get("grant_id"), person_id
 
 
 def _claims(current: Step, grant: Grant, person: Person, client: dict[str, str]) -> dict[str, Any]:

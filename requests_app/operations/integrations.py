@@ -559,7 +559,8 @@ def _guarded(service_id: object, client: Client) -> Service | None:
         raise Unacceptable(words % {"scope": Scope.GUARD}, field="service")
     if service_id is None:
         return None
-    found: Service | None = Service.objects.filter(pk=as_id(service_id), is_active=True).first()
+    pk = as_id(service_id)
+    found: Service | None = Service.objects.filter(pk=pk, is_active=True).first() if pk is not None else None
     if found is None or not found.is_external:
         words = _("Choose an external service: the application of another service can’t be guarded.")
         raise Unacceptable(words, field="service")

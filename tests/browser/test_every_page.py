@@ -31,6 +31,7 @@ NO_PAGES = {
     "evidence_progress",
     "window_state",
     "window_raw",
+    "grant_token",
     "resume",
     "security_end_session",
     "sign_on_test",

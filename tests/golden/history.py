@@ -993,7 +993,7 @@ class History:
         self.step("stella adds a service whose application has a guard")
         staff = w.as_("stella", door="admin")
         quillo = operations.save_service(actor=staff, key="quillo", name="Quillo Cloud", **QUILLO)
-        notes = {"kind": "workspace", "name": "notes of contoso", "external_id": "7"}
+        notes: dict[str, Any] = {"kind": "workspace", "name": "notes of contoso", "external_id": "7"}
         place = operations.save_resource(actor=staff, tenant_id=pk, service_id=quillo.pk, **notes)
         for name, role in (("priya", "engineer"), ("pat", "provider_approver")):
             who = {"person": w.person(name), "service": quillo, "role": role, "given_at": clock.now()}
@@ -1001,7 +1001,7 @@ class History:
         made = operations.create_client(name="Quillo", scopes=["grants:read"], actor=w.as_("stella"))
         Client.objects.filter(pk=made.row.pk).update(scopes=["guard"], service=quillo)
         self.step("priya asks for a window in the application")
-        asked = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
+        asked: dict[str, Any] = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
         ask = operations.Ask(ticket_id=self.ticket(service_id=quillo.pk).pk, resource_ids=[place.pk], **asked)
         row = operations.submit(ask, actor=w.as_("priya"))
         self.step("pat approves the window in the application")

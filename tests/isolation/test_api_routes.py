@@ -37,6 +37,7 @@ OTHERS = {
     "openapi": "public: the API's document",
     "token": "public: takes a secret in its body; tests/api/test_token_endpoint.py",
     "metadata": "public: the addresses for tokens",
+    "jwks": "public: the keys with which others verify tokens",
     "authzen": "public: the addresses of the decision point",
     "azure_enable": "is about the caller's own tenant, without an id",
     "azure_disable": "is about the caller's own tenant, without an id",

@@ -43,9 +43,6 @@ from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
 
-#: Long enough ago that a proposal of that time is due.
-PAST = clock.now() - timedelta(days=4)
-
 
 def add(cast: Cast, by: str = "ines", tenant: str | None = "contoso", **fields: Any) -> Made:
     given = {"name": "Help desk", "scopes": ["log:read"], **fields}
@@ -225,7 +222,8 @@ def test_a_client_guards_only_after_customers_got_notice(cast: Cast) -> None:
     }
     assert quillo.name in proposals.words(waiting.act, waiting.said)
     assert events_in(cast.contoso)[-1] == "proposal.made"
-    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=PAST, effective_at=PAST + timedelta(hours=72))
+    past = clock.now() - timedelta(days=4)
+    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=past, effective_at=past + timedelta(hours=72))
     operations.apply_proposal(waiting.pk, actor=cast.system("sweep"))
     client = Client.objects.get(pk=made.row.pk)
     assert (client.scopes, client.service) == (["grants:read", "guard"], quillo)
@@ -238,7 +236,8 @@ def test_a_service_that_is_no_longer_external_is_not_guarded(cast: Cast) -> None
     made = add(cast, "stella", None, scopes=["guard", "grants:read"], service_id=quillo.pk)
     waiting = Proposal.objects.get(act="let_client_guard")
     Service.objects.filter(pk=quillo.pk).update(connector="folder", application="", link_template="", guidance="")
-    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=PAST, effective_at=PAST + timedelta(hours=72))
+    past = clock.now() - timedelta(days=4)
+    Proposal.objects.filter(pk=waiting.pk).update(proposed_at=past, effective_at=past + timedelta(hours=72))
     operations.apply_proposal(waiting.pk, actor=cast.system("sweep"))
     assert Client.objects.get(pk=made.row.pk).scopes == ["grants:read"]
     assert Proposal.objects.get(pk=waiting.pk).outcome == "lapsed"

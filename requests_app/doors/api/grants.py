@@ -204,7 +204,7 @@ class GrantToken(ApiView):
         made = operations.issue_grant_token(pk, **self.body(GrantTokenIn), actor=self.actor)
         response = Response(GrantTokenOut(made).data)
         # It is not stored for a repeated call.
-        response.is_secret = True  # type: ignore[attr-defined]  # read by idempotency.keep
+        response.is_secret = True
         return response
 
 
