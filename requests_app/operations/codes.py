@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from requests_app.domain import api_secrets, one_time_codes, policy
+from requests_app.domain import api_secrets, one_time_codes
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.codes import GRANT_CODE_REUSED, GRANT_ENTERED, ISSUE_CODE, REDEEM_CODE
 from requests_app.domain.acts.refusals import ACT_REFUSED
@@ -26,10 +26,10 @@ from requests_app.domain.errors import (
     NotFound,
     TooMany,
 )
-from requests_app.models import Client, Grant, OneTimeCode
+from requests_app.models import Grant, OneTimeCode
 from requests_app.operations._change import Step, act
 from requests_app.operations._windows import concern, find_window, require_window, windows
-from requests_app.queries import actor_of
+from requests_app.queries import actor_of, callers
 from requests_app.queries.receivers import Receiver
 
 security_log = structlog.get_logger("security")
@@ -141,11 +141,12 @@ def _require_redeemable(current: Step, row: OneTimeCode, receiver: Receiver, red
 
 
 def _require_live(current: Step, receiver: Receiver) -> None:
-    """Raise NotAllowed if the client was removed, or lost its scope or its service, while this call ran."""
-    if receiver.client is None:
-        return
-    policy.require_act(current.actor, REDEEM_CODE.name)
-    if not Client.objects.live().filter(pk=receiver.client.pk, service=receiver.service).exists():
+    """Raise NotAllowed, or a subclass, unless the receiver itself acts, and nothing was taken away from its client."""
+    client = receiver.client
+    if client is None:
+        if not current.actor.is_system:
+            raise NotAllowed
+    elif (found := callers.guard(current.actor)).pk != client.pk or found.service_id != receiver.service.pk:
         raise NotAllowed
 
 

@@ -15,8 +15,14 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED, ISSUE_GRANT_TOKEN, RENEW_GRANT_TOKEN
+from requests_app.domain.acts.grant_tokens import (
+    EXCHANGE_CODE,
+    GRANT_TOKEN_ISSUED,
+    ISSUE_GRANT_TOKEN,
+    RENEW_GRANT_TOKEN,
+)
 from requests_app.domain.errors import (
+    CodeForeign,
     GrantTokenEnded,
     GrantTokenForeign,
     NotAllowed,
@@ -28,7 +34,7 @@ from requests_app.domain.errors import (
 )
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import NEEDED, covers
-from requests_app.models import AccessRequestResource, Client, Grant, Person, Service
+from requests_app.models import AccessRequestResource, Client, Grant, OneTimeCode, Person, Service
 from requests_app.models.people import actor_of
 from requests_app.models.token_keys import ALGORITHMS, LONGEST_TOKEN, algorithm_of, signed, verified
 from requests_app.operations._change import Step, act
@@ -90,8 +96,37 @@ def renew_grant_token(former: str, *, actor: Actor) -> GrantToken:
         if current.at >= _instant(claims["exp"]):
             raise GrantTokenEnded
         require_window(current, grant, actor_of(person, door=current.actor.door))
-        anew = _claims(current, grant, person, {"client_id": str(client.pk)})
+        anew = _claims(current, grant, person, {"client_id": str(client.pk), **_session_of(claims)})
     return _sealed(anew, algorithm_of(former))
+
+
+def exchange_code(code_id: object, *, actor: Actor) -> GrantToken:
+    """Give an application a grant token for a code that it has just redeemed. Call this only after `redeem_code`.
+
+    The token and each one that renews it carry the id of the code as `sid`.
+    """
+    with act(EXCHANGE_CODE, actor=actor) as current:
+        code: OneTimeCode = OneTimeCode.objects.visible_to(current.actor).select_related("person").find(code_id)
+        grant: Grant = windows(current.actor).locked().find(code.grant_id)
+        concern(current, grant)
+        client = callers.guard(current.actor)
+        current.detail = {"engineer": code.person.name, "engineer_id": str(code.person_id), "client": str(client.pk)}
+        # Asked under the lock: another use of the code may have ended it since it was redeemed.
+        if code.client_id != client.pk or not OneTimeCode.objects.alive(code.pk):
+            raise CodeForeign
+        require_window(current, grant, actor_of(code.person, door=current.actor.door))
+        claims = _claims(current, grant, code.person, {"client_id": str(client.pk), "sid": str(code.pk)})
+    return _sealed(claims, ALGORITHMS[0])
+
+
+def _session_of(claims: dict[str, Any]) -> dict[str, str]:
+    """Return the session claim of a former token, for the new one. Raise GrantTokenEnded if its code was used twice."""
+    session = claims.get("sid")
+    if session is None:
+        return {}
+    if not OneTimeCode.objects.alive(session):
+        raise GrantTokenEnded
+    return {"sid": session}
 
 
 def _require_audience(claims: dict[str, Any], grant: Grant, client: Client) -> None:

@@ -100,7 +100,7 @@ def test_a_secret_in_an_address_is_refused(cast: Cast) -> None:
     assert not Token.objects.exists()
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "", "refresh_token"])
+@pytest.mark.parametrize("grant", ["password", "implicit", "", "refresh_token"])
 def test_there_is_no_other_grant(cast: Cast, grant: str) -> None:
     client, secret = client_of(cast)
     response = Browser().post("/oauth/token", {"grant_type": grant}, headers=basic(str(client.pk), secret))
@@ -129,6 +129,7 @@ def test_the_metadata_name_address_grant_and_scopes(db: None) -> None:
     assert found["jwks_uri"] == "http://localhost:8000/.well-known/jwks.json"
     assert found["grant_types_supported"] == [
         "client_credentials",
+        "authorization_code",
         "urn:ietf:params:oauth:grant-type:token-exchange",
     ]
     assert found["scopes_supported"] == in_order(Scope)

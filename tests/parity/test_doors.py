@@ -177,10 +177,13 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
         assert _seen(over_http) == (wanted, shown, "api")
 
 
+#: An application does these acts with the secret of its client, and not with a token.
+AT_THE_TOKEN_ENDPOINT = ("redeem_code", "exchange_code", "renew_grant_token")
+
+
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {act_of(name) for name, case in CASES.items() if case.calls}
-    elsewhere = {"export_log", "take_evidence", "enrol_passkey", "redeem_code", "renew_grant_token"}
-    assert called == SCOPES.keys() - elsewhere
+    assert called == SCOPES.keys() - {"export_log", "take_evidence", "enrol_passkey", *AT_THE_TOKEN_ENDPOINT}
 
 
 def test_each_interface_of_an_act_has_a_case() -> None:
@@ -213,7 +216,7 @@ ELSEWHERE = {
     **dict.fromkeys(("open_setup_link", "make_first_staff"), "while nobody is staff; tests/web/test_set_up.py"),
     "make_sample_folder": "only in a trial; tests/operations/test_samples.py",
     "issue_code": "has no entry (ADR 0106), and the page is its only door; tests/web/test_authorize.py",
-    "redeem_code": "with the secret of a client, and no token; tests/api/test_code_exchange.py",
+    **dict.fromkeys(("redeem_code", "exchange_code"), "at the token endpoint; tests/api/test_code_exchange.py"),
     "try_recovery_key": "before anybody is signed in; tests/web/test_recovery.py",
 }
 

@@ -48,3 +48,14 @@ RENEW_GRANT_TOKEN = Act(
     doors=frozenset({Door.API}),
     own_order="The former token leads to the row, and the rule about content accesses decides about its engineer.",
 )
+EXCHANGE_CODE = Act(
+    "exchange_code",
+    noun=Noun.GRANT,
+    is_public=True,
+    scope=Scope.GUARD,
+    events=(GRANT_TOKEN_ISSUED,),
+    tried=_("to get a grant token for a one-time code"),
+    doors=frozenset({Door.API}),
+    own_order="The code, which was just redeemed, leads to the row, and the rule about content accesses decides about "
+    "its engineer.",
+)

@@ -1,6 +1,7 @@
 """The token endpoint: a client sends its secret and gets a token for an hour (RFC 6749, section 4.4).
 
-An application also renews grant tokens here (`token_exchange`).
+An application also gets grant tokens here: for a one-time code (`code_exchange`), and for a former token
+(`token_exchange`).
 
 Authlib implements the protocol, and this module reads and stores the rows. It stores only the hash of a token. A
 removed client gets no token.
@@ -25,10 +26,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from requests_app import operations
-from requests_app.domain import api_secrets
+from requests_app.domain import api_secrets, one_time_codes
 from requests_app.domain.errors import DomainError, NotFound
 from requests_app.domain.scopes import Scope, in_order, known
-from requests_app.doors.api import token_exchange
+from requests_app.doors.api import code_exchange, token_exchange
 from requests_app.doors.api.quota import Quota
 from requests_app.models import Client
 from requests_app.platform import outcome
@@ -40,6 +41,9 @@ log = structlog.get_logger(__name__)
 #: How many calls one address can make in a minute, in each web process. This only limits the load: nobody can guess a
 #: secret of 238 bits.
 TRIES, TRIES_MAX = Quota("token"), 120
+
+#: The grants that only the client of an application can use.
+_OF_GUARDS = (code_exchange.GRANT_TYPE, token_exchange.GRANT_TYPE)
 
 
 class _Request(DjangoOAuth2Request):
@@ -79,8 +83,8 @@ class _Caller(ClientMixin):
         return method in token_exchange.METHODS and endpoint == "token"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Return whether the client can use this grant. Only the client of an application renews grant tokens."""
-        return grant_type == "client_credentials" or (grant_type == token_exchange.GRANT_TYPE and self.is_guard)
+        """Return whether the client can use this grant. Only the client of an application gets grant tokens."""
+        return grant_type == "client_credentials" or (grant_type in _OF_GUARDS and self.is_guard)
 
     @property
     def is_guard(self) -> bool:
@@ -106,6 +110,7 @@ class _Server(AuthorizationServer):
         super().__init__(Client, None)
         self.register_grant(_Grant)
         self.register_grant(token_exchange.TokenExchange)
+        self.register_grant(code_exchange.CodeExchange)
         self.register_token_generator("default", _issued)
 
     def query_client(self, client_id: str) -> _Caller | None:
@@ -202,15 +207,18 @@ def _is_readable(request: HttpRequest) -> bool:
 
 @require_safe
 def metadata(request: HttpRequest) -> JsonResponse:
-    """Return the metadata of RFC 8414: the address of the token endpoint, and what the endpoint accepts."""
+    """Return the metadata of RFC 8414: the addresses of the endpoints, and what they accept."""
     return JsonResponse(
         {
             "issuer": settings.BASE_URL,
             "token_endpoint": settings.BASE_URL + reverse("api:token"),
             "jwks_uri": settings.BASE_URL + reverse("api:jwks"),
             "token_endpoint_auth_methods_supported": list(token_exchange.METHODS),
-            "grant_types_supported": ["client_credentials", token_exchange.GRANT_TYPE],
-            "response_types_supported": [],
+            "authorization_endpoint": settings.BASE_URL + reverse("web:authorize"),
+            "grant_types_supported": ["client_credentials", *_OF_GUARDS],
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": [one_time_codes.METHOD],
+            "authorization_response_iss_parameter_supported": True,
             "scopes_supported": in_order(Scope),
             "service_documentation": settings.BASE_URL + reverse("api:reader"),
         }
