@@ -481,6 +481,14 @@ def actor_of_token(
     return replace(actor, scopes=scopes, token_id=token.pk, machine=machine, tenant_roles=roles)
 
 
+def in_name_of(actor: Actor, person: Person) -> Actor:
+    """Return the actor for a client of the provider, which uses a token, in the name of this engineer.
+
+    If the token has ended meanwhile, the actor can do nothing.
+    """
+    return _reread_token(actor, person=person)
+
+
 def actor_of_client(client: Client, *, door: str = "api", request_id: str = "", ip: str = "") -> Actor:
     """Return the actor for a client of the provider that has proved its secret, and uses no token.
 
@@ -540,15 +548,14 @@ def reread(actor: Actor) -> Actor:
     return _actor_with(people[0], given_roles, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
 
 
-def _reread_token(actor: Actor) -> Actor:
+def _reread_token(actor: Actor, *, person: Person | None = None) -> Actor:
     found = find_token(pk=actor.token_id)
     if found is None or not found[0].is_live(found[1]) or not found[0].account.is_active:
         return _without_roles(actor)
     token = found[0]
-    in_name_of = None
-    if actor.machine is not None and actor.person_id != actor.machine.account_id:
-        in_name_of = Person.objects.get_queryset().filter(pk=actor.person).first()
-    anew = actor_of_token(token, in_name_of=in_name_of, door=actor.door, request_id=actor.request_id, ip=actor.ip)
+    if person is None and actor.machine is not None and actor.person_id != actor.machine.account_id:
+        person = Person.objects.get_queryset().filter(pk=actor.person).first()
+    anew = actor_of_token(token, in_name_of=person, door=actor.door, request_id=actor.request_id, ip=actor.ip)
     return anew.sending(actor.once)
 
 

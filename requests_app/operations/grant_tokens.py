@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import RELEASE
 from requests_app.domain.acts.grant_tokens import (
     EXCHANGE_CODE,
     GRANT_TOKEN_ISSUED,
@@ -34,10 +35,11 @@ from requests_app.domain.errors import (
 )
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import NEEDED, covers
-from requests_app.models import AccessRequestResource, Client, Grant, OneTimeCode, Person, Service
-from requests_app.models.people import actor_of
+from requests_app.models import AccessRequest, AccessRequestResource, Client, Grant, OneTimeCode, Person, Service
+from requests_app.models.people import actor_of, in_name_of
 from requests_app.models.token_keys import ALGORITHMS, LONGEST_TOKEN, algorithm_of, signed, verified
-from requests_app.operations._change import Step, act
+from requests_app.operations._change import Step, act, change, once
+from requests_app.operations._ending import close_grant
 from requests_app.operations._windows import concern, find_window, require_window, windows
 from requests_app.queries import callers
 
@@ -117,6 +119,28 @@ def exchange_code(code_id: object, *, actor: Actor) -> GrantToken:
         require_window(current, grant, actor_of(code.person, door=current.actor.door))
         claims = _claims(current, grant, code.person, {"client_id": str(client.pk), "sid": str(code.pk)})
     return _sealed(claims, ALGORITHMS[0])
+
+
+@once
+def release_with_token(token: str, *, actor: Actor) -> AccessRequest:
+    """Close the window of a grant token early, as its engineer, who has finished in the application.
+
+    The application acts in the name of the engineer, and the token proves that they use it. Raise NotFound if the token
+    is not one of ours.
+    """
+    claims = verified(token, typ=TYPE)
+    grant_id, person_id = _named(claims)
+    assert claims is not None
+    client, person = callers.guard(actor), Person.objects.get_queryset().filter(pk=person_id).first()
+    if person is None:
+        raise NotFound
+    grant: Grant = windows(actor).find(grant_id)
+    with change(grant.access_request_id, RELEASE, actor=in_name_of(actor, person)) as step:
+        _require_audience(claims, grant, client)
+        if step.at >= _instant(claims["exp"]):
+            raise GrantTokenEnded
+        close_grant(step, Grant.CloseReason.RELEASED)
+    return step.row
 
 
 def _session_of(claims: dict[str, Any]) -> dict[str, str]:

@@ -30,6 +30,7 @@ OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: Routes that contain no id of a tenant's row and show nothing of the caller, each with the reason.
 OTHERS = {
     "step_up": "proves again who the caller is: tests/api/test_access_requests.py",
+    "guard_release": "takes a grant token in its body, which names the window: tests/api/test_guard_release.py",
     "service": "belongs to no tenant",
     "proxies": "belongs to no tenant, and only staff see a row: tests/api/test_gates.py",
     "resources_bulk": "names rows of tenants in its body, and is for staff only: tests/api/test_bulk.py",

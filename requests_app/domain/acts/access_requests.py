@@ -246,6 +246,8 @@ RELEASE = Act(
     roles=frozenset({Role.REQUESTER}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
+    # The application with the engineer's grant token (`release_with_token`).
+    provider_scope=Scope.GUARD,
     events=(GRANT_RELEASED,),
     tried=_("to close their own window"),
     done=_("The window is closed. Thank you for closing it early."),
