@@ -82,7 +82,9 @@ class Queue:
             log.critical("The queue of accesses can't be written: %r", error)
         else:
             for write in writes:
-                write.code = "" if write in fitting else "queue_full"
+                write.code = "queue_full"
+            for write in fitting:
+                write.code = ""
         finally:
             for write in writes:
                 write.is_done = True
