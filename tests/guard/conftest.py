@@ -39,8 +39,10 @@ def new_guard(lockbox: FakeLockbox, tmp_path: Path) -> Iterator[NewGuard]:
     guards: list[Guard] = []
 
     def new(**changed: Any) -> Guard:
-        given = {"issuer": lockbox.issuer, "service": "quillo", "client_id": "shop", "client_secret": "secret",
-                 "queue": tmp_path / "queue", "origin": ORIGIN} | changed  # fmt: skip
+        given: dict[str, Any] = {
+            "issuer": lockbox.issuer, "service": "quillo", "client_id": "shop", "client_secret": "secret",
+            "queue": tmp_path / "queue", "origin": ORIGIN,
+        } | changed  # fmt: skip
         guards.append(Guard(**given))
         return guards[-1]
 

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
 from lockbox_guard.asgi import ASGIGuard
+from lockbox_guard.guard import Guard
 from lockbox_guard.lockbox import Refused
 from lockbox_guard.visit import KEY, Rule
 from lockbox_guard.wsgi import WSGIGuard
@@ -22,17 +23,27 @@ from lockbox_guard.wsgi import WSGIGuard
 
 def wsgi(application: Any) -> WSGIGuard:
     """Wrap the application of wsgi.py: the outside of the guard cuts responses."""
-    return WSGIGuard(settings.LOCKBOX_GUARD, application)
+    return WSGIGuard(_guard(), application)
 
 
 def asgi(application: Any) -> ASGIGuard:
     """Wrap the application of asgi.py."""
-    return ASGIGuard(application, settings.LOCKBOX_GUARD)
+    return ASGIGuard(application, _guard())
+
+
+def _guard() -> Guard:
+    found: Guard = getattr(settings, "LOCKBOX_GUARD")  # noqa: B009 (django-stubs know only Django's settings)
+    return found
 
 
 def guarded(rules: Callable[[HttpRequest], Rule | None]) -> Callable[[Any], Any]:
     """Guard one view. Use it as the outermost decorator."""
-    return lambda view: setattr(view, "lockbox_rules", rules) or view
+
+    def mark(view: Any) -> Any:
+        view.lockbox_rules = rules
+        return view
+
+    return mark
 
 
 class LockboxMiddleware:

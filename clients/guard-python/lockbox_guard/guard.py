@@ -47,7 +47,7 @@ class Access(NamedTuple):
 class Hold:
     """Watches an access while its response is open. `code` says why it was cut."""
 
-    def __init__(self, guard: Guard, access: Access, cut: Callable[[], None]) -> None:
+    def __init__(self, guard: Guard, access: Access, cut: Callable[[], object]) -> None:
         self._guard, self.access, self._cut, self._lock = guard, access, cut, threading.Lock()
         self.code, self._is_released = "", False
 
@@ -201,7 +201,7 @@ class Guard:
         except Refused:
             log.info("A refusal is not stored: %s", code)
 
-    def hold(self, access: Access, cut: Callable[[], None]) -> Hold:
+    def hold(self, access: Access, cut: Callable[[], object]) -> Hold:
         """Watch an access. `cut` is called at most once, by any thread, when it must end."""
         hold = Hold(self, access, cut)
         self.holds.add(hold)

@@ -92,10 +92,10 @@ class Lockbox:
 
     def post(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """Call the API with the client's access token."""
-        status, answer, bearer = 401, {}, ""
-        for _ in range(2):
-            if status == 401:
-                bearer = self.bearer(bearer)
-                headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-                status, answer = self.call(path, body, **headers)
+        bearer = self.bearer()
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+        status, answer = self.call(path, body, **headers)
+        if status == 401:
+            headers["Authorization"] = f"Bearer {self.bearer(bearer)}"
+            status, answer = self.call(path, body, **headers)
         return status, answer

@@ -17,7 +17,7 @@ from lockbox_guard.visit import Rule
 def install(app: Starlette, guard: Guard, rules: Callable[[HTTPConnection], Rule | None]) -> None:
     """Guard what `rules` gives a rule for. A middleware that `rules` needs, such as sessions, is added after this."""
     app.add_middleware(
-        ASGIGuard,  # type: ignore[arg-type] # an ASGI application with arguments of its own
+        ASGIGuard,
         guard=guard,
         rules=lambda scope: rules(HTTPConnection(scope)),
         pattern=lambda scope: pattern_of(app.routes, scope),

@@ -133,7 +133,7 @@ def _usable(jwk: dict[str, Any]) -> tuple[str, str, RSAKey | OKPKey] | None:
         or jwk.get("use", "sig") != "sig"
     ):
         return None
-    public = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x") if name in jwk}
+    public: dict[str, Any] = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x") if name in jwk}
     try:
         key = RSAKey.import_key(public) if algorithm == "RS256" else OKPKey.import_key(public)
     except (JoseError, ValueError):

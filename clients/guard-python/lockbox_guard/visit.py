@@ -65,7 +65,7 @@ class Visit:
 
     def __init__(
         self, guard: Guard, method: str, path: str, query: str, headers: Iterable[tuple[str, str]],
-        cut: Callable[[], None],
+        cut: Callable[[], object],
     ) -> None:  # fmt: skip
         self.guard, self.method, self.path, self._cut = guard, method, path, cut
         self._query, self._headers = parse_qs(query, keep_blank_values=True), dict[str, str]()

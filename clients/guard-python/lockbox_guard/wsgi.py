@@ -36,7 +36,12 @@ class WSGIGuard:
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], None]:
             write = start_response(status, visit.headers(headers), *error)
-            return lambda data: [write(part) for part in _slices(visit, [data])] and None
+
+            def write_if_open(data: bytes) -> None:
+                for part in _slices(visit, [data]):
+                    write(part)
+
+            return write_if_open
 
         try:
             rule = self._rules(environ)
