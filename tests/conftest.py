@@ -42,7 +42,7 @@ from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 gc.set_threshold(*starting.BETWEEN_COLLECTIONS)
 TESTS = Path(__file__).parent
 #: These tests loop over every page, route, document or word. `bin/test fast` leaves them out.
-LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
+LONG_WALKS = frozenset({"clients", "docs", "guard", "isolation", "words"})
 #: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
 IS_DEEP = bool(os.environ.get("DEEP"))
 #: The tests that take longest. If one of them came last, the other processes would have nothing left to do.

@@ -58,7 +58,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 #: Tests that mostly wait: for programs, servers, locks and time limits.
 WAITING = (
     "tests/tasks/", "tests/docs/test_commands.py", "tests/docs/test_postgresql.py", "tests/database/",
-    "tests/concurrency/", "tests/site/", "tests/clients/",
+    "tests/concurrency/", "tests/site/", "tests/clients/", "tests/guard/",
 )  # fmt: skip
 
 

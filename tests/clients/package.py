@@ -22,7 +22,7 @@ _PROJECT = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_t
 BUILD_REQUIRES: list[str] = _PROJECT["build-system"]["requires"]
 REQUIRES: list[str] = _PROJECT["project"]["dependencies"]
 #: Generated files, which git ignores. None of them may be part of a build.
-_MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lockbox_client")
+_MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lockbox_client", "node_modules")
 
 
 def clone(to: Path) -> Path:

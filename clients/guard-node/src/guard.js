@@ -1,0 +1,185 @@
+/** Decides about each access, records it, and cuts what is still open when its window ends. */
+
+import { EventEmitter } from 'node:events';
+import { Feed } from './feed.js';
+import { Lockbox, Reporter, VERSION } from './lockbox.js';
+import { Queue } from './queue.js';
+import { Tokens } from './tokens.js';
+import * as web from './web.js';
+
+/** The engineer of a rule in an application that doesn't know who is signed in. Then the token alone says who it is. */
+export const ANYBODY = Symbol('anybody');
+/** Milliseconds between two looks at what is open, before the end of a token to renew it, and after a failed renewal. */
+const TICK = 200, RENEWAL = 120_000, PAUSE = 10_000;
+const URN = 'urn:ietf:params:oauth';
+const STATUS = {
+  '': 200, no_token: 401, invalid_token: 401, token_ended: 401,
+  keys_unavailable: 503, feed_silent: 503, queue_unavailable: 503, queue_full: 503,
+};
+const REASONS = { silent: 'feed_silent', closed: 'window_closed', elapsed: 'window_ended' };
+
+/** What was decided. A refusal has claims and a grant only if the token's signature is good. */
+class Decision {
+  constructor(code, { claims, detail, now, token } = {}) {
+    Object.assign(this, { code, allowed: !code, status: STATUS[code] ?? 403, claims, detail, token, now });
+  }
+  get grant() { return this.detail?.grant_id; }
+  get reference() { return this.detail?.reference; }
+  get level() { return this.detail?.level; }
+  get engineer() { return this.claims?.email; }
+  get closesAt() { return this.detail?.window_end; }
+  get secondsLeft() { return this.detail && Math.max(0, Math.round((this.detail.end - this.now()) / 1000)); }
+}
+
+/** Emits `trouble` with an error that an operator should know. */
+export class Guard extends EventEmitter {
+  #lockbox; #feed; #tokens; #queue; #reporter; #timer; #ready;
+  #open = new Set();
+  #renewals = new Map();
+
+  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, page = web.page, monotonic }) {
+    super();
+    const needed = Object.entries({ issuer, service, clientId, clientSecret, origin, queue }).filter(([, value]) => !value);
+    if (needed.length) throw new TypeError(`These options are missing: ${needed.map(([name]) => name)}.`);
+    if (new URL(origin).origin !== origin) throw new TypeError('The origin must be like https://app.example.');
+    Object.assign(this, { issuer, service, clientId, origin, page });
+    const trouble = (error) => this.emit('trouble', error);
+    this.on('trouble', () => undefined);
+    this.#lockbox = new Lockbox({ issuer, clientId, clientSecret });
+    this.#queue = new Queue(queue, queueLimit);
+    this.#reporter = new Reporter(this.#lockbox, this.#queue, trouble);
+    this.#feed = new Feed(this.#lockbox, monotonic);
+    this.#tokens = new Tokens(this.#lockbox, `${issuer}/services/${service}`, this.#feed);
+    this.#feed.on('trouble', trouble).on('keys', () => this.#tokens.forget()).on('closed', () => this.#cut());
+  }
+
+  /** Begins to follow the feed and to report. Returns when the first decision can be made. */
+  start() {
+    if (this.#ready) return this.#ready;
+    this.#ready = new Promise((resolve) => { this.#feed.once('state', resolve); });
+    this.#timer = setInterval(() => { this.#feed.notice(); this.#cut(); }, TICK).unref();
+    this.#reporter.start();
+    const path = async () => `/api/v1/guard/feed?guard=${(await this.#queue.state()).guard}&version=${encodeURIComponent(VERSION)}`;
+    void this.#feed.follow(path);
+    return this.#ready;
+  }
+
+  /** Stops following, and sends what is recorded. */
+  async stop() {
+    clearInterval(this.#timer);
+    this.#feed.stop();
+    await this.#reporter.stop();
+    await this.#queue.close();
+  }
+
+  /** Decides about the token alone: is it good now, and is its window open? */
+  async session(token) {
+    if (!token) return new Decision('no_token');
+    if (!this.#feed.isLive()) return new Decision('feed_silent');
+    const claims = this.#tokens.known(token) ?? await this.#tokens.verify(token);
+    if (typeof claims === 'string') return new Decision(claims);
+    const [detail] = claims.details, ended = this.#ended(detail);
+    const code = ended ? REASONS[ended] : this.#feed.now() < claims.exp * 1000 ? '' : 'token_ended';
+    return new Decision(code, { claims, token, detail, now: () => this.#feed.now() });
+  }
+
+  /** Decides whether the token allows this engineer this action on this resource, now. Changes and records nothing. */
+  async decide({ token, tenant, identifier, resource, engineer, action }) {
+    const session = await this.session(token);
+    if (!session.allowed) return session;
+    const { sub, email, details } = session.claims;
+    const isEngineer = engineer === ANYBODY || (engineer && (engineer === sub || String(engineer).toLowerCase() === email.toLowerCase()));
+    const detail = details.find((each) => (identifier ?? resource) !== undefined
+      && (identifier ?? each.identifier) === each.identifier && (resource ?? each.resource) === each.resource
+      && (tenant === undefined || tenant === each.tenant || tenant === each.tenant_slug));
+    const code = !isEngineer ? 'other_engineer' : !detail ? 'out_of_scope' : detail.actions.includes(action) ? '' : 'level_too_low';
+    return new Decision(code, { ...session, detail: detail ?? session.detail });
+  }
+
+  /** Why a window has ended, or an empty text. */
+  #ended({ grant_id: grant, end }) {
+    if (!this.#feed.isLive()) return 'silent';
+    if (this.#feed.isClosed(grant)) return 'closed';
+    return this.#feed.now() < end ? '' : 'elapsed';
+  }
+
+  /** Decides, and records the access on the disk. Call it before the first byte, and before anything changes. */
+  async access(question, item, refuse = '') {
+    let decision = await this.decide(question);
+    if (decision.allowed && refuse) decision = new Decision(refuse, decision);
+    if (!decision.allowed) {
+      if (decision.detail && decision.status !== 503) this.#record(decision, question.action, item, 'refused', decision.code).catch(() => undefined);
+      return decision;
+    }
+    try {
+      await this.#record(decision, question.action, item, 'access');
+    } catch (error) {
+      return new Decision(error.code, decision);
+    }
+    // The disk can have taken long.
+    return this.decide(question);
+  }
+
+  async #record({ claims, detail }, action, item, kind, code = '') {
+    const at = new Date(this.#feed.now()).toISOString();
+    const { grant_id, resource } = detail;
+    try {
+      await this.#queue.append({ grant_id, resource, engineer: claims.sub, jti: claims.jti, action, item: item.slice(0, 300), at, kind, code }, { isUrgent: kind === 'cut' });
+    } catch (error) {
+      this.emit('trouble', error);
+      throw error;
+    }
+  }
+
+  /** Watches something open under an access. When the window ends, calls `cut` once. */
+  watch(access, action, item, cut) {
+    const entry = { access, action, item, cut };
+    this.#open.add(entry);
+    return { isOpen: () => { this.#cut([entry]); return this.#open.has(entry); }, done: () => this.#open.delete(entry) };
+  }
+
+  #cut(entries = this.#open) {
+    for (const entry of entries) {
+      const code = this.#ended(entry.access.detail);
+      if (!code || !this.#open.delete(entry)) continue;
+      entry.cut();
+      this.#record(entry.access, entry.action, entry.item, 'cut', code).catch(() => undefined);
+    }
+  }
+
+  // --- Through Customer Lockbox -------------------------------------------------------------------------
+
+  /** Exchanges the one-time code of this browser for a grant token. */
+  async redeem(code, verifier) {
+    const fields = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: `${this.origin}/.lockbox/code` };
+    return this.session((await this.#lockbox.grant(fields)).access_token);
+  }
+
+  /** Returns the session of a newer token if this one ends soon and its window goes on. Calls at the same time share one. */
+  async renewed(token) {
+    const { allowed, claims, detail, grant } = await this.session(token);
+    const exp = allowed && claims.exp * 1000;
+    if (!allowed || exp - this.#feed.now() >= RENEWAL || detail.end - exp < 1000) return undefined;
+    if (!this.#renewals.has(token)) {
+      const fields = { grant_type: `${URN}:grant-type:token-exchange`, subject_token: token, subject_token_type: `${URN}:token-type:access_token` };
+      const renewal = this.#lockbox.grant(fields, AbortSignal.timeout(3000)).then(async (answer) => {
+        const next = await this.session(answer.access_token);
+        return next.allowed && next.claims.sub === claims.sub && next.grant === grant ? next : undefined;
+      }).catch((error) => void this.emit('trouble', error));
+      this.#renewals.set(token, renewal);
+      void renewal.then((next) => setTimeout(() => this.#renewals.delete(token), next ? RENEWAL : PAUSE).unref());
+    }
+    return this.#renewals.get(token);
+  }
+
+  /** Gives the window back, as the engineer. It is closed here at once. */
+  async release({ token, grant }) {
+    this.#feed.close(grant);
+    await this.#lockbox.post('/api/v1/guard/release', JSON.stringify({ token }));
+  }
+
+  express(rule) { return web.express(this, rule); }
+  fastify(rule) { return web.fastify(this, rule); }
+  http(rule, handler) { return web.http(this, rule, handler); }
+  upgrade(rule, handler) { return web.upgrade(this, rule, handler); }
+}

@@ -1,0 +1,1 @@
+export { ANYBODY, Guard } from './guard.js';

@@ -1,0 +1,36 @@
+"""The guard for Node: its own tests, its size, and its lock file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.guard import node
+from tests.guard.node import GUARD, WITHIN
+
+pytestmark = pytest.mark.timeout(600)
+FILES = sorted(path.name for path in (GUARD / "test").glob("*.test.js"))
+
+
+def test_there_are_tests() -> None:
+    assert {"decisions.test.js", "queue.test.js", "web.test.js"} <= set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_guard_passes_its_own_tests(name: str) -> None:
+    command = [node.program(), "--test", "--test-timeout=60000", "--test-reporter=spec", f"test/{name}"]
+    run = subprocess.run(command, cwd=GUARD, capture_output=True, text=True, timeout=WITHIN)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    """Then npm uses the registry that is set up on each machine."""
+    lock = json.loads((GUARD / "package-lock.json").read_text())
+    assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
+    assert all("integrity" in package for name, package in lock["packages"].items() if name)
+
+
+def test_it_depends_on_one_package() -> None:
+    assert list(json.loads((GUARD / "package.json").read_text())["dependencies"]) == ["jose"]
