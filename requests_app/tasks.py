@@ -28,8 +28,8 @@ from requests_app.platform import bell, outbound, turns
 from requests_app.queries import imports as queries
 from requests_app.work import outbox, resealing
 from requests_app.work.guard import guarded
+from requests_app.work.webhooks import alarms, dispatch, tidying
 from requests_app.work.webhooks import delivery as webhooks
-from requests_app.work.webhooks import dispatch, tidying
 
 logger = structlog.get_logger(__name__)
 
@@ -108,7 +108,8 @@ def drain_outbox() -> int:
 
 @guarded
 def deliver_webhooks() -> int:
-    """Send new log entries to the webhooks, and retry failed messages."""
+    """Send new log entries to the webhooks and signal streams, and retry failed messages."""
+    alarms.work()
     return webhooks.drain()
 
 

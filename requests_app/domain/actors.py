@@ -53,6 +53,8 @@ CLIENT_ROLES: dict[Scope, Role] = {
     Scope.LOG_READ: Role.AUDITOR,
     Scope.EVALUATE: Role.AUDITOR,
     Scope.WEBHOOKS_MANAGE: Role.ADMINISTRATOR,
+    Scope.SSF_READ: Role.AUDITOR,
+    Scope.SSF_MANAGE: Role.ADMINISTRATOR,
 }
 
 
@@ -85,6 +87,9 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
     Scope.GUARD: frozenset({Role.STAFF}),
     Scope.PROVISION: frozenset({Role.STAFF}),
     Scope.WEBHOOKS_MANAGE: _ADMINISTERING,
+    # A stream belongs to a client.
+    Scope.SSF_READ: frozenset(),
+    Scope.SSF_MANAGE: frozenset(),
 }
 
 

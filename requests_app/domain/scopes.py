@@ -36,6 +36,8 @@ class Scope(StrEnum):
     GUARD = "guard"
     PROVISION = "provision"
     WEBHOOKS_MANAGE = "webhooks:manage"
+    SSF_READ = "ssf.read"
+    SSF_MANAGE = "ssf.manage"
     TOKENS_MANAGE = "tokens:manage"
 
 
@@ -73,6 +75,8 @@ LABELS: dict[Scope, Promise] = {
         "weaken customers’ protection are only proposed"
     ),
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
+    Scope.SSF_READ: _("Read the client’s own signal streams, and fetch their events"),
+    Scope.SSF_MANAGE: _("Create, change and delete the client’s own signal streams"),
     Scope.TOKENS_MANAGE: _("Manage API clients and tokens"),
 }
 

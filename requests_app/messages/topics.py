@@ -92,6 +92,7 @@ class Topic(StrEnum):
     YES_RULES_CHANGED = "notify.yes_rules_changed"
     LEVEL_RULE_CHANGED = "notify.level_rule_changed"
     WEBHOOK_OFF = "notify.webhook_off"
+    STREAM_FAILING = "notify.stream_failing"
 
     @property
     def purpose(self) -> str:

@@ -27,6 +27,7 @@ from requests_app.models.people import Membership, Person, QueueAssignment, Staf
 from requests_app.models.proposals import Proposal
 from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
+from requests_app.models.signal_streams import SignalStream
 from requests_app.models.single_sign_on import Domain, Identity, SignOn
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
@@ -73,6 +74,7 @@ __all__ = [
     "Resource",
     "Service",
     "SignOn",
+    "SignalStream",
     "SignedDecision",
     "StaffTerm",
     "TaskAttempt",

@@ -10,14 +10,23 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain.actors import Actor
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.platform.outbound import BadTarget, Target
 
 
 class WebhookQuerySet(ScopedQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Return the webhooks that the actor can see. The row of a signal stream is no webhook, so nobody sees it."""
+        return super().visible_to(actor).filter(is_of_stream=False)
+
     def present(self) -> Self:
         """Return the webhooks that nobody has removed."""
+        return self.receivers().filter(is_of_stream=False)
+
+    def receivers(self) -> Self:
+        """Return the receivers of messages that nobody has removed: webhooks and signal streams."""
         return self.filter(removed_at=None)
 
     def with_deliveries(self) -> Self:
@@ -39,6 +48,9 @@ class Webhook(models.Model):
     A webhook without a tenant is the provider's, and gets the entries of every log. `sealed` has the encrypted keys.
     `former_sealed` has the former keys, which also sign until `former_until`. Entries from before `from_at` are not
     sent. `failures` counts the failed attempts since the last success.
+
+    With `is_of_stream`, the row is the part of a signal stream (`SignalStream`) that says where its messages go and how
+    far it has read each log. It has no keys, and no act on webhooks finds it.
     """
 
     class Because(models.TextChoices):
@@ -63,6 +75,7 @@ class Webhook(models.Model):
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+    is_of_stream = models.BooleanField(default=False, db_default=False, editable=False)
 
     objects = WebhookQuerySet.as_manager()
 

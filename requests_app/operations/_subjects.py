@@ -27,6 +27,7 @@ from requests_app.models import (
     Passkey,
     Person,
     Proposal,
+    SignalStream,
     Tenant,
     Ticket,
     Token,
@@ -63,6 +64,16 @@ def ticket(current: Step, row_id: object) -> Ticket:
 def webhook(current: Step, row_id: object) -> Webhook:
     row: Webhook = Webhook.objects.visible_to(current.actor).present().locked().find(row_id)
     current.concerns("webhook", row, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def signal_stream(current: Step, row_id: object) -> SignalStream:
+    """Return the stream with its receiver's row, locked. A client finds only its own streams."""
+    found: SignalStream = SignalStream.objects.of_caller(current.actor).present().find(row_id)
+    webhook = Webhook.objects.receivers().locked().find(found.pk)
+    row: SignalStream = SignalStream.objects.select_related("client__account", "tenant").locked().get(pk=found.pk)
+    row.webhook = webhook
+    current.concerns("signal_stream", row, row.tenant_id or PROVIDER_LOG)
     return row
 
 
@@ -225,6 +236,7 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.NOTIFICATION_ADDRESS: of_tenant(NotificationAddress),
     Noun.PASSKEY: passkey,
     Noun.PROPOSAL: proposal,
+    Noun.SIGNAL_STREAM: signal_stream,
     Noun.TENANT: tenant,
     Noun.TICKET: ticket,
     Noun.TOKEN: token,

@@ -54,6 +54,7 @@ from requests_app.operations._announced import Terms, announced, everybody, is_a
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
+from requests_app.operations._stream_settings import end_streams
 from requests_app.operations._subjects import log_of
 
 security_log = structlog.get_logger("security")
@@ -269,6 +270,8 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
     after = _described(client)
     client.save(update_fields=["scopes", "decides_for", "service"])
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
+    if Scope.SSF_MANAGE not in client.scopes:
+        end_streams(client.streams.all(), at=current.at)
     current.witness(CLIENT_CHANGED, detail={**after, **was}, text=str(client))
     if before["decides_for_id"] != after["decides_for_id"]:
         _tell_of_decider(current, client)
@@ -326,6 +329,7 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
         client.decides_for = None
         client.save(update_fields=["decides_for"])
         _revoke_all(client.account, current)
+        end_streams(client.streams.all(), at=current.at)
         current.witness(CLIENT_REMOVED, detail=_named(client), text=str(client))
     return client
 

@@ -9,9 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
 from django.db.models import QuerySet
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -42,27 +40,18 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.messages.webhooks import messages, sealing
 from requests_app.messages.webhooks.standard import Keys
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
-from requests_app.models.outbox import WEBHOOK
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
+from requests_app.operations._receivers import CATCH_UP, outbox_row, receiver_address
 from requests_app.operations._second import controlled
 from requests_app.platform import bell
-from requests_app.platform.outbound import BadTarget, Target
 
 MOST_WEBHOOKS = 10
 #: How long the former keys also sign after new keys were made.
 FORMER_FOR = timedelta(hours=24)
-#: A webhook that is switched on again gets the messages that it missed, if they are not older than this.
-CATCH_UP = timedelta(days=3)
 
 _OFF_ALREADY = gettext_lazy("This webhook is off already.")
 _ON_ALREADY = gettext_lazy("This webhook is on already.")
-_BAD_URL: dict[str, Promise] = {
-    "shape": gettext_lazy("Enter the address that gets the messages, such as https://example.com/lockbox."),
-    "scheme": gettext_lazy("The address must begin with https://."),
-    "port": gettext_lazy("Messages are sent only to port 443 or 8443."),
-    "private": gettext_lazy("This address is not on the public internet, so this server does not call it."),
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
     keys = Keys.new()
 
     def check(current: Step) -> None:
-        current.row.url, current.row.label = _url(url), current.inputs["label"]
+        current.row.url, current.row.label = receiver_address(url), current.inputs["label"]
         current.row.events = _events(events)
 
     with perform(
@@ -137,7 +126,7 @@ def change_webhook(
     def wanted(current: Step) -> tuple[str, list[str], str]:
         webhook, written = current.row, current.inputs["label"]
         return (
-            webhook.url if url is None else _url(url),
+            webhook.url if url is None else receiver_address(url),
             webhook.events if events is None else _events(events),
             webhook.label if written is None else written,
         )
@@ -317,26 +306,6 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
     return message
 
 
-def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
-    """Return the columns of the row for a message, except its times.
-
-    The column `key` prevents a second row for the same message.
-    """
-    return {
-        "webhook": webhook,
-        # The tenant of the webhook and not of the log: no customer may see what the provider's webhooks get.
-        "tenant_id": webhook.tenant_id,
-        "topic": message.type,
-        "about": webhook.pk,
-        "mark": message.about,
-        "seq": message.seq,
-        "key": f"webhook:{webhook.pk}:{message.id}",
-        "lane": WEBHOOK,
-        "recipient": webhook.place[:254],
-        "rendered": {"id": message.id, "body": message.body},
-    }
-
-
 # --- Helpers -------------------------------------------------------------------------------------------
 
 
@@ -403,15 +372,6 @@ def _described(webhook: Webhook) -> dict[str, Any]:
     The path of its address is left out, because the path may be as secret as a password.
     """
     return {"place": webhook.place, "label": webhook.label}
-
-
-def _url(url: str) -> str:
-    url = url.strip() if isinstance(url, str) else ""
-    try:
-        Target.parse(url, private=settings.WEBHOOK_PRIVATE_NETWORK, query=True)
-    except BadTarget as error:
-        raise Unacceptable(_BAD_URL[error.code], field="url") from error
-    return url
 
 
 def _events(events: Sequence[str]) -> list[str]:

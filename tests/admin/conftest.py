@@ -41,9 +41,10 @@ from requests_app.models import (
     WebhookAttempt,
 )
 from requests_app.models.outbox import MAIL
+from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import bell
 from requests_app.work import schedules
-from tests.caller import client_of, token_of
+from tests.caller import client_of, service_of, token_of
 from tests.cast import Cast
 from tests.factors import force_login
 from tests.imports.files import imported
@@ -223,6 +224,14 @@ def add_webhook(cast: Cast, number: int) -> None:
     )
 
 
+def add_stream(cast: Cast, number: int) -> None:
+    """Add a signal stream of a new client of the provider or of a tenant, with an event that waits."""
+    tenant = [None, "contoso", "fabrikam", "northwind"][number // 2 % 4]
+    wanted = Wanted(delivery=Delivery(is_push=True, url=f"https://signals{number}.example/in"))
+    program = service_of(cast, tenant, Scope.SSF_MANAGE)
+    operations.verify_stream(operations.create_stream(wanted, actor=program).pk, actor=program)
+
+
 def add_caller(cast: Cast, number: int) -> None:
     """Add a client of the provider or of a tenant, with a token, and a person's token."""
     tenant = [None, "contoso", "fabrikam", "northwind"][number // 2 % 4]
@@ -276,6 +285,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_tenant(cast, base)
         add_witness(cast, base)
         add_webhook(cast, base)
+        add_stream(cast, base)
         add_caller(cast, base)
         enrolled(cast, sorted(cast.people)[number % len(cast.people)])
         add_alarm(base)

@@ -18,8 +18,17 @@ from tests.isolation.world import World
 
 document = reader.document()
 AZURE = "Microsoft.CustomerLockbox"
-#: AuthZEN requires that a server ignores unknown members.
-OPEN = {"evaluation", "evaluations"}
+#: AuthZEN and the Shared Signals Framework require that a server ignores unknown members.
+OPEN = {
+    "evaluation",
+    "evaluations",
+    "signal_streams_create",
+    "signal_streams_change",
+    "signal_streams_replace",
+    "signal_status_set",
+    "signal_verification",
+    "signal_poll",
+}
 AZURE_VERSION = "?api-version=2018-02-28-preview"
 
 
@@ -69,6 +78,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
     """Return an example body of the document. The ids of the world's rows replace its placeholders."""
     rows = {
         "ticket": world.ticket.pk,
+        "stream": world.stream.pk,
         "resource": world.mailbox.pk,
         "tenant": world.cast.contoso.pk,
         "plan": world.cast.contoso.plan_id,
@@ -120,6 +130,7 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
         "address": world.address.pk,
         "resource": world.mailbox.pk,
         "comment": world.comment.pk,
+        "stream": world.stream.pk,
     }
     found: list[str] = []
     for part in route.path.split("/"):

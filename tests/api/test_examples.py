@@ -40,6 +40,9 @@ def test_every_example_works_unchanged(cast: Cast) -> None:
     operations.rule_out_level(cast.contoso.pk, level="view", actor=cast.as_("ines"))
     callers: list[tuple[str | None, Caller]] = [(name, caller_for(cast, name)) for name in CALLERS]
     callers.append(("guard", guard(cast)))
+    # A signal stream belongs to its client alone.
+    program = operations.issue_access_token(world.stream.client, scopes={Scope.SSF_READ, Scope.SSF_MANAGE})
+    callers.append(("signals", Caller(program.secret)))
     for name, caller in callers:
         if name in cast.people:
             caller.step_up()

@@ -26,6 +26,7 @@ OUTBOX = {
     "requests_app/messages/together.py",
     "requests_app/messages/handlers.py",
     "requests_app/operations/webhooks.py",
+    "requests_app/operations/_receivers.py",
     "requests_app/work/webhooks/delivery.py",
 }
 

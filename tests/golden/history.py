@@ -53,6 +53,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import actor_of, actor_of_client, actor_of_token
 from requests_app.operations import content, log_care, streams, sweeps
+from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import csv_files, outbound
 from requests_app.queries import signing
 from requests_app.queries.installation import MAIL_FILES
@@ -214,6 +215,7 @@ class History:
             self._directory,
             self._clients_and_tokens,
             self._webhooks,
+            self._signal_streams,
             self._mail,
             self._staff,
             self._care_of_the_log,
@@ -714,6 +716,30 @@ class History:
         operations.give_up_webhook(row.pk, because=Webhook.Because.GONE, actor=Actor.system("webhooks"))
         self.step("and removed")
         operations.remove_webhook(row.pk, actor=w.as_("ines"))
+
+    def _signal_streams(self) -> None:
+        w = self.world
+        self.step("ines adds a client for signals")
+        names, scopes = {"tenant_id": w.tenant().pk, "name": "Signals"}, ["ssf.read", "ssf.manage"]
+        client = operations.create_client(**names, scopes=scopes, actor=w.as_("ines")).row
+        token = operations.issue_access_token(client, scopes=frozenset({Scope.SSF_READ, Scope.SSF_MANAGE})).row
+        program = actor_of_token(token)
+        self.step("the client creates a signal stream")
+        delivery = Delivery(is_push=True, url="https://signals.contoso.example/in")
+        row = operations.create_stream(Wanted(delivery=delivery, description="Sessions"), actor=program)
+        self.step("and changes the signal stream")
+        operations.change_stream(row.pk, Wanted(delivery=Delivery()), actor=program)
+        self.step("and verifies the signal stream")
+        operations.verify_stream(row.pk, state="1", actor=program)
+        self.step("the events of the signal stream do not arrive")
+        operations.report_failing_stream(row.pk, actor=Actor.system("webhooks"))
+        self.leave()
+        self.step("the signal stream is given up")
+        operations.give_up_stream(row.pk, because="failing", actor=Actor.system("webhooks"))
+        self.step("ines enables the signal stream")
+        operations.set_stream_status(row.pk, status="enabled", actor=w.as_("ines"))
+        self.step("and deletes the signal stream")
+        operations.delete_stream(row.pk, actor=w.as_("ines"))
 
     def _mail(self) -> None:
         w = self.world

@@ -16,6 +16,7 @@ from django.urls.resolvers import RoutePattern
 from audit_app.models import Witness
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
 from requests_app.doors.api.scim.shapes import group_id
 from requests_app.models import (
     AccessRequest,
@@ -27,11 +28,15 @@ from requests_app.models import (
     NotificationAddress,
     OutboxMessage,
     Proposal,
+    SignalStream,
     Ticket,
     Token,
     Webhook,
 )
 from requests_app.models import Client as Machine
+from requests_app.models.people import actor_of_token
+from requests_app.operations._stream_settings import Wanted
+from tests.caller import client_of
 from tests.cast import Cast
 from tests.passkeys import enrolled
 from tests.remembered import MEMORY
@@ -69,6 +74,10 @@ class World:
         self.client: Machine = operations.create_client(
             tenant_id=cast.contoso.pk, name=self.CANARY, scopes=["log:read"], actor=ines
         ).row
+        program, _secret = client_of(cast, "contoso", Scope.SSF_READ, Scope.SSF_MANAGE)
+        token = operations.issue_access_token(program, scopes={Scope.SSF_READ, Scope.SSF_MANAGE}).row
+        wanted = Wanted(description=self.CANARY)
+        self.stream: SignalStream = operations.create_stream(wanted, actor=actor_of_token(token))
         at = clock.now()
         self.absence = operations.set_out_of_office(
             cast.contoso.pk,
@@ -148,6 +157,7 @@ class World:
             "proposals": self.proposal.pk,
             "proposed-changes": self.announced.pk,
             "resources": self.mailbox.pk,
+            **dict.fromkeys(("streams", "signal-streams"), self.stream.pk),
             "tickets": self.ticket.pk,
             "tokens": self.token.pk,
             "webhooks": self.hook.pk,

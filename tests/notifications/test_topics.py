@@ -19,8 +19,9 @@ from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_t
 from requests_app.messages.topics import Topic
 from requests_app.models import ContentAccess, Grant, Invitation, Membership, Proposal, Tenant
 from requests_app.operations import sweeps
+from requests_app.operations._stream_settings import Delivery, Wanted
 from tests.api.test_scim import ops
-from tests.caller import caller_for
+from tests.caller import caller_for, service_of
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
 from tests.imports.files import MAIL, imported
@@ -612,6 +613,28 @@ def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     operations.give_up_webhook(ours.pk, because=because, actor=system)
     says(mails.sent("stella", "webhook_off"), f"http://localhost:8000/admin/requests_app/webhook/{ours.pk}/change/")
     assert mails.to("webhook_off") == ["stella"]
+
+
+def test_a_signal_stream_that_fails_is_reported_to_its_administrators(world: Cast, mails: Mails) -> None:
+    system, wanted = (
+        world.system("webhooks"),
+        Wanted(delivery=Delivery(is_push=True, url="https://signals.example/canary-path?sig=canary")),
+    )
+    mine = operations.create_stream(wanted, actor=service_of(world, "contoso", Scope.SSF_MANAGE))
+    operations.report_failing_stream(mine.pk, actor=system)
+    found = mails.sent("ines", "stream_failing")
+    assert mails.to("stream_failing") == ["ines"]
+    assert found.subject == "Contoso: a signal stream fails"
+    address = f"http://localhost:8000/tenant/{world.contoso.pk}/signal-streams/{mine.pk}/"
+    says(found, "signals.example", "does not learn that windows end", address)
+    assert not any("canary" in part for part in parts(found))
+    operations.give_up_stream(mine.pk, because="failing", actor=system)
+    says(mails.sent("ines", "stream_failing"), "The stream is paused")
+    ours = operations.create_stream(wanted, actor=service_of(world, None, Scope.SSF_MANAGE))
+    operations.report_failing_stream(ours.pk, actor=system)
+    address = f"http://localhost:8000/admin/requests_app/signalstream/{ours.pk}/change/"
+    says(mails.sent("stella", "stream_failing"), address)
+    assert mails.to("stream_failing") == ["stella"]
 
 
 def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> None:

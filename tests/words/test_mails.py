@@ -17,12 +17,15 @@ from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
+from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
 from requests_app.models.outbox import FANOUT, MAIL
+from requests_app.models.people import actor_of_token
+from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import totp, webauthn
 from tests.words.reading import World, spoken
 
@@ -72,6 +75,15 @@ def tell_the_rest() -> None:
         contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")
     ).webhook
     operations.give_up_webhook(hook.pk, because="gone", actor=Actor.system("webhooks"))
+    scopes = frozenset({Scope.SSF_MANAGE})
+    made = operations.create_client(
+        tenant_id=contoso.pk, name="Contoso", scopes=["ssf.manage"], actor=as_("ines.vogel", fresh=True)
+    )
+    program = actor_of_token(operations.issue_access_token(made.row, scopes=scopes).row)
+    wanted = Wanted(delivery=Delivery(is_push=True, url="https://hooks.contoso.example/in"))
+    stream = operations.create_stream(wanted, actor=program)
+    operations.report_failing_stream(stream.pk, actor=Actor.system("webhooks"))
+    operations.give_up_stream(stream.pk, because="failing", actor=Actor.system("webhooks"))
     operations.create_client(
         tenant_id=contoso.pk,
         name="Contoso",

@@ -130,6 +130,7 @@ class Noun(StrEnum):
     RECOVERY_KEY = "recovery_key"
     RESOURCE = "resource"
     SERVICE = "service"
+    SIGNAL_STREAM = "signal_stream"
     TENANT = "tenant"
     TICKET = "ticket"
     TOKEN = "token"  # noqa: S105 - a name

@@ -44,6 +44,7 @@ from requests_app.doors.admin import (
     proposals,
     services,
     sign_on,
+    signal_streams,
     signing,
     tenants,
     tickets,
@@ -131,11 +132,12 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
         ((models.Client, callers.ClientAdmin), (models.Token, callers.TokenAdmin)),
     ),
     (
-        _("Webhooks"),
+        _("Webhooks and signals"),
         (
             (models.Webhook, webhooks.WebhookAdmin),
             (models.WebhookAttempt, webhooks.WebhookAttemptAdmin),
             (models.WebhookCursor, webhooks.WebhookCursorAdmin),
+            (models.SignalStream, signal_streams.SignalStreamAdmin),
         ),
     ),
     (

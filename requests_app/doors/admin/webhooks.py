@@ -80,8 +80,8 @@ class WebhookForm(ActForm):
 
 
 def belongs_to_provider(row: Webhook) -> bool:
-    """Return whether the webhook belongs to the provider and is not removed."""
-    return row.tenant_id is None and row.removed_at is None
+    """Return whether the webhook belongs to the provider and is not removed. A signal stream is no webhook."""
+    return row.tenant_id is None and row.removed_at is None and not row.is_of_stream
 
 
 def add(row: None, actor: Actor, data: dict[str, Any]) -> Issued:

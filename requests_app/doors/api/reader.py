@@ -81,6 +81,7 @@ GROUPS = {
     "log": _("The log"),
     "events": _("Events"),
     "webhooks": _("Webhooks"),
+    "shared signals": _("Shared signals"),
     "callers": _("Clients and tokens"),
     "decision point": _("The decision point"),
     "guards": _("Guards of applications"),

@@ -37,6 +37,7 @@ from requests_app.doors.api import (
     provider_people,
     reader,
     resources,
+    shared_signals,
     sign_on,
     tenants,
     tickets,
@@ -213,6 +214,7 @@ urlpatterns = [
     path(".well-known/jwks.json", token_keys.jwks, name="jwks"),
     *azure.urlpatterns,
     *decision_point.urlpatterns,
+    *shared_signals.urlpatterns,
     *scim.urlpatterns,
-    re_path(r"^(?:api|access/v1)/", Nothing.as_view(), name="nothing"),
+    re_path(r"^(?:api|access/v1|ssf)/", Nothing.as_view(), name="nothing"),
 ]

@@ -1,4 +1,4 @@
-"""Reads the facts for the mail that is sent when a webhook was switched off because it failed."""
+"""Reads the facts for the mails about webhooks and signal streams that fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
-from requests_app.models import OutboxMessage, Webhook
+from requests_app.models import OutboxMessage, SignalStream, Webhook
 
 
 @reads(Topic.WEBHOOK_OFF)
@@ -39,6 +39,28 @@ def given_up(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
+
+
+@reads(Topic.STREAM_FAILING)
+def stream_failing(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail that is sent when the events of a signal stream do not reach its receiver."""
+    place = words.line(message.payload["place"].partition("://")[2])
+    client = words.line(message.payload["client"])
+    is_paused = message.payload["status"] == SignalStream.Status.PAUSED
+    receiver = [Fact(_("Receiver"), [place])] if place else []
+    return {
+        "path": _clients_path(message),
+        "is_webhook": True,
+        "client": client,
+        "is_paused": is_paused,
+        "facts": [Fact(_("API client"), [client]), *receiver, Fact(_("When"), [words.when(message.created_at, at)])],
+    }
+
+
+def _clients_path(message: OutboxMessage) -> str:
+    if message.tenant_id is None:
+        return reverse("admin:requests_app_signalstream_change", args=[message.about])
+    return reverse("web:signal_stream", args=[message.tenant_id, message.about])
 
 
 def _path(message: OutboxMessage) -> str:

@@ -22,17 +22,19 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models import DateTimeField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
 
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import DomainError
-from requests_app.messages.webhooks import messages, schedule, sealing, standard
-from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
+from requests_app.messages import signals
+from requests_app.messages.webhooks import messages, schedule, sealing
+from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookAttempt
 from requests_app.models.outbox import WEBHOOK
 from requests_app.platform import bell, outbound
 from requests_app.platform.database.compiled import CompiledQuery
-from requests_app.work.webhooks import dispatch
+from requests_app.work.webhooks import dispatch, letters
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +55,8 @@ LEASE = timedelta(minutes=1)
 #: rare.
 _TURN, _TURN_SECONDS, _RENEW_SECONDS = "webhooks:turn", 15, 3.0
 GONE = 410
+#: Messages that are also sent to a receiver that is switched off.
+_ALWAYS = frozenset({messages.TEST, signals.UPDATED_TOPIC})
 ANSWER_STORED = 200
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
 
@@ -203,15 +207,15 @@ class _Drain:
         return min(room, MOST_IN_DOUBT - sum(each.is_in_doubt for each in beside))
 
     def _send(self, pool: Executor, message: OutboxMessage, webhook: Webhook, lane: _Lane) -> None:
-        at, rendered = clock.now(), message.rendered or {}
-        sending, body = _Sending(message, webhook, lane, at), str(rendered["body"]).encode()
+        at = clock.now()
+        sending = _Sending(message, webhook, lane, at)
         try:
-            headers = standard.headers(str(rendered["id"]), at, body, _keys(webhook, at))
+            letter = letters.of(message, webhook, at)
         except sealing.Unreadable:
             logger.error("webhook_keys_unreadable", webhook=str(webhook.pk))
             self._settle(sending, Outcome(None, "keys", 0, ""))
             return
-        self.sending[pool.submit(_post, webhook.url, body, headers)] = sending
+        self.sending[pool.submit(_post, letter)] = sending
 
     def _settle(self, sending: _Sending, outcome: Outcome) -> None:
         self.done += 1
@@ -233,7 +237,8 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
     """Return the messages that can be sent now.
 
     A message waits for older messages to the same receiver about the same access request or ticket. Only messages that
-    end access do not wait.
+    end access do not wait. On a signal stream they wait for an older event that was not tried yet, or is being sent:
+    this takes at most one attempt, and the receiver never learns of an end before the beginning.
     """
     older = OutboxMessage.objects.filter(
         webhook=OuterRef("webhook"),
@@ -241,15 +246,17 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
         seq__lt=OuterRef("seq"),
         state=OutboxMessage.State.WAITING,
     )
-    is_free = Q(mark="") | Q(topic__in=messages.ENDING) | ~Exists(older)
+    under_way = older.filter(Q(attempts=0) | Q(claimed_until__gt=at))
+    ends = Q(topic__in=messages.ENDING)
+    is_free = Q(mark="") | (ends & (Q(webhook__is_of_stream=False) | ~Exists(under_way))) | ~Exists(older)
     return OutboxMessage.objects.due(at).filter(is_free, lane=WEBHOOK)
 
 
 def _receivers(at: Any) -> QuerySet[Webhook]:
     """Return the receivers that have a message to be sent at this time. Each has a flag for each lane."""
-    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
+    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic__in=_ALWAYS), webhook=OuterRef("pk"))
     has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
-    return Webhook.objects.present().annotate(**has).filter(Exists(due))
+    return Webhook.objects.receivers().annotate(**has).filter(Exists(due))
 
 
 def _one_due(at: Any) -> QuerySet[OutboxMessage]:
@@ -283,27 +290,30 @@ def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
     with transaction.atomic(durable=True):
         at = clock.now()
         rows = _due(at).filter(lane.holds, webhook=webhook)
-        if not Webhook.objects.present().filter(pk=webhook.pk, is_on=True).exists():
-            rows = rows.filter(topic=messages.TEST)
+        if not Webhook.objects.receivers().filter(pk=webhook.pk, is_on=True).exists():
+            rows = rows.filter(topic__in=_ALWAYS)
         batch = list(rows.order_by("next_attempt_at", "seq").claimed()[:most])  # type: ignore[attr-defined]  # ScopedQuerySet
         for message in batch:
             # The attempt is counted before it begins: a message that kills its worker could not be counted afterwards.
             message.attempts, message.claimed_until = message.attempts + 1, at + LEASE
             message.save(update_fields=["attempts", "claimed_until"])
+            if webhook.is_of_stream and lane is _Lane.ENDING:
+                _outdate(message)
     return batch
 
 
-def _keys(webhook: Webhook, at: datetime) -> list[standard.Keys]:
-    found = [sealing.opened(webhook.sealed)]
-    if webhook.former_until is not None and at < webhook.former_until and webhook.former_sealed:
-        found.append(sealing.opened(webhook.former_sealed))
-    return found
+def _outdate(ending: OutboxMessage) -> None:
+    """Drop the events about the same window that failed before: their receiver must not get them after the end."""
+    older = OutboxMessage.objects.filter(webhook=ending.webhook_id, mark=ending.mark, seq__lt=ending.seq)
+    older.filter(state=OutboxMessage.State.WAITING).update(
+        state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: the window has ended.")
+    )
 
 
 # --- Sending: in a thread, without the database ------------------------------------------------------------
 
 
-def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+def _post(letter: letters.Letter) -> Outcome:
     began = clock.monotonic()
 
     def outcome(status: int | None = None, problem: str = "", answer: bytes = b"") -> Outcome:
@@ -313,7 +323,13 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
     try:
         private = settings.WEBHOOK_PRIVATE_NETWORK
         found = outbound.post(
-            url, body, private=private, content_type="application/json", headers=headers, query=True, cut=True
+            letter.url,
+            letter.body,
+            private=private,
+            content_type=letter.content_type,
+            headers=letter.headers,
+            query=True,
+            cut=True,
         )
         return outcome(found.status, answer=found.body)
     except outbound.Unreachable as error:
@@ -353,6 +369,8 @@ def _delivered(sending: _Sending) -> bool:
         state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=""
     )
     Webhook.objects.filter(pk=webhook.pk, failures__gt=0).update(failures=0, failing_since=None)
+    if webhook.is_of_stream:
+        SignalStream.objects.filter(pk=webhook.pk).update(heard_at=clock.now())
     if message.topic == messages.TEST:
         # The receiver works again and somebody has tested it, so the waiting messages are sent now.
         waiting = OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
@@ -367,15 +385,16 @@ def _failed(sending: _Sending, outcome: Outcome) -> bool:
     claimed = OutboxMessage.objects.filter(
         pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
     )
-    is_test = message.topic == messages.TEST
-    is_last = is_test or message.attempts >= schedule.MOST_ATTEMPTS
+    is_test = message.topic in _ALWAYS
+    is_refused = webhook.is_of_stream and letters.is_refused(outcome.status, outcome.answer)
+    is_last = is_test or is_refused or message.attempts >= schedule.MOST_ATTEMPTS
     if is_last:
         claimed.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=problem)
     else:
         next_attempt_at = at + schedule.wait(message.attempts)
         claimed.update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=problem)
     logger.warning("webhook_failed", webhook=str(webhook.pk), message=str(message.pk), problem=problem)
-    if outcome.status == GONE:
+    if outcome.status == GONE and message.topic != signals.UPDATED_TOPIC:
         return True
     if is_test:
         return False
@@ -388,7 +407,9 @@ def _failed(sending: _Sending, outcome: Outcome) -> bool:
 
 def _give_up(webhook_id: UUID, because: Webhook.Because) -> None:
     try:
-        operations.give_up_webhook(webhook_id, because=because.value, actor=Actor.system("webhooks"))
+        is_of_stream = SignalStream.objects.filter(pk=webhook_id).exists()
+        give_up = operations.give_up_stream if is_of_stream else operations.give_up_webhook
+        give_up(webhook_id, because=because.value, actor=Actor.system("webhooks"))
     except DomainError as refusal:
         # The webhook is already off or was removed.
         logger.debug("webhook_not_given_up", webhook=str(webhook_id), code=refusal.code)

@@ -1,12 +1,14 @@
 """Turns new log entries into webhook messages. All events are read from the logs, so none can be forgotten.
 
 The operations know nothing of webhooks. A webhook has a cursor for each log, with the number of the next entry. Entries
-that the webhook wants become rows of the outbox, and the same transaction moves the cursor.
+that the webhook wants become rows of the outbox, and the same transaction moves the cursor. The events of a signal
+stream are made in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -15,9 +17,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock
+from requests_app.messages import signals
 from requests_app.messages.webhooks import messages
-from requests_app.models import OutboxMessage, Webhook, WebhookCursor
-from requests_app.operations.webhooks import outbox_row
+from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookCursor
+from requests_app.models.outbox import POLL, WEBHOOK
+from requests_app.operations._receivers import outbox_row
 from requests_app.platform.database.compiled import CompiledQuery
 
 logger = structlog.get_logger(__name__)
@@ -60,7 +64,7 @@ def _moved() -> QuerySet[WebhookCursor]:
 
 
 def _of_the_provider() -> QuerySet[Webhook, UUID]:
-    return Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True)
+    return Webhook.objects.receivers().filter(tenant=None, is_on=True).values_list("pk", flat=True)
 
 
 #: Each drain runs these several times, and mostly they find nothing.
@@ -136,14 +140,22 @@ def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None)
 def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
     """Write the messages about these entries, except those that exist already. Return how many were written."""
     at = clock.now()
-    found = {
-        row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))
-    }
+    found = {row["key"]: row for row in _rows(place, entries)}
     for key in OutboxMessage.objects.filter(key__in=found).values_list("key", flat=True):
         del found[key]
     rows = [OutboxMessage(**row, created_at=at, next_attempt_at=at) for row in found.values()]
     OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
     return len(rows)
+
+
+def _rows(place: WebhookCursor, entries: list[AuditEntry]) -> list[dict[str, Any]]:
+    """Return the columns of the messages that this receiver gets about these entries."""
+    webhook = place.webhook
+    if not webhook.is_of_stream:
+        return [outbox_row(webhook, each) for each in messages.of(entries, place.log_id)]
+    stream = SignalStream.objects.select_related("client__account").get(pk=webhook.pk)
+    lane = WEBHOOK if stream.is_push else POLL
+    return [outbox_row(webhook, each, lane=lane) for each in signals.of(entries, place.log_id, stream)]
 
 
 def _is_full(webhook_id: UUID) -> bool:
