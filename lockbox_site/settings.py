@@ -195,6 +195,7 @@ INSTALLED_APPS = [
 # everything that needs a host name, a session or the database. Probes and static files are not logged.
 MIDDLEWARE = [
     "lockbox_site.middleware.RequestIdMiddleware",
+    "requests_app.doors.api.forward_auth.ForwardAuthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",

@@ -14,6 +14,8 @@ from requests_app.identity.guesses import network_of
 from requests_app.platform import waiting
 
 _PROTOCOLS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
+#: The key with the names of the headers that are left out because of underscores.
+LEFT_OUT = "lockbox.left_out"
 _FIXED: dict[str, Any] = {
     "SCRIPT_NAME": "",
     "wsgi.version": (1, 0),
@@ -57,6 +59,7 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
     for name in headers.keys():  # noqa: SIM118 - not a dict
         if "_" in name:
             # A header with underscores would look like the header with hyphens, which a proxy may have set.
+            environ[LEFT_OUT] = f"{environ.get(LEFT_OUT, '')},{name}"
             continue
         # Values that are not ASCII are left out.
         value = (";" if name == "cookie" else ",").join(headers.get_all(name))

@@ -14,6 +14,7 @@ from requests_app.models.codes import OneTimeCode
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryGroup, DirectoryRecord, GroupMember, GroupRole
 from requests_app.models.gates import GateProxy
+from requests_app.models.gates import GateProxy, GateSession
 from requests_app.models.guards import Guard
 from requests_app.models.guesses import Tries
 from requests_app.models.imports import HeldRow, Import, ImportBatch
@@ -46,6 +47,7 @@ __all__ = [
     "DirectoryRecord",
     "Domain",
     "GateProxy",
+    "GateSession",
     "Grant",
     "GroupMember",
     "GroupRole",

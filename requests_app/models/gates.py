@@ -1,4 +1,4 @@
-"""The proxies that ask at the gates of web tools."""
+"""The proxies that ask at the gates of web tools, and the sessions of engineers there."""
 
 from __future__ import annotations
 
@@ -64,3 +64,41 @@ class GateProxy(models.Model):
     @property
     def is_trusted(self) -> bool:
         return self.removed_at is None
+
+
+class GateSessionQuerySet(ScopedQuerySet):
+    tenant_path = "grant__tenant_id"
+    service_path = "code__service_id"
+
+    def visible_to(self, actor: Actor) -> Self:
+        return self.none() if actor.side is Side.CUSTOMER else super().visible_to(actor)
+
+    def unended(self) -> Self:
+        """Leave out the sessions whose code was used twice. Whether the window is open is judged at each request."""
+        return self.filter(code__ended_at=None)
+
+
+class GateSession(models.Model):
+    """A browser at the host of a web tool, which a one-time code has bound to one engineer and one window.
+
+    The browser has the secret in a cookie of that host, and only its hash is stored. The session ends with its window,
+    with a second use of its code, and with all sessions of the engineer: `signed_in` is the hash that these have.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    secret_hash = models.CharField(max_length=64, unique=True)
+    code = models.OneToOneField("requests_app.OneTimeCode", models.CASCADE, related_name="session")
+    grant = models.ForeignKey("requests_app.Grant", models.PROTECT, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("engineer"))
+    signed_in = models.CharField(max_length=64)
+    made_at = models.DateTimeField(_("began"))
+
+    objects = GateSessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("session at a web tool")
+        verbose_name_plural = _("sessions at web tools")
+        ordering = ["-made_at"]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.made_at:%Y-%m-%d %H:%M}"

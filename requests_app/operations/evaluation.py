@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import uuid4
 
 from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
@@ -12,18 +11,9 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS, CONTENT_ACCESS_ALLOWED
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.evaluation import Facts, Question, Verdict, Window
-from requests_app.domain.levels import Action
-from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, last_ended, read, require_still
+from requests_app.operations import _allowing
 from requests_app.operations._change import Step, act, security_log
-
-_KINDS = {
-    Action.LIST: ContentAccess.Kind.LIST_ALLOWED,
-    Action.VIEW: ContentAccess.Kind.VIEW_ALLOWED,
-    Action.READ: ContentAccess.Kind.READ_ALLOWED,
-    Action.DOWNLOAD: ContentAccess.Kind.DOWNLOAD_ALLOWED,
-    Action.ACT_AS: ContentAccess.Kind.ACT_AS_ALLOWED,
-}
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:
@@ -56,24 +46,12 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
 
 
 def _allowed(current: Step, question: Question, facts: Facts, window: Window) -> AuditEntry:
-    assert facts.tenant_id is not None
-    assert facts.resource_id is not None
-    access = ContentAccess(
-        id=uuid4(),
-        tenant_id=facts.tenant_id,
-        grant_id=window.grant_id,
-        resource_id=facts.resource_id,
-        kind=_KINDS[Action(question.action)],
-        item_id=question.item,
-        item_ref=question.item,
-        at=current.at,
-    )
+    access = _allowing.row_of(question, facts, window, at=current.at)
     current.subject_type, current.subject_id = "grant", str(window.grant_id)
-    detail = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
     return current.witness(
         CONTENT_ACCESS_ALLOWED,
-        detail={**detail, **_asked(question, facts)},
-        text=f"{facts.resource_name} {facts.person_name} {question.item}",
+        detail=_allowing.detail_of(access, question, facts, window),
+        text=_allowing.text_of(question, facts),
         beside=recorder.Beside(access),
     )
 
@@ -101,14 +79,3 @@ def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) 
         detail={**detail, **asked, "item": question.item},
         text=f"{current.action} {verdict.reason}",
     )
-
-
-def _asked(question: Question, facts: Facts) -> dict[str, str]:
-    return {
-        "action": question.action,
-        "engineer": facts.person_name,
-        "engineer_id": str(facts.person_id),
-        "resource": str(facts.resource_id),
-        "resource_name": facts.resource_name,
-        "item": question.item,
-    }

@@ -1,13 +1,36 @@
-"""Reads the proxies of web tools."""
+"""Reads the gates of web tools: their proxies, and the session with which somebody asks there."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import cast
+from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.crypto import constant_time_compare
 
+from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.models import GateProxy, Service
+from requests_app.domain.ids import as_id
+from requests_app.models import GateProxy, GateSession, Grant, OneTimeCode, Service
+from requests_app.models.token_keys import verified
+
+#: A proxy's secret is not shorter, and a grant token is not longer.
+SECRET_MIN, TOKEN_MAX = 32, 16_384
+_DETAILS = "lockbox_grant"
+#: The cookie of a browser's session at the host of a tool.
+SESSION_COOKIE = "__Host-lockbox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Who asks at a gate: an engineer, with one window. Whether the window is open is judged at each request."""
+
+    person_id: UUID
+    grant_id: UUID
 
 
 def proxies(service_id: object, *, actor: Actor) -> QuerySet[GateProxy]:
@@ -19,3 +42,68 @@ def proxies(service_id: object, *, actor: Actor) -> QuerySet[GateProxy]:
 
 def proxy(proxy_id: object, *, actor: Actor) -> GateProxy:
     return cast(GateProxy, GateProxy.objects.visible_to(actor).select_related("service").find(proxy_id))
+
+
+def trusted_proxy(secret: str) -> GateProxy | None:
+    """Return the proxy with this secret, with its service. Return None if there is no such proxy, or no gate."""
+    if len(secret) < SECRET_MIN:
+        return None
+    rows = GateProxy.objects.trusted().select_related("service")
+    found = rows.filter(secret_hash=sha256(secret.encode()).hexdigest()).first()
+    return found if found is not None and found.service.has_gate and found.service.is_active else None
+
+
+def session(service: Service, headers: Mapping[str, str]) -> Asker | None:
+    """Return the session that these headers prove for the tool, or None. The names of the headers are in small letters.
+
+    It is the cookie of the tool's host, or a grant token whose audience is this tool, in `Authorization: Bearer` or in
+    `Lockbox-Grant`.
+    """
+    if (secret := cookie(headers, SESSION_COOKIE)) is not None:
+        return _of_secret(service, secret)
+    kind, _space, token = headers.get("authorization", "").partition(" ")
+    header = headers.get("lockbox-grant", "")
+    return _of_token(service, header or (token.strip() if kind.lower() == "bearer" else ""))
+
+
+def cookie(headers: Mapping[str, str], name: str) -> str | None:
+    """Return the value of a cookie. Return "" if there are two of this name: nobody knows which one counts."""
+    pairs = [pair.strip().partition("=") for pair in headers.get("cookie", "").split(";")]
+    found = [value for key, _sign, value in pairs if key == name]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else ""
+
+
+def window_of(asker: Asker, service: Service) -> Grant | None:
+    """Return the asker's window in this tool if it is open now, or None."""
+    rows = Grant.objects.live(clock.now()).filter(pk=asker.grant_id, engineer=asker.person_id)
+    rows = rows.filter(access_request__service=service)
+    return cast("Grant | None", rows.select_related("access_request", "engineer").first())
+
+
+def _of_secret(service: Service, secret: str) -> Asker | None:
+    """Return the session with this secret, if it is for this tool and the engineer was not signed out since then."""
+    rows = GateSession.objects.unended().filter(secret_hash=sha256(secret.encode()).hexdigest(), code__service=service)
+    row = rows.select_related("person").first()
+    if row is None or not constant_time_compare(row.signed_in, row.person.get_session_auth_hash()):
+        return None
+    return Asker(person_id=row.person_id, grant_id=row.grant_id)
+
+
+def _of_token(service: Service, token: str) -> Asker | None:
+    claims = verified(token, typ="at+jwt") if 0 < len(token) <= TOKEN_MAX else None
+    if claims is None or claims.get("iss") != settings.BASE_URL:
+        return None
+    ends, details = claims.get("exp"), claims.get("authorization_details")
+    if claims.get("aud") != f"{settings.BASE_URL}/services/{service.key}" or not isinstance(ends, int):
+        return None
+    if ends <= clock.now().timestamp() or not isinstance(details, list):
+        return None
+    grants = {as_id(each.get("grant_id")) for each in details if each.get("type") == _DETAILS}
+    person = as_id(claims.get("sub"))
+    if len(grants) != 1 or None in grants or person is None:
+        return None
+    if "sid" in claims and not OneTimeCode.objects.alive(as_id(claims["sid"])):
+        return None
+    return Asker(person_id=person, grant_id=cast(UUID, grants.pop()))

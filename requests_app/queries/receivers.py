@@ -1,4 +1,4 @@
-"""Finds who can receive an engineer's browser for a service: the application that has a guard.
+"""Finds who can receive an engineer's browser for a service: the application that has a guard, or a tool's gate.
 
 A receiver is at the origin of the service's link template. A change of the template is announced to customers, so a
 code never goes to an address about which customers got no notice.
@@ -18,6 +18,8 @@ from requests_app.models import Client, Service
 
 #: The path that a guard and a gate keep for themselves at their host.
 _RESERVED = "/.lockbox/"
+#: The id of a gate in an authorization request begins with this, and the key of its service follows.
+_GATE = "gate:"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Receiver:
 
     @property
     def client_id(self) -> str:
-        return str(self.client.pk) if self.client is not None else f"gate:{self.service.key}"
+        return str(self.client.pk) if self.client is not None else f"{_GATE}{self.service.key}"
 
     @property
     def origin(self) -> str:
@@ -47,6 +49,9 @@ class Receiver:
 
 def find(client_id: str) -> Receiver | None:
     """Return the receiver that calls itself so in an authorization request, or None."""
+    if client_id.startswith(_GATE):
+        tool = Service.objects.filter(key=client_id.removeprefix(_GATE)).first()
+        return _of_gate(tool) if tool is not None else None
     try:
         client = Client.objects.live().select_related("account", "service").find(client_id)
     except NotFound:
@@ -57,14 +62,17 @@ def find(client_id: str) -> Receiver | None:
 def of_services(services: Iterable[Service]) -> dict[UUID, Receiver]:
     """Return, for each of these services, the receiver to which its **Open** button leads. Others are left out.
 
-    If several clients guard one service, this is the oldest.
+    If a service has a gate, this is the gate. If several clients guard one service, this is the oldest.
     """
+    services = list(services)
     clients = Client.objects.live().filter(service__in={service.pk for service in services if service.is_external})
     found: dict[UUID, Receiver] = {}
     for client in clients.select_related("account", "service").order_by("created_at", "pk"):
         receiver = _of_client(client)
         if receiver is not None:
             found.setdefault(receiver.service.pk, receiver)
+    for gate in filter(None, map(_of_gate, services)):
+        found[gate.service.pk] = gate
     return found
 
 
@@ -77,3 +85,7 @@ def _of_client(client: Client) -> Receiver | None:
     if service is None or client.tenant_id is not None or Scope.GUARD not in client.scopes:
         return None
     return Receiver(service, client) if service.is_external and service.link_template else None
+
+
+def _of_gate(service: Service) -> Receiver | None:
+    return Receiver(service, None) if service.has_gate and service.is_external and service.link_template else None

@@ -44,6 +44,10 @@ OTHERS = {
     "metadata": "public: the addresses for tokens",
     "jwks": "public: the keys with which others verify tokens",
     "authzen": "public: the addresses of the decision point",
+    **dict.fromkeys(
+        ("gate_original", "gate_forwarded", "gate_open", "gate_code", "gate_status", "gate_done"),
+        "needs the secret of a proxy, and answers before all views: tests/api/test_forward_auth.py",
+    ),
     "azure_enable": "is about the caller's own tenant, without an id",
     "azure_disable": "is about the caller's own tenant, without an id",
     "evaluation": "answers 200 with a denial for a missing and for another tenant's thing: test_decision_point.py",

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp
 from requests_app.domain.scopes import Scope
 
@@ -58,4 +59,14 @@ REMOVE_PROXY = Act(
     done=_("The proxy was removed."),
     doors=frozenset({Door.ADMIN, Door.API}),
     route=Route("remove", "Remove a proxy of a web tool", "Each later question of this proxy is refused."),
+)
+PASS_GATE = Act(
+    "pass_gate",
+    noun=Noun.GRANT,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Reach a web tool through its gate"),
+    events=(CONTENT_ACCESS_ALLOWED,),
+    tried=_("to reach a web tool through its gate"),
+    doors=frozenset({Door.API}),
+    own_order="The decision point's rule judges many requests of a tenant in one transaction, and each has its entry.",
 )

@@ -17,6 +17,7 @@ from requests_app.doors.api import (
     decision_point,
     deputies,
     events,
+    forward_auth,
     gates,
     grants,
     guard,
@@ -215,6 +216,7 @@ urlpatterns = [
     *azure.urlpatterns,
     *decision_point.urlpatterns,
     *shared_signals.urlpatterns,
+    *forward_auth.urlpatterns,
     *scim.urlpatterns,
     re_path(r"^(?:api|access/v1|ssf)/", Nothing.as_view(), name="nothing"),
 ]

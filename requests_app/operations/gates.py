@@ -1,0 +1,312 @@
+"""Decides on each request to a web tool, and records the decision before anybody learns it.
+
+Concurrent requests of one tenant share a transaction. If it fails, all of them are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from audit_app import recorder
+from requests_app.domain import evaluation, gate_rules
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
+from requests_app.domain.acts.gates import PASS_GATE
+from requests_app.domain.acts.refusals import ACT_REFUSED
+from requests_app.domain.errors import DomainError, NotFound
+from requests_app.domain.evaluation import Facts, Question, Verdict, Window
+from requests_app.domain.gate_rules import Match, Reason
+from requests_app.domain.link_templates import origin_of
+from requests_app.models import ContentAccess, GateProxy, GateSession, Grant, OneTimeCode, Person, Resource, Service
+from requests_app.models.evaluation import EvaluationQuery, read
+from requests_app.models.token_keys import signed
+from requests_app.operations import _allowing
+from requests_app.operations._change import Step, act, security_log
+from requests_app.platform.groups import GroupFailed, Groups
+from requests_app.queries.gates import Asker
+
+#: How long the identity that a gate tells its tool is valid, and what kind of token it is.
+IDENTITY_FOR, IDENTITY_TYPE = timedelta(seconds=60), "lockbox-identity+jwt"
+#: A proxy's last question is stored at most once in this time.
+_SEEN_EVERY = timedelta(minutes=1)
+#: Why a request is refused without asking for a window. They are no codes of entries.
+NO_SESSION, OTHER_HOST, UNAVAILABLE = "no_session", "other_host", "unavailable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """The request may reach the tool now. Its entry is committed."""
+
+    grant_id: UUID
+    closes_at: datetime
+    allows_stream: bool
+    #: A signed token that tells the tool who asks, or "" if the tool does not want to know.
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The request may not reach the tool. `reason` is a code."""
+
+    reason: str
+
+    @property
+    def needs_session(self) -> bool:
+        return self.reason == NO_SESSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """A request of a session, with the facts about its window that never change."""
+
+    service: Service
+    grant: Grant
+    person_id: UUID
+    item: str
+    proxy: GateProxy | None = None
+    match: Match | None = None
+    resource_id: UUID | None = None
+    #: Why the rules refuse it, or "".
+    refused: str = ""
+
+    @property
+    def question(self) -> Question:
+        assert self.match is not None
+        return Question(
+            subject_type="engineer",
+            subject=str(self.person_id),
+            action=self.match.rule.action,
+            service=self.service.key,
+            resource=str(self.resource_id),
+            tenant=str(self.grant.tenant_id),
+            item=self.item,
+        )
+
+
+@dataclass(kw_only=True)
+class _Written:
+    """What a group writes: entries, and rows of accesses."""
+
+    entries: list[recorder.Witnessed] = field(default_factory=list)
+    accesses: list[ContentAccess] = field(default_factory=list)
+
+
+def judge(
+    service: Service,
+    *,
+    host: str,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    session: Asker | None,
+    proxy: GateProxy | None = None,
+) -> Pass | Refusal:
+    """Decide on one request to the web tool `service`. When this returns, the decision is committed.
+
+    `target` is the path with the query exactly as the tool will get it, and `headers` has the names in small letters.
+    This never raises an error: what it can't decide or can't record is refused.
+    """
+    try:
+        if not is_host_of(service, host):
+            return _without_entry(OTHER_HOST, service, session)
+        if session is None:
+            return Refusal(NO_SESSION)
+        call = _call(service, session, method, target, headers, proxy)
+        if call is None:
+            return _without_entry(NO_SESSION, service, session)
+        verdict, person = _GROUPS.submit(call.grant.tenant_id, call)
+        if not verdict.decision:
+            return Refusal(verdict.reason)
+        return _passed(call, verdict, person)
+    except (GroupFailed, DomainError, DatabaseError, InterfaceError) as error:
+        security_log.error("gate.unavailable", service=service.key, error=type(error).__name__)
+        return Refusal(UNAVAILABLE)
+
+
+def gate_session(secret: str) -> Callable[[OneTimeCode, datetime], None]:
+    """Return a function that stores a browser's session with this secret, when its code is redeemed (`redeem_code`)."""
+
+    def keep(code: OneTimeCode, at: datetime) -> None:
+        GateSession.objects.create(
+            secret_hash=sha256(secret.encode()).hexdigest(),
+            code=code,
+            grant_id=code.grant_id,
+            person_id=code.person_id,
+            signed_in=code.person.get_session_auth_hash(),
+            made_at=at,
+        )
+
+    return keep
+
+
+def is_host_of(service: Service, host: str) -> bool:
+    """Return whether this is the host of the tool, with its port if the address of the tool has one."""
+    return host.lower() == origin_of(service.link_template).partition("://")[2].lower()
+
+
+def _without_entry(reason: str, service: Service, session: Asker | None) -> Refusal:
+    """Refuse a request that belongs to no tenant's log."""
+    who = str(session.person_id) if session else ""
+    security_log.warning("gate.refused", service=service.key, code=reason, person=who)
+    return Refusal(reason)
+
+
+def _call(
+    service: Service,
+    session: Asker,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    proxy: GateProxy | None,
+) -> _Call | None:
+    """Return the request as a call to decide on. Return None if the session's window is not for this tool."""
+    grants = Grant.objects.filter(pk=session.grant_id, engineer=session.person_id, access_request__service=service)
+    grant: Grant | None = grants.select_related("access_request", "tenant").first()
+    if grant is None:
+        return None
+    of: dict[str, Any] = {"service": service, "grant": grant, "person_id": session.person_id, "proxy": proxy}
+    try:
+        asked = gate_rules.asked(method, target, headers)
+    except gate_rules.Refused as refusal:
+        # The path is not fit for a log as it is.
+        shown = f"{method} {target.partition('?')[0]}".encode("unicode_escape").decode()
+        return _Call(**of, item=shown[: evaluation.ITEM_MAX], refused=refusal.reason)
+    try:
+        match = gate_rules.match(gate_rules.rules_in(service.gate_rules), asked)
+    except gate_rules.Refused as refusal:
+        return _Call(**of, item=asked.item, refused=refusal.reason)
+    resource_id = _resource(grant, match)
+    if match.tenant not in (None, grant.tenant.slug):
+        return _Call(**of, item=asked.item, refused=Reason.OTHER_TENANT)
+    if resource_id is None:
+        return _Call(**of, item=asked.item, refused=NotFound.code)
+    return _Call(**of, item=asked.item, match=match, resource_id=resource_id)
+
+
+def _resource(grant: Grant, match: Match) -> UUID | None:
+    """Return the tenant's resource that the path names. A path that names none is judged with the window's first."""
+    rows = Resource.objects.filter(tenant=grant.tenant_id, service=grant.access_request.service_id)
+    if match.resource is None:
+        rows = rows.filter(pk__in=grant.access_request.scope.values("resource"))
+    else:
+        rows = rows.filter(external_id=match.resource)
+    found: UUID | None = rows.order_by("pk").values_list("pk", flat=True).first()
+    return found
+
+
+def _decide(calls: Sequence[_Call]) -> list[tuple[Verdict, Person]]:
+    """Decide on the calls of one tenant in one transaction, and write an entry about each of them.
+
+    The turn at the tenant's log is taken before anything is read. Each act that ends a window takes it too, before it
+    commits. So a request either comes before the end of its window, or is refused.
+    """
+    tenant_id = calls[0].grant.tenant_id
+    people = Person.objects.get_queryset().in_bulk({call.person_id for call in calls})
+    written, known = _Written(), dict[tuple[UUID, UUID | None], Facts]()
+    with act(PASS_GATE, actor=Actor.system("gate"), rereads=False) as current:
+        current.tenant_id = tenant_id
+        head = current.take_turn(tenant_id)
+        verdicts = [_decided(current, call, people[call.person_id], known, written) for call in calls]
+        ContentAccess.objects.bulk_create(written.accesses)
+        recorder.record(written.entries, at=current.at, locked_head=head)
+        for proxy in {call.proxy.pk: call.proxy for call in calls if call.proxy is not None}.values():
+            if proxy.asked_at is None or proxy.asked_at <= current.at - _SEEN_EVERY:
+                GateProxy.objects.filter(pk=proxy.pk).update(asked_at=current.at)
+    return [(verdict, people[call.person_id]) for call, verdict in zip(calls, verdicts, strict=True)]
+
+
+_GROUPS: Groups[_Call, tuple[Verdict, Person]] = Groups(_decide)
+
+
+def _decided(
+    current: Step,
+    call: _Call,
+    person: Person,
+    known: dict[tuple[UUID, UUID | None], Facts],
+    written: _Written,
+) -> Verdict:
+    current.actor = Actor(
+        side=Side.PROVIDER,
+        door="api",
+        name=person.name,
+        person_id=person.pk,
+        human_id=person.human_id,
+        email=person.email,
+    )
+    current.correlation_id = call.grant.access_request_id
+    current.subject_type, current.subject_id = "grant", str(call.grant.pk)
+    if call.refused:
+        return _refused(current, call, call.refused, written)
+    question, key = call.question, (call.person_id, call.resource_id)
+    if key not in known:
+        known[key] = read(EvaluationQuery(question, call.person_id, None), hold=False)[0]
+    facts = known[key]
+    # Another window of the same engineer does not count: the session is for this one.
+    windows = [window for window in facts.windows if window.grant_id == call.grant.pk]
+    at = max(current.at, facts.at)
+    verdict, window = evaluation.judge(question, _with(facts, windows), at=at, sees_people=True)
+    if window is None or not verdict.decision:
+        return _refused(current, call, verdict.reason, written, facts)
+    _allowed(current, call, facts, window, written)
+    return verdict
+
+
+def _with(facts: Facts, windows: list[Window]) -> Facts:
+    return Facts(**{**vars(facts), "windows": windows})
+
+
+def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: _Written) -> None:
+    question = call.question
+    access = _allowing.row_of(question, facts, window, at=current.at)
+    detail = {**_allowing.detail_of(access, question, facts, window), "gate": call.service.name}
+    text = _allowing.text_of(question, facts)
+    written.accesses.append(access)
+    written.entries.append(current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text))
+
+
+def _refused(current: Step, call: _Call, code: str, written: _Written, facts: Facts | None = None) -> Verdict:
+    detail: dict[str, Any] = {"action": current.action, "code": code, "item": call.item, "gate": call.service.name}
+    if call.match is not None:
+        detail["asked"] = call.match.rule.action
+    if facts is not None and facts.resource_id is not None:
+        detail |= {"resource": str(facts.resource_id), "resource_name": facts.resource_name}
+    text = f"{current.action} {code}"
+    written.entries.append(current.entry(ACT_REFUSED, detail=detail, text=text))
+    return Verdict(decision=False, reason=code, at=current.at)
+
+
+def _passed(call: _Call, verdict: Verdict, person: Person) -> Pass:
+    assert call.match is not None
+    assert verdict.closes_at is not None
+    identity = _identity(call, verdict, person) if call.service.gate_identity else ""
+    allows_stream = gate_rules.STREAM in call.match.rule.options
+    return Pass(grant_id=call.grant.pk, closes_at=verdict.closes_at, allows_stream=allows_stream, identity=identity)
+
+
+def _identity(call: _Call, verdict: Verdict, person: Person) -> str:
+    """Return a signed token that tells the tool who asks. It is valid for a minute, and only for this tool."""
+    at = int(verdict.at.timestamp())
+    claims = {
+        "iss": settings.BASE_URL,
+        "aud": origin_of(call.service.link_template),
+        "sub": str(person.pk),
+        "email": person.email,
+        "name": person.name,
+        "grant": str(call.grant.pk),
+        "reference": call.grant.access_request.reference,
+        "tenant": str(call.grant.tenant_id),
+        "tenant_slug": call.grant.tenant.slug,
+        "level": str(call.grant.level),
+        "iat": at,
+        "exp": at + int(IDENTITY_FOR.total_seconds()),
+        "jti": uuid4().hex,
+    }
+    return signed(claims, typ=IDENTITY_TYPE)

@@ -1,0 +1,304 @@
+"""Requests to a web tool: who may pass, what the log says about it, and what happens when something fails."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.models import ContentAccess, GateProxy, Grant, QueueAssignment, Resource, Service
+from requests_app.models.token_keys import verified
+from requests_app.operations import gates
+from requests_app.operations.gates import Pass, Refusal
+from requests_app.platform.groups import GroupFailed, Groups
+from requests_app.queries.gates import Asker
+from tests.cast import Cast, events_of
+from tests.web.pages import nothing_happens
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def grant(cast: Cast) -> Grant:
+    cast.web_tool(gate_identity=True)
+    return cast.in_quillo()
+
+
+def asked(cast: Cast, grant: Grant, target: str = "/tenants/7/pages?secret=1", **changes: Any) -> Pass | Refusal:
+    values: dict[str, Any] = {
+        "host": "quillo.example",
+        "method": "GET",
+        "target": target,
+        "headers": {},
+        "session": Asker(person_id=grant.engineer_id, grant_id=grant.pk),
+        **changes,
+    }
+    return operations.judge(Service.objects.get(key="quillo"), **values)
+
+
+def last_entry() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bytes(AuditEntry.objects.order_by("-pk")[0].canonical))
+    return found
+
+
+def test_a_request_that_may_pass_is_an_access_with_its_entry(cast: Cast, grant: Grant) -> None:
+    found = asked(cast, grant)
+    assert isinstance(found, Pass)
+    access = ContentAccess.objects.get()
+    assert (access.grant, access.kind, access.item_ref) == (grant, "view_allowed", "GET /tenants/7/pages")
+    entry = last_entry()
+    assert (entry["event"], entry["actor"]["name"]) == ("content.access_allowed", "Priya Test")
+    assert entry["access_request"] == str(grant.access_request_id)
+    assert entry["detail"]["item"] == "GET /tenants/7/pages"
+    assert entry["detail"]["gate"] == "Quillo Cloud"
+    assert "secret" not in json.dumps(entry)
+
+
+def test_the_tool_learns_who_asks(cast: Cast, grant: Grant) -> None:
+    found = asked(cast, grant)
+    assert isinstance(found, Pass)
+    claims = verified(found.identity, typ="lockbox-identity+jwt")
+    assert claims is not None
+    assert claims["exp"] - claims["iat"] == 60
+    assert {name: claims[name] for name in ("iss", "aud", "sub", "email", "grant", "tenant_slug", "level")} == {
+        "iss": settings.BASE_URL,
+        "aud": "https://quillo.example",
+        "sub": str(cast.priya.pk),
+        "email": "priya@provider.example",
+        "grant": str(grant.pk),
+        "tenant_slug": "contoso",
+        "level": "read",
+    }
+    Service.objects.filter(key="quillo").update(gate_identity=False)
+    quiet = asked(cast, grant)
+    assert isinstance(quiet, Pass)
+    assert quiet.identity == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"target": "/tenants/f-7/pages"}, "not_found"),
+        ({"target": "/tenants/8/pages"}, "not_found"),
+        ({"target": "/elsewhere"}, "no_rule"),
+        ({"method": "POST"}, "not_covered"),
+        ({"method": "PUT"}, "no_rule"),
+        ({"method": "TRACE"}, "unknown_method"),
+        ({"target": "/tenants/7/../f-7/pages"}, "ambiguous_path"),
+        ({"target": "/tenants/7/\x1b[2J\n"}, "ambiguous_path"),
+        ({"headers": {"x-http-method-override": "DELETE"}}, "method_override"),
+        ({"headers": {"upgrade": "websocket"}}, "upgrade_refused"),
+        ({"headers": {"accept": "text/event-stream"}}, "stream_refused"),
+    ],
+)
+def test_what_may_not_pass_leaves_an_entry_and_no_access(
+    cast: Cast, grant: Grant, changes: dict[str, Any], code: str
+) -> None:
+    before = AuditEntry.objects.count()
+    assert asked(cast, grant, **changes) == Refusal(code)
+    assert AuditEntry.objects.count() == before + 1
+    entry = last_entry()
+    assert (entry["event"], entry["detail"]["code"]) == ("act.refused", code)
+    assert entry["access_request"] == str(grant.access_request_id)
+    assert entry["detail"]["item"].isprintable()
+    assert not ContentAccess.objects.exists()
+
+
+def test_without_a_session_nothing_is_written(cast: Cast, grant: Grant) -> None:
+    with nothing_happens():
+        assert asked(cast, grant, session=None) == Refusal("no_session")
+        assert asked(cast, grant, host="other.example") == Refusal("other_host")
+        assert asked(cast, grant, host="quillo.example:444") == Refusal("other_host")
+
+
+def test_the_session_of_another_engineer_or_another_service_is_none(cast: Cast, grant: Grant) -> None:
+    elsewhere = cast.opened()
+    with nothing_happens():
+        other = Asker(person_id=cast.erik.pk, grant_id=grant.pk)
+        assert asked(cast, grant, session=other) == Refusal("no_session")
+        assert asked(cast, elsewhere) == Refusal("no_session")
+
+
+def test_a_revoked_window_lets_nothing_more_pass(cast: Cast, grant: Grant) -> None:
+    assert isinstance(asked(cast, grant), Pass)
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    assert asked(cast, grant) == Refusal("window_not_open")
+    assert events_of(grant.access_request)[-2:] == ["grant.revoked", "act.refused"]
+
+
+def test_another_window_of_the_engineer_does_not_count(cast: Cast, grant: Grant) -> None:
+    other = cast.in_quillo()
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    assert asked(cast, grant) == Refusal("window_not_open")
+    assert isinstance(asked(cast, other), Pass)
+
+
+def test_nothing_passes_at_the_end_of_the_window(cast: Cast, grant: Grant, travel: Any) -> None:
+    travel.to(grant.closes_at - dt.timedelta(milliseconds=1))
+    assert isinstance(asked(cast, grant), Pass)
+    travel.to(grant.closes_at)
+    assert asked(cast, grant) == Refusal("window_not_open")
+
+
+def test_somebody_who_is_no_engineer_any_more_is_refused(cast: Cast, grant: Grant) -> None:
+    QueueAssignment.objects.filter(person=cast.priya).delete()
+    assert asked(cast, grant) == Refusal("not_allowed")
+
+
+def test_an_account_that_is_switched_off_is_refused(cast: Cast, grant: Grant) -> None:
+    type(cast.priya).objects.filter(pk=cast.priya.pk).update(is_active=False)
+    assert isinstance(asked(cast, grant), Refusal)
+
+
+def test_a_level_that_the_tenant_rules_out_is_refused(cast: Cast, grant: Grant) -> None:
+    type(cast.contoso).objects.filter(pk=cast.contoso.pk).update(ruled_out="read act_as")
+    assert isinstance(asked(cast, grant), Refusal)
+
+
+def test_a_path_without_a_resource_is_judged_with_the_window(cast: Cast, grant: Grant) -> None:
+    Service.objects.filter(key="quillo").update(gate_rules="view GET /assets/**\nview GET /{tenant}/**")
+    assert isinstance(asked(cast, grant, "/assets/app.css"), Pass)
+    assert isinstance(asked(cast, grant, "/contoso/app.css"), Pass)
+    assert asked(cast, grant, "/fabrikam/app.css") == Refusal("other_tenant")
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    assert asked(cast, grant, "/assets/app.css") == Refusal("window_not_open")
+
+
+def test_a_resource_is_found_only_by_its_external_id(cast: Cast, grant: Grant) -> None:
+    row = Resource.objects.get(external_id="7")
+    for name in (str(row.pk), "notes%20of%20contoso"):
+        assert asked(cast, grant, f"/tenants/{name}/pages") == Refusal("not_found")
+
+
+def test_a_resource_outside_the_window_is_refused(cast: Cast, grant: Grant) -> None:
+    row = Resource.objects.get(external_id="7")
+    Resource.objects.create(tenant=row.tenant, service=row.service, kind="workspace", name="more", external_id="9")
+    assert asked(cast, grant, "/tenants/9/pages") == Refusal("not_covered")
+
+
+def test_the_last_question_of_a_proxy_is_stored_once_a_minute(cast: Cast, travel: Any) -> None:
+    proxy = cast.proxy()
+    grant = cast.in_quillo()
+    travel.freeze()
+    for _time in range(2):
+        assert isinstance(asked(cast, grant, proxy=GateProxy.objects.get(pk=proxy.pk)), Pass)
+    proxy.refresh_from_db()
+    assert proxy.asked_at == clock.now()
+    travel.to(clock.now() + dt.timedelta(seconds=61))
+    asked(cast, grant, proxy=proxy)
+    proxy.refresh_from_db()
+    assert proxy.asked_at == clock.now()
+
+
+def test_if_the_entry_cant_be_written_nobody_passes(cast: Cast, grant: Grant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_more: Any) -> None:
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(recorder, "record", fail)
+    with nothing_happens():
+        assert asked(cast, grant) == Refusal("unavailable")
+    assert not ContentAccess.objects.exists()
+
+
+def test_one_group_is_one_transaction_with_an_entry_for_each_request(cast: Cast, grant: Grant) -> None:
+    service = Service.objects.get(key="quillo")
+    of = {"service": service, "grant": grant, "person_id": grant.engineer_id}
+    session = Asker(person_id=grant.engineer_id, grant_id=grant.pk)
+    targets = [*(f"/tenants/7/{n}" for n in range(30)), "/tenants/7/../x", "/tenants/f-7/x"]
+    calls = [gates._call(service, session, "GET", target, {}, None) for target in targets]
+    assert all(call is not None and {**of} for call in calls)
+    before = AuditEntry.objects.count()
+    found = gates._decide([call for call in calls if call is not None])
+    assert [verdict.decision for verdict, _person in found] == [True] * 30 + [False] * 2
+    assert ContentAccess.objects.count() == 30
+    assert AuditEntry.objects.count() == before + 32
+
+
+# --- Groups --------------------------------------------------------------------------------------------------
+
+
+class Slow:
+    """Commits groups, and waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.goes, self.entered = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+
+    def commit(self, items: list[int]) -> list[int]:
+        self.groups.append(list(items))
+        self.entered.set()
+        assert self.goes.wait(10)
+        if self.error is not None and len(self.groups) == 2:
+            raise self.error
+        return [item * 10 for item in items]
+
+
+def _calls(slow: Slow, groups: Groups[int, int], keys: list[str]) -> dict[int, Any]:
+    """Make one call alone, then the others while it commits. Return the result of each."""
+    found: dict[int, Any] = {}
+
+    def call(number: int) -> None:
+        try:
+            found[number] = groups.submit(keys[number], number)
+        except GroupFailed as error:
+            found[number] = type(error.__cause__)
+
+    threads = [threading.Thread(target=call, args=[number]) for number in range(len(keys))]
+    threads[0].start()
+    assert slow.entered.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    wanted = sum(key == keys[0] for key in keys[1:])
+    while groups._lanes[keys[0]].calls < wanted + 1:
+        pass
+    slow.goes.set()
+    for thread in threads:
+        thread.join(10)
+    assert groups._lanes == {}
+    return found
+
+
+def test_calls_that_arrive_while_a_group_commits_are_one_group() -> None:
+    slow = Slow()
+    found = _calls(slow, Groups(slow.commit), ["a"] * 6)
+    assert found == {number: number * 10 for number in range(6)}
+    assert [sorted(group) for group in slow.groups] == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_groups_of_two_keys_do_not_wait_for_each_other() -> None:
+    slow = Slow()
+    found = _calls(slow, Groups(slow.commit), ["a", "a", "b"])
+    assert found == {0: 0, 1: 10, 2: 20}
+    assert sorted(map(sorted, slow.groups)) == [[0], [1], [2]]
+
+
+def test_a_fault_fails_all_calls_of_its_group_and_no_other() -> None:
+    slow = Slow()
+    slow.error = ValueError("no")
+    found = _calls(slow, Groups(slow.commit), ["a"] * 4)
+    assert found.pop(0) == 0
+    assert found == dict.fromkeys((1, 2, 3), ValueError)
+
+
+def test_a_call_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("requests_app.platform.groups.PATIENCE", 0.2)
+    slow = Slow()
+    groups = Groups(slow.commit)
+    first = threading.Thread(target=groups.submit, args=["a", 1])
+    first.start()
+    assert slow.entered.wait(10)
+    with pytest.raises(GroupFailed):
+        groups.submit("a", 2)
+    slow.goes.set()
+    first.join(10)
+    assert groups.submit("a", 3) == 30

@@ -1,0 +1,168 @@
+"""nginx, Caddy, Traefik and Envoy as they are shipped: what reaches the tool, and what never does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from pytest_django.live_server_helper import LiveServer
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.models import ContentAccess, GateProxy, Grant
+from requests_app.models.token_keys import signed, verified
+from requests_app.operations.gates import IDENTITY_TYPE
+from tests.cast import PROXY_SECRET, Cast
+from tests.ports import free_port
+from tests.proxies.stand import Got, Tool, filled, program, running, send
+from tests.proxies.stand import tool as web_tool
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+Start = Callable[[Path, str, str], AbstractContextManager[int]]
+#: What a proxy must not pass on, and what Lockbox or the proxy itself answers.
+TRICKS = [
+    "/tenants/7/../f-7/pages",
+    "/tenants/7/%2e%2e/f-7/pages",
+    "/tenants/7/..%2ff-7/pages",
+    "/tenants/7%2f..%2ff-7/pages",
+    "/tenants//f-7/pages",
+    "//tenants/f-7/pages",
+    "/tenants/7;/../f-7/pages",
+    "/tenants/f-7;v=1/pages",
+    "/tenants/7\\..\\f-7/pages",
+    "/tenants/%66-7/pages",
+    "/.lockbox/../tenants/f-7/pages",
+    "/.lockbox/%2e%2e/tenants/f-7/pages",
+    "/tenants/7/.lockbox/../../f-7/pages",
+]
+
+
+@contextmanager
+def nginx(place: Path, lockbox: str, tool: str) -> Iterator[int]:
+    path, port = filled(
+        "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET,
+        **{"listen 443 ssl;": "listen 127.0.0.1:PORT;", "listen [::]:443 ssl;": ""},
+    )  # fmt: skip
+    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", path.read_text())
+    here = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
+    temporary = "".join(
+        f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    path.write_text(f"{here}http {{ access_log off; {temporary}\n{text}\n}}\n")
+    with running([program("nginx"), "-c", str(path), "-e", f"{place}/early.log"], port, place=place) as there:
+        yield there
+
+
+PROXIES: dict[str, Start] = {"nginx": nginx}
+#: Proxies that can't take one cookie out of a header. The documents say so.
+KEEPS_COOKIES: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def grant(cast: Cast) -> Grant:
+    cast.web_tool(gate_identity=True, gate_rules="view GET /tenants/{resource}/**\nview GET /live/{resource} stream")
+    cast.proxy()
+    return cast.in_quillo()
+
+
+def token_for(grant: Grant) -> dict[str, str]:
+    at = int(clock.now().timestamp())
+    claims = {
+        "iss": settings.BASE_URL,
+        "aud": f"{settings.BASE_URL}/services/quillo",
+        "sub": str(grant.engineer_id),
+        "iat": at,
+        "exp": at + 300,
+        "authorization_details": [{"type": "lockbox_grant", "grant_id": str(grant.pk)}],
+    }
+    return {"Lockbox-Grant": signed(claims, typ="at+jwt")}
+
+
+@pytest.mark.parametrize("name", sorted(PROXIES))
+def test_only_what_the_window_allows_reaches_the_tool(
+    cast: Cast, grant: Grant, live_server: LiveServer, tmp_path: Path, name: str
+) -> None:
+    here = live_server.url.removeprefix("http://")
+    token = token_for(grant)
+    with web_tool() as tool, PROXIES[name](tmp_path, here, tool.address) as port:
+        _may_pass(name, tool, port, token)
+        _may_not_pass(tool, port, token)
+        _without_a_session(tool, port)
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        assert _refused(tool, send(port, "/tenants/7/pages", **token)) == 403
+    assert ContentAccess.objects.count() == 3
+
+
+def _may_pass(name: str, tool: Tool, port: int, token: dict[str, str]) -> None:
+    forged = {"X-Lockbox-Identity": "forged", "X-Lockbox-Proxy": "forged", "Cookie": "a=1; __Host-lockbox-try=x; b=2"}
+    for method, target in (("GET", "/tenants/7/pages?x=%2F..&y=1"), ("HEAD", "/tenants/7/z%C3%BCrich%20west")):
+        found = send(port, target, method=method, **token, **forged)
+        assert found.status == 200, found
+        got = tool.got.pop()
+        assert (got["method"], got["path"]) == (method, target)
+        claims = verified(got["headers"]["x-lockbox-identity"], typ=IDENTITY_TYPE)
+        assert claims is not None
+        assert (claims["email"], claims["aud"]) == ("priya@provider.example", "https://quillo.example")
+        assert "lockbox-grant" not in got["headers"]
+        assert "__Host-lockbox" not in str(got) or name in KEEPS_COOKIES
+        assert PROXY_SECRET not in str(got)
+    assert send(port, "/live/7", Accept="text/event-stream", **token).status == 200
+    tool.got.clear()
+
+
+def _refused(tool: Tool, found: Got) -> int:
+    assert tool.got == []
+    return found.status
+
+
+def _may_not_pass(tool: Tool, port: int, token: dict[str, str]) -> None:
+    assert _refused(tool, send(port, "/tenants/f-7/pages", **token)) == 403
+    for method in ("POST", "PUT", "DELETE", "TRACE"):
+        assert _refused(tool, send(port, "/tenants/7/pages", method=method, **token)) in (403, 405), method
+    for target in TRICKS:
+        assert _refused(tool, send(port, target, **token)) in (400, 403, 404), target
+    for changes in (
+        {"X-HTTP-Method-Override": "DELETE"},
+        {"X-Original-URL": "/tenants/f-7/pages"},
+        {"Accept": "text/event-stream"},
+        {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "eA==", "Sec-WebSocket-Version": "13"},
+        {"Upgrade": "other", "Connection": "Upgrade"},
+        {"Host": "other.example"},
+    ):
+        assert _refused(tool, send(port, "/tenants/7/pages", **{**token, **changes})) in (403, 404, 421), changes
+    assert _refused(tool, send(port, "/tenants/7/pages?_method=DELETE", **token)) == 403
+    # What the proxy itself says about the request can't be said by the browser.
+    lies = {"X-Original-URI": "/tenants/7/pages", "X-Forwarded-Uri": "/tenants/7/pages", "X-Original-Method": "GET"}
+    assert _refused(tool, send(port, "/tenants/f-7/pages", **token, **lies)) == 403
+
+
+def _without_a_session(tool: Tool, port: int) -> None:
+    assert _refused(tool, send(port, "/tenants/7/pages")) == 401
+    assert _refused(tool, send(port, "/tenants/7/pages", Cookie="__Host-lockbox=guessed")) == 401
+    page = send(port, "/tenants/7/pages", Accept="text/html")
+    assert _refused(tool, page) in (302, 401)
+    assert settings.BASE_URL in page.body + page.headers.get("location", "") or page.status == 302
+    opened = send(port, "/.lockbox/open?grant=6f1d4f4c-2b46-4f4e-9f0a-2f4a3a2d4c11")
+    assert _refused(tool, opened) == 302
+    assert opened.headers["location"].startswith(f"{settings.BASE_URL}/oauth/authorize?")
+    assert "__Host-lockbox-try=" in opened.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("name", sorted(PROXIES))
+def test_nothing_reaches_the_tool_while_lockbox_is_away(grant: Grant, tmp_path: Path, name: str) -> None:
+    token = token_for(grant)
+    with web_tool() as tool, PROXIES[name](tmp_path, f"127.0.0.1:{free_port()}", tool.address) as port:
+        assert _refused(tool, send(port, "/tenants/7/pages", **token)) in (403, 500, 502, 503)
+
+
+def test_a_proxy_with_another_secret_is_refused(grant: Grant, live_server: LiveServer, tmp_path: Path) -> None:
+    here: Any = live_server.url.removeprefix("http://")
+    with web_tool() as tool, PROXIES["nginx"](tmp_path, here, tool.address) as port:
+        GateProxy.objects.update(secret_hash="0" * 64)
+        assert _refused(tool, send(port, "/tenants/7/pages", **token_for(grant))) == 403
