@@ -13,7 +13,6 @@ from requests_app.models.addresses import AddressChange
 from requests_app.models.codes import OneTimeCode
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryGroup, DirectoryRecord, GroupMember, GroupRole
-from requests_app.models.gates import GateProxy
 from requests_app.models.gates import GateProxy, GateSession
 from requests_app.models.guards import Guard
 from requests_app.models.guesses import Tries
