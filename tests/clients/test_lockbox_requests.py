@@ -114,6 +114,19 @@ def test_an_approver_reads_approves_and_proves_who_they_are(cast: Cast, shell: S
     assert row.decisions.get(stage="customer").comment == "Seen."
 
 
+def test_an_approver_reads_that_things_can_be_changed_before_the_question(cast: Cast, shell: Shells) -> None:
+    service = cast.with_act_as()
+    ticket = cast.ticket(service_id=service.pk)
+    words = ["--ticket", str(ticket.pk), "--resource", str(cast.ask(ticket).resource_ids[0]), "--level", "act_as"]
+    reasons = ["--minutes", "60", "--tried", TRIED, "--justification", JUSTIFICATION]
+    ended = shell("priya")("requests", "submit", *words, *reasons, "--json")
+    assert ended.status == 0, ended.err
+    operations.approve_as_provider(ended.json["id"], actor=cast.as_("pat"), note="No other way.")
+    asked = shell("ada").at_a_terminal("requests", "approve", ended.json["reference"], answers=[("[y/N]", "n")])
+    assert "Approve this? Priya Test asks to change things as users of notes of contoso" in asked.out
+    assert state(AccessRequest.objects.get(pk=ended.json["id"])) == "PENDING_CUSTOMER"
+
+
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
 def test_anything_except_yes_means_no(cast: Cast, shell: Shells, answer: str) -> None:
     row = cast.confirmed()

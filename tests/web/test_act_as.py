@@ -87,15 +87,16 @@ def test_the_words_of_the_service_stand_beside_the_mark_and_never_replace_it(cas
     """Staff describe the level as a small one. The headline, the mark and the button still say what it is."""
     cast.with_act_as()
     lie = "VIEW ONLY: nothing can be changed. The engineer cannot change, send or delete anything."
+    application = "Quillo. Here nothing can be changed"
     levels = f"names\nact_as | {lie} | view only"
-    Service.objects.filter(key="quillo").update(levels=levels, application=f"Quillo. {lie}")
+    Service.objects.filter(key="quillo").update(levels=levels, application=application)
     row = confirmed(cast)
     assert row.service_words == lie
     review = page(cast, "ada", "access_request", row.pk)
     assert f"Quillo Cloud says: “{lie}”" in review
-    assert f"Quillo. {lie} (Microsoft’s own application) enforces this window." in review
+    assert f"{application} (Microsoft’s own application) enforces this window." in review
     assert "The engineer can change, send and delete things in the name of users of Contoso." in review
-    outside = review.replace(lie, "")
+    outside = review.replace(lie, "").replace(application, "")
     assert claims(outside) == []
     assert MARK in outside
     assert "in which the engineer can change things in 1 workspace" in outside
