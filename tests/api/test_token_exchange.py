@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from requests_app import operations
 from requests_app.domain.errors import StoreUnavailable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import oauth
-from requests_app.models import Client, Grant, IdempotencyKey, Service
+from requests_app.models import Client, Grant, IdempotencyKey, Service, TokenKey, token_keys
 from requests_app.models.token_keys import verified
 from tests.api.test_token_endpoint import basic
 from tests.caller import Caller, client_of, token_of
@@ -221,6 +222,28 @@ def test_an_access_token_of_the_api_is_no_grant_token(cast: Cast, window: Grant,
     ):
         assert exchange(guard, secret).json() == {"error": "invalid_request", "error_description": "not_found"}
     assert count() == 0
+
+
+def test_no_token_and_no_key_reaches_the_servers_log(
+    cast: Cast,
+    window: Grant,
+    guard: operations.Made,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    caller = Caller(token_of(cast, "priya", Scope.GRANTS_TOKEN))
+    first = caller.post(f"grants/{window.pk}/token").json()["token"]
+    second = exchange(guard, first).json()["access_token"]
+    operations.revoke(window.access_request_id, actor=cast.as_("ada"))
+    assert exchange(guard, second).status_code == 400
+    out, err = capfd.readouterr()
+    logged = out + err + caplog.text
+    assert "token_key.made" in logged
+    private = [json.loads(token_keys._sealer().opened(row.sealed)) for row in TokenKey.objects.all()]
+    secrets = [*first.split(".")[1:], *second.split(".")[1:], *(each["d"] for each in private), guard.secret]
+    secrets += [row.sealed for row in TokenKey.objects.all()]
+    assert [each for each in secrets if each in logged] == []
 
 
 def test_a_grant_token_is_no_token_of_our_api(cast: Cast, window: Grant) -> None:
