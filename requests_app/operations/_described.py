@@ -115,11 +115,13 @@ def _people() -> Rows:
 
 def _clients() -> Rows:
     """Return the clients. One that sets up customers or manages people counts as everybody who could use it."""
-    clients = Client.objects.live().filter(tenant=None).select_related("account", "created_by", "secret_by")
+    clients = Client.objects.live().filter(tenant=None).select_related("account", "service", "created_by", "secret_by")
     rows: Rows = []
     for each in clients.order_by("created_at", "pk"):
         row: dict[str, Any] = {"id": str(each.pk), "name": each.account.name, "scopes": list(each.scopes)}
         row["since"] = _since(each.created_at)
+        if each.service is not None:
+            row["guards"] = each.service.key
         if not callers.PROVISIONING.isdisjoint(each.scopes):
             row |= {"made_by": each.created_by.name, "holder": each.holder.name if each.holder else None}
             row["token_readers"] = _readers(each)

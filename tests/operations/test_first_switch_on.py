@@ -88,6 +88,18 @@ def test_it_names_the_groups_that_give_roles_and_everybody_who_could_use_a_clien
     assert "Stella Test, Sten Test, Nora Test" in lists["API clients"][0]
 
 
+def test_it_names_the_service_whose_application_a_client_guards(cast: Cast, northwind: Tenant) -> None:
+    cast.peaceful()
+    cast.guard()
+    operations.switch_lockbox(northwind.pk, on=True, actor=cast.as_("noah"))
+    detail = described(northwind)["detail"]
+    [client] = detail["clients"]["listed"]
+    assert (client["scopes"], client["guards"]) == (["guard"], "quillo")
+    lists = {each.title: [line.text for line in each.lines] for each in lists_of("provider.described", detail)}
+    [line] = lists["API clients"]
+    assert line.endswith("It guards the application of quillo")
+
+
 def test_it_names_who_copied_the_link_of_one_of_the_providers_people(cast: Cast, northwind: Tenant) -> None:
     cast.peaceful()
     for name, role in (("nadia", "staff"), ("nils", "engineer")):

@@ -88,6 +88,8 @@ def _client(row: Row) -> str:
     scopes = row.get("scopes")
     allowed = "; ".join(str(each) for each in labels(scopes if isinstance(scopes, list) else []))
     line = _("%(name)s: %(allowed)s") % {"name": row.get("name", ""), "allowed": allowed or _("nothing")}
+    if row.get("guards"):
+        line = _("%(line)s. It guards the application of %(service)s") % {"line": line, "service": row["guards"]}
     if "made_by" not in row:
         return line
     readers, unknown = row.get("token_readers"), _("somebody unknown")
