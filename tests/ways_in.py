@@ -25,7 +25,8 @@ def receiver_of(client: Client) -> Receiver:
 class WayIn:
     """One engineer's browser on its way into the application. `verifier` is the value of its cookie there."""
 
-    cast: Cast
+    #: The cast, or another world whose `as_` returns an actor.
+    cast: Any
     client: Client
     grant: Grant
     by: str = "priya"

@@ -11,8 +11,7 @@ import pytest
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.models import AccessRequest, Grant, OutboxMessage, QueueAssignment
-from requests_app.models.token_keys import verified
-from requests_app.operations import grant_tokens
+from requests_app.models.token_keys import signed, verified
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import QUILLO, Cast
 
@@ -96,7 +95,7 @@ def test_a_token_that_is_not_ours_closes_nothing(
         "signature": f"{head}.{payload}.{signature[:-4]}AAAA",
         "payload": f"{head}.{payload[:-4]}AAAA.{signature}",
         "no token": "x",
-        "another kind": grant_tokens.signed({"sub": str(cast.priya.pk)}, typ="JWT"),
+        "another kind": signed({"sub": str(cast.priya.pk)}, typ="JWT"),
     }[change]
     assert release(guard, sent).status_code == 404
     assert still_open(window)

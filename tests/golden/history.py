@@ -64,6 +64,7 @@ from tests.cast import QUILLO
 from tests.content import mail_id
 from tests.golden.chance import Chance, bytes_for
 from tests.golden.world import START, World
+from tests.ways_in import WayIn
 from tests.witness import SmallWitness
 
 TITLE, BODY = "Invoices are missing", "Since Monday the search finds no invoice of November."
@@ -1039,6 +1040,11 @@ class History:
         token = operations.issue_grant_token(row.grant.pk, alg="EdDSA", actor=w.as_("priya")).token
         self.step("the application renews the grant token")
         operations.renew_grant_token(token, actor=actor_of_client(Client.objects.get(pk=made.row.pk)))
+        self.step("priya's browser comes in, and somebody uses its code again")
+        way = WayIn(w, Client.objects.select_related("account").get(pk=made.row.pk), row.grant)
+        code = way.issue()
+        way.redeem(code)
+        self.refused(errors.CodeUsed, lambda: way.redeem(code))
 
     def _an_application(self) -> None:
         """The application of an external service reports what happened there, and then falls silent."""

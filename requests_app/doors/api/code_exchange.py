@@ -31,7 +31,7 @@ class CodeExchange(BaseGrant, TokenEndpointMixin):
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
         form, actor = self.request.form, actor_in(self.request)
-        receiver = receivers.find(actor.machine.client_id) if actor.machine is not None else None
+        receiver = receivers.find(str(actor.machine.client_id)) if actor.machine is not None else None
         if receiver is None:
             raise UnauthorizedClientError
         try:

@@ -13,6 +13,7 @@ from requests_app.domain.acts.access_requests import RELEASE
 from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.guard import TAG
 
 #: The longest grant token, in characters. A token names each resource of its window.
 TOKEN_MAX = 64 * 1024
@@ -32,7 +33,7 @@ class Release(ApiView):
     @extend_schema(
         operation_id="guard_release",
         summary="Close an engineer's window early, from the application",
-        tags=["grants"],
+        tags=[TAG],
         request=ReleaseIn,
         responses={200: WindowOut},
     )
