@@ -238,17 +238,26 @@ def test_a_closed_window_gets_a_page_that_says_so(cast: Cast) -> None:
     assert not OneTimeCode.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["erik", "ada", "frida", "nils"])
-def test_nobody_else_is_sent_on_and_strangers_learn_nothing(cast: Cast, name: str) -> None:
-    way = way_in(cast)
-    way.asked()
-    response = ask(signed_in(cast, name), way)
-    assert response.status_code == (403 if name == "ada" else 404)
+ABSENT = "9f7d4c3e-0000-4000-8000-000000000000"
+
+
+def test_an_engineer_of_another_queue_gets_the_page_for_what_does_not_exist(cast: Cast) -> None:
+    way, erik = way_in(cast), signed_in(cast, "erik")
+    with nothing_happens():
+        response, missing = ask(erik, way), ask(erik, way, grant=ABSENT)
+    assert (response.status_code, missing.status_code) == (404, 404)
+    assert main_of(response) == main_of(missing)
     assert not OneTimeCode.objects.exists()
-    missing = ask(signed_in(cast, name), way, grant="9f7d4c3e-0000-4000-8000-000000000000")
-    assert missing.status_code == 404
-    if name != "ada":
-        assert main_of(missing) == main_of(response)
+
+
+@pytest.mark.parametrize("name", ["ada", "frida", "nils"])
+def test_a_customer_is_sent_to_no_application_and_learns_of_none(cast: Cast, name: str) -> None:
+    way, browser = way_in(cast), signed_in(cast, name)
+    with nothing_happens():
+        response, missing = ask(browser, way), ask(browser, way, client_id=ABSENT)
+    assert (response.status_code, missing.status_code) == (400, 400)
+    assert main_of(response).partition("Reference")[0] == main_of(missing).partition("Reference")[0]
+    assert not OneTimeCode.objects.exists()
 
 
 def test_a_colleague_of_the_queue_is_refused_and_the_log_says_so(cast: Cast) -> None:

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET
 
 from requests_app import operations
 from requests_app.domain import one_time_codes
+from requests_app.domain.actors import Side
 from requests_app.domain.errors import WindowNotOpen
 from requests_app.domain.ids import as_id
 from requests_app.doors.web.content import closed_page
@@ -43,7 +44,8 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=425)
     repeated = [name for name in _READ if len(request.GET.getlist(name)) > 1]
     asked = {name: request.GET.get(name, "") for name in _READ}
-    receiver = receivers.find(asked["client_id"])
+    # Only the provider's people have windows. For a customer, PostgreSQL hides the provider's clients, too.
+    receiver = receivers.find(asked["client_id"]) if actor_in(request).side is Side.PROVIDER else None
     if (
         receiver is None
         or asked["redirect_uri"] != receiver.redirect_uri
