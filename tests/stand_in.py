@@ -1,6 +1,6 @@
 """A tiny application with content of the provider, on a loopback port. It follows the reserved path of a guard.
 
-It trusts the token endpoint and follows no feed, so it is no guard: it stands in for one in a browser's tests.
+It trusts the token endpoint and follows no feed, so it is no guard. The tests with a browser use it in place of one.
 """
 
 from __future__ import annotations

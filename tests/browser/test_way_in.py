@@ -112,7 +112,7 @@ def test_one_click_leads_in_and_one_click_ends_it(
         assert TRY not in cookies
         session = cookies[SESSION]
         assert (session["httpOnly"], session["secure"], session["sameSite"]) == (True, True, "Lax")
-        # No address with a code is told to a site, and no cookie of this site gets there.
+        # No other site learns an address with a code, and no cookie of this site gets there.
         assert [referer for _path, referer, _cookies in quillo.seen] == ["", ""]
         assert all(settings.SESSION_COOKIE_NAME not in cookies for _path, _referer, cookies in quillo.seen)
         there.get_by_role("button", name="I am done").click()
