@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import batched
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -93,6 +92,7 @@ def report_accesses(report: Report, *, actor: Actor) -> Acknowledged:
     """
     with act(REPORT_ACCESSES, actor=actor) as current:
         client = callers.guard(current.actor)
+        assert client.service is not None
         service, guard = client.service, _locked(report, client)
         fresh = _fresh(report, guard)
         windows = _Windows.of((access for _number, access in fresh), service)
@@ -163,7 +163,8 @@ def _write(current: Step, found: _Sorted, windows: _Windows, report: Report, ser
         current.tenant_id, current.correlation_id = grant.tenant_id, grant.access_request_id
         current.subject_type, current.subject_id = "grant", str(grant.pk)
         name = windows.names[group.grant, group.resource]
-        for part in batched(numbered, limits.REPORTED_IN_ENTRY):
+        for first in range(0, len(numbered), limits.REPORTED_IN_ENTRY):
+            part = numbered[first : first + limits.REPORTED_IN_ENTRY]
             row = _row(group, grant, part, current.at)
             named = {"access": str(row.pk), "resource": str(group.resource), "resource_name": name}
             who = {"engineer": grant.engineer.name, "engineer_id": str(grant.engineer_id)}

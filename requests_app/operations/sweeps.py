@@ -165,11 +165,12 @@ def announce_silent_guards(*, actor: Actor) -> int:
     """
     notes = []
     for guard, windows in guards.silent(clock.now()):
+        assert guard.reported_at is not None
         since = guard.reported_at.isoformat()
         for number, grant in enumerate(windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
             facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since}}
-            mark = f"{guard.pk} {since}"
+            mark = f"{guard.pk.hex} {guard.reported_at:%Y%m%dT%H%M%S}"
             notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -260,7 +261,7 @@ def _gone(grants: Iterable[UUID], before: dict[UUID, Window], at: datetime) -> l
 def _as_ended(window: Window, at: datetime) -> Window:
     if window.reason:
         return window
-    return Window(*[*vars(window).values()][:5], ends_at=at, reason="revoked")
+    return replace(window, ends_at=at, reason="revoked")
 
 
 # --- The thread ----------------------------------------------------------------------------------------------

@@ -57,9 +57,10 @@ class Following:
 
     def __init__(self, caller: Caller, *, number: str = ONE, **headers: str) -> None:
         query = {"guard": number, "version": "test/1"}
-        self.response: Any = caller.to_view("get", PATH, query, **headers)
+        response: Any = caller.to_view("get", PATH, query, **headers)
+        self.response = response
         assert (self.response.status_code, self.response["Content-Type"]) == (200, "text/event-stream")
-        self._pieces = iter(self.response.streaming_content)
+        self._pieces: Iterator[bytes] = iter(response.streaming_content)
         assert next(self._pieces) == b"retry: 1000\n\n"
         # The feed begins with the second chunk: nothing was read yet.
         assert next(self._pieces) == b""

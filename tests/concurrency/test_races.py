@@ -31,6 +31,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.evaluation import Question
+from requests_app.domain.reports import Acknowledged
 from requests_app.identity import factors
 from requests_app.models import (
     AccessRequest,
@@ -38,6 +39,7 @@ from requests_app.models import (
     Decision,
     Domain,
     Grant,
+    Guard,
     Identity,
     Membership,
     OutboxMessage,
@@ -56,6 +58,8 @@ from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.caller import service_of
 from tests.cast import PASSWORD, Cast, events_in, events_of
+from tests.guards import actor_of_guard, client_of_guards
+from tests.operations.test_reports import one, report
 from tests.passkeys import enrolled
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -231,6 +235,21 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
     assert max(allowed, default=0) < revoked < min(refused, default=revoked + 1)
     assert len(set(allowed + refused)) == 12
     assert ContentAccess.objects.filter(grant=grant, kind="read_allowed").count() == len(allowed)
+    assert verify(world.contoso.pk).is_good
+
+
+def test_one_report_sent_many_times_at_once_is_written_once(world: Cast) -> None:
+    grant = world.in_quillo()
+    actor, accesses = actor_of_guard(client_of_guards(world)), [one(grant) for _ in range(3)]
+    # Some of them are about more accesses than others, as after an answer that was lost.
+    sent = [report(*accesses[: 1 + n % 3]) for n in range(9)]
+    results = at_once(*[partial(operations.report_accesses, each, actor=actor) for each in sent])
+    acknowledged = [each.number for each in results if isinstance(each, Acknowledged)]
+    assert max(acknowledged) == Guard.objects.get().acknowledged
+    rows = AuditEntry.objects.filter(event="content.reported").order_by("seq")
+    numbers = [each["n"] for row in rows for each in json.loads(bytes(row.canonical))["detail"]["accesses"]]
+    assert numbers == list(range(1, max(acknowledged) + 1))
+    assert sum(ContentAccess.objects.filter(grant=grant).values_list("count", flat=True)) == max(acknowledged)
     assert verify(world.contoso.pk).is_good
 
 
