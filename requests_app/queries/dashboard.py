@@ -22,6 +22,7 @@ from requests_app.domain.states import State
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Guard,
     Heartbeat,
     OutboxMessage,
     Proposal,
@@ -30,7 +31,7 @@ from requests_app.models import (
     TaskAttempt,
     Tenant,
 )
-from requests_app.queries import mail
+from requests_app.queries import guards, mail
 from requests_app.queries.invitations import overtaken
 
 MOST = 10_000
@@ -108,6 +109,8 @@ class Dashboard:
     unreachable: Count
     unreachable_since: dt.datetime | None
     newly_unreachable: Count
+    #: The guards of applications that do not report though a window of their service is open.
+    silent_guards: Sequence[Guard]
 
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
@@ -152,6 +155,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         overtaken=_counted(overtaken(at)),
         unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
+        silent_guards=[guard for guard, _windows in guards.silent(at)],
         newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),
         signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
     )

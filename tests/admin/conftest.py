@@ -7,6 +7,7 @@ from base64 import b64encode
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -21,6 +22,7 @@ from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.reports import Report
 from requests_app.domain.scopes import Scope
 from requests_app.models import (
     ContentAccess,
@@ -47,6 +49,7 @@ from requests_app.work import schedules
 from tests.caller import client_of, service_of, token_of
 from tests.cast import Cast
 from tests.factors import force_login
+from tests.guards import actor_of_guard, client_of_guards
 from tests.imports.files import imported
 from tests.passkeys import enrolled
 from tests.remembered import MEMORY
@@ -62,7 +65,7 @@ EVIDENCE = [
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
         *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
-        *("WebhookAttempt", "WebhookCursor", "Passkey", "HeldRow"),
+        *("WebhookAttempt", "WebhookCursor", "Passkey", "HeldRow", "Guard"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
@@ -260,6 +263,12 @@ def add_proxy(cast: Cast, number: int) -> None:
     cast.proxy(f"{number}".zfill(64))
 
 
+def add_guard(cast: Cast) -> None:
+    """Add a guard of a new client of the external service's application."""
+    report = Report(guard=uuid4(), version="guard/1", first=0, backlog=3, accesses=[])
+    operations.report_accesses(report, actor=actor_of_guard(client_of_guards(cast)))
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """Add at least `rounds` rows to every table that grows while the product is used."""
     for number in range(rounds):
@@ -292,6 +301,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_import(cast, base)
         add_group(cast, base)
         add_proxy(cast, base)
+        add_guard(cast)
 
 
 def fill(cast: Cast) -> bytes:

@@ -26,7 +26,7 @@ DECLARED = [
         "drain_outbox",
         "forget_calls",
     ),
-    *("prune_logs", "remind", "run_imports", "sweep", "tidy_webhooks"),
+    *("prune_logs", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]
 
 

@@ -18,6 +18,7 @@ from requests_app.doors.admin.proposals import WAITS
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Guard,
     Heartbeat,
     Invitation,
     OutboxMessage,
@@ -50,7 +51,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
             (_("Changes by staff"), [_unconfirmed(found, at), *_overtaken(found)]),
             (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
-            (_("Resources"), [_unreachable(found, at)]),
+            (_("Resources"), [_unreachable(found, at), *_silent(found, at)]),
             (_("Background work"), [_workers(found, at), _sweep(found, at), _queue(found), _failure(found, at)]),
         ],
         "closing_next": [
@@ -215,6 +216,22 @@ def _unreachable(found: Dashboard, at: dt.datetime) -> Tile:
         url=list_of(Resource, reached="no"),
         alarm=alarm if new.n else "",
     )
+
+
+def _silent(found: Dashboard, at: dt.datetime) -> list[Tile]:
+    """Return a number only if a guard is silent, because most installations have no guards."""
+    if not found.silent_guards:
+        return []
+    since = min(guard.reported_at for guard in found.silent_guards if guard.reported_at is not None)
+    return [
+        Tile(
+            label=_("Applications that do not report"),
+            figure=str(len(found.silent_guards)),
+            detail=_("The first has not reported since %(when)s.") % {"when": _relative(since, at)},
+            url=list_of(Guard, silent="yes"),
+            alarm=_("A window is open there, and what happens is not in the log yet"),
+        )
+    ]
 
 
 def _workers(found: Dashboard, at: dt.datetime) -> Tile:

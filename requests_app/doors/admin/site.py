@@ -36,6 +36,7 @@ from requests_app.doors.admin import (
     callers,
     dashboard,
     groups,
+    guards,
     guide,
     imports,
     log,
@@ -138,6 +139,7 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.WebhookAttempt, webhooks.WebhookAttemptAdmin),
             (models.WebhookCursor, webhooks.WebhookCursorAdmin),
             (models.SignalStream, signal_streams.SignalStreamAdmin),
+            (models.Guard, guards.GuardAdmin),
         ),
     ),
     (
