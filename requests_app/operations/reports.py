@@ -189,7 +189,7 @@ def _row(group: _Group, grant: Grant, part: Sequence[tuple[int, ReportedAccess]]
         tenant_id=grant.tenant_id,
         grant=grant,
         resource_id=group.resource,
-        kind=_KINDS[group.kind],
+        kind=ContentAccess.Kind.REPORTED_OUTSIDE if group.is_outside else _KINDS[group.kind],
         item_ref=items.pop() if len(items) == 1 else "",
         count=len(part),
         at=min(at, max(access.at for _number, access in part)),

@@ -202,6 +202,7 @@ def counts() -> dict[str, Aggregate]:
     name that was on four lists counts once.
     """
     kinds = ContentAccess.Kind
+    reported = [kinds.REPORTED, kinds.REPORTED_OUTSIDE]
     return {
         "opened": Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
         "downloaded": Count("item_id", filter=Q(kind=kinds.DOWNLOADED, part=""), distinct=True),
@@ -217,8 +218,8 @@ def counts() -> dict[str, Aggregate]:
         "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
         # One row of a report can be many accesses.
         "allowed": Sum(
-            Case(When(kind=kinds.REPORTED, then="count"), default=1),
-            filter=Q(kind__in=[*ALLOWED, kinds.REPORTED]),
+            Case(When(kind__in=reported, then="count"), default=1),
+            filter=Q(kind__in=[*ALLOWED, *reported]),
             default=0,
         ),
     }

@@ -56,7 +56,7 @@ def test_late_reports_are_summed_up_in_one_more_mail(
 ) -> None:
     early = one(grant)
     operations.release(grant.access_request_id, actor=world.as_("priya"))
-    mails.send("window_closed")
+    says(mails.sent("ada", "window_closed"), "If Quillo reports more accesses in this window later")
     travel.by(hours=3)
     operations.report_accesses(report(early, early), actor=actor)
     mails.send("reported_late")

@@ -217,7 +217,9 @@ def test_an_access_of_the_future_is_outside(grant: Grant, actor: Actor, travel: 
     operations.report_accesses(report(one(grant, at=at + dt.timedelta(seconds=2))), actor=actor)
     assert numbers(entries("content.reported_outside")) == [1]
     [row] = ContentAccess.objects.all()
-    assert row.at == at
+    assert (row.kind, row.at) == ("reported_outside", at)
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    assert sentences.summary(seen, enforced_by="Quillo") == "Quillo reports 1 access"
 
 
 def test_accesses_that_are_reported_after_the_end_send_one_mail_that_waits_for_more(

@@ -30,12 +30,14 @@ def actor(cast: Cast, grant: Grant) -> Any:
 
 def test_the_live_list_says_that_the_application_reported(cast: Cast, grant: Grant, actor: Any) -> None:
     accesses = [one(grant), one(grant), one(grant, kind=Kind.REFUSED), one(grant, kind=Kind.CUT)]
+    accesses.append(one(grant, at=grant.opens_at - dt.timedelta(minutes=1)))
     operations.report_accesses(report(*accesses), actor=actor)
     for who in ("ada", "pat", "priya"):
         text = page(cast, who, "live", grant.access_request_id)
         assert "2 accesses, reported by Quillo GET /w/{id}/pages" in text
         assert "1 refused request, reported by Quillo" in text
         assert "1 interrupted request, reported by Quillo" in text
+        assert "1 access outside the window, reported by Quillo" in text
 
 
 def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: Grant, actor: Any) -> None:

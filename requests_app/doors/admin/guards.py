@@ -41,17 +41,7 @@ def _narrow(rows: QuerySet[Any], value: str) -> QuerySet[Any]:
 
 
 class GuardAdmin(StaffAdmin):
-    list_display = (
-        "number",
-        "client",
-        speaks_for,
-        state,
-        "reported_at",
-        "feed_at",
-        "backlog",
-        "acknowledged",
-        "version",
-    )
+    list_display = ("number", "client", speaks_for, "version", state, "reported_at", "backlog")
     reads: ClassVar = ("client__account", "client__service")
     ordering = ("-reported_at",)
     search: ClassVar = Search(ids=("pk", "number", "client"))

@@ -110,8 +110,8 @@ class ContentAccessOut(serializers.Serializer):
 
     `names` is the number of listed names. `part` is an attachment of a message. The kind `opened` means shown on a
     page, and `downloaded` means sent as a file. A kind that ends with `_allowed` means that another service got
-    permission; what happened there is not known. A kind that ends with `reported` is what an application says about its
-    own requests: `names` is their number, and the log's entry has each of them.
+    permission; what happened there is not known. A kind with `reported` in its name is what an application says about
+    its own requests: `names` is their number, and the log's entry has each of them.
     """
 
     id = serializers.UUIDField()

@@ -33,6 +33,7 @@ _BREAKS = re.compile(r"[ \t\r\n]+")
 
 _REPORTED: dict[str, Kind] = {
     ContentAccess.Kind.REPORTED: Kind.ACCESS,
+    ContentAccess.Kind.REPORTED_OUTSIDE: Kind.ACCESS,
     ContentAccess.Kind.REFUSAL_REPORTED: Kind.REFUSED,
     ContentAccess.Kind.CUT_REPORTED: Kind.CUT,
 }
@@ -231,7 +232,10 @@ def reported_words(look: ContentAccess, application: str) -> str:
     """Return what an application says about its own requests. Without its name, call it "the application"."""
     what = sentences.reported(_REPORTED[look.kind], look.count)
     # Translators: "12 accesses, reported by the application Quillo".
-    return _("%(what)s, reported by %(application)s") % {
+    words = _("%(what)s, reported by %(application)s")
+    if look.kind == ContentAccess.Kind.REPORTED_OUTSIDE:
+        words = _("%(what)s outside the window, reported by %(application)s")
+    return words % {
         "what": what,
         "application": application or _("the application"),
     }
