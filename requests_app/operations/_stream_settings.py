@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,7 +94,7 @@ def _choice(value: str, choices: Sequence[str], field: str) -> str:
     return value
 
 
-def described(stream: SignalStream) -> Mapping[str, Any]:
+def described(stream: SignalStream) -> dict[str, Any]:
     """Return the fields about a stream for the log. The path of its address may be as secret as a password."""
     return {
         "signal_stream": str(stream.pk),
@@ -112,7 +112,7 @@ def end_streams(which: Any, *, at: datetime) -> None:
     """End these streams inside the current act. Their events are deleted within an hour, and are not sent."""
     for stream in which.filter(webhook__removed_at=None).select_related("webhook"):
         Webhook.objects.filter(pk=stream.pk).update(removed_at=at, is_on=False)
-        SignalStream.objects.filter(pk=stream.pk).update(authorization="")
+        SignalStream.objects.filter(pk=stream.pk).update(authorization="", status=SignalStream.Status.DISABLED)
 
 
 def waiting(stream: SignalStream) -> Any:

@@ -14,9 +14,7 @@ def streams(*, actor: Actor) -> SignalStreamQuerySet:
     rows = SignalStream.objects.of_caller(actor).present()
     if actor.machine is None or actor.person_id != actor.machine.account_id:
         rows = rows.none()
-    return cast(
-        SignalStreamQuerySet, rows.select_related("webhook", "client__account").order_by("webhook__created_at", "pk")
-    )
+    return rows.select_related("webhook", "client__account").order_by("webhook__created_at", "pk")
 
 
 def stream(stream_id: object, *, actor: Actor) -> SignalStream:
@@ -27,9 +25,7 @@ def stream(stream_id: object, *, actor: Actor) -> SignalStream:
 def of_tenant(tenant: Tenant) -> SignalStreamQuerySet:
     """Return the streams of a tenant's clients, with their backlogs."""
     rows = SignalStream.objects.present().filter(tenant=tenant).with_backlog()
-    return cast(
-        SignalStreamQuerySet, rows.select_related("webhook", "client__account").order_by("webhook__created_at", "pk")
-    )
+    return rows.select_related("webhook", "client__account").order_by("webhook__created_at", "pk")
 
 
 def stream_of(tenant: Tenant, stream_id: object) -> SignalStream:

@@ -721,8 +721,8 @@ class History:
     def _signal_streams(self) -> None:
         w = self.world
         self.step("ines adds a client for signals")
-        names, scopes = {"tenant_id": w.tenant().pk, "name": "Signals"}, ["ssf.read", "ssf.manage"]
-        client = operations.create_client(**names, scopes=scopes, actor=w.as_("ines")).row
+        scopes, ines = ["ssf.read", "ssf.manage"], w.as_("ines")
+        client = operations.create_client(tenant_id=w.tenant().pk, name="Signals", scopes=scopes, actor=ines).row
         token = operations.issue_access_token(client, scopes=frozenset({Scope.SSF_READ, Scope.SSF_MANAGE})).row
         program = actor_of_token(token)
         self.step("the client creates a signal stream")

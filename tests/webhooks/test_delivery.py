@@ -22,6 +22,7 @@ from requests_app.domain import clock
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.webhooks import messages, schedule, sealing
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
+from requests_app.operations import _receivers
 from requests_app.platform import bell, outbound
 from requests_app.work import outbox as mails
 from requests_app.work import schedules
@@ -389,7 +390,7 @@ def put(webhook: Webhook, many: int, *, event: str = "ticket.opened", about: str
     at = clock.now()
     OutboxMessage.objects.bulk_create(
         OutboxMessage(
-            **operations.webhooks.outbox_row(webhook, messages.Message(f"msg_{n}", event, "{}", n, about)),
+            **_receivers.outbox_row(webhook, messages.Message(f"msg_{n}", event, "{}", n, about)),
             created_at=at,
             next_attempt_at=at,
         )

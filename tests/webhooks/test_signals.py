@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from django.core import mail
 from django.db import transaction
 from django.test import Client as Browser
+from django.test import RequestFactory
+from django.urls import resolve
 
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
@@ -22,10 +25,11 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import events
 from requests_app.messages import signals
 from requests_app.messages.webhooks import schedule, sealing
-from requests_app.models import Client, OutboxMessage, SignalStream, Webhook, token_keys
-from requests_app.platform import outbound
+from requests_app.models import AccessRequest, Client, OutboxMessage, SignalStream, Webhook, token_keys
+from requests_app.platform import long_calls, outbound, waiting
 from requests_app.work import outbox as mails
 from requests_app.work.webhooks import alarms, delivery, dispatch, tidying
+from tests.api.test_events import leave
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast, events_in
 from tests.guards import actor_of_guard, client_of_guards
@@ -850,3 +854,57 @@ def test_an_event_is_written_only_if_the_act_commits(cast: Cast) -> None:
     transaction.savepoint_rollback(here)
     dispatch.work(clock.monotonic() + 10)
     assert program.fetched(stream) == []
+
+
+def test_another_tenants_entry_makes_no_event_even_if_it_is_read(cast: Cast) -> None:
+    """The position of a stream is in its own tenant's log. This is the second check."""
+    theirs, ours = Program(cast, "fabrikam").create(), Program(cast, "contoso").create()
+    revoke(cast, cast.in_quillo())
+    entries = list(AuditEntry.objects.filter(event="grant.revoked"))
+    made = [
+        signals.of(entries, cast.contoso.pk, SignalStream.objects.get(pk=stream["stream_id"]))
+        for stream in (theirs, ours)
+    ]
+    assert [len(each) for each in made] == [0, 1]
+
+
+def test_a_practice_window_makes_no_event(cast: Cast) -> None:
+    ours = Program(cast, "contoso").create()
+    grant = cast.in_quillo()
+    revoke(cast, grant)
+    AccessRequest.objects.filter(pk=grant.access_request_id).update(is_practice=True, reference="P-AR-2222-2222")
+    entries = list(AuditEntry.objects.filter(event="grant.revoked"))
+    assert signals.of(entries, cast.contoso.pk, SignalStream.objects.get(pk=ours["stream_id"])) == []
+
+
+def test_a_waiting_call_holds_no_thread_and_ends_with_the_rights_of_its_caller(cast: Cast) -> None:
+    program = Program(cast, "contoso")
+    stream, grant = program.create(), cast.in_quillo()
+
+    def wait() -> Any:
+        extra: dict[str, Any] = {waiting.KEY: True, "headers": {"Authorization": f"Bearer {program.caller.secret}"}}
+        url = f"{STREAMS}/{stream['stream_id']}/poll"
+        # The middlewares around a view would answer for it.
+        request = RequestFactory().post(url, {}, content_type="application/json", **extra)
+        found = resolve(url)
+        return found.func(request, *found.args, **found.kwargs)
+
+    first = wait()
+    assert isinstance(first, waiting.Waiting)
+    assert first.look() is None
+    revoke(cast, grant)
+    dispatch.work(clock.monotonic() + 10)
+    answer: Any = first.look()
+    assert kinds([verified(token, program.client) for token in json.loads(answer.content)["sets"].values()]) == [
+        "session-revoked"
+    ]
+    leave(first)
+    [jti] = json.loads(answer.content)["sets"]
+    program.poll(stream, ack=[jti])
+    second = wait()
+    assert second.look() is None
+    operations.remove_client(program.client.pk, actor=cast.as_("ines"))
+    refused: Any = second.look()
+    assert refused.status_code in (401, 403, 404)
+    leave(second)
+    assert long_calls.under_way() == 0

@@ -76,10 +76,10 @@ def tell_the_rest() -> None:
     ).webhook
     operations.give_up_webhook(hook.pk, because="gone", actor=Actor.system("webhooks"))
     scopes = frozenset({Scope.SSF_MANAGE})
-    made = operations.create_client(
+    client = operations.create_client(
         tenant_id=contoso.pk, name="Contoso", scopes=["ssf.manage"], actor=as_("ines.vogel", fresh=True)
     )
-    program = actor_of_token(operations.issue_access_token(made.row, scopes=scopes).row)
+    program = actor_of_token(operations.issue_access_token(client.row, scopes=scopes).row)
     wanted = Wanted(delivery=Delivery(is_push=True, url="https://hooks.contoso.example/in"))
     stream = operations.create_stream(wanted, actor=program)
     operations.report_failing_stream(stream.pk, actor=Actor.system("webhooks"))

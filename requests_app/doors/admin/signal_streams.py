@@ -118,4 +118,4 @@ class SignalStreamAdmin(StaffAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         found: Any = super().get_queryset(request)
-        return found.with_backlog()  # type: ignore[no-any-return]  # SignalStreamQuerySet
+        return found.with_backlog()
