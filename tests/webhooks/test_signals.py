@@ -908,3 +908,16 @@ def test_a_waiting_call_holds_no_thread_and_ends_with_the_rights_of_its_caller(c
     assert refused.status_code in (401, 403, 404)
     leave(second)
     assert long_calls.under_way() == 0
+
+
+def test_an_event_is_no_grant_token(cast: Cast) -> None:
+    """The same keys sign both, so the type must keep them apart."""
+    program = Program(cast)
+    stream = program.create(subject_format="complex")
+    revoke(cast, cast.in_quillo())
+    dispatch.work(clock.monotonic() + 10)
+    [token] = program.poll(stream).json()["sets"].values()
+    assert token_keys.verified(token, typ=signals.TYPE) is not None
+    assert token_keys.verified(token, typ="at+jwt") is None
+    with pytest.raises(NotFound):
+        operations.renew_grant_token(token, actor=actor_of_guard(client_of_guards(cast)))
