@@ -20,6 +20,8 @@ _KINDS = {
 
 
 def row_of(question: Question, facts: Facts, window: Window, *, at: datetime) -> ContentAccess:
+    assert facts.tenant_id is not None
+    assert facts.resource_id is not None
     return ContentAccess(
         id=uuid4(),
         tenant_id=facts.tenant_id,

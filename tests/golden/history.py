@@ -1117,7 +1117,7 @@ class History:
     def _gates(self) -> None:
         stella, rules = self.world.as_("stella", door="admin"), "view GET /pads/{resource}/**"
         self.step("stella adds a web tool")
-        tool = {"key": "pad", "name": "Pad", "connector": "external", "application": "Pad"}
+        tool: dict[str, Any] = {"key": "pad", "name": "Pad", "connector": "external", "application": "Pad"}
         link = "https://pad.example/pads/{external_id}/"
         service = operations.save_service(**tool, link_template=link, gate_rules=rules, actor=stella)
         self.step("stella adds its proxy")
