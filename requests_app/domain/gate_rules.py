@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote_plus, unquote_to_bytes
 
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.levels import Action
@@ -61,6 +63,18 @@ class Reason(StrEnum):
     OTHER_TENANT = "other_tenant"
     STREAM_REFUSED = "stream_refused"
     UPGRADE_REFUSED = "upgrade_refused"
+
+
+#: What people read about these reasons.
+WORDS: dict[str, Promise] = {
+    Reason.AMBIGUOUS_PATH: _("Two programs could read this address differently."),
+    Reason.METHOD_OVERRIDE: _("The request names a second method or a second address."),
+    Reason.UNKNOWN_METHOD: _("The gate knows no such method."),
+    Reason.NO_RULE: _("No rule of the gate allows this."),
+    Reason.OTHER_TENANT: _("The address belongs to another customer."),
+    Reason.STREAM_REFUSED: _("No rule of the gate allows a stream here."),
+    Reason.UPGRADE_REFUSED: _("No rule of the gate allows a WebSocket here."),
+}
 
 
 class Refused(Exception):
@@ -158,11 +172,11 @@ def declared(text: str) -> str:
     found = []
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if len(text) > TEXT_MAX or len(lines) > LINES_MAX:
-        words = _("There can be at most %(lines)d rules, with %(max)d characters together.")
+        words = _now("There can be at most %(lines)d rules, with %(max)d characters together.")
         raise Unacceptable(words % {"lines": LINES_MAX, "max": TEXT_MAX}, field=_FIELD)
     for number, line in lines:
         if (why := _fault(line.split())) is not None:
-            raise Unacceptable(_("Line %(n)d: %(why)s") % {"n": number, "why": why}, field=_FIELD)
+            raise Unacceptable(_now("Line %(n)d: %(why)s") % {"n": number, "why": why}, field=_FIELD)
         found.append(_rule(line.split()).line)
     return "\n".join(found)
 
@@ -176,17 +190,23 @@ def _rule(words: list[str]) -> Rule:
 def _fault(words: list[str]) -> str | None:
     """Return what is wrong with a line, or None."""
     if len(words) < 3:
-        return _("Write an action, the methods and a path: view GET /tenants/{resource}/**")
+        return _now("Write an action, the methods and a path: view GET /tenants/{resource}/**")
     action, methods, pattern, *options = words
     if action not in list(Action):
         known = ", ".join(Action)
-        return _("There is no action “%(name)s”. The actions are: %(known)s.") % {"name": action[:60], "known": known}
+        return _now("There is no action “%(name)s”. The actions are: %(known)s.") % {
+            "name": action[:60],
+            "known": known,
+        }
     for name in methods.split(","):
         if name not in (*METHODS, "HEAD"):
             known = ", ".join(METHODS)
-            return _("There is no method “%(name)s”. The methods are: %(known)s.") % {"name": name[:60], "known": known}
+            return _now("There is no method “%(name)s”. The methods are: %(known)s.") % {
+                "name": name[:60],
+                "known": known,
+            }
     if len(set(options)) < len(options) or not set(options) <= {STREAM, UPGRADE}:
-        return _("After the path there can only be “stream” and “upgrade”.")
+        return _now("After the path there can only be “stream” and “upgrade”.")
     return _fault_of(pattern)
 
 
@@ -194,16 +214,16 @@ def _fault_of(pattern: str) -> str | None:
     """Return what is wrong with a pattern, or None."""
     first, *parts = pattern.split("/")
     if first or not parts:
-        return _("A path begins with “/”.")
+        return _now("A path begins with “/”.")
     if REST in parts[:-1]:
-        return _("“**” can only be at the end of a path.")
+        return _now("“**” can only be at the end of a path.")
     if parts.count(RESOURCE) > 1 or parts.count(TENANT) > 1:
-        return _("A path can have {resource} once and {tenant} once.")
+        return _now("A path can have {resource} once and {tenant} once.")
     for number, part in enumerate(parts, start=1):
         is_last_slash = not part and number == len(parts)
         is_literal = _LITERAL.fullmatch(part) is not None and not part.endswith(".")
         if not (is_last_slash or is_literal or part in (RESOURCE, TENANT, ONE, REST)):
-            words = _("“%(part)s” can’t be a part of a path. A part is a plain text, {resource}, {tenant}, * or **.")
+            words = _now("“%(part)s” can’t be a part of a path. A part is a plain text, {resource}, {tenant}, * or **.")
             return words % {"part": part[:60]}
     return None
 

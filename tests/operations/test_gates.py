@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import threading
+from html import unescape
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import OperationalError
+from django.urls import reverse
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
@@ -22,7 +25,7 @@ from requests_app.operations.gates import Pass, Refusal
 from requests_app.platform.groups import GroupFailed, Groups
 from requests_app.queries.gates import Asker
 from tests.cast import Cast, events_of
-from tests.web.pages import nothing_happens
+from tests.web.pages import nothing_happens, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -221,6 +224,21 @@ def test_one_group_is_one_transaction_with_an_entry_for_each_request(cast: Cast,
     assert [verdict.decision for verdict, _person in found] == [True] * 30 + [False] * 2
     assert ContentAccess.objects.count() == 30
     assert AuditEntry.objects.count() == before + 32
+
+
+def test_the_customer_reads_what_was_used_and_what_was_refused(cast: Cast, grant: Grant) -> None:
+    asked(cast, grant)
+    asked(cast, grant, "/tenants/7/../f-7/pages")
+    asked(cast, grant, "/tenants/f-7/pages")
+    page = signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk]))
+    text = " ".join(unescape(re.sub(r"<[^>]*>", "", page.content.decode())).split())
+    for words in (
+        "Priya Test, Microsoft used Quillo Cloud for GET /tenants/7/pages in notes of contoso",
+        "Priya Test, Microsoft tried GET /tenants/7/../f-7/pages at Quillo Cloud and was refused: "
+        "“Two programs could read this address differently.”",
+        "Priya Test, Microsoft tried GET /tenants/f-7/pages at Quillo Cloud and was refused",
+    ):
+        assert words in text
 
 
 # --- Groups --------------------------------------------------------------------------------------------------

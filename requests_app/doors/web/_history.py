@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app import decision_signatures
 from requests_app import operations
-from requests_app.domain import errors, lifecycle
+from requests_app.domain import errors, gate_rules, lifecycle
 from requests_app.domain.actors import Side
 from requests_app.domain.acts import EVENTS
 from requests_app.domain.acts.refusals import ACT_REFUSED
@@ -199,6 +199,8 @@ def last_change(row: AccessRequest) -> list[dict[str, Any]]:
 
 def refusal_words(code: str) -> str:
     """Return the words for a refusal's code. Return an unknown code unchanged."""
+    if code in gate_rules.WORDS:
+        return str(gate_rules.WORDS[code])
     kinds: list[type[errors.DomainError]] = [errors.DomainError]
     for kind in kinds:
         if kind.code == code:
