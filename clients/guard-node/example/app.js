@@ -7,8 +7,8 @@ import { randomBytes } from 'node:crypto';
 import express from 'express';
 import { Guard } from 'lockbox-guard';
 
-const { PORT = '4000', ORIGIN = `http://localhost:${PORT}` } = process.env;
-const workspaces = { w1: { owner: 'nina@contoso.example', pages: { plan: 'The plan for the year', team: 'Who does what' } } };
+const { PORT = '4000', ORIGIN = `http://localhost:${PORT}`, WORKSPACE = 'w1' } = process.env;
+const workspaces = { [WORKSPACE]: { owner: 'nina@contoso.example', pages: { plan: 'The plan for the year', team: 'Who does what' } } };
 const sessions = new Map();
 
 function escaped(text) { return String(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`); }

@@ -18,6 +18,15 @@ const STATUS = {
 };
 const REASONS = { silent: 'feed_silent', closed: 'window_closed', elapsed: 'window_ended' };
 
+/** The actions that Customer Lockbox knows. It would take no report with another one. */
+const ACTIONS = ['list', 'view', 'read', 'download', 'act_as'];
+
+/** Writes an item as Customer Lockbox takes it: a method, and the pattern of a path in ASCII without a query. */
+function legible(item) {
+  const [method, ...path] = item.split(' ');
+  return `${method.replace(/[^A-Z]/g, '').slice(0, 20) || 'X'} /${path.join('').replace(/^\/|[^!-"$->@-~]/g, '')}`.slice(0, 300);
+}
+
 /** What was decided. A refusal has claims and a grant only if the token's signature is good. */
 class Decision {
   constructor(code, { claims, detail, now, token } = {}) {
@@ -108,7 +117,8 @@ export class Guard extends EventEmitter {
     let decision = await this.decide(question);
     if (decision.allowed && refuse) decision = new Decision(refuse, decision);
     if (!decision.allowed) {
-      if (decision.detail && decision.status !== 503) this.#record(decision, question.action, item, 'refused', decision.code).catch(() => undefined);
+      const isKnown = decision.detail && decision.status !== 503 && ACTIONS.includes(question.action);
+      if (isKnown) this.#record(decision, question.action, item, 'refused', decision.code).catch(() => undefined);
       return decision;
     }
     try {
@@ -124,7 +134,7 @@ export class Guard extends EventEmitter {
     const at = new Date(this.#feed.now()).toISOString();
     const { grant_id, resource } = detail;
     try {
-      await this.#queue.append({ grant_id, resource, engineer: claims.sub, jti: claims.jti, action, item: item.slice(0, 300), at, kind, code }, { isUrgent: kind === 'cut' });
+      await this.#queue.append({ grant_id, resource, engineer: claims.sub, jti: claims.jti, action, item: legible(item), at, kind, code }, { isUrgent: kind === 'cut' });
     } catch (error) {
       this.emit('trouble', error);
       throw error;

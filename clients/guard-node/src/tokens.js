@@ -6,8 +6,8 @@ import { compactVerify, decodeProtectedHeader, importJWK } from 'jose';
 const LONGEST = 24_576;
 const LONGEST_LIFE = 300;
 const CACHED = 10_000;
-/** How many milliseconds after the last attempt the keys are fetched again, for an unknown key and after a failure. */
-const REFETCH = 10_000, RETRY = 1_000;
+/** Milliseconds between two attempts to fetch the keys. */
+const PAUSE = { unknown: 10_000, missing: 1_000 };
 
 /** The algorithm that a key is for, or undefined. The key decides, so a token can't choose another algorithm for it. */
 function algorithmOf({ kty, crv, alg, use = 'sig', d }) {
@@ -16,7 +16,8 @@ function algorithmOf({ kty, crv, alg, use = 'sig', d }) {
 }
 
 export class Tokens {
-  #lockbox; #context; #keys = null; #fetching; #tried = -Infinity;
+  #lockbox; #context; #keys = null; #fetching;
+  #next = { unknown: 0, missing: 0 };
   #verified = new Map();
 
   constructor(lockbox, audience, feed) {
@@ -27,7 +28,7 @@ export class Tokens {
   /** Forgets all keys, and what they verified: a key may have been withdrawn. */
   forget() {
     this.#keys = null;
-    this.#tried = -Infinity;
+    this.#next.missing = 0;
     this.#fetching = undefined;
     this.#verified.clear();
   }
@@ -68,10 +69,11 @@ export class Tokens {
     return isRight ? { sub, email, exp, jti, details } : null;
   }
 
+  /** Returns the keys. Without keys it tries each second to fetch them, and for an unknown key every ten seconds. */
   async #keysFor(kid) {
-    const since = performance.now() - this.#tried;
-    if (since > (this.#keys ? REFETCH : RETRY) && !this.#keys?.has(kid)) {
-      this.#tried = performance.now();
+    const kind = this.#keys ? 'unknown' : 'missing', now = performance.now();
+    if (!this.#keys?.has(kid) && now >= this.#next[kind]) {
+      this.#next[kind] = now + PAUSE[kind];
       const fetching = this.#fetching = this.#fetch().then((keys) => {
         if (this.#fetching === fetching) this.#keys = keys;
       }, () => undefined);

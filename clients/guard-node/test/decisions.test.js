@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHmac, createSecretKey } from 'node:crypto';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { ANYBODY } from 'lockbox-guard';
 import { FakeLockbox, jws, newKey, until } from './lockbox.js';
 import { guardFor, lockboxFor, QUESTION, setting } from './setting.js';
 
 async function refusals(guard, question) { return (await guard.decide({ ...QUESTION, ...question })).code; }
 
+// Most of these tests wait, so they run at the same time.
+describe('decisions', { concurrency: 6 }, () => {
 test('a good token allows what its window allows, and nothing else', async (t) => {
   const { lockbox, guard } = await setting(t);
   const token = lockbox.token();
@@ -211,4 +213,5 @@ test('the issuer has https, or is on this machine', () => {
   assert.throws(() => guardFor(stay, { ...lockbox, issuer: 'http://lockbox.example' }, { queue: '/nonexistent' }), /https/);
   assert.throws(() => guardFor(stay, { ...lockbox, issuer: 'https://lockbox.example' }, { queue: '/nonexistent', origin: 'https://app.example/' }), /origin/);
   assert.throws(() => guardFor(stay, { ...lockbox, issuer: 'https://lockbox.example' }, { queue: '' }), /queue/);
+});
 });

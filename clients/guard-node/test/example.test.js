@@ -5,9 +5,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ORIGIN, until } from './lockbox.js';
-import { directory, lockboxFor } from './setting.js';
+import { directory, later, lockboxFor } from './setting.js';
 
 const APP = new URL('../example/app.js', import.meta.url).pathname;
+
+async function ended(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'close');
+}
 
 async function example(t) {
   const lockbox = await lockboxFor(t);
@@ -16,7 +22,7 @@ async function example(t) {
     LOCKBOX_CLIENT_ID: 'quillo-app', LOCKBOX_CLIENT_SECRET: 's3cret', LOCKBOX_QUEUE: join(directory(t), 'queue'),
   };
   const child = spawn(process.execPath, [APP], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
+  later(t, () => ended(child));
   const [line] = await once(child.stdout, 'data');
   const base = `http://127.0.0.1:${/\d+/.exec(line)[0]}`;
   const call = (path, { cookie = '', ...options } = {}) => fetch(base + path, { redirect: 'manual', ...options, headers: { cookie, ...options.headers } });
@@ -76,6 +82,6 @@ test('what the example recorded before it was killed is reported after its next 
   await once(child, 'close');
   lockbox.intercept = () => false;
   const again = spawn(process.execPath, [APP], { env, stdio: 'ignore' });
-  t.after(() => again.kill('SIGKILL'));
+  later(t, () => ended(again));
   await until(() => lockbox.accesses().length === 5);
 });

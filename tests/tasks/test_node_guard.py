@@ -1,0 +1,130 @@
+"""The Express application of clients/guard-node, in front of which the real product's windows open and close."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.scopes import Scope
+from requests_app.models import Grant
+from tests.caller import token_of
+from tests.cast import Cast, gather
+from tests.guard import node
+from tests.ports import free_port
+from tests.stopwatch import in_time
+from tests.tasks.conftest import Running, Start, wait_for, web_alone
+
+pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.real_clock]
+
+#: People of the cast can sign in there.
+SETTINGS = "tests.tasks.web_settings"
+
+
+class Answer:
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self.status, self.body = answer.status, answer.read().decode()
+        self.location = answer.headers["Location"] or ""
+        self.cookies = [value.split(";")[0] for value in answer.headers.get_all("Set-Cookie", [])]
+
+
+def call(
+    port: int, method: str, path: str, *, cookies: str = "", form: dict[str, str] | None = None, **headers: str
+) -> Answer:
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Cookie": cookies, **headers}
+    if form is not None:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    with closing(line):
+        line.request(method, path, urlencode(form or {}), headers)
+        return Answer(line.getresponse())
+
+
+class Site:
+    """The product, the example application, and an engineer who is signed in to both."""
+
+    def __init__(self, start: Start, place: Path) -> None:
+        self.cast: Cast = gather()
+        self.port, self.app_port = free_port(), free_port()
+        self.web: Running = web_alone(start, self.port, DJANGO_SETTINGS_MODULE=SETTINGS, WEB_STREAMS="20")
+        made = self.cast.guard()
+        env = {
+            "PORT": str(self.app_port), "LOCKBOX_URL": f"http://127.0.0.1:{self.port}", "LOCKBOX_SERVICE": "quillo",
+            "LOCKBOX_CLIENT_ID": str(made.row.pk), "LOCKBOX_CLIENT_SECRET": made.secret, "PATH": os.environ["PATH"],
+            "LOCKBOX_QUEUE": str(place / "queue"), "WORKSPACE": "7",
+        }  # fmt: skip
+        self.app = start(command=[node.program(), str(node.GUARD / "example" / "app.js")], **env)
+        self.app.until("Listening")
+        email = self.cast.people["priya"].email
+        [self.session] = call(self.app_port, "POST", "/sign-in", form={"email": email}).cookies
+        assert call(self.app_port, "POST", "/impersonate/7", cookies=self.session, form={}).status == 303
+
+    def token(self, grant: Grant, **body: str) -> str:
+        """Get a grant token with the engineer's own API token."""
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        bearer = token_of(self.cast, "priya", Scope.GRANTS_TOKEN)
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+        with closing(line):
+            line.request("POST", f"/api/v1/grants/{grant.pk}/token", json.dumps(body), headers)
+            answer = line.getresponse()
+            text = answer.read().decode()
+        assert answer.status in (200, 201), text
+        return str(json.loads(text)["token"])
+
+    def page(self, token: str, path: str = "/pages/plan") -> Answer:
+        return call(self.app_port, "GET", path, cookies=f"{self.session}; __Host-lockbox={token}")
+
+
+@pytest.fixture
+def site(start: Start, tmp_path: Path) -> Site:
+    return Site(start, tmp_path)
+
+
+def reported(kind: str) -> list[tuple[str, str, str, str]]:
+    """Wait for a report of this kind. Return kind, action, item and code of each reported access, in their order."""
+
+    def found() -> dict[int, tuple[str, str, str, str]]:
+        rows = AuditEntry.objects.filter(event="content.reported")
+        details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
+        return {
+            each["n"]: (detail["kind"], each["action"], each["item"], each.get("code", ""))
+            for detail in details
+            for each in detail["accesses"]
+        }
+
+    wait_for(lambda: kind in {each[0] for each in found().values()}, within=5, why=f"a report of the kind {kind}")
+    return [access for _number, access in sorted(found().items())]
+
+
+def test_an_engineer_works_behind_an_open_window_until_it_is_revoked(site: Site, start: Start) -> None:
+    grant = site.cast.in_quillo()
+    token = site.token(grant)
+    wait_for(lambda: site.page(token).status == 200, within=5, why="the guard follows the feed")
+    assert "The plan for the year" in site.page(site.token(grant, alg="EdDSA")).body
+    assert site.page("").status == 401
+    operations.revoke(grant.access_request_id, actor=site.cast.as_("ada"))
+    began = time.monotonic()
+    wait_for(lambda: site.page(token).status == 403, within=5, why="the end of the window")
+    in_time(time.monotonic() - began < 1.0)
+    page = ("access", "view", "GET /pages/{page}", "")
+    *accesses, refused = reported("refused")
+    assert refused == ("refused", "view", "GET /pages/{page}", "window_closed")
+    assert len(accesses) >= 2
+    assert set(accesses) == {page}
+
+
+def test_a_key_that_is_withdrawn_at_once_verifies_nothing_any_more(site: Site, start: Start) -> None:
+    token = site.token(grant := site.cast.in_quillo())
+    wait_for(lambda: site.page(token).status == 200, within=5, why="the guard follows the feed")
+    rolling = start("roll_token_keys", "--at-once", DJANGO_SETTINGS_MODULE=SETTINGS)
+    assert rolling.process.wait(60) == 0, rolling.log
+    wait_for(lambda: site.page(token).status == 401, within=5, why="the withdrawn key")
+    assert site.page(site.token(grant)).status == 200
