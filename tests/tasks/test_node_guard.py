@@ -1,4 +1,4 @@
-"""The Express application of clients/guard-node, in front of which the real product's windows open and close."""
+"""A real Express process, guarded by clients/guard-node, with the real product: windows open and close for it."""
 
 from __future__ import annotations
 
