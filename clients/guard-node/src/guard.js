@@ -188,8 +188,11 @@ export class Guard extends EventEmitter {
     await this.#lockbox.post('/api/v1/guard/release', JSON.stringify({ token }));
   }
 
-  express(rule) { return web.express(this, rule); }
-  fastify(rule) { return web.fastify(this, rule); }
-  http(rule, handler) { return web.http(this, rule, handler); }
-  upgrade(rule, handler) { return web.upgrade(this, rule, handler); }
+  // --- Middleware, which begins to follow the feed -------------------------------------------------------
+
+  #with(kind, ...words) { void this.start(); return kind(this, ...words); }
+  express(rule) { return this.#with(web.express, rule); }
+  fastify(rule) { return this.#with(web.fastify, rule); }
+  http(rule, handler) { return this.#with(web.http, rule, handler); }
+  upgrade(rule, handler) { return this.#with(web.upgrade, rule, handler); }
 }
