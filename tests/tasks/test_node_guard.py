@@ -13,11 +13,13 @@ from urllib.parse import urlencode
 import pytest
 
 from audit_app.models import AuditEntry
+from lockbox_site.demo.browser import Browser
 from requests_app import operations
 from requests_app.domain.scopes import Scope
-from requests_app.models import Grant
+from requests_app.models import Grant, Service
 from tests.caller import token_of
-from tests.cast import Cast, gather
+from tests.cast import PASSWORD, Cast, gather
+from tests.factors import a_code
 from tests.guard import node
 from tests.ports import free_port
 from tests.stopwatch import in_time
@@ -56,10 +58,13 @@ class Site:
         self.port, self.app_port = free_port(), free_port()
         self.web: Running = web_alone(start, self.port, DJANGO_SETTINGS_MODULE=SETTINGS, WEB_STREAMS="20")
         made = self.cast.guard()
+        # Staff change the link's template only by an announced change.
+        self.origin = f"http://localhost:{self.app_port}"
+        Service.objects.filter(key="quillo").update(link_template=f"{self.origin}/support/{{external_id}}")
         env = {
             "PORT": str(self.app_port), "LOCKBOX_URL": f"http://127.0.0.1:{self.port}", "LOCKBOX_SERVICE": "quillo",
             "LOCKBOX_CLIENT_ID": str(made.row.pk), "LOCKBOX_CLIENT_SECRET": made.secret, "PATH": os.environ["PATH"],
-            "LOCKBOX_QUEUE": str(place / "queue"), "WORKSPACE": "7",
+            "LOCKBOX_QUEUE": str(place / "queue"), "WORKSPACE": "7", "ORIGIN": self.origin,
         }  # fmt: skip
         self.app = start(command=[node.program(), str(node.GUARD / "example" / "app.js")], **env)
         self.app.until("Listening")
@@ -81,6 +86,22 @@ class Site:
 
     def page(self, token: str, path: str = "/pages/plan") -> Answer:
         return call(self.app_port, "GET", path, cookies=f"{self.session}; __Host-lockbox={token}")
+
+    def cookies_of(self, name: str) -> str:
+        """Sign a person in to the product. Return the cookies of the browser."""
+        person = self.cast.people[name]
+        browser = Browser(f"http://127.0.0.1:{self.port}", person.email, PASSWORD, lambda: a_code(person))
+        browser.sign_in()
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar)
+
+    def code_for(self, name: str, grant: Grant) -> tuple[str, str]:
+        """Begin a session at the application. Return the address that leads back there, and the browser's cookie."""
+        opened = call(self.app_port, "GET", f"/.lockbox/open?grant={grant.pk}&to=/pages/plan")
+        assert opened.location.startswith(f"http://127.0.0.1:{self.port}/oauth/authorize?")
+        path = opened.location.removeprefix(f"http://127.0.0.1:{self.port}")
+        back = call(self.port, "GET", path, cookies=self.cookies_of(name))
+        assert (back.status, back.location.startswith(f"{self.origin}/.lockbox/code?")) == (302, True), back.body
+        return back.location.removeprefix(self.origin), opened.cookies[0]
 
 
 @pytest.fixture
@@ -128,3 +149,31 @@ def test_a_key_that_is_withdrawn_at_once_verifies_nothing_any_more(site: Site, s
     assert rolling.process.wait(60) == 0, rolling.log
     wait_for(lambda: site.page(token).status == 401, within=5, why="the withdrawn key")
     assert site.page(site.token(grant)).status == 200
+
+
+def test_an_engineer_gets_in_with_a_code_and_gives_the_window_back(site: Site) -> None:
+    grant = site.cast.in_quillo()
+    wait_for(lambda: site.page(site.token(grant)).status == 200, within=5, why="the guard follows the feed")
+    path, trial = site.code_for("priya", grant)
+    assert call(site.app_port, "GET", path, cookies="__Host-lockbox-try=" + "A" * 43).status == 403
+    path, trial = site.code_for("priya", grant)
+    entered = call(site.app_port, "GET", path, cookies=trial)
+    assert (entered.status, entered.location) == (302, f"{site.origin}/pages/plan")
+    cookies = f"{site.session}; {entered.cookies[1]}"
+    shown = call(site.app_port, "GET", "/pages/plan", cookies=cookies)
+    assert (shown.status, "I am done" in shown.body) == (200, True)
+    status = json.loads(call(site.app_port, "GET", "/.lockbox/status", cookies=cookies).body)
+    assert (status["open"], status["grant"]) == (True, str(grant.pk))
+    done = call(site.app_port, "POST", "/.lockbox/done", cookies=cookies, Origin=site.origin)
+    assert (done.status, done.location) == (303, f"http://127.0.0.1:{site.port}/windows/{grant.pk}/")
+    grant.refresh_from_db()
+    assert (grant.closed_at is not None, grant.close_reason) == (True, "released")
+    assert call(site.app_port, "GET", "/pages/plan", cookies=cookies).status == 403
+
+
+def test_a_code_that_was_used_twice_gives_nothing(site: Site) -> None:
+    grant = site.cast.in_quillo()
+    wait_for(lambda: site.page(site.token(grant)).status == 200, within=5, why="the guard follows the feed")
+    path, trial = site.code_for("priya", grant)
+    assert call(site.app_port, "GET", path, cookies=trial).status == 302
+    assert call(site.app_port, "GET", path, cookies=trial).status == 403

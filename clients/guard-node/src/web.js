@@ -108,7 +108,7 @@ const pages = {
   'GET /.lockbox/code': async (guard, request, response, query) => {
     const [secret, other] = cookies(request, TRY), code = query.get('code'), to = query.get('state') ?? '';
     setCookie(response, TRY, '', 0);
-    const isWhole = secret && other === undefined && code && PATH.test(to);
+    const isWhole = secret && other === undefined && code && PATH.test(to) && (query.get('iss') ?? guard.issuer) === guard.issuer;
     const session = isWhole && await guard.redeem(code, secret).catch((error) => void guard.emit('trouble', error));
     if (!session?.allowed) return refuse(guard, request, response, 403, 'code_refused');
     setCookie(response, SESSION, packed(session.token), session.secondsLeft);

@@ -247,6 +247,8 @@ test('a browser gets in with a one-time code, and only the browser that began', 
     const refused = await back(lockbox.code(secret), cookie, state);
     assert.deepEqual([refused.status, refused.headers.getSetCookie().filter((each) => each.startsWith('__Host-lockbox='))], [403, []], what);
   }
+  const mixed = `${lockbox.code(secret)}&iss=https://evil.example`;
+  assert.equal((await get(`/.lockbox/code?state=/&code=${mixed}`, { cookie: `${name}=${secret}` })).status, 403);
   const code = lockbox.code(secret);
   const done = await back(code, `${name}=${secret}`);
   const cookies = done.headers.getSetCookie();
