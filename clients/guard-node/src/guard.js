@@ -10,14 +10,12 @@ import * as web from './web.js';
 /** The engineer of a rule in an application that doesn't know who is signed in. Then the token alone says who it is. */
 export const ANYBODY = Symbol('anybody');
 /** Milliseconds between two looks at what is open, before the end of a token to renew it, and after a failed renewal. */
-const TICK = 200, RENEWAL = 120_000, PAUSE = 10_000;
-const URN = 'urn:ietf:params:oauth';
+const TICK = 200, RENEWAL = 120_000, PAUSE = 10_000, URN = 'urn:ietf:params:oauth';
 const STATUS = {
   '': 200, no_token: 401, invalid_token: 401, token_ended: 401,
   keys_unavailable: 503, feed_silent: 503, queue_unavailable: 503, queue_full: 503,
 };
-const REASONS = { silent: 'feed_silent', closed: 'window_closed', elapsed: 'window_ended' };
-
+const REASONS = { '': '', silent: 'feed_silent', closed: 'window_closed', elapsed: 'window_ended' };
 /** The actions that Customer Lockbox knows. It would take no report with another one. */
 const ACTIONS = ['list', 'view', 'read', 'download', 'act_as'];
 
@@ -31,12 +29,9 @@ function legible(item) {
 class Decision {
   constructor(code, { claims, detail, now, token } = {}) {
     Object.assign(this, { code, allowed: !code, status: STATUS[code] ?? 403, claims, detail, token, now });
+    const { grant_id: grant, reference, level, window_end: closesAt } = detail ?? {};
+    Object.assign(this, { grant, reference, level, closesAt, engineer: claims?.email });
   }
-  get grant() { return this.detail?.grant_id; }
-  get reference() { return this.detail?.reference; }
-  get level() { return this.detail?.level; }
-  get engineer() { return this.claims?.email; }
-  get closesAt() { return this.detail?.window_end; }
   get secondsLeft() { return this.detail && Math.max(0, Math.round((this.detail.end - this.now()) / 1000)); }
 }
 
@@ -64,13 +59,12 @@ export class Guard extends EventEmitter {
 
   /** Begins to follow the feed and to report. Returns when the first decision can be made. */
   start() {
-    if (this.#ready) return this.#ready;
-    this.#ready = new Promise((resolve) => { this.#feed.once('state', resolve); });
-    this.#timer = setInterval(() => { this.#feed.notice(); this.#cut(); }, TICK).unref();
-    this.#reporter.start();
-    const path = async () => `/api/v1/guard/feed?guard=${(await this.#queue.state()).guard}&version=${encodeURIComponent(VERSION)}`;
-    void this.#feed.follow(path);
-    return this.#ready;
+    return this.#ready ??= new Promise((resolve) => {
+      this.#feed.once('state', resolve);
+      this.#timer = setInterval(() => { this.#feed.notice(); this.#cut(); }, TICK).unref();
+      this.#reporter.start();
+      void this.#feed.follow(async () => `/api/v1/guard/feed?guard=${(await this.#queue.state()).guard}&version=${VERSION}`);
+    });
   }
 
   /** Stops following, and sends what is recorded. */
@@ -83,13 +77,10 @@ export class Guard extends EventEmitter {
 
   /** Decides about the token alone: is it good now, and is its window open? */
   async session(token) {
-    if (!token) return new Decision('no_token');
-    if (!this.#feed.isLive()) return new Decision('feed_silent');
-    const claims = this.#tokens.known(token) ?? await this.#tokens.verify(token);
+    const claims = !token ? 'no_token' : !this.#feed.isLive() ? 'feed_silent' : this.#tokens.known(token) ?? await this.#tokens.verify(token);
     if (typeof claims === 'string') return new Decision(claims);
-    const [detail] = claims.details, ended = this.#ended(detail);
-    const code = ended ? REASONS[ended] : this.#feed.now() < claims.exp * 1000 ? '' : 'token_ended';
-    return new Decision(code, { claims, token, detail, now: () => this.#feed.now() });
+    const [detail] = claims.details, now = () => this.#feed.now();
+    return new Decision(REASONS[this.#ended(detail)] || (now() < claims.exp * 1000 ? '' : 'token_ended'), { claims, token, detail, now });
   }
 
   /** Decides whether the token allows this engineer this action on this resource, now. Changes and records nothing. */
@@ -108,37 +99,27 @@ export class Guard extends EventEmitter {
   /** Why a window has ended, or an empty text. */
   #ended({ grant_id: grant, end }) {
     if (!this.#feed.isLive()) return 'silent';
-    if (this.#feed.isClosed(grant)) return 'closed';
-    return this.#feed.now() < end ? '' : 'elapsed';
+    return this.#feed.isClosed(grant) ? 'closed' : this.#feed.now() < end ? '' : 'elapsed';
   }
 
   /** Decides, and records the access on the disk. Call it before the first byte, and before anything changes. */
   async access(question, item, refuse = '') {
-    let decision = await this.decide(question);
-    if (decision.allowed && refuse) decision = new Decision(refuse, decision);
+    const { action } = question, found = await this.decide(question);
+    const decision = found.allowed && refuse ? new Decision(refuse, found) : found;
     if (!decision.allowed) {
-      const isKnown = decision.detail && decision.status !== 503 && ACTIONS.includes(question.action);
-      if (isKnown) this.#record(decision, question.action, item, 'refused', decision.code).catch(() => undefined);
+      if (decision.grant && decision.status !== 503 && ACTIONS.includes(action)) void this.#record(decision, action, item, 'refused', decision.code);
       return decision;
     }
-    try {
-      await this.#record(decision, question.action, item, 'access');
-    } catch (error) {
-      return new Decision(error.code, decision);
-    }
+    const fault = await this.#record(decision, action, item, 'access');
     // The disk can have taken long.
-    return this.decide(question);
+    return fault ? new Decision(fault, decision) : this.decide(question);
   }
 
-  async #record({ claims, detail }, action, item, kind, code = '') {
-    const at = new Date(this.#feed.now()).toISOString();
-    const { grant_id, resource } = detail;
-    try {
-      await this.#queue.append({ grant_id, resource, engineer: claims.sub, jti: claims.jti, action, item: legible(item), at, kind, code }, { isUrgent: kind === 'cut' });
-    } catch (error) {
-      this.emit('trouble', error);
-      throw error;
-    }
+  /** Returns an empty text when the record is on the disk, or else the code of a refusal. */
+  async #record({ claims, detail, grant: grant_id }, action, item, kind, code = '') {
+    const { sub: engineer, jti } = claims, { resource } = detail, at = new Date(this.#feed.now()).toISOString();
+    const record = { grant_id, resource, engineer, jti, action, item: legible(item), at, kind, code };
+    return this.#queue.append(record, { isUrgent: kind === 'cut' }).then(() => '', (error) => { this.emit('trouble', error); return error.code; });
   }
 
   /** Watches something open under an access. When the window ends, calls `cut` once. */
@@ -150,10 +131,10 @@ export class Guard extends EventEmitter {
 
   #cut(entries = this.#open) {
     for (const entry of entries) {
-      const code = this.#ended(entry.access.detail);
+      const { access, action, item, cut } = entry, code = this.#ended(access.detail);
       if (!code || !this.#open.delete(entry)) continue;
-      entry.cut();
-      this.#record(entry.access, entry.action, entry.item, 'cut', code).catch(() => undefined);
+      cut();
+      void this.#record(access, action, item, 'cut', code);
     }
   }
 
@@ -167,8 +148,7 @@ export class Guard extends EventEmitter {
 
   /** Returns the session of a newer token if this one ends soon and its window goes on. Calls at the same time share one. */
   async renewed(token) {
-    const { allowed, claims, detail, grant } = await this.session(token);
-    const exp = allowed && claims.exp * 1000;
+    const { allowed, claims, detail, grant } = await this.session(token), exp = claims?.exp * 1000;
     if (!allowed || exp - this.#feed.now() >= RENEWAL || detail.end - exp < 1000) return undefined;
     if (!this.#renewals.has(token)) {
       const fields = { grant_type: `${URN}:grant-type:token-exchange`, subject_token: token, subject_token_type: `${URN}:token-type:access_token` };

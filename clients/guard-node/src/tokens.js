@@ -2,10 +2,8 @@
 
 import { compactVerify, decodeProtectedHeader, importJWK } from 'jose';
 
-/** A token for 20 resources has about 12,000 characters. */
-const LONGEST = 24_576;
-const LONGEST_LIFE = 300;
-const CACHED = 10_000;
+/** A token for 20 resources has about 12,000 characters. It lives at most 300 seconds. */
+const LONGEST = 24_576, LONGEST_LIFE = 300, CACHED = 10_000;
 /** Milliseconds between two attempts to fetch the keys. */
 const PAUSE = { unknown: 10_000, missing: 1_000 };
 
@@ -16,20 +14,16 @@ function algorithmOf({ kty, crv, alg, use = 'sig', d }) {
 }
 
 export class Tokens {
-  #lockbox; #context; #keys = null; #fetching;
+  #lockbox; #audience; #feed; #keys = null; #fetching;
   #next = { unknown: 0, missing: 0 };
   #verified = new Map();
 
-  constructor(lockbox, audience, feed) {
-    this.#lockbox = lockbox;
-    this.#context = { issuer: lockbox.issuer, audience, feed };
-  }
+  constructor(lockbox, audience, feed) { [this.#lockbox, this.#audience, this.#feed] = [lockbox, audience, feed]; }
 
   /** Forgets all keys, and what they verified: a key may have been withdrawn. */
   forget() {
-    this.#keys = null;
+    this.#keys = this.#fetching = null;
     this.#next.missing = 0;
-    this.#fetching = undefined;
     this.#verified.clear();
   }
 
@@ -38,34 +32,27 @@ export class Tokens {
 
   /** Returns the claims, or the code of a refusal. Doesn't judge whether the token has ended: each decision does. */
   async verify(token) {
-    if (token.length > LONGEST) return 'invalid_token';
-    const verified = this.#verified;
     try {
       const { alg, kid, typ, ...others } = decodeProtectedHeader(token);
-      if (typ !== 'at+jwt' || typeof kid !== 'string' || Object.keys(others).length) return 'invalid_token';
-      const keys = await this.#keysFor(kid);
-      if (!keys) return 'keys_unavailable';
-      const key = keys.get(kid);
-      if (!key || key.alg !== alg) return 'invalid_token';
-      const { payload } = await compactVerify(token, key.key, { algorithms: [alg] });
+      if (token.length > LONGEST || typ !== 'at+jwt' || typeof kid !== 'string' || Object.keys(others).length) return 'invalid_token';
+      const keys = await this.#keysFor(kid), { alg: needed, key } = keys?.get(kid) ?? {};
+      if (!key || needed !== alg) return keys ? 'invalid_token' : 'keys_unavailable';
+      const { payload } = await compactVerify(token, key, { algorithms: [alg] });
       const claims = this.#checked(JSON.parse(new TextDecoder().decode(payload)));
       if (!claims || keys !== this.#keys) return claims ? 'keys_unavailable' : 'invalid_token';
-      if (verified.size >= CACHED) verified.delete(verified.keys().next().value);
-      verified.set(token, claims);
+      if (this.#verified.size >= CACHED) this.#verified.delete(this.#verified.keys().next().value);
+      this.#verified.set(token, claims);
       return claims;
-    } catch {
-      return 'invalid_token';
-    }
+    } catch { return 'invalid_token'; }
   }
 
   /** Returns the claims with the details that are ours, or null. */
   #checked({ iss, aud, sub, email, iat, exp, jti, authorization_details }) {
-    const { issuer, audience, feed } = this.#context;
-    const details = authorization_details.filter(({ type, service }) => type === 'lockbox_grant' && audience.endsWith(`/services/${service}`));
+    const details = authorization_details.filter(({ type, service }) => type === 'lockbox_grant' && this.#audience.endsWith(`/services/${service}`));
     for (const detail of details) detail.end = Date.parse(detail.window_end);
-    const isRight = iss === issuer && aud === audience && [sub, email, jti].every((text) => text && typeof text === 'string')
-      && [iat, exp].every(Number.isFinite) && iat <= feed.now() / 1000 + 5 && exp - iat <= LONGEST_LIFE && details.length
-      && details.every(({ grant_id: grant, actions, end }) => grant && Array.isArray(actions) && end);
+    const isRight = iss === this.#lockbox.issuer && aud === this.#audience && [sub, email, jti].every((text) => text && typeof text === 'string')
+      && [iat, exp].every(Number.isFinite) && iat <= this.#feed.now() / 1000 + 5 && exp - iat <= LONGEST_LIFE && details.length
+      && details.every(({ grant_id: grant, actions, end }) => grant === details[0].grant_id && grant && Array.isArray(actions) && end);
     return isRight ? { sub, email, exp, jti, details } : null;
   }
 
@@ -74,9 +61,7 @@ export class Tokens {
     const kind = this.#keys ? 'unknown' : 'missing', now = performance.now();
     if (!this.#keys?.has(kid) && now >= this.#next[kind]) {
       this.#next[kind] = now + PAUSE[kind];
-      const fetching = this.#fetching = this.#fetch().then((keys) => {
-        if (this.#fetching === fetching) this.#keys = keys;
-      }, () => undefined);
+      const fetching = this.#fetching = this.#fetch().then((keys) => { if (this.#fetching === fetching) this.#keys = keys; }, () => undefined);
     }
     if (!this.#keys?.has(kid)) await this.#fetching;
     return this.#keys;
@@ -84,7 +69,7 @@ export class Tokens {
 
   async #fetch() {
     const { keys } = await this.#lockbox.json('/.well-known/jwks.json');
-    const usable = keys.filter(algorithmOf).map(async (jwk) => [jwk.kid, { alg: algorithmOf(jwk), key: await importJWK(jwk, algorithmOf(jwk)) }]);
-    return new Map(await Promise.all(usable));
+    const usable = keys.map((jwk) => ({ jwk, alg: algorithmOf(jwk) })).filter(({ alg }) => alg);
+    return new Map(await Promise.all(usable.map(async ({ jwk, alg }) => [jwk.kid, { alg, key: await importJWK(jwk, alg) }])));
   }
 }
