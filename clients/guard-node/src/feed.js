@@ -4,11 +4,8 @@ import { EventEmitter } from 'node:events';
 import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** After so many milliseconds without a sign, everything is closed. */
-const SILENT = 15_000;
-/** A connection without any message for this long is given up. Signs come every 5 seconds. */
-const PATIENCE = 12_000;
-const REMEMBERED = 3_600_000, LONGEST = 4 << 20;
+/** Milliseconds: after so many without a sign, everything is closed. A connection is given up after fewer. */
+const SILENT = 15_000, PATIENCE = 12_000, REMEMBERED = 3_600_000, LONGEST = 4 << 20;
 
 /** Emits `state`, `closed`, `keys` when the keys may have changed, and `trouble` with an error. */
 export class Feed extends EventEmitter {
@@ -16,11 +13,7 @@ export class Feed extends EventEmitter {
   #closed = new Map();
   #ended = new AbortController();
 
-  constructor(lockbox, monotonic = () => performance.now()) {
-    super();
-    this.#lockbox = lockbox;
-    this.#monotonic = monotonic;
-  }
+  constructor(lockbox, monotonic = () => performance.now()) { super(); [this.#lockbox, this.#monotonic] = [lockbox, monotonic]; }
 
   /** The server's time in milliseconds. It comes from the signs and a monotonic clock, so a wrong wall clock changes nothing. */
   now() { return this.#offset + this.#monotonic(); }
@@ -29,10 +22,7 @@ export class Feed extends EventEmitter {
 
   isClosed(grant) { return this.#closed.has(grant); }
 
-  close(grant) {
-    this.#closed.set(grant, this.#monotonic());
-    this.emit('closed');
-  }
+  close(grant) { this.#closed.set(grant, this.#monotonic()); this.emit('closed'); }
 
   /** Closes everything until the next sign if the machine slept, because the monotonic clock stands still meanwhile. */
   notice() {
@@ -46,48 +36,39 @@ export class Feed extends EventEmitter {
   /** Follows the feed until `stop`. `path` returns its address. */
   async follow(path) {
     for (let wait = 250; !this.#ended.signal.aborted; wait = Math.min(wait * 2, 5000)) {
-      const attempt = new AbortController();
+      const attempt = new AbortController(), signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
       const watchdog = setTimeout(() => attempt.abort(new Error('The feed is silent.')), PATIENCE).unref();
       try {
         const headers = { accept: 'text/event-stream', ...(this.#id && { 'last-event-id': this.#id }) };
-        const signal = AbortSignal.any([attempt.signal, this.#ended.signal]);
         const { body } = await this.#lockbox.api(await path(), { headers, signal });
-        let expected = 'state';
+        let isFirst = true;
         for await (const { event, data, id } of messages(body)) {
-          if (event !== (expected ?? event)) throw new Error('The feed did not begin with a state.');
+          if (isFirst && event !== 'state') throw new Error('The feed did not begin with a state.');
           this.#take(event, JSON.parse(data));
-          if (id) this.#id = id;
+          [isFirst, wait, this.#id] = [false, 250, id || this.#id];
           watchdog.refresh();
-          expected = undefined;
-          wait = 250;
         }
       } catch (error) {
         if (!this.#ended.signal.aborted) this.emit('trouble', error);
-      } finally {
-        clearTimeout(watchdog);
-        attempt.abort();
       }
+      clearTimeout(watchdog);
+      attempt.abort();
       await sleep(wait * (0.5 + Math.random() / 2), undefined, { ref: false });
     }
   }
 
   #take(event, facts) {
-    if (event === 'state') {
-      for (const { grant_id: grant } of facts.closed) this.close(grant);
-      this.#hear(facts.at, -Infinity);
-      this.emit('keys');
-      this.emit('state');
-    } else if (event === 'sign') this.#hear(facts.at, this.#offset);
-    else if (event === 'closed') this.close(facts.grant_id);
-    else if (event === 'keys') this.emit('keys');
+    for (const { grant_id: grant } of event === 'closed' ? [facts] : event === 'state' ? facts.closed : []) this.close(grant);
+    if (['state', 'sign'].includes(event)) this.#hear(facts.at, event === 'state' ? -Infinity : this.#offset);
+    if (['state', 'keys'].includes(event)) this.emit('keys');
+    if (event === 'state') this.emit('state');
   }
 
   /** Sets the time. The message that was delayed least tells it best. One that was delayed too long is no sign of life. */
   #hear(at, offset) {
     const time = Date.parse(at), now = this.#monotonic();
     if (Number.isNaN(time) || offset + now - time >= SILENT) throw new Error('The feed is delayed.');
-    this.#offset = Math.max(offset, time - now);
-    this.#last = time;
+    [this.#offset, this.#last] = [Math.max(offset, time - now), time];
     for (const [grant, closed] of this.#closed) if (now - closed > REMEMBERED) this.#closed.delete(grant);
   }
 }
@@ -99,9 +80,7 @@ async function* messages(body) {
     const blocks = (text + chunk).split(/\r?\n\r?\n/);
     text = blocks.pop();
     if (text.length > LONGEST) throw new Error('The feed sent a message that is too long.');
-    for (const block of blocks) {
-      const message = Object.fromEntries(block.split(/\r?\n/).map((line) => line.split(/: ?(.*)/s)));
-      if (message.data) yield message;
-    }
+    const found = blocks.map((block) => Object.fromEntries(block.split(/\r?\n/).map((line) => line.split(/: ?(.*)/s))));
+    yield* found.filter((message) => message.data);
   }
 }

@@ -3,37 +3,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const VERSION = 'lockbox-guard-node/0.1.0';
-const WITHIN = 10_000;
-/** Milliseconds between two looks at the queue, at most between two tries after an error, and between two signs of life. */
-const LOOK = 500, LONGEST = 30_000, SIGN = 30_000;
-const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+/** Milliseconds: for a call, between two looks at the queue, at most between two tries, and between two signs of life. */
+const WITHIN = 10_000, LOOK = 500, LONGEST = 30_000, SIGN = 30_000;
+const ADDRESS = /^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$)/;
 
 export class Lockbox {
-  #authorization; #asking;
+  #basic; #asking;
   #token = { value: '', until: 0 };
 
   constructor({ issuer, clientId, clientSecret }) {
-    const { protocol, hostname } = new URL(issuer);
-    if (protocol !== 'https:' && !(protocol === 'http:' && LOOPBACK.includes(hostname))) throw new TypeError('The issuer must have an https address.');
+    if (!ADDRESS.test(issuer)) throw new TypeError('The issuer must have an https address.');
     this.issuer = issuer;
-    this.#authorization = `Basic ${Buffer.from([clientId, clientSecret].map(encodeURIComponent).join(':')).toString('base64')}`;
+    this.#basic = `Basic ${Buffer.from([clientId, clientSecret].map(encodeURIComponent).join(':')).toString('base64')}`;
   }
 
   /** Sends a request. A redirect is an error, because it could lead the client's secret to another host. */
   async fetch(path, options) {
     const answer = await fetch(this.issuer + path, { redirect: 'error', signal: AbortSignal.timeout(WITHIN), ...options });
     if (answer.ok) return answer;
-    const body = await answer.json().catch(() => null);
-    const code = body?.code ?? body?.error ?? '';
-    throw Object.assign(new Error(`${path.split('?')[0]} answered ${answer.status} ${code}`), { status: answer.status, code, body });
+    const body = await answer.json().catch(() => null), code = body?.code ?? body?.error ?? '', { status } = answer;
+    throw Object.assign(new Error(`${path.split('?')[0]} answered ${status} ${code}`), { status, code, body });
   }
 
   async json(path, options) { return (await this.fetch(path, options)).json(); }
 
   /** Calls the token endpoint. */
   async grant(fields, signal = AbortSignal.timeout(WITHIN)) {
-    const headers = { authorization: this.#authorization };
-    return this.json('/oauth/token', { method: 'POST', headers, body: new URLSearchParams(fields), signal });
+    return this.json('/oauth/token', { method: 'POST', headers: { authorization: this.#basic }, body: new URLSearchParams(fields), signal });
   }
 
   /** Gets the client's own token. Calls at the same time share one. */
@@ -47,13 +43,12 @@ export class Lockbox {
 
   /** Calls the API. After a 401 it gets a new client token and tries once more. */
   async api(path, { headers, ...options }, isLast = false) {
-    try {
-      return await this.fetch(path, { ...options, headers: { ...headers, authorization: `Bearer ${await this.#clientToken()}` } });
-    } catch (error) {
+    const authorization = `Bearer ${await this.#clientToken()}`;
+    return this.fetch(path, { ...options, headers: { ...headers, authorization } }).catch((error) => {
       if (error.status !== 401 || isLast) throw error;
       this.#token.until = 0;
       return this.api(path, { headers, ...options }, true);
-    }
+    });
   }
 
   async post(path, body) {
@@ -67,13 +62,9 @@ export class Reporter {
   #lockbox; #queue; #trouble; #running; #last = -Infinity;
   #ended = new AbortController();
 
-  constructor(lockbox, queue, trouble) {
-    this.#lockbox = lockbox;
-    this.#queue = queue;
-    this.#trouble = trouble;
-  }
+  constructor(lockbox, queue, trouble) { [this.#lockbox, this.#queue, this.#trouble] = [lockbox, queue, trouble]; }
 
-  start() { this.#running = this.#run(); }
+  start() { this.#running = this.#run(this.#ended.signal); }
 
   /** Stops after one last report. */
   async stop() {
@@ -82,17 +73,12 @@ export class Reporter {
     if (this.#running) await this.report().catch(this.#trouble);
   }
 
-  async #run() {
-    for (let wait = LOOK; !this.#ended.signal.aborted;) {
-      try {
-        while (await this.report() && !this.#ended.signal.aborted);
-        wait = LOOK;
-      } catch (error) {
-        this.#trouble(error);
-        wait = Math.min(wait * 2, LONGEST);
-      }
+  async #run(signal) {
+    for (let wait = LOOK; !signal.aborted;) {
+      const isMore = await this.report().catch((error) => { this.#trouble(error); });
+      wait = isMore === undefined ? Math.min(wait * 2, LONGEST) : LOOK;
       // A random length, so that several processes seldom send the same accesses. If they do, the server knows the numbers.
-      await sleep(wait * (0.5 + Math.random()), undefined, { ref: false, signal: this.#ended.signal }).catch(() => undefined);
+      if (!isMore) await sleep(wait * (0.5 + Math.random()), undefined, { ref: false, signal }).catch(() => undefined);
     }
   }
 
