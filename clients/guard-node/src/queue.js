@@ -27,15 +27,20 @@ async function linesFrom(file, offset) {
   return { lines: text.slice(0, end).split('\n'), end: offset + end };
 }
 
+/** Opens a file or a directory for one piece of work. */
+async function opened(path, flags, work) {
+  const file = await fs.open(path, flags, 0o600);
+  return work(file).finally(() => file.close());
+}
+
+const refusal = (code, cause) => Object.assign(new Error(`The queue can’t take an access: ${code}.`, { cause }), { code });
+
 export class Queue {
   #place; #limit; #segment; #state; #last = 0; #isFlushing = false;
   #waiting = [];
   #turn = Promise.resolve();
 
-  constructor(place, limit = 1_000_000) {
-    this.#place = place;
-    this.#limit = limit;
-  }
+  constructor(place, limit = 1_000_000) { [this.#place, this.#limit] = [place, limit]; }
 
   /** How many records are not acknowledged, as far as this process has read. */
   get backlog() { return Math.max(0, this.#last - (this.#state?.acknowledged ?? 0)); }
@@ -43,7 +48,7 @@ export class Queue {
   /** Returns when the record is on the disk. Calls at the same time share one write. An error has the code of a refusal. */
   append(record, { isUrgent = false } = {}) {
     return new Promise((resolve, reject) => {
-      if (!isUrgent && this.backlog + this.#waiting.length >= this.#limit) throw Object.assign(new Error('The queue is full.'), { code: 'queue_full' });
+      if (!isUrgent && this.backlog + this.#waiting.length >= this.#limit) throw refusal('queue_full');
       // The random part tells equal records of different processes apart.
       const text = `${randomBytes(6).toString('hex')} ${ascii(JSON.stringify(record))}`;
       this.#waiting.push({ line: `${sum(text)} ${text}`, resolve, reject });
@@ -56,14 +61,14 @@ export class Queue {
     // One turn of the event loop brings more records into the group.
     await new Promise(setImmediate);
     while (this.#waiting.length) {
-      const group = this.#waiting.splice(0, RECORDS);
+      const group = this.#waiting.splice(0, RECORDS), lines = group.map(({ line }) => line);
       try {
-        while (!(await this.#alone(() => this.#write(group.map(({ line }) => line)))));
+        while (!(await this.#alone(() => this.#write(lines))));
         for (const { resolve } of group) resolve();
       } catch (cause) {
         // The next write looks anew at what is there.
         await this.close();
-        for (const { reject } of group) reject(Object.assign(new Error('The queue can’t be written.', { cause }), { code: 'queue_unavailable' }));
+        for (const { reject } of group) reject(refusal('queue_unavailable', cause));
       }
     }
     this.#isFlushing = false;
@@ -83,13 +88,13 @@ export class Queue {
 
   /** Writes lines to the newest segment. Returns false if another process sealed it before they were there. */
   async #write(lines) {
-    const segment = await this.#newest();
-    const seal = () => segment.file.write(`\n${SEAL}\n`).catch(() => undefined);
+    const segment = await this.#newest(), { file } = segment;
+    const seal = () => file.write(`\n${SEAL}\n`).catch(() => undefined);
     // A line break comes first, because another process may have died within its line.
     const text = `\n${lines.join('\n')}\n`;
     try {
-      if ((await segment.file.write(text)).bytesWritten < text.length) throw new Error('The disk took only a part.');
-      await segment.file.datasync();
+      if ((await file.write(text)).bytesWritten < text.length) throw new Error('The disk took only a part.');
+      await file.datasync();
     } catch (error) {
       // After an error, the disk may lose lines. Later places must not depend on them.
       if (segment.count) await seal();
@@ -108,24 +113,20 @@ export class Queue {
       const { acknowledged } = segment ? {} : await this.state();
       const newest = (await this.#firsts()).at(-1) ?? 0;
       if (segment?.first === newest && !segment.isSealed) return segment;
-      const next = segment ? segment.first + segment.count : newest || acknowledged + 1;
-      const first = Math.max(newest, next);
+      const first = Math.max(newest, segment ? segment.first + segment.count : newest || acknowledged + 1);
       this.#segment = undefined;
       await segment?.file.close();
       this.#segment = { file: await fs.open(this.#path(first), 'a+', 0o600), first, offset: 0, count: 0, isSealed: false };
-      const directory = await fs.open(this.#place);
-      await directory.sync().finally(() => directory.close());
+      await opened(this.#place, 'r', (directory) => directory.sync());
     }
   }
 
   /** Counts the records up to the end, or up to the seal. Returns whether the line is one of them. */
   async #scan(segment, wanted) {
     if (segment.isSealed) return false;
-    const { lines, end } = await linesFrom(segment.file, segment.offset);
-    const seal = lines.indexOf(SEAL);
+    const { lines, end } = await linesFrom(segment.file, segment.offset), seal = lines.indexOf(SEAL);
     const valid = seal < 0 ? lines : lines.slice(0, seal);
-    segment.count += valid.filter(isWhole).length;
-    Object.assign(segment, { offset: end, isSealed: seal >= 0 });
+    Object.assign(segment, { offset: end, isSealed: seal >= 0, count: segment.count + valid.filter(isWhole).length });
     this.#last = Math.max(this.#last, segment.first + segment.count - 1);
     return valid.includes(wanted);
   }
@@ -140,61 +141,49 @@ export class Queue {
 
   /** Returns the guard's id, the place before its number 1, and the last place that was acknowledged. */
   async state() {
-    await fs.mkdir(this.#place, { mode: 0o700 }).catch((error) => { if (error.code !== 'EEXIST') throw error; });
-    const text = await fs.readFile(`${this.#place}/${STATE}`, 'utf8').catch((error) => { if (error.code !== 'ENOENT') throw error; });
+    const unless = (code) => (error) => { if (error.code !== code) throw error; };
+    await fs.mkdir(this.#place, { mode: 0o700 }).catch(unless('EEXIST'));
+    const text = await fs.readFile(`${this.#place}/${STATE}`, 'utf8').catch(unless('ENOENT'));
     if (!text) await this.#store({ guard: randomUUID(), base: 0, acknowledged: 0 });
     return text ? (this.#state = JSON.parse(text)) : this.state();
   }
 
   /** Writes the state in its place, which also works on a full disk. It is shorter than a sector, so it is never torn. */
   async #store(state) {
-    const file = await fs.open(`${this.#place}/${STATE}`, constants.O_RDWR | constants.O_CREAT, 0o600);
-    try {
-      await file.write(JSON.stringify(state).padEnd(200), 0);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    const text = JSON.stringify(state).padEnd(200), flags = constants.O_RDWR | constants.O_CREAT;
+    await opened(`${this.#place}/${STATE}`, flags, (file) => file.write(text, 0).then(() => file.datasync()));
     this.#state = state;
   }
 
   /** Reads the next records that are not acknowledged: the guard's id, the number of the first one, and their JSON. */
   async read() {
     await this.#alone(() => this.#newest());
-    const { guard, base, acknowledged } = await this.state();
-    const firsts = await this.#firsts(), records = [];
-    for (const [at, first] of firsts.entries()) {
-      if (firsts[at + 1] <= acknowledged + 1 || this.#last <= acknowledged) continue;
-      await this.#collect(first, acknowledged, records);
-      // Places that the disk lost can't be sent any more. The numbers of a new guard have no gap.
-      if (records.length && first > acknowledged + 1) return this.#store({ guard: randomUUID(), base: first - 1, acknowledged: first - 1 }).then(() => this.read());
-      if (records.length) break;
-    }
-    return { guard, first: acknowledged + 1 - base, records };
+    const { guard, base, acknowledged } = await this.state(), firsts = await this.#firsts(), number = acknowledged + 1;
+    const first = this.#last > acknowledged && (firsts.findLast((each) => each <= number) ?? firsts[0]);
+    let records = first ? await this.#collect(first, acknowledged) : [], next = firsts.find((each) => each > first);
+    if (first && !records.length && next) records = await this.#collect(next, acknowledged); else next = first;
+    if (!records.length || next <= number) return { guard, first: number - base, records };
+    // Places that the disk lost can't be sent any more. The numbers of a new guard have no gap.
+    await this.#store({ guard: randomUUID(), base: next - 1, acknowledged: next - 1 });
+    return this.read();
   }
 
-  async #collect(first, acknowledged, records) {
-    const file = await fs.open(this.#path(first));
-    try {
-      const { lines } = await linesFrom(file, 0);
-      let place = first, bytes = 0;
-      for (const line of lines) {
-        if (line === SEAL || records.length >= RECORDS || bytes > BYTES) break;
-        if (!isWhole(line) || place++ <= acknowledged) continue;
-        bytes += line.length;
-        records.push(line.slice(30));
-      }
+  /** Returns the records of a segment behind a place. */
+  async #collect(first, acknowledged) {
+    return opened(this.#path(first), 'r', async (file) => {
+      const { lines } = await linesFrom(file, 0), seal = lines.indexOf(SEAL);
+      const valid = (seal < 0 ? lines : lines.slice(0, seal)).filter(isWhole);
+      let bytes = 0;
+      const found = valid.slice(Math.max(0, acknowledged + 1 - first)).slice(0, RECORDS).filter((line) => (bytes += line.length) < BYTES);
       // The process that wrote a record may not have synced it yet. What the server has must not be lost here.
       await file.datasync();
-    } finally {
-      await file.close();
-    }
+      return found.map((line) => line.slice(30));
+    });
   }
 
   /** Stores up to which number the server has the records. Removes the segments that it has. */
   async settle(number) {
-    const { base, acknowledged, guard } = await this.state();
-    const place = base + number, firsts = await this.#firsts();
+    const { base, acknowledged, guard } = await this.state(), place = base + number, firsts = await this.#firsts();
     // The server has more than the disk: the directory is a copy, or was put back. Its numbers can't be used any more.
     if (place > this.#last) return this.#store({ guard: randomUUID(), base: acknowledged, acknowledged });
     if (place !== acknowledged) await this.#store({ guard, base, acknowledged: place });
