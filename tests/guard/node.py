@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -41,9 +40,3 @@ def _install(npm: str) -> None:
     run = subprocess.run([npm, "ci"], cwd=GUARD, capture_output=True, text=True, timeout=WITHIN)
     if run.returncode:
         pytest.fail(f"npm ci failed. Is there a network?\n{run.stdout}{run.stderr}", pytrace=False)
-
-
-def code_lines(path: Path) -> int:
-    """Count the lines of code: without empty lines, comments, and lines that only close a bracket."""
-    text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
-    return sum(1 for line in text.splitlines() if re.search(r"\w", line) and not line.strip().startswith("//"))

@@ -60,9 +60,8 @@ function strip({ rawHeaders, headers }) {
   if (headers.cookie !== undefined) headers.cookie = rest;
 }
 
-function setCookie(response, name, value, seconds) {
-  response.appendHeader('Set-Cookie', `${name}=${value}; Path=/; Max-Age=${seconds}; Secure; HttpOnly; SameSite=Lax`);
-}
+const setCookie = (response, name, value, seconds) => response.appendHeader(
+  'Set-Cookie', `${name}=${value}; Path=/; Max-Age=${seconds}; Secure; HttpOnly; SameSite=Lax`);
 
 async function renew(guard, response, { token, isCookie }) {
   const next = isCookie && response && await guard.renewed(token);
@@ -163,17 +162,16 @@ function hold(guard, access, { socket, headers }, target) {
 /** Returns whether the application may answer. If not, this has answered. */
 async function admit(guard, rule, request, response, outer = request, route = () => undefined) {
   if (urlOf(request).startsWith('/.lockbox/')) {
-    const { pathname, searchParams } = new URL(urlOf(request), guard.origin), show = pages[`${request.method} ${pathname}`];
-    await (show ? show(guard, request, response, searchParams) : refuse(guard, request, response, 404, 'not_found'));
-    return false;
+    const { pathname, searchParams } = new URL(urlOf(request), guard.origin);
+    const show = pages[`${request.method} ${pathname}`] ?? (() => refuse(guard, request, response, 404, 'not_found'));
+    return void (await show(guard, request, response, searchParams));
   }
   const decision = await judge(guard, rule, request, outer, route, response);
   if (decision && !decision.allowed) refuse(guard, request, response, decision.status, decision.code, decision.grant);
   if (!decision?.allowed) return !decision;
   response.setHeader('Cache-Control', 'no-store');
   hold(guard, decision, request, response);
-  outer.lockbox = decision;
-  return true;
+  return (outer.lockbox = decision);
 }
 
 /** Writes `/w/:id` as `/w/{id}`. */
