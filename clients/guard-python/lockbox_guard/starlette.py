@@ -29,7 +29,8 @@ def pattern_of(routes: Iterable[Any], scope: Any) -> str | None:
     for route in routes:
         match, found = route.matches(scope)
         if match == Match.FULL:
-            path = str(getattr(route, "path_format", None) or getattr(route, "path", ""))
-            inner = getattr(route, "routes", None)
-            return path + (pattern_of(inner, {**scope, **found}) or "") if inner else path
+            # FastAPI does not copy an included router's routes into the application.
+            included = getattr(route, "effective_candidates", list)()
+            inner = pattern_of(included or getattr(route, "routes", None) or [], {**scope, **found})
+            return (getattr(route, "path", None) or "") + (inner or "")
     return None
