@@ -172,7 +172,7 @@ def test_a_wider_level_covers_a_narrower_one(guard: Guard, lockbox: FakeLockbox)
         assert [action for action in actions if code_of(guard, token, action=action) == "allowed"] == actions[:count]
 
 
-def test_no_token_is_told_apart(guard: Guard) -> None:
+def test_no_token_has_its_own_code(guard: Guard) -> None:
     assert code_of(guard, "") == "no_token"
 
 

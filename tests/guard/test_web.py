@@ -308,7 +308,7 @@ def test_holds_end_with_their_responses(serve: Callable[..., int], lockbox: Fake
             continue  # it does not end an application whose client has gone
         left = Response(port, "/w/w-17/trickle", lockbox.token())
         left.answer.read1(1000)
-        sock = left.connection.sock or left.answer.fp.raw._sock  # type: ignore[union-attr]
+        sock: Any = left.connection.sock or left.answer.fp.raw._sock  # type: ignore[attr-defined] # after HTTP/1.0
         sock.shutdown(socket.SHUT_RDWR)
         left.connection.close()
     until(lambda: not guard.holds)
