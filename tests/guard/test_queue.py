@@ -18,6 +18,7 @@ import pytest
 
 from lockbox_guard import Guard, Refused
 from lockbox_guard import queue as queues
+from requests_app.domain import reports
 from tests.guard.conftest import NewGuard, until
 from tests.guard.fake import FakeLockbox
 from tests.guard.test_tokens import asked
@@ -91,6 +92,30 @@ def test_a_refusal_is_reported_if_the_token_itself_is_good(guard: Guard, lockbox
     assert [(access["kind"], access["code"]) for access in lockbox.accesses] == [
         ("refused", "level_too_low"), ("refused", "out_of_scope"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "stored_as"),
+    [
+        ("GET /w/{id}", "GET /w/{id}"),
+        (r"GET /^w/(?P<pk>\d+)/a b/ü#?$", r"GET /^w/(_P<pk>\d+)/a_b/___$"),
+        ("get w/{id}", "OTHER /w/{id}"),
+        ("M-SEARCH /", "OTHER /"),
+        ("", "OTHER /"),
+        ("GET /" + "x" * 400, "GET /" + "x" * 295),
+    ],
+)
+def test_lockbox_can_take_in_every_item(guard: Guard, lockbox: FakeLockbox, given: str, stored_as: str) -> None:
+    """One access that Lockbox could not take in would hold up all others."""
+    assert reports.item(stored_as)
+    assert guard.decide(lockbox.token(), **asked(item=given)).item == stored_as
+
+
+def test_a_refusal_of_an_unknown_action_holds_up_nothing(guard: Guard, lockbox: FakeLockbox) -> None:
+    with pytest.raises(Refused, match="level_too_low"):
+        guard.admit(lockbox.token(), **asked(action="anything"))
+    guard.admit(lockbox.token(), **asked())
+    until(lambda: [access["kind"] for access in lockbox.accesses] == ["access"])
 
 
 def test_a_sign_of_life_is_sent_without_accesses(guard: Guard, lockbox: FakeLockbox) -> None:
@@ -272,10 +297,10 @@ def test_two_guards_on_one_host_have_their_own_ids(new_guard: NewGuard, lockbox:
         guard = new_guard(queue=tmp_path / name)
         guard.wait_for_feed()
         for number in range(5):
-            guard.admit(lockbox.token(), **asked(item=f"{name} {number}"))
+            guard.admit(lockbox.token(), **asked(item=f"GET /{name}/{number}"))
     until(lambda: len(lockbox.accesses) == 10)
     assert sorted([access["item"] for access in accesses] for accesses in lockbox.reports.values()) == [
-        [f"{name} {number}" for number in range(5)] for name in ("one", "two")
+        [f"GET /{name}/{number}" for number in range(5)] for name in ("one", "two")
     ]
 
 
@@ -283,7 +308,7 @@ def test_a_forked_process_has_its_own_threads_and_connection(
     guard: Guard, lockbox: FakeLockbox, tmp_path: Path
 ) -> None:
     """As in a server that forks after the application was used."""
-    guard.admit(lockbox.token(), **asked(item="parent"))
+    guard.admit(lockbox.token(), **asked(item="GET /parent"))
     program = f"""
 import os
 from lockbox_guard import Guard
@@ -291,10 +316,10 @@ guard = Guard(issuer={lockbox.issuer!r}, service="quillo", client_id="shop", cli
               queue={str(tmp_path / "queue")!r}, origin="http://localhost:9")
 question = {asked()!r}
 guard.wait_for_feed()
-guard.admit({lockbox.token()!r}, **question | {{"item": "before"}})
+guard.admit({lockbox.token()!r}, **question | {{"item": "GET /before"}})
 child = os.fork()
 guard.wait_for_feed()
-guard.admit({lockbox.token()!r}, **question | {{"item": "child" if child == 0 else "after"}})
+guard.admit({lockbox.token()!r}, **question | {{"item": "GET /child" if child == 0 else "GET /after"}})
 if child:
     os._exit(os.waitpid(child, 0)[1])
 os._exit(0)
@@ -302,7 +327,9 @@ os._exit(0)
     env = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "guard-python")}
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=env, check=True, timeout=60)
     until(lambda: len(lockbox.accesses) == 4)
-    assert {access["item"] for access in lockbox.accesses} == {"parent", "before", "child", "after"}
+    assert {access["item"] for access in lockbox.accesses} == {
+        f"GET /{name}" for name in ("parent", "before", "child", "after")
+    }
     assert len(lockbox.reports) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 import os
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -18,12 +19,19 @@ from lockbox_guard.queue import Queue
 from lockbox_guard.tokens import COVERED, Token, Verifier
 
 log = logging.getLogger(__name__)
-ITEM_MAX = 300
+ITEM_MAX, NOT_IN_ITEM = 300, r"[^!-\"$->@-~]"
 #: Seconds between two checks of the open responses, and for which a process waits for the first message of the feed.
 CHECK_EVERY, WAIT_FOR_FEED = 0.2, 5.0
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
 REFUSALS = {"silent": "feed_silent", "closed": "window_closed", "elapsed": "window_ended"}
+
+
+def item_of(text: str) -> str:
+    """Return a method and a pattern as Lockbox takes them: printable ASCII, without a query."""
+    method, _, path = text.partition(" ")
+    named = method if re.fullmatch("[A-Z]{1,20}", method) else "OTHER"
+    return f"{named} /{re.sub(NOT_IN_ITEM, '_', path.lstrip('/'))}"[:ITEM_MAX]
 
 
 class SignIn(enum.Enum):
@@ -152,7 +160,7 @@ class Guard:
         for detail in found.details:
             is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
             if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
-                access = Access(found.claims, detail, action, item[:ITEM_MAX], found.window_end)
+                access = Access(found.claims, detail, action, item_of(item), found.window_end)
                 code = self.why_over(access)
                 if not code and action in [*detail["actions"]] and detail["level"] in COVERED.get(action, ()):
                     return access
@@ -194,9 +202,11 @@ class Guard:
 
     def _record_refusal(self, token: str, action: str, item: str, code: str) -> None:
         """Store a refusal if the token itself is good. Others say nothing about a grant."""
+        if action not in COVERED:
+            return  # a mistake of the application, which Lockbox could not take in
         try:
             found = self.verified(token)
-            access = Access(found.claims, found.details[0], action, item[:ITEM_MAX], found.window_end)
+            access = Access(found.claims, found.details[0], action, item_of(item), found.window_end)
             self.record(access, "refused", code)
         except Refused:
             log.info("A refusal is not stored: %s", code)

@@ -91,7 +91,7 @@ class Visit:
         if "_method" in self._query or any(name in self._headers for name in OVERRIDES):
             raise Refused("method_override")
         action = rule.action or ("view" if self.method in SAFE else "act_as")
-        item = f"{self.method} {rule.pattern or pattern or '(no route)'}"
+        item = f"{self.method} {rule.pattern or pattern or '/(no-route)'}"
         scope = {"tenant": rule.tenant, "identifier": rule.identifier, "engineer": rule.engineer}
         access = self.guard.admit(self.token(), action=action, item=item, **scope)
         self.holds.append(self.guard.hold(access, self._cut))
