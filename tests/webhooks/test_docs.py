@@ -12,7 +12,7 @@ from django.conf import settings
 from requests_app.domain import clock
 from requests_app.domain.events import TITLES
 from requests_app.messages.webhooks import messages, schedule, standard
-from requests_app.operations import webhooks
+from requests_app.operations import _receivers, webhooks
 from requests_app.platform import outbound
 from requests_app.work.webhooks import delivery, tidying
 from tests.docs.documents import blocks
@@ -47,7 +47,7 @@ def test_the_numbers_are_the_codes() -> None:
     assert outbound.MOST_BODY == 64 * 1024
     assert f"first {delivery.ANSWER_STORED} characters" in PAGE
     assert webhooks.FORMER_FOR.total_seconds() == 24 * 3600
-    assert webhooks.CATCH_UP.days == 3
+    assert _receivers.CATCH_UP.days == 3
     assert f"kept for {tidying.DELETED_AFTER.days} days" in PAGE
     assert webhooks.MOST_WEBHOOKS == 10
     assert standard.MOST_BODY == 20_000
