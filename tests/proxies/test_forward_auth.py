@@ -129,9 +129,11 @@ def token_for(grant: Grant) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(PROXIES))
 def test_only_what_the_window_allows_reaches_the_tool(
-    cast: Cast, grant: Grant, live_server: LiveServer, tmp_path: Path, name: str
+    cast: Cast, grant: Grant, live_server: LiveServer, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = f"127.0.0.1:{live_server.thread.port}"
+    # A proxy must not take the redirect to Lockbox for one inside the tool.
+    monkeypatch.setattr(settings, "BASE_URL", f"http://{here}")
     token = token_for(grant)
     with web_tool() as tool, PROXIES[name](tmp_path, here, tool.address) as port:
         _may_pass(name, tool, port, token)
