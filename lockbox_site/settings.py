@@ -586,6 +586,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "ReasonEnum": "requests_app.doors.api.azure_shapes.SOURCES",
         "AzureStatusEnum": "requests_app.doors.api.azure_shapes.STATUSES",
         "AzureVerdictEnum": ["Approve", "Deny"],
+        "AlgEnum": ["RS256", "EdDSA"],
         "StreamStatusEnum": ["enabled", "paused", "disabled"],
         "DeliveryMethodEnum": "requests_app.doors.api.signal_shapes.METHODS",
         "EvaluationReasonEnum": "requests_app.domain.evaluation.REASONS",

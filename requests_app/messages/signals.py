@@ -33,7 +33,7 @@ TYPE = "secevent+jwt"
 #: How many earlier entries about a window are read to find its first use.
 MOST_USES = 50
 #: The entries that say that an engineer got into an application. The first one in a window begins the session.
-USES = frozenset({"content.access_allowed", "content.reported", "grant.token_issued"} & EVENTS.keys())
+USES = frozenset({"content.access_allowed", "content.reported", "grant.entered", "grant.token_issued"} & EVENTS.keys())
 #: For each way in which a window ends: who ended it in the words of CAEP, and why, for an administrator.
 _ENDS = {
     Grant.CloseReason.REVOKED: ("admin", "The window was closed early."),
@@ -57,14 +57,19 @@ def of(entries: Iterable[AuditEntry], log_id: UUID, stream: SignalStream) -> lis
     """
     found = [entry for entry in entries if entry.correlation_id is not None]
     grants = _grants(found, stream)
-    messages: dict[str, Message] = {}
+    messages: list[Message | None] = []
+    used: set[UUID] = set()
     for entry in found:
         grant = grants.get(entry.correlation_id)
-        if grant is not None:
-            message = _ended(entry, grant, stream) if entry.event in ENDING else _begun(entry, grant, stream, log_id)
-            if message is not None:
-                messages.setdefault(message.id, message)
-    return list(messages.values())
+        if grant is None:
+            continue
+        if entry.event in ENDING:
+            messages.append(_ended(entry, grant, stream))
+        elif grant.pk not in used and _is_use(entry):
+            # A window can have thousands of uses. Only the first one here is compared with those before.
+            used.add(grant.pk)
+            messages.append(_begun(entry, grant, stream, log_id))
+    return [message for message in messages if message is not None]
 
 
 def _grants(entries: list[AuditEntry], stream: SignalStream) -> dict[UUID | None, Grant]:
@@ -96,7 +101,7 @@ def _begun(entry: AuditEntry, grant: Grant, stream: SignalStream, log_id: UUID) 
     is_over = grant.closed_at is not None and entry.at >= grant.closed_at
     uses = AuditEntry.objects.filter(tenant_id=log_id, correlation_id=entry.correlation_id, event__in=USES)
     earlier = uses.filter(seq__lt=entry.seq).order_by("seq")[:MOST_USES]
-    if is_over or not _is_use(entry) or any(_is_use(each) for each in earlier):
+    if is_over or any(_is_use(each) for each in earlier):
         return None
     event = {
         "event_timestamp": int(entry.at.timestamp()),
