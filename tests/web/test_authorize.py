@@ -13,6 +13,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.errors import CodeForeign
 from requests_app.models import OneTimeCode, QueueAssignment
 from tests.cast import Cast
 from tests.site.test_crossing import sent
@@ -312,3 +313,11 @@ def test_more_windows_need_no_more_queries(cast: Cast) -> None:
     assert len(open_links(priya.get("/"))) == 5
     assert AuditEntry.objects.filter(event="act.refused").count() == 0
     assert way.grant
+
+
+def test_the_page_of_the_access_request_says_that_a_code_was_refused(cast: Cast) -> None:
+    way = way_in(cast)
+    with pytest.raises(CodeForeign):
+        way.redeem(way.issue(), verifier="x" * 43)
+    page = signed_in(cast, "ada").get(reverse("web:access_request", args=[way.grant.access_request_id]))
+    assert "tried “Use a one-time code” and was refused" in page.content.decode()

@@ -42,6 +42,7 @@ REDEEM_CODE = Act(
     noun=Noun.GRANT,
     is_public=True,
     scope=Scope.GUARD,
+    title=_("Use a one-time code"),
     events=(GRANT_ENTERED, GRANT_CODE_REUSED),
     tried=_("to use a one-time code"),
     doors=frozenset({Door.API}),

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app import decision_signatures
 from requests_app import operations
-from requests_app.domain import errors, gate_rules, lifecycle
+from requests_app.domain import errors, gate_rules
 from requests_app.domain.actors import Side
-from requests_app.domain.acts import EVENTS
+from requests_app.domain.acts import ACTS, EVENTS
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.events import title_of
 from requests_app.domain.states import State
@@ -173,9 +173,8 @@ def _words(entry: Entry) -> str:
     """Return what a person did, or the event's title. For a refusal, return what was tried, and why it was refused."""
     title = title_of(entry.row.event)
     if entry.row.event == ACT_REFUSED:
-        tried = entry.detail.get("action", "")
-        edge = lifecycle.TRANSITIONS.get(tried) or lifecycle.STAYING.get(tried)
-        act = str(edge.act.title) if edge else _("an act")
+        tried = ACTS.get(entry.detail.get("action", ""))
+        act = str(tried.title) if tried is not None and tried.title is not None else _("an act")
         why = why_refused(entry.detail, at=entry.row.at)
         return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act, "why": why}
     if entry.detail.get("cause"):
