@@ -27,6 +27,11 @@ def until(is_so: Callable[[], Any], seconds: float = 10) -> Any:
     raise AssertionError("it did not happen in time")
 
 
+@pytest.fixture(autouse=True)
+def _report_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockbox_guard.queue.LOOK_EVERY", 0.05)
+
+
 @pytest.fixture
 def lockbox() -> Iterator[FakeLockbox]:
     fake = FakeLockbox()

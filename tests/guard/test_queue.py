@@ -26,7 +26,7 @@ from tests.guard.test_tokens import asked
 ROOT = Path(__file__).parents[2]
 #: A program that stores accesses and prints each number once it is stored. It ends when it is killed.
 PROGRAM = """
-import itertools, pathlib, sys
+import itertools, pathlib, sys, time
 from lockbox_guard.lockbox import Lockbox, Refused
 from lockbox_guard.queue import Queue
 queue = Queue(pathlib.Path(sys.argv[1]), Lockbox(sys.argv[2], "shop", "secret", None), 1_000_000)
@@ -38,6 +38,7 @@ for number in itertools.count():
         print(refused.code, flush=True)
         break
     print(number, flush=True)
+    time.sleep(0.002)  # SQLite's waiting processes have no order, and this one would never let go
 """
 
 

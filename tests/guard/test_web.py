@@ -114,7 +114,7 @@ def serve(guard: Guard) -> Iterator[Callable[..., int]]:
                 else make_server("127.0.0.1", 0, wsgi, handler_class=_Quiet)
             )
             made.log = lambda *arguments: None
-            threading.Thread(target=made.serve_forever, daemon=True).start()
+            threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
             stack.callback(made.server_close)
             stack.callback(made.shutdown)
             return int(made.server_port)
@@ -351,7 +351,8 @@ def test_a_browser_gets_in_with_a_one_time_code(
     other = "x" * 43
     assert Response(port, back).status == 401
     assert Response(port, back, Cookie=f"{TRY}=short").status == 401
-    entered = Response(port, back, Cookie=f"{TRY}={value}")
+    assert Response(port, f"{back}&iss=https://other.example", Cookie=f"{TRY}={value}").status == 401
+    entered = Response(port, f"{back}&iss={lockbox.issuer}", Cookie=f"{TRY}={value}")
     assert (entered.status, entered.headers["Location"]) == (302, "/w/w-17/page")
     cookie, _, attributes = cookies_of(entered)[COOKIE].partition("; ")
     assert attributes.partition("; ")[2] == "Path=/; Secure; HttpOnly; SameSite=Lax"

@@ -30,7 +30,7 @@ def pattern_of(routes: Iterable[Any], scope: Any) -> str | None:
         match, found = route.matches(scope)
         if match == Match.FULL:
             # FastAPI does not copy an included router's routes into the application.
-            included: Any = getattr(route, "effective_candidates", list)()
+            included: list[Any] = getattr(route, "effective_candidates", list)()
             inner = pattern_of(included or getattr(route, "routes", None) or [], {**scope, **found})
             return (getattr(route, "path", None) or "") + (inner or "")
     return None

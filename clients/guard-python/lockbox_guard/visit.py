@@ -166,7 +166,8 @@ class Visit:
 
     def _code(self) -> Response:
         code, to, verifier = self._asked("code"), self._asked("state"), self._cookie(TRY)
-        if not code or not LOCAL.match(to) or not VERIFIER.match(verifier):
+        is_from_lockbox = self._asked("iss", self.guard.lockbox.issuer) == self.guard.lockbox.issuer  # RFC 9207
+        if not code or not is_from_lockbox or not LOCAL.match(to) or not VERIFIER.match(verifier):
             raise Refused("no_token")
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._redirect_uri}
         try:
