@@ -109,7 +109,8 @@ const pages = {
     setCookie(response, TRY, '', 0);
     const isWhole = secret && other === undefined && code && PATH.test(to) && (query.get('iss') ?? guard.issuer) === guard.issuer;
     const session = isWhole && await guard.redeem(code, secret).catch((error) => void guard.emit('trouble', error));
-    if (!session?.allowed) return refuse(guard, request, response, 403, 'code_refused');
+    if (!session) return refuse(guard, request, response, 403, 'code_refused');
+    if (!session.allowed) return refuse(guard, request, response, session.status, session.code, session.grant);
     setCookie(response, SESSION, packed(session.token), session.secondsLeft);
     return send(response, 302, { Location: new URL(guard.origin + to).href });
   },
