@@ -12,13 +12,15 @@ from tests.guard.node import GUARD, WITHIN
 
 pytestmark = pytest.mark.timeout(600)
 FILES = sorted(path.name for path in (GUARD / "test").glob("*.test.js"))
+#: In `bin/test deep`, the queue is longer, and more of its writers are killed.
+MARKS = {"queue.test.js": pytest.mark.sampled}
 
 
 def test_there_are_tests() -> None:
     assert {"decisions.test.js", "queue.test.js", "web.test.js"} <= set(FILES)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in FILES])
 def test_the_guard_passes_its_own_tests(name: str) -> None:
     command = [node.program(), "--test", "--test-timeout=60000", "--test-reporter=spec", f"test/{name}"]
     run = subprocess.run(command, cwd=GUARD, capture_output=True, text=True, timeout=WITHIN)

@@ -18,8 +18,11 @@ export function newKey(alg = 'RS256', kid = randomUUID()) {
   return { kid, alg, privateKey: pair.privateKey, jwk: { ...pair.publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' } };
 }
 
+// All servers of a file have the same keys: making an RSA key blocks the event loop, and so the tests beside it.
+const KEYS = [newKey('RS256', 'rsa'), newKey('EdDSA', 'ed')];
+
 export class FakeLockbox {
-  keys = [newKey('RS256', 'rsa'), newKey('EdDSA', 'ed')];
+  keys = [...KEYS];
   /** How far this server's clock is from the machine's, in milliseconds. */
   ahead = 0;
   followers = new Set();
