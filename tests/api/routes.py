@@ -22,6 +22,9 @@ AZURE = "Microsoft.CustomerLockbox"
 OPEN = {
     "evaluation",
     "evaluations",
+    "search_subject",
+    "search_resource",
+    "search_action",
     "signal_streams_create",
     "signal_streams_change",
     "signal_streams_replace",

@@ -6,7 +6,7 @@ right type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -66,13 +66,7 @@ _TEXTS = {**_NAMED, "context": ("purpose", "tenant", "item")}
 
 def evaluation_in(body: Any) -> Evaluation:
     """Read one question. Raise Malformed if a member is missing or has the wrong type."""
-    parts = _parts(body)
-    for part, names in _NAMED.items():
-        if part not in parts:
-            raise Malformed(_("%(member)s is missing.") % {"member": part})
-        for name in names:
-            if name not in parts[part]:
-                raise Malformed(_("%(member)s is missing.") % {"member": f"{part}.{name}"})
+    parts = required(parts_in(body), _NAMED)
     subject, action, resource = parts["subject"], parts["action"], parts["resource"]
     return Evaluation(
         subject_type=subject["type"],
@@ -98,7 +92,7 @@ def batch_in(body: Any) -> Batch | None:
 
     In place of a malformed question, the result contains the error.
     """
-    defaults = _parts(body)
+    defaults = parts_in(body)
     asked = body.get("evaluations", [])
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
         raise Malformed(_("%(member)s must be a list of objects.") % {"member": "evaluations"})
@@ -115,7 +109,7 @@ def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Mal
     `_INHERITED`, this name is taken from the default member.
     """
     try:
-        parts = _parts(asked)
+        parts = parts_in(asked)
         for part, names in _INHERITED.items():
             if part in parts:
                 default = defaults.get(part, {})
@@ -134,7 +128,18 @@ def _semantic(options: Any) -> Semantic:
     return Semantic(wanted)
 
 
-def _parts(body: Any) -> dict[str, dict[str, Any]]:
+def required(parts: dict[str, dict[str, Any]], named: Mapping[str, Iterable[str]]) -> dict[str, dict[str, Any]]:
+    """Return the members of a question. Raise Malformed unless each member in `named` is there, with its names."""
+    for part, names in named.items():
+        if part not in parts:
+            raise Malformed(_("%(member)s is missing.") % {"member": part})
+        for name in names:
+            if name not in parts[part]:
+                raise Malformed(_("%(member)s is missing.") % {"member": f"{part}.{name}"})
+    return parts
+
+
+def parts_in(body: Any) -> dict[str, dict[str, Any]]:
     """Return the members of a question.
 
     Raise Malformed if a member has the wrong type. A missing member is not an error here.
@@ -314,6 +319,29 @@ EVALUATIONS = _object(
     },
     options=_object("", (), evaluations_semantic={"type": "string", "enum": list(Semantic)}),
 )
+
+
+def searching(needed: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return the schema of a search that needs these members. What it is for has no id or name."""
+    members = _members(are_required=False)
+    for part, names in needed.items():
+        members[part] = {**members[part], "required": list(names)}
+        members[part]["properties"] = {
+            name: shape for name, shape in members[part]["properties"].items() if name in (*names, "properties")
+        }
+    context = {name: shape for name, shape in _CONTEXT["properties"].items() if name == "tenant"}
+    return _object(
+        "",
+        tuple(needed),
+        **{part: members[part] for part in needed},
+        context=_object("All other members are ignored.", (), **context),
+        page=_object(
+            "",
+            (),
+            limit={"type": "integer", "minimum": 1, "description": "The most results that you want. At most 100."},
+            token={**_TEXT, "description": "The `next_token` of the page before, with the same question."},
+        ),
+    )
 
 
 class AuthZenSchema(Schema):

@@ -42,7 +42,7 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
     return authzen.answer(ask(question, actor=actor))
 
 
-class _DecisionPoint(ApiView):
+class DecisionPoint(ApiView):
     """The base of the decision point's routes, which ignore an Idempotency-Key.
 
     With a key, a repeated call would return a stored permission, even after the window has closed.
@@ -75,7 +75,7 @@ _QUESTION = {
 }
 
 
-class OneEvaluation(_DecisionPoint):
+class OneEvaluation(DecisionPoint):
     """A denial is also answered with 200. If the purpose is `advice`, nothing is written to the log.
 
     If `context.purpose` is `access`, an entry is written before the permission is given.
@@ -99,7 +99,7 @@ class OneEvaluation(_DecisionPoint):
         return Response(answered(authzen.evaluation_in(request.data), actor=self.actor))
 
 
-class Evaluations(_DecisionPoint):
+class Evaluations(DecisionPoint):
     """The answers are in the order of the questions. Each question counts for the quota.
 
     With `deny_on_first_deny`, the answers end at the first denial; with `permit_on_first_permit`, at the first
@@ -145,16 +145,21 @@ class Evaluations(_DecisionPoint):
             return authzen.fault(error)
 
 
+#: The names of the endpoints in the standard, with their routes.
+_ENDPOINTS = {
+    "access_evaluation": "evaluation",
+    "access_evaluations": "evaluations",
+    "search_subject": "search_subject",
+    "search_resource": "search_resource",
+    "search_action": "search_action",
+}
+
+
 @require_safe
 def configuration(request: HttpRequest) -> JsonResponse:
-    """Return the addresses of the endpoints. The search endpoints do not exist here, so they are not listed."""
-    return JsonResponse(
-        {
-            "policy_decision_point": settings.BASE_URL,
-            "access_evaluation_endpoint": settings.BASE_URL + reverse("api:evaluation"),
-            "access_evaluations_endpoint": settings.BASE_URL + reverse("api:evaluations"),
-        }
-    )
+    """Return the addresses of the endpoints."""
+    endpoints = {f"{name}_endpoint": settings.BASE_URL + reverse(f"api:{route}") for name, route in _ENDPOINTS.items()}
+    return JsonResponse({"policy_decision_point": settings.BASE_URL, **endpoints})
 
 
 urlpatterns = [
