@@ -175,7 +175,8 @@ class Browser:
 
     def __init__(self, base: str, email: str, password: str, code: Callable[[], str] | None = None) -> None:
         self.base, self.email, self.password, self.code = base, email, password, code
-        self.jar = http.cookiejar.CookieJar()
+        # As in a browser, a page of this machine counts as secure.
+        self.jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https")))
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar)
         )
@@ -183,6 +184,9 @@ class Browser:
     def get(self, address: str, *, headers: dict[str, str] | None = None) -> Page:
         request = urllib.request.Request(self._absolute(address), headers=headers or {})  # noqa: S310 - our own server
         return self._fetch(request)
+
+    def post(self, address: str) -> Page:
+        return self._fetch(urllib.request.Request(self._absolute(address), data=b""))  # noqa: S310 - our own server
 
     def stream(self, address: str) -> Any:
         """Return an open response. The caller reads it piece by piece."""

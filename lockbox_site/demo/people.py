@@ -13,9 +13,10 @@ from django.conf import settings
 
 from requests_app.platform import totp
 
-EXCHANGE, SHAREPOINT, QUILLO = "exchange-online", "sharepoint-online", "quillo"
+EXCHANGE, SHAREPOINT, QUILLO, LEDGER = "exchange-online", "sharepoint-online", "quillo", "ledger"
 PROVIDER_DOMAIN = "provider.example"
 _APPS = "demo_apps.json"
+_CLIENT = "demo_client.json"
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ PROVIDER = (
     Character(
         f"priya.nair@{PROVIDER_DOMAIN}",
         "Priya Nair",
-        queues=((EXCHANGE, "engineer"), (SHAREPOINT, "engineer"), (QUILLO, "engineer")),
+        queues=((EXCHANGE, "engineer"), (SHAREPOINT, "engineer"), (QUILLO, "engineer"), (LEDGER, "engineer")),
         time_zone="Europe/Dublin",
     ),
     Character(f"erik.lund@{PROVIDER_DOMAIN}", "Erik Lund", queues=((EXCHANGE, "engineer"),)),
@@ -119,7 +120,7 @@ PROVIDER = (
     Character(
         f"pat.doyle@{PROVIDER_DOMAIN}",
         "Pat Doyle",
-        queues=((EXCHANGE, "provider_approver"), (SHAREPOINT, "provider_approver"), (QUILLO, "provider_approver")),
+        queues=tuple((key, "provider_approver") for key in (EXCHANGE, SHAREPOINT, QUILLO, LEDGER)),
         time_zone="America/Los_Angeles",
     ),
     Character(f"paula.reyes@{PROVIDER_DOMAIN}", "Paula Reyes", queues=((EXCHANGE, "provider_approver"),)),
@@ -159,6 +160,16 @@ def give_app(email: str) -> str:
         known[email] = totp.new_secret()
         _write(_APPS, known)
     return known[email]
+
+
+def keep_client(client_id: str, secret: str) -> None:
+    """Store the secret of the client of the guarded application."""
+    _write(_CLIENT, {"client_id": client_id, "client_secret": secret})
+
+
+def client() -> dict[str, str]:
+    """Return the id and the secret of the client of the guarded application."""
+    return _read_or_make(_CLIENT, dict)
 
 
 def _read_or_make(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:

@@ -73,10 +73,11 @@ class Play:
         page = browser.get(address)
         form = page.form(having="justification")
         chosen = choice_of(page, form, "resource_ids", resource)
-        filled = {"resource_ids": chosen, "level": "read", "window_for": window, "tried": tried, "justification": why}
-        page = browser.submit(page, form, step="preview", **filled, **more)
+        asked = {"level": "read", "window_for": window, "tried": tried, "justification": why, **more}
+        filled: dict[str, str | list[str]] = {"resource_ids": chosen, **asked}
+        page = browser.submit(page, form, step="preview", **filled)
         expect(page.status == 200 and "asks to" in page.text, "the preview shows the customer's sentence", page)
-        page = browser.submit(page, page.form(having="justification"), step="submit", **filled, **more)
+        page = browser.submit(page, page.form(having="justification"), step="submit", **filled)
         expect(page.path.startswith("/access-requests/"), "the access request is submitted", page)
         return page.path
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lockbox_site.demo.browser import Page
+from lockbox_site.demo.elsewhere import a_guarded_application, a_web_tool
 from lockbox_site.demo.play import Play, expect, join
 from lockbox_site.demo.proof import a_witness, receipt_of_the_mail, the_evidence
 from lockbox_site.demo.stage import BIG_BYTES, SHORTENED, Mail, Stage
@@ -31,6 +32,8 @@ def play(stage: Stage, console: Console) -> None:
         main, main_window = main_job(here)
         a_no(here)
         a_revoke_in_mid_read(here)
+        a_guarded_application(here, lambda about: _closes_now(here, "ada.keller", about))
+        a_web_tool(here, lambda about: _closes_now(here, "ada.keller", about))
         without_lockbox(here)
         a_legal_demand(here)
         receipt_of_the_mail(here, main_window_closes(here, main, main_window), records)

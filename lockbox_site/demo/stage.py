@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
+import hashlib
 import logging
 import os
 import secrets
@@ -45,7 +46,7 @@ SHORTENED = {
 STEPS = (
     ["migrate"],
     ["log_key", "create"],
-    ["demo_world", "--bare"],
+    ["demo_world", "--bare"],  # and the addresses of the application and the tool
     ["collectstatic", "--noinput"],
     ["sync_schedules"],
 )
@@ -118,6 +119,7 @@ class Stage:
         self.port = free_port()
         self.base = f"http://{HOST}:{self.port}"
         self.origin = f"http://{RP_ID}:{self.port}"
+        self.guarded_port, self.tool_port, self.proxy_secret = free_port(), free_port(), secrets.token_hex(32)
         self.process: subprocess.Popen[bytes] | None = None
         self._passwords: dict[str, str] = {}
 
@@ -127,7 +129,7 @@ class Stage:
         self.mail.start()
         try:
             # One process for all commands, because starting Django takes seconds.
-            self.manage("demo", "--prepare")
+            self.manage("demo", "--prepare", *self._applications())
             self._passwords = people.passwords()
             _write_big_document()
             self._start()
@@ -135,6 +137,11 @@ class Stage:
         finally:
             self._stop()
             self.mail.stop()
+
+    def _applications(self) -> list[str]:
+        secret = hashlib.sha256(self.proxy_secret.encode()).hexdigest()
+        guarded, tool = (f"http://localhost:{port}" for port in (self.guarded_port, self.tool_port))
+        return ["--guarded", guarded, "--tool", tool, "--proxy-secret-hash", secret]
 
     def browser(self, login: str) -> Browser:
         """Return a browser in which this person is signed in. `login` is the address or its part before the at-sign."""

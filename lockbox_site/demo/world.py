@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,40 @@ _QUILLO: dict[str, Any] = {
     "link_template": "https://quillo.example/support/{tenant}/{external_id}",
     "guidance": "Open Quillo, choose Support, and enter the id of the workspace.",
 }
-#: The resources of this service, which all belong to one tenant: name and external id.
-_WORKSPACES = ("contoso", (("Design workspace", "ws-1041"), ("Planning workspace", "ws-1042")))
+#: A web tool that a proxy guards. Only the demo with applications has it.
+_LEDGER: dict[str, Any] = {
+    "key": people.LEDGER,
+    "name": "Ledger",
+    "connector": Service.EXTERNAL,
+    "application": "Ledger",
+    "gate_rules": "view GET /tenants/{resource}/**\nact_as POST /tenants/{resource}/**",
+    "levels": "view",
+}
+#: The resources of these services, which all belong to one tenant: service, name and external id.
+_WORKSPACES = (
+    "contoso",
+    (
+        (people.QUILLO, "Design workspace", "ws-1041"),
+        (people.QUILLO, "Planning workspace", "ws-1042"),
+        (people.LEDGER, "Ledger of Contoso", "contoso-ledger"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Applications:
+    """Where the demo runs an application with a guard, and a web tool behind a proxy."""
+
+    guarded: str
+    tool: str
+    proxy_secret_hash: str
 
 
 def exists() -> bool:
     return Tenant.objects.filter(slug=people.TENANTS[0].slug).exists()
 
 
-def build() -> None:
+def build(applications: Applications | None = None) -> None:
     """Build the world without its history, which `lockbox_site.demo.history` adds."""
     content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
@@ -40,7 +66,8 @@ def build() -> None:
     if staff is None:
         staff = Person.objects.create_superuser(people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name)
         _set_up_app(people.STAFF)
-    _services_and_provider(as_(people.STAFF.email), secrets)
+    _services(as_(people.STAFF.email), applications)
+    _provider(as_(people.STAFF.email), secrets)
     for tenant in people.TENANTS:
         _tenant(tenant, as_(people.STAFF.email), secrets)
 
@@ -52,7 +79,7 @@ def as_(login: str, *, fresh: bool = True) -> Actor:
     return actor_of(person, door="command", stepped_up_at=clock.now() if fresh else None)
 
 
-def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
+def _services(staff: Actor, applications: Applications | None) -> None:
     operations.save_plan(actor=staff, name="E5", includes_lockbox=True)
     operations.save_plan(actor=staff, name="Basic", includes_lockbox=False)
     for key, name, connector in (
@@ -60,17 +87,33 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
         (people.SHAREPOINT, "SharePoint Online", "folder"),
     ):
         operations.save_service(actor=staff, key=key, name=name, connector=connector)
-    operations.save_service(actor=staff, **_QUILLO)
+    if applications is None:
+        operations.save_service(actor=staff, **_QUILLO)
+        return
+    # An application has its client, and a tool its proxy, before a customer switches Lockbox on: afterwards, both
+    # would be announced and take days.
+    address = f"{applications.guarded}/support/{{tenant}}/{{external_id}}"
+    quillo = operations.save_service(actor=staff, **_QUILLO | {"link_template": address, "levels": "view\nread"})
+    made = operations.create_client(actor=staff, name="Quillo", scopes=["guard"], service_id=quillo.pk)
+    people.keep_client(str(made.row.pk), made.secret)
+    tool = f"{applications.tool}/tenants/{{external_id}}/"
+    ledger = operations.save_service(actor=staff, **_LEDGER, link_template=tool)
+    operations.add_proxy(ledger.pk, name="nginx", secret_hash=applications.proxy_secret_hash, actor=staff)
+
+
+def _provider(staff: Actor, secrets: dict[str, str]) -> None:
+    known = {service.key: service.pk for service in Service.objects.all()}
     for character in people.PROVIDER:
-        first = character.queues[0][1]
-        services = [Service.objects.get(key=key).pk for key, role in character.queues if role == first]
+        queues = [(known[key], role) for key, role in character.queues if key in known]
+        first = queues[0][1]
+        services = [pk for pk, role in queues if role == first]
         row = operations.invite_colleague(
             actor=staff, email=character.email, role=first, services=services, time_zone=character.time_zone
         )
         person = _accepted(row, character, secrets[character.email])
-        for key, role in character.queues:
+        for pk, role in queues:
             if role != first:
-                operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
+                operations.give_queue_role(pk, person.pk, role=role, actor=staff)
         _set_up_app(character)
 
 
@@ -131,12 +174,14 @@ def _resources(tenant: Tenant, staff: Actor) -> None:
 
 def _workspaces(tenant: Tenant, staff: Actor) -> None:
     slug, workspaces = _WORKSPACES
-    service = Service.objects.get(key=people.QUILLO)
-    for name, external_id in workspaces if slug == tenant.slug else ():
+    known = {service.key: service.pk for service in Service.objects.all()}
+    for key, name, external_id in workspaces if slug == tenant.slug else ():
+        if key not in known:
+            continue
         operations.save_resource(
             actor=staff,
             tenant_id=tenant.pk,
-            service_id=service.pk,
+            service_id=known[key],
             kind=Resource.Kind.WORKSPACE,
             name=name,
             external_id=external_id,

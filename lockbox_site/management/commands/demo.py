@@ -23,11 +23,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         # The demo itself runs in another process, because it has its own settings.
         parser.add_argument("--prepare", action="store_true", help=SUPPRESS)
+        for name in ("--guarded", "--tool", "--proxy-secret-hash"):
+            parser.add_argument(name, default="", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["prepare"]:
+            given = [f"--{name.replace('_', '-')}={options[name]}" for name in ("guarded", "tool", "proxy_secret_hash")]
             for step in STEPS:
-                call_command(*step)
+                call_command(*step, *(given if step[0] == "demo_world" else ()))
             return
         console = Console(width=max(Console().width, 100))
         console.print(Panel(introduction(), title="Customer Lockbox", title_align="left"))

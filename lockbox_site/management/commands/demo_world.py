@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -16,11 +16,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bare", action="store_true", help="only people and content, without a history")
 
+        # Given by the demo, which runs an application and a web tool itself.
+        for name in ("--guarded", "--tool", "--proxy-secret-hash"):
+            parser.add_argument(name, default="", help=SUPPRESS)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if world.exists():
             self.stdout.write("The demo world is there already.")
             return
-        world.build()
+        given = (options["guarded"], options["tool"], options["proxy_secret_hash"])
+        world.build(world.Applications(*given) if all(given) else None)
         if not options["bare"]:
             history.play()
         self.stdout.write("The demo world is made.")
