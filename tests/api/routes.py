@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from requests_app import operations
 from requests_app.domain import clock
 from requests_app.doors.api import reader
-from tests.cast import PASSWORD
+from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
 from tests.isolation.world import World
 
@@ -98,8 +99,15 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
     text = json.dumps(route.examples[0] if example is None else example)
     for name, row in rows.items():
         text = text.replace(f"{{{name}}}", str(row))
+    if "{grant_token}" in text:
+        text = text.replace("{grant_token}", _grant_token(world.cast))
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def _grant_token(cast: Cast) -> str:
+    """Return a grant token of an engineer's new window."""
+    return operations.issue_grant_token(cast.in_quillo().pk, actor=cast.as_("priya")).token
 
 
 def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:

@@ -100,6 +100,8 @@ class _Rows:
             put(self.cast)
         if route.path.endswith("/proxies"):
             return [{"services": self.cast.web_tool().pk}]
+        if route.path.endswith("/grants/{id}/token"):
+            return [{"grants": self.cast.in_quillo().pk}]
         if route.path.endswith("/clients/{id}/tokens"):
             return self.clients
         return self.tickets if "/tickets/{id}" in route.path else self.access_requests

@@ -19,12 +19,16 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
+from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.messages.mails import email, words
 from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Tenant
+from requests_app.models.people import actor_of_token
 from requests_app.operations import sweeps
+from requests_app.operations._stream_settings import Delivery, Wanted
 from tests import ground
+from tests.caller import client_of
 from tests.cast import Cast
 from tests.factors import SECRET
 from tests.guards import actor_of_guard, client_of_guards
@@ -92,6 +96,15 @@ def application_reports(world: Cast, travel: Any) -> None:
     travel.by(minutes=2)
 
 
+def stream_fails(world: Cast) -> None:
+    """Report that the events of a signal stream do not reach their receiver."""
+    program, _secret = client_of(world, "contoso", Scope.SSF_MANAGE)
+    token = operations.issue_access_token(program, scopes=frozenset({Scope.SSF_MANAGE})).row
+    wanted = Wanted(delivery=Delivery(is_push=True, url="https://hooks.contoso.example/in"))
+    stream = operations.create_stream(wanted, actor=actor_of_token(token))
+    operations.report_failing_stream(stream.pk, actor=world.system("webhooks"))
+
+
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     """Send a mail of every topic, and return the mails."""
@@ -134,6 +147,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
         world.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=world.as_("ines")
     ).webhook
     operations.give_up_webhook(hook.pk, because="gone", actor=world.system("webhooks"))
+    stream_fails(world)
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     operations.create_client(
         tenant_id=world.contoso.pk,
@@ -239,7 +253,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
@@ -276,6 +290,7 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         listed = listed and listed.replace("-", "_").replace("levels", "level_rules")
         expected = listed or names[path.split("/")[1]]
         expected = "webhook" if "/webhooks/" in path else expected
+        expected = "signal_stream" if "/signal-streams/" in path else expected
         assert match.view_name == f"web:{expected}"
 
 

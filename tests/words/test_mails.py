@@ -12,7 +12,8 @@ import pytest
 from django.utils import translation
 
 from lockbox_site.demo.authenticator import Authenticator
-from lockbox_site.demo.world import as_
+from lockbox_site.demo.people import QUILLO
+from lockbox_site.demo.world import as_, resource
 from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
@@ -22,11 +23,14 @@ from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_t
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
+from requests_app.models import AccessRequest, Grant, Guard, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.models.people import actor_of_token
+from requests_app.operations import sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import totp, webauthn
+from tests.guards import actor_of_guard
+from tests.operations.test_reports import one, report
 from tests.words.reading import World, spoken
 
 
@@ -84,6 +88,7 @@ def tell_the_rest() -> None:
     stream = operations.create_stream(wanted, actor=program)
     operations.report_failing_stream(stream.pk, actor=Actor.system("webhooks"))
     operations.give_up_stream(stream.pk, because="failing", actor=Actor.system("webhooks"))
+    application_reports(contoso)
     operations.create_client(
         tenant_id=contoso.pk,
         name="Contoso",
@@ -112,6 +117,36 @@ def tell_the_rest() -> None:
         operations.set_approval_page(contoso.pk, origin=origin, keys_only=False, actor=as_("ines.vogel", fresh=True))
     operations.reset_second_factors(ada.person, actor=as_("ines.vogel", fresh=True), keep=drops_all)
     tell_of_people(contoso)
+
+
+def application_reports(contoso: Tenant) -> None:
+    """Cause the mails about an application: accesses outside a window, a silence, and a report after the end."""
+    service = Service.objects.get(key=QUILLO)
+    problem = operations.Report(tenant_id=contoso.pk, service_id=service.pk, title="Contoso", body="Contoso")
+    ticket = operations.open_ticket(problem, actor=as_("ada.keller"))
+    ask = operations.Ask(
+        ticket_id=ticket.pk,
+        resource_ids=[resource("contoso", "Design workspace").pk],
+        level="read",
+        window_for=3600,
+        tried="Contoso",
+        justification="Contoso " * 8,
+    )
+    operations.assign_ticket(ticket.pk, actor=as_("priya.nair"))
+    row = operations.submit(ask, actor=as_("priya.nair"))
+    operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True))
+    operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))
+    grant = Grant.objects.get(access_request=row)
+    client = operations.create_client(name="Quillo", scopes=["grants:read"], actor=as_("stella.okafor", fresh=True)).row
+    client.scopes, client.service = ["guard"], service
+    client.save(update_fields=["scopes", "service"])
+    actor = actor_of_guard(client)
+    outside = one(grant, at=grant.opens_at - dt.timedelta(hours=1))
+    operations.report_accesses(report(outside), actor=actor)
+    Guard.objects.update(reported_at=clock.now() - dt.timedelta(minutes=2))
+    sweeps.announce_silent_guards(actor=Actor.system("sweep"))
+    operations.release(row.pk, actor=as_("priya.nair"))
+    operations.report_accesses(report(one(grant), first=2), actor=actor)
 
 
 def join(email: str, role: str, queues: list[Any]) -> None:

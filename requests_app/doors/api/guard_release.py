@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -36,6 +36,7 @@ class Release(ApiView):
         tags=[TAG],
         request=ReleaseIn,
         responses={200: WindowOut},
+        examples=[OpenApiExample("The engineer has finished", request_only=True, value={"token": "{grant_token}"})],
     )
     def post(self, request: Any) -> Response:
         """Only the client of the application can do this, with the token of the engineer who has finished.
