@@ -28,7 +28,6 @@ class ReleaseIn(Strict):
 class Release(ApiView):
     acts: ClassVar = {"POST": (RELEASE,)}
     is_of_provider: ClassVar[bool] = True
-    is_never_proposed: ClassVar[bool] = True
 
     @extend_schema(
         operation_id="guard_release",
