@@ -69,6 +69,7 @@ class LockboxMiddleware:
         try:
             request.lockbox = visit.admit(rule, f"/{request.resolver_match.route}")
         except Refused as refused:
+            request.lockbox_refused = refused.code
             status, headers, body = visit.refusal(refused)
             return HttpResponse(body, status=status, headers=dict(headers))
         return None
