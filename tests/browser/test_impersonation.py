@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -299,12 +298,3 @@ def test_without_a_window_nobody_becomes_a_customers_user(
         page.goto(quillo.url)
         expect(page).to_have_url(f"{quillo.url}/support/")
         expect(page.locator("header")).to_contain_text("priya.nair@provider.example")
-
-
-def test_the_guard_is_ten_lines_of_the_example() -> None:
-    lines = []
-    for name in ("settings.py", "wsgi.py", "support.py"):
-        text = (EXAMPLE / "quillo" / name).read_text()
-        [marked] = re.findall(r"\n# --- The guard: [^\n]* ---\n(.*?)\n# --- to here ---", text, re.DOTALL)
-        lines += [line for line in marked.split("\n") if line.removesuffix("  # fmt: skip")]
-    assert len(lines) == 10
