@@ -70,6 +70,11 @@ class WayIn:
         }
         return operations.redeem_code(code, **values)
 
+    def token(self) -> operations.GrantToken:
+        """Return the token that the application gets for the browser's code."""
+        row = self.redeem(self.issue())
+        return operations.exchange_code(row.pk, actor=actor_of_client(self.client))
+
 
 def way_in(cast: Cast) -> WayIn:
     """Return the way of Priya's browser into Quillo, with her open window at Contoso."""

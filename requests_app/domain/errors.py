@@ -314,6 +314,13 @@ class GrantTokenEnded(NotAllowed):
     default = _("This grant token has ended.")
 
 
+class GrantTokenNotRenewable(NotAllowed):
+    """An application wants to renew a grant token that did not come to it through a one-time code."""
+
+    code = "grant_token_not_renewable"
+    default = _("Only a token that a browser brought with a one-time code is renewed. Get a new one at Lockbox.")
+
+
 class GrantTokenForeign(NotAllowed):
     """A client sent a grant token of another application, or of another installation."""
 

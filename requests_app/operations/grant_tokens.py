@@ -26,6 +26,7 @@ from requests_app.domain.errors import (
     CodeForeign,
     GrantTokenEnded,
     GrantTokenForeign,
+    GrantTokenNotRenewable,
     NotAllowed,
     NotCovered,
     NotFound,
@@ -80,8 +81,8 @@ def issue_grant_token(grant_id: object, *, alg: str = "RS256", actor: Actor) -> 
 def renew_grant_token(former: str, *, actor: Actor) -> GrantToken:
     """Give an application a new token in exchange for one that it accepts and that has not ended (RFC 8693).
 
-    Everything about the window and its engineer is judged again. The new token has the algorithm of the former one.
-    Raise NotFound if the former token is not one of ours.
+    Only a token that came through a one-time code is renewed. Everything about the window and its engineer is judged
+    again. The new token has the algorithm of the former one. Raise NotFound if the former token is not one of ours.
     """
     claims = verified(former, typ=TYPE)
     grant_id, person_id = _named(claims)
@@ -144,10 +145,13 @@ def release_with_token(token: str, *, actor: Actor) -> AccessRequest:
 
 
 def _session_of(claims: dict[str, Any]) -> dict[str, str]:
-    """Return the session claim of a former token, for the new one. Raise GrantTokenEnded if its code was used twice."""
+    """Return the session claim of a former token, for the new one. Raise GrantTokenEnded if its code was used twice.
+
+    A token that a person copied has none. It could be in anybody's hands, so it ends after five minutes.
+    """
     session = claims.get("sid")
     if session is None:
-        return {}
+        raise GrantTokenNotRenewable
     if not OneTimeCode.objects.alive(session):
         raise GrantTokenEnded
     return {"sid": session}

@@ -19,6 +19,7 @@ from tests.api.test_token_endpoint import basic
 from tests.caller import Caller, client_of, token_of
 from tests.cast import Cast
 from tests.offenders import collected
+from tests.ways_in import WayIn
 
 pytestmark = pytest.mark.django_db
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -37,7 +38,8 @@ def window(cast: Cast, guard: operations.Made) -> Grant:
 
 
 def issued(cast: Cast, window: Grant) -> str:
-    return operations.issue_grant_token(window.pk, actor=cast.as_("priya")).token
+    client = Client.objects.select_related("account").filter(service__key="quillo").earliest("created_at")
+    return WayIn(cast, client, window).token().token
 
 
 def exchange(made: operations.Made, token: str, **form: Any) -> Any:
@@ -234,7 +236,7 @@ def test_no_token_and_no_key_reaches_the_servers_log(
     caplog.set_level("DEBUG")
     caller = Caller(token_of(cast, "priya", Scope.GRANTS_TOKEN))
     first = caller.post(f"grants/{window.pk}/token").json()["token"]
-    second = exchange(guard, first).json()["access_token"]
+    second = exchange(guard, issued(cast, window)).json()["access_token"]
     operations.revoke(window.access_request_id, actor=cast.as_("ada"))
     assert exchange(guard, second).status_code == 400
     out, err = capfd.readouterr()

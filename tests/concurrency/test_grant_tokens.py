@@ -14,15 +14,17 @@ from requests_app.models.people import actor_of_client
 from requests_app.operations import GrantToken
 from tests.cast import Cast
 from tests.concurrency.test_races import at_once
+from tests.ways_in import WayIn
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 def test_no_token_comes_after_the_close(transactional_db: None, cast: Cast) -> None:
-    guard = actor_of_client(cast.guard().row)
+    made = cast.guard()
+    guard = actor_of_client(made.row)
     grant = cast.in_quillo()
     priya, ada = cast.as_("priya"), cast.as_("ada")
-    first = operations.issue_grant_token(grant.pk, actor=priya).token
+    first = WayIn(cast, made.row, grant).token().token
 
     def issue() -> Any:
         return operations.issue_grant_token(grant.pk, actor=priya)

@@ -23,6 +23,7 @@ from requests_app.domain.errors import (
     DomainError,
     GrantTokenEnded,
     GrantTokenForeign,
+    GrantTokenNotRenewable,
     InsufficientScope,
     NotAllowed,
     NotCovered,
@@ -52,6 +53,7 @@ from requests_app.operations import GrantToken
 from tests.caller import token_of
 from tests.cast import Cast, events_in
 from tests.offenders import collected
+from tests.ways_in import WayIn
 
 pytestmark = pytest.mark.django_db
 FIVE_MINUTES = dt.timedelta(minutes=5)
@@ -66,6 +68,13 @@ def window(cast: Cast) -> Grant:
 
 def issue(cast: Cast, grant: Grant, by: str = "priya", **options: Any) -> GrantToken:
     return operations.issue_grant_token(grant.pk, actor=cast.as_(by), **options)
+
+
+def entered(cast: Cast, grant: Grant, alg: str = ALGORITHMS[0]) -> GrantToken:
+    """Return the token that the application got for the code of the engineer's browser."""
+    client = Client.objects.select_related("account").filter(service__key="quillo").latest("created_at")
+    found = WayIn(cast, client, grant).token()
+    return replace(found, token=signed(claims_of(found.token), typ="at+jwt", alg=alg))
 
 
 def guard_of(cast: Cast) -> Actor:
@@ -355,7 +364,7 @@ ENDS: dict[str, tuple[Callable[[Cast, Grant], None], type[DomainError], str]] = 
 @pytest.mark.parametrize("name", ENDS)
 def test_what_ends_a_window_ends_its_tokens(cast: Cast, window: Grant, name: str) -> None:
     end, why, code = ENDS[name]
-    former = issue(cast, window)
+    former = entered(cast, window)
     end(cast, window)
     if why is NotAllowed:
         # A person without a role no longer sees the window.
@@ -444,7 +453,7 @@ def test_a_revoked_personal_token_gives_none(cast: Cast, window: Grant) -> None:
 
 
 def test_the_application_renews_a_token_for_its_engineer(cast: Cast, window: Grant, travel: Any) -> None:
-    first = issue(cast, window, alg="EdDSA")
+    first = entered(cast, window, "EdDSA")
     travel.by(minutes=4)
     second = renew(cast, first.token)
     client = Client.objects.get(service=cast.quillo())
@@ -465,13 +474,13 @@ def test_the_application_renews_a_token_for_its_engineer(cast: Cast, window: Gra
 
 def test_a_renewed_token_never_outlives_the_window(cast: Cast, window: Grant, travel: Any) -> None:
     travel.to(window.closes_at - dt.timedelta(minutes=4))
-    first = issue(cast, window)
+    first = entered(cast, window)
     travel.by(minutes=3)
     assert renew(cast, first.token).expires_at <= window.closes_at
 
 
 def test_a_token_that_has_ended_is_not_renewed(cast: Cast, window: Grant, travel: Any) -> None:
-    first = issue(cast, window)
+    first = entered(cast, window)
     travel.to(first.expires_at - dt.timedelta(milliseconds=1))
     renew(cast, first.token)
     travel.to(first.expires_at)
@@ -485,7 +494,7 @@ def _other_application(cast: Cast) -> Actor:
 
 
 def test_another_application_renews_nothing(cast: Cast, window: Grant) -> None:
-    first, other = issue(cast, window), _other_application(cast)
+    first, other = entered(cast, window), _other_application(cast)
     refused(lambda: renew(cast, first.token, by=other), GrantTokenForeign)
     assert last_entry()["tenant"] == str(cast.contoso.pk)
 
@@ -507,27 +516,27 @@ def test_another_application_renews_nothing(cast: Cast, window: Grant) -> None:
 def test_a_token_that_says_something_else_is_not_renewed_though_we_signed_it(
     cast: Cast, window: Grant, change: dict[str, Any], why: type[DomainError]
 ) -> None:
-    token = signed({**claims_of(issue(cast, window).token), **change}, typ="at+jwt")
+    token = signed({**claims_of(entered(cast, window).token), **change}, typ="at+jwt")
     refused(lambda: renew(cast, token), why)
 
 
 def test_a_token_for_another_person_is_not_renewed(cast: Cast, window: Grant) -> None:
     QueueAssignment.objects.create(service=cast.quillo(), person=cast.erik, role="engineer", given_at=clock.now())
-    token = signed({**claims_of(issue(cast, window).token), "sub": str(cast.erik.pk)}, typ="at+jwt")
+    token = signed({**claims_of(entered(cast, window).token), "sub": str(cast.erik.pk)}, typ="at+jwt")
     refused(lambda: renew(cast, token), NotAllowed)
 
 
 def test_a_token_of_another_type_is_not_renewed(cast: Cast, window: Grant) -> None:
-    claims = claims_of(issue(cast, window).token)
+    claims = claims_of(entered(cast, window).token)
     for typ in ("JWT", "secevent+jwt", ""):
         refused(partial(renew, cast, signed(claims, typ=typ)), NotFound)
     refused(lambda: renew(cast, "x"), NotFound)
-    token = issue(cast, window).token
+    token = entered(cast, window).token
     refused(lambda: renew(cast, f"{token[:-6]}AAAAAA"), NotFound)
 
 
 def test_only_the_live_guard_renews(cast: Cast, window: Grant) -> None:
-    token = issue(cast, window).token
+    token = entered(cast, window).token
     guard = guard_of(cast)
     gateway = actor_of_client(cast.own_client("Gateway", ["evaluate"]).row)
     people = [cast.as_(name) for name in ("priya", "stella", "ada")]
@@ -544,3 +553,11 @@ def test_only_the_live_guard_renews(cast: Cast, window: Grant) -> None:
     with pytest.raises((NotAllowed, InsufficientScope)):
         renew(cast, token, by=guard)
     assert state() == before
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_a_token_that_was_copied_is_not_renewed(cast: Cast, window: Grant, alg: str) -> None:
+    """The engineer gets such a token at Lockbox. It could be in anybody's hands, so it ends after five minutes."""
+    copied = issue(cast, window, alg=alg)
+    refused(lambda: renew(cast, copied.token), GrantTokenNotRenewable)
+    assert last_entry()["detail"]["code"] == "grant_token_not_renewable"
