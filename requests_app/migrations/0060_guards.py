@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                     ("download_allowed", "download through another service allowed"),
                     ("act_as_allowed", "change through another service allowed"),
                     ("reported", "accesses reported by the application"),
-                    ("reported_outside", "accesses outside the window reported by the application"),
+                    ("reported_outside", "accesses that the window did not allow, reported by the application"),
                     ("refusal_reported", "refusals reported by the application"),
                     ("cut_reported", "interruptions reported by the application"),
                 ],

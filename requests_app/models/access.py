@@ -449,7 +449,7 @@ class ContentAccess(models.Model):
         ACT_AS_ALLOWED = "act_as_allowed", _("change through another service allowed")
         # What an application of the provider says about its own requests. One row has the number of many of them.
         REPORTED = "reported", _("accesses reported by the application")
-        REPORTED_OUTSIDE = "reported_outside", _("accesses outside the window reported by the application")
+        REPORTED_OUTSIDE = "reported_outside", _("accesses that the window did not allow, reported by the application")
         REFUSAL_REPORTED = "refusal_reported", _("refusals reported by the application")
         CUT_REPORTED = "cut_reported", _("interruptions reported by the application")
 

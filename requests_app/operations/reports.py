@@ -18,6 +18,7 @@ from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE, REPORT_ACCESSES
 from requests_app.domain.errors import ReportsGap
+from requests_app.domain.levels import NEEDED, covers
 from requests_app.domain.reports import Acknowledged, Kind, Report, ReportedAccess
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequestResource, Client, ContentAccess, Grant, Guard, Service
@@ -69,10 +70,14 @@ class _Windows:
         return "" if access.engineer == grant.engineer_id else "other_engineer"
 
     def is_outside(self, access: ReportedAccess, at: datetime) -> bool:
-        """Return whether content was given while the window was not open. A refusal then is as it should be."""
+        """Return whether the window did not allow what was given, at that time or at its level.
+
+        A refusal of such an access is as it should be.
+        """
         grant = self.grants[access.grant]
         first, last = grant.opens_at - limits.REPORTED_TOLERANCE, min(grant.ends_at, at) + limits.REPORTED_TOLERANCE
-        return access.kind is Kind.ACCESS and not first <= access.at <= last
+        is_allowed = covers(grant.level, NEEDED[access.action]) and first <= access.at <= last
+        return access.kind is Kind.ACCESS and not is_allowed
 
 
 @dataclass
@@ -207,7 +212,7 @@ def _shown(part: Iterable[tuple[int, ReportedAccess]]) -> Iterator[dict[str, Any
 
 
 def _tell(current: Step, found: _Sorted, windows: _Windows) -> None:
-    """Alarm both sides about accesses outside a window. Tell once if accesses arrive after the mail about its end."""
+    """Alarm both sides about accesses that were not allowed. Tell once if accesses arrive after the mail about the end."""
     for grant_id in {group.grant for group in found.groups if group.is_outside}:
         grant = windows.grants[grant_id]
         about: dict[str, Any] = {"topic": Topic.REPORTED_OUTSIDE, "about": grant.access_request_id}

@@ -46,8 +46,8 @@ def test_an_access_outside_the_window_is_mailed_to_both_sides(
     mails.send("reported_outside")
     assert mails.to("reported_outside") == ["ada", "alan", "ines", "soc", "stella"]
     found = mails("ada", "reported_outside")
-    assert found.subject == "Contoso: Quillo reports accesses outside the window"
-    says(found, "Priya Test got content at a time when the window", grant.access_request.reference, "Ask Microsoft")
+    assert found.subject == "Contoso: Quillo reports accesses that the window did not allow"
+    says(found, "It reports accesses of Priya Test that the window", grant.access_request.reference, "Ask Microsoft")
     says(mails("stella", "reported_outside"), "the window was not enforced", "Quillo reports 1 access")
 
 

@@ -17,6 +17,7 @@ from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import InsufficientScope, NotAllowed, ReportsGap
+from requests_app.domain.levels import NEEDED, Level, covers
 from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.models import Client, ContentAccess, Grant, Guard, OutboxMessage
 from requests_app.queries import access
@@ -210,6 +211,20 @@ def test_an_access_outside_the_window_is_an_alarm_to_both_sides(
     operations.report_accesses(report(outside[0], first=6), actor=actor)
     assert OutboxMessage.objects.filter(topic="notify.reported_outside").count() == 2
     assert len(entries("content.reported_outside")) == 2
+
+
+@pytest.mark.parametrize(("level", "action"), [(level, action) for level in Level for action in NEEDED])
+def test_an_access_above_the_windows_level_is_an_alarm(
+    cast: Cast, grant: Grant, actor: Actor, level: str, action: str
+) -> None:
+    Grant.objects.filter(pk=grant.pk).update(level=level)
+    operations.report_accesses(report(one(grant, action=action)), actor=actor)
+    is_allowed = covers(level, NEEDED[action])
+    assert numbers(entries("content.reported" if is_allowed else "content.reported_outside")) == [1]
+    assert OutboxMessage.objects.filter(topic="notify.reported_outside").count() == (0 if is_allowed else 2)
+    # A refused one is as it should be.
+    operations.report_accesses(report(one(grant, action=action, kind=Kind.REFUSED), first=2), actor=actor)
+    assert numbers(entries("content.reported"))[-1] == 2
 
 
 def test_an_access_of_the_future_is_outside(grant: Grant, actor: Actor, travel: Traveller) -> None:

@@ -37,7 +37,7 @@ def test_the_live_list_says_that_the_application_reported(cast: Cast, grant: Gra
         assert "2 accesses, reported by Quillo GET /w/{id}/pages" in text
         assert "1 refused request, reported by Quillo" in text
         assert "1 interrupted request, reported by Quillo" in text
-        assert "1 access outside the window, reported by Quillo" in text
+        assert "1 access that the window did not allow, reported by Quillo" in text
 
 
 def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: Grant, actor: Any) -> None:
@@ -47,7 +47,7 @@ def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: G
     text = page(cast, "ada", "log", cast.contoso.pk)
     assert "reported for Quillo: 2 accesses by Priya Test in notes of contoso" in text
     assert "reported for Quillo: 1 refused request by Priya Test" in text
-    assert "in notes of contoso while the window was not open" in text
+    assert "in notes of contoso, which the window did not allow" in text
 
 
 def test_the_summary_counts_the_accesses_and_not_the_refusals(cast: Cast, grant: Grant, actor: Any) -> None:

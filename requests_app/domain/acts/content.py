@@ -112,9 +112,9 @@ CONTENT_REPORTED = Event(
 )
 CONTENT_REPORTED_OUTSIDE = Event(
     "content.reported_outside",
-    label=_("Accesses outside the window reported by the application"),
+    label=_("Accesses that the window did not allow, reported by the application"),
     sentence=_(
-        "{who} reported for {application}: {reported} by {engineer} in {resource_name} while the window was not open"
+        "{who} reported for {application}: {reported} by {engineer} in {resource_name}, which the window did not allow"
     ),
     siem=Meaning(Family.DATASTORE, 1, severity=Severity.HIGH, has_failed=True),
     mark=Mark.TROUBLE,

@@ -234,7 +234,7 @@ def reported_words(look: ContentAccess, application: str) -> str:
     # Translators: "12 accesses, reported by the application Quillo".
     words = _("%(what)s, reported by %(application)s")
     if look.kind == ContentAccess.Kind.REPORTED_OUTSIDE:
-        words = _("%(what)s outside the window, reported by %(application)s")
+        words = _("%(what)s that the window did not allow, reported by %(application)s")
     return words % {
         "what": what,
         "application": application or _("the application"),

@@ -16,7 +16,7 @@ from requests_app.words import sentences
 
 @reads(Topic.REPORTED_OUTSIDE, Topic.REPORTED_LATE)
 def reported(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mails about accesses outside a window, or after the mail that summed the window up."""
+    """Return the facts for mails about accesses that were not allowed, or that came after the mail about the end."""
     row = _access.row_of(message)
     seen = sentences.summary(_access.seen_in(row.grant), enforced_by=row.enforced_by)
     facts = [Fact(_("Accessed"), [seen]), *_access.window_facts(row.grant, at), *_access.what(row)]
