@@ -59,6 +59,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 WAITING = (
     "tests/tasks/", "tests/docs/test_commands.py", "tests/docs/test_postgresql.py", "tests/database/",
     "tests/concurrency/", "tests/site/", "tests/clients/", "tests/guard/",
+    "tests/proxies/",
 )  # fmt: skip
 
 

@@ -37,6 +37,12 @@ def program() -> str:
 
 
 def _install(npm: str) -> None:
-    run = subprocess.run([npm, "ci"], cwd=GUARD, capture_output=True, text=True, timeout=WITHIN)
+    run = subprocess.run(
+        [npm, "ci", "--prefer-offline", "--no-audit", "--no-fund"],
+        cwd=GUARD,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+    )
     if run.returncode:
         pytest.fail(f"npm ci failed. Is there a network?\n{run.stdout}{run.stderr}", pytrace=False)

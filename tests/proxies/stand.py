@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from tests.ports import free_port
 
 CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "forward-auth"
@@ -25,10 +27,14 @@ PATIENCE = 60
 
 
 def program(name: str) -> str:
-    """Return the path of a program: beside this Python, or where the system has it."""
+    """Return the path of a program: beside this Python, or where the system has it. Without it, the test fails."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    assert found, f"{name} is not installed"
+    if found is None:
+        where = "apt-get install nginx" if name == "nginx" else "it is in requirements-dev.txt, for Linux alone"
+        pytest.fail(
+            f"The tests of web tools need {name}, and it is not installed. To install it: {where}", pytrace=False
+        )
     return found
 
 
