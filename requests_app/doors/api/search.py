@@ -91,7 +91,7 @@ class SubjectProperties(serializers.Serializer):
     email = serializers.CharField(required=False)
 
 
-class SubjectOut(serializers.Serializer):
+class FoundSubjectOut(serializers.Serializer):
     type = serializers.CharField()
     id = serializers.UUIDField()
     properties = SubjectProperties()
@@ -117,7 +117,7 @@ class FoundActionOut(serializers.Serializer):
 
 class SubjectsOut(serializers.Serializer):
     page = PageOut()
-    results = SubjectOut(many=True)
+    results = FoundSubjectOut(many=True)
 
 
 class FoundResourcesOut(serializers.Serializer):
