@@ -13,6 +13,7 @@ from uuid import uuid4
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.doors.api import reader
+from requests_app.models import Client
 from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
 from tests.isolation.world import World
@@ -106,7 +107,9 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
 
 
 def _grant_token(cast: Cast) -> str:
-    """Return a grant token of an engineer's new window."""
+    """Return a grant token of an engineer's new window. It is for an application that has a guard."""
+    if not Client.objects.filter(service=cast.quillo()).exists():
+        cast.guard()
     return operations.issue_grant_token(cast.in_quillo().pk, actor=cast.as_("priya")).token
 
 

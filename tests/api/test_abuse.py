@@ -13,10 +13,13 @@ import pytest
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.doors.api.pages import PARAMETERS
 from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, Route, address_of, body_of, resolved
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
+from tests.guards import guard
 from tests.isolation.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -32,8 +35,11 @@ def _send(caller: Caller, method: str, address: str, body: bytes, **headers: str
     return browser.generic(method.upper(), address, body, "application/json", headers=named)
 
 
-def _callers(cast: Cast) -> dict[str, Caller]:
-    return {name: Caller(token_of(cast, name)) for name in CALLERS}
+def _callers(world: World) -> dict[str, Caller]:
+    """Return people, the guard of an application, and the client that alone has the world's stream."""
+    people = {name: Caller(token_of(world.cast, name)) for name in CALLERS}
+    program = operations.issue_access_token(world.stream.client, scopes=frozenset({Scope.SSF_READ, Scope.SSF_MANAGE}))
+    return {**people, "guard": guard(world.cast), "program": Caller(program.secret)}
 
 
 def _is_problem(response: Any) -> bool:
@@ -59,7 +65,8 @@ NOT_A_BODY: dict[str, bytes] = {
 
 def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
     """Ines's body is read on every route. On most routes of a tenant, Priya is refused before her body is read."""
-    world, callers = World(cast), _callers(cast)
+    world = World(cast)
+    callers = _callers(world)
     before = AuditEntry.objects.count()
     for route, (name, body) in product(TAKES_A_BODY, NOT_A_BODY.items()):
         headers = {"Content_Encoding": "gzip"} if name == "bomb" else {}
@@ -78,12 +85,13 @@ def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
 
 
 def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> None:
-    world, callers = World(cast), _callers(cast)
-    before = AuditEntry.objects.count()
+    world = World(cast)
+    callers = _callers(world)
     for route in TAKES_A_BODY:
         if str(route) in OPEN:
             continue
         body = {**body_of(route, world), "approved_by": "x"}
+        before = AuditEntry.objects.count()
         refused = []
         for caller in callers.values():
             found = _send(caller, route.method, address_of(route, world), json.dumps(body).encode())
@@ -139,6 +147,9 @@ def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(cast: Cast) ->
 
 def _reader_of(route: Route) -> str:
     """Return a caller who can read this route, so that its parameters are read."""
+    for beginning, reader in (("guard_", "guard"), ("signal_", "program")):
+        if str(route).startswith(beginning):
+            return reader
     return "stella" if str(route).startswith("provider_") else "ines"
 
 
@@ -147,10 +158,12 @@ def _sides_of(route: Route) -> dict[str, tuple[int, ...]]:
 
     The provider's people are included where they can, because some filters find other rows for them.
     """
-    sides: dict[str, tuple[int, ...]] = {_reader_of(route): (200, 400, 422)}
+    # A stream is named in the query, and one that is not there is not found.
+    names_a_row = (404,) if str(route).startswith("signal_") else ()
+    sides: dict[str, tuple[int, ...]] = {_reader_of(route): (200, 400, *names_a_row, 422)}
     if not route.path.startswith("/api/v1/tenants/"):
         sides.setdefault("priya", (200, 400, 403, 404, 422))
-        sides.setdefault("stella", (200, 400, 403, 422))
+        sides.setdefault("stella", (200, 400, 403, *names_a_row, 422))
     return sides
 
 
@@ -167,7 +180,8 @@ HOSTILE_NAMES = [
 
 
 def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, settings: Any) -> None:
-    world, callers = World(cast), _callers(cast)
+    world = World(cast)
+    callers = _callers(world)
     settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
     for route, name in product(READS, HOSTILE_NAMES):
         query = {"api-version": AZURE_VERSION.partition("=")[2]} if AZURE in route.path else {}
@@ -191,7 +205,8 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, set
     filter and with all of them, a call with only one of them would be refused too. The parameters of every list are
     read in the same way for all callers, so only the reader sends each of them in a separate call.
     """
-    world, callers = World(cast), _callers(cast)
+    world = World(cast)
+    callers = _callers(world)
     settings.API_CALLS_PER_MINUTE = 100_000  # One person makes nearly all of these calls.
     for route in READS:
         address, names = address_of(route, world).split("?")[0], [each["name"] for each in route.filters()]

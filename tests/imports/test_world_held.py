@@ -309,7 +309,7 @@ def test_names_of_services_are_compared_without_letter_case_and_accents(
 #: The changes by staff that no row of a file can be.
 NOT_IN_FILES = {
     *("import_rows", "map_group", "give_group_role", "let_client_ask", "let_client_guard", "let_client_provision"),
-    *("link_accounts", "unlink_accounts"),
+    *("link_accounts", "unlink_accounts", "add_proxy"),
 }
 
 

@@ -19,6 +19,7 @@ from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
+from requests_app.domain.scopes import Scope
 from requests_app.models import (
     AccessRequest,
     AddressChange,
@@ -31,6 +32,8 @@ from requests_app.models import (
     WebhookAttempt,
 )
 from requests_app.models import Client as Caller
+from requests_app.models.people import actor_of_token
+from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import webauthn
 from requests_app.queries import actor_of
 from tests.factors import force_login
@@ -100,6 +103,8 @@ def addresses(login: str) -> tuple[str, ...]:
     if login == "priya.nair":
         closed, opened = Grant.objects.get(tenant__slug="contoso"), Grant.objects.get(tenant__slug="fabrikam")
         first += [f"/windows/{closed.pk}/", f"/access-requests/{opened.access_request_id}/release/"]
+        # An application sends a browser here. An unknown one gets a page.
+        first += ["/oauth/authorize"]
     if login == "stella.okafor":
         first += ["/admin/requests_app/person/?q=nobody-has-this-name", "/admin/requests_app/person/?q=ada"]
         first += [reverse("admin:set_up_key_copy")]
@@ -140,12 +145,24 @@ def add_webhooks() -> None:
             operations.give_up_webhook(webhook.pk, because="failing", actor=Actor.system("webhooks"))
 
 
+def add_streams(actor: Actor) -> None:
+    """Add signal streams in two states (on, paused), of a program that Contoso's administrator has allowed."""
+    tenant, scopes = Tenant.objects.get(slug="contoso"), frozenset({Scope.SSF_MANAGE})
+    made = operations.create_client(tenant_id=tenant.pk, name="Session manager", scopes=["ssf.manage"], actor=actor)
+    program = actor_of_token(operations.issue_access_token(made.row, scopes=scopes).row)
+    for name in ("on", "paused"):
+        push = Delivery(is_push=True, url=f"https://{name}.signals.example/in")
+        stream = operations.create_stream(Wanted(delivery=push, description=f"The {name} one"), actor=program)
+    operations.give_up_stream(stream.pk, because="failing", actor=Actor.system("webhooks"))
+
+
 def add_callers() -> None:
     """Add clients, tokens and an invitation, which the demo world does not have. One client decides for an approver."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
     actor = actor_of(ines, door="pages", stepped_up_at=clock.now())
     operations.create_client(tenant_id=tenant.pk, name="SIEM", scopes=["log:read"], actor=actor)
+    add_streams(actor)
     operations.create_client(tenant_id=tenant.pk, name="Directory", scopes=["members:provision"], actor=actor)
     operations.invite_person(tenant.pk, email=INVITED, role="member", actor=actor)
     operations.create_client(
