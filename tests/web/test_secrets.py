@@ -23,6 +23,7 @@ PUBLIC = {
     ("SignOnForm", "key_claim"): "the name of a claim",
     ("ApprovalPageForm", "keys_only"): "a box to tick",
     ("WitnessForm", "vkey"): "the public key of a witness",
+    ("ProxyForm", "secret_hash"): "the hash of a random secret of 256 bits, which nobody can find from it",
 }
 OURS = ("requests_app.", "lockbox_site.")
 
