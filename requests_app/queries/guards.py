@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,11 +26,16 @@ def silent(at: datetime) -> list[tuple[Guard, list[Grant]]]:
 
 def silent_since(row: AccessRequest, at: datetime) -> datetime | None:
     """Return since when the application of this window has not reported, or None if it has, or has no guard."""
-    if not row.enforced_by:
-        return None
-    guards = Guard.objects.silent(at).filter(client__service=row.service_id)
-    found: datetime | None = guards.order_by("reported_at").values_list("reported_at", flat=True).first()
-    return found
+    return silent_services([row], at).get(row.service_id)
+
+
+def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, datetime]:
+    """Return, for each service of these windows whose application does not report, since when it has not."""
+    services = {row.service_id for row in rows if row.enforced_by}
+    if not services:
+        return {}
+    found = Guard.objects.silent(at).filter(client__service__in=services).order_by("-reported_at")
+    return dict(found.values_list("client__service", "reported_at"))
 
 
 def guards() -> Any:

@@ -111,6 +111,48 @@ def test_buttons_to_the_window_promise_no_content(cast: Cast) -> None:
         assert "Open in Quillo" not in text
 
 
+def second_resource(cast: Cast) -> Resource:
+    found: Resource = operations.save_resource(
+        actor=cast.as_("stella"),
+        tenant_id=cast.contoso.pk,
+        service_id=cast.quillo().pk,
+        kind="workspace",
+        name="plans of contoso",
+        external_id="8",
+    )
+    return found
+
+
+def of_two(cast: Cast) -> Grant:
+    resources = [second_resource(cast), Resource.objects.get(external_id="7", service__key="quillo")]
+    return cast.in_quillo(resource_ids=[row.pk for row in resources])
+
+
+def test_the_first_page_has_a_way_in_to_each_resource_if_the_application_has_a_guard(cast: Cast) -> None:
+    grant = of_two(cast)
+    client = client_of(cast, "priya")
+    assert "/.lockbox/open" not in client.get("/").content.decode()
+    cast.guard()
+    html = client.get("/").content.decode()
+    assert html.count(f"https://quillo.example/.lockbox/open?grant={grant.pk}") == 2
+    text = words(html)
+    for shown in ("Open in Quillo:", "notes of contoso", "plans of contoso", "Go to your window"):
+        assert shown in text
+
+
+def test_the_window_says_how_to_get_in_for_each_kind_of_service(cast: Cast) -> None:
+    grant, service = cast.in_quillo(), cast.quillo()
+    assert "“Open in Quillo” only leads there" in page(cast, "priya", "window", grant.pk)
+    cast.guard()
+    text = page(cast, "priya", "window", grant.pk)
+    for shown in ("Quillo then knows you and this window", "choose “I am done” in Quillo", "Get a grant token"):
+        assert shown in text
+    Service.objects.filter(pk=service.pk).update(gate_rules="view GET /**")
+    text = page(cast, "priya", "window", grant.pk)
+    assert "Quillo does not show the time left" in text
+    assert "I am done" not in text
+
+
 def test_the_link_has_the_tenants_external_id_if_there_is_one(cast: Cast) -> None:
     grant = cast.in_quillo()
     Tenant.objects.filter(pk=cast.contoso.pk).update(external_id="C/1")
@@ -135,6 +177,7 @@ def test_without_a_link_template_the_window_has_the_id(cast: Cast) -> None:
     service.save()
     text = page(cast, "priya", "window", grant.pk)
     assert "Open in Quillo" not in text
+    assert "sign in to Quillo as usual and find the resource by its id" in text
     assert "Id in Quillo: 7" in text
 
 

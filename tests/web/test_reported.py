@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from requests_app import operations
 from requests_app.domain.reports import Kind
@@ -13,7 +14,8 @@ from requests_app.models import Grant
 from tests.cast import Cast
 from tests.guards import actor_of_guard, client_of_guards
 from tests.operations.test_reports import one, report
-from tests.web.test_external_services import page
+from tests.web.pages import queries_of, same_queries
+from tests.web.test_external_services import client_of, page, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,10 +36,10 @@ def test_the_live_list_says_that_the_application_reported(cast: Cast, grant: Gra
     operations.report_accesses(report(*accesses), actor=actor)
     for who in ("ada", "pat", "priya"):
         text = page(cast, who, "live", grant.access_request_id)
-        assert "2 accesses, reported by Quillo GET /w/{id}/pages" in text
-        assert "1 refused request, reported by Quillo" in text
-        assert "1 interrupted request, reported by Quillo" in text
-        assert "1 access that the window did not allow, reported by Quillo" in text
+        assert "2 accesses, reported by the application Quillo GET /w/{id}/pages" in text
+        assert "1 refused request, reported by the application Quillo" in text
+        assert "1 interrupted request, reported by the application Quillo" in text
+        assert "1 access that the window did not allow, reported by the application Quillo" in text
 
 
 def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: Grant, actor: Any) -> None:
@@ -62,8 +64,41 @@ def test_the_window_says_that_its_application_is_silent(cast: Cast, grant: Grant
     travel.freeze()
     operations.report_accesses(report(first=0), actor=actor)
     assert words not in page(cast, "ada", "live", grant.access_request_id)
+    assert words not in page(cast, "ada", "home")
     travel.by(seconds=61)
     for name in ("live", "access_request"):
         assert words in page(cast, "ada", name, grant.access_request_id)
+    for who in ("ada", "pat"):
+        assert words in page(cast, who, "home")
     operations.report_accesses(report(first=0), actor=actor)
     assert words not in page(cast, "ada", "live", grant.access_request_id)
+
+
+def test_a_page_that_is_already_open_learns_that_the_application_is_silent(
+    cast: Cast, grant: Grant, actor: Any, travel: Any
+) -> None:
+    travel.freeze()
+    operations.report_accesses(report(first=0), actor=actor)
+    client, url = client_of(cast, "ada"), reverse("web:live", args=[grant.access_request_id])
+
+    def poll(seen: str) -> Any:
+        return client.get(url, {"lines": 3, "seen": seen}, headers={"HX-Request": "true"})
+
+    assert poll("nothing").status_code == 204
+    travel.by(seconds=61)
+    response = poll("nothing")
+    assert "Quillo has not reported since" in text_of(response)
+    assert poll("nothing silent").status_code == 204
+    operations.report_accesses(report(first=0), actor=actor)
+    response = poll("nothing silent")
+    assert "has not reported since" not in text_of(response)
+
+
+def test_the_home_page_asks_once_about_all_silent_applications(cast: Cast, grant: Grant, actor: Any) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    client = client_of(cast, "ada")
+    same_queries(lambda: queries_of(client, "/"), lambda: opened(cast))
+
+
+def opened(cast: Cast) -> None:
+    cast.in_quillo()

@@ -21,6 +21,7 @@ from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.reports import Kind
 from requests_app.domain.states import State
+from requests_app.doors.web._places import Place
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
 from requests_app.queries import access
 from requests_app.words import sentences
@@ -57,7 +58,7 @@ class Line:
     last_here: datetime | None = None
     again_url: str = ""
     #: The way into the application that holds the content of the engineer's own open window.
-    open_url: str = ""
+    ways_in: list[Place] = field(default_factory=list)
 
     @property
     def enforcement(self) -> str:
@@ -191,12 +192,16 @@ def window(
         heading = format_html(_("{who} can {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
     poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
     shown = look_lines(looks, enforced_by=line.row.enforced_by)
-    return Window(line, heading, poll, shown, newest(looks), silent_since=silent_since)
+    return Window(line, heading, poll, shown, newest(looks, silent_since), silent_since=silent_since)
 
 
-def newest(looks: Sequence[ContentAccess]) -> str:
-    """Return the id of the newest access, or "nothing". A live list is sent again only if this id has changed."""
-    return str(looks[0].pk) if looks else "nothing"
+def newest(looks: Sequence[ContentAccess], silent_since: datetime | None) -> str:
+    """Return what a live list shows: the id of the newest access, or "nothing", and whether the application is silent.
+
+    The list is sent again only if this text has changed.
+    """
+    last = str(looks[0].pk) if looks else "nothing"
+    return f"{last} silent" if silent_since else last
 
 
 # --- Accesses ------------------------------------------------------------------------------------------------
@@ -231,14 +236,17 @@ def _allowed(look: ContentAccess, enforced_by: str) -> str:
 def reported_words(look: ContentAccess, application: str) -> str:
     """Return what an application says about its own requests. Without its name, call it "the application"."""
     what = sentences.reported(_REPORTED[look.kind], look.count)
+    outside = look.kind == ContentAccess.Kind.REPORTED_OUTSIDE
+    if not application:
+        words = _("%(what)s, reported by the application")
+        if outside:
+            words = _("%(what)s that the window did not allow, reported by the application")
+        return words % {"what": what}
     # Translators: "12 accesses, reported by the application Quillo".
-    words = _("%(what)s, reported by %(application)s")
-    if look.kind == ContentAccess.Kind.REPORTED_OUTSIDE:
-        words = _("%(what)s that the window did not allow, reported by %(application)s")
-    return words % {
-        "what": what,
-        "application": application or _("the application"),
-    }
+    words = _("%(what)s, reported by the application %(application)s")
+    if outside:
+        words = _("%(what)s that the window did not allow, reported by the application %(application)s")
+    return words % {"what": what, "application": application}
 
 
 def _downloaded(look: ContentAccess) -> str:

@@ -282,12 +282,14 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
     # Rendered without the request, because the menu with its counts would take longer than the list.
     grant, is_open = grant_of(row), row.state_at(at) == State.OPEN
     looks = review.live(grant, limit=_limit(request)) if grant else []
-    seen = newest(looks)
+    since = guards.silent_since(row, at) if is_open else None
+    seen = newest(looks, since)
     if is_open and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
     context = {
         "accesses": look_lines(looks, enforced_by=row.enforced_by),
         "seen": seen,
+        "silent_since": since,
         "enforced_by": row.enforced_by,
         "now": at,
     }

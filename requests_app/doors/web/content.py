@@ -108,7 +108,8 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _external(window: queries.Window) -> dict[str, Any]:
     """Return the text of an external service, and each resource with its link into the application."""
     grant, asked = window.grant, window.grant.access_request
-    found = places(asked, grant, window.resources, receivers.of_service(asked.service))
+    receiver = receivers.of_service(asked.service)
+    found = places(asked, grant, window.resources, receiver)
     return {
         "application": asked.enforced_by,
         "enforcement": sentences.enforcement(asked.enforced_by),
@@ -116,7 +117,9 @@ def _external(window: queries.Window) -> dict[str, Any]:
         "has_tokens": callers.has_guard(asked.service),
         "words": sentences.service_words(asked.service.name, _offer_words(asked)),
         "places": found,
+        "has_links": any(place.url for place in found),
         "signs_in": any(place.signs_in for place in found),
+        "is_gate": receiver is not None and receiver.client is None,
     }
 
 

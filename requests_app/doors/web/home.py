@@ -24,8 +24,8 @@ from requests_app.doors.web.context import counted, instant, waiting_count
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
+from requests_app.queries import guards, inbox, invitations, menu, receivers, second_person
 from requests_app.queries import home as queries
-from requests_app.queries import inbox, invitations, menu, receivers, second_person
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
@@ -43,7 +43,7 @@ def home(request: HttpRequest) -> HttpResponse:
     rows = [row for part in queries.rows_of(parts).values() for row in part]
     by_pk = {line.row.pk: line for line in lines({row.pk: row for row in rows}.values(), actor=actor, at=at)}
     shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
-    context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request))}
+    context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request), at)}
     if actor.side is Side.CUSTOMER:
         context |= _customer(actor, shown)
     elif Role.ENGINEER in actor.roles:
@@ -73,7 +73,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
     return parts
 
 
-def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[str, Any]:
+def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int, at: datetime) -> dict[str, Any]:
     """Return what every home page shows: what waits for this person, and the open windows that concern this person."""
     is_queue = Role.PROVIDER_APPROVER in actor.roles
     if is_queue:
@@ -85,7 +85,7 @@ def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[s
         "waiting": shown["waiting"],
         "waiting_count": count,
         "waiting_words": _with_practice(counted(count), shown["waiting"]),
-        "windows": _windows(windows[:WINDOWS], actor),
+        "windows": _windows(windows[:WINDOWS], actor, at),
         "windows_words": _words(windows, most=WINDOWS),
         "has_more_windows": len(windows) > WINDOWS,
         "has_more_real_windows": len(_real(windows)) > WINDOWS,
@@ -169,14 +169,13 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
 
 
 def _find_ways_in(windows: list[Line]) -> None:
-    """Give each window on one resource of another application the link into it, if a receiver signs the engineer in."""
+    """Give each window of another application the links into it, if a receiver signs the engineer in there."""
     elsewhere = [line for line in windows if line.row.enforced_by]
     found = receivers.of_services(line.row.service for line in elsewhere)
     for line in elsewhere:
         receiver, scope = found.get(line.row.service_id), [each.resource for each in line.row.scope.all()]
-        if line.grant is not None and receiver is not None and len(scope) == 1:
-            [place] = places(line.row, line.grant, scope, receiver)
-            line.open_url = place.url if place.signs_in else ""
+        if line.grant is not None and receiver is not None:
+            line.ways_in = [place for place in places(line.row, line.grant, scope, receiver) if place.signs_in]
 
 
 def _real(lines: list[Line]) -> list[Line]:
@@ -193,11 +192,20 @@ def _words(found: list[Line], *, most: int) -> str:
     return words if count == len(found) else _("%(number)s, and practice") % {"number": words}
 
 
-def _windows(found: list[Line], actor: Actor) -> list[Window]:
+def _windows(found: list[Line], actor: Actor, at: datetime) -> list[Window]:
     looks = queries.latest_looks([line.grant.pk for line in found if line.grant and line.sees_looks], lines=LOOKS)
+    silent = guards.silent_services([line.row for line in found], at)
     with_tenant = actor.side is Side.PROVIDER or len(actor.tenant_ids) > 1
     return [
-        window(line, looks.get(line.grant.pk, []), polls=LOOKS, with_tenant=with_tenant) for line in found if line.grant
+        window(
+            line,
+            looks.get(line.grant.pk, []),
+            polls=LOOKS,
+            with_tenant=with_tenant,
+            silent_since=silent.get(line.row.service_id),
+        )
+        for line in found
+        if line.grant
     ]
 
 
