@@ -27,6 +27,12 @@ class SignalStreamQuerySet(ScopedQuerySet):
         again = Q(alarmed_at__lt=F("heard_at"), alarmed_at__lte=at - ALARM_EVERY)
         return self.filter(Q(alarmed_at=None) | again)
 
+    def failing(self) -> Self:
+        """Return the enabled streams about which an alarm was sent, and whose receiver has accepted nothing since."""
+        quiet = Q(heard_at=None) | Q(heard_at__lte=F("alarmed_at"))
+        enabled = self.present().filter(status=SignalStream.Status.ENABLED)
+        return enabled.filter(quiet, alarmed_at__isnull=False)
+
     def of_caller(self, actor: Actor) -> Self:
         """Return the streams that the actor can see. A client sees only its own."""
         seen = self.visible_to(actor)

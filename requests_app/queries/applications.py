@@ -1,17 +1,26 @@
-"""Reads whether the applications of external services ask for access. Nothing records advice, so it doesn't count."""
+"""Reads whether the applications of external services are connected: they ask for access, or their guard reports.
+
+Nothing records advice, so it doesn't count.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
+from django.db.models import Max
+
 from audit_app.models import AuditEntry
+from requests_app.domain import link_templates
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.scopes import Scope
-from requests_app.models import Client, ContentAccess, QueueAssignment, Resource, Service
+from requests_app.models import Client, ContentAccess, GateProxy, Guard, QueueAssignment, Resource, Service
 from requests_app.models.access import ALLOWED
+from requests_app.words import signs as signs_words
 
 #: How many rows are read at most.
 READ = 500
@@ -25,6 +34,49 @@ class Example:
     resource: str
     tenant: str
     engineer: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """When a service's guard, or a proxy at its gate, was last heard of. `version` is the guard's."""
+
+    at: datetime
+    is_guard: bool
+    version: str = ""
+
+    def words(self, now: datetime) -> str:
+        return signs_words.last_sign(is_guard=self.is_guard, at=self.at, version=self.version, now=now)
+
+
+def signs(service: Service | None = None) -> dict[str, Sign]:
+    """Return the last sign of each service that has a guard or a proxy, by the service's key.
+
+    With `service`, read only about this one.
+    """
+    guards = Guard.objects.filter(client__account__is_active=True, client__service__isnull=False)
+    proxies = GateProxy.objects.trusted().filter(asked_at__isnull=False)
+    if service is not None:
+        guards, proxies = guards.filter(client__service=service), proxies.filter(service=service)
+    found: dict[str, Sign] = {}
+    for guard in guards.select_related("client__service").order_by("pk")[:READ]:
+        key, at = guard.client.service.key, guard.last_sign
+        if at is not None and (key not in found or found[key].at < at):
+            found[key] = Sign(at, True, guard.version)
+    for key, at in proxies.values_list("service__key").annotate(at=Max("asked_at")).order_by()[:READ]:
+        if key not in found or found[key].at < at:
+            found[key] = Sign(at, False)
+    return found
+
+
+def guard_settings(client: Client) -> dict[str, str]:
+    """Return what somebody writes into the settings of a guard, without the secret. Without a service, return {}."""
+    service = client.service
+    if service is None or Scope.GUARD not in client.scopes:
+        return {}
+    found = {"issuer": settings.BASE_URL, "service": service.key, "client_id": str(client.pk)}
+    if service.link_template:
+        found["origin"] = link_templates.origin_of(service.link_template)
+    return found
 
 
 def has_asking_client() -> bool:

@@ -28,6 +28,7 @@ from requests_app.models import (
     Proposal,
     Resource,
     Service,
+    SignalStream,
     TaskAttempt,
     Tenant,
 )
@@ -111,6 +112,8 @@ class Dashboard:
     newly_unreachable: Count
     #: The guards of applications that do not report though a window of their service is open.
     silent_guards: Sequence[Guard]
+    failing_streams: Count
+    streams_failing_since: dt.datetime | None
 
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
@@ -126,6 +129,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     unsigned_since = _first(unsigned, "unsigned_since")
     unreachable = Resource.objects.unreachable()
     unconfirmed = Proposal.objects.unconfirmed(at)
+    failing_streams = SignalStream.objects.failing()
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
     return Dashboard(
         stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
@@ -156,6 +160,8 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
         silent_guards=[guard for guard, _windows in guards.silent(at)],
+        failing_streams=_counted(failing_streams),
+        streams_failing_since=_first(failing_streams, "alarmed_at"),
         newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),
         signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
     )

@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from requests_app.platform import addresses
-from requests_app.queries.guide import Found, StepLink, blocked, done, still_open
+from requests_app.queries.guide import Found, StepLink, blocked, done, left_out, still_open
 from requests_app.queries.installation import is_trial
 from requests_app.queries.provider_facts import SHOWN, FirstTenant, ProviderFacts, Queue
 from requests_app.words import checks
 
 RESOURCES = StepLink(gettext_lazy("Resources, to test them"), "admin:requests_app_resource_changelist")
 ADD_RESOURCE = StepLink(gettext_lazy("Add a resource"), "admin:requests_app_resource_add")
+GUARDS = StepLink(gettext_lazy("Guards"), "admin:requests_app_guard_changelist")
 ADD_CLIENT = StepLink(gettext_lazy("Add an API client"), "admin:requests_app_client_add")
 
 
@@ -29,10 +30,10 @@ def first_resource(facts: ProviderFacts) -> Found:
     if reached:
         words = _("A test reached a resource of %(names)s.")
         return _ready(words % {"names": get_text_list(reached[:SHOWN], _("and"))}, lines)
-    asked = [queue.name for queue in facts.queues if queue.key in facts.asked]
-    if asked:
-        words = _("Your own application has the content of %(names)s, and has asked this installation for access.")
-        return _ready(words % {"names": get_text_list(asked[:SHOWN], _("and"))}, lines)
+    elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
+    if elsewhere and not any(queue.has_resource for queue in facts.queues if not queue.is_external):
+        words = _("There is a resource of %(names)s. Only its own application can reach it.")
+        return done(words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))})
     if not facts.queues:
         return blocked(_("Add a service first."), links=0)
     if facts.first_tenant is None:
@@ -46,14 +47,6 @@ def _ready(says: str, lines: list[str]) -> Found:
 
 
 def _not_ready(facts: ProviderFacts, tenant: FirstTenant, lines: list[str]) -> Found:
-    if any(queue.is_external for queue in facts.queues) and not facts.has_asking_client:
-        lines.append(_client_line(facts))
-    elsewhere = [queue.name for queue in facts.queues if queue.is_external and queue.has_resource]
-    if elsewhere:
-        words = _("No application has asked about a resource of %(names)s yet.")
-        says = words % {"names": get_text_list(elsewhere[:SHOWN], _("and"))}
-        first = None if facts.has_asking_client else ADD_CLIENT
-        return still_open(says, *lines, commands=_questions(facts), first=first)
     listed = [queue for queue in facts.queues if not queue.is_external]
     if any(queue.has_resource for queue in listed):
         if not facts.unreachable:
@@ -61,10 +54,10 @@ def _not_ready(facts: ProviderFacts, tenant: FirstTenant, lines: list[str]) -> F
         return still_open(_("No test has reached a resource yet."), *lines, first=RESOURCES, links=0)
     if not listed:
         return still_open(_("There is no resource yet."), *lines)
-    # Only a service whose content is elsewhere needs a client, and a resource that somebody types.
+    # Only a service whose content is elsewhere needs a resource that somebody types.
     if is_trial():
         lines.append(_("If this directory is empty, the next page can add a sample folder."))
-    links = 2 if len(listed) < len(facts.queues) else 0
+    links = 1 if len(listed) < len(facts.queues) else 0
     return still_open(_place(tenant), *lines, first=_find(listed, tenant), links=links)
 
 
@@ -80,12 +73,44 @@ def _find(services: list[Queue], tenant: FirstTenant) -> StepLink:
     return StepLink(words, "admin:requests_app_tenant_act", args=(str(tenant.pk), "find-resources"), query=query)
 
 
+def application(facts: ProviderFacts) -> Found:
+    """Say whether an external service was heard of: its guard, its gate's proxy, or a question of its application."""
+    external = [queue for queue in facts.queues if queue.is_external]
+    if not external:
+        return left_out(_("No service has its content in an application of yours."))
+    lines = [_sign_line(queue, facts) for queue in external[:SHOWN]]
+    heard = [queue for queue in external if queue.key in facts.signs or queue.key in facts.asked]
+    if heard:
+        words = _("Your application is connected: %(names)s.")
+        return done(words % {"names": get_text_list([queue.name for queue in heard[:SHOWN]], _("and"))}, *lines)
+    if not facts.has_asking_client:
+        lines.append(_client_line(facts))
+    words = _("Connect %(name)s") % {"name": external[0].name}
+    first = StepLink(words, "admin:requests_app_service_change", args=(str(external[0].pk),))
+    says = _("Nothing was heard of an application yet.")
+    return still_open(says, *lines, commands=_questions(facts), first=first)
+
+
+def _sign_line(queue: Queue, facts: ProviderFacts) -> str:
+    """Return when the service was last heard of, and how."""
+    found = facts.signs.get(queue.key)
+    if found is not None:
+        return f"{queue.name}: {found.words(facts.at)}."
+    if queue.key in facts.asked:
+        return _("%(service)s: its application has asked for access.") % {"service": queue.name}
+    return _("%(service)s: nothing was heard yet.") % {"service": queue.name}
+
+
 def _client_line(facts: ProviderFacts) -> str:
     if facts.is_in_use:
-        return _("Your application needs an API client with the scope evaluate, which no client has yet.")
+        return _(
+            "It needs an API client: with the scope guard if it has a guard, or with the scope evaluate if it asks "
+            "Lockbox itself. A web tool behind a gate needs a proxy."
+        )
     return _(
-        "Your application needs an API client with the scope evaluate. Add it before the first customer switches "
-        "Lockbox on: afterwards, the scope takes a second member of staff and the waiting time."
+        "It needs an API client: with the scope guard if it has a guard, or with the scope evaluate if it asks Lockbox "
+        "itself. Add it before the first customer switches Lockbox on: afterwards, the scope takes a second member of "
+        "staff and the waiting time. A web tool behind a gate needs a proxy."
     )
 
 

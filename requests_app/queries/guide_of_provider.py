@@ -30,7 +30,14 @@ from requests_app.queries.guide import (
     still_open,
     when,
 )
-from requests_app.queries.guide_of_content import ADD_CLIENT, ADD_RESOURCE, RESOURCES, first_resource
+from requests_app.queries.guide_of_content import (
+    ADD_CLIENT,
+    ADD_RESOURCE,
+    GUARDS,
+    RESOURCES,
+    application,
+    first_resource,
+)
 from requests_app.queries.installation import MAIL_FILES, is_trial, provider_name
 from requests_app.queries.practice import Turn
 from requests_app.queries.provider_facts import SHOWN, Coming, FirstTenant, Invited, Practising, ProviderFacts, Queue
@@ -419,7 +426,16 @@ STEPS: tuple[Step[ProviderFacts], ...] = (
         without=gettext_lazy("Nobody can ask for access."),
         minutes=1,
         fact=first_resource,
-        links=(ADD_RESOURCE, ADD_CLIENT, RESOURCES),
+        links=(ADD_RESOURCE, RESOURCES),
+    ),
+    Step(
+        name="application",
+        title=gettext_lazy("Your own application"),
+        why=gettext_lazy("The application that holds the content of an external service enforces its windows."),
+        without=gettext_lazy("A window of such a service opens nothing, or nothing of it gets into the log."),
+        minutes=10,
+        fact=application,
+        links=(ADD_CLIENT, GUARDS),
     ),
     Step(
         name="practice",

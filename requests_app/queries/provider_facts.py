@@ -106,6 +106,7 @@ class ProviderFacts:
     """`is_in_use` is true as soon as a tenant has switched Lockbox on.
 
     `asked` has the keys of the external services about which an application has asked. `example` is such a question.
+    `signs` has the last sign of each service's guard or proxy, by its key.
     `reader` is the person who reads the facts. A command has none.
     """
 
@@ -124,6 +125,7 @@ class ProviderFacts:
     queues: list[Queue]
     unreachable: list[Resource]
     asked: frozenset[str]
+    signs: dict[str, applications.Sign]
     has_asking_client: bool
     example: applications.Example | None
     first_tenant: FirstTenant | None
@@ -150,6 +152,7 @@ def read(at: datetime, *, reader: UUID | None = None) -> ProviderFacts:
         queues=_queues(),
         unreachable=list(_unreachable()[:SHOWN]),
         asked=applications.asked_services(),
+        signs=applications.signs(),
         has_asking_client=applications.has_asking_client(),
         example=applications.example(),
         first_tenant=_tenant(at),

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from html import unescape
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
 
+from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import Guard
+from requests_app.domain.actors import Actor
+from requests_app.domain.scopes import Scope
+from requests_app.models import Client as APIClient
+from requests_app.models import GateProxy, Guard, Service, SignalStream
+from requests_app.operations.signal_streams import Wanted
 from tests.admin.conftest import address
+from tests.caller import service_of
 from tests.cast import Cast
 from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
 from tests.operations.test_reports import one, report
@@ -65,3 +74,70 @@ def test_a_backlog_that_does_not_become_smaller_is_named(cast: Cast, staff: Clie
     assert "its backlog does not become smaller" in _page(staff, address(Guard))
     Guard.objects.update(reported_at=None)
     assert "has never reported" in _page(staff, address(Guard))
+
+
+def test_the_page_of_an_external_service_leads_to_a_client_for_its_guard(cast: Cast, staff: Client) -> None:
+    quillo = cast.quillo()
+    here = address(Service, "change", quillo.pk)
+    text = _page(staff, here)
+    assert "None yet. A guard needs a client" in text
+    assert "issuer=" not in text
+    html = staff.get(here).content.decode()
+    link = unescape(html.split('href="/admin/requests_app/client/add/?')[1].split('"')[0])
+    form = staff.get(f"/admin/requests_app/client/add/?{link}").content.decode()
+    for given in ('value="Guard of Quillo Cloud"', f'value="{quillo.pk}" selected', 'value="guard"'):
+        assert given in form
+    assert re.search(r'value="guard"[^>]* checked', form)
+
+
+def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(cast: Cast, staff: Client) -> None:
+    cast.peaceful()
+    quillo = cast.quillo()
+    fields = {"name": "Guard", "scopes": ["guard"], "service_id": str(quillo.pk)}
+    text = " ".join(strip_tags(staff.post(address(APIClient, "add"), fields).content.decode()).split())
+    row = APIClient.objects.get(account__name="Guard")
+    for shown in (settings.BASE_URL, "quillo", "https://quillo.example", str(row.pk), "client_secret"):
+        assert shown in text
+    text = _page(staff, address(Service, "change", quillo.pk))
+    for line in (
+        f"issuer={settings.BASE_URL}",
+        "service=quillo",
+        f"client_id={row.pk}",
+        "origin=https://quillo.example",
+    ):
+        assert line in text
+    assert "Start the application with the settings below" in text
+    Guard.objects.create(client=row, number=ONE, version="test/2", first_at=clock.now(), feed_at=clock.now())
+    text = _page(staff, address(Service, "change", quillo.pk))
+    assert "Its guard (test/2) was last heard of" in text
+    assert ONE in text
+
+
+def test_a_web_tool_needs_a_proxy_and_no_client(cast: Cast, staff: Client) -> None:
+    tool = cast.web_tool()
+    text = _page(staff, address(Service, "change", tool.pk))
+    assert "Add a proxy, then open a page of the tool" in text
+    assert "Add a client for its guard" not in text
+
+
+def test_guards_proxies_and_streams_are_together_in_the_menu(staff: Client) -> None:
+    html = staff.get(reverse("admin:index")).content.decode()
+    menu = html[html.index("Guards, proxies and streams") :]
+    places = [menu.index(f'href="{address(model)}"') for model in (Guard, GateProxy, SignalStream)]
+    assert places == sorted(places)
+    assert places[-1] < menu.index(f'href="{address(AuditEntry)}"')
+
+
+def test_a_stream_that_fails_is_an_alarm_on_the_overview_until_its_receiver_accepts_again(
+    cast: Cast, staff: Client
+) -> None:
+    words = "Signal streams that fail"
+    row, other = (operations.create_stream(Wanted(), actor=service_of(cast, None, Scope.SSF_MANAGE)) for _ in range(2))
+    assert words not in _page(staff, reverse("admin:index"))
+    operations.report_failing_stream(row.pk, actor=Actor.system("webhooks"))
+    assert words in _page(staff, reverse("admin:index"))
+    shown = staff.get(f"{address(SignalStream)}?failing=yes").content.decode()
+    assert address(SignalStream, "change", row.pk) in shown
+    assert address(SignalStream, "change", other.pk) not in shown
+    SignalStream.objects.filter(pk=row.pk).update(heard_at=clock.now())
+    assert words not in _page(staff, reverse("admin:index"))

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -24,6 +25,8 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed
 from requests_app.domain.evaluation import Question
 from requests_app.models import (
+    GateProxy,
+    Guard,
     Installation,
     Invitation,
     Membership,
@@ -45,6 +48,7 @@ from requests_app.queries.provider_facts import ProviderFacts
 from tests import practice
 from tests.acts.guide import COPY_HASH, _copied
 from tests.acts.shared import NEW_PASSWORD
+from tests.admin.conftest import address
 from tests.caller import service_of
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, signed_in
@@ -397,22 +401,57 @@ def test_an_external_service_is_done_when_its_application_has_asked(cast: Cast, 
     cast.peaceful()
     quillo = cast.quillo()
     Resource.objects.filter(external_id="f-7").update(is_active=False)
-    [found] = [each.found for each in guide(cast).steps if each.step.name == "resource"]
+    [found] = [each.found for each in guide(cast).steps if each.step.name == "application"]
     assert found.state is StepState.OPEN
-    assert found.says == f"No application has asked about a resource of {quillo.name} yet."
+    assert found.lines[0] == f"{quillo.name}: nothing was heard yet."
     assert "before the first customer switches Lockbox on" in found.lines[-1]
     customers = service_of(cast, "contoso")
     service = service_of(cast)
-    assert "API client" not in step(cast, "resource")[1]
+    assert "API client" not in step(cast, "application")[1]
     advice = asked_question(found.commands[1])
     evaluate(advice, actor=service)
     operations.allow_access(advice, actor=customers)
-    assert not is_done(cast, "resource"), "advice, and a question of a customer's client"
+    assert not is_done(cast, "application"), "advice, and a question of a customer's client"
     if is_window_open:
         cast.in_quillo()
     assert operations.allow_access(advice, actor=service).decision is is_window_open
+    state, says = step(cast, "application")
+    assert (state, quillo.name in says) == (StepState.DONE, True)
+
+
+def test_without_an_external_service_the_application_is_no_step(cast: Cast) -> None:
+    assert step(cast, "application")[0] is StepState.LEFT_OUT
+
+
+def test_a_resource_that_only_its_application_can_reach_needs_no_test(cast: Cast) -> None:
+    quillo = cast.quillo()
+    Resource.objects.exclude(service=quillo).update(is_active=False)
     state, says = step(cast, "resource")
     assert (state, quillo.name in says) == (StepState.DONE, True)
+
+
+def test_the_application_is_connected_when_its_guard_was_heard_of(cast: Cast, staff: Client) -> None:
+    quillo, client = cast.quillo(), cast.guard().row
+    row = Guard.objects.create(client=client, number=uuid4(), version="test/2", first_at=clock.now())
+    [found] = [each.found for each in guide(cast).steps if each.step.name == "application"]
+    assert (found.state, found.first and found.first.args) == (StepState.OPEN, (str(quillo.pk),))
+    assert f'href="{address(Service, "change", quillo.pk)}' in shown(staff)
+    row.feed_at = clock.now()
+    row.save()
+    state, says = step(cast, "application")
+    assert (state, "its guard (test/2) was last heard of" in says) == (StepState.DONE, True)
+    operations.remove_client(client.pk, actor=cast.as_("stella"))
+    assert not is_done(cast, "application"), "the client of the guard was removed"
+
+
+def test_a_web_tool_is_connected_when_its_proxy_has_asked(cast: Cast) -> None:
+    proxy = cast.proxy()
+    assert not is_done(cast, "application")
+    GateProxy.objects.filter(pk=proxy.pk).update(asked_at=clock.now())
+    state, says = step(cast, "application")
+    assert (state, "a proxy last asked" in says) == (StepState.DONE, True)
+    GateProxy.objects.filter(pk=proxy.pk).update(removed_at=clock.now())
+    assert not is_done(cast, "application")
 
 
 def asked_question(command: str) -> Question:

@@ -32,12 +32,13 @@ from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope
 from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
-from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Client, Person, Proposal, Service, Token
 from requests_app.operations import Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
+from requests_app.queries import applications
 from requests_app.words import scopes as scope_words
 
 
@@ -142,6 +143,7 @@ class ClientAdmin(StaffAdmin):
     list_filter = (
         by_flag("account__is_active", gettext_lazy("works")),
         by_tenant(),
+        by_service(),
         by_row("created_by", gettext_lazy("made by"), Person),
         by_row("secret_by", gettext_lazy("secret of"), Person),
     )
@@ -231,6 +233,7 @@ class ClientAdmin(StaffAdmin):
         else:
             found = {"title": _("The client’s secret"), "client": result.row}
             found["token_url"] = absolute(reverse("api:token"))
+            found["guard_settings"] = applications.guard_settings(result.row)
         context = {**self._context(request, found["client"]), **found, "secret": result.secret}
         context["back_url"] = page_of(found["client"])
         response = TemplateResponse(request, "admin/client_secret.html", context)

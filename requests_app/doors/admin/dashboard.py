@@ -24,6 +24,7 @@ from requests_app.models import (
     OutboxMessage,
     Proposal,
     Resource,
+    SignalStream,
     TaskAttempt,
 )
 from requests_app.operations._change import PROVIDER_LOG
@@ -51,7 +52,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
             (_("Changes by staff"), [_unconfirmed(found, at), *_overtaken(found)]),
             (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
-            (_("Resources"), [_unreachable(found, at), *_silent(found, at)]),
+            (_("Resources"), [_unreachable(found, at), *_silent(found, at), *_failing_streams(found, at)]),
             (_("Background work"), [_workers(found, at), _sweep(found, at), _queue(found), _failure(found, at)]),
         ],
         "closing_next": [
@@ -230,6 +231,20 @@ def _silent(found: Dashboard, at: dt.datetime) -> list[Tile]:
             detail=_("The first has not reported since %(when)s.") % {"when": _relative(since, at)},
             url=list_of(Guard, silent="yes"),
             alarm=_("A window is open there, and what happens is not in the log yet"),
+        )
+    ]
+
+
+def _failing_streams(found: Dashboard, at: dt.datetime) -> list[Tile]:
+    if not found.failing_streams.n:
+        return []
+    return [
+        Tile(
+            label=_("Signal streams that fail"),
+            figure=_figure(found.failing_streams),
+            detail=_("The first alarm was sent %(when)s.") % {"when": _relative(found.streams_failing_since, at)},
+            url=list_of(SignalStream, failing="yes"),
+            alarm=_("The receiver does not learn when windows end"),
         )
     ]
 

@@ -44,7 +44,7 @@ class GuardAdmin(StaffAdmin):
     list_display = ("number", "client", speaks_for, "version", state, "reported_at", "backlog")
     reads: ClassVar = ("client__account", "client__service")
     ordering = ("-reported_at",)
-    search: ClassVar = Search(ids=("pk", "number", "client"))
+    search: ClassVar = Search(ids=("pk", "number", "client"), words=("client__account__name", "version"))
     list_filter = (
         by_choice("silent", _("alarm"), [("yes", _("yes")), ("no", _("no"))], narrow=_narrow),
         by_service("client__service"),

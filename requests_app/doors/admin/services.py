@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.functional import Promise
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +28,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.gates import ADD_PROXY, REMOVE_PROXY
 from requests_app.domain.acts.installation import CHECK_RESOURCE
 from requests_app.domain.levels import TEXT_MAX, Level, text_of
+from requests_app.domain.scopes import Scope
 from requests_app.doors.admin.acts import (
     ActForm,
     AdminAction,
@@ -45,7 +48,9 @@ from requests_app.doors.choosing import only_of
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
+    Client,
     GateProxy,
+    Guard,
     QueueAssignment,
     Resource,
     Service,
@@ -54,6 +59,7 @@ from requests_app.models import (
 )
 from requests_app.models.services import TEST_IS_OLD
 from requests_app.models.spelling import is_taken
+from requests_app.queries import applications, callers
 from requests_app.words import checks, proposals, times
 
 _ANNOUNCED = _(
@@ -269,6 +275,32 @@ def rules(row: Service) -> str:
     return preformatted(row.gate_rules) if row.gate_rules else NOTHING
 
 
+@admin.display(description=_("last sign"))
+def last_sign(row: Service) -> str:
+    """Return when the guard of the application, or a proxy at its gate, was last heard of."""
+    if not row.is_external:
+        return NOTHING
+    at: Any = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    found = applications.signs(row).get(row.key)
+    if found is not None:
+        return capfirst(found.words(at))
+    if row.has_gate:
+        return gettext("None yet. Add a proxy, then open a page of the tool in an open window.")
+    if callers.has_guard(row):
+        return gettext("None yet. Start the application with the settings below.")
+    return gettext("None yet. A guard needs a client: add one, and copy the settings from the next page.")
+
+
+@admin.display(description=_("settings"))
+def guard_settings(row: Service) -> str:
+    """Return the settings of each client that guards the application."""
+    if not row.is_external:
+        return NOTHING
+    found = [applications.guard_settings(client) for client in row.guards.live().select_related("service")]
+    blocks = ["\n".join(f"{name}={value}" for name, value in each.items()) for each in found if each]
+    return preformatted("\n\n".join(blocks)) if blocks else NOTHING
+
+
 class ServiceAdmin(StaffAdmin):
     list_display = ("name", "key", "connector", "is_covered", "is_active")
     ordering = ("name",)
@@ -278,6 +310,7 @@ class ServiceAdmin(StaffAdmin):
         ("", list_display[1:]),
         (_("The application"), ("application", "link_template", "guidance")),
         (_("What engineers can ask for"), (has_levels,)),
+        (_("The guard of the application"), (last_sign, guard_settings)),
         (_("The gate"), (rules, "gate_identity")),
     ]
     related: ClassVar = [
@@ -285,6 +318,8 @@ class ServiceAdmin(StaffAdmin):
         Related(model=AccessRequest, by=lambda service: {"service": service}),
         Related(model=Ticket, by=lambda service: {"service": service}),
         Related(model=Resource, by=lambda service: {"service": service}),
+        Related(model=Client, by=lambda service: {"service": service} if service.is_external else None),
+        Related(model=Guard, by=lambda service: {"client__service": service} if service.is_external else None),
         Related(model=GateProxy, by=lambda service: {"service": service} if service.has_gate else None),
     ]
     adding: ClassVar = AdminAction(
@@ -307,6 +342,15 @@ class ServiceAdmin(StaffAdmin):
         of_act(ADD_PROXY, "add-proxy", form=ProxyForm, run=add_proxy, offered=lambda row: row.has_gate),
     ]
 
+    def links(self, row: Service) -> list[tuple[str, str]]:
+        """Lead to the form of a client that guards the application, with what is known filled in."""
+        if not row.is_external or row.has_gate or not row.is_active:
+            return []
+        given = {"name": gettext("Guard of %(name)s") % {"name": row.name}, "scopes": Scope.GUARD, "service_id": row.pk}
+        return [
+            (gettext("Add a client for its guard"), f"{reverse('admin:requests_app_client_add')}?{urlencode(given)}")
+        ]
+
 
 class GateProxyAdmin(StaffAdmin):
     list_display = ("name", "service", "fingerprint", "added_at", "asked_at", "removed_at")
@@ -314,7 +358,10 @@ class GateProxyAdmin(StaffAdmin):
     ordering = ("-added_at",)
     search: ClassVar = Search(ids=("pk",), words=("name",))
     list_filter = (by_service(),)
-    lead = _("These proxies ask Lockbox about each request to a web tool. Nobody else is believed there.")
+    lead = _(
+        "These proxies ask Lockbox about each request to a web tool. Nobody else is believed there. A request is in "
+        "the log before the tool gets it. So a proxy that asks nothing hides nothing, and there is no alarm about it."
+    )
     facts: ClassVar = [
         ("", ("name", "service", "fingerprint", "asked_at")),
         (_("Since when"), ("added_at", "added_by", "removed_at", "removed_by")),

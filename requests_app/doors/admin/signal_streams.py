@@ -21,6 +21,12 @@ from requests_app.messages import signals
 from requests_app.models import OutboxMessage, SignalStream, WebhookAttempt
 
 
+@admin.display(description=gettext_lazy("stream of"))
+def name(row: SignalStream) -> str:
+    """Return the name of the client. In a list, it links to the stream's own page."""
+    return str(row)
+
+
 @admin.display(description=gettext_lazy("receiver"))
 def place(row: SignalStream) -> str:
     """Return the address without its path, which can be as secret as a password."""
@@ -70,12 +76,20 @@ def is_providers(row: SignalStream) -> bool:
     return row.tenant_id is None and row.webhook.removed_at is None
 
 
+def _narrow(rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+    return rows.filter(pk__in=SignalStream.objects.failing().values("pk"))
+
+
 class SignalStreamAdmin(StaffAdmin):
-    list_display = ("client", place, "tenant", "status", "heard_at", backlog, failing)
+    list_display = (name, place, "tenant", "status", "heard_at", backlog, failing)
     reads: ClassVar = ("client__account", "tenant", "webhook")
     ordering = ("-webhook__created_at",)
     search: ClassVar = Search(tenant="tenant", words=("webhook__label",))
-    list_filter = (by_choice("status", gettext_lazy("status"), SignalStream.Status.choices), by_tenant())
+    list_filter = (
+        by_choice("status", gettext_lazy("status"), SignalStream.Status.choices),
+        by_choice("failing", gettext_lazy("alarm"), [("yes", gettext_lazy("yes"))], narrow=_narrow),
+        by_tenant(),
+    )
     lead = gettext_lazy(
         "A signal stream tells a program when windows are first used and when they end (Shared Signals Framework). An "
         "API client creates it. Streams without a tenant belong to the provider’s clients."

@@ -110,7 +110,14 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
         (
             (models.Service, services.ServiceAdmin),
             (models.Resource, services.ResourceAdmin),
+        ),
+    ),
+    (
+        _("Guards, proxies and streams"),
+        (
+            (models.Guard, guards.GuardAdmin),
             (models.GateProxy, services.GateProxyAdmin),
+            (models.SignalStream, signal_streams.SignalStreamAdmin),
         ),
     ),
     (
@@ -133,13 +140,11 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
         ((models.Client, callers.ClientAdmin), (models.Token, callers.TokenAdmin)),
     ),
     (
-        _("Webhooks and signals"),
+        _("Webhooks"),
         (
             (models.Webhook, webhooks.WebhookAdmin),
             (models.WebhookAttempt, webhooks.WebhookAttemptAdmin),
             (models.WebhookCursor, webhooks.WebhookCursorAdmin),
-            (models.SignalStream, signal_streams.SignalStreamAdmin),
-            (models.Guard, guards.GuardAdmin),
         ),
     ),
     (
