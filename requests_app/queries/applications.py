@@ -79,10 +79,10 @@ def guard_settings(client: Client) -> dict[str, str]:
     return found
 
 
-def has_asking_client() -> bool:
-    """Return whether a client of the provider can ask about the resources of every tenant."""
+def scopes_of_clients() -> frozenset[str]:
+    """Return what the clients of the provider can do, all together."""
     clients = Client.objects.live().filter(tenant=None).values_list("scopes", flat=True)[:READ]
-    return any(Scope.EVALUATE in scopes for scopes in clients)
+    return frozenset(scope for scopes in clients for scope in scopes)
 
 
 def asked_services() -> frozenset[str]:

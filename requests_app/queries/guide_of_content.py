@@ -12,6 +12,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from requests_app.domain.scopes import Scope
 from requests_app.platform import addresses
 from requests_app.queries.guide import Found, StepLink, blocked, done, left_out, still_open
 from requests_app.queries.installation import is_trial
@@ -83,11 +84,14 @@ def application(facts: ProviderFacts) -> Found:
     if heard:
         words = _("Your application is connected: %(names)s.")
         return done(words % {"names": get_text_list([queue.name for queue in heard[:SHOWN]], _("and"))}, *lines)
-    if not facts.has_asking_client:
-        lines.append(_client_line(facts))
     words = _("Connect %(name)s") % {"name": external[0].name}
     first = StepLink(words, "admin:requests_app_service_change", args=(str(external[0].pk),))
     says = _("Nothing was heard of an application yet.")
+    if Scope.GUARD in facts.client_scopes:
+        lines.append(_("Start the application with the settings of its guard, which are on the page of the service."))
+        return still_open(says, *lines, first=first)
+    if Scope.EVALUATE not in facts.client_scopes:
+        lines.append(_client_line(facts))
     return still_open(says, *lines, commands=_questions(facts), first=first)
 
 

@@ -106,7 +106,8 @@ class ProviderFacts:
     """`is_in_use` is true as soon as a tenant has switched Lockbox on.
 
     `asked` has the keys of the external services about which an application has asked. `example` is such a question.
-    `signs` has the last sign of each service's guard or proxy, by its key.
+    `client_scopes` is what the provider's clients can do. `signs` has the last sign of each service's guard or proxy,
+    by the service's key.
     `reader` is the person who reads the facts. A command has none.
     """
 
@@ -126,7 +127,7 @@ class ProviderFacts:
     unreachable: list[Resource]
     asked: frozenset[str]
     signs: dict[str, applications.Sign]
-    has_asking_client: bool
+    client_scopes: frozenset[str]
     example: applications.Example | None
     first_tenant: FirstTenant | None
     is_in_use: bool
@@ -153,7 +154,7 @@ def read(at: datetime, *, reader: UUID | None = None) -> ProviderFacts:
         unreachable=list(_unreachable()[:SHOWN]),
         asked=applications.asked_services(),
         signs=applications.signs(),
-        has_asking_client=applications.has_asking_client(),
+        client_scopes=applications.scopes_of_clients(),
         example=applications.example(),
         first_tenant=_tenant(at),
         is_in_use=Tenant.objects.ever_on().exists(),

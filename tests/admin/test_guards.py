@@ -94,7 +94,9 @@ def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(
     cast.peaceful()
     quillo = cast.quillo()
     fields = {"name": "Guard", "scopes": ["guard"], "service_id": str(quillo.pk)}
-    text = " ".join(strip_tags(staff.post(address(APIClient, "add"), fields).content.decode()).split())
+    html = staff.post(address(APIClient, "add"), fields).content.decode()
+    text = " ".join(strip_tags(html).split())
+    assert f'href="{address(Service, "change", quillo.pk)}">I have saved it' in html
     row = APIClient.objects.get(account__name="Guard")
     for shown in (settings.BASE_URL, "quillo", "https://quillo.example", str(row.pk), "client_secret"):
         assert shown in text
@@ -107,9 +109,11 @@ def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(
     ):
         assert line in text
     assert "Start the application with the settings below" in text
+    assert "This page is updated every few seconds." in text
     Guard.objects.create(client=row, number=ONE, version="test/2", first_at=clock.now(), feed_at=clock.now())
     text = _page(staff, address(Service, "change", quillo.pk))
     assert "Its guard (test/2) was last heard of" in text
+    assert "This page is updated every few seconds." not in text
     assert ONE in text
 
 

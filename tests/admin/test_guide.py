@@ -435,6 +435,7 @@ def test_the_application_is_connected_when_its_guard_was_heard_of(cast: Cast, st
     row = Guard.objects.create(client=client, number=uuid4(), version="test/2", first_at=clock.now())
     [found] = [each.found for each in guide(cast).steps if each.step.name == "application"]
     assert (found.state, found.first and found.first.args) == (StepState.OPEN, (str(quillo.pk),))
+    assert "Start the application" in found.lines[-1]
     assert f'href="{address(Service, "change", quillo.pk)}' in shown(staff)
     row.feed_at = clock.now()
     row.save()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from hashlib import sha256
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -335,8 +337,14 @@ def test_a_browser_without_a_session_gets_a_page_that_leads_here(grant: Grant) -
     with nothing_happens():
         found = original(Accept="text/html,*/*")
     assert found.status_code == 401
-    assert f'href="{settings.BASE_URL}/"' in found.content.decode()
-    assert found["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    html = found.content.decode()
+    assert f'href="{settings.BASE_URL}/"' in html
+    # The policy allows the page's own style, and nothing else.
+    digest = b64encode(sha256(html.split("<style>")[1].split("</style>")[0].encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+    assert found["Content-Security-Policy"] == policy
+    # The page of the reserved path is the same one, with the same policy.
+    assert Browser()("/.lockbox/code")["Content-Security-Policy"] == policy
     assert codes(original(method="POST", Accept="text/html")) == [(401, "no_session")]
 
 

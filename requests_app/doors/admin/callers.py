@@ -235,7 +235,8 @@ class ClientAdmin(StaffAdmin):
             found["token_url"] = absolute(reverse("api:token"))
             found["guard_settings"] = applications.guard_settings(result.row)
         context = {**self._context(request, found["client"]), **found, "secret": result.secret}
-        context["back_url"] = page_of(found["client"])
+        # The page of the service shows the first sign of its guard.
+        context["back_url"] = page_of(found["client"].service if found.get("guard_settings") else found["client"])
         response = TemplateResponse(request, "admin/client_secret.html", context)
         patch_cache_control(response, no_store=True, private=True)
         return response

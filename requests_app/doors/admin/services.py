@@ -342,6 +342,10 @@ class ServiceAdmin(StaffAdmin):
         of_act(ADD_PROXY, "add-proxy", form=ProxyForm, run=add_proxy, offered=lambda row: row.has_gate),
     ]
 
+    def is_live(self, row: Service) -> bool:
+        """Return whether somebody waits for the first sign of the guard."""
+        return row.is_external and callers.has_guard(row) and row.key not in applications.signs(row)
+
     def links(self, row: Service) -> list[tuple[str, str]]:
         """Lead to the form of a client that guards the application, with what is known filled in."""
         if not row.is_external or row.has_gate or not row.is_active:

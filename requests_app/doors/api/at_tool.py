@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,16 +47,19 @@ def answer(request: HttpRequest, headers: Headers, proxy: GateProxy) -> HttpResp
         response = view(request, headers, service)
     response["Referrer-Policy"] = "no-referrer"
     response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    response.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     return response
 
 
 def no_session(service: Service) -> HttpResponse:
     """Return the page for a browser without a session at the tool. It leads only to this product."""
+    style = loader.get_template("content/no_session.css").render().strip()
     page = loader.get_template("content/no_session.html")
-    body = page.render({"application": service.application, "lockbox": settings.BASE_URL + "/"})
+    body = page.render({"application": service.application, "lockbox": settings.BASE_URL + "/", "style": style})
     response = HttpResponse(body, status=401)
-    response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    # The page can load nothing of this product at the tool's host, so its style is in it, and only this style.
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    response["Content-Security-Policy"] = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
     return response
 
 
