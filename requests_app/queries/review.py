@@ -13,6 +13,8 @@ from django.utils.functional import cached_property
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import EVENTS
+from requests_app.domain.acts.codes import GRANT_CODE_REUSED, GRANT_ENTERED
+from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.queries import access, inbox
@@ -23,6 +25,8 @@ A_YEAR = timedelta(days=365)
 ENTRIES, ITEMS, LIVE = 200, 50, 50
 
 _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
+#: Entries about how an engineer uses an open window. They change nothing about the access request.
+_USES = (GRANT_TOKEN_ISSUED, GRANT_ENTERED, GRANT_CODE_REUSED)
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,18 @@ class Earlier:
 def history(row: AccessRequest) -> list[Entry]:
     """Return the log's entries about an access request, without its content accesses.
 
-    For those, see `resource_activity`.
+    For those, see `resource_activity`. Without the grant tokens that an application renews, too: there is one every few
+    minutes, and the log has them all.
     """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk).exclude(event__in=_CONTENT)
+    entries = entries.exclude(event=GRANT_TOKEN_ISSUED, actor_kind="client")
     return [Entry(entry) for entry in entries.order_by("seq")[:ENTRIES]]
 
 
 def last_change(row: AccessRequest) -> Entry | None:
-    """Return the newest entry about the access request, without content accesses and refused acts."""
+    """Return the newest entry about the access request, without uses of its window and refused acts."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
-    last = entries.exclude(event__in=(*_CONTENT, ACT_REFUSED)).order_by("-seq").first()
+    last = entries.exclude(event__in=(*_CONTENT, *_USES, ACT_REFUSED)).order_by("-seq").first()
     return Entry(last) if last else None
 
 

@@ -11,9 +11,12 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain.reports import Kind
 from requests_app.models import Grant
+from requests_app.queries import review
+from tests.api.test_code_exchange import redeem
 from tests.cast import Cast
 from tests.guards import actor_of_guard, client_of_guards
 from tests.operations.test_reports import one, report
+from tests.ways_in import WayIn
 from tests.web.pages import queries_of, same_queries
 from tests.web.test_external_services import client_of, page, text_of
 
@@ -102,3 +105,22 @@ def test_the_home_page_asks_once_about_all_silent_applications(cast: Cast, grant
 
 def opened(cast: Cast) -> None:
     cast.in_quillo()
+
+
+def test_the_history_says_that_the_engineer_came_in_and_leaves_renewed_tokens_to_the_log(cast: Cast) -> None:
+    made = cast.guard()
+    way = WayIn(cast, made.row, cast.in_quillo())
+    row = way.grant.access_request
+    before = review.last_change(row)
+    token = redeem(way, made, way.issue()).json()["access_token"]
+    operations.renew_grant_token(token, actor=actor_of_guard(made.row))
+    operations.issue_grant_token(way.grant.pk, actor=cast.as_("priya"))
+    text = page(cast, "ada", "access_request", row.pk)
+    assert "Priya Test, Microsoft came in at https://quillo.example" in text
+    assert text.count("Priya Test, Microsoft got a grant token") == 1
+    assert "Grant token given" not in text
+    assert page(cast, "ada", "log", cast.contoso.pk).count("Event grant.token_issued") == 3
+    after = review.last_change(row)
+    assert before is not None
+    assert after is not None
+    assert after.row.pk == before.row.pk, "the use of a window is no change of the access request"

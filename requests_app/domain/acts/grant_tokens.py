@@ -23,6 +23,7 @@ GRANT_TOKEN_ISSUED = Event(
         ),
     ),
     siem=Meaning(Family.USER_ACCESS, OTHER, "Token issued", Severity.LOW, Action.ALLOWED),
+    did=_("got a grant token"),
 )
 
 ISSUE_GRANT_TOKEN = Act(

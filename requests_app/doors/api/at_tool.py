@@ -18,6 +18,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
 from django.urls import reverse
+from django.utils.html import format_html
 
 from requests_app import operations
 from requests_app.domain import clock, one_time_codes
@@ -53,9 +54,15 @@ def answer(request: HttpRequest, headers: Headers, proxy: GateProxy) -> HttpResp
 
 def no_session(service: Service) -> HttpResponse:
     """Return the page for a browser without a session at the tool. It leads only to this product."""
-    style = loader.get_template("content/no_session.css").render().strip()
+    style = loader.get_template("content/no_session.css").render()
     page = loader.get_template("content/no_session.html")
-    body = page.render({"application": service.application, "lockbox": settings.BASE_URL + "/", "style": style})
+    body = page.render(
+        {
+            "application": service.application,
+            "lockbox": settings.BASE_URL + "/",
+            "style": format_html("<style>{}</style>", style),
+        }
+    )
     response = HttpResponse(body, status=401)
     # The page can load nothing of this product at the tool's host, so its style is in it, and only this style.
     digest = b64encode(sha256(style.encode()).digest()).decode()

@@ -18,6 +18,7 @@ from requests_app import operations
 from requests_app.domain import errors, gate_rules
 from requests_app.domain.actors import Side
 from requests_app.domain.acts import ACTS, EVENTS
+from requests_app.domain.acts.codes import GRANT_ENTERED
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.events import title_of
 from requests_app.domain.states import State
@@ -128,6 +129,11 @@ def timeline(row: AccessRequest, entries: list[Entry], activities: list[Resource
 def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
     kind, icon = _look_of(entry.row.event)
     is_person = entry.row.actor_kind == "person"
+    if entry.row.event == GRANT_ENTERED:
+        # The application's client or the gate wrote the entry, but the engineer came in.
+        engineer, words = str(entry.detail.get("engineer", "")), _("came in at %(origin)s")
+        shown = {"person": engineer, "organisation": settings.PROVIDER_NAME, "words": words % entry.detail}
+        return {"at": entry.row.at, "kind": kind, "icon": icon, **shown}
     return {
         "at": entry.row.at,
         "kind": kind,
