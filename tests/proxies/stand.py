@@ -44,6 +44,8 @@ class Tool:
 
     server: ThreadingHTTPServer
     got: list[dict[str, Any]] = field(default_factory=list)
+    #: How many requests have reached it.
+    reached: int = 0
 
     @property
     def address(self) -> str:
@@ -59,6 +61,7 @@ def tool() -> Iterator[Tool]:
             length = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
+            found.reached += 1
             found.got.append({"method": self.command, "path": self.path, "headers": headers})
             body = json.dumps(found.got[-1]).encode()
             self.send_response(200)

@@ -47,7 +47,12 @@ TRICKS = [
 def nginx(place: Path, lockbox: str, tool: str) -> Iterator[int]:
     path, port = filled(
         "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET,
-        **{"listen 443 ssl;": "listen 127.0.0.1:PORT;", "listen [::]:443 ssl;": ""},
+        **{
+            "listen 443 ssl;": "listen 127.0.0.1:PORT;",
+            "listen [::]:443 ssl;": "",
+            "listen 443 ssl default_server;": "listen 127.0.0.1:PORT default_server;",
+            "listen [::]:443 ssl default_server;": "",
+        },
     )  # fmt: skip
     text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", path.read_text())
     here = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
@@ -139,9 +144,10 @@ def test_only_what_the_window_allows_reaches_the_tool(
         _may_pass(name, tool, port, token)
         _may_not_pass(tool, port, token)
         _without_a_session(tool, port)
+        _one_host(tool, port, token)
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
         assert _refused(tool, send(port, "/tenants/7/pages", **token)) == 403
-    assert ContentAccess.objects.count() == 3
+    assert ContentAccess.objects.count() == tool.reached
 
 
 def _may_pass(name: str, tool: Tool, port: int, token: dict[str, str]) -> None:
@@ -186,6 +192,14 @@ def _may_not_pass(tool: Tool, port: int, token: dict[str, str]) -> None:
     # What the proxy itself says about the request can't be said by the browser.
     lies = {"X-Original-URI": "/tenants/7/pages", "X-Forwarded-Uri": "/tenants/7/pages", "X-Original-Method": "GET"}
     assert _refused(tool, send(port, "/tenants/f-7/pages", **token, **lies)) == 403
+
+
+def _one_host(tool: Tool, port: int, token: dict[str, str]) -> None:
+    """A request line and a header that name two hosts: the tool gets the one that was judged, or nothing."""
+    for target, host in (("http://other.example", HOST), (f"http://{HOST}", "other.example")):
+        send(port, f"{target}/tenants/7/pages", **{**token, "Host": host})
+        assert all(got["headers"]["host"] == HOST for got in tool.got), target
+        tool.got.clear()
 
 
 def _without_a_session(tool: Tool, port: int) -> None:
