@@ -212,7 +212,7 @@ def _shown(part: Iterable[tuple[int, ReportedAccess]]) -> Iterator[dict[str, Any
 
 
 def _tell(current: Step, found: _Sorted, windows: _Windows) -> None:
-    """Alarm both sides about accesses that were not allowed. Tell once if accesses arrive after the mail about the end."""
+    """Alarm both sides about accesses that were not allowed. Tell once if some arrive after the mail about the end."""
     for grant_id in {group.grant for group in found.groups if group.is_outside}:
         grant = windows.grants[grant_id]
         about: dict[str, Any] = {"topic": Topic.REPORTED_OUTSIDE, "about": grant.access_request_id}
