@@ -1,4 +1,6 @@
-"""`python -m bench`: measure decisions, accesses, sweeps, pages, the log, the decision point and the sign-in."""
+"""`python -m bench`: measure decisions, accesses, sweeps, pages, the log, the decision point, the guards, the gates and
+the sign-in.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation", "sign-in", "slow-clients")
+PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "sign-in", "slow-clients")
+#: What an application, or a web tool, does behind a window.
+_BEHIND = ("guards", "revoked", "reported", "gates")
 console = Console(width=max(Console().width, 100))
 
 
@@ -50,6 +54,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--asked", type=int, default=500, help="questions to the decision point on each connection")
     parser.add_argument("--signs", type=int, default=2_000, help="sign-ins, and resets, of known and unknown people")
     parser.add_argument("--slow", type=int, nargs="+", default=[200], help="slow clients of each kind at once")
+    parser.add_argument("--revocations", type=int, default=25, help="how many windows are revoked for each way")
+    parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
+    parser.add_argument("--seconds", type=int, default=8, help="how long each load on a gate lasts")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
@@ -76,7 +83,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "evaluation", "slow-clients"}.isdisjoint(parts):
+            if not {"acts", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -91,6 +98,11 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                     cast, arguments.grants, each=arguments.asked, with_peers=arguments.peers, bar=bar
                 )
                 results += found
+            for part in _BEHIND:
+                if part in parts:
+                    found, lacking = _behind(part, cast, arguments, bar)
+                    results += found
+                    missing += lacking
             if "acts" in parts:
                 results += _acts(cast, arguments.acts, bar)
                 task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
@@ -119,6 +131,19 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
         if old is not None:
             DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)
     return 0
+
+
+def _behind(part: str, cast: Any, arguments: argparse.Namespace, bar: Any) -> tuple[list[Any], list[str]]:
+    from bench import gates, guards, reported, revoked
+
+    _lift_limits()
+    if part == "guards":
+        return guards.run(arguments.asked * 10, with_peers=arguments.peers, bar=bar)
+    if part == "revoked":
+        return revoked.run(cast, arguments.revocations, bar)
+    if part == "reported":
+        return reported.run(cast, arguments.batches, bar), []
+    return gates.run(cast, arguments.seconds, bar)
 
 
 def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
@@ -250,14 +275,18 @@ def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> N
     for result in results:
         table.add_row(
             result.name,
-            f"{result.median:,.1f} ms",
-            f"{result.p99:,.1f} ms",
+            _time(result.median),
+            _time(result.p99),
             f"{result.rate:,.0f} {result.unit}".strip(),
             f"{result.wall:,.2f} s",
             f"{result.peak / 1e6:,.0f} MB" if result.peak else "",
             result.aim,
         )
     console.print(table)
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:,.1f} ms" if milliseconds >= 0.1 else f"{milliseconds * 1000:,.1f} µs"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ PLACE = Path("var/bench/peers")
 _CERBOS = "@cerbos/cerbos-linux-x64@0.55.0"
 _CERBOS_SUM = "dab3152a1530bec16b945473e9aea9af493fee123c477c4196a990fad58656d1"
 _LACKS = "no database, no log"
+#: The other products that are libraries.
+IN_PROCESS = ("cedarpy", "pycasbin", "regopy")
 
 
 def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
@@ -60,7 +62,7 @@ def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: A
             results.append(_one_log(cast, pairs, each, bar))
             results += over_http.measure(cast, pairs, each=each, callers=CONNECTIONS, bar=bar)
             if with_peers:
-                known, missing = _peers(pairs, each, bar)
+                known, missing = peers(pairs, each, bar)
                 results += known
     return results, missing
 
@@ -132,28 +134,33 @@ def _question(pair: grants.Pair) -> Question:
 # --- Other products ---------------------------------------------------------------------------------------------
 
 
-def _peers(pairs: list[grants.Pair], each: int, bar: Any) -> tuple[list[Result], list[str]]:
+def peers(
+    pairs: list[grants.Pair],
+    each: int,
+    bar: Any,
+    *,
+    products: Sequence[str] = ("cerbos", *IN_PROCESS),
+    processes: int = CONNECTIONS,
+    lacks: str = _LACKS,
+) -> tuple[list[Result], list[str]]:
+    """Measure other products with this number of processes that ask. Return the results, and what is missing."""
     results, missing = [], []
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump([_for_peers(pair) for pair in pairs], file)
         file.flush()
-        for name, get, how in (
-            ("cerbos", _cerbos, "a server, over HTTP"),
-            ("cedarpy", _nothing, "in the process"),
-            ("pycasbin", _nothing, "in the process"),
-            ("regopy", _nothing, "in the process"),
-        ):
+        for name in products:
             ticking = bar.add_task(name, total=1)
             try:
-                python, program = _environment(), get()
-                answer = _peer_answer(python, name, program, file.name, each)
+                python, program = _environment(), "" if name in IN_PROCESS else _cerbos()
+                answer = _peer_answer(python, name, program, file.name, each, processes)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 missing.append(f"{name}: {error}")
                 continue
             finally:
                 bar.advance(ticking)
+            how = "in the process" if name in IN_PROCESS else "a server, over HTTP"
             called = f"{name} {answer['version']}, {how}, handed the grant"
-            results.append(Result(called, answer["seconds"], answer["wall"], _LACKS))
+            results.append(Result(called, answer["seconds"], answer["wall"], lacks))
     return results, missing
 
 
@@ -162,8 +169,8 @@ def _for_peers(pair: grants.Pair) -> dict[str, Any]:
     return {"engineer": pair.engineer, "resource": pair.resource, "action": "read", "grant": grant}
 
 
-def _peer_answer(python: str, name: str, program: str, questions: str, each: int) -> dict[str, Any]:
-    command = [python, str(PEERS / "ask.py"), name, program, questions, str(each), str(CONNECTIONS)]
+def _peer_answer(python: str, name: str, program: str, questions: str, each: int, processes: int) -> dict[str, Any]:
+    command = [python, str(PEERS / "ask.py"), name, program, questions, str(each), str(processes)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or ["it failed"])[-1])
@@ -203,7 +210,3 @@ def _cerbos() -> str:
             with tarfile.open(archive) as tar:
                 tar.extractall(PLACE / "cerbos", filter="data")
     return str(program.absolute())
-
-
-def _nothing() -> str:
-    return ""

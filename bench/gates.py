@@ -1,0 +1,185 @@
+"""Measure forward authentication through nginx, as it is shipped, with wrk. Each request has its committed entry."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import product
+from bench.measure import Result
+from requests_app.domain import clock
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    ContentAccess,
+    Grant,
+    OneTimeCode,
+    Resource,
+    Service,
+    Tenant,
+)
+from requests_app.operations.gates import gate_session
+from tests.cast import PROXY_SECRET, Cast
+from tests.ports import free_port
+from tests.proxies import stand
+
+CONNECTIONS = (1, 8, 32)
+#: How many tenants have a window in the loads of many tenants.
+MANY = 64
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What wrk does: on which port of nginx, with which sessions, and on how many connections."""
+
+    name: str
+    port: int
+    sessions: Path
+    connections: int
+    is_judged: bool = True
+
+
+def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
+    service = cast.web_tool()
+    cast.proxy()
+    grant = cast.in_quillo()
+    with tempfile.TemporaryDirectory(dir=os.environ["DATA_DIR"]) as place, product.running() as running:
+        try:
+            wrk, nginx = stand.program("wrk"), stand.program("nginx")
+        except AssertionError as error:
+            return [], [f"gates: {error}"]
+        one, many = Path(place) / "one", Path(place) / "many"
+        one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")
+        many.write_text("".join(_elsewhere(grant, service)))
+        with _proxies(Path(place), nginx, running) as (pid, gate, plain, asking):
+            loads = [_Load("one tenant", gate, one, connections) for connections in CONNECTIONS] + [
+                _Load(f"{MANY} tenants", gate, many, connections) for connections in CONNECTIONS
+            ]
+            baselines = [("no gate", plain), ("a gate that is nginx’s own 200", asking)]
+            loads += [_Load(name, port, one, count, False) for name, port in baselines for count in CONNECTIONS]
+            results = [_measured(wrk, load, seconds, running, pid, bar) for load in loads]
+            Service.objects.filter(pk=service.pk).update(gate_identity=True)
+            for name, sessions in (("one tenant", one), (f"{MANY} tenants", many)):
+                load = _Load(f"{name}, with identity", gate, sessions, 8)
+                results.append(_measured(wrk, load, seconds, running, pid, bar))
+    return results, []
+
+
+def _measured(wrk: str, load: _Load, seconds: int, running: product.Product, nginx: int, bar: Any) -> Result:
+    name = f"{load.name}, {load.connections} connections"
+    ticking = bar.add_task(name, total=1)
+    _wrk(wrk, load, 2)
+    before, rows = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count()
+    found = _wrk(wrk, load, seconds)
+    after, written = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count() - rows
+    bar.advance(ticking)
+    requests = found["requests"]
+    # wrk does not wait for the answers of its last requests, so there can be more entries than answers.
+    if found["failed"] or (load.is_judged and not requests <= written <= requests + load.connections):
+        raise SystemExit(f"no: {name}: {found['failed']} of {requests} failed, {written} were recorded")
+    parts = zip(("web", "database", "nginx"), before, after, strict=True)
+    spent = [f"{part} {(now - then) / requests * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
+    quantiles = [float(each) / 1e6 for each in found["quantiles"]]
+    return Result(name, quantiles, found["microseconds"] / 1e6, f"CPU ms: {', '.join(spent)}", requests)
+
+
+def _wrk(wrk: str, load: _Load, seconds: int) -> dict[str, Any]:
+    script = Path(__file__).with_name("gate.lua")
+    command = [wrk, "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
+    address = f"http://127.0.0.1:{load.port}/"
+    environment = {**os.environ, "SESSIONS": str(load.sessions)}
+    done = subprocess.run([*command, address], env=environment, capture_output=True, text=True, timeout=seconds + 60)
+    line = re.search(r"^RESULT (.*)$", done.stdout, flags=re.MULTILINE)
+    if line is None:
+        raise SystemExit(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")
+    # The connections that wrk has just closed can still have a request at work.
+    time.sleep(0.5)
+    record: dict[str, Any] = json.loads(line.group(1))
+    return record
+
+
+# --- Windows and sessions -------------------------------------------------------------------------------------
+
+
+def _session(grant: Grant) -> str:
+    """Return the secret of a browser's session at the gate, as a redeemed code leaves it."""
+    at, secret = clock.now(), secrets.token_urlsafe(32)
+    code = OneTimeCode.objects.create(
+        secret_hash=secrets.token_hex(32),
+        tenant=grant.tenant,
+        grant=grant,
+        person=grant.engineer,
+        service=grant.access_request.service,
+        redirect_uri="https://quillo.example/.lockbox/code",
+        challenge=secrets.token_urlsafe(32),
+        made_at=at,
+        expires_at=at + dt.timedelta(seconds=60),
+        used_at=at,
+    )
+    gate_session(secret)(code, at)
+    return secret
+
+
+def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
+    """Yield the paths and cookies of windows that are like this one, but each in another tenant."""
+    for number, tenant in enumerate(Tenant.objects.filter(slug__startswith="tenant-").order_by("slug")[:MANY]):
+        resource = Resource.objects.create(
+            tenant=tenant, service=service, kind="workspace", name=f"notes {number}", external_id=f"t{number}",
+            is_active=True,
+        )  # fmt: skip
+        asked: AccessRequest = AccessRequest.objects.get(pk=grant.access_request_id)
+        asked.pk, asked.reference, asked.tenant, asked.ticket = uuid.uuid4(), f"T{number}", tenant, None
+        asked.reason_kind, asked.authority, asked.instrument = "legal_demand", "A court", "An order"
+        asked.demand_reference, asked.demand_date = f"No. {number}", asked.submitted_at.date()
+        asked.save(force_insert=True)
+        AccessRequestResource.objects.create(access_request=asked, resource=resource, position=0)
+        other: Grant = Grant.objects.get(pk=grant.pk)
+        other.pk, other.access_request, other.tenant = uuid.uuid4(), asked, tenant
+        other.save(force_insert=True)
+        yield f"/tenants/t{number}/pages __Host-lockbox={_session(other)}\n"
+
+
+# --- nginx ----------------------------------------------------------------------------------------------------
+
+#: The tool, which answers 200 with some bytes; the same tool without a gate; and behind a gate that allows everything.
+_OTHERS = """
+server {{ listen 127.0.0.1:{tool}; location / {{ return 200 "a page of the tool\\n"; }} }}
+server {{ listen 127.0.0.1:{plain}; location / {{ proxy_pass http://127.0.0.1:{tool}; }} }}
+server {{
+    listen 127.0.0.1:{asking};
+    location / {{ auth_request /gate; proxy_pass http://127.0.0.1:{tool}; }}
+    location = /gate {{ internal; proxy_pass http://127.0.0.1:{tool}; proxy_pass_request_body off; }}
+}}
+"""
+
+
+@contextmanager
+def _proxies(place: Path, nginx: str, running: product.Product) -> Iterator[tuple[int, int, int, int]]:
+    """Run nginx with one process. Yield its process id, and the ports with our gate, without one, and with its own."""
+    ports = {name: free_port() for name in ("tool", "plain", "asking")}
+    path, gate = stand.filled(
+        "nginx.conf", place, lockbox=f"127.0.0.1:{running.port}", tool=f"127.0.0.1:{ports['tool']}",
+        secret=PROXY_SECRET, **{"listen 443 ssl;": "listen 127.0.0.1:PORT;", "listen [::]:443 ssl;": ""},
+    )  # fmt: skip
+    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$|^\s*proxy_ssl_\w+ .*$", "", path.read_text())
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {place}/{kind};" for kind in kinds)
+    # Otherwise nginx closes each connection of wrk after its thousandth request.
+    inner = f"access_log off; keepalive_requests 100000000; {temporary}\n{text}\n{_OTHERS.format(**ports)}"
+    head = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
+    path.write_text(f"{head}http {{ {inner} }}\n")
+    command = [nginx, "-c", str(path), "-e", f"{place}/early.log"]
+    with stand.running(command, gate, place=place):
+        yield int((place / "pid").read_text()), gate, ports["plain"], ports["asking"]
