@@ -232,6 +232,24 @@ def test_each_entry_becomes_one_message_for_any_number_of_dispatchers(cast: Cast
     assert OutboxMessage.objects.filter(lane="webhook", topic="ticket.opened").count() == 1
 
 
+def test_a_new_webhook_of_the_provider_gets_its_places_in_all_logs_at_once(cast: Cast, receiver: Receiver) -> None:
+    cast.ticket()
+    cast.ticket("fabrikam", "fred")
+    add(cast, receiver, None, events=("ticket.opened",))
+    cast.ticket("fabrikam", "fred")
+    cast.ticket("northwind", "nora")
+    with CaptureQueriesContext(connection) as queries:
+        assert dispatch.work(clock.monotonic() + 10) >= 2
+    made = [each for each in queries if 'INTO "requests_app_webhookcursor"' in each["sql"]]
+    assert len(made) == 1
+    heads = dict(ChainHead.objects.values_list("pk", "size"))
+    assert dict(WebhookCursor.objects.values_list("log_id", "next_seq")) == heads
+    deliver()
+    # Neither of the tickets that were opened before, in a log without news and in one with news.
+    assert len(heads) >= 4
+    assert receiver.types() == ["ticket.opened"] * 2
+
+
 def test_a_place_beyond_the_end_of_a_log_that_was_set_back_is_brought_back(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     WebhookCursor.objects.update(next_seq=50)

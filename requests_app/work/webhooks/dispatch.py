@@ -7,13 +7,16 @@ stream are made in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock
@@ -43,8 +46,11 @@ def work(until: float) -> int:
 
     Stop at `until` on the monotonic clock. A log with many new entries does not delay the other logs.
     """
-    for webhook_id, log_id in _unknown():
-        _begin(webhook_id, log_id)
+    # A new receiver of the provider needs a cursor in the log of each tenant. Nobody else may have to wait for that.
+    for webhook_id, pairs in groupby(_unknown(), key=itemgetter(0)):
+        log_ids = [log_id for _webhook, log_id in pairs]
+        for first in range(0, len(log_ids), BATCH):
+            _begin(webhook_id, log_ids[first : first + BATCH])
     made = 0
     for cursor_id, webhook_id in _MOVED():
         if clock.monotonic() >= until:
@@ -81,15 +87,18 @@ def _unknown() -> Iterator[tuple[UUID, UUID]]:
             yield webhook_id, log_id
 
 
-def _begin(webhook_id: UUID, log_id: UUID) -> None:
-    """Create a webhook's cursor in one log. It begins at the first entry since the webhook was added."""
+def _begin(webhook_id: UUID, log_ids: Sequence[UUID]) -> None:
+    """Create a webhook's cursors in these logs. Each begins at the first entry since the webhook was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
-        size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)
-        since = AuditEntry.objects.filter(tenant_id=log_id, at__gte=from_at, seq__lt=size)
-        first = since.order_by("at", "seq").values_list("seq", flat=True).first()
-        place = WebhookCursor(webhook_id=webhook_id, log_id=log_id, next_seq=size if first is None else first)
-        WebhookCursor.objects.bulk_create([place], ignore_conflicts=True)
+        since = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__gte=from_at, seq__lt=OuterRef("size"))
+        first = Subquery(since.order_by("at", "seq").values("seq")[:1])
+        heads = ChainHead.objects.filter(pk__in=log_ids).annotate(first=Coalesce(first, "size"))
+        places = [
+            WebhookCursor(webhook_id=webhook_id, log_id=log_id, next_seq=seq)
+            for log_id, seq in heads.values_list("pk", "first")
+        ]
+        WebhookCursor.objects.bulk_create(places, ignore_conflicts=True)
 
 
 def _step(cursor_id: int, *, only_endings: bool) -> int:
