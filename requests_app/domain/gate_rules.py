@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from django.utils.functional import Promise
@@ -162,8 +163,9 @@ def match(rules: Iterable[Rule], request: Asked) -> Match:
     raise Refused(Reason.NO_RULE)
 
 
+@lru_cache(maxsize=128)
 def rules_in(text: str) -> tuple[Rule, ...]:
-    """Return the rules in a text that was checked when it was stored."""
+    """Return the rules in a text that was checked when it was stored. Each request to a web tool needs them."""
     return tuple(_rule(line.split()) for line in text.splitlines() if line.strip())
 
 

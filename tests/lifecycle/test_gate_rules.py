@@ -275,3 +275,9 @@ def test_a_text_of_rules_is_refused_or_stored_in_a_form_that_does_not_change(tex
     except Unacceptable:
         return
     assert declared(stored) == stored
+
+
+def test_rules_are_read_once_although_each_request_needs_them() -> None:
+    text = declared("view GET /once/{resource}")
+    assert rules_in(text) is rules_in(f"{text}")
+    assert rules_in(text) != rules_in(declared("view GET /twice/{resource}"))
