@@ -1,0 +1,1 @@
+"""The parts of `bench/` that depend on formats of the product."""
