@@ -77,6 +77,8 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
     Scope.MEMBERS_MANAGE: _ADMINISTERING | {Role.APPROVER},
     Scope.MEMBERS_PROVISION: frozenset({Role.ADMINISTRATOR}),
     Scope.TICKETS_WRITE: frozenset({Role.MEMBER, Role.APPROVER, Role.ENGINEER}) | _ADMINISTERING,
+    # Like GUARD: only a client can use it.
+    Scope.REQUESTS_ASK: frozenset({Role.STAFF}),
     Scope.REQUESTS_SUBMIT: frozenset({Role.ENGINEER}),
     Scope.DECISIONS_WRITE: _DECIDING,
     Scope.GRANTS_CLOSE: _DECIDING | {Role.ENGINEER, Role.STAFF},

@@ -26,6 +26,7 @@ class Scope(StrEnum):
     TICKETS_READ = "tickets:read"
     TICKETS_WRITE = "tickets:write"
     REQUESTS_READ = "requests:read"
+    REQUESTS_ASK = "requests:ask"
     REQUESTS_SUBMIT = "requests:submit"
     DECISIONS_WRITE = "decisions:write"
     GRANTS_READ = "grants:read"
@@ -57,6 +58,10 @@ LABELS: dict[Scope, Promise] = {
     Scope.TICKETS_READ: _("Read tickets and their conversations"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
+    Scope.REQUESTS_ASK: _(
+        "Learn from the decision point which denied access an engineer can ask for, and follow the access requests "
+        "that the client has raised from such a denial"
+    ),
     Scope.REQUESTS_SUBMIT: _(
         "Submit and withdraw access requests; an engineer who asks for a ticket that nobody has also gets the ticket"
     ),
@@ -86,6 +91,7 @@ OF_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
     Scope.TOKENS_MANAGE,
+    Scope.REQUESTS_ASK,
     Scope.REQUESTS_SUBMIT,
     Scope.PROVISION,
     Scope.GUARD,

@@ -9,6 +9,7 @@ from requests_app.models.access import (
     Level,
     SignedDecision,
 )
+from requests_app.models.access_tasks import AccessTask
 from requests_app.models.addresses import AddressChange
 from requests_app.models.codes import OneTimeCode
 from requests_app.models.deputies import OutOfOffice
@@ -38,6 +39,7 @@ from requests_app.models.worker import Heartbeat, TaskAttempt
 __all__ = [
     "AccessRequest",
     "AccessRequestResource",
+    "AccessTask",
     "AddressChange",
     "Client",
     "ContentAccess",

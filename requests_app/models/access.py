@@ -99,6 +99,14 @@ class AccessRequest(models.Model):
         db_default="",
         editable=False,
     )
+    # The client that submitted it for the engineer, by its name at the submission. Otherwise empty.
+    raised_by = models.CharField(
+        _("raised by the API client"), max_length=120, blank=True, default="", db_default="", editable=False
+    )
+    # The window ends at this instant at the latest. Empty if only its length counts.
+    until_at = models.DateTimeField(_("no longer than until"), null=True, blank=True, editable=False)
+    # A mark for people. No rule depends on it.
+    is_emergency = models.BooleanField(_("emergency"), default=False, db_default=False, editable=False)
     content_digest = models.CharField(_("digest"), max_length=64)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)
     submitted_at = models.DateTimeField(_("submitted"))

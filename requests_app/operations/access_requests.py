@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
 from requests_app.domain import limits, manifest, policy
+from requests_app.domain.access_tasks import TASK_LIVES_FOR, Denial, InvalidDenialBinding
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.access_requests import (
     APPROVE_AS_CUSTOMER,
@@ -32,6 +33,7 @@ from requests_app.messages.topics import Audience, Topic
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
+    AccessTask,
     Decision,
     Grant,
     Mute,
@@ -76,6 +78,9 @@ class Ask:
     tenant_id: Any = None
     service_id: Any = None
     previous_id: Any = None
+    until_at: dt.datetime | None = None
+    is_emergency: bool = False
+    denial: Denial | None = None
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
@@ -109,6 +114,8 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
             str(row.pk),
             row.pk,
         )
+        if ask.denial is not None:
+            _keep_task(row, ask.denial, current)
         names = [resource.name for resource in resources]
         current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
         current.tell(about(row, Topic.DECIDE_AS_PROVIDER, Audience.PROVIDER_APPROVERS))
@@ -269,11 +276,36 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
         earlier = earlier.filter(tenant=row.tenant, is_practice=row.is_practice)
         row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
+    machine = current.actor.machine
+    row.raised_by = machine.name if machine is not None else ""
+    row.until_at, row.is_emergency = ask.until_at, ask.is_emergency
+    _require_time_left(row, current.at)
     # Practice content is made up, and is always read through this product.
     row.service_words = "" if row.is_practice else offer.for_customer
     row.enforced_by = "" if row.is_practice else row.service.application
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
+
+
+def _require_time_left(row: AccessRequest, at: dt.datetime) -> None:
+    if row.until_at is not None and row.until_at <= at:
+        raise FactsChanged(_("The time until which access was asked for is over."))
+
+
+def _keep_task(row: AccessRequest, denial: Denial, current: Step) -> None:
+    """Store the client's handle on this access request. Raise InvalidDenialBinding if the denial was used before."""
+    machine = current.actor.machine
+    if machine is None or machine.client_id != denial.client_id:
+        raise InvalidDenialBinding
+    if AccessTask.objects.filter(denial=denial.number).exists():
+        raise InvalidDenialBinding
+    AccessTask.objects.create(
+        access_request=row,
+        client_id=machine.client_id,
+        denial=denial.number,
+        asked=dict(denial.asked),
+        expires_at=current.at + TASK_LIVES_FOR,
+    )
 
 
 def _offer(row: AccessRequest, level: str) -> Offer:
@@ -374,6 +406,7 @@ def _require_facts(step: Move) -> Tenant:
     of a witness locks it too. So neither can change before the act commits.
     """
     row = step.row
+    _require_time_left(row, step.at)
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
     engineers = QueueAssignment.objects.filter(
@@ -406,17 +439,18 @@ def _require_cosigned(step: Move, facts: Tenant) -> None:
 
 
 def _open(step: Move, facts: Tenant) -> None:
-    """Open the window now, for the requested length. If the tenant's cap is shorter now, use the cap."""
+    """Open the window now, for the requested length, or as long as the tenant's cap or the requested end allows."""
     row = step.row
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
+    closes_at = step.at + length
     grant = Grant.objects.create(
         tenant=row.tenant,
         access_request=row,
         engineer=row.requested_by,
         level=row.level,
         opens_at=step.at,
-        closes_at=step.at + length,
+        closes_at=closes_at if row.until_at is None else min(closes_at, row.until_at),
     )
     step.target, step.grant = State.OPEN, grant
     window = {"opens_at": canonical.instant(grant.opens_at), "closes_at": canonical.instant(grant.closes_at)}
@@ -427,10 +461,12 @@ def _open(step: Move, facts: Tenant) -> None:
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
     """Return everything that the engineer asks for, in the form that is hashed, logged and shown.
 
-    It contains only strings, integers, lists, and the mark of a practice request. A real access request has no such
-    key, so the digest of each access request that was submitted before this key existed is still the same.
+    It contains only strings, integers, lists, and marks. An access request without a mark has no such key, so the
+    digest of each access request that was submitted before the key existed is still the same.
     """
     practice = {"practice": True} if row.is_practice else {}
+    until = {"until": canonical.instant(row.until_at)} if row.until_at is not None else {}
+    emergency = {"emergency": True} if row.is_emergency else {}
     return {
         **practice,
         "reference": row.reference,
@@ -449,5 +485,7 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
         "tried": row.tried,
         "justification": row.justification,
         "previous": row.previous.reference if row.previous else None,
+        **until,
+        **emergency,
         **manifest.of_service(row),
     }

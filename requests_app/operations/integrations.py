@@ -60,7 +60,9 @@ from requests_app.operations._subjects import log_of
 security_log = structlog.get_logger("security")
 
 #: A client of the provider gets these scopes only after customers have got an announcement.
-_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.GUARD, Scope.REQUESTS_SUBMIT, Scope.MEMBERS_PROVISION})
+_ANNOUNCED_SCOPES = frozenset(
+    {Scope.EVALUATE, Scope.GUARD, Scope.REQUESTS_ASK, Scope.REQUESTS_SUBMIT, Scope.MEMBERS_PROVISION}
+)
 #: The lifetimes of personal tokens in days. A token that decides can give access to content, so its longest lifetime is
 #: shorter.
 LIFETIMES = (1, 7, 30, 90, 365)
@@ -96,10 +98,10 @@ def create_client(
 ) -> Made:
     """Add a client to a tenant, for its administrator. Without `tenant_id`, add it to the provider, for staff.
 
-    Under two-person control, `decides_for_id` is refused, because only one person sees the secret. A client of
-    the provider does not get four scopes yet: to ask about every tenant, to ask for access, to guard an application,
-    and to manage the provider's people. They are announced to customers first. `service_id` names the external service
-    whose application the client guards.
+    Under two-person control, `decides_for_id` is refused, because only one person sees the secret. A client of the
+    provider does not get some scopes yet (`_ANNOUNCED_SCOPES`): for example to ask about every tenant, or to ask for
+    access. They are announced to customers first. `service_id` names the external service whose application the client
+    guards.
     """
 
     def check(current: Step) -> None:

@@ -27,6 +27,7 @@ OPEN = {
     "search_subject",
     "search_resource",
     "search_action",
+    "access_tasks_submit",
     "signal_streams_create",
     "signal_streams_change",
     "signal_streams_replace",

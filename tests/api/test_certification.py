@@ -368,4 +368,7 @@ def test_the_discovery_of_the_certification(client: Browser, settings: Any) -> N
         "search_subject_endpoint": "https://lockbox.example.com/access/v1/search/subject",
         "search_resource_endpoint": "https://lockbox.example.com/access/v1/search/resource",
         "search_action_endpoint": "https://lockbox.example.com/access/v1/search/action",
+        "access_request_endpoint": "https://lockbox.example.com/access/v1/requests",
+        "jwks_uri": "https://lockbox.example.com/.well-known/jwks.json",
+        "capabilities": ["urn:openid:authzen:capability:access-request"],
     }

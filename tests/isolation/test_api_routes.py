@@ -55,6 +55,11 @@ OTHERS = {
     "search_subject": "finds nothing about a missing and about another tenant's thing: tests/api/test_search.py",
     "search_resource": "finds nothing about a missing and about another tenant's thing: tests/api/test_search.py",
     "search_action": "finds nothing about a missing and about another tenant's thing: tests/api/test_search.py",
+    **dict.fromkeys(
+        ("access_tasks", "access_task", "access_task_cancel"),
+        "is for one client of the provider, and absent for all others: tests/api/test_access_tasks.py",
+    ),
+    "access_task_schema": "public: what a client must send",
     "guard_accesses": "is for the provider's applications, and rejects another service's windows: test_reports.py",
     "scim_resource_type": "shows a description that is the same for all tenants",
     "scim_schema": "shows a description that is the same for all tenants",

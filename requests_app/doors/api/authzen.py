@@ -16,8 +16,10 @@ from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
 from requests_app.domain import evaluation
+from requests_app.domain.access_tasks import ApprovalReason, NextAction
 from requests_app.domain.errors import DomainError, Malformed
 from requests_app.doors.api import errors
+from requests_app.doors.api.requestable import AccessRequestHint, ApprovalEcho
 from requests_app.doors.api.schema import Schema
 from requests_app.models import Grant
 
@@ -187,15 +189,25 @@ class EvaluationContext(serializers.Serializer):
     A permission comes with `grant`, and is valid until `closes_at`. A denial comes with `ended` if a window for this
     resource was closed. `entry` is the number of the entry in the tenant's log, if the purpose was `access`. If a call
     has several questions and this question could not be read, only `error` is given.
+
+    Only clients with the scope `requests:ask` get the other members. With `access_request`, the engineer can ask for
+    the access. If a question with an approval is denied, `reason` says why the approval does not help, `next_action`
+    what to do next, and `denied_because` has the usual reason.
     """
 
-    reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
+    reason = serializers.ChoiceField(choices=[*evaluation.REASONS, *ApprovalReason], required=False)
     at = serializers.DateTimeField(required=False)
     grant = serializers.UUIDField(required=False)
     closes_at = serializers.DateTimeField(required=False)
     ended = EvaluationEnded(required=False)
     entry = serializers.IntegerField(required=False)
     error = EvaluationFault(required=False)
+    evaluation_id = serializers.UUIDField(required=False)
+    evaluated_at = serializers.DateTimeField(required=False)
+    access_request = AccessRequestHint(required=False)
+    approval = ApprovalEcho(required=False)
+    next_action = serializers.ChoiceField(choices=[*NextAction], required=False)
+    denied_because = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
 
 
 class EvaluationOut(serializers.Serializer):

@@ -17,7 +17,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import Malformed
 from requests_app.domain.evaluation import Question
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import authzen
+from requests_app.doors.api import authzen, requestable
 from requests_app.doors.api.authzen import Evaluation, Purpose
 from requests_app.doors.api.base import ApiView
 from requests_app.queries.evaluation import evaluate
@@ -29,7 +29,16 @@ _ID_MAX = 200
 
 def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
     """Return the answer to one question. Raise Malformed if a text in the question is too long or can't be stored."""
-    question = Question(
+    question = question_of(asked)
+    ask = operations.allow_access if asked.context.get("purpose") == Purpose.ACCESS else evaluate
+    verdict = ask(question, actor=actor)
+    approval = asked.context.get("approval")
+    return requestable.extended(authzen.answer(verdict), question, verdict, approval=approval, actor=actor)
+
+
+def question_of(asked: Evaluation) -> Question:
+    """Return the question in the product's words. Raise Malformed if a text is too long or can't be stored."""
+    return Question(
         subject_type=asked.subject_type,
         subject=asked.subject_id,
         action=asked.action,
@@ -38,8 +47,6 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
         tenant=asked.context.get("tenant", ""),
         item=asked.context.get("item", ""),
     )
-    ask = operations.allow_access if asked.context.get("purpose") == Purpose.ACCESS else evaluate
-    return authzen.answer(ask(question, actor=actor))
 
 
 class DecisionPoint(ApiView):
@@ -152,6 +159,7 @@ _ENDPOINTS = {
     "search_subject": "search_subject",
     "search_resource": "search_resource",
     "search_action": "search_action",
+    "access_request": "access_tasks",
 }
 
 
@@ -159,7 +167,8 @@ _ENDPOINTS = {
 def configuration(request: HttpRequest) -> JsonResponse:
     """Return the addresses of the endpoints."""
     endpoints = {f"{name}_endpoint": settings.BASE_URL + reverse(f"api:{route}") for name, route in _ENDPOINTS.items()}
-    return JsonResponse({"policy_decision_point": settings.BASE_URL, **endpoints})
+    more = {"jwks_uri": settings.BASE_URL + reverse("api:jwks"), "capabilities": [requestable.CAPABILITY]}
+    return JsonResponse({"policy_decision_point": settings.BASE_URL, **endpoints, **more})
 
 
 urlpatterns = [

@@ -115,7 +115,7 @@ class FoundActionOut(serializers.Serializer):
     name = serializers.CharField()
 
 
-class SubjectsOut(serializers.Serializer):
+class FoundSubjectsOut(serializers.Serializer):
     page = PageOut()
     results = FoundSubjectOut(many=True)
 
@@ -179,7 +179,7 @@ class SearchSubjects(_Search):
         summary="Find who is allowed to do something now",
         tags=[TAG],
         request={"application/json": authzen.searching(_NEEDED[Sought.SUBJECT])},
-        responses={200: SubjectsOut},
+        responses={200: FoundSubjectsOut},
         examples=[
             OpenApiExample(
                 "Who",

@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema
 from requests_app.domain.errors import NotFound
 from requests_app.doors.api import (
     access_requests,
+    access_tasks,
     azure,
     callers,
     decision_point,
@@ -217,6 +218,7 @@ urlpatterns = [
     *azure.urlpatterns,
     *decision_point.urlpatterns,
     *search.urlpatterns,
+    *access_tasks.urlpatterns,
     *shared_signals.urlpatterns,
     *forward_auth.urlpatterns,
     *scim.urlpatterns,

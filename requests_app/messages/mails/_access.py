@@ -154,14 +154,25 @@ def what(row: AccessRequest) -> list[Fact]:
     resources = _resources(row)
     named = [line for resource in resources for line in _named(resource, row.service)]
     return [
-        Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
+        Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}, *_raised_by(row)]),
         Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
         Fact(_("What"), [sentences.amount(resources) + ":", *named]),
         Fact(_("How much"), _how_much(row, resources)),
-        Fact(_("How long"), [words.duration(row.window_for)]),
+        Fact(_("How long"), [words.duration(row.window_for), *_until(row)]),
         Fact(_("Reason"), _reason(row)),
         Fact(_("Reference"), [row.reference]),
     ]
+
+
+def _raised_by(row: AccessRequest) -> list[str]:
+    lines = [_("Raised by the API client %(client)s") % {"client": words.line(row.raised_by)}] if row.raised_by else []
+    return [*lines, _("Marked as an emergency. The mark changes nothing.")] if row.is_emergency else lines
+
+
+def _until(row: AccessRequest) -> list[str]:
+    if row.until_at is None:
+        return []
+    return [_("It closes at the latest: %(when)s") % {"when": words.when(row.until_at, row.submitted_at)}]
 
 
 def _how_much(row: AccessRequest, resources: list[Resource]) -> list[str]:
