@@ -20,7 +20,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.scopes import Scope
 from requests_app.models import Client as APIClient
 from requests_app.models import GateProxy, Guard, Service, SignalStream
-from requests_app.operations.signal_streams import Wanted
+from requests_app.operations._stream_settings import Wanted
 from tests.admin.conftest import address
 from tests.caller import service_of
 from tests.cast import Cast

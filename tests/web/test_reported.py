@@ -85,7 +85,7 @@ def test_a_page_that_is_already_open_learns_that_the_application_is_silent(
     client, url = client_of(cast, "ada"), reverse("web:live", args=[grant.access_request_id])
 
     def poll(seen: str) -> Any:
-        return client.get(url, {"lines": 3, "seen": seen}, headers={"HX-Request": "true"})
+        return client.get(url, {"lines": "3", "seen": seen}, headers={"HX-Request": "true"})
 
     assert poll("nothing").status_code == 204
     travel.by(seconds=61)
