@@ -28,7 +28,7 @@ def impersonated(request: HttpRequest) -> tuple[Workspace | None, User | None]:
         wanted = request.POST.get("user_pk", "")
         member = Member.objects.filter(user=wanted).first() if wanted.isdecimal() else None
         return (member.workspace, request.user) if member else (None, None)
-    if not history or name == "hijack:release":
+    if not history or name in ("hijack:release", "logout"):
         return None, None
     return request.user.member.workspace, User.objects.get(pk=history[0])
 
