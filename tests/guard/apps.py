@@ -116,7 +116,7 @@ def fastapi_app(guard: Guard) -> Any:
 
     @router.api_route("/pages/{number}/", methods=["GET", "POST"])
     def page(request: Request, pk: str, number: int) -> str:
-        return str(request.scope["lockbox_guard.visit"].holds[0].access.detail["reference"])
+        return str(request.scope["lockbox_guard.visit"].accesses[0].detail["reference"])
 
     @router.get("/trickle")
     def streamed(pk: str) -> StreamingResponse:

@@ -48,6 +48,7 @@ class FakeLockbox:
         self.codes: dict[str, dict[str, str]] = {}
         self.is_feed_cut = self.is_reporting_down = self.has_no_state = False
         self.bearer, self.loses_answers = "client-token", 0
+        self.not_taken: str | None = None
         self.last_ids: list[str] = []
         self.sent_ids: list[str] = []
         self.before_feed: Callable[[], None] = lambda: None
@@ -171,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.lockbox.is_reporting_down:
                 return 503, {}
             self.lockbox.bodies.append(body)
+            if any(self.lockbox.not_taken in (access["item"], "") for access in body["accesses"]):
+                return 422, {"code": "unacceptable"}
             stored = self.lockbox.reports.setdefault(body["guard"], [])
             if body["first"] > len(stored) + 1:
                 return 409, {"code": "reports_gap", "expected": len(stored) + 1}

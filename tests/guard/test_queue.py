@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from lockbox_guard import Guard, Refused
 from lockbox_guard import queue as queues
 from requests_app.domain import reports
+from requests_app.doors.api import guard_reports
 from tests.guard.conftest import NewGuard, until
 from tests.guard.fake import FakeLockbox
 from tests.guard.test_tokens import asked
@@ -26,7 +28,7 @@ from tests.guard.test_tokens import asked
 ROOT = Path(__file__).parents[2]
 #: A program that stores accesses and prints each number once it is stored. It ends when it is killed.
 PROGRAM = """
-import itertools, pathlib, sys, time
+import itertools, pathlib, sys
 from lockbox_guard.lockbox import Lockbox, Refused
 from lockbox_guard.queue import Queue
 queue = Queue(pathlib.Path(sys.argv[1]), Lockbox(sys.argv[2], "shop", "secret", None), 1_000_000)
@@ -38,7 +40,6 @@ for number in itertools.count():
         print(refused.code, flush=True)
         break
     print(number, flush=True)
-    time.sleep(0.002)  # SQLite's waiting processes have no order, and this one would never let go
 """
 
 
@@ -214,10 +215,11 @@ def test_a_full_queue_refuses_but_stores_what_was_cut(
 def test_a_disk_that_fails_refuses_and_works_again_when_repaired(
     guard: Guard, lockbox: FakeLockbox, tmp_path: Path
 ) -> None:
-    guard._queue._close()
     place = tmp_path / "queue"
-    place.rename(tmp_path / "away")
-    place.write_text("not a directory")
+    with guard._queue._lock:
+        guard._queue._close()
+        place.rename(tmp_path / "away")
+        place.write_text("not a directory")
     with pytest.raises(Refused, match="queue_unavailable"):
         guard.admit(lockbox.token(), **asked())
     place.unlink()
@@ -293,6 +295,58 @@ def test_processes_share_one_queue(lockbox: FakeLockbox, tmp_path: Path) -> None
         assert len(items) <= len(lines) + 1
 
 
+def test_no_process_is_overtaken_again_and_again(lockbox: FakeLockbox, tmp_path: Path) -> None:
+    """Each of many processes gets its turn, though each asks again at once."""
+    lockbox.is_reporting_down = True
+    processes = [started(tmp_path, lockbox.issuer, str(number)) for number in range(6)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    before = len(stored(tmp_path))
+    time.sleep(2)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.communicate()
+    names = [record["item"].partition("-")[0] for record in stored(tmp_path)[before:]]
+    counts = sorted(names.count(str(number)) for number in range(6))
+    assert counts[0] > counts[-1] / 4, counts
+
+
+@pytest.mark.parametrize("place", [0, 1, 36, 49])
+def test_an_access_that_lockbox_does_not_take_in_holds_up_nothing(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path, place: int
+) -> None:
+    lockbox.is_reporting_down, lockbox.not_taken = True, f"GET /{place}"
+    for number in range(50):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+    lockbox.is_reporting_down = False
+    until(lambda: len(lockbox.accesses) == 50)
+    items = [f"GET /{number}" for number in range(50)]
+    assert [access["item"] for access in lockbox.accesses] == [
+        *items[:place], "OTHER /not-taken-in", *items[place + 1 :],
+    ]  # fmt: skip
+    until(lambda: stored(tmp_path / "queue") == [])
+    [(number, text)] = guard._queue._run("SELECT number, record FROM not_taken")
+    assert (number, json.loads(text)["item"]) == (place + 1, items[place])
+    assert len(lockbox.reports) == 1
+
+
+def test_lockbox_can_take_in_what_replaces_an_access() -> None:
+    body = {"guard": str(uuid.uuid4()), "first": 1, "accesses": [json.loads(queues.SKIPPED)]}
+    assert guard_reports.report_in(body).accesses[0].code == "not_taken_in"
+
+
+def test_if_lockbox_takes_in_nothing_at_all_the_queue_waits(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    lockbox.not_taken = ""
+    for number in range(3):
+        guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
+    time.sleep(6 * queues.LOOK_EVERY)
+    assert lockbox.accesses == []
+    assert [record["item"] for record in stored(tmp_path / "queue")][1:] == ["GET /1", "GET /2"]
+    assert len(lockbox.bodies) < 10
+
+
 def test_two_guards_on_one_host_have_their_own_ids(new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path) -> None:
     for name in ("one", "two"):
         guard = new_guard(queue=tmp_path / name)
@@ -339,10 +393,10 @@ def test_a_queue_of_a_hundred_thousand_is_reported(guard: Guard, lockbox: FakeLo
     lockbox.is_reporting_down = True
     access = guard.admit(lockbox.token(), **asked(item="GET /0"))
     record = stored(tmp_path / "queue")[0]
-    writes = [queues._Write(record | {"item": f"GET /{number}"}) for number in range(1, 100_000)]
-    with guard._queue._writing:
-        guard._queue._write(writes)
-    assert {write.code for write in writes} == {""}
+    texts = (json.dumps(record | {"item": f"GET /{number}"}) for number in range(1, 100_000))
+    writes = [{"text": text, "kind": "access", "why": "not yet"} for text in texts]
+    guard._queue._write(writes)
+    assert {write["why"] for write in writes} == {""}
     lockbox.is_reporting_down = False
     until(lambda: len(lockbox.accesses) >= 100_000, 60)
     guard.record(access, "access")

@@ -311,7 +311,7 @@ def test_holds_end_with_their_responses(serve: Callable[..., int], lockbox: Fake
         sock: Any = left.connection.sock or left.answer.fp.raw._sock  # type: ignore[attr-defined] # after HTTP/1.0
         sock.shutdown(socket.SHUT_RDWR)
         left.connection.close()
-    until(lambda: not guard.holds)
+    until(lambda: not guard.visits)
 
 
 # --- The reserved path ----------------------------------------------------------------------------------------

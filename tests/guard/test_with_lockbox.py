@@ -119,7 +119,7 @@ def test_a_token_is_renewed_and_the_window_released_through_the_application(
 ) -> None:
     token = issued(cast, grant)
     asked = question(guard, token)
-    newer = guard.renewed(token, 400, 10)
+    newer = guard.renewed(token, 400)
     assert newer != token
     assert code_of(guard, newer, **asked) == "allowed"
     shop = Shop()

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from lockbox_guard.lockbox import VERSION, Lockbox, Refused, Unreachable
+from lockbox_guard.lockbox import VERSION, Lockbox, Refused
 
 log = logging.getLogger(__name__)
 #: Seconds without a sign after which nothing is allowed, and the longest wait for the next byte.
@@ -38,7 +38,7 @@ class Feed:
 
     def __init__(self, lockbox: Lockbox, guard: Callable[[], str], changed: Callable[[bool], None]) -> None:
         self._lockbox, self._guard, self._changed = lockbox, guard, changed
-        self._ahead, self._heard, self._last_id = 0.0, float("-inf"), ""  # the time at Lockbox is the clock + ahead
+        self.ahead, self._heard, self._last_id = 0.0, float("-inf"), ""  # the time at Lockbox is the clock + ahead
         self.closed: dict[str, float] = {}
         self.ready, self.ends = threading.Event(), threading.Event()
         threading.Thread(target=self._follow, name="lockbox-feed", daemon=True).start()
@@ -48,11 +48,7 @@ class Feed:
         here = clock()
         if here - self._heard >= SILENT_AFTER or self.ends.is_set():
             raise Refused("feed_silent")
-        return here + self._ahead
-
-    def last_known(self) -> float:
-        """Return the time at Lockbox, for records only, though the last sign may be old."""
-        return clock() + self._ahead
+        return here + self.ahead
 
     def _follow(self) -> None:
         wait = WAIT_MIN
@@ -67,44 +63,40 @@ class Feed:
 
     def _read(self) -> None:
         """Read one connection until it ends. Its first message is the state."""
-        bearer, sent = self._lockbox.bearer(), clock()
-        headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {bearer}", "Last-Event-ID": self._last_id}
+        bearer, sent, fields, has_state = self._lockbox.bearer(), clock(), dict[str, str](), False
+        headers = {"Accept": "text/event-stream", "Authorization": bearer, "Last-Event-ID": self._last_id}
         query = urlencode({"guard": self._guard(), "version": VERSION})
         with self._lockbox.open(f"/api/v1/guard/feed?{query}", None, headers, READ_FOR) as answer:
+            if answer.status == 401:
+                self._lockbox.bearer(refused=bearer)
             if answer.status != 200:
-                if answer.status == 401:
-                    self._lockbox.bearer(bearer)
-                raise Unreachable(f"/api/v1/guard/feed: {answer.status}")
-            fields, has_state = dict[str, str](), False
-            while not self.ends.is_set():
-                line = answer.readline(LINE_MAX).decode()
-                if not line.endswith("\n"):
-                    return
-                name, _, value = line.rstrip("\r\n").partition(":")
+                raise ConnectionError(f"/api/v1/guard/feed: {answer.status}")
+            for line in iter(lambda: answer.readline(LINE_MAX).decode(), ""):
+                name, _, value = line.strip().partition(":")
                 if name:
-                    fields[name] = fields.get(name, "") * (name == "data") + value.removeprefix(" ")
-                elif not value and "data" in fields:
+                    fields[name] = value.strip()
+                elif not value and "data" in fields:  # an empty line ends a message
                     has_state = has_state or fields.get("event") == "state"
                     if has_state:
                         self._take(fields.get("event", ""), json.loads(fields["data"]), sent)
                         self._last_id = fields.get("id", self._last_id)
                     fields = {}
-                if has_state and clock() - self._heard >= SILENT_AFTER:
-                    raise Unreachable("no sign for 15 seconds")
+                if self.ends.is_set() or (has_state and clock() - self._heard >= SILENT_AFTER):
+                    raise ConnectionError("no sign for 15 seconds")
 
     def _take(self, kind: str, message: dict[str, Any], sent: float) -> None:
         here = clock()
         if kind == "state":
             self.closed.update((ended["grant_id"], here) for ended in message["closed"])
             # Lockbox wrote this time after `sent`. So our time is never late, and early by the wait at most.
-            self._ahead, self._heard = instant(message["at"]) - sent, here
+            self.ahead, self._heard = instant(message["at"]) - sent, here
             self.ready.set()
         elif kind == "sign":
             ahead = instant(message["at"]) - here
-            if self._ahead - ahead >= SILENT_AFTER:
-                raise Unreachable("something between here and Lockbox delays the feed")
+            if self.ahead - ahead >= SILENT_AFTER:
+                raise ConnectionError("something between here and Lockbox delays the feed")
             # Of all messages, the least delayed one knows the time best.
-            self._ahead, self._heard = max(self._ahead, ahead), here
+            self.ahead, self._heard = max(self.ahead, ahead), here
             self.closed = {grant: at for grant, at in self.closed.items() if here - at < REMEMBERED_FOR}
         elif kind == "closed":
             self.closed[message["grant_id"]] = here

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import re
 import ssl
 import threading
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,30 +14,21 @@ from typing import Any, NamedTuple
 from lockbox_guard.feed import Feed, clock
 from lockbox_guard.lockbox import Lockbox, Refused, checked
 from lockbox_guard.queue import Queue
-from lockbox_guard.tokens import COVERED, Token, Verifier
+from lockbox_guard.tokens import Token, Verifier
 
 log = logging.getLogger(__name__)
-ITEM_MAX, NOT_IN_ITEM = 300, r"[^!-\"$->@-~]"
-#: Seconds between two checks of the open responses, and for which a process waits for the first message of the feed.
-CHECK_EVERY, WAIT_FOR_FEED = 0.2, 5.0
+#: Seconds: between two checks of the open responses, that a process waits for the first message of the feed, a token
+#: with less left is renewed, and until a failed renewal is tried again.
+CHECK_EVERY, WAIT_FOR_FEED, RENEW_UNDER, RENEW_AGAIN = 0.2, 5.0, 120.0, 10.0
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
+ITEM_MAX, NOT_IN_ITEM = 300, r"[^!-\"$->@-~]"
 REFUSALS = {"silent": "feed_silent", "closed": "window_closed", "elapsed": "window_ended"}
-
-
-def item_of(text: str) -> str:
-    """Return a method and a pattern as Lockbox takes them: printable ASCII, without a query."""
-    method, _, path = text.partition(" ")
-    named = method if re.fullmatch("[A-Z]{1,20}", method) else "OTHER"
-    return f"{named} /{re.sub(NOT_IN_ITEM, '_', path.lstrip('/'))}"[:ITEM_MAX]
-
-
-class SignIn(enum.Enum):
-    NONE = enum.auto()
-
-
+ACTIONS = ("list", "view", "read", "download", "act_as")
+#: How many of the actions each level covers.
+COVERED = {"names": 1, "view": 2, "read": 4, "act_as": 5}
 #: For an application without its own sign-in: the token alone says who the engineer is.
-ANYBODY = SignIn.NONE
+ANYBODY: Any = object()
 
 
 class Access(NamedTuple):
@@ -52,39 +41,6 @@ class Access(NamedTuple):
     window_end: float
 
 
-class Hold:
-    """Watches an access while its response is open. `code` says why it was cut."""
-
-    def __init__(self, guard: Guard, access: Access, cut: Callable[[], object]) -> None:
-        self._guard, self.access, self._cut, self._lock = guard, access, cut, threading.Lock()
-        self.code, self._is_released = "", False
-
-    def cut_if_over(self) -> bool:
-        """Cut the response if the access has ended. Return True only the first time: then call `store`."""
-        code = "" if self.code else self._guard.why_over(self.access)
-        with self._lock:
-            if not code or self.code or self._is_released:
-                return False
-            self.code = code
-            try:
-                self._cut()
-            except Exception:
-                log.exception("A connection can't be ended from here. Nothing more is sent on it.")
-            return True
-
-    def store(self) -> None:
-        try:
-            self._guard.record(self.access, "cut", self.code)
-        except Refused:
-            log.critical("The queue does not have the end of %s", self.access)
-
-    def release(self) -> None:
-        """The response has ended."""
-        with self._lock:
-            self._is_released = True
-        self._guard.holds.discard(self)
-
-
 class Guard:
     """Lockbox's guard in one application. It starts its threads in each process, with the first access."""
 
@@ -92,22 +48,22 @@ class Guard:
         self, *, issuer: str, service: str, client_id: str, client_secret: str, origin: str,
         queue: str | Path, queue_limit: int = 1_000_000, tls: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
-        self.lockbox, self.client_id = Lockbox(issuer, client_id, client_secret, tls), client_id
+        self._client, self._service, self.client_id = (issuer, client_id, client_secret, tls), service, client_id
         self.origin, self._directory, self._limit = checked(origin), Path(queue), queue_limit
-        self._verifier, self._left = Verifier(self.lockbox, service), list[object]()
-        self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        self._left = list[object]()
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
 
-    def _reset(self) -> None:
-        """Start without threads, and with locks that no other thread holds."""
+    def _begin(self) -> None:
+        """Begin without threads, and with locks that no other thread holds, also after a fork."""
         # What a forked child inherits is not used, and not closed: closing SQLite's files would break its locks.
         self._left.append(vars(self).copy())
         self._feed: Feed | None = None
-        self._starting, self._bell, self._ends = threading.Lock(), threading.Event(), threading.Event()
-        self.holds, self._started = set[Hold](), 0.0
-        self._newer, self._renewing = dict[str, tuple[str, float]](), threading.Lock()
-        self.lockbox.forget()
-        self._verifier.reset()
+        self.lockbox = Lockbox(*self._client)
+        self._verifier, self._newer = Verifier(self.lockbox, self._service), dict[str, tuple[str, float]]()
+        self._starting, self._renewing = threading.Lock(), threading.Lock()
+        self._bell, self._ends = threading.Event(), threading.Event()
+        self.visits = set[Any]()  # those whose response is open
 
     @property
     def feed(self) -> Feed:
@@ -138,15 +94,21 @@ class Guard:
         while not self._ends.is_set():
             self._bell.wait(CHECK_EVERY)
             self._bell.clear()
-            for hold in [hold for hold in list(self.holds) if hold.cut_if_over()]:
-                hold.store()  # after all of them are cut, because the disk takes its time
+            over = [visit for visit in list(self.visits) if visit.is_over()]
+            self.visits.difference_update(over)
+            # Stored after all of them are cut, because the disk takes its time.
+            for access, code in [(access, visit.code) for visit in over for access in visit.accesses]:
+                try:
+                    self.record(access, "cut", code)
+                except Refused:
+                    log.critical("The queue does not have the end of %s", access)
 
     def verified(self, token: str) -> Token:
         """Return a token of this application's audience that has not ended, or raise Refused."""
         return self._verifier.verified(token, self.feed.now())
 
     def decide(
-        self, token: str, *, action: str, item: str, tenant: str, engineer: str | SignIn | None,
+        self, token: str, *, action: str, item: str, tenant: str, engineer: str | None,
         resource: str | None = None, identifier: str | None = None,
     ) -> Access:  # fmt: skip
         """Return the access if the token allows it now, or raise Refused. This stores nothing: see `admit`.
@@ -160,9 +122,10 @@ class Guard:
         for detail in found.details:
             is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
             if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
-                access = Access(found.claims, detail, action, item_of(item), found.window_end)
+                access = Access(found.claims, detail, action, _item(item), found.window_end)
                 code = self.why_over(access)
-                if not code and action in [*detail["actions"]] and detail["level"] in COVERED.get(action, ()):
+                covered = ACTIONS[: COVERED.get(detail["level"], 0)]
+                if not code and action in covered and action in [*detail["actions"]]:
                     return access
                 raise Refused(REFUSALS.get(code, "level_too_low"))
         raise Refused("out_of_scope")
@@ -193,7 +156,7 @@ class Guard:
 
     def record(self, access: Access, kind: str, code: str = "") -> None:
         """Store what happened. It is on the disk when this returns. Raise Refused if it is not."""
-        at = datetime.fromtimestamp(self.feed.last_known(), timezone.utc).isoformat().replace("+00:00", "Z")
+        at = datetime.fromtimestamp(clock() + self.feed.ahead, timezone.utc).isoformat().replace("+00:00", "Z")
         self._queue.append({
             "grant_id": access.detail["grant_id"], "resource": access.detail["resource"],
             "engineer": access.claims["sub"], "jti": access.claims["jti"], "action": access.action,
@@ -201,26 +164,18 @@ class Guard:
         })  # fmt: skip
 
     def _record_refusal(self, token: str, action: str, item: str, code: str) -> None:
-        """Store a refusal if the token itself is good. Others say nothing about a grant."""
-        if action not in COVERED:
-            return  # a mistake of the application, which Lockbox could not take in
+        """Store a refusal if the token itself is good: others say nothing about a grant."""
         try:
             found = self.verified(token)
-            access = Access(found.claims, found.details[0], action, item_of(item), found.window_end)
-            self.record(access, "refused", code)
+            if action in ACTIONS:  # Lockbox could not take in another one, which is a mistake of the application
+                self.record(Access(found.claims, found.details[0], action, _item(item), 0.0), "refused", code)
         except Refused:
             log.info("A refusal is not stored: %s", code)
 
-    def hold(self, access: Access, cut: Callable[[], object]) -> Hold:
-        """Watch an access. `cut` is called at most once, by any thread, when it must end."""
-        hold = Hold(self, access, cut)
-        self.holds.add(hold)
-        return hold
-
-    def renewed(self, text: str, not_before: float, retry_after: float) -> str:
+    def renewed(self, text: str, under: float = RENEW_UNDER) -> str:
         """Return a newer token of the same grant (RFC 8693) if this one ends soon, or this one if there is none."""
         token, now = self.verified(text), self.feed.now()
-        if token.ends_at - now >= not_before or token.ends_at >= token.window_end:
+        if token.ends_at - now >= under or token.ends_at >= token.window_end:
             return text
         with self._renewing:
             self._newer = {old: entry for old, entry in self._newer.items() if now < entry[1]}
@@ -230,19 +185,24 @@ class Guard:
                     newer, _ = self.lockbox.token(audience=self._verifier.audience, **form)
                     self.verified(newer)
                     self._newer[text] = newer, token.ends_at
-                except Exception as error:
+                except (Refused, OSError) as error:
                     log.warning("A grant token can't be renewed now: %r", error)
-                    self._newer[text] = text, now + retry_after
+                    self._newer[text] = text, now + RENEW_AGAIN
             return self._newer[text][0]
 
 
+def _item(text: str) -> str:
+    """Return a method and a pattern as Lockbox takes them: printable ASCII, without a query."""
+    method, _, path = text.partition(" ")
+    named = method if re.fullmatch("[A-Z]{1,20}", method) else "OTHER"
+    return f"{named} /{re.sub(NOT_IN_ITEM, '_', path.lstrip('/'))}"[:ITEM_MAX]
+
+
 def _is_same_person(engineer: object, claims: dict[str, Any]) -> bool:
-    """Return whether the person who is signed in at the application is the token's engineer."""
-    if not isinstance(engineer, str) or not engineer:
-        return False
-    return engineer == claims["sub"] or _folded(engineer) == _folded(claims["email"])
+    """Return whether the person who is signed in at the application is the token's engineer.
 
-
-def _folded(address: str) -> str:
-    """Return an address in small letters. Outside ASCII, different letters can have the same small letter."""
-    return address.lower() if address.isascii() else address
+    Outside ASCII, different letters can have the same small letter.
+    """
+    if not isinstance(engineer, str) or engineer in (claims["sub"], claims["email"]):
+        return isinstance(engineer, str)
+    return (engineer + claims["email"]).isascii() and engineer.lower() == claims["email"].lower()

@@ -9,163 +9,163 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import sqlite3
 import threading
 import uuid
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lockbox_guard.feed import clock
-from lockbox_guard.lockbox import VERSION, Lockbox, Refused, Unreachable
+from lockbox_guard.lockbox import VERSION, Lockbox, Refused
 
 log = logging.getLogger(__name__)
-BATCH_MAX, BATCH_BYTES_MAX = 1000, 900_000
-#: Seconds: between signs of life, between two looks at the queue, and that a write waits for another process.
-SIGN_EVERY, LOOK_EVERY, WAIT_FOR_LOCK = 30.0, 0.5, 5.0
+REPORTS, BATCH_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, (400, 413, 422)
+#: Seconds between signs of life, and between two looks at the queue.
+SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
+#: Bytes of the file "lock". Its locks belong to a process, end with it, and no fork inherits them.
+DOOR, ROOM, REPORTER = 0, 1, 2
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
 TABLES = """
-PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
-BEGIN IMMEDIATE;
+PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
 CREATE TABLE IF NOT EXISTS accesses (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS not_taken (number INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS guard (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, base INTEGER NOT NULL);
 INSERT OR IGNORE INTO guard VALUES (1, '{name}', 0);
-COMMIT;
 """
-
-
-class _Write:
-    """A record on its way to the disk. `code` is why it is not there."""
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        self.text, self.is_access = json.dumps(record, separators=(",", ":")), record["kind"] == "access"
-        self.is_done, self.code = False, "queue_unavailable"
+#: Replaces an access that Lockbox does not take in. It names no window, so Lockbox rejects it and goes on.
+SKIPPED = json.dumps({
+    **dict.fromkeys(("grant_id", "resource", "engineer"), str(uuid.UUID(int=0))), "action": "list",
+    "item": "OTHER /not-taken-in", "at": "2000-01-01T00:00:00Z", "kind": "refused", "code": "not_taken_in",
+})  # fmt: skip
 
 
 class Queue:
     """This process's connection to the queue. One of the processes reports, and another one when that one has ended."""
 
     def __init__(self, directory: Path, lockbox: Lockbox, limit: int) -> None:
-        self._directory, self._lockbox, self._limit = directory, lockbox, limit
+        self._directory, self._lockbox, self._limit, self._batch = directory, lockbox, limit, BATCH_MAX
         self._database: sqlite3.Connection | None = None
-        self._gathering, self._writing, self.ends = threading.Lock(), threading.Lock(), threading.Event()
-        self._waiting: list[_Write] = []
-        self._leading = -1
-        self.thread = threading.Thread(target=self._report, name="lockbox-reports", daemon=True)
-        self.thread.start()
+        self._locks: IO[bytes] | None = None
+        self._lock, self.ends = threading.RLock(), threading.Event()
+        self._waiting = deque[dict[str, str]]()
+        threading.Thread(target=self._report, name="lockbox-reports", daemon=True).start()
 
     def append(self, record: dict[str, Any]) -> None:
         """Store a record. It is on the disk when this returns. Raise Refused if it is not."""
-        write = _Write(record)
-        with self._gathering:
-            self._waiting.append(write)
-        with self._writing:  # the thread that enters first writes for all that wait: they share one fsync
-            if not write.is_done:
-                with self._gathering:
-                    writes, self._waiting = self._waiting, []
-                self._write(writes)
-        if write.code:
-            raise Refused(write.code)
+        write = {"text": json.dumps(record, separators=(",", ":")), "kind": record["kind"], "why": "queue_unavailable"}
+        self._waiting.append(write)
+        with self._lock:  # the thread that enters first writes for all that wait: they share one fsync
+            self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if write["why"]:
+            raise Refused(write["why"])
 
-    def _write(self, writes: list[_Write]) -> None:
+    def _write(self, writes: list[dict[str, str]]) -> None:
+        if not writes:
+            return
         try:
-            database = self._open()
-            database.execute("BEGIN IMMEDIATE")
-            backlog = database.execute("SELECT ifnull(max(number) - min(number) + 1, 0) FROM accesses").fetchone()[0]
-            fitting = [write for at, write in enumerate(writes, backlog) if at < self._limit or not write.is_access]
-            database.executemany("INSERT INTO accesses (record) VALUES (?)", [(write.text,) for write in fitting])
-            database.execute("COMMIT")
-        except BaseException as error:
-            self._close()
-            if not isinstance(error, (sqlite3.Error, OSError)):
-                raise
+            with self._turn() as database:
+                database.execute("BEGIN IMMEDIATE")
+                [(at,)] = database.execute("SELECT ifnull(max(number) - min(number) + 1, 0) FROM accesses")
+                fitting = [write for number, write in enumerate(writes, at)
+                           if number < self._limit or write["kind"] != "access"]  # fmt: skip
+                database.executemany("INSERT INTO accesses (record) VALUES (:text)", fitting)
+                database.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
             log.critical("The queue of accesses can't be written: %r", error)
-        else:
-            for write in writes:
-                write.code = "queue_full"
-            for write in fitting:
-                write.code = ""
-        finally:
-            for write in writes:
-                write.is_done = True
+            return
+        for write in writes:
+            write["why"] = "queue_full"
+        for write in fitting:
+            write["why"] = ""
+
+    @contextmanager
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        """Wait until it is this process's turn. One process is in the room, and one at the door comes in next."""
+        with self._lock:
+            try:
+                is_open, database = self._database is not None, self._database or self._open()
+                fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, DOOR)
+                fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, ROOM)
+                fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, DOOR)
+                if not is_open:
+                    database.executescript(TABLES.format(name=uuid.uuid4()))
+                yield database
+                fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, ROOM)
+            except BaseException:
+                self._close()
+                raise
 
     def _open(self) -> sqlite3.Connection:
-        if self._database is None:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._directory / "accesses.sqlite3"
-            database = sqlite3.connect(path, timeout=WAIT_FOR_LOCK, isolation_level=None, check_same_thread=False)
-            try:
-                database.executescript(TABLES.format(name=uuid.uuid4()))
-            except BaseException:
-                database.close()
-                raise
-            self._database = database
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks = (self._directory / "lock").open("ab")
+        path = self._directory / "accesses.sqlite3"
+        self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         return self._database
 
     def _close(self) -> None:
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()  # rolls back
+        for opened in filter(None, (self._database, self._locks)):
+            opened.close()  # the database rolls back
+        self._database = self._locks = None
 
     def _run(self, statement: str, *values: object) -> list[Any]:
-        with self._writing:
-            return self._open().execute(statement, values).fetchall()
+        with self._turn() as database:
+            return database.execute(statement, values).fetchall()
 
     def name(self) -> str:
         """Return the guard id, which the first process made."""
         return str(self._run("SELECT id FROM guard")[0][0])
 
-    def _leads(self) -> bool:
-        """Return whether this process reports. The lock ends with the process, and no fork inherits it."""
-        if self._leading < 0:
-            descriptor = os.open(self._directory / "reporter.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._leading = descriptor
-            except OSError:
-                os.close(descriptor)
-        return self._leading >= 0
-
     def _report(self) -> None:
         signed, wait = float("-inf"), 0.0
         while not self.ends.wait(wait):
             try:
-                self.name()
-                if self._leads() and self._send(is_sign_due=clock() - signed >= SIGN_EVERY):
-                    signed = clock()
-                wait = LOOK_EVERY
+                self.name()  # opens the file
+                fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, REPORTER)
+                is_sent, wait = self._send(is_sign_due=clock() - signed >= SIGN_EVERY), LOOK_EVERY
+                if is_sent:
+                    signed, wait = clock(), 0.0
+            except BlockingIOError:
+                wait = LOOK_EVERY  # another process reports
             except Exception as error:  # this thread must not end
                 log.warning("Accesses can't be reported now: %r", error)
                 wait = min(max(wait, LOOK_EVERY) * 2, SIGN_EVERY)
 
     def _send(self, is_sign_due: bool) -> bool:
-        """Report what waits. A report without accesses is a sign of life, and asks how far Lockbox is."""
-        while True:
-            base, name = self._run("SELECT base, id FROM guard")[0]
-            last = self._run("SELECT ifnull(max(seq), 0) FROM sqlite_sequence")[0][0]
-            rows = self._run("SELECT number, record FROM accesses ORDER BY number LIMIT ?", BATCH_MAX)
-            if not rows and not is_sign_due:
-                return False
-            if not rows:
-                self._run("PRAGMA incremental_vacuum")
-                self._run("PRAGMA wal_checkpoint(TRUNCATE)")
-            first, texts, size = rows[0][0] if rows else last + 1, list[str](), 0
-            for _, text in rows:
-                size += len(text) + 1
-                texts += [text] if size <= BATCH_BYTES_MAX else []
-            head = json.dumps({"guard": name, "version": VERSION, "first": first - base, "backlog": last + 1 - first})
-            body = f'{head[:-1]}, "accesses": [{",".join(texts)}]}}'
-            status, answer = self._lockbox.post("/api/v1/guard/accesses", body.encode())
-            if status not in (200, 409):
-                raise Unreachable(f"/api/v1/guard/accesses: {status} {answer.get('code', '')}")
-            reached = base + int(answer["acknowledged"] if status == 200 else answer["expected"] - 1)
-            if not first - 1 <= reached <= last:
-                log.error("Lockbox has %s reports of guard %s: a backup or a copy is in use", reached - base, name)
-                self._run("UPDATE guard SET id = ?, base = ?", str(uuid.uuid4()), first - 1)
-            elif reached >= first:
-                self._run("DELETE FROM accesses WHERE number <= ?", reached)
-            elif rows:
-                raise Unreachable("/api/v1/guard/accesses: nothing was acknowledged")
-            if len(rows) < BATCH_MAX:
-                return True
-            is_sign_due = False
+        """Send one report, if there is one. Without accesses it is a sign of life, and asks how far Lockbox is."""
+        [(base, name)] = self._run("SELECT base, id FROM guard")
+        [(last,)] = self._run("SELECT ifnull(max(seq), 0) FROM sqlite_sequence")
+        rows = self._run("SELECT number, record FROM accesses ORDER BY number LIMIT ?", self._batch)
+        if not rows and not is_sign_due:
+            return False
+        first = rows[0][0] if rows else last + 1
+        head = json.dumps({"guard": name, "version": VERSION, "first": first - base, "backlog": last + 1 - first})
+        body = f'{head[:-1]}, "accesses": [{",".join(text for _, text in rows)}]}}'
+        status, answer = self._lockbox.post(REPORTS, body)
+        if status in NOT_TAKEN and rows and rows[0][1] != SKIPPED:
+            self._split(rows, answer)
+            return True
+        if status not in (200, 409):
+            raise ConnectionError(f"{REPORTS}: {status} {answer.get('code', '')}")
+        reached = base + int(answer["acknowledged"] if status == 200 else answer["expected"] - 1)
+        self._batch = BATCH_MAX
+        if not first - 1 <= reached <= last:
+            log.error("Lockbox has %s reports of guard %s: a backup or a copy is in use", reached - base, name)
+            self._run("UPDATE guard SET id = ?, base = ?", str(uuid.uuid4()), first - 1)
+        elif reached >= first:
+            self._run("DELETE FROM accesses WHERE number <= ?", reached)
+        elif rows:
+            raise ConnectionError(f"{REPORTS}: nothing was acknowledged")
+        else:
+            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        return True
+
+    def _split(self, rows: list[tuple[int, str]], answer: dict[str, Any]) -> None:
+        """Send half of the accesses next. If it is only one, move it away, so that it does not hold up the others."""
+        self._batch = len(rows) // 2 or BATCH_MAX
+        if len(rows) == 1:
+            log.critical("Lockbox does not take in an access: %s. The table not_taken has it: %s", answer, rows[0][1])
+            self._run("INSERT INTO not_taken VALUES (?, ?)", *rows[0])
+            self._run("UPDATE accesses SET record = ? WHERE number = ?", SKIPPED, rows[0][0])

@@ -6,44 +6,36 @@ import base64
 import hashlib
 import html
 import json
+import logging
 import re
 import secrets
-import uuid
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
-from lockbox_guard.guard import Access, Guard, Hold, SignIn
-from lockbox_guard.lockbox import Refused, Unreachable
+from lockbox_guard.guard import Access, Guard
+from lockbox_guard.lockbox import Refused
 from lockbox_guard.tokens import TOKEN_MAX
 
-KEY, PATH, COOKIE, TRY, HEADER = (
-    "lockbox_guard.visit",
-    "/.lockbox/",
-    "__Host-lockbox",
-    "__Host-lockbox-try",
-    "lockbox-grant",
-)
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+log = logging.getLogger(__name__)
+KEY, PATH, HEADER = "lockbox_guard.visit", "/.lockbox/", "lockbox-grant"
+COOKIE, TRY, TRY_FOR = "__Host-lockbox", "__Host-lockbox-try", 300
 OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
-#: Seconds: a token with less left is renewed, a failed renewal is tried again, an attempt to get in lives.
-RENEW_UNDER, RENEW_AGAIN, TRY_FOR = 120, 10.0, 300
 #: Bytes that are handed to the server at a time.
 SLICE = 64 * 1024
 #: A path of this site only. Browsers read a backslash as a slash, and remove tabs and line ends.
 LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}\Z")
-VERIFIER = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+GRANT, VERIFIER = re.compile(r"[0-9a-fA-F-]{32,36}\Z"), re.compile(r"[A-Za-z0-9_-]{43}\Z")
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>No access</title>
 <h1>You have no access here now</h1>
 <p>This content belongs to a customer. Open it from your window in Customer Lockbox.</p>
-<p><a href="{}/">Go to Customer Lockbox</a></p>
-</html>
+<p><a href="{}/">Go to Customer Lockbox</a></p></html>
 """
-Headers = list[tuple[str, str]]
-Response = tuple[int, Headers, bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
 class Rule(NamedTuple):
@@ -51,7 +43,7 @@ class Rule(NamedTuple):
 
     tenant: str
     identifier: str
-    engineer: str | SignIn | None
+    engineer: str | None
     action: str | None = None
     pattern: str | None = None
 
@@ -61,17 +53,19 @@ class Cut(Exception):
 
 
 class Visit:
-    """One request or WebSocket. Frameworks' helpers find it and call `admit`."""
+    """One request or WebSocket. Frameworks' helpers find it and call `admit`. `code` says why it was cut."""
 
     def __init__(
         self, guard: Guard, method: str, path: str, query: str, headers: Iterable[tuple[str, str]],
         cut: Callable[[], object],
     ) -> None:  # fmt: skip
         self.guard, self.method, self.path, self._cut = guard, method, path, cut
+        self._back = f"{guard.origin}{PATH}code"
         self._query, self._headers = parse_qs(query, keep_blank_values=True), dict[str, str]()
         for name, value in headers:
             self._headers[name] = f"{self._headers[name]}; {value}" if name in self._headers else value
-        self._held, self._token, self.holds, self.has_begun = self._cookie(COOKIE), "", list[Hold](), False
+        self._held, self._token, self._lock = self._cookie(COOKIE), "", threading.Lock()
+        self.accesses, self.code, self._has_ended = list[Access](), "", False
 
     def _cookie(self, name: str) -> str:
         """Return a cookie's value. Two cookies of one name are an attack, and give none."""
@@ -82,7 +76,7 @@ class Visit:
     def token(self) -> str:
         """Return the request's grant token. A cookie's token that ends soon is renewed."""
         if self._held and not self._token:
-            self._token = self.guard.renewed(_unpacked(self._held), RENEW_UNDER, RENEW_AGAIN)
+            self._token = self.guard.renewed(_unpacked(self._held))
         return self._token or _unpacked(self._headers.get(HEADER, ""))
 
     def admit(self, rule: Rule, pattern: str | None = None) -> Access:
@@ -90,28 +84,35 @@ class Visit:
         self.guard.wait_for_feed()
         if "_method" in self._query or any(name in self._headers for name in OVERRIDES):
             raise Refused("method_override")
-        action = rule.action or ("view" if self.method in SAFE else "act_as")
+        action = rule.action or ("view" if self.method in ("GET", "HEAD", "OPTIONS") else "act_as")
         item = f"{self.method} {rule.pattern or pattern or '/(no-route)'}"
         scope = {"tenant": rule.tenant, "identifier": rule.identifier, "engineer": rule.engineer}
-        access = self.guard.admit(self.token(), action=action, item=item, **scope)
-        self.holds.append(self.guard.hold(access, self._cut))
-        return access
+        self.accesses.append(self.guard.admit(self.token(), action=action, item=item, **scope))
+        self.guard.visits.add(self)
+        return self.accesses[-1]
 
     def is_over(self) -> bool:
-        return any(hold.code or self.guard.why_over(hold.access) for hold in self.holds)
-
-    def store_cuts(self) -> None:
-        for hold in self.holds:
-            if hold.cut_if_over():
-                hold.store()
+        """Cut the response if its access has ended. The guard's own thread also looks, and stores the cut."""
+        with self._lock:
+            if not self.code and not self._has_ended:
+                self.code = next(filter(None, map(self.guard.why_over, self.accesses)), "")
+                try:
+                    if self.code:
+                        self._cut()
+                except Exception:
+                    log.exception("A connection can't be ended from here. Nothing more is sent on it.")
+            return bool(self.code)
 
     def release(self) -> None:
-        for hold in self.holds:
-            hold.release()
+        """The response has ended."""
+        with self._lock:
+            self._has_ended = True
+        if not self.code:
+            self.guard.visits.discard(self)
 
-    def headers(self, present: Headers) -> Headers:
+    def headers(self, present: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return a response's headers. No cache stores what was read in a window."""
-        if self.holds:
+        if self.accesses:
             present = [pair for pair in present if pair[0].lower() not in ("cache-control", "expires")]
             present.append(("Cache-Control", "private, no-store"))
         is_new = self._token and self._token != _unpacked(self._held)
@@ -125,54 +126,45 @@ class Visit:
         """Return the response to a refused request: a page for a browser without a session, else a problem."""
         status = HTTPStatus(refused.status)
         if status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
-            return _response(401, PAGE.format(html.escape(self.guard.lockbox.issuer)), [], "text/html")
+            return _response(401, PAGE.format(html.escape(self.guard.lockbox.issuer)), kind="text/html")
         problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": refused.code}
-        return _response(status, json.dumps(problem), [], "application/problem+json")
+        return _response(status, json.dumps(problem), kind="application/problem+json")
 
     def reserved(self) -> Response:
         """Answer a request to the reserved path."""
         self.guard.wait_for_feed()
-        paths = {"GET open": self._open, "GET code": self._code, "GET status": self._status, "POST done": self._done}
-        answer = paths.get(f"{self.method} {self.path[len(PATH) :]}")
+        answers = {"GET open": self._open, "GET code": self._code, "GET status": self._status, "POST done": self._done}
         try:
-            return answer() if answer else _response(404, "There is nothing here.")
+            return answers.get(f"{self.method} {self.path[len(PATH) :]}", lambda: _response(404))()
         except Refused as refused:
             return self.refusal(refused)
-        except Unreachable:
+        except OSError:
             return self.refusal(Refused("feed_silent"))
 
     def _asked(self, name: str, default: str = "") -> str:
         return self._query.get(name, [default])[0]
 
     def _open(self) -> Response:
-        to, verifier = self._asked("to", "/"), secrets.token_urlsafe(32)
-        try:
-            grant = uuid.UUID(self._asked("grant"))
-        except ValueError:
-            return _response(400, "The link has no grant.")
-        if not LOCAL.match(to):
-            return _response(400, "The link leads to another site.")
+        to, verifier, grant = self._asked("to", "/"), secrets.token_urlsafe(32), self._asked("grant")
+        if not LOCAL.match(to) or not GRANT.match(grant):
+            return _response(400, "The link has no grant, or it leads to another site.")
+        challenge = _encoded(hashlib.sha256(verifier.encode()).digest())
         query = urlencode({
-            "response_type": "code", "client_id": self.guard.client_id, "redirect_uri": self._redirect_uri, "state": to,
-            "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("="),
-            "code_challenge_method": "S256", "grant": grant,
+            "response_type": "code", "client_id": self.guard.client_id, "state": to, "grant": grant,
+            "redirect_uri": self._back, "code_challenge": challenge, "code_challenge_method": "S256",
         })  # fmt: skip
         location = f"{self.guard.lockbox.issuer}/oauth/authorize?{query}"
         return _response(302, "", [("Location", location), _set_cookie(TRY, verifier, TRY_FOR)])
-
-    @property
-    def _redirect_uri(self) -> str:
-        return f"{self.guard.origin}{PATH}code"
 
     def _code(self) -> Response:
         code, to, verifier = self._asked("code"), self._asked("state"), self._cookie(TRY)
         is_from_lockbox = self._asked("iss", self.guard.lockbox.issuer) == self.guard.lockbox.issuer  # RFC 9207
         if not code or not is_from_lockbox or not LOCAL.match(to) or not VERIFIER.match(verifier):
             raise Refused("no_token")
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._redirect_uri}
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._back}
         try:
             session = self._session(self.guard.lockbox.token(code_verifier=verifier, **form)[0])
-        except Unreachable as error:
+        except OSError as error:
             raise Refused("no_token") from error
         location = quote(to, safe="/?&=#%:;,+@!$'()*~[]")
         return _response(302, "", [("Location", location), session, _set_cookie(TRY, "", 0)])
@@ -181,10 +173,10 @@ class Visit:
         try:
             token, now = self.guard.verified(self.token()), self.guard.feed.now()
             detail = token.details[0]
-            if detail["grant_id"] in self.guard.feed.closed or now >= token.window_end:
+            if self.guard.why_over(Access(token.claims, detail, "", "", token.window_end)):
                 raise Refused("window_ended")
         except Refused:
-            return _response(200, '{"open": false}', [], "application/json")
+            return _response(200, '{"open": false}', kind="application/json")
         return _response(200, json.dumps({
             "open": True, "grant": detail["grant_id"], "reference": detail["reference"], "level": detail["level"],
             "engineer": token.claims["email"], "closes_at": detail["window_end"],
@@ -197,18 +189,21 @@ class Visit:
             return _response(403, "Only a page of this application can end the access.")
         text = self.token()
         grant = self.guard.verified(text).details[0]["grant_id"]
-        status, _ = self.guard.lockbox.post("/api/v1/guard/release", json.dumps({"token": text}).encode())
+        status, _ = self.guard.lockbox.post("/api/v1/guard/release", json.dumps({"token": text}))
         if status >= 400 and status != 409:  # 409: it has ended already
-            raise Unreachable(f"/api/v1/guard/release: {status}")
+            raise ConnectionError(f"/api/v1/guard/release: {status}")
         location = f"{self.guard.lockbox.issuer}/windows/{grant}/"
         return _response(303, "", [("Location", location), _set_cookie(COOKIE, "", 0)])
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _packed(token: str) -> str:
     """Return the token with its claims compressed: a browser stores at most 4,096 bytes in a cookie."""
     header, claims, signature = token.split(".")
-    small = zlib.compress(base64.urlsafe_b64decode(claims + "=="), 9)
-    return f"z.{header}.{base64.urlsafe_b64encode(small).decode().rstrip('=')}.{signature}"
+    return f"z.{header}.{_encoded(zlib.compress(base64.urlsafe_b64decode(claims + '=='), 9))}.{signature}"
 
 
 def _unpacked(text: str) -> str:
@@ -216,7 +211,7 @@ def _unpacked(text: str) -> str:
     try:
         _, header, small, signature = text.split(".")
         claims = zlib.decompressobj().decompress(base64.urlsafe_b64decode(small + "=="), TOKEN_MAX)
-        return f"{header}.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.{signature}"
+        return f"{header}.{_encoded(claims)}.{signature}"
     except (ValueError, zlib.error):
         return text
 
@@ -230,7 +225,9 @@ def _set_cookie(name: str, value: str, seconds: int) -> tuple[str, str]:
     return "Set-Cookie", f"{name}={value}; Max-Age={max(seconds, 0)}; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
-def _response(status: int, body: str, headers: Iterable[tuple[str, str]] = (), kind: str = "text/plain") -> Response:
+def _response(
+    status: int, body: str = "", headers: Iterable[tuple[str, str]] = (), kind: str = "text/plain"
+) -> Response:
     return status, [
         *headers, ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"),
         ("X-Content-Type-Options", "nosniff"), ("Content-Type", f"{kind}; charset=utf-8"),

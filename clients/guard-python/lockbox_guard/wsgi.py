@@ -12,7 +12,6 @@ from lockbox_guard.guard import Guard
 from lockbox_guard.lockbox import Refused
 from lockbox_guard.visit import KEY, PATH, SLICE, Cut, Response, Rule, Visit, without_our_cookies
 
-Environ = dict[str, Any]
 #: Where servers put the connection's socket.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket", "lockbox_guard.socket")
 #: Makes a closed connection forget what it has not yet sent.
@@ -22,10 +21,12 @@ RESET = struct.pack("ii", 1, 0)
 class WSGIGuard:
     """Guards the requests that `rules` gives a rule for. Without `rules`, the application calls `admit` itself."""
 
-    def __init__(self, guard: Guard, app: Any, rules: Callable[[Environ], Rule | None] = lambda environ: None) -> None:
+    def __init__(
+        self, guard: Guard, app: Any, rules: Callable[[dict[str, Any]], Rule | None] = lambda environ: None
+    ) -> None:
         self._guard, self._app, self._rules = guard, app, rules
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         headers = [(name[5:].replace("_", "-").lower(), environ[name]) for name in environ if name.startswith("HTTP_")]
         visit = Visit(self._guard, environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers,
@@ -34,14 +35,9 @@ class WSGIGuard:
             return _respond(visit.reserved(), start_response)
         environ.update({KEY: visit, "HTTP_COOKIE": without_our_cookies(environ.get("HTTP_COOKIE", ""))})
 
-        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], None]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
             write = start_response(status, visit.headers(headers), *error)
-
-            def write_if_open(data: bytes) -> None:
-                for part in _slices(visit, [data]):
-                    write(part)
-
-            return write_if_open
+            return lambda data: [write(part) for part in _Body(visit, [data])]
 
         try:
             rule = self._rules(environ)
@@ -53,30 +49,25 @@ class WSGIGuard:
         except BaseException:
             visit.release()
             raise
-        return _Body(visit, body) if visit.holds else body
+        return _Body(visit, body) if visit.accesses else body
 
 
 class _Body:
     """A response's body, which breaks off when the access ends."""
 
     def __init__(self, visit: Visit, body: Iterable[bytes]) -> None:
-        self._visit, self._body, self._parts = visit, body, _slices(visit, body)
+        self._visit, self._body = visit, body
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._parts
+        for chunk in self._body:
+            for at in range(0, len(chunk) or 1, SLICE):
+                if self._visit.is_over():
+                    raise Cut
+                yield chunk[at : at + SLICE]
 
     def close(self) -> None:
         self._visit.release()
         getattr(self._body, "close", lambda: None)()
-
-
-def _slices(visit: Visit, body: Iterable[bytes]) -> Iterator[bytes]:
-    for chunk in body:
-        for at in range(0, len(chunk) or 1, SLICE):
-            if visit.is_over():
-                visit.store_cuts()
-                raise Cut
-            yield chunk[at : at + SLICE]
 
 
 def _respond(response: Response, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -84,7 +75,7 @@ def _respond(response: Response, start_response: Callable[..., Any]) -> Iterable
     return [response[2]]
 
 
-def _disconnect(environ: Environ) -> None:
+def _disconnect(environ: dict[str, Any]) -> None:
     """End the connection though the application is blocked, if the server shows its socket."""
     for connection in filter(None, map(environ.get, SOCKETS)):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
