@@ -31,7 +31,7 @@ PROGRAM = """
 import itertools, pathlib, sys
 from lockbox_guard.lockbox import Lockbox, Refused
 from lockbox_guard.queue import Queue
-queue = Queue(pathlib.Path(sys.argv[1]), Lockbox(sys.argv[2], "shop", "secret", None), 1_000_000)
+queue = Queue(pathlib.Path(sys.argv[1]), Lockbox(sys.argv[2], "shop", "secret"), 1_000_000)
 {before}
 for number in itertools.count():
     try:

@@ -9,31 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
-from lockbox_guard.asgi import ASGIGuard
-from lockbox_guard.guard import Guard
 from lockbox_guard.lockbox import Refused
+from lockbox_guard.middleware import ASGIGuard, WSGIGuard
 from lockbox_guard.visit import KEY, Rule
-from lockbox_guard.wsgi import WSGIGuard
 
 
 def wsgi(application: Any) -> WSGIGuard:
     """Wrap the application of wsgi.py: the outside of the guard cuts responses."""
-    return WSGIGuard(_guard(), application)
+    return WSGIGuard(settings.LOCKBOX_GUARD, application)
 
 
 def asgi(application: Any) -> ASGIGuard:
     """Wrap the application of asgi.py."""
-    return ASGIGuard(application, _guard())
-
-
-def _guard() -> Guard:
-    found: Guard = getattr(settings, "LOCKBOX_GUARD")  # noqa: B009 (django-stubs know only Django's settings)
-    return found
+    return ASGIGuard(application, settings.LOCKBOX_GUARD)
 
 
 def guarded(rules: Callable[[HttpRequest], Rule | None]) -> Callable[[Any], Any]:
@@ -46,22 +39,13 @@ def guarded(rules: Callable[[HttpRequest], Rule | None]) -> Callable[[Any], Any]
     return mark
 
 
-class LockboxMiddleware:
+class LockboxMiddleware(MiddlewareMixin):
     """Decides before each view, when the route is known. Its place is after the authentication."""
 
-    sync_capable = async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self._get_response, name = get_response, getattr(settings, "LOCKBOX_RULES", None)
-        self._rules = import_string(name) if name else lambda request: None
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self._get_response(request)
-
     def process_view(self, request: Any, view: Any, *arguments: Any) -> HttpResponse | None:
-        rule = getattr(view, "lockbox_rules", self._rules)(request)
+        name = getattr(settings, "LOCKBOX_RULES", None)
+        rules = getattr(view, "lockbox_rules", None) or (import_string(name) if name else lambda request: None)
+        rule = rules(request)
         if rule is None:
             return None
         # Without the outside of the guard, nothing could cut the response: a KeyError then ends the request.

@@ -8,8 +8,8 @@ from flask import Flask, Request, Response, g, request
 
 from lockbox_guard.guard import Guard
 from lockbox_guard.lockbox import Refused
+from lockbox_guard.middleware import WSGIGuard
 from lockbox_guard.visit import KEY, Rule
-from lockbox_guard.wsgi import WSGIGuard
 
 
 def install(app: Flask, guard: Guard, rules: Callable[[Request], Rule | None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import ssl
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
@@ -46,9 +45,9 @@ class Guard:
 
     def __init__(
         self, *, issuer: str, service: str, client_id: str, client_secret: str, origin: str,
-        queue: str | Path, queue_limit: int = 1_000_000, tls: ssl.SSLContext | None = None,
+        queue: str | Path, queue_limit: int = 1_000_000,
     ) -> None:  # fmt: skip
-        self._client, self._service, self.client_id = (issuer, client_id, client_secret, tls), service, client_id
+        self._client, self._service, self.client_id = (issuer, client_id, client_secret), service, client_id
         self.origin, self._directory, self._limit = checked(origin), Path(queue), queue_limit
         self._left = list[object]()
         self._begin()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import ssl
 import threading
 import time
 from typing import Any
@@ -40,9 +39,9 @@ def checked(url: str) -> str:
 class Lockbox:
     """Calls paths below the issuer's address, and no other address: it follows no redirect."""
 
-    def __init__(self, issuer: str, client_id: str, client_secret: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
         self.issuer, self._opener = checked(issuer), OpenerDirector()
-        for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(context=tls)):  # none for redirects
+        for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):  # none for redirects
             self._opener.add_handler(handler)
         pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
         self._basic = "Basic " + base64.b64encode(pair.encode()).decode()

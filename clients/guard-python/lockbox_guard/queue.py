@@ -86,11 +86,12 @@ class Queue:
         """Wait until it is this process's turn. One process is in the room, and one at the door comes in next."""
         with self._lock:
             try:
-                is_open, database = self._database is not None, self._database or self._open()
+                is_new = self._database is None
+                database = self._database = self._database or self._open()
                 fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, DOOR)
                 fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, ROOM)
                 fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, DOOR)
-                if not is_open:
+                if is_new:
                     database.executescript(TABLES.format(name=uuid.uuid4()))
                 yield database
                 fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, ROOM)
@@ -101,9 +102,7 @@ class Queue:
     def _open(self) -> sqlite3.Connection:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._locks = (self._directory / "lock").open("ab")
-        path = self._directory / "accesses.sqlite3"
-        self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        return self._database
+        return sqlite3.connect(self._directory / "accesses.sqlite3", isolation_level=None, check_same_thread=False)
 
     def _close(self) -> None:
         for opened in filter(None, (self._database, self._locks)):

@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
-from lockbox_guard.asgi import ASGIGuard
 from lockbox_guard.guard import Guard
+from lockbox_guard.middleware import ASGIGuard
 from lockbox_guard.visit import Rule
 
 

@@ -11,10 +11,9 @@ import re
 import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from lockbox_guard.guard import Access, Guard
 from lockbox_guard.lockbox import Refused
@@ -61,11 +60,12 @@ class Visit:
     ) -> None:  # fmt: skip
         self.guard, self.method, self.path, self._cut = guard, method, path, cut
         self._back = f"{guard.origin}{PATH}code"
-        self._query, self._headers = parse_qs(query, keep_blank_values=True), dict[str, str]()
+        self._query, self._headers = dict(parse_qsl(query, keep_blank_values=True)), dict[str, str]()
         for name, value in headers:
             self._headers[name] = f"{self._headers[name]}; {value}" if name in self._headers else value
         self._held, self._token, self._lock = self._cookie(COOKIE), "", threading.Lock()
         self.accesses, self.code, self._has_ended = list[Access](), "", False
+        self.has_begun = False
 
     def _cookie(self, name: str) -> str:
         """Return a cookie's value. Two cookies of one name are an attack, and give none."""
@@ -103,6 +103,13 @@ class Visit:
                     log.exception("A connection can't be ended from here. Nothing more is sent on it.")
             return bool(self.code)
 
+    def slices(self, data: bytes) -> Iterator[bytes]:
+        """Yield a part of the response in slices, and nothing after the access has ended."""
+        for at in range(0, len(data) or 1, SLICE):
+            if self.is_over():
+                raise Cut
+            yield data[at : at + SLICE]
+
     def release(self) -> None:
         """The response has ended."""
         with self._lock:
@@ -124,11 +131,10 @@ class Visit:
 
     def refusal(self, refused: Refused) -> Response:
         """Return the response to a refused request: a page for a browser without a session, else a problem."""
-        status = HTTPStatus(refused.status)
-        if status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
+        if refused.status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
             return _response(401, PAGE.format(html.escape(self.guard.lockbox.issuer)), kind="text/html")
-        problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": refused.code}
-        return _response(status, json.dumps(problem), kind="application/problem+json")
+        problem = json.dumps({"type": "about:blank", "status": refused.status, "code": refused.code})
+        return _response(refused.status, problem, kind="application/problem+json")
 
     def reserved(self) -> Response:
         """Answer a request to the reserved path."""
@@ -141,11 +147,8 @@ class Visit:
         except OSError:
             return self.refusal(Refused("feed_silent"))
 
-    def _asked(self, name: str, default: str = "") -> str:
-        return self._query.get(name, [default])[0]
-
     def _open(self) -> Response:
-        to, verifier, grant = self._asked("to", "/"), secrets.token_urlsafe(32), self._asked("grant")
+        to, verifier, grant = self._query.get("to", "/"), secrets.token_urlsafe(32), self._query.get("grant", "")
         if not LOCAL.match(to) or not GRANT.match(grant):
             return _response(400, "The link has no grant, or it leads to another site.")
         challenge = _encoded(hashlib.sha256(verifier.encode()).digest())
@@ -154,11 +157,11 @@ class Visit:
             "redirect_uri": self._back, "code_challenge": challenge, "code_challenge_method": "S256",
         })  # fmt: skip
         location = f"{self.guard.lockbox.issuer}/oauth/authorize?{query}"
-        return _response(302, "", [("Location", location), _set_cookie(TRY, verifier, TRY_FOR)])
+        return _response(302, headers=[("Location", location), _set_cookie(TRY, verifier, TRY_FOR)])
 
     def _code(self) -> Response:
-        code, to, verifier = self._asked("code"), self._asked("state"), self._cookie(TRY)
-        is_from_lockbox = self._asked("iss", self.guard.lockbox.issuer) == self.guard.lockbox.issuer  # RFC 9207
+        code, to, verifier = self._query.get("code", ""), self._query.get("state", ""), self._cookie(TRY)
+        is_from_lockbox = self._query.get("iss", self.guard.lockbox.issuer) == self.guard.lockbox.issuer  # RFC 9207
         if not code or not is_from_lockbox or not LOCAL.match(to) or not VERIFIER.match(verifier):
             raise Refused("no_token")
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._back}
@@ -167,7 +170,7 @@ class Visit:
         except OSError as error:
             raise Refused("no_token") from error
         location = quote(to, safe="/?&=#%:;,+@!$'()*~[]")
-        return _response(302, "", [("Location", location), session, _set_cookie(TRY, "", 0)])
+        return _response(302, headers=[("Location", location), session, _set_cookie(TRY, "", 0)])
 
     def _status(self) -> Response:
         try:
@@ -192,8 +195,9 @@ class Visit:
         status, _ = self.guard.lockbox.post("/api/v1/guard/release", json.dumps({"token": text}))
         if status >= 400 and status != 409:  # 409: it has ended already
             raise ConnectionError(f"/api/v1/guard/release: {status}")
-        location = f"{self.guard.lockbox.issuer}/windows/{grant}/"
-        return _response(303, "", [("Location", location), _set_cookie(COOKIE, "", 0)])
+        return _response(
+            303, headers=[("Location", f"{self.guard.lockbox.issuer}/windows/{grant}/"), _set_cookie(COOKIE, "", 0)]
+        )
 
 
 def _encoded(data: bytes) -> str:
@@ -228,9 +232,9 @@ def _set_cookie(name: str, value: str, seconds: int) -> tuple[str, str]:
 def _response(
     status: int, body: str = "", headers: Iterable[tuple[str, str]] = (), kind: str = "text/plain"
 ) -> Response:
-    return status, [
-        *headers, ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"),
-        ("X-Content-Type-Options", "nosniff"), ("Content-Type", f"{kind}; charset=utf-8"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("Content-Length", str(len(body.encode()))),
-    ], body.encode()  # fmt: skip
+    kept = {
+        "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body.encode())),
+    }  # fmt: skip
+    return status, [*headers, *kept.items()], body.encode()
