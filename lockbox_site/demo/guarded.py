@@ -16,8 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "clients" / "guard-python"))
 
-from lockbox_guard import ANYBODY, Guard, Rule
-from lockbox_guard.wsgi import WSGIGuard
+from lockbox_guard import ANYBODY, Guard, Rule, WSGIGuard
 
 #: How much an export has, and how slowly it comes, so that the demo can close the window in the middle.
 PIECES, PIECE, PAUSE = 600, b"x" * 65536, 0.02
