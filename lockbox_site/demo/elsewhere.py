@@ -156,9 +156,9 @@ def _tool(here: Play, nginx: str) -> Iterator[None]:
 def _configuration(here: Play, place: Path, tool: int) -> str:
     """Return the configuration that is shipped for nginx, without TLS and with the demo's addresses."""
     text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", CONFIGURATION.read_text(encoding="utf-8"))
+    text = re.sub(r"listen \[::\]:443 [^;]*;", "", text)
+    text = re.sub(r"listen 443 ssl( default_server)?;", rf"listen {HOST}:{here.stage.tool_port}\1;", text)
     for old, new in (
-        ("listen 443 ssl;", f"listen {HOST}:{here.stage.tool_port};"),
-        ("listen [::]:443 ssl;", ""),
         ("https://lockbox.example.com", here.stage.base),
         ("lockbox.example.com", f"{HOST}:{here.stage.port}"),
         ("quillo.example.com", "localhost"),
