@@ -161,24 +161,24 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 def announce_silent_guards(*, actor: Actor) -> int:
     """Tell staff, and the administrators of the customers with an open window, that an application does not report.
 
-    Each of them gets one mail for each window and each silence.
+    Each of them gets one mail for each window and each silence. Of several guards that are silent at once, the one that
+    reported last counts: somebody who has stolen the client's secret could make up guards.
     """
-    notes = []
-    for guard, windows in guards.silent(clock.now()):
+    notes: dict[object, Note] = {}
+    for guard, windows in sorted(guards.silent(clock.now()), key=lambda each: str(each[0].reported_at)):
         assert guard.reported_at is not None
         since = guard.reported_at.isoformat()
         for number, grant in enumerate(windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
             facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since}}
             mark = f"{guard.pk.hex} {guard.reported_at:%Y%m%dT%H%M%S}"
-            notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
+            notes[guard.client_id, grant.pk] = Note(**facts, tenant_id=grant.tenant_id, mark=mark)
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.
-                notes.append(Note(**facts, tenant_id=None, mark=f"staff {mark}"))
-    sent_before = set(
-        OutboxMessage.objects.filter(key__in=[note.key() for note in notes]).values_list("key", flat=True)
-    )
-    return _tell([note for note in notes if note.key() not in sent_before])
+                notes[guard.client_id] = Note(**facts, tenant_id=None, mark=f"staff {mark}")
+    keys = [note.key() for note in notes.values()]
+    sent_before = set(OutboxMessage.objects.filter(key__in=keys).values_list("key", flat=True))
+    return _tell([note for note in notes.values() if note.key() not in sent_before])
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:

@@ -92,6 +92,16 @@ def test_a_silent_application_is_mailed_once_to_both_sides(
     assert announce(world) == 2
 
 
+def test_many_silent_guards_of_one_application_cause_one_mail(
+    world: Cast, grant: Grant, actor: Any, travel: Any
+) -> None:
+    for number in range(5):
+        operations.report_accesses(report(first=0, number=f"{number:032x}"), actor=actor)
+    travel.by(seconds=61)
+    assert announce(world) == 2
+    assert announce(world) == 0
+
+
 def test_a_silence_that_harms_nobody_is_not_mailed(world: Cast, grant: Grant, actor: Any, travel: Any) -> None:
     operations.report_accesses(report(first=0), actor=actor)
     travel.by(seconds=61)
