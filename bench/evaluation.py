@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,11 @@ def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: A
         pair = grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read")
         return _ours(cast, [pair], each // 4, "1 grant", bar), missing
     grants.people(cast)
-    done, first = 0, {}
+    done = 0
+    first: dict[str, float] = {}
     for size in sizes:
         ticking = bar.add_task(f"writing {size:,} grants", total=size)
-        grants.fill(cast, done, size, lambda now, ticking=ticking: bar.update(ticking, completed=now))
+        grants.fill(cast, done, size, partial(_show, bar, ticking))
         done, pairs = size, grants.pairs()
         found = _ours(cast, pairs, each, f"{size:,} grants", bar)
         first = first or {result.name.partition(",")[0]: p95(result) for result in found}
@@ -65,6 +67,10 @@ def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: A
                 known, missing = peers(pairs, each, bar)
                 results += known
     return results, missing
+
+
+def _show(bar: Any, ticking: Any, done: int) -> None:
+    bar.update(ticking, completed=done)
 
 
 def p95(result: Result) -> float:
@@ -188,7 +194,7 @@ def _environment() -> str:
     if not stamp.exists() or stamp.read_text() != lock.read_text():
         shutil.rmtree(PLACE / "venv", ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", PLACE / "venv"], check=True, capture_output=True)
-        install = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
+        install: list[Any] = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
         subprocess.run(install, check=True, capture_output=True, timeout=300)
         stamp.write_text(lock.read_text())
     return str(python.absolute())

@@ -70,7 +70,7 @@ def _python(lockbox: fake.FakeLockbox, place: Path, each: int, bar: Any) -> list
     return results
 
 
-def _options(lockbox: fake.FakeLockbox) -> dict[str, str]:
+def _options(lockbox: fake.FakeLockbox) -> dict[str, Any]:
     return {"issuer": lockbox.issuer, "service": "quillo", "origin": "http://localhost:9"}
 
 
