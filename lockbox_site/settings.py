@@ -521,6 +521,8 @@ WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
 # The most downloads, event streams and waiting calls in each web process. They need memory and a connection to the
 # client, but no thread. Downloads of content may use half of them, and so may calls of the API.
 WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
+# The port of the proxy for web tools that have an upstream address (docs/web-tools.md). 0 means that none runs here.
+TOOL_PROXY_PORT = whole_number("TOOL_PROXY_PORT", default=0, least=0, most=65535)
 # A process that has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 

@@ -149,15 +149,19 @@ def asked(method: str, target: str, headers: Mapping[str, str]) -> Asked:
     )
 
 
-def match(rules: Iterable[Rule], request: Asked) -> Match:
-    """Return the first rule that matches. Raise Refused if no rule matches, or if it allows no stream or no upgrade."""
+def match(rules: Iterable[Rule], request: Asked, *, opens: bool = True) -> Match:
+    """Return the first rule that matches. Raise Refused if no rule matches, or if it allows no stream or no upgrade.
+
+    With `opens=False`, no rule allows them.
+    """
     method = "GET" if request.method == "HEAD" else request.method
     for rule in rules:
         if method not in rule.methods or (found := _match(rule, request.parts)) is None:
             continue
-        if request.is_stream and STREAM not in rule.options:
+        options = rule.options if opens else ()
+        if request.is_stream and STREAM not in options:
             raise Refused(Reason.STREAM_REFUSED)
-        if request.is_upgrade and UPGRADE not in rule.options:
+        if request.is_upgrade and UPGRADE not in options:
             raise Refused(Reason.UPGRADE_REFUSED)
         return found
     raise Refused(Reason.NO_RULE)

@@ -244,6 +244,7 @@ SERVICE = RowKind(
         Column("levels", at_most=levels.TEXT_MAX, is_text=True),
         Column("gate_rules", at_most=gate_rules.TEXT_MAX, is_text=True),
         Column("gate_identity", is_flag=True),
+        Column("gate_upstream", at_most=limits.UPSTREAM_MAX),
     ),
     names=("key",),
     label=_("service"),

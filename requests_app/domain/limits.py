@@ -17,6 +17,8 @@ RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
 #: Of an external service: the application's name, its link template, and the text for engineers.
 APPLICATION_MAX, LINK_TEMPLATE_MAX, GUIDANCE_MAX = 80, 400, 1000
+#: The address at which the proxy of this product finds a web tool.
+UPSTREAM_MAX = 300
 #: How a guard names itself and its version.
 GUARD_VERSION_MAX = 80
 #: The most accesses in one report, and in one entry of the log. The longest path pattern, and the longest other text.

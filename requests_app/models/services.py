@@ -81,6 +81,10 @@ class Service(models.Model):
         _("rules of the gate"), max_length=gate_rules.TEXT_MAX, blank=True, default="", db_default=""
     )
     gate_identity = models.BooleanField(_("the gate names the engineer"), default=False, db_default=False)
+    # Where the proxy of this product finds the tool, if engineers reach the tool through that proxy.
+    gate_upstream = models.CharField(
+        _("upstream address"), max_length=limits.UPSTREAM_MAX, blank=True, default="", db_default=""
+    )
     # Nobody can ask for access to a service that is switched off.
     is_active = models.BooleanField(_("active"), default=True, db_default=True)
 
@@ -98,7 +102,7 @@ class Service(models.Model):
             ),
             # Only an external service with an address can have a gate.
             models.CheckConstraint(
-                condition=models.Q(gate_rules="", gate_identity=False)
+                condition=models.Q(gate_rules="", gate_identity=False, gate_upstream="")
                 | (models.Q(connector="external") & ~models.Q(gate_rules="") & ~models.Q(link_template="")),
                 name="service_gate_has_rules_and_address",
             ),

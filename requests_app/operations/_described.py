@@ -34,7 +34,7 @@ from requests_app.queries import callers, invitations
 #: The most rows of one kind that the description lists. The digest covers all of them.
 MOST_LISTED = invitations.MOST_NAMED
 #: What only some services have.
-_IF_ANY = ("levels", "gate_rules", "gate_identity")
+_IF_ANY = ("levels", "gate_rules", "gate_identity", "gate_upstream")
 
 Rows = list[dict[str, Any]]
 

@@ -26,7 +26,7 @@ from requests_app.operations._rows import change_row, copy_with, differing, vali
 #: The columns whose field has another name.
 _FIELDS = {"covered": "is_covered", "active": "is_active"}
 #: The fields of a service's gate.
-_GATE = ("gate_rules", "gate_identity")
+_GATE = ("gate_rules", "gate_identity", "gate_upstream")
 _COLUMNS = {field: column for column, field in _FIELDS.items()}
 
 
@@ -116,8 +116,8 @@ def _complete(found: Judged, service: Service, wanted: dict[str, Any]) -> dict[s
         services.require_reachable(service, connector)
         levels = services.level_values(service, connector, wanted.get("levels"))
         external = services.external_values(service, connector, given)
-        rules, identity = (wanted.get(name) for name in _GATE)
-        gate = services.gate_values(service, connector, external, rules=rules, identity=identity)
+        rules, identity, upstream = (wanted.get(name) for name in _GATE)
+        gate = services.gate_values(service, connector, external, rules=rules, identity=identity, upstream=upstream)
         return {**rest, **external, **levels, **gate}
     except Unacceptable as refusal:
         found.fault(_COLUMNS.get(refusal.field, refusal.field), "refused_value", why=str(refusal))

@@ -21,7 +21,7 @@ from requests_app.operations._announced import Terms, is_announced
 from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
 from requests_app.operations._rows import change_row, copy_with, differing, validated
-from requests_app.platform import bell
+from requests_app.platform import bell, upstreams
 
 
 def adding(wanted: Terms) -> tuple[Change, Terms] | None:
@@ -83,7 +83,13 @@ def level_values(service: Service, connector: str, given: str | Iterable[levels.
 
 
 def gate_values(
-    service: Service, connector: str, wanted: Terms, *, rules: str | None, identity: bool | None
+    service: Service,
+    connector: str,
+    wanted: Terms,
+    *,
+    rules: str | None,
+    identity: bool | None,
+    upstream: str | None,
 ) -> dict[str, str | bool]:
     """Return the values of the gate to store if they change. A service without rules has no gate.
 
@@ -98,8 +104,28 @@ def gate_values(
         raise Unacceptable(words, field="link_template")
     if identity and not text:
         raise Unacceptable(_("Only a service with a gate has this value."), field="gate_identity")
+    if upstream and not text:
+        raise Unacceptable(_("Only a service with a gate has this value."), field="gate_upstream")
     values: dict[str, str | bool] = {"gate_rules": text, "gate_identity": says}
+    values["gate_upstream"] = _upstream(service, wanted, upstream) if text else ""
     return {name: value for name, value in values.items() if getattr(service, name) != value}
+
+
+def _upstream(service: Service, wanted: Terms, given: str | None) -> str:
+    """Return the address to store for the proxy of this product. Raise Unacceptable if it can't pass requests on to it.
+
+    The address is checked again if the link template changes: the proxy knows the tool by that host.
+    """
+    text = (service.gate_upstream if given is None else given).strip()
+    if not text:
+        return ""
+    origin = link_templates.origin_of(wanted.get("link_template", service.link_template))
+    found = upstreams.declared(text, origin=origin)
+    others = Service.objects.exclude(pk=service.pk).exclude(gate_upstream="")
+    if any(link_templates.origin_of(other.link_template) == origin for other in others):
+        words = _("Another service with an upstream address has the same host in its link template.")
+        raise Unacceptable(words, field="gate_upstream")
+    return found
 
 
 def require_reachable(service: Service, connector: str) -> None:

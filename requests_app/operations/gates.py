@@ -108,18 +108,21 @@ def judge(
     headers: Mapping[str, str],
     session: Asker | None,
     proxy: GateProxy | None = None,
+    cuts: bool = False,
 ) -> Pass | Refusal:
     """Decide on one request to the web tool `service`. When this returns, the decision is committed.
 
     `target` is the path with the query exactly as the tool will get it, and `headers` has the names in small letters.
-    This never raises an error: what it can't decide or can't record is refused.
+    With `cuts`, the caller ends the connection with its window. If a tool has an upstream address, only such a caller
+    may pass on streams of events and WebSockets. This never raises an error: what it can't decide or can't record is
+    refused.
     """
     try:
         if not is_host_of(service, host):
             return _without_entry(OTHER_HOST, service, session)
         if session is None:
             return Refusal(NO_SESSION)
-        call = _call(service, session, method, target, headers, proxy)
+        call = _call(service, session, method, target, headers, proxy, cuts=cuts)
         if call is None:
             return _without_entry(NO_SESSION, service, session)
         verdict, person = _GROUPS.submit(call.grant.tenant_id, call)
@@ -166,6 +169,8 @@ def _call(
     target: str,
     headers: Mapping[str, str],
     proxy: GateProxy | None,
+    *,
+    cuts: bool = False,
 ) -> _Call | None:
     """Return the request as a call to decide on. Return None if the session's window is not for this tool."""
     grants = Grant.objects.filter(pk=session.grant_id, engineer=session.person_id, access_request__service=service)
@@ -180,7 +185,8 @@ def _call(
         shown = f"{method} {target.partition('?')[0]}".encode("unicode_escape").decode()
         return _Call(**of, item=shown[: evaluation.ITEM_MAX], refused=refusal.reason)
     try:
-        match = gate_rules.match(gate_rules.rules_in(service.gate_rules), asked)
+        rules = gate_rules.rules_in(service.gate_rules)
+        match = gate_rules.match(rules, asked, opens=cuts or not service.gate_upstream)
     except gate_rules.Refused as refusal:
         return _Call(**of, item=asked.item, refused=refusal.reason)
     resource_id = _resource(grant, match)

@@ -47,6 +47,7 @@ def save_service(
     levels: str | Iterable[Offer] | None = None,
     gate_rules: str | None = None,
     gate_identity: bool | None = None,
+    gate_upstream: str | None = None,
 ) -> Service:
     """Add a service, or change the fields that are given.
 
@@ -55,7 +56,7 @@ def save_service(
     the open windows. All other changes are announced, and so is a new uncovered service. `application`, `link_template`
     and `guidance` belong to an external service (`connector` is "external"). `levels` are the levels of access that an
     engineer can ask for; an empty text means the usual ones. An external service with `gate_rules` is a web tool behind
-    a gate.
+    a gate. `gate_upstream` is where the proxy of this product finds the tool.
     """
     external = {"application": application, "link_template": link_template, "guidance": guidance}
     given = {"key": key, "name": name, "connector": connector, "is_covered": is_covered, "is_active": is_active}
@@ -78,7 +79,8 @@ def save_service(
         require_reachable(service, found)
         wanted.update(readable(service, {**wanted, **external_values(service, found, external)}))
         wanted.update(level_values(service, found, levels))
-        wanted.update(gate_values(service, found, wanted, rules=gate_rules, identity=gate_identity))
+        gate = gate_values(service, found, wanted, rules=gate_rules, identity=gate_identity, upstream=gate_upstream)
+        wanted.update(gate)
         _require_free_name(service, wanted)
         is_other_cover = is_covered not in (None, service.is_covered)
         current.require_proof(needed=not service._state.adding and is_other_cover)

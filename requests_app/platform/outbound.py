@@ -163,7 +163,7 @@ def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
     except ValueError:
         address = None
     if address is not None and is_bracketed == (address.version == 6) and "%" not in host:
-        if not _is_allowed(address, private=private):
+        if not is_allowed(address, private=private):
             raise BadTarget("private")
         return str(address)
     if is_bracketed or not _HOST.match(host) or _NUMBER.match(host.rpartition(".")[2]):
@@ -174,7 +174,8 @@ def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
     return host
 
 
-def _is_allowed(address: Address, *, private: bool) -> bool:
+def is_allowed(address: Address, *, private: bool) -> bool:
+    """Return whether a call may go to this address. `private` also allows addresses that are not public."""
     if address == _LOOPBACK:
         return private
     if any(address in network for network in _NEVER if network.version == address.version):
@@ -356,7 +357,7 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         addresses = resolved(self._target.host, self._until)
-        if not all(_is_allowed(each, private=self._private) for each in addresses):
+        if not all(is_allowed(each, private=self._private) for each in addresses):
             # A name that has a public and a private address is refused: this is probably an attack, not a mistake.
             raise Unreachable("address")
         self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)

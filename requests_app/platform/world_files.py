@@ -47,6 +47,7 @@ KEYS: dict[str, dict[str, str]] = {
             "levels",
             "gate_rules",
             "gate_identity",
+            "gate_upstream",
         )
     },
     PERSON.name: {

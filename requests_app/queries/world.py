@@ -12,7 +12,7 @@ from requests_app.domain.actors import Role
 from requests_app.domain.imports import PERSON, PLAN, RESOURCE, ROLE, SERVICE, TENANT, Row
 from requests_app.models import Invitation, Person, Plan, QueueAssignment, Resource, Service, Tenant
 
-_GATE = ("gate_rules", "gate_identity")
+_GATE = ("gate_rules", "gate_identity", "gate_upstream")
 #: What is left out of the file if it is empty.
 _OPTIONAL = ("external_id", "locator", "application", "link_template", "guidance", "levels", *_GATE)
 
@@ -43,7 +43,7 @@ def _service(row: Service) -> dict[str, Any]:
     values: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector}
     values |= {"covered": row.is_covered, "active": row.is_active, "application": row.application}
     values |= {"link_template": row.link_template, "guidance": row.guidance, "levels": row.levels}
-    values |= {"gate_rules": row.gate_rules, "gate_identity": row.gate_identity}
+    values |= {name: getattr(row, name) for name in _GATE}
     return _filled(values)
 
 

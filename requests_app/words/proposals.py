@@ -35,6 +35,9 @@ _CHANGES: dict[str, Promise] = {
     "gate_rules_last": _("it has no gate any more. The rules were “%(was)s”"),
     "gate_identity": _("its gate tells the tool who the engineer is"),
     "gate_identity_last": _("its gate no longer tells the tool who the engineer is"),
+    "gate_upstream": _("its requests go through the proxy of this product to “%(now)s” and no longer to “%(was)s”"),
+    "gate_upstream_first": _("its requests go through the proxy of this product, to “%(now)s”"),
+    "gate_upstream_last": _("its requests no longer go through the proxy of this product. It led to “%(was)s”"),
     "guidance": _("the text for engineers “%(was)s” becomes “%(now)s”"),
 }
 _COVERED = _("Lockbox covers this service")
@@ -137,8 +140,8 @@ def _changed(name: str, now: object, values: Mapping[str, Any]) -> str:
         return str(_COVERED)
     if name == "external_id" and not values["was"].get(name):
         name = "external_id_first"
-    if name == "gate_rules" and not (now and values["was"].get(name)):
-        name = "gate_rules_first" if now else "gate_rules_last"
+    if name in ("gate_rules", "gate_upstream") and not (now and values["was"].get(name)):
+        name = f"{name}_first" if now else f"{name}_last"
     if name == "gate_identity" and not now:
         name = "gate_identity_last"
     if name == "levels":

@@ -32,6 +32,7 @@ def _same(row: Any) -> dict[str, Any]:
     return {"key": row.key, "name": row.name, "connector": row.connector}
 
 
+_UPSTREAM = "https://quillo.internal:8443"
 _PROXY = {"name": "Frankfurt", "secret_hash": sha256(b"a secret of a proxy").hexdigest()}
 
 
@@ -176,7 +177,7 @@ CASES: dict[str, Case] = {
         "stella",
         lambda cast: cast.quillo(),
         lambda cast, row, actor: operations.save_service(
-            service_id=row.pk, gate_rules=GATE_RULES, gate_identity=True, actor=actor
+            service_id=row.pk, gate_rules=GATE_RULES, gate_identity=True, gate_upstream=_UPSTREAM, actor=actor
         ),
         admin=lambda cast, client, row: by_button(
             *("service", "change"),
@@ -184,9 +185,10 @@ CASES: dict[str, Case] = {
             levels="names\nread",
             gate_rules=GATE_RULES,
             gate_identity="on",
+            gate_upstream=_UPSTREAM,
         )(cast, client, row),
         api=lambda cast, caller, row: caller.patch(
-            f"services/{row.pk}", {"gate_rules": GATE_RULES, "gate_identity": True}
+            f"services/{row.pk}", {"gate_rules": GATE_RULES, "gate_identity": True, "gate_upstream": _UPSTREAM}
         ),
     ),
     "add_proxy": Case(

@@ -90,7 +90,7 @@ class ServiceForm(ShortNameForm):
     short = "key"
     fold = Fold(
         title=_("Only for an external service"),
-        fields=("application", "link_template", "guidance", "gate_rules", "gate_identity"),
+        fields=("application", "link_template", "guidance", "gate_rules", "gate_identity", "gate_upstream"),
         field="connector",
         value=Service.EXTERNAL,
     )
@@ -149,6 +149,16 @@ class ServiceForm(ShortNameForm):
         label=_("The gate names the engineer"),
         required=False,
         help_text=_("The tool gets a signed header with the engineer, the tenant and the level."),
+    )
+    gate_upstream = forms.CharField(
+        label=_("Upstream address"),
+        required=False,
+        max_length=limits.UPSTREAM_MAX,
+        help_text=_(
+            "Only if engineers reach the tool through the proxy of this product, which ends downloads, WebSockets and "
+            "streams of events together with the window. It is where that proxy finds the tool, for example "
+            "https://quillo.internal:8443."
+        ),
     )
     is_covered = forms.BooleanField(
         label=_("Covered by Lockbox"),
@@ -311,7 +321,7 @@ class ServiceAdmin(StaffAdmin):
         (_("The application"), ("application", "link_template", "guidance")),
         (_("What engineers can ask for"), (has_levels,)),
         (_("The guard of the application"), (last_sign, guard_settings)),
-        (_("The gate"), (rules, "gate_identity")),
+        (_("The gate"), (rules, "gate_identity", "gate_upstream")),
     ]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue’s people")),

@@ -55,7 +55,8 @@ class ServiceOut(ServiceRef):
     `is_external` is true, the content stays in the provider's own `application`, which enforces the windows. Customers
     get an empty `link_template` and an empty `guidance`, which are for engineers. `levels` are the levels of access
     that an engineer can ask for, the smallest first. A service with `gate_rules` is a web tool behind a gate. Customers
-    read the rules, too. With `gate_identity`, the gate tells the tool who the engineer is.
+    read the rules, too. With `gate_identity`, the gate tells the tool who the engineer is. `gate_upstream` is where the
+    proxy of this product finds the tool. For customers, it is empty.
     """
 
     connector = serializers.CharField()
@@ -67,6 +68,7 @@ class ServiceOut(ServiceRef):
     levels = serializers.SerializerMethodField()
     gate_rules = serializers.CharField()
     gate_identity = serializers.BooleanField()
+    gate_upstream = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
 
     def get_link_template(self, row: Service) -> str:
@@ -74,6 +76,9 @@ class ServiceOut(ServiceRef):
 
     def get_guidance(self, row: Service) -> str:
         return self._of_provider(row.guidance)
+
+    def get_gate_upstream(self, row: Service) -> str:
+        return self._of_provider(row.gate_upstream)
 
     @extend_schema_field(LevelOut(many=True))
     def get_levels(self, row: Service) -> Any:
@@ -90,7 +95,8 @@ class _ServiceFields(Strict):
 
     `levels` are the levels of access that an engineer can ask for. Each can have words of the service for customers and
     for engineers. An empty list means the usual levels. `gate_rules` make the service a web tool
-    behind a gate: one rule in each line, as in docs/web-tools.md.
+    behind a gate: one rule in each line, as in docs/web-tools.md. `gate_upstream` is where the
+    proxy of this product finds the tool: scheme, host and port.
     """
 
     is_covered = YesNo(required=False)
@@ -100,6 +106,7 @@ class _ServiceFields(Strict):
     levels = Several(child=LevelIn(), required=False, max_length=len(Level))
     gate_rules = Text(required=False, allow_blank=True)
     gate_identity = YesNo(required=False)
+    gate_upstream = Text(required=False, allow_blank=True)
 
     def to_internal_value(self, data: Any) -> Any:
         found = super().to_internal_value(data)

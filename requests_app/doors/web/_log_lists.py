@@ -116,6 +116,11 @@ def _service(row: Row) -> str:
             "line": line,
             "rules": ", ".join(row["gate_rules"].splitlines()),
         }
+    if row.get("gate_upstream"):
+        line = _("%(line)s, through the proxy of this product to %(upstream)s") % {
+            "line": line,
+            "upstream": row["gate_upstream"],
+        }
     return line if row.get("is_active", True) else _("%(line)s, switched off") % {"line": line}
 
 
