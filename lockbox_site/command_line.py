@@ -18,7 +18,8 @@ HELP = f"""\
 usage: {PROGRAM} [--data-dir DIRECTORY] COMMAND ...
 
   init                      set up an installation, or finish what is missing; asks, or takes flags
-  serve [web|worker|beat]   run everything, or one part
+  serve [web|worker|beat|tools]
+                            run everything, or one part
   setup-link                print a new link for the first staff member
   COMMAND ...               any other command, such as migrate or log_key; help lists them
 
@@ -27,9 +28,10 @@ DATA_DIR names another one.
 """
 #: What runs for each part: the flags of `manage.py lockbox`.
 PARTS = {
-    "web": ["--no-beat", "--clusters", "0"],
-    "worker": ["--no-web", "--no-beat"],
-    "beat": ["--no-web", "--clusters", "0"],
+    "web": ["--no-beat", "--no-tools", "--clusters", "0"],
+    "worker": ["--no-web", "--no-beat", "--no-tools"],
+    "beat": ["--no-web", "--no-tools", "--clusters", "0"],
+    "tools": ["--no-web", "--no-beat", "--clusters", "0"],
 }
 
 
@@ -63,7 +65,7 @@ def _run(words: list[str]) -> int:
 def _serving(words: list[str]) -> list[str]:
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} serve",
-        description="Run the web server, the task workers and the beat until Ctrl-C or SIGTERM.",
+        description="Run the web server, the workers, the beat and the proxy for web tools until Ctrl-C or SIGTERM.",
         allow_abbrev=False,
     )
     parser.add_argument("part", nargs="?", choices=list(PARTS), help="run only this part (default: all)")

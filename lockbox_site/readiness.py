@@ -29,11 +29,12 @@ PARTS = {
     "web": ("static", "database", "migrations", "write"),
     "worker": ("database", "migrations", "worker", "outbox", "sweep", "tasks"),
     "beat": ("database", "migrations", "beat"),
+    "tools": ("database", "migrations", "tools"),
     "signer": ("database", "migrations", "log", "heads", "witnesses"),
 }
 ALL = (
     "static", "database", "migrations", "write",
-    "worker", "beat", "outbox", "sweep", "tasks", "log", "heads", "witnesses",
+    "worker", "beat", "tools", "outbox", "sweep", "tasks", "log", "heads", "witnesses",
 )  # fmt: skip
 
 
@@ -162,6 +163,15 @@ def _beat(at: dt.datetime) -> Check:
     return _age(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
 
 
+def _tools(at: dt.datetime) -> Check:
+    """Check the proxy for web tools. It is needed only if a web tool has an upstream address."""
+    from requests_app.models import Heartbeat, Service
+
+    if not Service.objects.filter(is_active=True).exclude(gate_upstream="").exists():
+        return {"ok": True}
+    return _age(Heartbeat.objects.tool_proxies(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+
 def _tasks(at: dt.datetime) -> Check:
     """Report the number of parked tasks. This check never fails.
 
@@ -253,6 +263,6 @@ def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:
 
 
 STATES: dict[str, Callable[[dt.datetime], Check]] = {
-    "worker": _worker, "beat": _beat, "outbox": _outbox, "sweep": _sweep, "tasks": _tasks,
+    "worker": _worker, "beat": _beat, "tools": _tools, "outbox": _outbox, "sweep": _sweep, "tasks": _tasks,
     "log": _log, "heads": _heads, "witnesses": _witnesses,
 }  # fmt: skip

@@ -9,9 +9,12 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         """Return the heartbeats of the clusters, one row for each cluster."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
+    def tool_proxies(self) -> "HeartbeatQuerySet":
+        return self.filter(name__startswith=Heartbeat.TOOLS)
+
     def of_places(self) -> "HeartbeatQuerySet":
-        """Return the heartbeats of clusters and of hosts. A removed cluster or host still has its row."""
-        return self.workers() | self.filter(name__startswith=Heartbeat.HOST)
+        """Return the heartbeats of clusters, proxies and hosts. A removed cluster or host still has its row."""
+        return self.workers() | self.tool_proxies() | self.filter(name__startswith=Heartbeat.HOST)
 
 
 class Heartbeat(models.Model):
@@ -23,6 +26,7 @@ class Heartbeat(models.Model):
     - `<task>`: The task succeeded.
     - `beat`: The beat runs.
     - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.
+    - `tools:<host>`: The proxy for web tools runs on this host.
     - `host:<name>`: The health check of a web server wrote this row, to test that the server can write.
     """
 
@@ -30,6 +34,7 @@ class Heartbeat(models.Model):
     BEAT = "beat"
     PULSE = "pulse:"
     HOST = "host:"
+    TOOLS = "tools:"
 
     name = models.CharField(_("name"), max_length=120, primary_key=True)
     at = models.DateTimeField(_("last seen"), db_index=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from requests_app.operations.directory import *
     from requests_app.operations.discovery import *
     from requests_app.operations.evaluation import *
+    from requests_app.operations.gate_cuts import *
     from requests_app.operations.gates import *
     from requests_app.operations.grant_tokens import *
     from requests_app.operations.grants import *

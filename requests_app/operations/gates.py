@@ -48,6 +48,10 @@ class Pass:
     grant_id: UUID
     closes_at: datetime
     allows_stream: bool
+    tenant_id: UUID
+    #: The row of the access, and for how many seconds from the decision on the window is open.
+    access_id: UUID
+    seconds: float
     #: A signed token that tells the tool who asks, or "" if the tool does not want to know.
     identity: str = ""
 
@@ -91,6 +95,10 @@ class _Call:
         )
 
 
+#: A decision, who asked, and the row of the access if the request may pass.
+Decided = tuple[Verdict, Person, UUID | None]
+
+
 @dataclass(kw_only=True)
 class _Written:
     """What a group writes: entries, and rows of accesses."""
@@ -125,10 +133,10 @@ def judge(
         call = _call(service, session, method, target, headers, proxy, cuts=cuts)
         if call is None:
             return _without_entry(NO_SESSION, service, session)
-        verdict, person = _GROUPS.submit(call.grant.tenant_id, call)
-        if not verdict.decision:
+        verdict, person, access_id = _GROUPS.submit(call.grant.tenant_id, call)
+        if access_id is None:
             return Refusal(verdict.reason)
-        return _passed(call, verdict, person)
+        return _passed(call, verdict, person, access_id)
     except (GroupFailed, DomainError, DatabaseError, InterfaceError) as error:
         security_log.error("gate.unavailable", service=service.key, error=type(error).__name__)
         return Refusal(UNAVAILABLE)
@@ -208,7 +216,7 @@ def _resource(grant: Grant, match: Match) -> UUID | None:
     return found
 
 
-def _decide(calls: Sequence[_Call]) -> list[tuple[Verdict, Person]]:
+def _decide(calls: Sequence[_Call]) -> list[Decided]:
     """Decide on the calls of one tenant in one transaction, and write an entry about each of them.
 
     The turn at the tenant's log is taken before anything is read. Each act that ends a window takes it too, before it
@@ -226,10 +234,10 @@ def _decide(calls: Sequence[_Call]) -> list[tuple[Verdict, Person]]:
         for proxy in {call.proxy.pk: call.proxy for call in calls if call.proxy is not None}.values():
             if proxy.asked_at is None or proxy.asked_at <= current.at - _SEEN_EVERY:
                 GateProxy.objects.filter(pk=proxy.pk).update(asked_at=current.at)
-    return [(verdict, people[call.person_id]) for call, verdict in zip(calls, verdicts, strict=True)]
+    return [(verdict, people[call.person_id], access) for call, (verdict, access) in zip(calls, verdicts, strict=True)]
 
 
-_GROUPS: Groups[_Call, tuple[Verdict, Person]] = Groups(_decide)
+_GROUPS: Groups[_Call, Decided] = Groups(_decide)
 
 
 def _decided(
@@ -238,7 +246,7 @@ def _decided(
     person: Person,
     known: dict[tuple[UUID, UUID | None], Facts],
     written: _Written,
-) -> Verdict:
+) -> tuple[Verdict, UUID | None]:
     current.actor = Actor(
         side=Side.PROVIDER,
         door="api",
@@ -250,7 +258,7 @@ def _decided(
     current.correlation_id = call.grant.access_request_id
     current.subject_type, current.subject_id = "grant", str(call.grant.pk)
     if call.refused:
-        return _refused(current, call, call.refused, written)
+        return _refused(current, call, call.refused, written), None
     question, key = call.question, (call.person_id, call.resource_id)
     if key not in known:
         known[key] = read(EvaluationQuery(question, call.person_id, None), hold=False)[0]
@@ -260,22 +268,22 @@ def _decided(
     at = max(current.at, facts.at)
     verdict, window = evaluation.judge(question, _with(facts, windows), at=at, sees_people=True)
     if window is None or not verdict.decision:
-        return _refused(current, call, verdict.reason, written, facts)
-    _allowed(current, call, facts, window, written)
-    return verdict
+        return _refused(current, call, verdict.reason, written, facts), None
+    return verdict, _allowed(current, call, facts, window, written)
 
 
 def _with(facts: Facts, windows: list[Window]) -> Facts:
     return Facts(**{**vars(facts), "windows": windows})
 
 
-def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: _Written) -> None:
+def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: _Written) -> UUID:
     question = call.question
     access = _allowing.row_of(question, facts, window, at=current.at)
     detail = {**_allowing.detail_of(access, question, facts, window), "gate": call.service.name}
     text = _allowing.text_of(question, facts)
     written.accesses.append(access)
     written.entries.append(current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text))
+    return access.pk
 
 
 def _refused(current: Step, call: _Call, code: str, written: _Written, facts: Facts | None = None) -> Verdict:
@@ -289,12 +297,20 @@ def _refused(current: Step, call: _Call, code: str, written: _Written, facts: Fa
     return Verdict(decision=False, reason=code, at=current.at)
 
 
-def _passed(call: _Call, verdict: Verdict, person: Person) -> Pass:
+def _passed(call: _Call, verdict: Verdict, person: Person, access_id: UUID) -> Pass:
     assert call.match is not None
     assert verdict.closes_at is not None
     identity = _identity(call, verdict, person) if call.service.gate_identity else ""
     allows_stream = gate_rules.STREAM in call.match.rule.options
-    return Pass(grant_id=call.grant.pk, closes_at=verdict.closes_at, allows_stream=allows_stream, identity=identity)
+    return Pass(
+        grant_id=call.grant.pk,
+        tenant_id=call.grant.tenant_id,
+        access_id=access_id,
+        closes_at=verdict.closes_at,
+        seconds=(verdict.closes_at - verdict.at).total_seconds(),
+        allows_stream=allows_stream,
+        identity=identity,
+    )
 
 
 def _identity(call: _Call, verdict: Verdict, person: Person) -> str:

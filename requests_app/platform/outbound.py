@@ -363,7 +363,7 @@ class _Connection(http.client.HTTPConnection):
         self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
         if self._target.is_tls:
             self._plain.settimeout(left(self._until))
-            self._plain = _tls().wrap_socket(self._plain, server_hostname=self._target.host)
+            self._plain = tls().wrap_socket(self._plain, server_hostname=self._target.host)
         self.sock: Any = _Bounded(self._plain, self._until)
 
     def end(self) -> None:
@@ -377,7 +377,7 @@ class _Connection(http.client.HTTPConnection):
             self._plain.close()
 
 
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Return a TLS context that checks the server's certificate and host name.
 
     The context trusts the certificate authorities of the system, or those in SSL_CERT_FILE.
@@ -385,6 +385,10 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def address_of(text: str) -> Address:
+    return ipaddress.ip_address(text)
 
 
 def first(addresses: list[Address], port: int, until: float) -> socket.socket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
@@ -15,6 +15,7 @@ from django.utils.crypto import constant_time_compare
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.ids import as_id
+from requests_app.domain.link_templates import origin_of
 from requests_app.models import GateProxy, GateSession, Grant, OneTimeCode, Service
 from requests_app.models.token_keys import verified
 
@@ -31,6 +32,9 @@ class Asker:
 
     person_id: UUID
     grant_id: UUID
+    #: The one-time code that has brought the engineer here, if there was one, and whether the browser has a session.
+    code_id: UUID | None = None
+    has_session: bool = False
 
 
 def proxies(service_id: object, *, actor: Actor) -> QuerySet[GateProxy]:
@@ -82,13 +86,44 @@ def window_of(asker: Asker, service: Service) -> Grant | None:
     return cast("Grant | None", rows.select_related("access_request", "engineer").first())
 
 
+def still_open(askers: Collection[Asker]) -> set[Asker]:
+    """Return those whose window is open now, and whose session or token has not ended early.
+
+    That a token has reached its own end does not matter: it proves who asks only at the start of a request.
+    """
+    windows = Grant.objects.live(clock.now()).filter(pk__in={each.grant_id for each in askers})
+    grants = set(windows.values_list("pk", "engineer"))
+    wanted = {each.code_id for each in askers if each.code_id is not None}
+    codes = set(OneTimeCode.objects.filter(pk__in=wanted, ended_at=None).values_list("pk", flat=True))
+    sessions = GateSession.objects.unended().filter(code__in=wanted).select_related("person")
+    signed_in = {row.code_id for row in sessions if _is_signed_in(row)}
+    return {
+        each
+        for each in askers
+        if (each.grant_id, each.person_id) in grants
+        and (each.code_id is None or each.code_id in codes)
+        and (not each.has_session or each.code_id in signed_in)
+    }
+
+
+def tool_at(host: str) -> Service | None:
+    """Return the web tool at this host to which the proxy of this product passes requests on, or None."""
+    rows = Service.objects.filter(is_active=True).exclude(gate_upstream="")
+    found = [row for row in rows if origin_of(row.link_template).partition("://")[2] == host.lower()]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_signed_in(row: GateSession) -> bool:
+    return constant_time_compare(row.signed_in, row.person.get_session_auth_hash())
+
+
 def _of_secret(service: Service, secret: str) -> Asker | None:
     """Return the session with this secret, if it is for this tool and the engineer was not signed out since then."""
     rows = GateSession.objects.unended().filter(secret_hash=sha256(secret.encode()).hexdigest(), code__service=service)
     row = rows.select_related("person").first()
-    if row is None or not constant_time_compare(row.signed_in, row.person.get_session_auth_hash()):
+    if row is None or not _is_signed_in(row):
         return None
-    return Asker(person_id=row.person_id, grant_id=row.grant_id)
+    return Asker(person_id=row.person_id, grant_id=row.grant_id, code_id=row.code_id, has_session=True)
 
 
 def _of_token(service: Service, token: str) -> Asker | None:
@@ -104,6 +139,7 @@ def _of_token(service: Service, token: str) -> Asker | None:
     person = as_id(claims.get("sub"))
     if len(grants) != 1 or None in grants or person is None:
         return None
-    if "sid" in claims and not OneTimeCode.objects.alive(as_id(claims["sid"])):
+    code = as_id(claims.get("sid"))
+    if "sid" in claims and not OneTimeCode.objects.alive(code):
         return None
-    return Asker(person_id=person, grant_id=cast(UUID, grants.pop()))
+    return Asker(person_id=person, grant_id=cast(UUID, grants.pop()), code_id=code)

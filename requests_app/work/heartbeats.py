@@ -29,6 +29,11 @@ def of_cluster(cluster: str) -> str:
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
+def of_tool_proxy() -> str:
+    """Return the name of the heartbeat of this host's proxy for web tools."""
+    return f"{Heartbeat.TOOLS}{host_name()}"[:120]
+
+
 def touch(name: str, *, at: dt.datetime) -> None:
     """Store that the process or task `name` was alive at `at`."""
     beat = Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200])

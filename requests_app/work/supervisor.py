@@ -25,7 +25,7 @@ from requests_app.work.undertaker import Undertaker
 from requests_app.work.watchdog import Watchdog
 
 LABEL = "lockbox"
-WEB, CLUSTER, BEAT = "web", "cluster", "beat"
+WEB, CLUSTER, BEAT, TOOLS = "web", "cluster", "beat", "tools"
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 #: After a child has run for this long, the pause after its next end is short again.
@@ -70,8 +70,8 @@ class ChildProcess:
         return self.child is not None and self.child.is_running
 
 
-def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProcess]:
-    """Return what one installation runs on one machine: the web server, this number of clusters, and the beat."""
+def child_processes(*, web: bool, beat: bool, clusters: int, tools: bool = False) -> list[ChildProcess]:
+    """Return what one machine runs: the web server, this number of clusters, the beat, and the proxy for web tools."""
     manage = [sys.executable, "manage.py"]
     # The supervisor has run the checks already. Without them, a restarted child is ready a second earlier.
     checked = "--skip-checks"
@@ -82,7 +82,12 @@ def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProces
         found.append(
             ChildProcess(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
         )
-    return [*found, ChildProcess("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT)] if beat else found
+    if beat:
+        found.append(ChildProcess("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT))
+    if tools:
+        heartbeat = heartbeats.of_tool_proxy()
+        found.append(ChildProcess("tools", TOOLS, [*manage, "tool_proxy", checked], {}, heartbeat))
+    return found
 
 
 def web_command() -> list[str]:

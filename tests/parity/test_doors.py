@@ -217,6 +217,7 @@ ELSEWHERE = {
     "make_sample_folder": "only in a trial; tests/operations/test_samples.py",
     "issue_code": "has no entry (ADR 0106), and the page is its only door; tests/web/test_authorize.py",
     **dict.fromkeys(("redeem_code", "exchange_code"), "at the token endpoint; tests/api/test_code_exchange.py"),
+    "cut_at_gate": "the proxy of web tools does it by itself; tests/proxies/test_tool_proxy.py",
     "pass_gate": "a proxy asks for it, with its own secret, for an engineer; tests/api/test_forward_auth.py",
     "try_recovery_key": "before anybody is signed in; tests/web/test_recovery.py",
 }

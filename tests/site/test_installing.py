@@ -396,7 +396,8 @@ def test_the_file_gives_back_what_was_written_and_keeps_all_other_lines(tmp_path
         ([], []),
         (["web"], ["--no-beat", "--clusters", "0"]),
         (["worker"], ["--no-web", "--no-beat"]),
-        (["beat"], ["--no-web", "--clusters", "0"]),
+        (["beat"], ["--no-web", "--no-tools", "--clusters", "0"]),
+        (["tools"], ["--no-web", "--no-beat", "--clusters", "0"]),
     ],
 )
 def test_serve_runs_everything_or_one_part(words: list[str], flags_of_lockbox: list[str]) -> None:

@@ -50,6 +50,19 @@ CONTENT_CUT = Event(
     "content.cut",
     label=_("Reading interrupted"),
     sentence=_("{who} was reading {item} in {resource_name} when the window closed, and the reading was interrupted"),
+    variants=(
+        (
+            has("cause", "unknown"),
+            _(
+                "{who} used {gate} for {item} in {resource_name} when Lockbox could not check the window, and the "
+                "connection was cut"
+            ),
+        ),
+        (
+            has("gate"),
+            _("{who} used {gate} for {item} in {resource_name} when the window closed, and the connection was cut"),
+        ),
+    ),
     siem=Meaning(Family.DATASTORE, OTHER, "Cut off", Severity.MEDIUM, Action.DENIED),
 )
 CONTENT_ACCESS_ALLOWED = Event(

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
+from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED, CONTENT_CUT
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp
 from requests_app.domain.scopes import Scope
 
@@ -69,4 +69,12 @@ PASS_GATE = Act(
     tried=_("to reach a web tool through its gate"),
     doors=frozenset({Door.API}),
     own_order="The decision point's rule judges many requests of a tenant in one transaction, and each has its entry.",
+)
+CUT_AT_GATE = Act(
+    "cut_at_gate",
+    noun=Noun.GRANT,
+    roles=frozenset({Role.SYSTEM}),
+    events=(CONTENT_CUT,),
+    doors=frozenset({Door.API}),
+    own_order="This act only records that a connection to a web tool was cut, and needs no open window.",
 )

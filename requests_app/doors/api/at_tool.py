@@ -24,7 +24,7 @@ from requests_app import operations
 from requests_app.domain import clock, one_time_codes
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import DomainError
-from requests_app.models import GateProxy, Service
+from requests_app.models import Service
 from requests_app.operations.gates import is_host_of
 from requests_app.queries import actor_of, receivers
 from requests_app.queries import gates as queries
@@ -37,9 +37,9 @@ _HOSTS = ("x-original-host", "x-forwarded-host")
 Headers = Mapping[str, str]
 
 
-def answer(request: HttpRequest, headers: Headers, proxy: GateProxy) -> HttpResponse:
+def answer(request: HttpRequest, headers: Headers, service: Service) -> HttpResponse:
     """Answer a request below the reserved path. Only the host of the proxy's own tool has such a path."""
-    word, service = request.path_info.removeprefix(BEGINNING), proxy.service
+    word = request.path_info.removeprefix(BEGINNING)
     method, view = WORDS.get(word, ("", _unknown))
     hosts = {headers[name] for name in _HOSTS if name in headers}
     if len(hosts) != 1 or not is_host_of(service, hosts.pop()) or request.method != method:

@@ -73,7 +73,7 @@ def _answer(request: HttpRequest, where: str) -> HttpResponse:
         security_log.warning("gate.unknown_proxy", ip=request.META.get("REMOTE_ADDR", ""))
         return _refused("unknown_proxy")
     if where.startswith(at_tool.BEGINNING):
-        return at_tool.answer(request, headers, proxy)
+        return at_tool.answer(request, headers, proxy.service)
     # Envoy appends the path of the original request to the address.
     style = STYLES.get(where.removeprefix(_BEGINNING).partition("/")[0])
     if style is None:

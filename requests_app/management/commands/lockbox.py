@@ -17,14 +17,17 @@ from requests_app.work import schedules, supervisor
 
 class Command(BaseCommand):
     help = (
-        "Runs the web server, the clusters and the beat until Ctrl-C or SIGTERM. It restarts a part that ends "
-        "unexpectedly."
+        "Runs the web server, the clusters, the beat and the proxy for web tools until Ctrl-C or SIGTERM. It restarts "
+        "a part that ends unexpectedly."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-web", action="store_true", help="do not run the web server")
         parser.add_argument(
             "--no-beat", action="store_true", help="do not run the beat, because another machine runs it"
+        )
+        parser.add_argument(
+            "--no-tools", action="store_true", help="do not run the proxy for web tools, even if TOOL_PROXY_PORT is set"
         )
         parser.add_argument("--clusters", type=int, default=settings.CLUSTERS, help="how many (default: CLUSTERS)")
 
@@ -39,9 +42,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
-        if not (web or beat or clusters):
+        tools = bool(settings.TOOL_PROXY_PORT) and not options["no_tools"]
+        if not (web or beat or clusters or tools):
             raise CommandError(
-                _("There is nothing to run. Leave out --no-web or --no-beat, or set --clusters to 1 or more.")
+                _(
+                    "There is nothing to run. Leave out --no-web or --no-beat, set --clusters to 1 or more, or set "
+                    "TOOL_PROXY_PORT for the proxy for web tools."
+                )
             )
         require_migrated()
         require_log_name()
@@ -52,7 +59,9 @@ class Command(BaseCommand):
         try:
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
-            wanted = supervisor.child_processes(web=web, beat=beat, clusters=clusters)
+            if tools:
+                supervisor.require_free_port(settings.HOST, settings.TOOL_PROXY_PORT)
+            wanted = supervisor.child_processes(web=web, beat=beat, clusters=clusters, tools=tools)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
         if web and not webauthn.site_has_name():
