@@ -28,6 +28,8 @@ export interface Options {
   queueLimit?: number;
   /** Returns the HTML of a refusal. */
   page?: (refusal: { status: number; code: string; words: string; issuer: string; again?: string }) => string;
+  /** Answers a refused request of the application in place of the guard. Returns whether it did. */
+  refused?: (request: any, response: any, decision: Decision) => boolean | Promise<boolean>;
   /** A clock in milliseconds that never goes back. By default `performance.now`. */
   monotonic?: () => number;
 }

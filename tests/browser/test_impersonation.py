@@ -1,10 +1,11 @@
-"""The example of clients/guard-python in real browsers: support impersonation behind the customer's approval."""
+"""Both examples in real browsers, Django and Express: support impersonation behind the customer's approval."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from requests_app import operations
 from requests_app.doors.api import oauth
 from requests_app.models import AccessRequest, Grant, Resource, Service
 from tests.browser.test_way_in import browser_of
+from tests.guard import node
 from tests.guard.conftest import until
 from tests.guard.test_with_lockbox import _looking as _looking  # noqa: PLC0414 (a fixture that pytest finds by its name)
 from tests.ports import free_port
@@ -40,19 +42,23 @@ PASSWORD = "a password of Quillo only"
 LEVELS = "names\nview\nact_as | do everything in the workspace that its users can do | log in as a user"
 TRIED = "Rebuilt the index of the workspace, and read the application's own log."
 WHY = "The log does not say which of the pages were skipped; I need to see those that are missing."
+#: Of an hour, on a machine of any speed.
+LEFT = re.compile(r"\b(60|59|58) minutes left\.")
 EXAMPLE = ROOT / "clients" / "guard-python" / "example"
 
 
 class Quillo:
     """The Django project, as a process of its own. `made` is its database as `try_it` makes it, for the next test."""
 
+    slash = "/"
+
     def __init__(self, lockbox: str, place: Path, made: Path) -> None:
         self.place, self.database, self.port = place, place / "quillo.sqlite3", free_port()
-        self.url, self.log = f"http://localhost:{self.port}", place / "quillo.log"
+        self.url, self.log, self.made = f"http://localhost:{self.port}", place / "quillo.log", made
+        self.support = f"{self.url}/support/ws-1041{self.slash}"
         service = Service.objects.get(key=people.QUILLO)
-        Service.objects.filter(pk=service.pk).update(
-            levels=LEVELS, link_template=f"{self.url}/support/{{external_id}}/"
-        )
+        link = f"{self.url}/support/{{external_id}}{self.slash}"
+        Service.objects.filter(pk=service.pk).update(link_template=link)
         guard, desk = (_client(name, scopes, service) for name, scopes in (
             ("Quillo guard", ["guard"]),
             ("Quillo support", ["tenant:read", "tickets:read", "tickets:write", "requests:read", "requests:submit"]),
@@ -64,14 +70,17 @@ class Quillo:
             "LOCKBOX_CLIENT_ID": guard[0], "LOCKBOX_CLIENT_SECRET": guard[1],
             "LOCKBOX_DESK_ID": desk[0], "LOCKBOX_DESK_SECRET": desk[1],
         }  # fmt: skip
-        if not made.exists():
+        self.fill()
+        self.begin()
+
+    def fill(self) -> None:
+        if not self.made.exists():
             self.manage("try_it", "--tenant", self.tenant, "--password", PASSWORD).wait()
-            shutil.copy(self.database, made)
-        shutil.copy(made, self.database)
+            shutil.copy(self.database, self.made)
+        shutil.copy(self.made, self.database)
         with closing(sqlite3.connect(self.database)) as database:
             database.execute("UPDATE quillo_workspace SET tenant = ?", (self.tenant.replace("-", ""),))
             database.commit()
-        self.begin()
 
     def begin(self) -> None:
         self.process = self.manage("serve", str(self.port))
@@ -86,7 +95,7 @@ class Quillo:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return bool(urllib.request.urlopen(f"{self.url}/sign-in/").status)
+            return bool(urllib.request.urlopen(f"{self.url}/sign-in{self.slash}").status)
         except urllib.error.URLError:
             return False
 
@@ -106,6 +115,24 @@ class Quillo:
             database.commit()
 
 
+class Wiki(Quillo):
+    """The Express application."""
+
+    slash = ""
+
+    def fill(self) -> None:
+        self.env |= {
+            "PORT": str(self.port), "ORIGIN": self.url, "WORKSPACE": "ws-1041", "TENANT": self.tenant,
+            "PASSWORD": PASSWORD, "LOCKBOX_SERVICE": "quillo", "LOCKBOX_QUEUE": str(self.place / "lockbox"),
+        }  # fmt: skip
+
+    def begin(self) -> None:
+        with self.log.open("ab") as log:
+            words = [node.program(), str(node.GUARD / "example" / "app.js")]
+            self.process = subprocess.Popen(words, env=self.env, stdout=log, stderr=log)
+        until(self._answers, 60)
+
+
 def _client(name: str, scopes: list[str], service: Service) -> tuple[str, str]:
     made = operations.create_client(name=name, scopes=["grants:read"], actor=as_(people.STAFF.email))
     made.row.scopes, made.row.service = scopes, service if "guard" in scopes else None
@@ -114,13 +141,28 @@ def _client(name: str, scopes: list[str], service: Service) -> tuple[str, str]:
 
 
 @pytest.fixture
-def quillo(
+def place(
     live_server: LiveServer, world: None, settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Quillo]:
+) -> tuple[str, Path, Path]:
+    """Prepare Lockbox. Return its address, a directory for an application, and a database to copy."""
     settings.BASE_URL = live_server.url
     oauth.TRIES.clear()
-    found = Quillo(live_server.url, tmp_path, tmp_path_factory.getbasetemp() / "quillo.sqlite3")
-    operations.allow_level(found.tenant, level="act_as", actor=as_("ines.vogel"))
+    Service.objects.filter(key=people.QUILLO).update(levels=LEVELS)
+    tenant = Resource.objects.get(service__key=people.QUILLO, external_id="ws-1041").tenant_id
+    operations.allow_level(tenant, level="act_as", actor=as_("ines.vogel"))
+    return live_server.url, tmp_path, tmp_path_factory.getbasetemp() / "quillo.sqlite3"
+
+
+@pytest.fixture
+def quillo(place: tuple[str, Path, Path]) -> Iterator[Quillo]:
+    found = Quillo(*place)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def wiki(place: tuple[str, Path, Path]) -> Iterator[Wiki]:
+    found = Wiki(*place)
     yield found
     found.stop()
 
@@ -168,7 +210,7 @@ def opened(context: BrowserContext, base: str, quillo: Quillo, grant: Grant) -> 
     with context.expect_page() as arriving:
         page.locator("main").get_by_role("link", name="Open in Quillo").click()
     there = arriving.value
-    expect(there).to_have_url(f"{quillo.url}/support/ws-1041/")
+    expect(there).to_have_url(quillo.support)
     return there
 
 
@@ -192,7 +234,7 @@ def test_an_engineer_looks_as_a_customers_user_and_changes_nothing(
         expect(banner).to_contain_text(
             f"Priya Nair, you see Quillo as nina@contoso.example. {grant.access_request.reference}"
         )
-        expect(banner).to_contain_text("60 minutes left.")
+        expect(banner).to_contain_text(LEFT)
         there.get_by_role("link", name="Plan").click()
         expect(there.locator("main")).to_contain_text("The plan for the year")
         there.get_by_label("Body").fill("SECRET")
@@ -203,7 +245,7 @@ def test_an_engineer_looks_as_a_customers_user_and_changes_nothing(
         there.get_by_role("button", name="I am done").click()
         expect(there.get_by_role("heading", name="The window is closed")).to_be_visible()
         there.goto(f"{quillo.url}/pages/plan/")
-        expect(there).to_have_url(f"{quillo.url}/support/ws-1041/")
+        expect(there).to_have_url(quillo.support)
         expect(there.locator("header")).to_contain_text("priya.nair@provider.example")
     grant.refresh_from_db()
     assert grant.close_reason == "released"
@@ -250,7 +292,7 @@ def test_an_engineer_acts_as_a_customers_user_until_the_customer_revokes_the_win
             in_time(time.monotonic() - began < 1.0)
             answer.close()
         page.goto(f"{quillo.url}/pages/plan/")
-        expect(page).to_have_url(f"{quillo.url}/support/ws-1041/")
+        expect(page).to_have_url(quillo.support)
         expect(page.locator("header")).to_contain_text("priya.nair@provider.example")
         expect(page.locator("main")).to_contain_text("for ZD-4711: over")
     assert quillo.sessions() == 1
@@ -263,6 +305,46 @@ def test_an_engineer_acts_as_a_customers_user_until_the_customer_revokes_the_win
     until(lambda: len(reported()) >= len(expected))
     assert reported() == expected
     assert "SECRET" not in str(reported())
+
+
+def test_an_engineer_looks_as_a_customers_user_in_express(
+    browser: Browser, live_server: LiveServer, wiki: Wiki
+) -> None:
+    base = live_server.url
+    with browser_of(browser, base, "priya.nair") as context:
+        page = context.new_page()
+        sign_in(page, wiki, "priya.nair@provider.example")
+        page.get_by_role("link", name="Contoso").click()
+        page.get_by_role("button", name="Log in as nina@contoso.example").click()
+        expect(page).to_have_url(wiki.support)
+        ask(page, "view")
+        expect(page.locator("main")).to_contain_text("for ZD-4711: waits for a colleague")
+        grant = approved()
+        there = opened(context, base, wiki, grant)
+        there.get_by_role("button", name="Log in as nina@contoso.example").click()
+        banner = there.get_by_role("status", name="Support access")
+        expect(banner).to_contain_text("priya.nair@provider.example, you see the wiki as nina@contoso.example.")
+        expect(banner).to_contain_text(f"{grant.access_request.reference}, looking only:")
+        expect(banner).to_contain_text(LEFT)
+        there.get_by_role("link", name="plan").click()
+        former = {each["name"]: each["value"] for each in context.cookies(wiki.url)}["wiki"]
+        there.get_by_label("Body").fill("SECRET")
+        there.get_by_role("button", name="Save").click()
+        expect(there.locator("main")).to_contain_text("The customer did not approve this.")
+        operations.revoke(grant.access_request_id, actor=as_("ada.keller"))
+        expect(there).to_have_url(wiki.support)  # the script of the banner notices the end
+        expect(there.locator("main")).to_contain_text("for ZD-4711: over")
+        context.clear_cookies()
+        context.add_cookies([{"name": "wiki", "value": former, "url": wiki.url}])
+        there.goto(f"{wiki.url}/pages/plan")
+        expect(there).to_have_url(f"{wiki.url}/sign-in")
+    expected = [
+        ("access", "view", "POST /impersonate/{workspace}", ""), ("access", "view", "GET /", ""),
+        ("access", "view", "GET /pages/{page}", ""), ("refused", "act_as", "POST /pages/{page}", "level_too_low"),
+        ("refused", "view", "GET /", "window_closed"),
+    ]  # fmt: skip
+    until(lambda: len(reported()) >= len(expected))
+    assert reported() == expected
 
 
 def test_customers_work_while_lockbox_is_down(quillo: Quillo, browser: Browser, tmp_path: Path) -> None:

@@ -41,12 +41,12 @@ export class Guard extends EventEmitter {
   #open = new Set();
   #renewals = new Map();
 
-  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, page = web.page, monotonic }) {
+  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, page = web.page, refused = () => false, monotonic }) {
     super();
     const needed = Object.entries({ issuer, service, clientId, clientSecret, origin, queue }).filter(([, value]) => !value);
     if (needed.length) throw new TypeError(`These options are missing: ${needed.map(([name]) => name)}.`);
     if (new URL(origin).origin !== origin) throw new TypeError('The origin must be like https://app.example.');
-    Object.assign(this, { issuer, service, clientId, origin, page });
+    Object.assign(this, { issuer, service, clientId, origin, page, refused });
     const trouble = (error) => this.emit('trouble', error);
     this.on('trouble', () => undefined);
     this.#lockbox = new Lockbox({ issuer, clientId, clientSecret });

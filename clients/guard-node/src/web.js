@@ -168,7 +168,9 @@ async function admit(guard, rule, request, response, outer = request, route = ()
     return void (await show(guard, request, response, searchParams));
   }
   const decision = await judge(guard, rule, request, outer, route, response);
-  if (decision && !decision.allowed) refuse(guard, request, response, decision.status, decision.code, decision.grant);
+  if (decision && !decision.allowed && !(await guard.refused(outer, response, decision))) {
+    refuse(guard, request, response, decision.status, decision.code, decision.grant);
+  }
   if (!decision?.allowed) return !decision;
   response.setHeader('Cache-Control', 'no-store');
   hold(guard, decision, request, response);
