@@ -145,3 +145,13 @@ def test_a_stream_that_fails_is_an_alarm_on_the_overview_until_its_receiver_acce
     assert address(SignalStream, "change", other.pk) not in shown
     SignalStream.objects.filter(pk=row.pk).update(heard_at=clock.now())
     assert words not in _page(staff, reverse("admin:index"))
+
+
+def test_the_list_of_proxies_says_when_each_last_asked(cast: Cast, staff: Client) -> None:
+    proxy = cast.proxy()
+    GateProxy.objects.filter(pk=proxy.pk).update(asked_at=dt.datetime(2026, 11, 25, 9, 4, tzinfo=dt.UTC))
+    for url in (address(GateProxy), address(GateProxy, "change", proxy.pk)):
+        text = _page(staff, url)
+        assert ("Last asked" in text, "Asked for" in text) == (True, False)
+        assert "25 Nov 2026, 09:04 UTC" in text
+    assert "there is no alarm about it" in _page(staff, address(GateProxy))

@@ -57,6 +57,12 @@ def test_the_engineer_copies_a_token_and_sees_how_long_it_works(visit: Visit) ->
     priya.page.get_by_text("This token is shown now and never again.").wait_for()
     assert faults(priya.page, read=WIDTHS) == []
     token = priya.page.locator("[data-copy^=eyJ]").get_attribute("data-copy")
+    # A long token does not push the button out of sight, and can be read.
+    value = priya.page.get_by_text(str(token))
+    assert not value.is_visible()
+    priya.page.get_by_text("Show it").click()
+    value.wait_for()
+    assert faults(priya.page, read=WIDTHS) == []
     claims = verified(token or "", typ="at+jwt")
     assert claims is not None
     assert claims["authorization_details"][0]["grant_id"] == str(grant.pk)

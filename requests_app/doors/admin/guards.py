@@ -41,7 +41,9 @@ def _narrow(rows: QuerySet[Any], value: str) -> QuerySet[Any]:
 
 
 class GuardAdmin(StaffAdmin):
-    list_display = ("number", "client", speaks_for, "version", state, "reported_at", "backlog")
+    list_display = ("number", state, "reported_at", "backlog", speaks_for, "version", "client")
+    # The number is long, and what is wrong must be in sight beside it.
+    is_wrapped = True
     reads: ClassVar = ("client__account", "client__service")
     ordering = ("-reported_at",)
     search: ClassVar = Search(ids=("pk", "number", "client"), words=("client__account__name", "version"))

@@ -366,8 +366,13 @@ class ServiceAdmin(StaffAdmin):
         ]
 
 
+@admin.display(description=_("last asked"), ordering="asked_at")
+def last_asked(row: GateProxy) -> Any:
+    return row.asked_at
+
+
 class GateProxyAdmin(StaffAdmin):
-    list_display = ("name", "service", "fingerprint", "added_at", "asked_at", "removed_at")
+    list_display = ("name", "service", last_asked, "fingerprint", "added_at", "removed_at")
     reads: ClassVar = ("service", "added_by", "removed_by")
     ordering = ("-added_at",)
     search: ClassVar = Search(ids=("pk",), words=("name",))
@@ -377,7 +382,7 @@ class GateProxyAdmin(StaffAdmin):
         "the log before the tool gets it. So a proxy that asks nothing hides nothing, and there is no alarm about it."
     )
     facts: ClassVar = [
-        ("", ("name", "service", "fingerprint", "asked_at")),
+        ("", ("name", "service", "fingerprint", last_asked)),
         (_("Since when"), ("added_at", "added_by", "removed_at", "removed_by")),
     ]
     acts: ClassVar = [of_act(REMOVE_PROXY, "remove", offered=lambda row: row.is_trusted)]
