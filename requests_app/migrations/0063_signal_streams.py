@@ -86,7 +86,10 @@ class Migration(migrations.Migration):
                 (
                     "client",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="streams", to="requests_app.client"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="streams",
+                        to="requests_app.client",
+                        verbose_name="API client",
                     ),
                 ),
                 (

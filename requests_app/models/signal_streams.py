@@ -8,12 +8,18 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.scoping import ScopedQuerySet
 
+#: The reasons for which this product pauses a stream. They also go to the receiver, in English.
+GIVEN_UP = {
+    "failing": gettext_noop("The receiver failed for several days."),
+    "gone": gettext_noop("The receiver answered 410."),
+}
 #: The same stream is reported at most once in this time.
 ALARM_EVERY = timedelta(hours=1)
 
@@ -73,7 +79,9 @@ class SignalStream(models.Model):
         "requests_app.Webhook", models.CASCADE, primary_key=True, related_name="stream", verbose_name=_("receiver")
     )
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="+")
-    client = models.ForeignKey("requests_app.Client", models.PROTECT, related_name="streams")
+    client = models.ForeignKey(
+        "requests_app.Client", models.PROTECT, related_name="streams", verbose_name=_("API client")
+    )
     method = models.CharField(_("delivery"), max_length=4, choices=Method.choices)
     requested = models.JSONField(_("events"), default=list)
     subject_format = models.CharField(_("subject"), max_length=8, choices=Subject.choices)
@@ -95,6 +103,11 @@ class SignalStream(models.Model):
 
     def __str__(self) -> str:
         return str(self.client)
+
+    @property
+    def reason_shown(self) -> str:
+        """Return the reason of the status: in the reader's language, unless a person or a program wrote it."""
+        return gettext(self.reason) if self.reason in GIVEN_UP.values() else self.reason
 
     @property
     def is_push(self) -> bool:

@@ -31,6 +31,7 @@ from requests_app.messages import signals
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, OutboxMessage, SignalStream, Webhook, WebhookCursor
 from requests_app.models.outbox import POLL, WEBHOOK
+from requests_app.models.signal_streams import GIVEN_UP
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
 from requests_app.operations._receivers import CATCH_UP, outbox_row, park
@@ -220,8 +221,7 @@ def give_up_stream(stream_id: object, *, because: str, actor: Actor) -> SignalSt
 
     with perform(GIVE_UP_STREAM, stream_id, actor=actor, state=state) as current:
         stream: SignalStream = current.row
-        reason = "The receiver failed for several days." if because != "gone" else "The receiver answered 410."
-        _set_status(current, stream, SignalStream.Status.PAUSED, reason, because=because)
+        _set_status(current, stream, SignalStream.Status.PAUSED, GIVEN_UP[because], because=because)
         _queued(stream, signals.stream_updated(stream, uuid4(), current.at), at=current.at)
         _tell(current, stream, because)
     return stream

@@ -108,7 +108,7 @@ def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
     found: list[Any] = []
     kinds, pieces, places = set(), Shapes(), Shapes(nested=True)
     visitor = visit("")
-    visitor.watch.expected |= {403, 404, 409}
+    visitor.watch.expected |= {400, 403, 404, 409}
     for login, theirs in groupby(there, key=attrgetter("login")):
         if login:
             visitor.change_to(Person.objects.get(email__startswith=f"{login}@"))

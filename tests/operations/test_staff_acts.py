@@ -37,6 +37,7 @@ OF_A_TENANT = {
 NOT_SHOWN = {
     ("resend_mail", "priya"),
     ("resend_mail", "pat"),
+    ("remove_proxy", "mia"),
     ("switch_off_tenant, never with Lockbox on", "mia"),
 } | {
     (name, who) for name in ("copy_invitation_link", "propose_import", "unmap_group") for who in ("mia", "priya", "pat")

@@ -23,6 +23,7 @@ from requests_app.content.connectors import registry
 from requests_app.domain import clock, gate_rules, link_templates
 from requests_app.domain.levels import Level, usual
 from requests_app.domain.scopes import Scope
+from requests_app.messages import signals
 from requests_app.messages.topics import Topic
 from requests_app.platform import program
 from requests_app.work import schedules
@@ -43,6 +44,7 @@ TYPED: dict[Any, tuple[str, ...]] = {
     models.AccessRequest: ("tried", "justification", "authority", "instrument", "demand_reference"),
     models.Decision: ("comment",),
     models.Token: ("name",),
+    models.Webhook: ("label",),
     models.ContentAccess: ("item_ref", "item_id"),
 }
 
@@ -86,6 +88,8 @@ def by_programs() -> Iterator[str]:
         yield " ".join(*names)
     yield from models.Token.objects.values_list("hint", flat=True)
     yield from Scope
+    names = [event.rpartition("/")[2] for event in signals.SUPPORTED]
+    yield from (*names, ", ".join(names))
     yield "webhooks"  # the name in the log of the system when it gives up a webhook
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)

@@ -58,6 +58,11 @@ def description(row: SignalStream) -> str:
     return row.webhook.label or NOTHING
 
 
+@admin.display(description=gettext_lazy("reason"))
+def reason(row: SignalStream) -> str:
+    return row.reason_shown or NOTHING
+
+
 @admin.display(description=gettext_lazy("created"))
 def created(row: SignalStream) -> Any:
     return row.webhook.created_at
@@ -96,7 +101,7 @@ class SignalStreamAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("client", place, description, "tenant", events, "subject_format", "alg", created)),
-        (gettext_lazy("State"), ("status", "reason", "status_at")),
+        (gettext_lazy("State"), ("status", reason, "status_at")),
         (gettext_lazy("Delivery"), ("method", "heard_at", backlog, oldest, failing, "alarmed_at", "verified_at")),
     ]
     related: ClassVar = [
