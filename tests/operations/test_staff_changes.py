@@ -37,6 +37,7 @@ from requests_app.identity.factors import drops_all
 from requests_app.models import (
     AccessRequest,
     Client,
+    GateProxy,
     GroupRole,
     Identity,
     OutboxMessage,
@@ -53,7 +54,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.platform.database import bounds
 from requests_app.queries import tenant as queries
 from requests_app.words import proposals
-from tests.cast import Cast, events_in, outbox_topics
+from tests.cast import GATE_RULES, Cast, events_in, outbox_topics
 from tests.database.test_bounds import held
 from tests.stopwatch import takes
 
@@ -106,6 +107,7 @@ def facts() -> dict[str, Any]:
         "queues": sorted(QueueAssignment.objects.values_list("person__name", "role", "service__key")),
         "people": list(people.exclude(kind="client").values_list("human_id", "is_staff", "is_active")),
         "clients": [row.scopes for row in Client.objects.order_by("pk")],
+        "proxies": sorted(GateProxy.objects.values_list("name", "service__key", "removed_at")),
         "groups": sorted(GroupRole.objects.values_list("group__name", "role", "service__key")),
     }
 
@@ -146,6 +148,10 @@ def _uncovered_service(cast: Cast) -> None:
 
 def _client(cast: Cast) -> None:
     operations.create_client(name="Gateway", scopes=["grants:read"], actor=cast.as_("stella"))
+
+
+def _gate(cast: Cast) -> None:
+    Service.objects.filter(pk=cast.quillo().pk).update(gate_rules=GATE_RULES)
 
 
 Act = Callable[[Cast, Any], Any]
@@ -224,6 +230,10 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
         lambda c, a: operations.change_client(
             Client.objects.get().pk, scopes=["grants:read", "evaluate", "guard"], service_id=c.quillo().pk, actor=a
         ),
+    ),
+    "proxy of a gate": (
+        _gate,
+        lambda c, a: operations.add_proxy(c.quillo().pk, name="nginx", secret_hash="ab" * 32, actor=a),
     ),
     "client of a directory": (
         lambda c: c.own_client("Directory", []),
