@@ -23,7 +23,7 @@ def hide(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0062_gates"),
+        ("requests_app", "0061_gates"),
     ]
 
     operations = [

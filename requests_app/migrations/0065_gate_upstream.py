@@ -4,7 +4,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0065_access_tasks"),
+        ("requests_app", "0064_access_tasks"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0063_signal_streams"),
+        ("requests_app", "0062_signal_streams"),
     ]
 
     operations = [

@@ -18,7 +18,7 @@ def hide(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0064_gate_sessions"),
+        ("requests_app", "0063_gate_sessions"),
     ]
 
     operations = [
