@@ -24,6 +24,8 @@ TOKEN_TYPE = "lockbox-denial+jwt"  # noqa: S105 - a name
 DENIAL_COUNTS_FOR = timedelta(minutes=10)
 #: How long a task can be read. Both stages and the longest window are over by then.
 TASK_LIVES_FOR = timedelta(days=3)
+#: How long an engineer can confirm a draft.
+DRAFT_LIVES_FOR = timedelta(hours=24)
 #: The most characters of a token. Longer ones are not even read.
 TOKEN_MAX = 8 * 1024
 

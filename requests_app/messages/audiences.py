@@ -14,6 +14,7 @@ from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
 from requests_app.messages.topics import OF_ROW, Audience, PlainTopic, Topic, topic_of
 from requests_app.models import (
+    AccessDraft,
     AccessRequest,
     AddressChange,
     Invitation,
@@ -218,7 +219,11 @@ def _role_holder(message: OutboxMessage) -> list[Recipient]:
     return _account_holder(message)
 
 
-_ROWS: dict[Noun, Callable[[OutboxMessage], Any]] = {Noun.ACCESS_REQUEST: _access_request, Noun.TICKET: _ticket}
+_ROWS: dict[Noun, Callable[[OutboxMessage], Any]] = {
+    Noun.ACCESS_DRAFT: lambda message: AccessDraft.objects.get(pk=message.about),
+    Noun.ACCESS_REQUEST: _access_request,
+    Noun.TICKET: _ticket,
+}
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,

@@ -122,7 +122,7 @@ class PlainTopic(str):
 
 
 #: The kinds of rows that a mail without templates can be about.
-PLAIN_NOUNS = frozenset({Noun.ACCESS_REQUEST, Noun.TICKET})
+PLAIN_NOUNS = frozenset({Noun.ACCESS_DRAFT, Noun.ACCESS_REQUEST, Noun.TICKET})
 #: The words of the mails without templates, by their topics.
 MAILS: dict[str, MailWords] = {
     tell.topic: tell.mail for act in ACTS.values() for tell in act.tells if tell.mail is not None

@@ -9,7 +9,7 @@ from requests_app.models.access import (
     Level,
     SignedDecision,
 )
-from requests_app.models.access_tasks import AccessTask
+from requests_app.models.access_tasks import AccessDraft, AccessTask
 from requests_app.models.addresses import AddressChange
 from requests_app.models.codes import OneTimeCode
 from requests_app.models.deputies import OutOfOffice
@@ -37,6 +37,7 @@ from requests_app.models.webhooks import Webhook, WebhookAttempt, WebhookCursor
 from requests_app.models.worker import Heartbeat, TaskAttempt
 
 __all__ = [
+    "AccessDraft",
     "AccessRequest",
     "AccessRequestResource",
     "AccessTask",

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.actors import Actor
+from requests_app.domain.levels import Level
+from requests_app.models.scoping import ScopedQuerySet
 
 
 class AccessTask(models.Model):
@@ -22,6 +31,8 @@ class AccessTask(models.Model):
     # What the client asked, as the decision point denied it. The approval counts for exactly this.
     asked = models.JSONField(_("asked"))
     expires_at = models.DateTimeField(_("can be read until"))
+    # Whether the engineer has confirmed a draft of the client.
+    was_draft = models.BooleanField(_("was a draft"), default=False, db_default=False)
 
     class Meta:
         verbose_name = _("access request of a client")
@@ -29,3 +40,52 @@ class AccessTask(models.Model):
 
     def __str__(self) -> str:
         return str(self.access_request_id)
+
+
+class AccessDraftQuerySet(ScopedQuerySet):
+    service_path = "service_id"
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Return the drafts of this engineer. Nobody else sees a draft: it is not an access request yet."""
+        return self if actor.is_system else self.filter(engineer=actor.person_id)
+
+    def waiting(self, at: datetime) -> Self:
+        return self.filter(ended_at=None, expires_at__gt=at)
+
+
+class AccessDraft(models.Model):
+    """What a client wants to ask for in the name of an engineer, until the engineer confirms or discards it.
+
+    An access request that comes from a draft has the draft's id. So the client's handle stays the same.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    client = models.ForeignKey("requests_app.Client", models.PROTECT, related_name="+", verbose_name=_("client"))
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
+    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="+")
+    ticket = models.ForeignKey("requests_app.Ticket", models.PROTECT, related_name="+")
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
+    engineer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("engineer"))
+    level = models.CharField(_("how much"), max_length=8, choices=Level.choices)
+    window_for = models.PositiveIntegerField(_("window (seconds)"))
+    tried = models.TextField(_("what was tried"))
+    justification = models.TextField(_("why there is no other way"))
+    until_at = models.DateTimeField(_("no longer than until"), null=True, blank=True)
+    is_emergency = models.BooleanField(_("emergency"), default=False)
+    denial = models.UUIDField(_("denial"), unique=True)
+    asked = models.JSONField(_("asked"))
+    made_at = models.DateTimeField(_("drafted"))
+    expires_at = models.DateTimeField(_("ends"))
+    # When it was confirmed or discarded.
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = AccessDraftQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("draft of an access request")
+        verbose_name_plural = _("drafts of access requests")
+        ordering = ["made_at"]
+        indexes = [models.Index(fields=["engineer", "ended_at"], name="access_draft_by_engineer")]
+
+    def __str__(self) -> str:
+        return str(self.pk)

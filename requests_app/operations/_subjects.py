@@ -14,6 +14,7 @@ from audit_app import recorder
 from requests_app.domain.acts.declaration import Noun, Party
 from requests_app.domain.errors import NotFound
 from requests_app.models import (
+    AccessDraft,
     AccessRequest,
     Client,
     Domain,
@@ -153,6 +154,13 @@ def proposal(current: Step, row_id: object) -> Proposal:
     return row
 
 
+def access_draft(current: Step, row_id: object) -> AccessDraft:
+    found = AccessDraft.objects.visible_to(current.actor)
+    row: AccessDraft = found.select_related("ticket", "tenant", "resource", "engineer").locked().find(row_id)
+    current.concerns("ticket", row.ticket, row.tenant_id, service_id=row.service_id)
+    return row
+
+
 def account(current: Step, _row_id: object = None) -> Person:
     """Return the account of the person who acts, locked."""
     row = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
@@ -222,6 +230,7 @@ def log_for(current: Step, person: Person) -> UUID:
 
 
 FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
+    Noun.ACCESS_DRAFT: access_draft,
     Noun.ACCESS_REQUEST: access_request,
     Noun.ACCOUNT: account,
     Noun.CLIENT: client,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from requests_app.domain.acts.access_requests import (
     SUBMIT,
     WITHDRAW,
 )
-from requests_app.domain.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
+from requests_app.domain.errors import FactsChanged, LogNotCosigned, Muted, NotAllowed, TooMany, Unacceptable
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import Offer, can_change
 from requests_app.domain.lifecycle import TRANSITIONS
@@ -31,6 +31,7 @@ from requests_app.domain.manifest import Signed
 from requests_app.domain.states import State
 from requests_app.messages.topics import Audience, Topic
 from requests_app.models import (
+    AccessDraft,
     AccessRequest,
     AccessRequestResource,
     AccessTask,
@@ -81,6 +82,7 @@ class Ask:
     until_at: dt.datetime | None = None
     is_emergency: bool = False
     denial: Denial | None = None
+    draft_id: Any = None
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
@@ -94,8 +96,14 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         # request, or this act finds its result.
         engineer = Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
+        if ask.draft_id is not None:
+            # Locked before the turn at the log, as in the act that discards it.
+            list(AccessDraft.objects.visible_to(current.actor).filter(pk=as_id(ask.draft_id)).locked())
         row = _drafted(ask, current)
         policy.require_role(current.actor, edge.act.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+        draft = _draft(ask, row, current) if ask.draft_id is not None else None
+        if draft is not None:
+            ask = replace(ask, until_at=draft.until_at, is_emergency=draft.is_emergency)
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
         _require_room(row, current.at)
@@ -114,7 +122,9 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
             str(row.pk),
             row.pk,
         )
-        if ask.denial is not None:
+        if draft is not None:
+            _end_draft(row, draft, resources, current)
+        elif ask.denial is not None:
             _keep_task(row, ask.denial, current)
         names = [resource.name for resource in resources]
         current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
@@ -277,7 +287,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
         row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
     machine = current.actor.machine
-    row.raised_by = machine.name if machine is not None else ""
+    row.raised_by = machine.name if machine is not None else row.raised_by
     row.until_at, row.is_emergency = ask.until_at, ask.is_emergency
     _require_time_left(row, current.at)
     # Practice content is made up, and is always read through this product.
@@ -292,12 +302,43 @@ def _require_time_left(row: AccessRequest, at: dt.datetime) -> None:
         raise FactsChanged(_("The time until which access was asked for is over."))
 
 
+def _draft(ask: Ask, row: AccessRequest, current: Step) -> AccessDraft:
+    """Return the draft that the engineer confirms. The access request gets its id, and the name of its client.
+
+    A client can't confirm a draft.
+    """
+    drafts = AccessDraft.objects.visible_to(current.actor).filter(ticket=row.ticket_id)
+    found: AccessDraft = drafts.select_related("client__account").find(ask.draft_id)
+    if current.actor.machine is not None:
+        raise NotAllowed
+    if found.ended_at is not None or current.at >= found.expires_at:
+        raise FactsChanged(_("This draft has ended."))
+    row.pk, row.raised_by = found.pk, found.client.account.name
+    return found
+
+
+def _end_draft(row: AccessRequest, draft: AccessDraft, resources: list[Resource], current: Step) -> None:
+    if all(resource.pk != draft.resource_id for resource in resources):
+        raise Unacceptable(_("Keep the resource of the draft, or discard the draft."), field="resource_ids")
+    draft.ended_at = current.at
+    draft.save(update_fields=["ended_at"])
+    AccessTask.objects.create(
+        access_request=row,
+        client_id=draft.client_id,
+        denial=draft.denial,
+        asked=draft.asked,
+        expires_at=current.at + TASK_LIVES_FOR,
+        was_draft=True,
+    )
+
+
 def _keep_task(row: AccessRequest, denial: Denial, current: Step) -> None:
     """Store the client's handle on this access request. Raise InvalidDenialBinding if the denial was used before."""
     machine = current.actor.machine
     if machine is None or machine.client_id != denial.client_id:
         raise InvalidDenialBinding
-    if AccessTask.objects.filter(denial=denial.number).exists():
+    used = {"denial": denial.number}
+    if AccessTask.objects.filter(**used).exists() or AccessDraft.objects.filter(**used).exists():
         raise InvalidDenialBinding
     AccessTask.objects.create(
         access_request=row,

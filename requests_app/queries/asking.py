@@ -32,7 +32,7 @@ from requests_app.domain.errors import NotCovered, WindowNotOpen
 from requests_app.domain.evaluation import Facts, Question, Verdict
 from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
-from requests_app.models import AccessRequest, AccessTask, Grant, QueueAssignment, Resource
+from requests_app.models import AccessDraft, AccessRequest, AccessTask, Grant, QueueAssignment, Resource
 from requests_app.models.evaluation import ask, read, require_still
 from requests_app.models.token_keys import signed, verified
 from requests_app.queries.evaluation import evaluate
@@ -53,10 +53,10 @@ class Requestable:
 def may_ask(actor: Actor) -> bool:
     """Return whether the actor is a client of the provider that can raise access requests from denials.
 
-    It needs both scopes: without `requests:submit`, it could not submit what it learns that it can ask for.
+    Without the scope `requests:submit`, what it raises is a draft until the engineer confirms it.
     """
     is_client = actor.machine is not None and actor.person_id == actor.machine.account_id
-    needed = {Scope.EVALUATE, Scope.REQUESTS_ASK, Scope.REQUESTS_SUBMIT}
+    needed = {Scope.EVALUATE, Scope.REQUESTS_ASK}
     return is_client and actor.side is Side.PROVIDER and actor.scopes is not None and needed <= actor.scopes
 
 
@@ -144,6 +144,28 @@ def denial_of(token: str, question: Question, *, at: datetime, actor: Actor) -> 
 
 
 # --- Tasks ---------------------------------------------------------------------------------------------------
+
+
+def drafts(actor: Actor, *, at: datetime) -> list[AccessDraft]:
+    """Return the drafts that wait for this engineer, oldest first."""
+    return list(AccessDraft.objects.visible_to(actor).waiting(at).select_related(*_OF_DRAFT))
+
+
+def draft(pk: object, *, actor: Actor, at: datetime) -> AccessDraft:
+    """Return a draft that waits for this engineer. Raise NotFound if no such draft waits."""
+    found: AccessDraft = AccessDraft.objects.visible_to(actor).waiting(at).select_related(*_OF_DRAFT).find(pk)
+    return found
+
+
+def draft_of(pk: object, *, actor: Actor) -> AccessDraft | None:
+    """Return the draft of this client with this id, unless the engineer has confirmed it."""
+    key = as_id(pk)
+    if actor.machine is None or key is None or AccessTask.objects.filter(pk=key).exists():
+        return None
+    return AccessDraft.objects.filter(pk=key, client=actor.machine.client_id).first()
+
+
+_OF_DRAFT = ("tenant", "service", "resource", "ticket", "client__account")
 
 
 def task(pk: object, *, at: datetime, actor: Actor) -> tuple[AccessTask, AccessRequest]:

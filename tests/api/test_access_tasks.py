@@ -197,7 +197,6 @@ def test_only_a_client_with_the_scopes_learns_that_it_can_ask(world: World, call
     callers = {
         "evaluate alone": client_with(cast, "evaluate"),
         "without requests:ask": client_with(cast, "evaluate", "requests:submit"),
-        "without requests:submit": client_with(cast, "evaluate", "requests:ask"),
         "the customer": calling("contoso", Scope.EVALUATE),
         "a person": calling("stella", Scope.EVALUATE, Scope.REQUESTS_ASK, Scope.REQUESTS_SUBMIT),
     }

@@ -179,11 +179,14 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
 
 #: An application does these acts with the secret of its client, and not with a token.
 AT_THE_TOKEN_ENDPOINT = ("redeem_code", "exchange_code", "renew_grant_token")
+#: A client of the provider does these acts in the name of an engineer, after a denial of the decision point.
+OVER_AUTHZEN = ("draft_access", "discard_draft")
 
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {act_of(name) for name, case in CASES.items() if case.calls}
-    assert called == SCOPES.keys() - {"export_log", "take_evidence", "enrol_passkey", *AT_THE_TOKEN_ENDPOINT}
+    elsewhere = {"export_log", "take_evidence", "enrol_passkey", *AT_THE_TOKEN_ENDPOINT, *OVER_AUTHZEN}
+    assert called == SCOPES.keys() - elsewhere
 
 
 def test_each_interface_of_an_act_has_a_case() -> None:
@@ -219,6 +222,7 @@ ELSEWHERE = {
     **dict.fromkeys(("redeem_code", "exchange_code"), "at the token endpoint; tests/api/test_code_exchange.py"),
     "cut_at_gate": "the proxy of web tools does it by itself; tests/proxies/test_tool_proxy.py",
     "pass_gate": "a proxy asks for it, with its own secret, for an engineer; tests/api/test_forward_auth.py",
+    **dict.fromkeys(OVER_AUTHZEN, "a client does it for an engineer, after a denial; tests/api/test_access_drafts.py"),
     "try_recovery_key": "before anybody is signed in; tests/web/test_recovery.py",
 }
 

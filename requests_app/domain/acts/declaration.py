@@ -107,6 +107,7 @@ class Noun(StrEnum):
     outgoing mail. MESSAGE is an outgoing message to a webhook.
     """
 
+    ACCESS_DRAFT = "access_draft"
     ACCESS_REQUEST = "access_request"
     ACCOUNT = "account"
     CLIENT = "client"

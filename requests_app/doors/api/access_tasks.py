@@ -25,9 +25,17 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock, levels, limits, policy
-from requests_app.domain.access_tasks import InvalidDenialBinding, InvalidTaskState, Status, instant, status_of
+from requests_app.domain.access_tasks import (
+    TASK_LIVES_FOR,
+    InvalidDenialBinding,
+    InvalidTaskState,
+    Status,
+    TaskExpired,
+    instant,
+    status_of,
+)
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.access_requests import SUBMIT, WITHDRAW
+from requests_app.domain.acts.access_drafts import DISCARD_DRAFT, DRAFT_ACCESS
 from requests_app.domain.errors import DomainError, Malformed, NotAllowed, Unacceptable, WrongState
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import Level
@@ -39,7 +47,7 @@ from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.decision_point import TAG, question_of
 from requests_app.doors.api.errors import KeyReused, in_words_of
 from requests_app.doors.api.fields import CommentIn
-from requests_app.models import AccessRequest, AccessTask, Ticket
+from requests_app.models import AccessDraft, AccessRequest, AccessTask, Ticket
 from requests_app.queries import access, asking
 
 _URN = "urn:openid:authzen:access-request:error:"
@@ -198,7 +206,7 @@ class ProgressOut(serializers.Serializer):
 
     current_step = serializers.IntegerField()
     total_steps = serializers.IntegerField()
-    step_name = serializers.ChoiceField(choices=["provider_approval", "customer_approval"])
+    step_name = serializers.ChoiceField(choices=["engineer_confirmation", "provider_approval", "customer_approval"])
 
 
 class LinksOut(serializers.Serializer):
@@ -240,6 +248,25 @@ class TaskAnswerOut(serializers.Serializer):
     result = ResultOut(required=False)
 
 
+def draft_answer(draft: AccessDraft, *, at: datetime) -> dict[str, Any]:
+    """Return the task of a draft. Its pages are for the engineer, who confirms or discards it there."""
+    is_over = draft.ended_at is not None
+    status = Status.CANCELLED if is_over else Status.EXPIRED if at >= draft.expires_at else Status.PENDING
+    page = f"{settings.BASE_URL}{reverse('web:ask', args=[draft.ticket_id])}?draft={draft.pk}"
+    task: dict[str, Any] = {
+        "id": draft.pk,
+        "status": status,
+        "status_endpoint": settings.BASE_URL + reverse("api:access_task", args=[draft.pk]),
+        "expires_at": draft.made_at + TASK_LIVES_FOR,
+        "links": {"ticket": page, "review": page},
+    }
+    if status is Status.PENDING:
+        total = 3 if operations.lockbox_applies(draft.tenant, draft.service) else 2
+        task["progress"] = {"current_step": 1, "total_steps": total, "step_name": "engineer_confirmation"}
+        task["links"]["cancel"] = settings.BASE_URL + reverse("api:access_task_cancel", args=[draft.pk])
+    return {"task": task}
+
+
 def answer(row: AccessRequest, task_row: AccessTask, *, at: datetime) -> dict[str, Any]:
     state = row.state_at(at)
     status, address = status_of(state), settings.BASE_URL + reverse("api:access_task", args=[row.pk])
@@ -254,11 +281,13 @@ def answer(row: AccessRequest, task_row: AccessTask, *, at: datetime) -> dict[st
     if status is Status.PENDING:
         is_first = state is State.PENDING_PROVIDER
         task["progress"] = {
-            "current_step": 1 if is_first else 2,
-            "total_steps": 2 if row.needs_customer_approval else 1,
+            "current_step": task_row.was_draft + (1 if is_first else 2),
+            "total_steps": task_row.was_draft + (2 if row.needs_customer_approval else 1),
             "step_name": "provider_approval" if is_first else "customer_approval",
         }
-        task["links"]["cancel"] = settings.BASE_URL + reverse("api:access_task_cancel", args=[row.pk])
+        if not task_row.was_draft:
+            # After the confirmation, it is the engineer's own access request.
+            task["links"]["cancel"] = settings.BASE_URL + reverse("api:access_task_cancel", args=[row.pk])
     grant = asking.grant_of(row)
     if status is not Status.APPROVED or grant is None:
         return {"task": task}
@@ -277,7 +306,7 @@ class _Tasks(ApiView):
 
     def require_client(self) -> None:
         """Raise InsufficientScope or NotAllowed unless a client of the provider calls, with all scopes."""
-        for scope in (Scope.REQUESTS_ASK, Scope.REQUESTS_SUBMIT, Scope.EVALUATE):
+        for scope in (Scope.REQUESTS_ASK, Scope.EVALUATE):
             policy.require_scope(self.actor, scope)
         if not asking.may_ask(self.actor):
             raise NotAllowed
@@ -290,8 +319,14 @@ class _Tasks(ApiView):
 
     def answered(self, pk: object, *, status: int = 200) -> Response:
         at = clock.now()
-        task_row, row = asking.task(pk, at=at, actor=self.actor)
-        found = Response(answer(row, task_row, at=at), status=status)
+        draft = asking.draft_of(pk, actor=self.actor)
+        if draft is not None:
+            if at >= draft.made_at + TASK_LIVES_FOR:
+                raise TaskExpired
+            found = Response(draft_answer(draft, at=at), status=status)
+        else:
+            task_row, row = asking.task(pk, at=at, actor=self.actor)
+            found = Response(answer(row, task_row, at=at), status=status)
         if status == 201:
             found["Location"] = found.data["task"]["status_endpoint"]
         return found
@@ -303,7 +338,7 @@ class AccessTasks(_Tasks):
     Send an Idempotency-Key. A denial can be used once.
     """
 
-    acts: ClassVar = {"POST": (SUBMIT,)}
+    acts: ClassVar = {"POST": (DRAFT_ACCESS,)}
     shows = "access_task"
 
     @extend_schema(
@@ -338,8 +373,12 @@ class AccessTasks(_Tasks):
         if "items" in request.data or "callback" in request.data:
             raise Malformed(_("Ask for one access in a call, without a callback: items and callback are not offered."))
         ask, engineer = self._ask(request.data, asked)
+        row: AccessRequest | AccessDraft
         with in_words_of(_FIELDS):
-            row = operations.submit(ask, actor=engineer)
+            if Scope.REQUESTS_SUBMIT in (self.actor.scopes or ()):
+                row = operations.submit(ask, actor=engineer)
+            else:
+                row = operations.draft_access(_draft(ask), actor=engineer)
         return self.answered(row.pk, status=201)
 
     def _ask(self, body: dict[str, Any], asked: Evaluation) -> tuple[operations.Ask, Actor]:
@@ -367,6 +406,21 @@ class AccessTasks(_Tasks):
             denial=denial,
         )
         return ask, engineer
+
+
+def _draft(ask: operations.Ask) -> operations.Draft:
+    assert ask.denial is not None
+    return operations.Draft(
+        ticket_id=ask.ticket_id,
+        resource_id=ask.resource_ids[0],
+        level=ask.level,
+        window_for=ask.window_for,
+        tried=ask.tried,
+        justification=ask.justification,
+        denial=ask.denial,
+        until_at=ask.until_at,
+        is_emergency=ask.is_emergency,
+    )
 
 
 def _ticket(text: str, found: asking.Requestable, engineer: Actor) -> UUID:
@@ -398,9 +452,12 @@ class OneAccessTask(_Tasks):
 
 
 class CancelAccessTask(_Tasks):
-    """Withdraws the access request, while nobody has decided finally."""
+    """Discards the draft, or withdraws the access request while nobody has decided finally.
 
-    acts: ClassVar = {"POST": (WITHDRAW,)}
+    A client without `requests:submit` can only discard a draft. Then the access request belongs to the engineer.
+    """
+
+    acts: ClassVar = {"POST": (DISCARD_DRAFT,)}
     shows = "access_task"
 
     @extend_schema(
@@ -412,18 +469,30 @@ class CancelAccessTask(_Tasks):
         examples=[OpenApiExample("With a comment", request_only=True, value={"comment": "It works again."})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        at = clock.now()
-        _task_row, row = asking.task(pk, at=at, actor=self.actor)
+        found, at = self.body(CommentIn), clock.now()
+        if (draft := asking.draft_of(pk, actor=self.actor)) is not None:
+            return self._discarded(draft, found["comment"])
+        task_row, row = asking.task(pk, at=at, actor=self.actor)
         self.require_client()
+        if task_row.was_draft:
+            raise NotAllowed
         if status_of(row.state_at(at)) is not Status.PENDING:
             raise InvalidTaskState
-        found = self.body(CommentIn)
         try:
             with in_words_of(_FIELDS):
                 operations.withdraw(row.pk, actor=self.in_name_of(row.requested_by_id), note=found["comment"])
         except WrongState as refusal:
             raise InvalidTaskState from refusal
         return self.answered(pk)
+
+    def _discarded(self, draft: AccessDraft, comment: str) -> Response:
+        self.require_client()
+        try:
+            with in_words_of(_FIELDS):
+                operations.discard_draft(draft.pk, actor=self.in_name_of(draft.engineer_id), note=comment)
+        except WrongState as refusal:
+            raise InvalidTaskState from refusal
+        return self.answered(draft.pk)
 
 
 @require_safe

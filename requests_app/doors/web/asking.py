@@ -19,13 +19,14 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.access_drafts import DISCARD_DRAFT
 from requests_app.domain.errors import FactsChanged, Malformed, NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.asking import AskForm, DemandForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tickets import choose_tenant
-from requests_app.models import AccessRequest, Mute, Person, Service, Tenant
-from requests_app.queries import access
+from requests_app.models import AccessDraft, AccessRequest, Mute, Person, Service, Tenant
+from requests_app.queries import access, asking
 from requests_app.queries import tickets as queries
 from requests_app.words import sentences
 
@@ -45,9 +46,16 @@ def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": ticket.get_state_display()})
     about = {"tenant": ticket.tenant, "service": ticket.service, "is_practice": ticket.is_practice}
     previous = _previous(request, ticket.tenant, actor, is_practice=ticket.is_practice)
-    form = _form(request, AskForm, actor=actor, previous=previous, **about)
-    reason = {"ticket_id": ticket.pk}
-    return _answer(request, form, lambda: form.ask(**reason), {"ticket": ticket})
+    draft = asking.draft(request.GET["draft"], actor=actor, at=instant(request)) if "draft" in request.GET else None
+    if draft is not None and draft.ticket_id != ticket.pk:
+        raise NotFound
+    if draft is not None and request.POST.get("step") == "discard":
+        operations.discard_draft(draft.pk, actor=actor)
+        messages.success(request, DISCARD_DRAFT.done)
+        return redirect("web:ticket", ticket.pk)
+    form = _form(request, AskForm, actor=actor, previous=previous, draft=draft, **about)
+    reason = {"ticket_id": ticket.pk, "draft_id": draft.pk if draft else None}
+    return _answer(request, form, lambda: form.ask(**reason), {"ticket": ticket, "draft": draft})
 
 
 @login_required
@@ -113,12 +121,18 @@ def _previous(request: HttpRequest, tenant: Tenant, actor: Actor, *, is_practice
 
 def _form(request: HttpRequest, kind: type[F], **about: Any) -> F:
     previous: AccessRequest | None = about["previous"]
+    draft: AccessDraft | None = about.pop("draft", None)
     about["at"] = instant(request)
     if request.method == "POST":
         form = kind(request.POST, **about)
         form.require_known()
         return form
-    return kind(initial=_as_before(previous) if previous else {}, **about)
+    return kind(initial=_as_drafted(draft) if draft else _as_before(previous) if previous else {}, **about)
+
+
+def _as_drafted(draft: AccessDraft) -> dict[str, Any]:
+    fields = ("tried", "justification", "level", "window_for")
+    return {**{name: getattr(draft, name) for name in fields}, "resource_ids": [str(draft.resource_id)]}
 
 
 def _as_before(row: AccessRequest) -> dict[str, Any]:

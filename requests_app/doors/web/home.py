@@ -24,7 +24,7 @@ from requests_app.doors.web.context import counted, instant, waiting_count
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
-from requests_app.queries import guards, inbox, invitations, menu, receivers, second_person
+from requests_app.queries import asking, guards, inbox, invitations, menu, receivers, second_person
 from requests_app.queries import home as queries
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
@@ -47,7 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if actor.side is Side.CUSTOMER:
         context |= _customer(actor, shown)
     elif Role.ENGINEER in actor.roles:
-        context |= _engineer(actor, shown)
+        context |= _engineer(actor, shown, at)
     if actor.is_staff:
         context["unconfirmed"] = second_person.count_unconfirmed(at)
         context["through_groups"] = second_person.count_through_groups()
@@ -154,11 +154,12 @@ def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
     return [{"tenant": tenant, "url": reverse("web:mutes", args=[tenant.pk])} for tenant in asked_often]
 
 
-def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
+def _engineer(actor: Actor, shown: dict[str, list[Line]], at: datetime) -> dict[str, Any]:
     windows = [line for line in shown["own_pending"] if line.grant]
     _find_ways_in(windows)
     return {
         "is_engineer": True,
+        "drafts": asking.drafts(actor, at=at),
         "own_windows": windows,
         "own_windows_words": _words(windows, most=RAISED),
         "own_pending": [line for line in shown["own_pending"] if not line.grant],
