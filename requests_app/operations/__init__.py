@@ -24,6 +24,7 @@ from requests_app.operations._directory import Profile as Profile
 if TYPE_CHECKING:
     # For type checkers, which do not run the code. One line for each module, however many operations it has.
     from requests_app.operations.acceptances import *
+    from requests_app.operations.access_drafts import *
     from requests_app.operations.access_requests import *
     from requests_app.operations.accounts import *
     from requests_app.operations.addresses import *

@@ -50,7 +50,9 @@ def draft_access(draft: Draft, *, actor: Actor) -> AccessDraft:
         current.concerns("ticket", ticket, ticket.tenant_id, service_id=ticket.service_id)
         return row
 
-    with perform(DRAFT_ACCESS, draft.ticket_id, actor=actor, find=find, check=lambda at: _fill(at, draft)) as current:
+    with perform(
+        DRAFT_ACCESS, draft.ticket_id, actor=actor, find=find, check=lambda step: _fill(step, draft)
+    ) as current:
         row: AccessDraft = current.row
         row.save(force_insert=True)
         current.witness(ACCESS_DRAFTED, detail=_described(row), text=row.resource.name)

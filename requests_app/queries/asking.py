@@ -197,8 +197,8 @@ def approval_of(approval_id: str, *, actor: Actor) -> tuple[AccessTask, Grant] |
     key = as_id(approval_id)
     if key is None or actor.machine is None:
         return None
-    grant = Grant.objects.filter(pk=key, access_request__task__client=actor.machine.client_id)
-    grant = grant.select_related("access_request__task", "engineer").first()
+    rows = Grant.objects.filter(pk=key, access_request__task__client=actor.machine.client_id)
+    grant: Grant | None = rows.select_related("access_request__task").first()
     return (grant.access_request.task, grant) if grant is not None else None
 
 

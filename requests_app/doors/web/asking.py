@@ -51,7 +51,7 @@ def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise NotFound
     if draft is not None and request.POST.get("step") == "discard":
         operations.discard_draft(draft.pk, actor=actor)
-        messages.success(request, DISCARD_DRAFT.done)
+        messages.success(request, str(DISCARD_DRAFT.done))
         return redirect("web:ticket", ticket.pk)
     form = _form(request, AskForm, actor=actor, previous=previous, draft=draft, **about)
     reason = {"ticket_id": ticket.pk, "draft_id": draft.pk if draft else None}
