@@ -21,7 +21,7 @@ def hide(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0065_access_tasks"),
+        ("requests_app", "0065_gate_upstream"),
     ]
 
     operations = [
