@@ -144,7 +144,10 @@ def test_the_answer_has_no_cookie_of_ours_and_leads_to_no_other_port(proxy: Runn
 
 def test_bodies_pass_in_both_ways_piece_by_piece(proxy: Running, tool: Tool, token: dict[str, str]) -> None:
     body = b"y" * 3_000_000
-    assert ask(proxy.port, "/tenants/7/upload", "POST", body, **token).json == {"bytes": len(body)}
+    with Line(proxy.port) as line:
+        line.ask("/tenants/7/upload", "POST", **token, **{"Content-Length": str(len(body))})
+        line.send(body)
+        assert line.answer().json == {"bytes": len(body)}
     chunked = b"".join(b"%x\r\n%s\r\n" % (100_000, b"z" * 100_000) for _ in range(10)) + b"0\r\n\r\n"
     with Line(proxy.port) as line:
         line.ask("/tenants/7/upload", "POST", **token, **{"Transfer-Encoding": "chunked"})

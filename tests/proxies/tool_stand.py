@@ -184,12 +184,11 @@ class Line:
     def send(self, text: str | bytes) -> None:
         self._plain.sendall(text.encode() if isinstance(text, str) else text)
 
-    def ask(self, target: str, method: str = "GET", body: bytes = b"", **headers: str) -> None:
+    def ask(self, target: str, method: str = "GET", /, **headers: str) -> None:
+        """Send the head of a request, and nothing of its body."""
         given = {"Host": HOST, **headers}
-        if body:
-            given.setdefault("Content-Length", str(len(body)))
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
-        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n")
 
     def head(self) -> tuple[int, list[tuple[str, str]]]:
         text = self._until(b"\r\n\r\n")
@@ -242,9 +241,9 @@ class Line:
         return found
 
 
-def ask(port: int, target: str, method: str = "GET", body: bytes = b"", **headers: str) -> Got:
+def ask(port: int, target: str, method: str = "GET", /, **headers: str) -> Got:
     with Line(port) as line:
-        line.ask(target, method, body, **headers)
+        line.ask(target, method, **headers)
         return line.answer(has_body=method != "HEAD")
 
 

@@ -151,7 +151,8 @@ async def _upgraded(
     request: web.BaseRequest, upstream: aiohttp.ClientResponse, *, is_wanted: bool
 ) -> web.StreamResponse:
     connection = upstream.connection
-    if not is_wanted or connection is None or upstream.headers.get("Upgrade", "").lower() != "websocket":
+    tool = connection.protocol if connection is not None else None
+    if not is_wanted or tool is None or upstream.headers.get("Upgrade", "").lower() != "websocket":
         raise ToolFailed(UPSTREAM_DOWN)
     found = CIMultiDict(headers.for_browser(list(upstream.headers.items())))
     found["Connection"], found["Upgrade"] = "Upgrade", "websocket"
@@ -159,7 +160,7 @@ async def _upgraded(
     response.force_close()
     await asyncio.wait_for(response.prepare(request), CLIENT_SECONDS)
     try:
-        await Tunnel(request.protocol, connection.protocol).run()
+        await Tunnel(request.protocol, tool).run()
     finally:
         if request.transport is not None:
             request.transport.close()
