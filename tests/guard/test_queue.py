@@ -82,6 +82,17 @@ def test_accesses_are_reported_in_order_once(guard: Guard, lockbox: FakeLockbox,
     }  # fmt: skip
 
 
+def test_accesses_that_come_in_while_others_are_reported_are_not_taken_for_a_copy(
+    guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "LOOK_EVERY", 0.0001)
+    token = lockbox.token()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: guard.admit(token, **asked()), range(400)))
+    until(lambda: len(lockbox.accesses) >= 400)
+    assert (len(lockbox.reports), len(lockbox.accesses)) == (1, 400)
+
+
 def test_a_refusal_is_reported_if_the_token_itself_is_good(guard: Guard, lockbox: FakeLockbox) -> None:
     for token, changed in (
         (lockbox.token(), {"action": "act_as"}), (lockbox.token(), {"tenant": "fabrikam"}), ("forged", {}),
@@ -311,6 +322,30 @@ def test_no_process_is_overtaken_again_and_again(lockbox: FakeLockbox, tmp_path:
     names = [record["item"].partition("-")[0] for record in stored(tmp_path)[before:]]
     counts = sorted(names.count(str(number)) for number in range(6))
     assert counts[0] > counts[-1] / 4, counts
+
+
+def test_a_fork_keeps_no_lock_of_its_parent(lockbox: FakeLockbox, tmp_path: Path) -> None:
+    """The parent is killed in the middle of a write and while it reports; the child lives on, and others go on."""
+    before = f"""
+import os, signal
+from lockbox_guard import Guard
+guard = Guard(issuer={lockbox.issuer!r}, service="quillo", client_id="shop", client_secret="secret",
+              queue=sys.argv[1], origin="http://localhost:9")
+guard.wait_for_feed()
+with guard._queue._turn():
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+os.close(1)
+sys.stdin.read()
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "guard-python")}
+    words = [sys.executable, "-W", "ignore", "-c", "import sys" + before, str(tmp_path)]
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.wait(20) == -signal.SIGKILL
+        last = started(tmp_path, lockbox.issuer, "d")
+        until(lambda: any(access["item"].startswith("d-") for access in lockbox.accesses), 20)
+        last.kill()
+        last.communicate()
 
 
 @pytest.mark.parametrize("place", [0, 1, 36, 49])

@@ -21,12 +21,12 @@ from lockbox_guard.visit import KEY, Rule
 
 def wsgi(application: Any) -> WSGIGuard:
     """Wrap the application of wsgi.py: the outside of the guard cuts responses."""
-    return WSGIGuard(settings.LOCKBOX_GUARD, application)
+    return WSGIGuard(getattr(settings, "LOCKBOX_GUARD"), application)  # noqa: B009 (django-stubs know only Django's settings)
 
 
 def asgi(application: Any) -> ASGIGuard:
     """Wrap the application of asgi.py."""
-    return ASGIGuard(application, settings.LOCKBOX_GUARD)
+    return ASGIGuard(application, getattr(settings, "LOCKBOX_GUARD"))  # noqa: B009 (django-stubs know only Django's)
 
 
 def guarded(rules: Callable[[HttpRequest], Rule | None]) -> Callable[[Any], Any]:

@@ -57,6 +57,8 @@ class Guard:
         """Begin without threads, and with locks that no other thread holds, also after a fork."""
         # What a forked child inherits is not used, and not closed: closing SQLite's files would break its locks.
         self._left.append(vars(self).copy())
+        if "_queue" in vars(self):
+            vars(self)["_queue"].leave()
         self._feed: Feed | None = None
         self.lockbox = Lockbox(*self._client)
         self._verifier, self._newer = Verifier(self.lockbox, self._service), dict[str, tuple[str, float]]()

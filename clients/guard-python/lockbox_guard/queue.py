@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 REPORTS, BATCH_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, (400, 413, 422)
 #: Seconds between signs of life, and between two looks at the queue.
 SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
-#: Bytes of the file "lock". Its locks belong to a process, end with it, and no fork inherits them.
-DOOR, ROOM, REPORTER = 0, 1, 2
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
 TABLES = """
 PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
@@ -48,7 +46,7 @@ class Queue:
     def __init__(self, directory: Path, lockbox: Lockbox, limit: int) -> None:
         self._directory, self._lockbox, self._limit, self._batch = directory, lockbox, limit, BATCH_MAX
         self._database: sqlite3.Connection | None = None
-        self._locks: IO[bytes] | None = None
+        self._locks = list[IO[bytes]]()
         self._lock, self.ends = threading.RLock(), threading.Event()
         self._waiting = deque[dict[str, str]]()
         threading.Thread(target=self._report, name="lockbox-reports", daemon=True).start()
@@ -88,26 +86,33 @@ class Queue:
             try:
                 is_new = self._database is None
                 database = self._database = self._database or self._open()
-                fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, DOOR)
-                fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, ROOM)
-                fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, DOOR)
+                door, room, _ = self._locks
+                fcntl.flock(door, fcntl.LOCK_EX)
+                fcntl.flock(room, fcntl.LOCK_EX)
+                fcntl.flock(door, fcntl.LOCK_UN)
                 if is_new:
                     database.executescript(TABLES.format(name=uuid.uuid4()))
                 yield database
-                fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, ROOM)
+                fcntl.flock(room, fcntl.LOCK_UN)
             except BaseException:
                 self._close()
                 raise
 
     def _open(self) -> sqlite3.Connection:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._locks = (self._directory / "lock").open("ab")
+        self._locks = [(self._directory / f"{name}.lock").open("ab") for name in ("door", "room", "reporter")]
         return sqlite3.connect(self._directory / "accesses.sqlite3", isolation_level=None, check_same_thread=False)
 
     def _close(self) -> None:
-        for opened in filter(None, (self._database, self._locks)):
-            opened.close()  # the database rolls back
-        self._database = self._locks = None
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()  # rolls back
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the locks. A forked child does this too, because it shares its parent's."""
+        for lock in self._locks:
+            lock.close()
 
     def _run(self, statement: str, *values: object) -> list[Any]:
         with self._turn() as database:
@@ -122,7 +127,7 @@ class Queue:
         while not self.ends.wait(wait):
             try:
                 self.name()  # opens the file
-                fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, REPORTER)
+                fcntl.lockf(self._locks[2], fcntl.LOCK_EX | fcntl.LOCK_NB)  # no fork inherits this kind of lock
                 is_sent, wait = self._send(is_sign_due=clock() - signed >= SIGN_EVERY), LOOK_EVERY
                 if is_sent:
                     signed, wait = clock(), 0.0
@@ -134,9 +139,10 @@ class Queue:
 
     def _send(self, is_sign_due: bool) -> bool:
         """Send one report, if there is one. Without accesses it is a sign of life, and asks how far Lockbox is."""
-        [(base, name)] = self._run("SELECT base, id FROM guard")
-        [(last,)] = self._run("SELECT ifnull(max(seq), 0) FROM sqlite_sequence")
-        rows = self._run("SELECT number, record FROM accesses ORDER BY number LIMIT ?", self._batch)
+        with self._turn() as database:  # in one turn, so that no new access comes in between
+            [(base, name)] = database.execute("SELECT base, id FROM guard")
+            [(last,)] = database.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence")
+            rows = database.execute("SELECT * FROM accesses ORDER BY number LIMIT ?", [self._batch]).fetchall()
         if not rows and not is_sign_due:
             return False
         first = rows[0][0] if rows else last + 1
