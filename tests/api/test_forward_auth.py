@@ -265,6 +265,19 @@ def test_a_code_is_worth_nothing_in_another_browser(cast: Cast, grant: Grant) ->
     assert not GateSession.objects.exists()
 
 
+def test_a_code_that_comes_without_the_cookie_is_used_up_and_logged(cast: Cast, grant: Grant) -> None:
+    """A colleague begins, and gives the engineer the address. The engineer's browser brings the code back."""
+    colleague = Browser()
+    address = _code(cast, colleague(f"/.lockbox/open?grant={grant.pk}"))
+    assert Browser()(address).status_code == 401
+    code = OneTimeCode.objects.get()
+    assert None not in (code.used_at, code.ended_at)
+    assert events_of(grant.access_request)[-1] == "act.refused"
+    assert colleague(address).status_code == 401
+    assert "__Host-lockbox" not in colleague.cookies
+    assert not GateSession.objects.exists()
+
+
 def test_a_second_use_of_a_code_ends_its_session(cast: Cast, grant: Grant) -> None:
     browser = Browser()
     address = _code(cast, browser(f"/.lockbox/open?grant={grant.pk}"))

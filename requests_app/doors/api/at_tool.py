@@ -91,10 +91,11 @@ def _open(request: HttpRequest, headers: Headers, service: Service) -> HttpRespo
 
 
 def _code(request: HttpRequest, headers: Headers, service: Service) -> HttpResponse:
-    """Exchange the code for a session, in the browser that began."""
+    """Exchange the code for a session, in the browser that began. In another one, this uses the code up."""
     receiver, to = receivers.of_service(service), request.GET.get("state", "")
-    verifier, code = queries.cookie(headers, TRY_COOKIE), request.GET.get("code", "")
-    if receiver is None or _TO.fullmatch(to) is None or not verifier or not code:
+    # Without the cookie, no verifier is right. The code may be known to others now, so it must not stay valid.
+    verifier, code = queries.cookie(headers, TRY_COOKIE) or "", request.GET.get("code", "")
+    if receiver is None or _TO.fullmatch(to) is None or not code:
         return no_session(service)
     secret = secrets.token_urlsafe(32)
     try:
