@@ -11,6 +11,7 @@ class RequestsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from requests_app.identity import sessions  # noqa: F401 - importing registers what a sign-out ends
         from requests_app.work import startup_checks  # noqa: F401 - importing registers them
 
 

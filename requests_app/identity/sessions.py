@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from allauth.usersessions.models import UserSession
+from django.contrib.auth.signals import user_logged_out
+from django.dispatch import receiver
 from django.http import HttpRequest
 
-from requests_app.models import Person
+from requests_app.domain import clock
+from requests_app.models import OneTimeCode, Person
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def end(person: Person, session_id: int) -> bool:
     if row is None:
         return False
     row.end()
+    end_elsewhere(person)
     return True
 
 
@@ -57,4 +61,20 @@ def end_others(person: Person, *, this: str | None) -> int:
     rows = list(UserSession.objects.filter(user=person).exclude(session_key=this))
     for row in rows:
         row.end()
+    if rows:
+        end_elsewhere(person)
     return len(rows)
+
+
+def end_elsewhere(person: Person) -> None:
+    """End the person's sessions at applications and web tools, and the renewal of the tokens there.
+
+    Such a session does not say in which browser the person signed in here, so all of them end.
+    """
+    OneTimeCode.objects.end_all_of(person.pk, at=clock.now())
+
+
+@receiver(user_logged_out, dispatch_uid="sessions.end_elsewhere")
+def _signed_out(user: Person | None, **_more: object) -> None:
+    if user is not None:
+        end_elsewhere(user)

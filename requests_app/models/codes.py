@@ -8,7 +8,8 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
@@ -21,6 +22,11 @@ class OneTimeCodeQuerySet(ScopedQuerySet):
     def alive(self, code_id: object) -> bool:
         """Return whether what this code gave still counts. A second use of the code ends it."""
         return self.filter(pk=code_id, used_at__isnull=False, ended_at=None).exists()
+
+    def end_all_of(self, person_id: object, *, at: datetime) -> int:
+        """End what the codes of this person gave or could still give. Return their number."""
+        rows = self.filter(person=person_id, ended_at=None)
+        return rows.update(ended_at=at, used_at=Coalesce("used_at", Value(at)))
 
     def forgettable(self, before: datetime) -> Self:
         return self.filter(expires_at__lt=before)

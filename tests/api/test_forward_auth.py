@@ -10,13 +10,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
+from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock, one_time_codes
+from requests_app.identity import sessions
 from requests_app.models import ContentAccess, GateProxy, GateSession, Grant, OneTimeCode, Service
 from requests_app.models.token_keys import signed, verified
 from requests_app.operations import gates
@@ -276,6 +279,32 @@ def test_a_code_that_comes_without_the_cookie_is_used_up_and_logged(cast: Cast, 
     assert colleague(address).status_code == 401
     assert "__Host-lockbox" not in colleague.cookies
     assert not GateSession.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["sign_out", "end_one", "end_others"])
+def test_signing_out_ends_the_session_at_the_tool(cast: Cast, grant: Grant, way: str) -> None:
+    browser, unused = entered(cast, grant), Browser()
+    address = _code(cast, unused(f"/.lockbox/open?grant={grant.pk}"))
+    client = Client()
+    force_login(client, cast.priya, is_fresh=True)
+    assert browser.ask().status_code == 200
+    if way == "sign_out":
+        client.post(reverse("account_logout"))
+    else:
+        rows = UserSession.objects.filter(user=cast.priya)
+        if not rows.exists():
+            UserSession.objects.create(user=cast.priya, ip="127.0.0.1", session_key="x" * 32, user_agent="")
+        sessions.end(cast.priya, rows[0].pk) if way == "end_one" else sessions.end_others(cast.priya, this="none")
+    assert codes(browser.ask()) == [(401, "no_session")]
+    # A code that nobody has used yet gives nothing either.
+    assert unused(address).status_code == 401
+    assert not OneTimeCode.objects.filter(ended_at=None).exists()
+
+
+def test_another_engineers_sign_out_ends_nothing(cast: Cast, grant: Grant) -> None:
+    browser = entered(cast, grant)
+    sessions.end_elsewhere(cast.erik)
+    assert browser.ask().status_code == 200
 
 
 def test_a_second_use_of_a_code_ends_its_session(cast: Cast, grant: Grant) -> None:
