@@ -63,7 +63,11 @@ QUILLO: dict[str, Any] = {
 ACT_AS_WORDS = "work in Quillo as one of your users"
 
 #: What makes Quillo a web tool behind a gate.
-GATE_RULES = "list GET /tenants/{resource}/\nview GET /tenants/{resource}/**\nact_as POST,DELETE /tenants/{resource}/**"
+GATE_RULES = (
+    "list GET /tenants/{resource}/\n"
+    "view GET /tenants/{resource}/** query=secret\n"
+    "act_as POST,DELETE /tenants/{resource}/** query=secret"
+)
 
 #: The secret of the web tool's proxy.
 PROXY_SECRET = "0123456789abcdef" * 4

@@ -1,8 +1,9 @@
 """The rules of a gate: which requests to a web tool an open window allows. Pure.
 
-Staff write the rules in a text. Each line has an action, methods and a pattern of paths, and can end with "stream" or
-"upgrade": "view GET /tenants/{resource}/**". The first line that matches decides. A path is judged as the tool will see
-it: a path that two programs could read differently is refused, and never made simpler.
+Staff write the rules in a text. Each line has an action, methods and a pattern of paths, and can end with options:
+"view GET /tenants/{resource}/** query=page,sort". The first line that matches decides. A path is judged as the tool
+will see it: a path that two programs could read differently is refused, and never made simpler. A query is refused
+unless the rule lists its parameters, because a parameter can select other content than the path.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PLACEHOLDERS = ("resource", "tenant")
 RESOURCE, TENANT, ONE, REST = *(f"{{{name}}}" for name in PLACEHOLDERS), "*", "**"
 STREAM, UPGRADE = "stream", "upgrade"
+#: The option of a rule whose paths name no resource: they hold nothing of a customer.
+SHARED = "shared"
+#: The option that lists the parameters of a query, and what it lists if there can be any.
+QUERY, ANY = "query=", "*"
 #: With these headers, some frameworks do another method, or open another path, than the request line says.
 OVERRIDES = frozenset(
     {
@@ -50,6 +55,11 @@ _QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")
 _NEVER_ENCODED = frozenset(b"/\\%;.-_~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 _LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()+,=:@]+")
+#: A program that reads "_" or "." as "-" sees another header.
+_HEADER = re.compile(r"[a-z0-9-]+")
+_PARAMETER = re.compile(r"[A-Za-z0-9\-._~\[\]]{1,60}")
+#: The most parameters that the log names.
+_NAMED = 20
 #: What other letters can become in a program that simplifies letters (Unicode, form NFKC).
 _SEPARATORS = frozenset("/\\.;%")
 
@@ -58,10 +68,12 @@ class Reason(StrEnum):
     """Why a gate refuses a request, before it asks for a window. Entries have these words, so they never change."""
 
     AMBIGUOUS_PATH = "ambiguous_path"
+    AMBIGUOUS_HEADER = "ambiguous_header"
     METHOD_OVERRIDE = "method_override"
     UNKNOWN_METHOD = "unknown_method"
     NO_RULE = "no_rule"
     OTHER_TENANT = "other_tenant"
+    QUERY_REFUSED = "query_refused"
     STREAM_REFUSED = "stream_refused"
     UPGRADE_REFUSED = "upgrade_refused"
 
@@ -69,10 +81,12 @@ class Reason(StrEnum):
 #: What people read about these reasons.
 WORDS: dict[str, Promise] = {
     Reason.AMBIGUOUS_PATH: _("Two programs could read this address differently."),
+    Reason.AMBIGUOUS_HEADER: _("Two programs could read the name of a header differently."),
     Reason.METHOD_OVERRIDE: _("The request names a second method or a second address."),
     Reason.UNKNOWN_METHOD: _("The gate knows no such method."),
     Reason.NO_RULE: _("No rule of the gate allows this."),
     Reason.OTHER_TENANT: _("The address belongs to another customer."),
+    Reason.QUERY_REFUSED: _("No rule of the gate allows these parameters in the address."),
     Reason.STREAM_REFUSED: _("No rule of the gate allows a stream here."),
     Reason.UPGRADE_REFUSED: _("No rule of the gate allows a WebSocket here."),
 }
@@ -96,24 +110,33 @@ class Rule:
     options: tuple[str, ...] = ()
 
     @property
+    def parameters(self) -> frozenset[str]:
+        """The names of the parameters that a query can have."""
+        listed = [option.removeprefix(QUERY) for option in self.options if option.startswith(QUERY)]
+        return frozenset(",".join(listed).split(",")) - {""}
+
+    @property
     def line(self) -> str:
         return " ".join((self.action, ",".join(self.methods), "/" + "/".join(self.parts), *self.options))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request to the tool as the tool will see it. `parts` are decoded once."""
+    """A request to the tool as the tool will see it. `parts`, and the names in the query, are decoded once."""
 
     method: str
     path: str
     parts: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
     is_stream: bool = False
     is_upgrade: bool = False
 
     @property
     def item(self) -> str:
-        """The name of the request in the log. It has no query, because a query can contain content."""
-        return f"{self.method} {self.path}"
+        """The name of the request in the log. Of the query it has only names, because a value can be content."""
+        plain = [name if _PARAMETER.fullmatch(name) else "…" for name in dict.fromkeys(self.parameters)]
+        shown = [*plain[:_NAMED], "…"] if len(plain) > _NAMED else plain
+        return f"{self.method} {self.path}" + ("?" + "&".join(shown) if shown else "")
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,8 @@ def asked(method: str, target: str, headers: Mapping[str, str]) -> Asked:
     if _PATH.fullmatch(path) is None or len(path) > PATH_MAX or _QUERY.fullmatch(query) is None:
         raise Refused(Reason.AMBIGUOUS_PATH)
     parts = _parts(path)
+    if not all(map(_HEADER.fullmatch, headers)):
+        raise Refused(Reason.AMBIGUOUS_HEADER)
     # Some frameworks do the method that the parameter "_method" names.
     if not OVERRIDES.isdisjoint(headers) or (mark and "_method" in _names(query)):
         raise Refused(Reason.METHOD_OVERRIDE)
@@ -144,20 +169,24 @@ def asked(method: str, target: str, headers: Mapping[str, str]) -> Asked:
         method=method,
         path=path,
         parts=parts,
+        parameters=tuple(unquote_plus(pair.partition("=")[0]) for pair in _pairs(query) if pair),
         is_stream="text/event-stream" in headers.get("accept", "").lower(),
         is_upgrade="upgrade" in connection or any(headers.get(name) for name in _UPGRADES),
     )
 
 
 def match(rules: Iterable[Rule], request: Asked, *, opens: bool = True) -> Match:
-    """Return the first rule that matches. Raise Refused if no rule matches, or if it allows no stream or no upgrade.
+    """Return the first rule that matches.
 
-    With `opens=False`, no rule allows them.
+    Raise Refused if no rule matches, or if it refuses the query, a stream or an upgrade. With `opens=False`, no rule
+    allows streams and upgrades.
     """
     method = "GET" if request.method == "HEAD" else request.method
     for rule in rules:
         if method not in rule.methods or (found := _match(rule, request.parts)) is None:
             continue
+        if ANY not in rule.parameters and not rule.parameters.issuperset(request.parameters):
+            raise Refused(Reason.QUERY_REFUSED)
         options = rule.options if opens else ()
         if request.is_stream and STREAM not in options:
             raise Refused(Reason.STREAM_REFUSED)
@@ -211,9 +240,27 @@ def _fault(words: list[str]) -> str | None:
                 "name": name[:60],
                 "known": known,
             }
-    if len(set(options)) < len(options) or not set(options) <= {STREAM, UPGRADE}:
-        return _now("After the path there can only be “stream” and “upgrade”.")
-    return _fault_of(pattern)
+    return _fault_of_options(options) or _fault_of(pattern) or _fault_of_sharing(pattern, options)
+
+
+def _fault_of_options(options: list[str]) -> str | None:
+    names = [QUERY if option.startswith(QUERY) else option for option in options]
+    if len(set(names)) < len(names) or not set(names) <= {STREAM, UPGRADE, SHARED, QUERY}:
+        return _now("After the path there can only be “shared”, “query=…”, “stream” and “upgrade”.")
+    for option in options:
+        listed = option.removeprefix(QUERY)
+        if option != listed and listed != ANY and not all(map(_PARAMETER.fullmatch, listed.split(","))):
+            return _now("Write the names of the parameters with commas between them, or “*” for all: query=page,sort")
+    return None
+
+
+def _fault_of_sharing(pattern: str, options: list[str]) -> str | None:
+    has_resource = RESOURCE in pattern.split("/")
+    if has_resource and SHARED in options:
+        return _now("A path with {resource} can’t be “shared”.")
+    if not has_resource and SHARED not in options:
+        return _now("A path without {resource} must be “shared”: every window of this tool allows it.")
+    return None
 
 
 def _fault_of(pattern: str) -> str | None:
@@ -281,6 +328,11 @@ def _decoded(part: str) -> str:
 
 def _names(query: str) -> Iterator[str]:
     """Return the names of the parameters, as the framework would read them that changes most of their signs (PHP)."""
-    for pair in re.split("[&;?]", query):
+    for pair in _pairs(query):
         name = unquote_plus(pair.partition("=")[0]).strip().lower()
         yield re.sub(r"[. ]", "_", name.partition("[")[0])
+
+
+def _pairs(query: str) -> list[str]:
+    """Return the parameters, divided at each sign at which some framework divides them."""
+    return re.split("[&;?]", query)

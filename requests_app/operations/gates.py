@@ -82,6 +82,11 @@ class _Call:
     refused: str = ""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether its path names no resource. It is judged with the window's first one."""
+        return self.match is not None and self.match.resource is None
+
+    @property
     def question(self) -> Question:
         assert self.match is not None
         return Question(
@@ -281,16 +286,23 @@ def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: 
     access = _allowing.row_of(question, facts, window, at=current.at)
     detail = {**_allowing.detail_of(access, question, facts, window), "gate": call.service.name}
     text = _allowing.text_of(question, facts)
+    if call.is_shared:
+        # Nobody knows which resource this was about, if any.
+        detail, text = _without_resource(detail), f"{facts.person_name} {question.item}"
     written.accesses.append(access)
     written.entries.append(current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text))
     return access.pk
+
+
+def _without_resource(detail: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in detail.items() if name not in ("resource", "resource_name")}
 
 
 def _refused(current: Step, call: _Call, code: str, written: _Written, facts: Facts | None = None) -> Verdict:
     detail: dict[str, Any] = {"action": current.action, "code": code, "item": call.item, "gate": call.service.name}
     if call.match is not None:
         detail["asked"] = call.match.rule.action
-    if facts is not None and facts.resource_id is not None:
+    if facts is not None and facts.resource_id is not None and not call.is_shared:
         detail |= {"resource": str(facts.resource_id), "resource_name": facts.resource_name}
     text = f"{current.action} {code}"
     written.entries.append(current.entry(ACT_REFUSED, detail=detail, text=text))

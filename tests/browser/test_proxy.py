@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -18,7 +19,10 @@ from tests.secret_links import SECRET, secret_links
 
 
 class Answering(BaseHTTPRequestHandler):
+    names: ClassVar[list[str]] = []
+
     def do_GET(self) -> None:  # noqa: N802 - the library's name
+        self.names[:] = self.headers
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -66,6 +70,12 @@ def test_the_log_of_the_proxy_has_no_secret_of_a_link(tmp_path: Path, server: in
         assert '"GET /tickets/ HTTP/1.1" 200' in text
         assert text.count("[redacted]") == len(paths) + 2
         assert SECRET not in text
+
+
+def test_the_product_sees_the_names_with_underscores_that_a_gate_refuses(tmp_path: Path, server: int) -> None:
+    with nginx(tmp_path / "nginx", behind=server) as proxy:
+        assert ask(proxy, "/forward-auth/forwarded", X_HTTP_Method_Override="DELETE") == 200
+    assert "x_http_method_override" in map(str.lower, Answering.names)
 
 
 def test_the_log_of_errors_has_no_secret_either(tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ from requests_app.domain.gate_rules import Match, Reason, Refused, asked, declar
 RULES = rules_in(
     declared(
         "list GET /tenants/{resource}/\n"
-        "view GET,OPTIONS /tenants/{resource}/**\n"
+        "view GET,OPTIONS /tenants/{resource}/** query=*\n"
         "read POST,PUT,DELETE /tenants/{resource}/**\n"
         "view GET /{tenant}/of/{resource}/*/one\n"
         "view GET /events/{resource} stream\n"
         "view GET /socket/{resource} stream upgrade\n"
-        "view GET /assets/**"
+        "view GET /pages/{resource} query=page,sort[]\n"
+        "view GET /assets/** shared"
     )
 )
 
@@ -138,6 +139,35 @@ def test_a_method_in_the_query_is_refused(query: str) -> None:
     assert isinstance(judged("GET", f"/tenants/contoso/a?{other}"), Match)
 
 
+@pytest.mark.parametrize(
+    "query", ["tenant=f-7", "page=1&tenant=f-7", "page=1;tenant=f-7", "page=1?tenant=f-7", "Page=1", "=1", "pag%65x=1"]
+)
+def test_a_parameter_that_the_rule_does_not_list_is_refused(query: str) -> None:
+    assert judged("GET", f"/pages/contoso?{query}") == Reason.QUERY_REFUSED
+    assert judged("GET", f"/assets/app.css?{query}") == Reason.QUERY_REFUSED
+    assert isinstance(judged("GET", f"/tenants/contoso/a?{query}"), Match)
+
+
+@pytest.mark.parametrize("query", ["", "page=1", "sort%5B%5D=a&page=2&page=3", "&page=%26tenant"])
+def test_a_parameter_that_the_rule_lists_may_pass(query: str) -> None:
+    assert isinstance(judged("GET", f"/pages/contoso?{query}"), Match)
+
+
+def test_the_log_names_parameters_and_no_value() -> None:
+    assert asked("GET", "/a?page=1&sort[]=2&page=3", {}).item == "GET /a?page&sort[]"
+    assert asked("GET", "/a?a%20name=1&x", {}).item == "GET /a?…&x"
+    assert asked("GET", "/a?" + "&".join(f"n{n}" for n in range(50)), {}).item.endswith("&n19&…")
+
+
+@pytest.mark.parametrize(
+    "name", ["x_http_method_override", "x-lockbox_identity", "x.http.method.override", "some_header"]
+)
+def test_a_header_that_two_programs_can_read_differently_is_refused(name: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        asked("GET", "/tenants/contoso/a", {name: ""})
+    assert refusal.value.reason == Reason.AMBIGUOUS_HEADER
+
+
 @pytest.mark.parametrize("name", sorted(gate_rules.OVERRIDES))
 def test_a_header_that_changes_the_method_or_the_path_is_refused(name: str) -> None:
     assert judged("GET", "/tenants/contoso/a", **{name: ""}) == Reason.METHOD_OVERRIDE
@@ -169,8 +199,8 @@ def test_a_stream_of_events_needs_a_rule_that_allows_it() -> None:
     ("text", "line"),
     [
         ("view GET", 1),
-        ("view GET /a\nlook GET /a", 2),
-        ("view GET /a\n\nview FETCH /a", 3),
+        ("view GET /a shared\nlook GET /a", 2),
+        ("view GET /a shared\n\nview FETCH /a", 3),
         ("view get /a", 1),
         ("view GET a", 1),
         ("view GET /a/**/b", 1),
@@ -185,8 +215,15 @@ def test_a_stream_of_events_needs_a_rule_that_allows_it() -> None:
         ("view GET /a%20b", 1),
         ("view GET /a;b", 1),
         ("view GET /a?b", 1),
-        ("view GET /a stream stream", 1),
-        ("view GET /a download", 1),
+        ("view GET /a", 1),
+        ("view GET /{tenant}/**", 1),
+        ("view GET /{resource} shared", 1),
+        ("view GET /a shared stream stream", 1),
+        ("view GET /a shared download", 1),
+        ("view GET /a shared query=", 1),
+        ("view GET /a shared query=a,*", 1),
+        ("view GET /a shared query=a&b", 1),
+        ("view GET /a shared query=a query=b", 1),
     ],
 )
 def test_a_line_that_is_no_rule_is_refused_with_its_number(text: str, line: int) -> None:
@@ -196,15 +233,15 @@ def test_a_line_that_is_no_rule_is_refused_with_its_number(text: str, line: int)
 
 
 def test_the_rules_have_a_limit() -> None:
-    assert declared("view GET /a\n" * 50)
-    for text in ("view GET /a\n" * 51, f"view GET /{'a' * 4000}"):
+    assert declared("view GET /a shared\n" * 50)
+    for text in ("view GET /a shared\n" * 51, f"view GET /{'a' * 4000}"):
         with pytest.raises(Unacceptable):
             declared(text)
 
 
 def test_rules_are_stored_in_one_form() -> None:
-    stored = declared("  view   HEAD,POST,GET  /a/**  upgrade \r\n\n view GET /")
-    assert stored == "view GET,POST /a/** upgrade\nview GET /"
+    stored = declared("  view   HEAD,POST,GET  /a/**  shared  upgrade \r\n\n view GET / shared")
+    assert stored == "view GET,POST /a/** shared upgrade\nview GET / shared"
     assert declared(stored) == stored
     assert "\n".join(rule.line for rule in rules_in(stored)) == stored
 

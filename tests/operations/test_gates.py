@@ -36,7 +36,7 @@ def grant(cast: Cast) -> Grant:
     return cast.in_quillo()
 
 
-def asked(cast: Cast, grant: Grant, target: str = "/tenants/7/pages?secret=1", **changes: Any) -> Pass | Refusal:
+def asked(cast: Cast, grant: Grant, target: str = "/tenants/7/pages?secret=hidden", **changes: Any) -> Pass | Refusal:
     values: dict[str, Any] = {
         "host": "quillo.example",
         "method": "GET",
@@ -57,13 +57,13 @@ def test_a_request_that_may_pass_is_an_access_with_its_entry(cast: Cast, grant: 
     found = asked(cast, grant)
     assert isinstance(found, Pass)
     access = ContentAccess.objects.get()
-    assert (access.grant, access.kind, access.item_ref) == (grant, "view_allowed", "GET /tenants/7/pages")
+    assert (access.grant, access.kind, access.item_ref) == (grant, "view_allowed", "GET /tenants/7/pages?secret")
     entry = last_entry()
     assert (entry["event"], entry["actor"]["name"]) == ("content.access_allowed", "Priya Test")
     assert entry["access_request"] == str(grant.access_request_id)
-    assert entry["detail"]["item"] == "GET /tenants/7/pages"
+    assert entry["detail"]["item"] == "GET /tenants/7/pages?secret"
     assert entry["detail"]["gate"] == "Quillo Cloud"
-    assert "secret" not in json.dumps(entry)
+    assert "hidden" not in json.dumps(entry)
 
 
 def test_the_tool_learns_who_asks(cast: Cast, grant: Grant) -> None:
@@ -99,6 +99,8 @@ def test_the_tool_learns_who_asks(cast: Cast, grant: Grant) -> None:
         ({"target": "/tenants/7/../f-7/pages"}, "ambiguous_path"),
         ({"target": "/tenants/7/\x1b[2J\n"}, "ambiguous_path"),
         ({"headers": {"x-http-method-override": "DELETE"}}, "method_override"),
+        ({"headers": {"x_http_method_override": ""}}, "ambiguous_header"),
+        ({"target": "/tenants/7/pages?secret=1&tenant=hidden"}, "query_refused"),
         ({"headers": {"upgrade": "websocket"}}, "upgrade_refused"),
         ({"headers": {"accept": "text/event-stream"}}, "stream_refused"),
     ],
@@ -113,6 +115,7 @@ def test_what_may_not_pass_leaves_an_entry_and_no_access(
     assert (entry["event"], entry["detail"]["code"]) == ("act.refused", code)
     assert entry["access_request"] == str(grant.access_request_id)
     assert entry["detail"]["item"].isprintable()
+    assert "hidden" not in json.dumps(entry)
     assert not ContentAccess.objects.exists()
 
 
@@ -168,8 +171,13 @@ def test_a_level_that_the_tenant_rules_out_is_refused(cast: Cast, grant: Grant) 
 
 
 def test_a_path_without_a_resource_is_judged_with_the_window(cast: Cast, grant: Grant) -> None:
-    Service.objects.filter(key="quillo").update(gate_rules="view GET /assets/**\nview GET /{tenant}/**")
+    Service.objects.filter(key="quillo").update(gate_rules="view GET /assets/** shared\nview GET /{tenant}/** shared")
     assert isinstance(asked(cast, grant, "/assets/app.css"), Pass)
+    detail = last_entry()["detail"]
+    assert detail["item"] == "GET /assets/app.css"
+    # Nobody knows that it was about this resource.
+    assert "notes of contoso" not in json.dumps(last_entry())
+    assert "resource" not in detail
     assert isinstance(asked(cast, grant, "/contoso/app.css"), Pass)
     assert asked(cast, grant, "/fabrikam/app.css") == Refusal("other_tenant")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
@@ -233,7 +241,7 @@ def test_the_customer_reads_what_was_used_and_what_was_refused(cast: Cast, grant
     page = signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk]))
     text = " ".join(unescape(re.sub(r"<[^>]*>", "", page.content.decode())).split())
     for words in (
-        "Priya Test, Microsoft used Quillo Cloud for GET /tenants/7/pages in notes of contoso",
+        "Priya Test, Microsoft used Quillo Cloud for GET /tenants/7/pages?secret in notes of contoso",
         "Priya Test, Microsoft tried GET /tenants/7/../f-7/pages at Quillo Cloud and was refused: "
         "“Two programs could read this address differently.”",
         "Priya Test, Microsoft tried GET /tenants/f-7/pages at Quillo Cloud and was refused",

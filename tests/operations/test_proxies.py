@@ -48,7 +48,7 @@ def test_a_gate_is_announced_and_waits(cast: Cast) -> None:
     "wanted",
     [
         {"gate_rules": ""},
-        {"gate_rules": "view GET /**"},
+        {"gate_rules": "view GET /** shared"},
         {"gate_identity": True},
     ],
 )
@@ -65,9 +65,9 @@ def test_each_change_of_a_gate_is_announced(cast: Cast, wanted: dict[str, Any]) 
     ("wanted", "field"),
     [
         ({"gate_rules": "view GET"}, "gate_rules"),
-        ({"gate_rules": "view GET /a\nall GET /b"}, "gate_rules"),
+        ({"gate_rules": "view GET /a shared\nall GET /b"}, "gate_rules"),
         ({"gate_identity": True}, "gate_identity"),
-        ({"gate_rules": "view GET /a", "link_template": ""}, "link_template"),
+        ({"gate_rules": "view GET /a shared", "link_template": ""}, "link_template"),
     ],
 )
 def test_a_gate_that_could_not_work_is_refused(cast: Cast, wanted: dict[str, Any], field: str) -> None:
@@ -89,7 +89,7 @@ def test_only_an_external_service_has_a_gate(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     "columns",
-    [{"gate_rules": "view GET /"}, {"gate_identity": True}],
+    [{"gate_rules": "view GET / shared"}, {"gate_identity": True}],
 )
 def test_the_database_refuses_a_gate_without_an_application(cast: Cast, columns: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():

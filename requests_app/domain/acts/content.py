@@ -71,7 +71,8 @@ CONTENT_ACCESS_ALLOWED = Event(
     sentence=_("{who} allowed {engineer} to use another service to open {item} in {resource_name}"),
     variants=(
         # At a gate, the engineer's own browser asks, through the proxy in front of the tool.
-        (has("gate", and_also="item"), _("{who} used {gate} for {item} in {resource_name}")),
+        (has("gate", and_also="resource_name"), _("{who} used {gate} for {item} in {resource_name}")),
+        (has("gate"), _("{who} used {gate} for {item}, which every window of this tool allows")),
         (
             has("action", "list"),
             _("{who} allowed {engineer} to use another service to list the items in {resource_name}"),

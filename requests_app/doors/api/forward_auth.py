@@ -19,7 +19,6 @@ from django.urls import path
 from django.utils.translation import gettext as _
 
 from requests_app import operations
-from requests_app.domain import gate_rules
 from requests_app.doors.api import at_tool
 from requests_app.models import GateProxy
 from requests_app.operations.gates import Pass
@@ -106,15 +105,13 @@ def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpR
 def headers_of(request: HttpRequest) -> dict[str, str]:
     """Return the headers with their names in small letters.
 
-    Of the headers with underscores in their names, the web server tells only the names. If the tool could read one of
-    them as a header that changes the method, it is here under that name.
+    Of the headers with underscores in their names, the web server tells only the names. They are here without a value:
+    the gate refuses them.
     """
     meta = request.META
     found = {name[5:].lower().replace("_", "-"): str(meta[name]) for name in meta if name.startswith("HTTP_")}
-    for name in str(meta.get(_LEFT_OUT, "")).lower().replace("_", "-").split(","):
-        if name in gate_rules.OVERRIDES:
-            found.setdefault(name, "")
-    return found
+    left_out = str(meta.get(_LEFT_OUT, "")).lower().split(",")
+    return {**found, **{name: "" for name in left_out if name}}
 
 
 def _proxy(request: HttpRequest, headers: Mapping[str, str]) -> GateProxy | None:
