@@ -222,6 +222,7 @@ def counts() -> dict[str, Aggregate]:
             filter=Q(kind__in=[*ALLOWED, *reported]),
             default=0,
         ),
+        "reported": Sum("count", filter=Q(kind__in=reported), default=0),
     }
 
 
@@ -231,13 +232,13 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items that
     were downloaded. "attachments": distinct attachments that were downloaded. "listed": distinct names.
     "resources": how many resources had an item opened or downloaded. "allowed": how often another service got
-    permission, or said that it had given access.
+    permission, or said that it had given access. "reported": only the latter.
 
-    "kinds" has the same numbers, except "allowed", for each kind of resource that was opened or listed, even if
+    "kinds" has the same numbers, except these two, for each kind of resource that was opened or listed, even if
     the list was empty. There, "resources" also counts the resources that were only listed.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
-    found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}
+    found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0, "reported": 0} for pk in grant_ids}
     rows = (
         ContentAccess.objects.filter(grant__in=grant_ids)
         .order_by()
@@ -250,6 +251,7 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
         is_opened = bool(row["opened"] or row["downloaded"] or row["attachments"])
         seen["resources"] += is_opened
         seen["allowed"] += row["allowed"]
+        seen["reported"] += row["reported"]
         kind = (
             seen["kinds"].setdefault(row["resource__kind"], {**nothing}) if is_opened or row["lists"] else {**nothing}
         )

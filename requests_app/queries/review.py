@@ -62,6 +62,7 @@ class ResourceActivity:
     lists: int
     failed: int
     allowed: int
+    reported: int
     last_at: datetime
     #: The newest items: reference, kind, and the downloaded part of a message.
     items: list[tuple[str, str, str]] = field(default_factory=list)

@@ -279,19 +279,34 @@ def summary(seen: Mapping[str, Any], *, enforced_by: str) -> str:
     how often another service got permission. Nobody knows what happened there, so the sentence gives this number and
     then does not claim "nothing opened".
 
-    `enforced_by` is the application that enforced the window, or "". If there is one, the sentence says only what this
-    application reported.
+    `enforced_by` is the application that enforced the window, or "". If there is one, the sentence says what this
+    product allowed there, at its gate or as the decision point, and apart from it what the application `reported`.
     """
     n = seen.get("allowed", 0)
     if enforced_by:
-        words = ngettext("%(application)s reports %(n)d access", "%(application)s reports %(n)d accesses", n)
-        # Its reports can arrive hours later, so nobody knows yet that there were none.
-        nothing = _("%(application)s enforced this window; it has reported no accesses so far")
-        return (words if n else nothing) % {"application": enforced_by, "n": n}
+        return _elsewhere(n - seen.get("reported", 0), seen.get("reported", 0), enforced_by)
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
     return "; ".join(parts) or _("nothing was opened or listed")
+
+
+def _elsewhere(decided: int, reported: int, application: str) -> str:
+    """Return how many accesses this product allowed in an application, and how many the application reported."""
+    parts = []
+    if decided:
+        words = ngettext(
+            "Lockbox allowed %(n)d access in %(application)s",
+            "Lockbox allowed %(n)d accesses in %(application)s",
+            decided,
+        )
+        parts.append(words % {"application": application, "n": decided})
+    if reported:
+        words = ngettext("%(application)s reports %(n)d access", "%(application)s reports %(n)d accesses", reported)
+        parts.append(words % {"application": application, "n": reported})
+    # Its reports can arrive hours later, so nobody knows yet that there were none.
+    nothing = _("%(application)s enforced this window; it has reported no accesses so far")
+    return "; ".join(parts) or nothing % {"application": application}
 
 
 def reported(kind: str, n: int) -> str:

@@ -23,7 +23,9 @@ from requests_app.models.token_keys import verified
 from requests_app.operations import gates
 from requests_app.operations.gates import Pass, Refusal
 from requests_app.platform.groups import GroupFailed, Groups
+from requests_app.queries import access
 from requests_app.queries.gates import Asker
+from requests_app.words import sentences
 from tests.cast import Cast, events_of
 from tests.web.pages import nothing_happens, signed_in
 
@@ -247,6 +249,13 @@ def test_the_customer_reads_what_was_used_and_what_was_refused(cast: Cast, grant
         "Priya Test, Microsoft tried GET /tenants/f-7/pages at Quillo Cloud and was refused",
     ):
         assert words in text
+
+
+def test_the_summary_says_that_lockbox_allowed_the_requests(cast: Cast, grant: Grant) -> None:
+    for _time in range(2):
+        asked(cast, grant)
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    assert sentences.summary(seen, enforced_by="Quillo") == "Lockbox allowed 2 accesses in Quillo"
 
 
 # --- Groups --------------------------------------------------------------------------------------------------

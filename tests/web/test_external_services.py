@@ -303,13 +303,13 @@ def test_the_live_list_names_the_application(cast: Cast) -> None:
     assert "was allowed to open an item in Quillo note 3" in page(cast, "ada", "live", grant.access_request_id)
 
 
-def test_the_summary_says_what_the_application_reported(cast: Cast) -> None:
+def test_the_summary_says_what_was_allowed_there(cast: Cast) -> None:
     grant = cast.in_quillo()
     report(cast)
     report(cast, "note 4")
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     for name, text in seen_by_customers(cast, grant):
-        assert name not in ACCESSED or "Quillo reports 2 accesses" in text, name
+        assert name not in ACCESSED or "Lockbox allowed 2 accesses in Quillo" in text, name
 
 
 def test_a_window_without_reports_does_not_say_that_nothing_happened(cast: Cast) -> None:
@@ -361,7 +361,7 @@ def test_evidence_takes_the_application_from_the_log(cast: Cast) -> None:
     files = zipfile.ZipFile(io.BytesIO(taken(client_of(cast, "ada"), grant.access_request)))
     text = words(files.read("timeline.html").decode())
     assert "Enforced byQuillo" in text
-    assert "Quillo reports 1 access." in text
+    assert "Lockbox allowed 1 access in Quillo." in text
     assert claims(text) == []
 
 

@@ -253,7 +253,8 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
     kinds = {activity.resource.kind: looks} if activity.taken or activity.lists else {}
     parts = []
     if kinds or activity.allowed or not activity.failed:
-        parts.append(sentences.summary({"kinds": kinds, "allowed": activity.allowed}, enforced_by=row.enforced_by))
+        seen = {"kinds": kinds, "allowed": activity.allowed, "reported": activity.reported}
+        parts.append(sentences.summary(seen, enforced_by=row.enforced_by))
     if activity.failed:
         parts.append(
             ngettext(

@@ -284,11 +284,12 @@ class Story:
         """The text beside the opened items.
 
         The text says how many names were listed, and how often another service got permission. If another application
-        enforced the window, the text says only what this application reported.
+        enforced the window, the text says what Lockbox allowed there, and what this application reported.
         """
         if self.window and self.enforced_by:
             n = self._events.get(CONTENT_ACCESS_ALLOWED, 0) + self.reported
-            return sentences.summary({"kinds": {}, "allowed": n}, enforced_by=self.enforced_by) + "."
+            seen = {"kinds": {}, "allowed": n, "reported": self.reported}
+            return sentences.summary(seen, enforced_by=self.enforced_by) + "."
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:
             text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
