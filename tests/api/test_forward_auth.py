@@ -185,6 +185,14 @@ def test_a_header_with_underscores_is_refused(grant: Grant) -> None:
     assert not ContentAccess.objects.exists()
 
 
+def test_the_answer_says_whether_the_tool_may_answer_with_a_stream(grant: Grant) -> None:
+    token = {"Authorization": f"Bearer {token_for(grant)}"}
+    assert original(**token)["X-Lockbox-Stream"] == "no"
+    rules = "view GET /tenants/{resource}/** stream"
+    Service.objects.filter(key="quillo").update(gate_rules=rules)
+    assert original(**token)["X-Lockbox-Stream"] == "yes"
+
+
 # --- A browser at the host of the tool -----------------------------------------------------------------------
 
 

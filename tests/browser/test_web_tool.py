@@ -29,7 +29,8 @@ RULES = "view GET /support/{tenant}/{resource}/**\nview GET /support/{tenant}/{r
 def address(live_server: LiveServer, window: Grant, tmp_path: Path, settings: object) -> Iterator[str]:
     """Put a web tool behind nginx in the place of the application. Return the address of nginx."""
     settings.BASE_URL = live_server.url  # type: ignore[attr-defined]  # the fixture of pytest-django
-    with tool() as found, nginx(tmp_path, f"localhost:{live_server.thread.port}", found.address) as port:
+    lockbox = f"localhost:{live_server.thread.port}"
+    with tool() as found, nginx(tmp_path, lockbox, found.address, host="127.0.0.1") as port:
         url = f"http://127.0.0.1:{port}"
         link = f"{url}/support/{{tenant}}/{{external_id}}"
         Service.objects.filter(key=people.QUILLO).update(link_template=link, gate_rules=RULES)

@@ -65,6 +65,8 @@ def tool() -> Iterator[Tool]:
             found.got.append({"method": self.command, "path": self.path, "headers": headers})
             body = json.dumps(found.got[-1]).encode()
             self.send_response(200)
+            if "/streams" in self.path or self.path.startswith("/live/"):
+                self.send_header("Content-Type", "text/event-stream")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body if self.command != "HEAD" else b"")
@@ -138,7 +140,9 @@ def _answers(port: int) -> bool:
         return False
 
 
-def filled(name: str, place: Path, *, lockbox: str, tool: str, secret: str, **more: str) -> tuple[Path, int]:
+def filled(
+    name: str, place: Path, *, lockbox: str, tool: str, secret: str, host: str = HOST, **more: str
+) -> tuple[Path, int]:
     """Write the shipped configuration for this machine: without TLS, with free ports. Return it with the port."""
     port = free_port()
     text = (CONFIGURATIONS / name).read_text()
@@ -147,7 +151,7 @@ def filled(name: str, place: Path, *, lockbox: str, tool: str, secret: str, **mo
         "https://lockbox.example.com": f"http://{lockbox}",
         "127.0.0.1:9000": tool,
         "SECRET": secret,
-        "quillo.example.com": HOST,
+        "quillo.example.com": host,
     }
     for shipped, here in replaced.items():
         text = text.replace(shipped, here)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -44,9 +46,9 @@ TRICKS = [
 
 
 @contextmanager
-def nginx(place: Path, lockbox: str, tool: str) -> Iterator[int]:
+def nginx(place: Path, lockbox: str, tool: str, host: str = HOST) -> Iterator[int]:
     path, port = filled(
-        "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET,
+        "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET, host=host,
         **{
             "listen 443 ssl;": "listen 127.0.0.1:PORT;",
             "listen [::]:443 ssl;": "",
@@ -59,7 +61,7 @@ def nginx(place: Path, lockbox: str, tool: str) -> Iterator[int]:
     temporary = "".join(
         f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    path.write_text(f"{here}http {{ access_log off; {temporary}\n{text}\n}}\n")
+    path.write_text(f"{here}http {{ {temporary}\n{text.replace('/var/log/nginx/', f'{place}/')}\n}}\n")
     with running([program("nginx"), "-c", str(path), "-e", f"{place}/early.log"], port, place=place) as there:
         yield there
 
@@ -110,11 +112,15 @@ def envoy(place: Path, lockbox: str, tool: str) -> Iterator[int]:
 PROXIES: dict[str, Start] = {"nginx": nginx, "caddy": caddy, "traefik": traefik, "envoy": envoy}
 #: Proxies that can't take one cookie out of a header. The documents say so.
 KEEPS_COOKIES = ("traefik", "envoy")
+#: Proxies that can't look at the answer of the tool. The documents say so.
+PASSES_STREAMS = ("traefik",)
 
 
 @pytest.fixture
 def grant(cast: Cast) -> Grant:
-    cast.web_tool(gate_identity=True, gate_rules="view GET /tenants/{resource}/**\nview GET /live/{resource} stream")
+    cast.web_tool(
+        gate_identity=True, gate_rules="view GET /tenants/{resource}/** query=x,y\nview GET /live/{resource} stream"
+    )
     cast.proxy()
     return cast.in_quillo()
 
@@ -145,6 +151,8 @@ def test_only_what_the_window_allows_reaches_the_tool(
         _may_not_pass(tool, port, token)
         _without_a_session(tool, port)
         _one_host(tool, port, token)
+        _no_other_names(tool, port, token)
+        _no_stream(name, tool, port, token)
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
         assert _refused(tool, send(port, "/tenants/7/pages", **token)) == 403
     assert ContentAccess.objects.count() == tool.reached
@@ -160,10 +168,13 @@ def _may_pass(name: str, tool: Tool, port: int, token: dict[str, str]) -> None:
         claims = verified(got["headers"]["x-lockbox-identity"], typ=IDENTITY_TYPE)
         assert claims is not None
         assert (claims["email"], claims["aud"]) == ("priya@provider.example", "https://quillo.example")
-        assert "lockbox-grant" not in got["headers"]
+        assert {"lockbox-grant", "x-lockbox-stream"}.isdisjoint(got["headers"])
         assert "__Host-lockbox" not in str(got) or name in KEEPS_COOKIES
         assert PROXY_SECRET not in str(got)
-    assert send(port, "/live/7", Accept="text/event-stream", **token).status == 200
+    for accept in ("text/event-stream", "*/*"):
+        found = send(port, "/live/7", Accept=accept, **token)
+        assert (found.status, found.headers["content-type"]) == (200, "text/event-stream")
+        assert "/live/7" in found.body
     tool.got.clear()
 
 
@@ -187,6 +198,8 @@ def _may_not_pass(tool: Tool, port: int, token: dict[str, str]) -> None:
     ):
         assert _refused(tool, send(port, "/tenants/7/pages", **{**token, **changes})) in (403, 404, 421), changes
     assert _refused(tool, send(port, "/tenants/7/pages?_method=DELETE", **token)) == 403
+    for query in ("tenant=f-7", "x=1&orgId=2", "x=1;tenant=f-7"):
+        assert _refused(tool, send(port, f"/tenants/7/pages?{query}", **token)) == 403
     # For another host, each proxy has an answer of its own.
     assert _refused(tool, send(port, "/tenants/7/pages", **{**token, "Host": "other.example"}))
     # What the proxy itself says about the request can't be said by the browser.
@@ -200,6 +213,48 @@ def _one_host(tool: Tool, port: int, token: dict[str, str]) -> None:
         send(port, f"{target}/tenants/7/pages", **{**token, "Host": host})
         assert all(got["headers"]["host"] == HOST for got in tool.got), target
         tool.got.clear()
+
+
+def _no_other_names(tool: Tool, port: int, token: dict[str, str]) -> None:
+    """Headers with which a tool could take the request for another one, or for one of somebody else."""
+    names = [
+        *("Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Path", "X-Forwarded-Method", "X-Forwarded-Uri"),
+        *("X-Original-Method", "X-Original-URI", "X-Original-Host", "X-Original-Upgrade", "X-Method", "X-Host"),
+        *("X-Forwarded-Host", "X-Lockbox-Stream"),
+    ]
+    for each in names:
+        send(port, "/tenants/7/pages", **{**token, each: "evil"})
+        assert "evil" not in str(tool.got), each
+        tool.got.clear()
+    names = ["X-HTTP-Method-Override", "X-Lockbox-Identity", "Lockbox-Grant", "X-Original-URL"]
+    for each in [*(name.replace("-", "_") for name in names), "X-HTTP_Method-Override", "X.HTTP.Method.Override"]:
+        _send_raw(port, token, f"{each}: evil")
+        assert "evil" not in str(tool.got), each
+        tool.got.clear()
+    # What is named in "Connection" ends at the proxy.
+    _send_raw(port, token, "Connection: X-Lockbox-Identity")
+    assert all("x-lockbox-identity" in got["headers"] for got in tool.got)
+    tool.got.clear()
+
+
+def _send_raw(port: int, token: dict[str, str], line: str, *, target: str = "/tenants/7/pages", wait: int = 0) -> bytes:
+    """Send a request with a header whose name is exactly this. Return the beginning of the answer."""
+    lines = [f"GET {target} HTTP/1.1\r\nHost: {HOST}", *(": ".join(pair) for pair in token.items()), line]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        time.sleep(wait)
+        return connection.recv(4096)
+
+
+def _no_stream(name: str, tool: Tool, port: int, token: dict[str, str]) -> None:
+    """The tool answers with a stream of events, though the request did not say so and no rule allows it."""
+    if name == "nginx":
+        # It can only make the answer so slow that nobody has a use for it.
+        assert len(_send_raw(port, token, "Accept: */*", target="/tenants/7/streams", wait=3)) < 20
+    elif name not in PASSES_STREAMS:
+        found = send(port, "/tenants/7/streams", Accept="*/*", **token)
+        assert (found.status, "streams" in found.body) == (403, False)
+    tool.got.clear()
 
 
 def _without_a_session(tool: Tool, port: int) -> None:

@@ -27,6 +27,8 @@ from requests_app.queries import gates as queries
 security_log = structlog.get_logger("security")
 
 PROXY, IDENTITY = "x-lockbox-proxy", "X-Lockbox-Identity"
+#: Tells the proxy whether the tool may answer with a stream of events. A request does not show this for certain.
+STREAM = "X-Lockbox-Stream"
 _BEGINNING = "/forward-auth/"
 #: The web server of this product puts here the names of the headers that it left out (lockbox_site.serving.environ).
 _LEFT_OUT = "lockbox.left_out"
@@ -93,6 +95,7 @@ def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpR
     )
     if isinstance(found, Pass):
         response = HttpResponse(status=200)
+        response[STREAM] = "yes" if found.allows_stream else "no"
         if found.identity:
             response[IDENTITY] = found.identity
         return response
