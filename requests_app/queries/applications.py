@@ -59,7 +59,9 @@ def signs(service: Service | None = None) -> dict[str, Sign]:
         guards, proxies = guards.filter(client__service=service), proxies.filter(service=service)
     found: dict[str, Sign] = {}
     for guard in guards.select_related("client__service").order_by("pk")[:READ]:
-        key, at = guard.client.service.key, guard.last_sign
+        guarded, at = guard.client.service, guard.last_sign
+        assert guarded is not None
+        key = guarded.key
         if at is not None and (key not in found or found[key].at < at):
             found[key] = Sign(at, True, guard.version)
     for key, at in proxies.values_list("service__key").annotate(at=Max("asked_at")).order_by()[:READ]:

@@ -35,7 +35,7 @@ def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, d
     services = {row.service_id for row in rows if row.enforced_by}
     if not services:
         return {}
-    found = Guard.objects.silent(at).filter(client__service__in=services).order_by("-reported_at")
+    found: Any = Guard.objects.silent(at).filter(client__service__in=services).order_by("-reported_at")
     # PostgreSQL hides the provider's clients from a customer. Only the service and the time are read from them here.
     with own_account():
         return dict(found.values_list("client__service", "reported_at"))
