@@ -426,7 +426,7 @@ def test_a_token_of_another_kind_client_issuer_or_audience_is_no_denial(world: W
         "another resource": signed({**real, "resource_id": str(uuid4())}, typ=TOKEN_TYPE),
         "another person": signed({**real, "engineer": str(world.cast.erik.pk)}, typ=TOKEN_TYPE),
         "no number": signed({**real, "jti": "x"}, typ=TOKEN_TYPE),
-        "no signature": other_library.encode(real, None, algorithm="none", headers={"typ": TOKEN_TYPE}),
+        "no signature": other_library.encode(real, "", algorithm="none", headers={"typ": TOKEN_TYPE}),
         "a signature with the public key": _confused(real),
     }
     with collected() as case:
@@ -728,9 +728,10 @@ def test_an_approval_of_another_client_is_unverifiable(world: World) -> None:
                 assert found["decision"] is False
                 assert found["context"]["reason"] == "approval_unverifiable"
                 assert found["context"]["next_action"] == "none"
-        for approval in ("text", [], None, {"id": 7}, {}):
-            with case(approval):
-                assert again(world, approval)["context"]["reason"] == "window_not_open"
+        unreadable: list[Any] = ["text", [], None, {"id": 7}, {}]
+        for wrong in unreadable:
+            with case(wrong):
+                assert again(world, wrong)["context"]["reason"] == "window_not_open"
 
 
 def test_a_caller_without_the_scope_gets_its_usual_answer(world: World, calling: Callable[..., Caller]) -> None:

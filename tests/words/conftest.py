@@ -88,8 +88,8 @@ def by_programs() -> Iterator[str]:
         yield " ".join(*names)
     yield from models.Token.objects.values_list("hint", flat=True)
     yield from Scope
-    names = [event.rpartition("/")[2] for event in signals.SUPPORTED]
-    yield from (*names, ", ".join(names))
+    supported = [event.rpartition("/")[2] for event in signals.SUPPORTED]
+    yield from (*supported, ", ".join(supported))
     yield "webhooks"  # the name in the log of the system when it gives up a webhook
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
