@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from lockbox_guard.lockbox import Lockbox, Unreachable
+from lockbox_guard.lockbox import Lockbox
 from quillo.models import Asked, Workspace
 
 TIMEOUT = 10
@@ -24,7 +24,7 @@ class Declined(Exception):
 def call(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Call the API with an access token of the desk's client."""
     try:
-        token, _ = Lockbox(settings.LOCKBOX_URL, *settings.LOCKBOX_DESK, None).token(grant_type="client_credentials")
+        token, _ = Lockbox(settings.LOCKBOX_URL, *settings.LOCKBOX_DESK).token(grant_type="client_credentials")
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(f"{settings.LOCKBOX_URL}/api/v1/{path}", data, headers), timeout=TIMEOUT) as answer:
@@ -33,7 +33,7 @@ def call(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         found = json.loads(error.read() or b"{}")
         wrong = "; ".join(each["detail"] for each in found.get("errors", []))
         raise Declined(wrong or found.get("title", "") or f"Lockbox answered {error.code}.") from error
-    except (OSError, Unreachable) as error:
+    except OSError as error:
         raise Declined("Lockbox does not answer. Try again in a moment.") from error
 
 
