@@ -75,7 +75,10 @@ def banner(request: HttpRequest) -> dict[str, Any]:
     access = getattr(request, "lockbox", None)
     if access is None:
         return {}
-    left = access.window_end - settings.LOCKBOX_GUARD.feed.last_known()
+    try:
+        left = access.window_end - settings.LOCKBOX_GUARD.feed.now()
+    except Refused:  # Lockbox has been silent since this request was allowed
+        left = 0
     return {"lockbox": access, "minutes_left": max(0, round(left / 60))}
 
 
