@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import datetime as dt
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from audit_app.models import AuditEntry, ChainHead, LogAlarm, LogKey, Witness
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain import clock, errors, link_secrets, manifest
+from requests_app.domain.access_tasks import Denial
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed, DomainError
 from requests_app.domain.evaluation import Question
@@ -46,13 +48,15 @@ from requests_app.models import (
     Plan,
     Proposal,
     QueueAssignment,
+    Resource,
+    Service,
     Tenant,
     Ticket,
     Webhook,
     token_keys,
 )
-from requests_app.models.people import actor_of, actor_of_client, actor_of_token
-from requests_app.operations import content, log_care, streams, sweeps
+from requests_app.models.people import actor_of, actor_of_client, actor_of_token, in_name_of
+from requests_app.operations import content, grant_tokens, log_care, streams, sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import csv_files, outbound
 from requests_app.queries import signing
@@ -230,6 +234,7 @@ class History:
             self._keys_for_tokens,
             self._grant_tokens,
             self._an_application,
+            self._drafts,
             self._gates,
         ):
             chapter()
@@ -1040,11 +1045,34 @@ class History:
         operations.issue_grant_token(row.grant.pk, alg="EdDSA", actor=w.as_("priya"))
         self.step("the application renews the grant token that priya's browser brought")
         way = WayIn(w, Client.objects.select_related("account").get(pk=made.row.pk), row.grant)
+        self.patch.setattr(grant_tokens, "ALGORITHMS", ("EdDSA",))
         operations.renew_grant_token(way.token().token, actor=actor_of_client(Client.objects.get(pk=made.row.pk)))
         self.step("priya's browser comes in, and somebody uses its code again")
         code = way.issue()
         way.redeem(code)
         self.refused(errors.CodeUsed, lambda: way.redeem(code))
+
+    def _drafts(self) -> None:
+        """A client drafts an access request for Priya, who discards the draft."""
+        w = self.world
+        self.step("a client that may only ask")
+        client = operations.create_client(name="Drafts", scopes=["grants:read"], actor=w.as_("stella")).row
+        Client.objects.filter(pk=client.pk).update(scopes=["requests:ask"])
+        token = operations.issue_access_token(client, scopes=frozenset({Scope.REQUESTS_ASK})).row
+        ticket = self.ticket(service_id=Service.objects.get(key="binders").pk)
+        resource = Resource.objects.get(service__key="binders", tenant=w.tenant())
+        priya = w.person("priya")
+        self.step("the client drafts an access request")
+        ends_at = clock.now() + dt.timedelta(minutes=10)
+        who = {"client_id": client.pk, "engineer_id": priya.pk, "resource_id": resource.pk, "tenant_id": w.tenant().pk}
+        denial = Denial(number=uuid.UUID(int=7), asked={"context": {}}, ends_at=ends_at, **who)
+        wanted = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
+        draft = operations.Draft(ticket_id=ticket.pk, resource_id=resource.pk, denial=denial, **wanted)
+        row = operations.draft_access(draft, actor=in_name_of(actor_of_token(token), priya))
+        self.leave()
+        self.step("priya discards the draft")
+        operations.discard_draft(row.pk, actor=w.as_("priya"))
+        self.leave()
 
     def _an_application(self) -> None:
         """The application of an external service reports what happened there, and then falls silent."""
