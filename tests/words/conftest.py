@@ -25,6 +25,7 @@ from requests_app.domain.levels import Level, usual
 from requests_app.domain.scopes import Scope
 from requests_app.messages import signals
 from requests_app.messages.topics import Topic
+from requests_app.models import token_keys
 from requests_app.platform import program
 from requests_app.work import schedules
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
@@ -90,6 +91,7 @@ def by_programs() -> Iterator[str]:
     yield from Scope
     supported = [event.rpartition("/")[2] for event in signals.SUPPORTED]
     yield from (*supported, ", ".join(supported))
+    yield from token_keys.ALGORITHMS
     yield "webhooks"  # the name in the log of the system when it gives up a webhook
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
