@@ -1064,9 +1064,14 @@ class History:
         priya = w.person("priya")
         self.step("the client drafts an access request")
         ends_at = clock.now() + dt.timedelta(minutes=10)
-        who = {"client_id": client.pk, "engineer_id": priya.pk, "resource_id": resource.pk, "tenant_id": w.tenant().pk}
+        who: dict[str, Any] = {
+            "client_id": client.pk,
+            "engineer_id": priya.pk,
+            "resource_id": resource.pk,
+            "tenant_id": w.tenant().pk,
+        }
         denial = Denial(number=uuid.UUID(int=7), asked={"context": {}}, ends_at=ends_at, **who)
-        wanted = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
+        wanted: dict[str, Any] = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
         draft = operations.Draft(ticket_id=ticket.pk, resource_id=resource.pk, denial=denial, **wanted)
         row = operations.draft_access(draft, actor=in_name_of(actor_of_token(token), priya))
         self.leave()
