@@ -24,12 +24,13 @@ from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
 from requests_app.models.mutes import Mute
 from requests_app.models.outbox import OutboxMessage
-from requests_app.models.people import Membership, Person, QueueAssignment, StaffTerm
+from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.proposals import Proposal
 from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
 from requests_app.models.signal_streams import SignalStream
 from requests_app.models.single_sign_on import Domain, Identity, SignOn
+from requests_app.models.staff_terms import StaffTerm
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
 from requests_app.models.token_keys import TokenKey

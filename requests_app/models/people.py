@@ -29,6 +29,7 @@ from requests_app.models.integrations import Client, Token
 from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.single_sign_on import SignOn
+from requests_app.models.staff_terms import StaffTerm
 from requests_app.models.tenants import Tenant
 from requests_app.platform.database.compiled import CompiledQuery
 
@@ -224,49 +225,6 @@ class Person(AbstractBaseUser, PermissionsMixin):
         salt = "requests_app.models.Person.get_session_auth_hash"
         value = f"{self.password}\n{self.session_epoch}"
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
-
-
-class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
-    def since(self, at: datetime) -> Self:
-        """Return the terms that had not ended at this instant."""
-        return self.filter(Q(until_at=None) | Q(until_at__gt=at))
-
-
-class StaffTerm(models.Model):
-    """One period in which somebody was staff. The row stays if the account is switched off.
-
-    A new term begins when the account might have a new user: it was switched on again, its second factors were reset,
-    or its identity at an identity provider was unlinked.
-    """
-
-    person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
-    # The human at that time, so that linking accounts later does not change how many humans were staff in the past.
-    human_id = models.UUIDField()
-    from_at = models.DateTimeField(_("from"))
-    until_at = models.DateTimeField(_("until"), null=True, blank=True)
-
-    objects = StaffTermQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("period on the staff")
-        verbose_name_plural = _("periods on the staff")
-        ordering = ["from_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["person"], condition=Q(until_at=None), name="staff_term_open_once"),
-        ]
-        indexes = [models.Index(fields=["until_at"], name="staff_term_by_end")]
-
-    def __str__(self) -> str:
-        return f"{self.person} · {self.from_at:%Y-%m-%d}"
-
-    @classmethod
-    def begin(cls, person: Person, *, at: datetime) -> None:
-        cls.end(person, at=at)
-        cls.objects.create(person=person, human_id=person.human_id, from_at=at)
-
-    @classmethod
-    def end(cls, person: Person, *, at: datetime) -> None:
-        cls.objects.filter(person=person, until_at=None).update(until_at=at)
 
 
 class Membership(models.Model):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import structlog
 from django.db import transaction
@@ -37,7 +36,6 @@ from requests_app.domain.acts.callers import (
 )
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.errors import (
-    InsufficientScope,
     NoPasswordCounts,
     NotAllowed,
     SecondFactorRequired,
@@ -46,11 +44,28 @@ from requests_app.domain.errors import (
     WrongProof,
     WrongState,
 )
-from requests_app.domain.ids import as_id
-from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
-from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, IdempotencyKey, Person, Service, Tenant, Token
+from requests_app.domain.scopes import Scope, in_order, known
+from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._announced import Terms, announced, everybody, is_announced, propose
+from requests_app.operations._callers import (
+    UNCHANGED,
+    client_scopes,
+    decider,
+    described,
+    guarded,
+    may_hold_secret,
+    named,
+    needs_two,
+    new_account,
+    of_token,
+    require_held,
+    require_human,
+    revoke_all,
+    scopes_in,
+    service_of,
+    set_guarded,
+    tell_of_decider,
+)
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
@@ -106,11 +121,11 @@ def create_client(
 
     def check(current: Step) -> None:
         client = current.row
-        client.scopes = _client_scopes(scopes, client.tenant)
-        _require_held(current.actor, client.scopes)
-        client.service = _guarded(service_id, client)
-        client.decides_for = _decider(decides_for_id, client)
-        if client.decides_for is not None and _needs_two(client):
+        client.scopes = client_scopes(scopes, client.tenant)
+        require_held(current.actor, client.scopes)
+        client.service = guarded(service_id, client)
+        client.decides_for = decider(decides_for_id, client)
+        if client.decides_for is not None and needs_two(client):
             words = _(
                 "Your tenant is under two-person control. Add the client first; then propose for whom it decides."
             )
@@ -126,7 +141,7 @@ def create_client(
         check=check,
     ) as current:
         client: Client = current.row
-        client.account = _account(current.inputs["name"], client, at=current.at)
+        client.account = new_account(current.inputs["name"], client, at=current.at)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
@@ -136,16 +151,16 @@ def create_client(
             client.scopes = [scope for scope in client.scopes if scope not in announcement[1]["gained"]]
             client.service = client.service if Scope.GUARD in client.scopes else None
         client.save(force_insert=True)
-        current.witness(CLIENT_CREATED, detail=_described(client), text=str(client))
+        current.witness(CLIENT_CREATED, detail=described(client), text=str(client))
         if announcement is not None:
             propose(current, *announcement)
-        _tell_of_decider(current, client)
+        tell_of_decider(current, client)
     return Made(client, secret)
 
 
 def _new_client(current: Step, tenant_id: object) -> Client:
     """Return a client that is not saved yet. Without a tenant, it belongs to the provider."""
-    _require_human(current.actor)
+    require_human(current.actor)
     client = Client(created_by_id=current.actor.person)
     if tenant_id is not None:
         client.tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
@@ -158,15 +173,12 @@ def _require_room(current: Step) -> None:
         raise TooMany(_("There can be at most %(max)d clients.") % {"max": MOST_CLIENTS})
 
 
-_UNCHANGED = object()
-
-
 def change_client(
     client_id: object,
     *,
     scopes: Iterable[str] | None = None,
-    decides_for_id: object = _UNCHANGED,
-    service_id: object = _UNCHANGED,
+    decides_for_id: object = UNCHANGED,
+    service_id: object = UNCHANGED,
     actor: Actor,
 ) -> Client:
     """Set the scopes of a client, the approver in whose name it decides, and the service that it guards.
@@ -178,18 +190,18 @@ def change_client(
 
     def check(current: Step) -> None:
         client = current.row
-        before.update(_described(client))
+        before.update(described(client))
         if scopes is not None:
-            client.scopes = _client_scopes(scopes, client.tenant)
+            client.scopes = client_scopes(scopes, client.tenant)
         gained = set(client.scopes) - set(before["scopes"])
-        _set_guarded(client, service_id, gained)
+        set_guarded(client, service_id, gained)
         # Scopes that are taken away are not checked: that gives nobody any right.
-        _require_held(current.actor, gained)
-        if decides_for_id is not _UNCHANGED:
-            client.decides_for = _decider(decides_for_id, client)
+        require_held(current.actor, gained)
+        if decides_for_id is not UNCHANGED:
+            client.decides_for = decider(decides_for_id, client)
         elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
             client.decides_for = None
-        if _described(client) == before:
+        if described(client) == before:
             raise Unacceptable(_("The client already has these values."), field="scopes")
         current.require_proof(needed=bool(gained) or _is_given_to_decide(client, before))
 
@@ -208,7 +220,7 @@ def change_client(
 
     def holds(current: Step) -> dict[str, Any] | None:
         client = current.row
-        return _described(client) if client.tenant_id and _is_given_to_decide(client, before) else None
+        return described(client) if client.tenant_id and _is_given_to_decide(client, before) else None
 
     with perform(CHANGE_CLIENT, client_id, actor=actor, check=check, announces=announces, holds=holds) as current:
         client: Client = current.row
@@ -217,7 +229,7 @@ def change_client(
 
 
 def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
-    return _described(client)["decides_for_id"] not in (None, before["decides_for_id"])
+    return described(client)["decides_for_id"] not in (None, before["decides_for_id"])
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> tuple[Change, Terms] | None:
@@ -227,7 +239,7 @@ def _to_announce(client: Client, before: Iterable[str]) -> tuple[Change, Terms] 
     # A client that manages people has no other scope.
     change = LET_CLIENT_PROVISION if Scope.MEMBERS_PROVISION in gained else LET_CLIENT_ASK
     if Scope.GUARD in gained:
-        change, terms = LET_CLIENT_GUARD, {**terms, **_service_of(client)}
+        change, terms = LET_CLIENT_GUARD, {**terms, **service_of(client)}
     return (change, terms) if client.tenant_id is None and gained and is_announced(change, terms) else None
 
 
@@ -248,10 +260,10 @@ def _ask_agreed(current: Step, terms: Terms) -> None:
     )
     if client is None:
         raise WrongState(_("This client was removed."))
-    before = _described(client)
-    client.scopes = _client_scopes(known([*client.scopes, *terms["gained"]]), client.tenant)
+    before = described(client)
+    client.scopes = client_scopes(known([*client.scopes, *terms["gained"]]), client.tenant)
     if Scope.GUARD in terms["gained"]:
-        client.service = _guarded(terms["service"], client)
+        client.service = guarded(terms["service"], client)
     current.subject_type, current.subject_id = "client", str(client.pk)
     _change_client(current, client, before)
 
@@ -262,21 +274,21 @@ def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> N
     client = rows.filter(pk=terms["client"]).first()
     if client is None:
         raise WrongState(_("This client was removed."))
-    before = _described(client)
-    client.scopes = _client_scopes(terms["scopes"], tenant)
-    client.decides_for = _decider(terms["decides_for_id"], client)
+    before = described(client)
+    client.scopes = client_scopes(terms["scopes"], tenant)
+    client.decides_for = decider(terms["decides_for_id"], client)
     _change_client(current, client, before)
 
 
 def _change_client(current: Step, client: Client, before: dict[str, Any]) -> None:
-    after = _described(client)
+    after = described(client)
     client.save(update_fields=["scopes", "decides_for", "service"])
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
     if Scope.SSF_MANAGE not in client.scopes:
         end_streams(client.streams.all(), at=current.at)
     current.witness(CLIENT_CHANGED, detail={**after, **was}, text=str(client))
     if before["decides_for_id"] != after["decides_for_id"]:
-        _tell_of_decider(current, client)
+        tell_of_decider(current, client)
 
 
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
@@ -288,7 +300,7 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
     def state(current: Step) -> None:
         client = current.row
-        if client.decides_for is not None and _needs_two(client):
+        if client.decides_for is not None and needs_two(client):
             words = _(
                 "Your tenant is under two-person control, and this client decides for %(name)s, so the client gets no "
                 "new secret. First change the client so that it decides for nobody. Then make the new secret, and "
@@ -296,14 +308,14 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
             )
             raise WrongState(words % {"name": client.decides_for.name})
 
-    with perform(ROTATE_CLIENT_SECRET, client_id, actor=actor, may=_may_hold_secret, state=state) as current:
+    with perform(ROTATE_CLIENT_SECRET, client_id, actor=actor, may=may_hold_secret, state=state) as current:
         client: Client = current.row
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.secret_by_id = current.actor.person
         client.save(update_fields=["secret_hash", "secret_at", "secret_by"])
-        _revoke_all(client.account, current)
-        entry = current.entry(CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
+        revoke_all(client.account, current)
+        entry = current.entry(CLIENT_SECRET_ROTATED, detail=named(client), text=str(client))
         _record_everywhere(current, client, entry)
     return Made(client, secret)
 
@@ -330,9 +342,9 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
         client.account.save(update_fields=["is_active"])
         client.decides_for = None
         client.save(update_fields=["decides_for"])
-        _revoke_all(client.account, current)
+        revoke_all(client.account, current)
         end_streams(client.streams.all(), at=current.at)
-        current.witness(CLIENT_REMOVED, detail=_named(client), text=str(client))
+        current.witness(CLIENT_REMOVED, detail=named(client), text=str(client))
     return client
 
 
@@ -375,7 +387,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
             choices = ", ".join(str(each) for each in LASTING_LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
 
-    with perform(MAKE_LASTING_TOKEN, client_id, actor=actor, may=_may_hold_secret, state=state, check=check) as current:
+    with perform(MAKE_LASTING_TOKEN, client_id, actor=actor, may=may_hold_secret, state=state, check=check) as current:
         client: Client = current.row
         former = _let_go(client.account, current)
         secret = api_secrets.make(api_secrets.Kind.ACCESS)
@@ -390,7 +402,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
             expires_at=current.at + timedelta(days=days),
             made_by_id=current.actor.person,
         )
-        detail = {**_named(client), "token": str(token.pk), "hint": token.hint, "days": days, "former": former}
+        detail = {**named(client), "token": str(token.pk), "hint": token.hint, "days": days, "former": former}
         _record_everywhere(current, client, current.entry(CLIENT_TOKEN_MADE, detail=detail, text=str(client)))
     return Made(token, secret)
 
@@ -416,8 +428,8 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
     """Make a token with which a person uses the API. A token can't be used to make a token that can do more."""
 
     def check(current: Step) -> None:
-        wanted = _scopes(scopes, frozenset(Scope))
-        _require_held(current.actor, wanted)
+        wanted = scopes_in(scopes, frozenset(Scope))
+        require_held(current.actor, wanted)
         if days not in LIFETIMES:
             choices = ", ".join(str(each) for each in LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
@@ -436,14 +448,14 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
             kind=Token.Kind.PERSONAL,
             account=person,
             name=current.inputs["name"],
-            scopes=in_order(_scopes(scopes, frozenset(Scope))),
+            scopes=in_order(scopes_in(scopes, frozenset(Scope))),
             secret_hash=api_secrets.hashed(secret),
             hint=api_secrets.hint(secret),
             created_at=current.at,
             expires_at=current.at + timedelta(days=days),
         )
         current.subject_type, current.subject_id = "token", str(token.pk)
-        current.witness(TOKEN_CREATED, detail=_of_token(token, person), text=f"{person.name} {token.name}")
+        current.witness(TOKEN_CREATED, detail=of_token(token, person), text=f"{person.name} {token.name}")
     return Made(token, secret)
 
 
@@ -465,7 +477,7 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
         if token.is_live(current.at):
             token.revoked_at, token.revoked_by_id = current.at, current.actor.person
             token.save(update_fields=["revoked_at", "revoked_by"])
-            detail = _of_token(token, person)
+            detail = of_token(token, person)
             current.witness(TOKEN_REVOKED, detail=detail, text=f"{person.name} {token.name}")
     return token
 
@@ -504,147 +516,3 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
     old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
     return count + IdempotencyKey.objects.filter(pk__in=list(old)).delete()[0]
-
-
-# --- Shared ----------------------------------------------------------------------------------------------------
-
-
-def _may_hold_secret(current: Step) -> None:
-    """Raise InsufficientScope unless the actor's token has all scopes that the client's secret would give."""
-    _require_held(current.actor, current.row.scopes)
-
-
-def _account(name: str, client: Client, *, at: datetime) -> Person:
-    """Return a new account for the client. Nobody can sign in with it, and its address can't get mail (RFC 2606)."""
-    account = Person(
-        email=f"{client.pk}@client.invalid",
-        name=name,
-        side=Person.Side.CUSTOMER if client.tenant_id else Person.Side.PROVIDER,
-        kind=Person.Kind.CLIENT,
-        created_at=at,
-    )
-    account.set_unusable_password()
-    account.save(force_insert=True)
-    return account
-
-
-def _require_human(actor: Actor) -> None:
-    """Raise NotAllowed for a client. If a client could make other clients, these would still work after its removal."""
-    if actor.machine is not None or not actor.is_person:
-        raise NotAllowed
-
-
-def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
-    """Raise InsufficientScope if the actor uses a token that does not have all the wanted scopes itself."""
-    if actor.scopes is not None and (more := known(wanted) - actor.scopes):
-        raise InsufficientScope(in_order(more)[0])
-
-
-def _needs_two(client: Client) -> bool:
-    """Return whether the client's tenant is under two-person control. Call this after the log is locked."""
-    return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
-
-
-def _decider(person_id: object, client: Client) -> Person | None:
-    if person_id is None:
-        return None
-    if client.tenant is None or Scope.DECISIONS_WRITE not in client.scopes:
-        words = _("Only a tenant’s own client with the scope %(scope)s can approve and deny for somebody.")
-        raise Unacceptable(words % {"scope": Scope.DECISIONS_WRITE}, field="decides_for")
-    approvers = Person.objects.get_queryset().approvers_of(client.tenant_id)
-    person = next((each for each in approvers if str(each.pk) == str(person_id)), None)
-    if person is None:
-        raise Unacceptable(_("Choose an approver of this tenant."), field="decides_for")
-    return person
-
-
-def _guarded(service_id: object, client: Client) -> Service | None:
-    """Return the service that a client guards. Raise Unacceptable without it, or if the client guards nothing."""
-    if (Scope.GUARD in client.scopes) is not (service_id is not None):
-        words = _("A client with the scope %(scope)s needs a service, and no other client has one.")
-        raise Unacceptable(words % {"scope": Scope.GUARD}, field="service")
-    if service_id is None:
-        return None
-    pk = as_id(service_id)
-    found: Service | None = Service.objects.filter(pk=pk, is_active=True).first() if pk is not None else None
-    if found is None or not found.is_external:
-        words = _("Choose an external service: the application of another service can’t be guarded.")
-        raise Unacceptable(words, field="service")
-    return found
-
-
-def _set_guarded(client: Client, service_id: object, gained: set[str]) -> None:
-    if Scope.GUARD in gained or Scope.GUARD not in client.scopes:
-        client.service = _guarded(None if service_id is _UNCHANGED else service_id, client)
-    elif service_id is not _UNCHANGED and as_id(service_id) != client.service_id:
-        # Customers got notice about this service.
-        words = _("This client guards another service. Make a separate client for each service.")
-        raise Unacceptable(words, field="service")
-
-
-def _client_scopes(names: Iterable[str], tenant: Tenant | None) -> list[str]:
-    found = _scopes(names, OF_CLIENTS if tenant is not None else OF_PROVIDER_CLIENTS)
-    if tenant is None and Scope.MEMBERS_PROVISION in found and len(found) > 1:
-        words = _("A client of the provider with the scope %(scope)s can have no other scope. Make a separate client.")
-        raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="scopes")
-    return in_order(found)
-
-
-def _scopes(names: Iterable[str], allowed: frozenset[Scope]) -> frozenset[Scope]:
-    found = frozenset(names)
-    if not found or not found <= {str(scope) for scope in allowed}:
-        words = _("Choose at least one of these: %(scopes)s.")
-        raise Unacceptable(words % {"scopes": ", ".join(in_order(allowed))}, field="scopes")
-    return frozenset(Scope(name) for name in found)
-
-
-def _revoke_all(account: Person, current: Step) -> None:
-    live = Token.objects.filter(account=account).live(current.at)
-    live.update(revoked_at=current.at, revoked_by=current.actor.person)
-
-
-def _tell_of_decider(current: Step, client: Client) -> None:
-    """Send a mail to the approvers, because a change of who decides must never go without a message."""
-    if client.tenant_id is None or client.decides_for is None:
-        return
-    current.tell(
-        Note(
-            topic=Topic.CLIENT_DECIDES,
-            tenant_id=client.tenant_id,
-            about=client.pk,
-            audiences=(Audience.CUSTOMER,),
-            mark=uuid4().hex,
-            extra={"client": str(client), "for": client.decides_for.name, "by": current.actor.name},
-        )
-    )
-
-
-def _named(client: Client) -> dict[str, Any]:
-    return {"client": str(client.pk), "name": client.account.name}
-
-
-def _described(client: Client) -> dict[str, Any]:
-    person = client.decides_for
-    return {
-        **_named(client),
-        "scopes": list(client.scopes),
-        "decides_for": person.name if person else None,
-        "decides_for_id": str(person.pk) if person else None,
-        **_service_of(client),
-    }
-
-
-def _service_of(client: Client) -> dict[str, str]:
-    service = client.service
-    return {} if service is None else {"service": str(service.pk), "service_name": service.name}
-
-
-def _of_token(token: Token, person: Person) -> dict[str, Any]:
-    return {
-        "token": str(token.pk),
-        "name": token.name,
-        "hint": token.hint,
-        "scopes": list(token.scopes),
-        "person": str(person.pk),
-        "person_name": person.name,
-    }
