@@ -32,7 +32,7 @@ from tests import ground
 
 DATA = Path(__file__).parents[1] / "migrations_data"
 #: Columns that only an upgraded database has, with their description there. Nothing reads them, and they may be null.
-#: SQLite makes the table anew when a later migration adds a foreign key, and so without this column.
+#: SQLite makes the table again when a later migration adds a foreign key, and so without this column.
 LEFT_OVER: dict[str, dict[str, Any]] = {
     "postgresql": {"requests_app_webhook.resume_at": ("timestamp with time zone", "YES", None, "NO")},
     "sqlite": {},
