@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
 RULES = (
     "view GET /tenants/{resource}/events stream\nview GET /tenants/{resource}/ws upgrade\n"
-    "view GET,POST /tenants/{resource}/**"
+    "view GET,POST /tenants/{resource}/** query=x,y"
 )
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -95,7 +95,7 @@ def test_a_request_reaches_the_tool_as_it_was_judged(proxy: Running, tool: Tool,
     claims = verified(headers["x-lockbox-identity"], typ=IDENTITY_TYPE)
     assert claims is not None
     assert claims["email"] == "priya@provider.example"
-    assert ContentAccess.objects.get().item_ref == "GET /tenants/7/z%C3%BCrich%20west/(a)"
+    assert ContentAccess.objects.get().item_ref == "GET /tenants/7/z%C3%BCrich%20west/(a)?x&y"
 
 
 def test_the_tool_gets_nothing_that_a_browser_could_forge(proxy: Running, tool: Tool, token: dict[str, str]) -> None:
