@@ -231,7 +231,10 @@ def test_one_group_is_one_transaction_with_an_entry_for_each_request(cast: Cast,
     assert all(call is not None and {**of} for call in calls)
     before = AuditEntry.objects.count()
     found = gates._decide([call for call in calls if call is not None])
-    assert [verdict.decision for verdict, _person in found] == [True] * 30 + [False] * 2
+    assert [verdict.decision for verdict, _person, _access in found] == [True] * 30 + [False] * 2
+    rows = [access for _verdict, _person, access in found]
+    assert rows[30:] == [None] * 2
+    assert set(rows[:30]) == set(ContentAccess.objects.values_list("pk", flat=True))
     assert ContentAccess.objects.count() == 30
     assert AuditEntry.objects.count() == before + 32
 
