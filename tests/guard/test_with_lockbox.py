@@ -18,13 +18,14 @@ from audit_app.models import AuditEntry
 from lockbox_guard import Guard, Rule, WSGIGuard
 from requests_app import operations
 from requests_app.doors.api import oauth
-from requests_app.models import Grant, token_keys
+from requests_app.models import Client, Grant, token_keys
 from requests_app.work import feed
 from tests.cast import Cast
 from tests.guard.conftest import until
 from tests.guard.test_tokens import code_of
 from tests.guard.test_web import Response, Shop, _Quiet
 from tests.stopwatch import in_time
+from tests.ways_in import WayIn
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real_clock, pytest.mark.timed]
 
@@ -118,7 +119,8 @@ def test_a_rolled_key_is_followed(cast: Cast, grant: Grant, guard: Guard) -> Non
 def test_a_token_is_renewed_and_the_window_released_through_the_application(
     cast: Cast, grant: Grant, guard: Guard
 ) -> None:
-    token = issued(cast, grant)
+    client = Client.objects.select_related("account").get(pk=guard.client_id)
+    token = WayIn(cast, client, grant).token().token
     asked = question(guard, token)
     newer = guard.renewed(token, 400)
     assert newer != token
