@@ -429,11 +429,11 @@ def _ticket(text: str, found: asking.Requestable, engineer: Actor) -> UUID:
     rows = rows.filter(tenant=found.resource.tenant_id, service=found.resource.service_id, is_practice=False)
     key = as_id(text)
     named = Q(pk=key) if key is not None else Q(reference=text.upper()) | Q(external_reference=text)
-    ids = list(rows.filter(named).values_list("pk", flat=True)[:2]) if text else []
+    ids: list[UUID] = list(rows.filter(named).values_list("pk", flat=True)[:2]) if text else []
     if len(ids) != 1:
         words = _("Send the id or the reference of one ticket of this tenant and this service.")
         raise Unacceptable(words, field="context.ticket")
-    return UUID(str(ids[0]))
+    return ids[0]
 
 
 class OneAccessTask(_Tasks):
