@@ -394,8 +394,8 @@ def test_the_file_gives_back_what_was_written_and_keeps_all_other_lines(tmp_path
     ("words", "flags_of_lockbox"),
     [
         ([], []),
-        (["web"], ["--no-beat", "--clusters", "0"]),
-        (["worker"], ["--no-web", "--no-beat"]),
+        (["web"], ["--no-beat", "--no-tools", "--clusters", "0"]),
+        (["worker"], ["--no-web", "--no-beat", "--no-tools"]),
         (["beat"], ["--no-web", "--no-tools", "--clusters", "0"]),
         (["tools"], ["--no-web", "--no-beat", "--clusters", "0"]),
     ],

@@ -307,7 +307,7 @@ def test_each_part_has_its_own_probe(client: Client, part: str) -> None:
 def test_an_unknown_part_is_reported(client: Client, part: str) -> None:
     answer = client.get("/readyz", {"part": part})
     assert answer.status_code == 400
-    assert "web, worker, beat, signer" in answer.json()["detail"]
+    assert "web, worker, beat, tools, signer" in answer.json()["detail"]
 
 
 def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.CaptureFixture[str]) -> None:
