@@ -36,6 +36,7 @@ from requests_app.domain.access_tasks import (
 )
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_drafts import DISCARD_DRAFT, DRAFT_ACCESS
+from requests_app.domain.acts.access_requests import SUBMIT, WITHDRAW
 from requests_app.domain.errors import DomainError, Malformed, NotAllowed, Unacceptable, WrongState
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import Level
@@ -339,6 +340,7 @@ class AccessTasks(_Tasks):
     """
 
     acts: ClassVar = {"POST": (DRAFT_ACCESS,)}
+    acts_with_more: ClassVar = {"POST": (SUBMIT,)}
     shows = "access_task"
 
     @extend_schema(
@@ -458,6 +460,7 @@ class CancelAccessTask(_Tasks):
     """
 
     acts: ClassVar = {"POST": (DISCARD_DRAFT,)}
+    acts_with_more: ClassVar = {"POST": (WITHDRAW,)}
     shows = "access_task"
 
     @extend_schema(

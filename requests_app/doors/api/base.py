@@ -47,6 +47,8 @@ class ApiView(APIView):
     permission_classes = ()
     acts: ClassVar[dict[str, tuple[Act, ...]]] = {}
     scopes: ClassVar[dict[str, Scope]] = {}
+    #: The acts that a method does instead of `acts` if the token also has their scope. Only the operation checks it.
+    acts_with_more: ClassVar[dict[str, tuple[Act, ...]]] = {}
     #: The query parameters that the route accepts.
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, so that the call can have an Idempotency-Key.
