@@ -297,4 +297,5 @@ def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
         "lockbox-web": ["/opt/lockbox/bin/customer-lockbox serve web"],
         "lockbox-cluster": ["/opt/lockbox/bin/customer-lockbox serve worker"],
         "lockbox-beat": ["/opt/lockbox/bin/customer-lockbox serve beat"],
+        "lockbox-tools": ["/opt/lockbox/bin/customer-lockbox serve tools"],
     }
