@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import aiohttp
@@ -15,6 +15,7 @@ from django.conf import settings
 from requests_app.domain import clock
 from requests_app.doors.tools import headers, passing
 from requests_app.doors.tools.deciding import UNCLEAR, Admitted, Answer, Asked, decided, in_thread, refusal
+from requests_app.doors.tools.threads import Threads
 from requests_app.doors.tools.watching import Open, Watch, reset
 from requests_app.operations.gates import UNAVAILABLE
 from requests_app.platform import sockets
@@ -43,7 +44,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.watch = Watch()
-        self._threads = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="decide")
+        self._threads = Threads(settings.WEB_THREADS, "decide")
         self._calls: aiohttp.ClientSession | None = None
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -63,6 +64,10 @@ class Proxy:
         self.watch.cut_all()
         if self._calls is not None:
             await self._calls.close()
+
+    def end_threads(self) -> None:
+        self._threads.end()
+        self.watch.end_threads()
 
     async def _decided(self, asked: Asked) -> Answer | Admitted:
         work = self._threads.submit(decided, asked)
@@ -162,24 +167,27 @@ class running:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         self._tasks: list[asyncio.Task[None]] = []
+        self._beats = Threads(1, "beat")
 
     async def __aenter__(self) -> None:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=1024).start()
         # The listening socket exists now, and connections inherit its limits.
         sockets.narrow(self._port)
-        self._tasks = [asyncio.create_task(each) for each in (self._proxy.watch.run(), _beat())]
+        self._tasks = [asyncio.create_task(each) for each in (self._proxy.watch.run(), _beat(self._beats))]
 
     async def __aexit__(self, *_error: object) -> None:
         await self._proxy.close()
         for task in self._tasks:
             task.cancel()
         await self._runner.cleanup()
+        for end in (self._proxy.end_threads, self._beats.end):
+            await asyncio.to_thread(end)
 
 
-async def _beat() -> None:
+async def _beat(threads: Threads) -> None:
     """Report that the proxy runs, for the probe and the supervisor."""
-    loop, threads = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="beat")
+    loop = asyncio.get_running_loop()
     while True:
         try:
             await loop.run_in_executor(threads, in_thread, _touch)

@@ -11,7 +11,6 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import structlog
@@ -19,6 +18,7 @@ from django.db import connection
 
 from requests_app import operations
 from requests_app.doors.tools.deciding import Admitted, in_thread
+from requests_app.doors.tools.threads import Threads
 from requests_app.operations.gate_cuts import ENDED, UNKNOWN
 from requests_app.platform.database import bounds
 from requests_app.queries import gates as queries
@@ -70,7 +70,7 @@ class Watch:
         self.open: set[Open] = set()
         self._seen: dict[Asker, float] = {}
         self._cuts: defaultdict[UUID, dict[UUID, str]] = defaultdict(dict)
-        self._looker, self._writer = (ThreadPoolExecutor(1, thread_name_prefix="watch") for _ in range(2))
+        self._looker, self._writer = (Threads(1, "watch") for _ in range(2))
 
     async def run(self) -> None:
         await asyncio.gather(self._look_again_and_again(), self._tick(), self._write())
@@ -86,6 +86,10 @@ class Watch:
         for each in list(self.open):
             each.cut()
             self.remove(each)
+
+    def end_threads(self) -> None:
+        for threads in (self._looker, self._writer):
+            threads.end()
 
     @property
     def unwritten(self) -> int:
