@@ -646,6 +646,14 @@ def test_a_pending_task_is_cancelled_by_its_client(world: World) -> None:
     assert left() == before
 
 
+def test_a_token_without_the_scope_to_submit_withdraws_nothing(world: World) -> None:
+    task = world.submitted()
+    token = operations.issue_access_token(Client.objects.get(), scopes=frozenset({Scope.REQUESTS_ASK, Scope.EVALUATE}))
+    before = AccessRequest.objects.get().state
+    refused(Caller(token.secret).post(f"{TASKS}/{task['id']}/cancel"), 403, "insufficient_scope")
+    assert AccessRequest.objects.get().state == before == "PENDING_PROVIDER"
+
+
 def test_an_approved_task_can_not_be_cancelled(world: World) -> None:
     task = world.submitted()
     grant = world.approved(task)
