@@ -12,16 +12,16 @@ class Threads(ThreadPoolExecutor):
     """Threads that each keep their own connection to the database."""
 
     def __init__(self, count: int, name: str) -> None:
-        self._kept: list[BaseDatabaseWrapper] = []
+        self._held: list[BaseDatabaseWrapper] = []
         super().__init__(count, thread_name_prefix=name, initializer=self._keep)
 
     def _keep(self) -> None:
-        self._kept.append(connections[DEFAULT_DB_ALIAS])
+        self._held.append(connections[DEFAULT_DB_ALIAS])
 
     def end(self) -> None:
         """Wait for the work that has begun, end the threads, and close their connections."""
         self.shutdown(cancel_futures=True)
-        for kept in self._kept:
+        for held in self._held:
             # Their threads are gone, so nobody else uses them.
-            kept.inc_thread_sharing()
-            kept.close()
+            held.inc_thread_sharing()
+            held.close()
