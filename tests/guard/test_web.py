@@ -428,6 +428,19 @@ def test_a_token_that_ends_soon_is_renewed_once(serve: Callable[..., int], lockb
     assert COOKIE not in cookies_of(Response(port, "/w/w-17/page", lockbox.token()))
 
 
+def test_nobody_gets_a_new_token_without_being_the_engineer(serve: Callable[..., int], lockbox: FakeLockbox) -> None:
+    port, now = serve(Shop(), "wsgiref"), int(lockbox.now())
+    ending: dict[str, Any] = {"iat": now - 200, "exp": now + 100, "window_end": now + 3600}
+    others = lockbox.token(**ending, sub="eve", email="eve@provider.example")
+    for path, token, status in (
+        ("/.lockbox/status", lockbox.token(**ending), 200),
+        ("/.lockbox/status", others, 200),
+        ("/w/w-17/page", others, 403),
+    ):
+        response = Response(port, path, token)
+        assert (response.status, COOKIE in cookies_of(response)) == (status, False), path
+
+
 def test_a_token_of_twenty_resources_fits_into_a_cookie(lockbox: FakeLockbox) -> None:
     import uuid
 

@@ -115,7 +115,7 @@ const pages = {
     return send(response, 302, { Location: new URL(guard.origin + to).href });
   },
   'GET /.lockbox/status': async (guard, request, response) => {
-    const { allowed: open, grant, reference, level, engineer, closesAt, secondsLeft } = await guard.session(await renew(guard, response, tokenOf(request)));
+    const { allowed: open, grant, reference, level, engineer, closesAt, secondsLeft } = await guard.session(tokenOf(request).token);
     const facts = open ? { open, grant, reference, level, engineer, closes_at: closesAt, seconds_left: secondsLeft } : { open };
     return send(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(facts));
   },
@@ -139,10 +139,11 @@ async function judge(guard, rule, request, outer, route, response) {
   strip(request);
   const about = await rule(outer);
   if (!about) return null;
-  const token = await renew(guard, response, sent);
   const action = about.action ?? (isSafe && !headers.upgrade ? 'view' : 'act_as'), item = `${method} ${about.route ?? route() ?? '*'}`;
   const isOverridden = OVERRIDES.some((name) => name in headers) || new URL(urlOf(request), guard.origin).searchParams.has('_method');
-  const decision = await guard.access({ ...about, token, action }, item, isOverridden ? 'method_override' : '');
+  const decision = await guard.access({ ...about, token: sent.token, action }, item, isOverridden ? 'method_override' : '');
+  // Not before: whoever has stolen a token must not get a new one from a request that is refused.
+  if (decision.allowed) await renew(guard, response, sent);
   return Object.assign(decision, { action, item });
 }
 

@@ -225,7 +225,13 @@ test('a token is renewed before it ends, once for requests at the same time', as
   assert.ok(answers.every((answer) => answer.headers.getSetCookie().length === 2));
   assert.equal(lockbox.calls.filter(({ text }) => text.includes('token-exchange')).length, 1);
   assert.equal((await get('/w/w1/pages', { cookie: fresh.split(';')[0] })).status, 200);
-  assert.ok((await get('/.lockbox/status', { token: lockbox.token(ending) })).headers.getSetCookie().length === 1);
+  // Nobody gets a new token without being the engineer who is signed in at the application.
+  const count = lockbox.calls.length, others = lockbox.token({ ...ending, sub: 'eve', email: 'eve@provider.example' });
+  for (const [path, status] of [['/.lockbox/status', 200], ['/w/w1/pages', 403]]) {
+    const answer = await get(path, { token: others });
+    assert.deepEqual([answer.status, answer.headers.getSetCookie().filter((cookie) => cookie.includes('__Host-'))], [status, []]);
+  }
+  assert.equal(lockbox.calls.slice(count).filter(({ text }) => text.includes('token-exchange')).length, 0);
   // A renewal that fails changes nothing as long as the token lives. One for another person is not used.
   for (const body of ['{}', JSON.stringify({ access_token: lockbox.token({ sub: 'eve', email: 'eve@provider.example' }) }), 'x']) {
     lockbox.intercept = (_request, response, _url, text) => text.includes('token-exchange') && response.writeHead(200).end(body);

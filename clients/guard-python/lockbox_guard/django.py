@@ -57,3 +57,9 @@ class LockboxMiddleware(MiddlewareMixin):
             status, headers, body = visit.refusal(refused)
             return HttpResponse(body, status=status, headers=dict(headers))
         return None
+
+    def process_response(self, request: Any, response: HttpResponse) -> HttpResponse:
+        """Keep what was read in a window out of Django's own caches, which do not see the outside of the guard."""
+        if hasattr(request, "lockbox"):
+            response["Cache-Control"] = "private, no-store"
+        return response

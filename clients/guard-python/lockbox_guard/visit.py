@@ -74,13 +74,14 @@ class Visit:
         return values[0] if len(values) == 1 else ""
 
     def token(self) -> str:
-        """Return the request's grant token. A cookie's token that ends soon is renewed."""
-        if self._held and not self._token:
-            self._token = self.guard.renewed(_unpacked(self._held))
-        return self._token or _unpacked(self._headers.get(HEADER, ""))
+        """Return the request's grant token."""
+        return _unpacked(self._held or self._headers.get(HEADER, ""))
 
     def admit(self, rule: Rule, pattern: str | None = None) -> Access:
-        """Allow the access and store it durably, or raise Refused. Call this before anything is read for it."""
+        """Allow the access and store it durably, or raise Refused. Call this before anything is read for it.
+
+        A cookie's token that ends soon is then renewed. Not before: a thief of the token must not get a new one.
+        """
         self.guard.wait_for_feed()
         if "_method" in self._query or any(name in self._headers for name in OVERRIDES):
             raise Refused("method_override")
@@ -89,6 +90,8 @@ class Visit:
         scope = {"tenant": rule.tenant, "identifier": rule.identifier, "engineer": rule.engineer}
         self.accesses.append(self.guard.admit(self.token(), action=action, item=item, **scope))
         self.guard.visits.add(self)
+        if self._held and not self._token:
+            self._token = self.guard.renewed(self.token())
         return self.accesses[-1]
 
     def is_over(self) -> bool:
@@ -184,7 +187,7 @@ class Visit:
             "open": True, "grant": detail["grant_id"], "reference": detail["reference"], "level": detail["level"],
             "engineer": token.claims["email"], "closes_at": detail["window_end"],
             "seconds_left": int(token.window_end - now),
-        }), self.headers([]), "application/json")  # fmt: skip
+        }), kind="application/json")  # fmt: skip
 
     def _done(self) -> Response:
         """Release the window. Only a page of this application can ask for it."""
