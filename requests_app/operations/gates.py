@@ -6,7 +6,7 @@ Concurrent requests of one tenant share a transaction. If it fails, all of them 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -271,14 +271,10 @@ def _decided(
     # Another window of the same engineer does not count: the session is for this one.
     windows = [window for window in facts.windows if window.grant_id == call.grant.pk]
     at = max(current.at, facts.at)
-    verdict, window = evaluation.judge(question, _with(facts, windows), at=at, sees_people=True)
+    verdict, window = evaluation.judge(question, replace(facts, windows=windows), at=at, sees_people=True)
     if window is None or not verdict.decision:
         return _refused(current, call, verdict.reason, written, facts), None
     return verdict, _allowed(current, call, facts, window, written)
-
-
-def _with(facts: Facts, windows: list[Window]) -> Facts:
-    return Facts(**{**vars(facts), "windows": windows})
 
 
 def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: _Written) -> UUID:

@@ -142,7 +142,7 @@ async function judge(guard, rule, request, outer, route, response) {
   const action = about.action ?? (isSafe && !headers.upgrade ? 'view' : 'act_as'), item = `${method} ${about.route ?? route() ?? '*'}`;
   const isOverridden = OVERRIDES.some((name) => name in headers) || new URL(urlOf(request), guard.origin).searchParams.has('_method');
   const decision = await guard.access({ ...about, token: sent.token, action }, item, isOverridden ? 'method_override' : '');
-  // Not before: whoever has stolen a token must not get a new one from a request that is refused.
+  // Not before: the thief of a token must not get a new one from a request that is refused.
   if (decision.allowed) await renew(guard, response, sent);
   return Object.assign(decision, { action, item });
 }
