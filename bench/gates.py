@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import tempfile
 import time
@@ -52,14 +53,13 @@ class _Load:
 
 
 def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
+    wrk, nginx = (shutil.which(name) or shutil.which(name, path="/usr/sbin") for name in ("wrk", "nginx"))
+    if wrk is None or nginx is None:
+        return [], ["gates: wrk or nginx is not installed. To install them: apt-get install wrk nginx"]
     service = cast.web_tool()
     cast.proxy()
     grant = cast.in_quillo()
     with tempfile.TemporaryDirectory(dir=os.environ["DATA_DIR"]) as place, product.running() as running:
-        try:
-            wrk, nginx = stand.program("wrk"), stand.program("nginx")
-        except AssertionError as error:
-            return [], [f"gates: {error}"]
         one, many = Path(place) / "one", Path(place) / "many"
         one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")
         many.write_text("".join(_elsewhere(grant, service)))
