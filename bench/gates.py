@@ -32,7 +32,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.operations.gates import gate_session
-from tests.cast import PROXY_SECRET, Cast
+from tests.cast import Cast
 from tests.ports import free_port
 from tests.proxies import stand
 
@@ -53,8 +53,8 @@ class _Load:
 
 
 def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
-    wrk, nginx = (shutil.which(name) or shutil.which(name, path="/usr/sbin") for name in ("wrk", "nginx"))
-    if wrk is None or nginx is None:
+    wrk = shutil.which("wrk")
+    if wrk is None or not (shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")):
         return [], ["gates: wrk or nginx is not installed. To install them: apt-get install wrk nginx"]
     service = cast.web_tool()
     cast.proxy()
@@ -63,7 +63,7 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
         one, many = Path(place) / "one", Path(place) / "many"
         one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")
         many.write_text("".join(_elsewhere(grant, service)))
-        with _proxies(Path(place), nginx, running) as (pid, gate, plain, asking):
+        with _proxies(Path(place), running) as (pid, gate, plain, asking):
             loads = [_Load("one tenant", gate, one, connections) for connections in CONNECTIONS] + [
                 _Load(f"{MANY} tenants", gate, many, connections) for connections in CONNECTIONS
             ]
@@ -155,6 +155,8 @@ def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
 
 #: The tool, which answers 200 with some bytes; the same tool without a gate; and behind a gate that allows everything.
 _OTHERS = """
+# Otherwise nginx closes each connection of wrk after its thousandth request.
+access_log off; keepalive_requests 100000000;
 server {{ listen 127.0.0.1:{tool}; location / {{ return 200 "a page of the tool\\n"; }} }}
 server {{ listen 127.0.0.1:{plain}; location / {{ proxy_pass http://127.0.0.1:{tool}; }} }}
 server {{
@@ -166,20 +168,9 @@ server {{
 
 
 @contextmanager
-def _proxies(place: Path, nginx: str, running: product.Product) -> Iterator[tuple[int, int, int, int]]:
+def _proxies(place: Path, running: product.Product) -> Iterator[tuple[int, int, int, int]]:
     """Run nginx with one process. Yield its process id, and the ports with our gate, without one, and with its own."""
     ports = {name: free_port() for name in ("tool", "plain", "asking")}
-    path, gate = stand.filled(
-        "nginx.conf", place, lockbox=f"127.0.0.1:{running.port}", tool=f"127.0.0.1:{ports['tool']}",
-        secret=PROXY_SECRET, **{"listen 443 ssl;": "listen 127.0.0.1:PORT;", "listen [::]:443 ssl;": ""},
-    )  # fmt: skip
-    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$|^\s*proxy_ssl_\w+ .*$", "", path.read_text())
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "".join(f"{kind}_temp_path {place}/{kind};" for kind in kinds)
-    # Otherwise nginx closes each connection of wrk after its thousandth request.
-    inner = f"access_log off; keepalive_requests 100000000; {temporary}\n{text}\n{_OTHERS.format(**ports)}"
-    head = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
-    path.write_text(f"{head}http {{ {inner} }}\n")
-    command = [nginx, "-c", str(path), "-e", f"{place}/early.log"]
-    with stand.running(command, gate, place=place):
+    others = _OTHERS.format(**ports)
+    with stand.nginx(place, f"127.0.0.1:{running.port}", f"127.0.0.1:{ports['tool']}", more=others) as gate:
         yield int((place / "pid").read_text()), gate, ports["plain"], ports["asking"]

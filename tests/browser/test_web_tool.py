@@ -19,8 +19,7 @@ from tests.browser.test_way_in import browser_of, entered, opened_from
 from tests.browser.test_way_in import quillo as quillo
 from tests.browser.test_way_in import window as window
 from tests.cast import PROXY_SECRET
-from tests.proxies.stand import tool
-from tests.proxies.test_forward_auth import nginx
+from tests.proxies.stand import nginx, tool
 
 RULES = "view GET /support/{tenant}/{resource}/**\nview GET /support/{tenant}/{resource}"
 

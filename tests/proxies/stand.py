@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.cast import PROXY_SECRET
 from tests.ports import free_port
 
 CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "forward-auth"
@@ -158,3 +160,25 @@ def filled(
     path = place / name
     path.write_text(text)
     return path, port
+
+
+@contextmanager
+def nginx(place: Path, lockbox: str, tool: str, host: str = HOST, more: str = "") -> Iterator[int]:
+    """Run nginx with one process and the configuration as it is shipped, without TLS. Yield its port."""
+    path, port = filled(
+        "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET, host=host,
+        **{
+            "listen 443 ssl;": "listen 127.0.0.1:PORT;",
+            "listen [::]:443 ssl;": "",
+            "listen 443 ssl default_server;": "listen 127.0.0.1:PORT default_server;",
+            "listen [::]:443 ssl default_server;": "",
+        },
+    )  # fmt: skip
+    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", path.read_text())
+    here = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
+    temporary = "".join(
+        f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    path.write_text(f"{here}http {{ {temporary}\n{text.replace('/var/log/nginx/', f'{place}/')}\n{more}}}\n")
+    with running([program("nginx"), "-c", str(path), "-e", f"{place}/early.log"], port, place=place) as there:
+        yield there

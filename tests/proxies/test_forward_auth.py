@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from requests_app.models.token_keys import signed, verified
 from requests_app.operations.gates import IDENTITY_TYPE
 from tests.cast import PROXY_SECRET, Cast
 from tests.ports import free_port
-from tests.proxies.stand import CONFIGURATIONS, HOST, Got, Tool, filled, program, running, send
+from tests.proxies.stand import CONFIGURATIONS, HOST, Got, Tool, filled, nginx, program, running, send
 from tests.proxies.stand import tool as web_tool
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -43,27 +42,6 @@ TRICKS = [
     "/.lockbox/%2e%2e/tenants/f-7/pages",
     "/tenants/7/.lockbox/../../f-7/pages",
 ]
-
-
-@contextmanager
-def nginx(place: Path, lockbox: str, tool: str, host: str = HOST) -> Iterator[int]:
-    path, port = filled(
-        "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET, host=host,
-        **{
-            "listen 443 ssl;": "listen 127.0.0.1:PORT;",
-            "listen [::]:443 ssl;": "",
-            "listen 443 ssl default_server;": "listen 127.0.0.1:PORT default_server;",
-            "listen [::]:443 ssl default_server;": "",
-        },
-    )  # fmt: skip
-    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", path.read_text())
-    here = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
-    temporary = "".join(
-        f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    path.write_text(f"{here}http {{ {temporary}\n{text.replace('/var/log/nginx/', f'{place}/')}\n}}\n")
-    with running([program("nginx"), "-c", str(path), "-e", f"{place}/early.log"], port, place=place) as there:
-        yield there
 
 
 @contextmanager
