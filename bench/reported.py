@@ -91,5 +91,5 @@ def _bodies(windows: list[Grant], count: int) -> list[str]:
         for grant in windows
     ]
     accesses = [{**named[n % len(named)], "item": _ITEMS[n % len(_ITEMS)]} for n in range(size)]
-    about = {"guard": guard, "version": "lockbox-guard-python/0.1.0", "backlog": 0, "accesses": accesses}
+    about = {"guard": guard, "life": guard, "version": "lockbox-guard-python/0.1.0", "backlog": 0, "accesses": accesses}
     return [json.dumps({**about, "first": 1 + number * size}) for number in range(count)]

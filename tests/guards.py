@@ -13,6 +13,8 @@ from requests_app.models.people import actor_of_token
 from tests.caller import Caller
 from tests.cast import Cast
 
+#: The lives of a guard and of its copy.
+LIFE, COPY = "11111111-9f6b-4a73-8a39-0f6f1f8a2a01", "22222222-9f6b-4a73-8a39-0f6f1f8a2a01"
 #: The ids that two guards have made for themselves.
 ONE, OTHER = "5f0e6f1e-9f6b-4a73-8a39-0f6f1f8a2a01", "5f0e6f1e-9f6b-4a73-8a39-0f6f1f8a2a02"
 

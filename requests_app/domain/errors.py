@@ -387,6 +387,16 @@ class ReportsGap(WrongState):
         self.expected = expected
 
 
+class GuardCopied(WrongState):
+    """Another life of the guard holds its id: its queue was copied, and both copies count from the same number."""
+
+    code, is_evidence = "guard_copied", False
+    default = _(
+        "Another copy of this guard reports with the same id. Make a new id, and report under it everything that is "
+        "not acknowledged."
+    )
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

@@ -35,6 +35,8 @@ GUARD_SILENT_AFTER = timedelta(seconds=60)
 GUARD_BEHIND_AFTER = timedelta(minutes=5)
 #: After this long, a guard that had nothing left to report was probably removed.
 GUARD_GONE_AFTER = timedelta(days=1)
+#: The most earlier lives that a guard can name when it begins a new one.
+GUARD_FORMER_MAX = 100
 #: How exactly the time of a guard's sign of life is stored. A smaller unit would cause a write for each sign.
 SIGN_GRAIN = timedelta(seconds=15)
 #: The longest id that a row can have in another system.

@@ -55,13 +55,19 @@ class ReportedAccess:
 
 @dataclass(frozen=True)
 class Report:
-    """Some accesses of one guard, in their order. `first` is the number of the first, and `backlog` how many follow."""
+    """Some accesses of one guard, in their order. `first` is the number of the first, and `backlog` how many follow.
+
+    A guard makes a new `life` each time it begins to report. `former` are the earlier lives of the same queue, or None
+    if the guard does not say.
+    """
 
     guard: UUID
+    life: UUID | None
     version: str
     first: int
     backlog: int
     accesses: Sequence[ReportedAccess]
+    former: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True)

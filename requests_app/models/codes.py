@@ -54,6 +54,15 @@ class OneTimeCode(models.Model):
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("used"), null=True, blank=True)
     ended_at = models.DateTimeField(_("what it gave ended"), null=True, blank=True)
+    # When the token that came of it was last renewed, and the id of the token that this gave.
+    renewed_at = models.DateTimeField(_("token renewed"), null=True, blank=True)
+    renewed_jti = models.CharField(
+        _("id of the renewed token"),
+        max_length=limits.REPORTED_TEXT_MAX,
+        blank=True,
+        default="",
+        db_default="",
+    )
 
     objects = OneTimeCodeQuerySet.as_manager()
 

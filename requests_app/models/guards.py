@@ -34,12 +34,14 @@ class GuardQuerySet(ScopedQuerySet):
 class Guard(models.Model):
     """One guard of one client. An application that runs on two hosts has two guards.
 
-    `number` is the id that the guard has made for itself, and that it stores beside its queue.
+    `number` is the id that the guard has made for itself, and that it stores beside its queue. `life` is the life of
+    the guard that holds this id: if the queue is copied, only one of the copies can report under it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     client = models.ForeignKey("requests_app.Client", models.PROTECT, related_name="guards", verbose_name=_("client"))
     number = models.UUIDField(_("guard"))
+    life = models.UUIDField(_("life"), null=True, blank=True)
     version = models.CharField(_("version"), max_length=limits.GUARD_VERSION_MAX, blank=True, default="")
     # The number of the last access that is in the log, and how many more the guard had then.
     acknowledged = models.BigIntegerField(_("reported accesses"), default=0)

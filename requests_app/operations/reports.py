@@ -17,7 +17,7 @@ from audit_app import canonical, recorder
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE, REPORT_ACCESSES
-from requests_app.domain.errors import ReportsGap
+from requests_app.domain.errors import GuardCopied, ReportsGap
 from requests_app.domain.levels import NEEDED, covers
 from requests_app.domain.reports import Acknowledged, Kind, Report, ReportedAccess
 from requests_app.messages.topics import Audience, Note, Topic
@@ -91,7 +91,8 @@ class _Sorted:
 def report_accesses(report: Report, *, actor: Actor) -> Acknowledged:
     """Write the accesses of a report that are not in the log yet, and acknowledge the last of them.
 
-    Raise ReportsGap if accesses before them were never reported. An access of an unknown window, or by another engineer
+    Raise ReportsGap if accesses before them were never reported, and GuardCopied if another life of the guard holds its
+    id. An access of an unknown window, or by another engineer
     than the window's, is rejected: it is only in the security log, and the next ones are not held up. A report without
     accesses is a sign of life.
     """
@@ -99,6 +100,7 @@ def report_accesses(report: Report, *, actor: Actor) -> Acknowledged:
         client = callers.guard(current.actor)
         assert client.service is not None
         service, guard = client.service, _locked(report, client)
+        _hold(report, guard)
         fresh = _fresh(report, guard)
         windows = _Windows.of((access for _number, access in fresh), service)
         found = _sort(fresh, windows, _turn(current, windows))
@@ -122,6 +124,22 @@ def _locked(report: Report, client: Client) -> Guard:
         pk = Guard.objects.values_list("pk", flat=True).get(**which)
     found: Guard = Guard.objects.locked().find(pk)
     return found
+
+
+def _hold(report: Report, guard: Guard) -> None:
+    """Give the id of the guard to the life that reports, or raise GuardCopied if another one holds it.
+
+    This is judged before the numbers: those of a copy are numbers of other accesses. A report without accesses takes
+    the id over. If it names its earlier lives, it does so only from one of these.
+    """
+    if report.life is None or guard.life == report.life:
+        return
+    takes_over = not report.accesses and (report.former is None or guard.life in report.former)
+    if guard.life is not None and not takes_over:
+        security_log.warning("reports.guard_copied", client=str(guard.client_id), guard=str(report.guard))
+        raise GuardCopied
+    guard.life = report.life
+    guard.save(update_fields=["life"])
 
 
 def _fresh(report: Report, guard: Guard) -> list[tuple[int, ReportedAccess]]:

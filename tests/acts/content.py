@@ -46,7 +46,7 @@ def _reported(row: Grant) -> dict[str, Any]:
         "at": row.opens_at.isoformat(),
         "kind": "access",
     }
-    return {"guard": str(uuid4()), "first": 1, "backlog": 0, "accesses": [access]}
+    return {"guard": str(uuid4()), "life": str(uuid4()), "first": 1, "backlog": 0, "accesses": [access]}
 
 
 CASES: dict[str, Case] = {

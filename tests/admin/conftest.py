@@ -265,7 +265,7 @@ def add_proxy(cast: Cast, number: int) -> None:
 
 def add_guard(cast: Cast) -> None:
     """Add a guard of a new client of the external service's application."""
-    report = Report(guard=uuid4(), version="guard/1", first=0, backlog=3, accesses=[])
+    report = Report(guard=uuid4(), life=uuid4(), version="guard/1", first=0, backlog=3, accesses=[])
     operations.report_accesses(report, actor=actor_of_guard(client_of_guards(cast)))
 
 

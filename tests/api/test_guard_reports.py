@@ -13,7 +13,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Grant, Guard
 from tests.caller import Caller
 from tests.cast import Cast
-from tests.guards import ONE, guard
+from tests.guards import LIFE, ONE, guard
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,15 @@ def access(grant: Grant, **fields: Any) -> dict[str, Any]:
 
 
 def body(*accesses: Any, **fields: Any) -> dict[str, Any]:
-    found = {"guard": ONE, "version": "test/1", "first": 1, "backlog": 0, "accesses": list(accesses), **fields}
+    found = {
+        "guard": ONE,
+        "life": LIFE,
+        "version": "test/1",
+        "first": 1,
+        "backlog": 0,
+        "accesses": list(accesses),
+        **fields,
+    }
     return {name: value for name, value in found.items() if value is not NOTHING}
 
 
@@ -62,7 +70,7 @@ def test_a_report_is_acknowledged_and_a_gap_says_what_is_expected(cast: Cast, gr
 
 
 def test_a_sign_of_life_needs_no_number(cast: Cast) -> None:
-    found = guard(cast).post(PATH, {"guard": ONE, "accesses": []})
+    found = guard(cast).post(PATH, {"guard": ONE, "life": LIFE, "accesses": []})
     assert (found.status_code, found.json()) == (200, {"acknowledged": 0, "rejected": 0})
     assert Guard.objects.get().reported_at is not None
 
@@ -72,6 +80,11 @@ def test_a_sign_of_life_needs_no_number(cast: Cast) -> None:
     [
         ("guard", NOTHING, 400),
         ("guard", "7", 400),
+        ("life", "7", 422),
+        ("life", None, 422),
+        ("former", LIFE, 422),
+        ("former", [7], 422),
+        ("former", [LIFE] * 101, 422),
         ("version", "x" * 81, 400),
         ("version", "a\nb", 400),
         ("version", 7, 400),

@@ -58,7 +58,7 @@ from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.caller import service_of
 from tests.cast import PASSWORD, Cast, events_in, events_of
-from tests.guards import actor_of_guard, client_of_guards
+from tests.guards import COPY, LIFE, actor_of_guard, client_of_guards
 from tests.operations.test_reports import one, report
 from tests.passkeys import enrolled
 
@@ -323,6 +323,21 @@ def test_twenty_writers_on_one_tenant_leave_no_gap(world: Cast) -> None:
     assert numbers == list(range(100))
     assert ChainHead.objects.get(pk=world.contoso.pk).size == 100
     assert verify(world.contoso.pk).is_good
+
+
+def test_only_one_of_two_copies_of_a_guard_reports_under_its_id(world: Cast) -> None:
+    window = world.in_quillo()
+    actor, lives = actor_of_guard(client_of_guards(world)), (LIFE, COPY)
+    # Each of them reports its own accesses under the same numbers, at the same time and again and again.
+    reports = [report(one(window, item=f"GET /{life[0]}/{n}"), first=n, life=life) for n in (1, 2, 3) for life in lives]
+    results = at_once(*[partial(operations.report_accesses, each, actor=actor) for each in reports])
+    assert {type(result).__name__ for result in results} <= {"Acknowledged", "GuardCopied", "ReportsGap"}
+    [holder] = Guard.objects.values_list("life", flat=True)
+    accepted = {
+        str(each.life) for each, result in zip(reports, results, strict=True) if isinstance(result, Acknowledged)
+    }
+    assert accepted == {str(holder)}
+    assert {row.item_ref[:6] for row in ContentAccess.objects.all()} == {f"GET /{str(holder)[0]}"}
 
 
 def test_a_role_given_twice_at_once_is_given_once(world: Cast) -> None:

@@ -91,6 +91,7 @@ def token_key(name: str) -> OKPKey:
 
 #: The id that the guard of the application has made for itself.
 GUARD = UUID("5f0e6f1e-9f6b-4a73-8a39-0f6f1f8a2a01")
+LIFE = UUID("11111111-9f6b-4a73-8a39-0f6f1f8a2a01")
 
 
 class History:
@@ -1127,7 +1128,7 @@ class History:
                 ReportedAccess(grant.pk, resource.pk, w.person("priya").pk, "", "view", item, at, Kind.ACCESS, "")
                 for item, at in accesses
             ]
-            report = Report(GUARD, "golden/1", first, 0, found)
+            report = Report(GUARD, LIFE, "golden/1", first, 0, found)
             operations.report_accesses(report, actor=actor)
 
         self.step("the application reports")

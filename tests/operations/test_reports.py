@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import InsufficientScope, NotAllowed, ReportsGap
+from requests_app.domain.errors import GuardCopied, InsufficientScope, NotAllowed, ReportsGap
 from requests_app.domain.levels import NEEDED, Level, covers
 from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.models import Client, ContentAccess, Grant, Guard, OutboxMessage
@@ -25,7 +25,7 @@ from requests_app.words import sentences
 from tests.caller import service_of
 from tests.cast import Cast
 from tests.conftest import Traveller
-from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
+from tests.guards import COPY, LIFE, ONE, OTHER, actor_of_guard, client_of_guards
 
 pytestmark = pytest.mark.django_db
 
@@ -61,8 +61,16 @@ def one(window: Grant, *, at: dt.datetime | None = None, **fields: Any) -> Repor
     return replace(plain, **fields)
 
 
-def report(*accesses: ReportedAccess, first: int = 1, backlog: int = 0, number: str = ONE) -> Report:
-    return Report(guard=UUID(number), version="test/1", first=first, backlog=backlog, accesses=accesses)
+def report(
+    *accesses: ReportedAccess,
+    first: int = 1,
+    backlog: int = 0,
+    number: str = ONE,
+    life: str = LIFE,
+    former: Iterable[str] | None = None,
+) -> Report:
+    lives = None if former is None else frozenset(map(UUID, former))
+    return Report(UUID(number), UUID(life), "test/1", first, backlog, accesses, lives)
 
 
 def entries(event: str = "content.reported") -> list[dict[str, Any]]:
@@ -308,3 +316,83 @@ def test_a_sign_of_life_acknowledges_nothing(grant: Grant, actor: Actor) -> None
 def test_the_first_report_after_a_sign_of_life_can_begin_anywhere(grant: Grant, actor: Actor) -> None:
     operations.report_accesses(report(first=0), actor=actor)
     assert operations.report_accesses(report(one(grant), first=1001), actor=actor).number == 1001
+
+
+class Host:
+    """A machine with its own copy of a guard's queue, which reports as docs/signals.md says."""
+
+    def __init__(self, actor: Actor, number: str, former: Iterable[str] = (), acknowledged: int = 0) -> None:
+        self.actor, self.number, self.first, self.stored = actor, number, acknowledged + 1, list[ReportedAccess]()
+        self.former, self.life = set(former), str(uuid4())
+
+    def starts(self) -> None:
+        """Begin a new life, and take the id over from an earlier life of this queue."""
+        self.former, self.life = self.former | {self.life}, str(uuid4())
+        self.send(is_sign=True)
+
+    def send(self, *, is_sign: bool = False) -> None:
+        accesses = () if is_sign else self.stored
+        message = report(*accesses, first=self.first, number=self.number, life=self.life, former=self.former)
+        try:
+            reached = operations.report_accesses(message, actor=self.actor).number
+        except GuardCopied:
+            self.number, self.first, self.former, self.life = str(uuid4()), 1, set(), str(uuid4())
+            return self.send()
+        del self.stored[: max(0, reached + 1 - self.first)]
+        self.first = max(self.first, reached + 1)
+        return None
+
+
+def test_everything_that_two_copies_of_a_queue_store_arrives(grant: Grant, actor: Actor) -> None:
+    image = Host(actor, ONE)
+    image.stored = [one(grant, item="GET /image")]
+    image.send()
+    a, b = (Host(actor, ONE, {image.life}, acknowledged=1) for _copy in range(2))
+    # Both store an access with the number 2, and the first of them reports it.
+    a.stored, b.stored = [one(grant, item="GET /a")], [one(grant, item="GET /b")]
+    a.starts()
+    a.send()
+    b.starts()
+    b.send()
+    # The first one continues, and so does the second one, under another id.
+    for host, item in ((a, "GET /a/next"), (b, "GET /b/next")):
+        host.stored.append(one(grant, item=item))
+        host.starts()
+        host.send()
+    found = [access["item"] for entry in entries() for access in entry["detail"]["accesses"]]
+    assert sorted(found) == ["GET /a", "GET /a/next", "GET /b", "GET /b/next", "GET /image"]
+    assert (a.number, b.number == ONE, a.stored, b.stored) == (ONE, False, [], [])
+
+
+def test_a_report_of_another_life_is_refused_before_its_numbers_count(grant: Grant, actor: Actor) -> None:
+    operations.report_accesses(report(one(grant), one(grant)), actor=actor)
+    before = AuditEntry.objects.count(), Guard.objects.values().get()
+    # Known numbers, the number that is expected, and a gap: none of them says anything about another queue.
+    for first in (1, 2, 3, 9):
+        with pytest.raises(GuardCopied) as refused, capture_logs() as logs:
+            operations.report_accesses(report(one(grant), one(grant), first=first, life=COPY, backlog=7), actor=actor)
+        assert (refused.value.code, refused.value.status) == ("guard_copied", 409)
+        assert [line["guard"] for line in logs if line["event"] == "reports.guard_copied"] == [ONE]
+    assert (AuditEntry.objects.count(), Guard.objects.values().get()) == before
+    assert ContentAccess.objects.count() == 1
+
+
+def test_a_report_without_accesses_takes_the_id_over(grant: Grant, actor: Actor) -> None:
+    operations.report_accesses(report(one(grant)), actor=actor)
+    assert operations.report_accesses(report(life=COPY), actor=actor).number == 1
+    assert str(Guard.objects.get().life) == COPY
+    with pytest.raises(GuardCopied):
+        operations.report_accesses(report(one(grant), first=2), actor=actor)
+    assert operations.report_accesses(report(one(grant), first=2, life=COPY), actor=actor).number == 2
+
+
+def test_the_id_is_taken_over_only_from_the_lives_that_a_guard_names(grant: Grant, actor: Actor) -> None:
+    operations.report_accesses(report(one(grant)), actor=actor)
+    for former in ((), (OTHER,)):
+        with pytest.raises(GuardCopied):
+            operations.report_accesses(report(life=COPY, former=former), actor=actor)
+        assert str(Guard.objects.get().life) == LIFE
+    assert operations.report_accesses(report(life=COPY, former=(OTHER, LIFE)), actor=actor).number == 1
+    assert str(Guard.objects.get().life) == COPY
+    # It holds the id now, with any names.
+    assert operations.report_accesses(report(life=COPY, former=()), actor=actor).number == 1

@@ -24,7 +24,7 @@ from requests_app.doors.api.guard import TAG, UNKNOWN, number_of, version_of
 
 #: The largest number of an access: every program can store it exactly (RFC 8259, section 6).
 _MOST = 2**53 - 1
-_MEMBERS = frozenset({"guard", "version", "first", "backlog", "accesses"})
+_MEMBERS = frozenset({"guard", "life", "former", "version", "first", "backlog", "accesses"})
 _OF_ACCESS = frozenset({"grant_id", "resource", "engineer", "jti", "action", "item", "at", "kind", "code"})
 _NEEDED = _OF_ACCESS - {"jti", "code"}
 
@@ -51,9 +51,14 @@ class ReportedAccessIn(serializers.Serializer):
 
 
 class ReportIn(serializers.Serializer):
-    """`first` is the number of the first access. It can be left out if there are no accesses."""
+    """`first` is the number of the first access. It can be left out if there are no accesses.
+
+    `life` is a new id each time the guard begins to report. `former` are the earlier lives of the same queue.
+    """
 
     guard = serializers.UUIDField()
+    life = serializers.UUIDField()
+    former = serializers.ListField(child=serializers.UUIDField(), max_length=limits.GUARD_FORMER_MAX, required=False)
     version = serializers.CharField(required=False, max_length=limits.GUARD_VERSION_MAX)
     first = serializers.IntegerField(required=False, min_value=1, max_value=_MOST)
     backlog = serializers.IntegerField(required=False, min_value=0, max_value=_MOST)
@@ -78,6 +83,7 @@ class Accesses(ApiView):
                 request_only=True,
                 value={
                     "guard": "5f0e6f1e-9f6b-4a73-8a39-0f6f1f8a2a01",
+                    "life": "c2a1e0b4-3f57-4a0e-8d0b-6f1f8a2a015f",
                     "version": "lockbox-guard-python/0.1.0",
                     "first": 1001,
                     "backlog": 20,
@@ -99,8 +105,9 @@ class Accesses(ApiView):
     def post(self, request: Any) -> Response:
         """Accesses that were reported before are skipped. If some would be left out, the answer is 409 (`reports_gap`).
 
-        An access of an unknown window is rejected and does not hold up the next ones. Without accesses, the call is a
-        sign of life; send one every 30 seconds.
+        If another life of the guard holds its id, the answer is 409 (`guard_copied`). An access of an unknown window is
+        rejected and does not hold up the next ones. Without accesses, the call is a sign of life; send one every 30
+        seconds.
         """
         found = operations.report_accesses(report_in(request.data), actor=self.actor)
         return Response({"acknowledged": found.number, "rejected": found.rejected})
@@ -119,6 +126,8 @@ def report_in(body: Any) -> Report:
         raise Malformed(_("One report can have at most %(max)d accesses.") % {"max": limits.REPORTED_MAX})
     return Report(
         guard=number_of(body.get("guard")),
+        life=_id(body, "life") if "life" in body else None,
+        former=_former(body),
         version=version_of(body.get("version", UNKNOWN)),
         first=_number(body, "first", at_least=1 if accesses else 0),
         backlog=_number(body, "backlog", at_least=0),
@@ -137,6 +146,16 @@ def _number(body: dict[str, Any], name: str, *, at_least: int) -> int:
     if type(found) is not int or not at_least <= found <= _MOST:
         raise Unacceptable(_("This must be a whole number that is not negative."), field=name)
     return found
+
+
+def _former(body: dict[str, Any]) -> frozenset[UUID] | None:
+    if "former" not in body:
+        return None
+    found = body["former"]
+    if not isinstance(found, list) or len(found) > limits.GUARD_FORMER_MAX:
+        words = _("This must be a list of at most %(max)d UUIDs.")
+        raise Unacceptable(words % {"max": limits.GUARD_FORMER_MAX}, field="former")
+    return frozenset(_id({"former": each}, "former") for each in found)
 
 
 def _access(raw: Any, number: int) -> ReportedAccess:
@@ -167,7 +186,7 @@ def _access(raw: Any, number: int) -> ReportedAccess:
         raise
 
 
-def _id(raw: dict[str, str], name: str) -> UUID:
+def _id(raw: dict[str, Any], name: str) -> UUID:
     found = as_id(raw[name])
     if found is None:
         raise Unacceptable(_("This must be a UUID."), field=name)
