@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote_plus, unquote_to_bytes
@@ -30,6 +30,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PLACEHOLDERS = ("resource", "tenant")
 RESOURCE, TENANT, ONE, REST = *(f"{{{name}}}" for name in PLACEHOLDERS), "*", "**"
 STREAM, UPGRADE = "stream", "upgrade"
+#: The type of a stream of events.
+STREAM_TYPE = "text/event-stream"
 #: The option of a rule whose paths name no resource: they hold nothing of a customer.
 SHARED = "shared"
 #: The option that lists the parameters of a query, and what it lists if there can be any.
@@ -146,6 +148,8 @@ class Match:
     rule: Rule
     resource: str | None
     tenant: str | None
+    #: Whether the tool may answer with a stream of events, also if the request did not ask for one.
+    allows_stream: bool = False
 
 
 def asked(method: str, target: str, headers: Mapping[str, str]) -> Asked:
@@ -170,7 +174,7 @@ def asked(method: str, target: str, headers: Mapping[str, str]) -> Asked:
         path=path,
         parts=parts,
         parameters=tuple(unquote_plus(pair.partition("=")[0]) for pair in _pairs(query) if pair),
-        is_stream="text/event-stream" in headers.get("accept", "").lower(),
+        is_stream=STREAM_TYPE in headers.get("accept", "").lower(),
         is_upgrade="upgrade" in connection or any(headers.get(name) for name in _UPGRADES),
     )
 
@@ -192,7 +196,7 @@ def match(rules: Iterable[Rule], request: Asked, *, opens: bool = True) -> Match
             raise Refused(Reason.STREAM_REFUSED)
         if request.is_upgrade and UPGRADE not in options:
             raise Refused(Reason.UPGRADE_REFUSED)
-        return found
+        return replace(found, allows_stream=STREAM in options)
     raise Refused(Reason.NO_RULE)
 
 

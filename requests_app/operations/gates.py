@@ -309,14 +309,13 @@ def _passed(call: _Call, verdict: Verdict, person: Person, access_id: UUID) -> P
     assert call.match is not None
     assert verdict.closes_at is not None
     identity = _identity(call, verdict, person) if call.service.gate_identity else ""
-    allows_stream = gate_rules.STREAM in call.match.rule.options
     return Pass(
         grant_id=call.grant.pk,
         tenant_id=call.grant.tenant_id,
         access_id=access_id,
         closes_at=verdict.closes_at,
         seconds=(verdict.closes_at - verdict.at).total_seconds(),
-        allows_stream=allows_stream,
+        allows_stream=call.match.allows_stream,
         identity=identity,
     )
 

@@ -155,5 +155,12 @@ def test_only_the_proxy_that_cuts_passes_on_streams_of_a_tool_with_an_upstream_a
     assert gates.judge(service, **of, headers=headers) == gates.Refusal(reason)
     assert events_of(grant.access_request)[-1] == "act.refused"
     assert isinstance(gates.judge(service, **of, headers=headers, cuts=True), gates.Pass)
+    assert not allows_stream(gates.judge(service, **of, headers={}))
+    assert allows_stream(gates.judge(service, **of, headers={}, cuts=True))
     service.gate_upstream = ""
-    assert isinstance(gates.judge(service, **of, headers=headers), gates.Pass)
+    assert allows_stream(gates.judge(service, **of, headers=headers))
+
+
+def allows_stream(found: gates.Pass | gates.Refusal) -> bool:
+    assert isinstance(found, gates.Pass)
+    return found.allows_stream

@@ -372,6 +372,22 @@ def test_what_the_window_does_not_allow_never_reaches_the_tool(
     assert deciding.SLOTS.taken() == 0
 
 
+@pytest.mark.parametrize("accept", [{}, {"Accept": "*/*"}])
+def test_a_stream_that_the_request_did_not_ask_for_passes_only_if_a_rule_allows_it(
+    proxy: Running, tool: Tool, token: dict[str, str], accept: dict[str, str]
+) -> None:
+    refused = ask(proxy.port, "/tenants/7/other/events", **token, **accept)
+    assert (code(refused), b"tick" in refused.body) == ((403, "stream_refused"), False)
+    ends = time.monotonic() + 5
+    while not tool.ended and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert tool.ended == 1
+    assert deciding.SLOTS.taken() == 0
+    allowed = Held(proxy.port, "/tenants/7/events", **token, **accept)
+    assert (allowed.status, allowed.has(100)) == (200, True)
+    allowed.leave()
+
+
 def test_another_host_is_refused(proxy: Running, tool: Tool, token: dict[str, str]) -> None:
     for host in ("other.example", "quillo.example.other.example", "127.0.0.1", "quillo.example:81", "quillo.example."):
         assert code(ask(proxy.port, "/tenants/7/x", **{**token, "Host": host})) == (421, "other_host")

@@ -96,6 +96,11 @@ def for_browser(pairs: Pairs) -> list[tuple[str, str]]:
     ]
 
 
+def is_stream(pairs: Pairs) -> bool:
+    """Return whether an answer with these headers is a stream of events. A request does not always ask for one."""
+    return any(name.lower() == "content-type" and gate_rules.STREAM_TYPE in value.lower() for name, value in pairs)
+
+
 def is_websocket(method: str, headers: dict[str, str]) -> bool:
     """Return whether this is a complete WebSocket handshake (RFC 6455, section 4.1), and has no body."""
     return (

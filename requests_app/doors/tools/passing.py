@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
+from requests_app.domain.gate_rules import Reason
 from requests_app.doors.tools import headers
 from requests_app.doors.tools.deciding import UPSTREAM_DOWN, UPSTREAM_SLOW, Admitted, Asked
 from requests_app.doors.tools.tunnel import Tunnel
@@ -23,7 +24,7 @@ from requests_app.platform.outbound import BadTarget, Target
 log = structlog.get_logger(__name__)
 
 #: Seconds to connect to a tool, for the next piece of its answer, and for the next piece of a request. There is no
-#: limit for a stream of events or a WebSocket: its window ends it.
+#: limit for a WebSocket, and where a rule allows streams of events: the window ends them.
 CONNECT_SECONDS, UPSTREAM_SECONDS, CLIENT_SECONDS = 10.0, 60.0, 60.0
 #: The most bytes that are read at once from a connection.
 PIECE = 32 * 1024
@@ -31,7 +32,7 @@ _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class ToolFailed(Exception):
-    """The tool gave no answer that can be passed on. `reason` is a code."""
+    """The tool gave no answer that can be passed on, or that may be. `reason` is a code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -79,7 +80,7 @@ async def passed_on(
 ) -> web.StreamResponse:
     """Pass the request on, and the answer back. Raise ToolFailed if nothing of an answer was passed back."""
     is_upgrade = headers.is_websocket(asked.method, dict(asked.headers))
-    is_endless = is_upgrade or "text/event-stream" in asked.headers.get("accept", "").lower()
+    is_endless = is_upgrade or admitted.passed.allows_stream
     time = aiohttp.ClientTimeout(
         total=None, connect=CONNECT_SECONDS, sock_read=None if is_endless else UPSTREAM_SECONDS
     )
@@ -103,6 +104,8 @@ async def passed_on(
     try:
         if upstream.status == 101:
             return await _upgraded(request, upstream, is_wanted=is_upgrade)
+        if headers.is_stream(list(upstream.headers.items())) and not admitted.passed.allows_stream:
+            raise ToolFailed(Reason.STREAM_REFUSED)
         return await _answered(request, upstream)
     finally:
         upstream.close()
