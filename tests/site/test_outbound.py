@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import gzip
 import ipaddress
 import json
 import socket
-import ssl
 import threading
 import time
 from collections import Counter
@@ -18,16 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from requests_app.domain import clock
 from requests_app.domain.errors import Busy
 from requests_app.identity.sso import oidc
 from requests_app.platform import outbound
 from requests_app.platform.outbound import Answer, BadTarget, Target, Unreachable
+from tests.authority import Authority
 from tests.conftest import NetworkRefused
 from tests.offenders import collected
 from tests.stopwatch import in_time
@@ -481,60 +476,14 @@ def test_the_next_address_is_tried_where_one_does_not_answer(serve: Any, monkeyp
 # --- TLS ---------------------------------------------------------------------------------------------------
 
 
-KEY_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
     """Return a function that makes a certificate for a name. The test trusts the authority that signs it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-    now = dt.datetime.now(tz=dt.UTC)
-
-    def certificate(subject: x509.Name, public: Any, extension: Any, *, is_ca: bool) -> x509.Certificate:
-        builder = x509.CertificateBuilder(
-            name, subject, public, x509.random_serial_number(), now, now + dt.timedelta(1)
-        )
-        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        # RFC 5280, 4.2.1 requires this of every certificate, and Python 3.13 and later check it.
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-        builder = builder.add_extension(issuer, critical=False)
-        if is_ca:
-            signs = dict.fromkeys(KEY_USAGES, False) | {"key_cert_sign": True}
-            builder = builder.add_extension(x509.KeyUsage(**signs), critical=True)
-            mine = x509.SubjectKeyIdentifier.from_public_key(public)
-            builder = builder.add_extension(mine, critical=False)
-        if extension:
-            builder = builder.add_extension(extension, critical=not is_ca)
-        return builder.sign(key, hashes.SHA256())
-
-    def pem(each: Any) -> bytes:
-        return bytes(each.public_bytes(serialization.Encoding.PEM))
-
-    (tmp_path / "ca.pem").write_bytes(pem(certificate(name, key.public_key(), None, is_ca=True)))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    found = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(found.path))
 
     def wrapper(host: str) -> Callable[[Any], Any]:
-        mine = ec.generate_private_key(ec.SECP256R1())
-        leaf = certificate(
-            x509.Name([]), mine.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]), is_ca=False
-        )
-        secret = mine.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        (tmp_path / f"{host}.pem").write_bytes(pem(leaf) + secret)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / f"{host}.pem")
+        context = found.server(host)
         return lambda plain: context.wrap_socket(plain, server_side=True)
 
     return wrapper
