@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from requests_app.models import ContentAccess, Grant, Service
 from requests_app.models.token_keys import signed, verified
 from requests_app.operations.gates import IDENTITY_TYPE
 from requests_app.queries import gates as queries
+from tests.authority import Authority
 from tests.cast import Cast
 from tests.proxies import tool_stand
 from tests.proxies.tool_stand import HOST, WEBSOCKET, Held, Line, Running, Tool, ask, frame, ping_until
@@ -489,6 +492,40 @@ def test_a_tool_that_is_down_gets_502_and_a_page_for_people(
     Service.objects.filter(key="quillo").update(gate_upstream="http://169.254.169.254")
     assert code(ask(proxy.port, "/tenants/7/x", **token)) == (502, "upstream_down")
     assert deciding.SLOTS.taken() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "trusts", "is_reached"),
+    [("localhost", True, True), ("other.example", True, False), ("localhost", False, False)],
+    ids=["valid", "another name", "unknown authority"],
+)
+def test_a_tool_is_called_only_with_a_valid_certificate(
+    proxy: Running, token: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, trusts: bool, is_reached: bool,
+) -> None:  # fmt: skip
+    authority = Authority(tmp_path)
+    if trusts:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    else:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    expects_certificate(proxy, token, authority.server(name), is_reached=is_reached)
+
+
+def test_a_tool_with_a_certificate_that_signs_itself_is_not_called(
+    proxy: Running, token: dict[str, str], tmp_path: Path
+) -> None:
+    expects_certificate(proxy, token, Authority(tmp_path).self_signed("localhost"), is_reached=False)
+
+
+def expects_certificate(proxy: Running, token: dict[str, str], tls: ssl.SSLContext, *, is_reached: bool) -> None:
+    with tool_stand.tool(tls) as secured:
+        Service.objects.filter(key="quillo").update(gate_upstream=f"https://localhost:{secured.port}")
+        found = ask(proxy.port, "/tenants/7/x", **token)
+        assert len(secured.got) == is_reached
+        if is_reached:
+            assert found.status == 200
+        else:
+            assert code(found) == (502, "upstream_down")
 
 
 def test_nothing_passes_while_the_entry_cant_be_written(

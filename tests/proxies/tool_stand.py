@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -102,7 +103,7 @@ class Tool:
 
 
 @contextmanager
-def tool() -> Iterator[Tool]:
+def tool(tls: ssl.SSLContext | None = None) -> Iterator[Tool]:
     loop, found = Loop(), Tool()
     server = web.Application(client_max_size=2**30)
     server.router.add_route("*", "/{path:.*}", found.answer)
@@ -110,7 +111,7 @@ def tool() -> Iterator[Tool]:
 
     async def begin() -> None:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         found.port = runner.addresses[0][1]
 
