@@ -16,6 +16,7 @@ from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.scopes import Scope
 from requests_app.models import Grant
+from requests_app.platform import token_ids
 from tests.cast import Cast
 
 _GOAL = 10_000
@@ -82,7 +83,7 @@ def _bodies(windows: list[Grant], count: int) -> list[str]:
             "grant_id": str(grant.pk),
             "resource": str(grant.access_request.scope.get().resource_id),
             "engineer": str(grant.engineer_id),
-            "jti": str(uuid.uuid4()),
+            "jti": token_ids.made(grant.pk, grant.engineer_id),
             "action": "view",
             "at": at.isoformat(),
             "kind": "access",

@@ -397,6 +397,13 @@ class GuardCopied(WrongState):
     )
 
 
+class TooManyGuards(WrongState):
+    """The client has as many guards as it can have. Those that were not heard of recently do not count."""
+
+    code, is_evidence = "too_many_guards", False
+    default = _("This API client has too many guards. Keep the id of a guard on its disk, or make another client.")
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

@@ -29,8 +29,14 @@ REPORTED_ITEM_MAX, REPORTED_TEXT_MAX = 300, 64
 REPORTED_TOLERANCE = timedelta(seconds=1)
 #: After the first access that is reported when the window has ended, the mail about it waits for more of them.
 REPORTS_SETTLE = timedelta(minutes=2)
+#: A client can have this many guards that were heard of in this time. A program with its secret could make up more.
+GUARDS_MAX, GUARD_COUNTS_FOR = 200, timedelta(hours=1)
+#: A token that was renewed this short a time ago is not renewed again. A guard renews it after three minutes.
+TOKEN_RENEWED_EVERY = timedelta(seconds=60)
 #: A guard that has sent no sign of life for this long is silent. It should send one every 30 seconds.
 GUARD_SILENT_AFTER = timedelta(seconds=60)
+#: How often people get a mail that an application is silent, for each window.
+SILENCE_MAILED_EVERY = timedelta(hours=1)
 #: A guard whose backlog has not become smaller for this long does not get its reports through.
 GUARD_BEHIND_AFTER = timedelta(minutes=5)
 #: After this long, a guard that had nothing left to report was probably removed.

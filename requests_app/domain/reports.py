@@ -28,6 +28,19 @@ _TEXT = re.compile(r"[!-~]*")
 _CODE = re.compile(r"[a-z0-9_]*")
 #: What replaces a part of a path that looks like a value.
 HIDDEN = "{value}"
+#: The methods of HTTP and of WebDAV, and what a guard calls a WebSocket. Another one becomes OTHER.
+METHODS = frozenset((
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "SEARCH", "REPORT",
+    "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "WEBSOCKET",
+))  # fmt: skip
+OTHER_METHOD = "OTHER"
+#: Why a guard refuses a request or cuts an answer. Another text becomes "other", because it could be any words.
+CODES = frozenset((
+    "no_token", "invalid_token", "token_ended", "keys_unavailable", "feed_silent", "window_closed", "window_ended",
+    "other_engineer", "out_of_scope", "level_too_low", "queue_unavailable", "queue_full", "method_override",
+    "elapsed", "closed", "silent",
+))  # fmt: skip
+OTHER_CODE = "other"
 
 
 class Kind(StrEnum):
@@ -88,12 +101,13 @@ def item(text: str) -> str:
             field="item",
         )
     parts = (HIDDEN if _VALUE.fullmatch(part) else part for part in found[2].split("/"))
-    return f"{found[1]} {'/'.join(parts)}"
+    return f"{found[1] if found[1] in METHODS else OTHER_METHOD} {'/'.join(parts)}"
 
 
 @lru_cache(maxsize=4096)
 def code(text: str) -> str:
-    return _checked(text, _CODE, "code")
+    """Return the code, or another word for one that is not known. Raise Unacceptable."""
+    return found if (found := _checked(text, _CODE, "code")) in CODES or not found else OTHER_CODE
 
 
 def jti(text: str) -> str:

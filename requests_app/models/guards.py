@@ -18,6 +18,12 @@ class GuardQuerySet(ScopedQuerySet):
     tenant_path = "client__tenant_id"
     service_path = "client__service_id"
 
+    def are_too_many(self, client_id: object, at: datetime) -> bool:
+        """Return whether a client can have no further guard now."""
+        since = at - limits.GUARD_COUNTS_FOR
+        heard = Q(reported_at__gt=since) | Q(feed_at__gt=since)
+        return self.filter(heard, client=client_id).count() >= limits.GUARDS_MAX
+
     def silent(self, at: datetime) -> Self:
         """Return the guards that should report, and do not.
 

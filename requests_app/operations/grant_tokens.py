@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import RELEASE
 from requests_app.domain.acts.grant_tokens import (
@@ -42,6 +43,7 @@ from requests_app.models.token_keys import ALGORITHMS, LONGEST_TOKEN, algorithm_
 from requests_app.operations._change import Step, act, change, once
 from requests_app.operations._ending import close_grant
 from requests_app.operations._windows import concern, find_window, require_window, windows
+from requests_app.platform import token_ids
 from requests_app.queries import callers
 
 #: What kind of token this is (RFC 9068), and the type of its authorization details (RFC 9396).
@@ -81,8 +83,10 @@ def issue_grant_token(grant_id: object, *, alg: str = "RS256", actor: Actor) -> 
 def renew_grant_token(former: str, *, actor: Actor) -> GrantToken:
     """Give an application a new token in exchange for one that it accepts and that has not ended (RFC 8693).
 
-    Only a token that came through a one-time code is renewed. Everything about the window and its engineer is judged
-    again. The new token has the algorithm of the former one. Raise NotFound if the former token is not one of ours.
+    Only a token that came through a one-time code is renewed. If it was renewed a moment ago, by another process of the
+    application, the answer is that same token again: a stolen secret can't fill the customer's log. Everything about
+    the window and its engineer is judged again. The new token has the algorithm of the former one. Raise NotFound if
+    the former token is not one of ours.
     """
     claims = verified(former, typ=TYPE)
     grant_id, person_id = _named(claims)
@@ -99,7 +103,13 @@ def renew_grant_token(former: str, *, actor: Actor) -> GrantToken:
         if current.at >= _instant(claims["exp"]):
             raise GrantTokenEnded
         require_window(current, grant, actor_of(person, door=current.actor.door))
-        anew = _claims(current, grant, person, {"client_id": str(client.pk), **_session_of(claims)})
+        code = _session_of(claims)
+        about = {"client_id": str(client.pk), "sid": str(code.pk)}
+        if code.renewed_at is not None and current.at - code.renewed_at < limits.TOKEN_RENEWED_EVERY:
+            anew = _claims_at(code.renewed_at, code.renewed_jti, current, grant, person, about)
+        else:
+            anew = _claims(current, grant, person, about)
+            OneTimeCode.objects.filter(pk=code.pk).update(renewed_at=current.at, renewed_jti=anew["jti"])
     return _sealed(anew, algorithm_of(former))
 
 
@@ -144,17 +154,18 @@ def release_with_token(token: str, *, actor: Actor) -> AccessRequest:
     return step.row
 
 
-def _session_of(claims: dict[str, Any]) -> dict[str, str]:
-    """Return the session claim of a former token, for the new one. Raise GrantTokenEnded if its code was used twice.
+def _session_of(claims: dict[str, Any]) -> OneTimeCode:
+    """Return the code that a former token came from. Raise GrantTokenEnded if this code was used twice.
 
     A token that a person copied has none. It could be in anybody's hands, so it ends after five minutes.
     """
     session = claims.get("sid")
     if session is None:
         raise GrantTokenNotRenewable
-    if not OneTimeCode.objects.alive(session):
+    code: OneTimeCode | None = OneTimeCode.objects.filter(pk=session, used_at__isnull=False, ended_at=None).first()
+    if code is None:
         raise GrantTokenEnded
-    return {"sid": session}
+    return code
 
 
 def _require_audience(claims: dict[str, Any], grant: Grant, client: Client) -> None:
@@ -183,26 +194,34 @@ def _named(claims: dict[str, Any] | None) -> tuple[object, UUID]:
 
 def _claims(current: Step, grant: Grant, person: Person, client: dict[str, str]) -> dict[str, Any]:
     """Write the entry about a new token, and return its claims. Nothing else is judged after this."""
-    service = grant.access_request.service
-    details = _details(grant, service)
-    _require_receiver(grant, service, details)
-    # Whole seconds, rounded down, so that the token never outlives the window.
-    begins, ends = int(current.at.timestamp()), int(min(grant.closes_at, current.at + LONGEST_TOKEN).timestamp())
-    if ends <= current.at.timestamp():
-        raise WindowNotOpen
-    jti = str(uuid4())
+    jti = token_ids.made(grant.pk, person.pk)
+    claims = _claims_at(current.at, jti, current, grant, person, client)
     current.witness(
         GRANT_TOKEN_ISSUED,
         detail={
             "reference": grant.access_request.reference,
             "enforced_by": grant.access_request.enforced_by,
-            "audience": audience_of(service),
+            "audience": claims["aud"],
             "level": grant.level,
             "jti": jti,
-            "until_at": canonical.instant(_instant(ends)),
+            "until_at": canonical.instant(_instant(claims["exp"])),
         },
         text=f"{person.name} {grant.access_request.reference}",
     )
+    return claims
+
+
+def _claims_at(
+    at: datetime, jti: str, current: Step, grant: Grant, person: Person, client: dict[str, str]
+) -> dict[str, Any]:
+    """Return the claims of a token that is given at this time. Raise a DomainError if no token can be given."""
+    service = grant.access_request.service
+    details = _details(grant, service)
+    _require_receiver(grant, service, details)
+    # Whole seconds, rounded down, so that the token never outlives the window.
+    begins, ends = int(at.timestamp()), int(min(grant.closes_at, at + LONGEST_TOKEN).timestamp())
+    if ends <= current.at.timestamp():
+        raise WindowNotOpen
     who = {"sub": str(person.pk), "email": person.email, "name": person.name}
     times = {"iat": begins, "exp": ends, "jti": jti}
     return {

@@ -17,12 +17,13 @@ from audit_app import canonical, recorder
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE, REPORT_ACCESSES
-from requests_app.domain.errors import GuardCopied, ReportsGap
+from requests_app.domain.errors import GuardCopied, ReportsGap, TooManyGuards
 from requests_app.domain.levels import NEEDED, covers
 from requests_app.domain.reports import Acknowledged, Kind, Report, ReportedAccess
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequestResource, Client, ContentAccess, Grant, Guard, Service
 from requests_app.operations._change import Step, act, security_log
+from requests_app.platform import token_ids
 from requests_app.queries import callers
 
 _KINDS = {
@@ -40,7 +41,7 @@ class _Group(NamedTuple):
     grant: UUID
     resource: UUID
     kind: Kind
-    is_outside: bool
+    why_outside: str
 
 
 @dataclass
@@ -69,15 +70,19 @@ class _Windows:
             return "unknown_resource"
         return "" if access.engineer == grant.engineer_id else "other_engineer"
 
-    def is_outside(self, access: ReportedAccess, at: datetime) -> bool:
-        """Return whether the window did not allow what was given, at that time or at its level.
+    def why_outside(self, access: ReportedAccess, at: datetime) -> str:
+        """Return why this can't have happened in the window, or why the window did not allow it, or "".
 
-        A refusal of such an access is as it should be.
+        Nothing happens without a token that was given for the window, before the window, or in the future. A request
+        that was refused or cut can be above the window's level, and later than its end: this is as it should be.
         """
-        grant = self.grants[access.grant]
-        first, last = grant.opens_at - limits.REPORTED_TOLERANCE, min(grant.ends_at, at) + limits.REPORTED_TOLERANCE
-        is_allowed = covers(grant.level, NEEDED[access.action]) and first <= access.at <= last
-        return access.kind is Kind.ACCESS and not is_allowed
+        grant, is_access = self.grants[access.grant], access.kind is Kind.ACCESS
+        if not token_ids.is_made(access.jti, access.grant, access.engineer):
+            return "unknown_token"
+        if is_access and not covers(grant.level, NEEDED[access.action]):
+            return "level"
+        first, last = grant.opens_at, min(grant.ends_at, at) if is_access else at
+        return "" if first - limits.REPORTED_TOLERANCE <= access.at <= last + limits.REPORTED_TOLERANCE else "time"
 
 
 @dataclass
@@ -119,7 +124,10 @@ def _locked(report: Report, client: Client) -> Guard:
     which: dict[str, Any] = {"client": client, "number": report.guard}
     pk = Guard.objects.filter(**which).values_list("pk", flat=True).first()
     if pk is None:
-        row = Guard(**which, version=report.version, first_at=clock.now())
+        if Guard.objects.are_too_many(client.pk, at := clock.now()):
+            security_log.warning("guards.too_many", client=str(client.pk), guard=str(report.guard))
+            raise TooManyGuards
+        row = Guard(**which, version=report.version, first_at=at)
         Guard.objects.bulk_create([row], ignore_conflicts=True)
         pk = Guard.objects.values_list("pk", flat=True).get(**which)
     found: Guard = Guard.objects.locked().find(pk)
@@ -173,7 +181,7 @@ def _sort(fresh: Iterable[tuple[int, ReportedAccess]], windows: _Windows, at: da
         if why := windows.fault_of(access):
             found.rejected[why] += 1
             continue
-        group = _Group(access.grant, access.resource, access.kind, windows.is_outside(access, at))
+        group = _Group(access.grant, access.resource, access.kind, windows.why_outside(access, at))
         found.groups.setdefault(group, []).append((number, access))
     return found
 
@@ -193,7 +201,9 @@ def _write(current: Step, found: _Sorted, windows: _Windows, report: Report, ser
             who = {"engineer": grant.engineer.name, "engineer_id": str(grant.engineer_id)}
             what = {"enforced_by": service.application, "guard": str(report.guard), "kind": str(group.kind)}
             each = {"count": len(part), "accesses": list(_shown(part))}
-            event = CONTENT_REPORTED_OUTSIDE if group.is_outside else CONTENT_REPORTED
+            if group.why_outside:
+                what["outside"] = group.why_outside
+            event = CONTENT_REPORTED_OUTSIDE if group.why_outside else CONTENT_REPORTED
             items = " ".join([*dict.fromkeys(access.item for _number, access in part)][:_ITEMS_SEARCHED])
             text = f"{name} {grant.engineer.name} {items}"
             entries.append(current.entry(event, detail={**named, **who, **what, **each}, text=text))
@@ -212,7 +222,9 @@ def _row(group: _Group, grant: Grant, part: Sequence[tuple[int, ReportedAccess]]
         tenant_id=grant.tenant_id,
         grant=grant,
         resource_id=group.resource,
-        kind=ContentAccess.Kind.REPORTED_OUTSIDE if group.is_outside else _KINDS[group.kind],
+        kind=ContentAccess.Kind.REPORTED_OUTSIDE
+        if group.why_outside and group.kind is Kind.ACCESS
+        else _KINDS[group.kind],
         item_ref=items.pop() if len(items) == 1 else "",
         count=len(part),
         at=min(at, max(access.at for _number, access in part)),
@@ -231,7 +243,7 @@ def _shown(part: Iterable[tuple[int, ReportedAccess]]) -> Iterator[dict[str, Any
 
 def _tell(current: Step, found: _Sorted, windows: _Windows) -> None:
     """Alarm both sides about accesses that were not allowed. Tell once if some arrive after the mail about the end."""
-    for grant_id in {group.grant for group in found.groups if group.is_outside}:
+    for grant_id in {group.grant for group in found.groups if group.why_outside}:
         grant = windows.grants[grant_id]
         about: dict[str, Any] = {"topic": Topic.REPORTED_OUTSIDE, "about": grant.access_request_id}
         # One mail for each window: an application with a wrong clock would send one with each report.

@@ -5,7 +5,7 @@ A deadline applies even if this work runs late.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
-from requests_app.domain import clock
+from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import CLOSE, EXPIRE
 from requests_app.domain.states import State
@@ -161,8 +161,9 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 def announce_silent_guards(*, actor: Actor) -> int:
     """Tell staff, and the administrators of the customers with an open window, that an application does not report.
 
-    Each of them gets one mail for each window and each silence. Of several guards that are silent at once, the one that
-    reported last counts: somebody who has stolen the client's secret could make up guards.
+    Each of them gets one mail for each window and each silence, and no other one for an hour. Of several guards that
+    are silent at once, the one that reported last counts: somebody who has stolen the client's secret could make up
+    guards.
     """
     notes: dict[object, Note] = {}
     for guard, windows in sorted(guards.silent(clock.now()), key=lambda each: str(each[0].reported_at)):
@@ -171,14 +172,29 @@ def announce_silent_guards(*, actor: Actor) -> int:
         for number, grant in enumerate(windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
             facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since}}
-            mark = f"{guard.pk.hex} {guard.reported_at:%Y%m%dT%H%M%S}"
+            mark = f"{guard.client_id.hex} {guard.reported_at:%Y%m%dT%H%M%S}"
             notes[guard.client_id, grant.pk] = Note(**facts, tenant_id=grant.tenant_id, mark=mark)
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.
                 notes[guard.client_id] = Note(**facts, tenant_id=None, mark=f"staff {mark}")
-    keys = [note.key() for note in notes.values()]
-    sent_before = set(OutboxMessage.objects.filter(key__in=keys).values_list("key", flat=True))
-    return _tell([note for note in notes.values() if note.key() not in sent_before])
+    return _tell(_not_announced(notes.values()))
+
+
+def _not_announced(notes: Iterable[Note]) -> list[Note]:
+    """Return the notes about a silence that were not sent before, and that follow no other one too soon."""
+    sent = OutboxMessage.objects.filter(topic=Topic.GUARD_SILENT)
+    keys = set(sent.filter(key__in=[note.key() for note in notes]).values_list("key", flat=True))
+    last_hour = sent.filter(created_at__gt=clock.now() - limits.SILENCE_MAILED_EVERY)
+    # Staff hear of an application, and a customer hears of it for each window.
+    known = {
+        (tenant and about, mark.rpartition(" ")[0])
+        for tenant, about, mark in last_hour.values_list("tenant_id", "about", "mark")
+    }
+    return [
+        note
+        for note in notes
+        if note.key() not in keys and (note.tenant_id and note.about, note.mark.rpartition(" ")[0]) not in known
+    ]
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:

@@ -10,6 +10,7 @@ from requests_app.domain.evaluation import Question
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.guard_reports import report_in
 from requests_app.models import Grant
+from requests_app.platform import token_ids
 from tests.acts.case import Case
 from tests.cast import Cast
 
@@ -41,6 +42,7 @@ def _reported(row: Grant) -> dict[str, Any]:
         "grant_id": str(row.pk),
         "resource": str(row.access_request.resources.get().pk),
         "engineer": str(row.engineer_id),
+        "jti": token_ids.made(row.pk, row.engineer_id),
         "action": "view",
         "item": "GET /w/{id}",
         "at": row.opens_at.isoformat(),

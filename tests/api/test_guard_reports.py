@@ -11,6 +11,7 @@ import pytest
 from audit_app.models import AuditEntry
 from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Grant, Guard
+from requests_app.platform import token_ids
 from tests.caller import Caller
 from tests.cast import Cast
 from tests.guards import LIFE, ONE, guard
@@ -31,7 +32,7 @@ def access(grant: Grant, **fields: Any) -> dict[str, Any]:
         "grant_id": str(grant.pk),
         "resource": str(grant.access_request.resources.get().pk),
         "engineer": str(grant.engineer_id),
-        "jti": "abc",
+        "jti": token_ids.made(grant.pk, grant.engineer_id),
         "action": "view",
         "item": "GET /w/{id}/pages",
         "at": grant.opens_at.isoformat().replace("+00:00", "Z"),
@@ -160,6 +161,7 @@ def test_an_access_with_a_wrong_field_is_refused_and_named(cast: Cast, grant: Gr
         ("GET /f/0123456789abcdef01", "GET /f/{value}"),
         ("GET /u/anna@x.example", "GET /u/{value}"),
         ("GET /u/anna%20b/x", "GET /u/{value}/x"),
+        ("PRIYA /w", "OTHER /w"),
     ],
 )
 def test_a_part_that_looks_like_a_value_is_not_stored(cast: Cast, grant: Grant, item: str, stored: str) -> None:
@@ -167,6 +169,13 @@ def test_a_part_that_looks_like_a_value_is_not_stored(cast: Cast, grant: Grant, 
     entry = AuditEntry.objects.get(event="content.reported")
     assert json.loads(bytes(entry.canonical))["detail"]["accesses"][0]["item"] == stored
     assert ContentAccess.objects.get().item_ref == stored
+
+
+@pytest.mark.parametrize(("code", "stored"), [("silent", "silent"), ("priya_read_all_of_it", "other")])
+def test_a_code_is_one_of_the_known_words(cast: Cast, grant: Grant, code: str, stored: str) -> None:
+    assert guard(cast).post(PATH, body(access(grant, kind="refused", code=code))).status_code == 200
+    entry = AuditEntry.objects.get(event="content.reported")
+    assert json.loads(bytes(entry.canonical))["detail"]["accesses"][0]["code"] == stored
 
 
 def test_a_persons_token_can_not_report(cast: Cast, grant: Grant, calling: Callable[..., Caller]) -> None:

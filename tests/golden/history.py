@@ -58,7 +58,7 @@ from requests_app.models import (
 from requests_app.models.people import actor_of, actor_of_client, actor_of_token, in_name_of
 from requests_app.operations import content, grant_tokens, log_care, streams, sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
-from requests_app.platform import csv_files, outbound
+from requests_app.platform import csv_files, outbound, token_ids
 from requests_app.queries import signing
 from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
@@ -1123,9 +1123,11 @@ class History:
         self.forget()
         grant = Grant.objects.get(access_request=row)
 
+        jti = token_ids.made(grant.pk, grant.engineer_id)
+
         def reported(first: int, *accesses: tuple[str, dt.datetime]) -> None:
             found = [
-                ReportedAccess(grant.pk, resource.pk, w.person("priya").pk, "", "view", item, at, Kind.ACCESS, "")
+                ReportedAccess(grant.pk, resource.pk, grant.engineer_id, jti, "view", item, at, Kind.ACCESS, "")
                 for item, at in accesses
             ]
             report = Report(GUARD, LIFE, "golden/1", first, 0, found)

@@ -16,10 +16,11 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import GuardCopied, InsufficientScope, NotAllowed, ReportsGap
+from requests_app.domain.errors import GuardCopied, InsufficientScope, NotAllowed, ReportsGap, TooManyGuards
 from requests_app.domain.levels import NEEDED, Level, covers
 from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.models import Client, ContentAccess, Grant, Guard, OutboxMessage
+from requests_app.platform import token_ids
 from requests_app.queries import access
 from requests_app.words import sentences
 from tests.caller import service_of
@@ -51,7 +52,7 @@ def one(window: Grant, *, at: dt.datetime | None = None, **fields: Any) -> Repor
         grant=window.pk,
         resource=resource.pk,
         engineer=window.engineer_id,
-        jti="j",
+        jti=token_ids.made(window.pk, window.engineer_id),
         action="view",
         item="GET /w/{id}/pages",
         at=at or clock.now(),
@@ -85,7 +86,12 @@ def numbers(found: Iterable[dict[str, Any]]) -> list[int]:
 def test_what_is_reported_is_in_the_tenants_log_with_each_access(
     cast: Cast, grant: Grant, client: Client, actor: Actor
 ) -> None:
-    accesses = [one(grant), one(grant, item="GET /w/{id}", jti="", code="ok"), one(grant, kind=Kind.REFUSED)]
+    jti = token_ids.made(grant.pk, grant.engineer_id)
+    accesses = [
+        one(grant, jti=jti),
+        one(grant, item="GET /w/{id}", jti=jti, code="silent"),
+        one(grant, kind=Kind.REFUSED),
+    ]
     found = operations.report_accesses(report(*accesses, first=1001, backlog=20), actor=actor)
     assert (found.number, found.rejected) == (1003, 0)
     accessed, refused = entries()
@@ -107,8 +113,15 @@ def test_what_is_reported_is_in_the_tenants_log_with_each_access(
         "kind": "access",
         "count": 2,
         "accesses": [
-            {"n": 1001, "at": stamp(accesses[0]), "action": "view", "item": "GET /w/{id}/pages", "jti": "j"},
-            {"n": 1002, "at": stamp(accesses[1]), "action": "view", "item": "GET /w/{id}", "code": "ok"},
+            {"n": 1001, "at": stamp(accesses[0]), "action": "view", "item": "GET /w/{id}/pages", "jti": jti},
+            {
+                "n": 1002,
+                "at": stamp(accesses[1]),
+                "action": "view",
+                "item": "GET /w/{id}",
+                "jti": jti,
+                "code": "silent",
+            },
         ],
     }
     assert refused["detail"]["kind"] == "refused"
@@ -233,6 +246,75 @@ def test_an_access_above_the_windows_level_is_an_alarm(
     # A refused one is as it should be.
     operations.report_accesses(report(one(grant, action=action, kind=Kind.REFUSED), first=2), actor=actor)
     assert numbers(entries("content.reported"))[-1] == 2
+
+
+def test_an_access_with_a_token_that_was_never_given_is_an_alarm(cast: Cast, grant: Grant, actor: Actor) -> None:
+    """Somebody with the client's secret could otherwise say that an engineer looked, who never came."""
+    another = cast.in_quillo()
+    given = token_ids.made(grant.pk, grant.engineer_id)
+    forged = (
+        "",
+        "j",
+        str(uuid4()),
+        given.upper(),
+        given[:-1] + ("0" if given[-1] != "0" else "1"),
+        token_ids.made(another.pk, another.engineer_id),
+        token_ids.made(grant.pk, cast.erik.pk),
+    )
+    for number, jti in enumerate(forged, 1):
+        operations.report_accesses(report(one(grant, jti=jti), first=number), actor=actor)
+    found = entries("content.reported_outside")
+    assert [each["detail"]["outside"] for each in found] == ["unknown_token"] * len(forged)
+    assert OutboxMessage.objects.filter(topic="notify.reported_outside").count() == 2
+    assert not entries("content.reported")
+    # A refusal and a cut can frame an engineer too.
+    others = [one(grant, jti="", kind=kind) for kind in (Kind.REFUSED, Kind.CUT)]
+    operations.report_accesses(report(*others, first=len(forged) + 1), actor=actor)
+    assert [each["detail"]["kind"] for each in entries("content.reported_outside")[-2:]] == ["refused", "cut"]
+    assert ContentAccess.objects.filter(kind="reported_outside").count() == len(forged)
+
+
+def test_a_token_that_was_made_with_a_former_secret_key_still_counts(grant: Grant, actor: Actor, settings: Any) -> None:
+    access = one(grant)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one", [settings.SECRET_KEY]
+    operations.report_accesses(report(access, one(grant)), actor=actor)
+    assert numbers(entries("content.reported")) == [1, 2]
+    settings.SECRET_KEY_FALLBACKS = []
+    operations.report_accesses(report(access, first=3), actor=actor)
+    assert numbers(entries("content.reported_outside")) == [3]
+
+
+@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.CUT])
+def test_nothing_is_refused_or_cut_before_the_window_or_in_the_future(
+    grant: Grant, actor: Actor, kind: Kind, travel: Traveller
+) -> None:
+    at, second = travel.freeze(), dt.timedelta(seconds=1)
+    times = [grant.opens_at - second, at + second, grant.opens_at - 2 * second, at + 2 * second]
+    operations.report_accesses(report(*[one(grant, at=each, kind=kind) for each in times]), actor=actor)
+    assert numbers(entries()) == [1, 2]
+    [alarm] = entries("content.reported_outside")
+    assert (numbers([alarm]), alarm["detail"]["outside"], alarm["detail"]["kind"]) == ([3, 4], "time", str(kind))
+
+
+def test_a_client_has_a_limited_number_of_guards(
+    client: Client, actor: Actor, travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GUARDS_MAX", 2)
+    at = travel.freeze()
+    for number in (ONE, OTHER):
+        operations.report_accesses(report(first=0, number=number), actor=actor)
+    third = str(uuid4())
+    with pytest.raises(TooManyGuards) as refused:
+        operations.report_accesses(report(first=0, number=third), actor=actor)
+    assert (refused.value.code, refused.value.status) == ("too_many_guards", 409)
+    # A made-up guard on the feed is no further row either, and those that are known continue.
+    operations.note_guard(UUID(third), version="-", actor=actor, at=at)
+    operations.report_accesses(report(first=0), actor=actor)
+    assert Guard.objects.count() == 2
+    # Another client has its own, and those that are silent make room.
+    Guard.objects.filter(number=OTHER).update(reported_at=at - limits.GUARD_COUNTS_FOR)
+    operations.report_accesses(report(first=0, number=third), actor=actor)
+    assert Guard.objects.count() == 3
 
 
 def test_an_access_of_the_future_is_outside(grant: Grant, actor: Actor, travel: Traveller) -> None:

@@ -130,6 +130,29 @@ CONTENT_REPORTED_OUTSIDE = Event(
     sentence=_(
         "{who} reported for {application}: {reported} by {engineer} in {resource_name}, which the window did not allow"
     ),
+    variants=(
+        (
+            has("outside", "unknown_token"),
+            _(
+                "{who} reported for {application}: {reported} by {engineer} in {resource_name}, with a token that was "
+                "never given to {engineer} for this window"
+            ),
+        ),
+        (
+            has("outside", "level"),
+            _(
+                "{who} reported for {application}: {reported} by {engineer} in {resource_name}, which the level of the "
+                "window does not allow"
+            ),
+        ),
+        (
+            has("outside", "time"),
+            _(
+                "{who} reported for {application}: {reported} by {engineer} in {resource_name}, at a time when the "
+                "window was not open"
+            ),
+        ),
+    ),
     siem=Meaning(Family.DATASTORE, 1, severity=Severity.HIGH, has_failed=True),
     mark=Mark.TROUBLE,
 )
