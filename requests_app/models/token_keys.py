@@ -29,6 +29,7 @@ security_log = structlog.get_logger("security")
 
 #: RFC 9068 requires RS256. EdDSA is shorter and faster, for programs that know it.
 ALGORITHMS = ("RS256", "EdDSA")
+_KINDS = {"RS256": "RSA", "EdDSA": "OKP"}
 RSA_BITS = 2048
 #: How long a key is published before it signs, how long it signs, and how long it stays published after its last token.
 PUBLISHED_BEFORE, SIGNS_FOR, PUBLISHED_AFTER = timedelta(hours=24), timedelta(days=90), timedelta(days=1)
@@ -41,18 +42,23 @@ class TokenKeyQuerySet(models.QuerySet["TokenKey"]):
         return self.filter(models.Q(retires_at=None) | models.Q(retires_at__gt=at))
 
     def signing(self, alg: str, at: datetime) -> TokenKey | None:
-        """Return the key that signs now: the newest that has begun to."""
-        return self.published(at).filter(alg=alg, signs_from__lte=at).order_by("-number").first()
+        """Return the key that signs now: the newest of our own that has begun to."""
+        begun = self.published(at).filter(alg=alg, signs_from__lte=at).order_by("-number")
+        return next((row for row in begun if row.can_sign), None)
 
 
 class TokenKey(models.Model):
-    """One key. `number` counts the keys of its algorithm, so two processes never make the same key twice."""
+    """One key. `number` counts the keys of its algorithm, so two processes never make the same key twice.
+
+    `public` is published only if it belongs to the key that is sealed in the same row. So somebody who can write to the
+    database, but does not know the settings, can't publish a key that signs tokens for every application.
+    """
 
     kid = models.CharField(_("key id"), primary_key=True, max_length=64)
     alg = models.CharField(_("algorithm"), max_length=8, choices=[(alg, alg) for alg in ALGORITHMS])
     number = models.PositiveIntegerField(_("number"))
     public = models.JSONField(_("public key"))
-    # The private key as a JWK, encrypted. It is empty when the key no longer signs.
+    # The key as a JWK, encrypted: the private key, or the public one when the key no longer signs.
     sealed = models.TextField(blank=True, default="", editable=False)
     published_at = models.DateTimeField(_("published"))
     signs_from = models.DateTimeField(_("signs from"))
@@ -72,27 +78,45 @@ class TokenKey(models.Model):
     def __str__(self) -> str:
         return self.kid
 
+    @property
+    def key(self) -> Key | None:
+        """Return the sealed key. Return None if it can't be read, or if the row does not publish this very key."""
+        try:
+            found = _opened(self.sealed)
+        except (Unreadable, JoseError, ValueError, TypeError, KeyError):
+            return None
+        is_this = _KINDS.get(self.alg) == found.key_type and self.public == _published(found, self.alg)
+        return found if is_this and self.kid == self.public["kid"] else None
+
+    @property
+    def can_sign(self) -> bool:
+        return self.key is not None and self.key.is_private
+
 
 def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
     """Return a JWT with these claims. `typ` says what kind of token it is. The first key is made when it is needed."""
     for _try in range(2):
         at = clock.now()
         row = TokenKey.objects.signing(alg, at)
-        if row is not None:
-            try:
-                header = {"typ": typ, "alg": alg, "kid": row.kid}
-                return jwt.encode(header, claims, _private(row.sealed), registry=_registry([alg]))
-            except Unreadable:
-                # The setting was changed, and the former key is not listed. Programs read the new key when they see it.
-                security_log.error("token_key.unreadable", kid=row.kid)
+        if row is not None and (key := row.key) is not None:
+            return jwt.encode({"typ": typ, "alg": alg, "kid": row.kid}, claims, key, registry=_registry([alg]))
+        for other in TokenKey.objects.published(at).filter(alg=alg, signs_from__lte=at):
+            # Probably the setting was changed, and the former key is not listed.
+            security_log.error("token_key.unreadable", kid=other.kid)
+        # Programs read the new key when they see it.
         make(alg, at, signs_from=at)
     raise Unreadable
 
 
 def public_keys(at: datetime | None = None) -> dict[str, Any]:
-    """Return the JWK Set that other programs read (RFC 7517)."""
+    """Return the JWK Set that other programs read (RFC 7517): only keys that this installation has made."""
     rows = TokenKey.objects.published(at or clock.now()).order_by("alg", "number")
-    return {"keys": list(rows.values_list("public", flat=True))}
+    return {"keys": [row.public for row in rows if row.key is not None]}
+
+
+def foreign_keys() -> list[TokenKey]:
+    """Return the rows that publish nothing, because their key is not the one that is sealed in them."""
+    return [row for row in TokenKey.objects.order_by("alg", "number") if row.key is None]
 
 
 def verified(token: str, *, typ: str) -> dict[str, Any] | None:
@@ -120,8 +144,8 @@ def make(alg: str, at: datetime, *, signs_from: datetime) -> None:
     """
     last = TokenKey.objects.filter(alg=alg).order_by("-number").values_list("number", flat=True).first() or 0
     key = generated(alg)
-    kid = key.thumbprint()
-    public = {**key.as_dict(private=False), "kid": kid, "alg": alg, "use": "sig"}
+    public = _published(key, alg)
+    kid = public["kid"]
     sealed = _sealer().seal(json.dumps(key.as_dict(private=True)))
     row = TokenKey(
         kid=kid, alg=alg, number=last + 1, public=public, sealed=sealed, published_at=at, signs_from=signs_from
@@ -138,8 +162,14 @@ def generated(alg: str) -> Key:
     return RSAKey.generate_key(RSA_BITS) if alg == "RS256" else OKPKey.generate_key("Ed25519")
 
 
+def forget_private(row: TokenKey) -> None:
+    """Delete the private part of a key that signs no more. What remains proves that the key was ours."""
+    sealed = _sealer().seal(json.dumps(row.public))
+    TokenKey.objects.filter(kid=row.kid, sealed=row.sealed).update(sealed=sealed)
+
+
 def seal_anew(is_over: Callable[[], bool]) -> int:
-    """Encrypt again what a former key of the settings encrypted. Return how many private keys that were."""
+    """Encrypt again what a former key of the settings encrypted. Return how many keys that were."""
     done = 0
     for row in TokenKey.objects.exclude(sealed=""):
         if is_over() or not _sealer().is_outdated(row.sealed):
@@ -156,13 +186,17 @@ def _sealer() -> Sealer:
     return Sealer(settings.WEBHOOK_KEYS, b"token keys")
 
 
-def _private(sealed: str) -> Key:
+def _published(key: Key, alg: str) -> dict[str, Any]:
+    return {**key.as_dict(private=False), "kid": key.thumbprint(), "alg": alg, "use": "sig"}
+
+
+def _opened(sealed: str) -> Key:
     return _read_key(sealed, tuple(settings.WEBHOOK_KEYS))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _read_key(sealed: str, _keys: tuple[str, ...]) -> Key:
-    """Return the private key. Reading an RSA key takes longer than signing with it, so the last ones are remembered."""
+    """Return the sealed key. Reading an RSA key takes longer than signing with it, so the last ones are remembered."""
     found = json.loads(_sealer().opened(sealed))
     return RSAKey.import_key(found) if found["kty"] == "RSA" else OKPKey.import_key(found)
 

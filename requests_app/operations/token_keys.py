@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import Q
 
 from audit_app import canonical
+from audit_app.models import AuditEntry
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Event
-from requests_app.domain.acts.token_keys import ROLL_TOKEN_KEYS, TOKEN_KEY_PUBLISHED, TOKEN_KEY_RETIRED
+from requests_app.domain.acts.token_keys import (
+    ROLL_TOKEN_KEYS,
+    TOKEN_KEY_FOREIGN,
+    TOKEN_KEY_PUBLISHED,
+    TOKEN_KEY_RETIRED,
+)
 from requests_app.domain.errors import NotAllowed
 from requests_app.models import Installation, TokenKey
-from requests_app.models.token_keys import ALGORITHMS, PUBLISHED_BEFORE, SIGNS_FOR, make
-from requests_app.operations._change import PROVIDER_LOG, Step, act
+from requests_app.models.token_keys import ALGORITHMS, PUBLISHED_BEFORE, SIGNS_FOR, foreign_keys, forget_private, make
+from requests_app.operations._change import PROVIDER_LOG, Step, act, security_log
 
 
 def roll_due_token_keys(*, actor: Actor) -> int:
@@ -22,10 +29,13 @@ def roll_due_token_keys(*, actor: Actor) -> int:
 
     An installation that signs no tokens has no keys, and gets none here.
     """
-    rows = list(TokenKey.objects.all())
-    if not rows:
+    everything = list(TokenKey.objects.all())
+    rows = [row for row in everything if row.key is not None]
+    if not everything:
         return 0
     at = clock.now()
+    if _not_recorded(row for row in everything if row.key is None):
+        return roll_token_keys(actor=actor)
     is_due = any(_next_begins(rows, alg, at) is not None for alg in ALGORITHMS)
     if not is_due and all(row.is_in_log and not _is_over(row, rows, at) for row in rows):
         return 0
@@ -49,11 +59,11 @@ def roll_token_keys(*, is_due_only: bool = True, at_once: bool = False, actor: A
         else:
             done = _remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
         for alg in ALGORITHMS:
-            begins = _next_begins(list(TokenKey.objects.all()), alg, current.at, is_due_only=is_due_only)
+            begins = _next_begins(_made_here(), alg, current.at, is_due_only=is_due_only)
             if begins is not None:
                 make(alg, current.at, signs_from=begins)
         _forget_private(current.at)
-        return done + _announce(current)
+        return done + _announce(current) + _alarm(current)
 
 
 def _next_begins(rows: list[TokenKey], alg: str, at: datetime, *, is_due_only: bool = True) -> datetime | None:
@@ -70,7 +80,7 @@ def _next_begins(rows: list[TokenKey], alg: str, at: datetime, *, is_due_only: b
 
 
 def _is_over(row: TokenKey, rows: list[TokenKey], at: datetime) -> bool:
-    return (row.retires_at is not None and row.retires_at <= at) or (bool(row.sealed) and _is_replaced(row, rows, at))
+    return (row.retires_at is not None and row.retires_at <= at) or (row.can_sign and _is_replaced(row, rows, at))
 
 
 def _is_replaced(row: TokenKey, rows: list[TokenKey], at: datetime) -> bool:
@@ -79,9 +89,14 @@ def _is_replaced(row: TokenKey, rows: list[TokenKey], at: datetime) -> bool:
 
 def _forget_private(at: datetime) -> None:
     """Delete the private part of each key that a newer one has replaced."""
-    rows = list(TokenKey.objects.exclude(sealed=""))
-    replaced = [row.kid for row in rows if _is_replaced(row, rows, at)]
-    TokenKey.objects.filter(kid__in=replaced).update(sealed="")
+    rows = [row for row in _made_here() if row.can_sign]
+    for row in rows:
+        if _is_replaced(row, rows, at):
+            forget_private(row)
+
+
+def _made_here() -> list[TokenKey]:
+    return [row for row in TokenKey.objects.all() if row.key is not None]
 
 
 def _remove(current: Step, rows: object, *, at_once: bool = False) -> int:
@@ -94,11 +109,27 @@ def _remove(current: Step, rows: object, *, at_once: bool = False) -> int:
 
 def _announce(current: Step) -> int:
     """Write the entry about each key that has none yet. A key that signed the first token is one of them."""
-    found = list(TokenKey.objects.filter(is_in_log=False).order_by("alg", "number"))
+    unrecorded = TokenKey.objects.filter(is_in_log=False).order_by("alg", "number")
+    found = [row for row in unrecorded if row.key is not None]
     for row in found:
         _witness(current, TOKEN_KEY_PUBLISHED, row, from_at=canonical.instant(row.signs_from))
     TokenKey.objects.filter(kid__in=[row.kid for row in found]).update(is_in_log=True)
     return len(found)
+
+
+def _alarm(current: Step) -> int:
+    """Write an entry about each key that is not ours, once. It was never published, but somebody has written it."""
+    found = _not_recorded(foreign_keys())
+    for row in found:
+        security_log.error("token_key.foreign", kid=row.kid, alg=row.alg)
+        _witness(current, TOKEN_KEY_FOREIGN, row)
+    return len(found)
+
+
+def _not_recorded(rows: Iterable[TokenKey]) -> list[TokenKey]:
+    """Return the rows about whose foreign key the provider's log has no entry."""
+    entries = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event=str(TOKEN_KEY_FOREIGN))
+    return [row for row in rows if not entries.filter(text__contains=row.kid).exists()]
 
 
 def _witness(current: Step, event: Event, row: TokenKey, **more: object) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from requests_app.domain import acts, lifecycle
 from requests_app.messages import topics
+from requests_app.models import token_keys
 from requests_app.work import schedules
 
 CONNECTORS = "requests_app.content.connectors.registry"
@@ -91,6 +92,24 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
         )
         for name, file in files.items()
         if root in Path(file).resolve().parents
+    ]
+
+
+@register("lockbox", deploy=True)
+def token_keys_are_ours(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report a key for tokens that this installation has not made. Only `check --deploy` runs this check."""
+    try:
+        foreign = token_keys.foreign_keys()
+    except DatabaseError:
+        # The database is not there yet, or it is not migrated. Other checks and `serve` report this.
+        return []
+    return [
+        Warning(
+            f"The key for tokens {row.kid} is not the one that is sealed beside it, so it is not published.",
+            hint="Somebody has changed the database, or WEBHOOK_KEY. Find out who, then run roll_token_keys --at-once.",
+            id="requests_app.W033",
+        )
+        for row in foreign
     ]
 
 

@@ -15,14 +15,17 @@ from django.core.management import call_command
 from django.test import Client as Browser
 from joserfc import jwt as jws
 from joserfc.jwk import RSAKey
+from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
+from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed
 from requests_app.models import TokenKey
-from requests_app.models.token_keys import ALGORITHMS, public_keys, signed, verified
+from requests_app.models.token_keys import ALGORITHMS, _registry, generated, public_keys, signed, verified
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform.sealing import Unreadable
+from requests_app.work import startup_checks
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -112,7 +115,9 @@ def test_a_key_is_published_a_day_before_it_signs_and_stays_a_day_after_its_last
     travel.by(minutes=2)
     sweep(cast)
     assert kid_of(signed({}, typ="at+jwt")) == second
-    assert (read(last), TokenKey.objects.get(kid=first).sealed) == ({"n": 1}, "")
+    former = TokenKey.objects.get(kid=first).key
+    assert former is not None
+    assert (read(last), former.is_private) == ({"n": 1}, False)
     travel.by(days=1, minutes=4)
     sweep(cast)
     assert kids() == [first, second]
@@ -201,7 +206,53 @@ def test_a_lost_sealing_key_makes_a_new_key_and_a_former_one_is_sealed_again(cas
     assert kid_of(signed({}, typ="at+jwt")) == first
     settings.WEBHOOK_KEYS = ["third"]
     token = signed({"n": 1}, typ="at+jwt")
-    assert (kid_of(token) != first, read(token), len(kids())) == (True, {"n": 1}, 2)
+    assert (kid_of(token) != first, read(token), kids()) == (True, {"n": 1}, [kid_of(token)])
+
+
+def written(key: Any, alg: str, **fields: Any) -> TokenKey:
+    """Write a row as somebody does who can write to the database, and does not know the settings."""
+    kid = key.thumbprint()
+    public = {**key.as_dict(private=False), "kid": kid, "alg": alg, "use": "sig"}
+    at = clock.now()
+    plain = {"kid": kid, "alg": alg, "number": 7, "public": public, "published_at": at, "signs_from": at}
+    return TokenKey.objects.create(**{**plain, "is_in_log": True, **fields})
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+@pytest.mark.parametrize("sealed", ["", "of another key", "no token of Fernet"])
+def test_a_key_that_somebody_writes_into_the_database_counts_for_nothing(cast: Cast, alg: str, sealed: str) -> None:
+    ours = signed({"n": 1}, typ="at+jwt", alg=alg)
+    sweep(cast)
+    theirs = generated(alg)
+    sealed = {"of another key": TokenKey.objects.get(kid=kid_of(ours)).sealed}.get(sealed, sealed)
+    row = written(theirs, alg, sealed=sealed)
+    token = jws.encode({"typ": "at+jwt", "alg": alg, "kid": row.kid}, {"n": 2}, theirs, registry=_registry([alg]))
+    assert verified(token, typ="at+jwt") is None
+    assert kids(alg) == [kid_of(ours)]
+    assert row.kid not in Browser().get("/.well-known/jwks.json").content.decode()
+    # Our own key signs as before, though this one is newer, and its entry is the only one about it.
+    assert kid_of(signed({}, typ="at+jwt", alg=alg)) == kid_of(ours)
+    with capture_logs() as logs:
+        assert (sweep(cast), sweep(cast)) == (1, 0)
+    assert [line["kid"] for line in logs if line["event"] == "token_key.foreign"] == [row.kid]
+    assert [event for event, detail in entries() if detail["kid"] == row.kid] == ["token_key.foreign"]
+    [found] = startup_checks.token_keys_are_ours()
+    assert (found.id, row.kid in found.msg) == ("requests_app.W033", True)
+    call_command("roll_token_keys", "--at-once", stdout=StringIO())
+    assert startup_checks.token_keys_are_ours() == []
+
+
+def test_a_key_that_somebody_changes_is_published_no_more(cast: Cast) -> None:
+    token = signed({"n": 1}, typ="at+jwt")
+    assert startup_checks.token_keys_are_ours() == []
+    [row] = TokenKey.objects.all()
+    theirs = RSAKey.generate_key(2048)
+    TokenKey.objects.update(public={**row.public, **theirs.as_dict(private=False)})
+    assert (public_keys(), verified(token, typ="at+jwt")) == ({"keys": []}, None)
+    TokenKey.objects.update(public=row.public, alg="EdDSA")
+    assert public_keys() == {"keys": []}
+    TokenKey.objects.update(alg="RS256")
+    assert verified(token, typ="at+jwt") == {"n": 1}
 
 
 def test_everybody_reads_the_public_keys_and_may_store_them_for_five_minutes(cast: Cast) -> None:

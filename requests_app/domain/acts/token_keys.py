@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Mark, Noun, has
 
 TOKEN_KEY_PUBLISHED = Event(
     "token_key.published",
@@ -23,12 +23,22 @@ TOKEN_KEY_RETIRED = Event(
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Key removed", Severity.LOW),
 )
+TOKEN_KEY_FOREIGN = Event(
+    "token_key.foreign",
+    label=_("Foreign key for tokens found"),
+    sentence=_(
+        "{who} found a key for tokens in the database that this installation has not made ({alg} {kid}); it was not "
+        "published"
+    ),
+    siem=Meaning(Family.ENTITY, OTHER, "Foreign key found", Severity.HIGH),
+    mark=Mark.TROUBLE,
+)
 
 ROLL_TOKEN_KEYS = Act(
     "roll_token_keys",
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.SYSTEM}),
-    events=(TOKEN_KEY_PUBLISHED, TOKEN_KEY_RETIRED),
+    events=(TOKEN_KEY_PUBLISHED, TOKEN_KEY_RETIRED, TOKEN_KEY_FOREIGN),
     doors=frozenset({Door.TASK, Door.COMMAND}),
     own_order="The system and the operator do this. There is no row to find, and nobody to judge.",
 )
