@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import tempfile
 import time
@@ -53,13 +52,13 @@ class _Load:
 
 
 def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
-    wrk = shutil.which("wrk")
-    if wrk is None or not (shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")):
-        return [], ["gates: wrk or nginx is not installed. To install them: apt-get install wrk nginx"]
     service = cast.web_tool()
     cast.proxy()
     grant = cast.in_quillo()
     with tempfile.TemporaryDirectory(dir=os.environ["DATA_DIR"]) as place, product.running() as running:
+        wrk = stand.found("wrk")
+        if wrk is None or stand.found("nginx") is None:
+            return [], ["gates: wrk and nginx are needed"]
         one, many = Path(place) / "one", Path(place) / "many"
         one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")
         many.write_text("".join(_elsewhere(grant, service)))
@@ -155,8 +154,6 @@ def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
 
 #: The tool, which answers 200 with some bytes; the same tool without a gate; and behind a gate that allows everything.
 _OTHERS = """
-# Otherwise nginx closes each connection of wrk after its thousandth request.
-access_log off; keepalive_requests 100000000;
 server {{ listen 127.0.0.1:{tool}; location / {{ return 200 "a page of the tool\\n"; }} }}
 server {{ listen 127.0.0.1:{plain}; location / {{ proxy_pass http://127.0.0.1:{tool}; }} }}
 server {{
@@ -171,6 +168,8 @@ server {{
 def _proxies(place: Path, running: product.Product) -> Iterator[tuple[int, int, int, int]]:
     """Run nginx with one process. Yield its process id, and the ports with our gate, without one, and with its own."""
     ports = {name: free_port() for name in ("tool", "plain", "asking")}
-    others = _OTHERS.format(**ports)
-    with stand.nginx(place, f"127.0.0.1:{running.port}", f"127.0.0.1:{ports['tool']}", more=others) as gate:
+    # Otherwise nginx closes each connection of wrk after its thousandth request.
+    inner = f"keepalive_requests 100000000;\n{_OTHERS.format(**ports)}"
+    lockbox, tool = f"127.0.0.1:{running.port}", f"127.0.0.1:{ports['tool']}"
+    with stand.nginx(place, lockbox, tool, inner=inner) as gate:
         yield int((place / "pid").read_text()), gate, ports["plain"], ports["asking"]

@@ -158,7 +158,9 @@ def _configuration(here: Play, place: Path, tool: int) -> str:
     text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", CONFIGURATION.read_text(encoding="utf-8"))
     text = re.sub(r"listen \[::\]:443 [^;]*;", "", text)
     text = re.sub(r"listen 443 ssl( default_server)?;", rf"listen {HOST}:{here.stage.tool_port}\1;", text)
+    text = re.sub(r"https://lockbox(?=[/;])", "http://lockbox", text)
     for old, new in (
+        ("lockbox.example.com:443", f"{HOST}:{here.stage.port}"),
         ("https://lockbox.example.com", here.stage.base),
         ("lockbox.example.com", f"{HOST}:{here.stage.port}"),
         ("quillo.example.com", "localhost"),

@@ -30,14 +30,19 @@ PATIENCE = 60
 
 def program(name: str) -> str:
     """Return the path of a program: beside this Python, or where the system has it. Without it, the test fails."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    if found is None:
+    path = found(name)
+    if path is None:
         where = "apt-get install nginx" if name == "nginx" else "it is in requirements-dev.txt, for Linux alone"
         pytest.fail(
             f"The tests of web tools need {name}, and it is not installed. To install it: {where}", pytrace=False
         )
-    return found
+    return path
+
+
+def found(name: str) -> str | None:
+    """Return the path of a program, or None if this machine has none."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
 @dataclass
@@ -163,8 +168,13 @@ def filled(
 
 
 @contextmanager
-def nginx(place: Path, lockbox: str, tool: str, host: str = HOST, more: str = "") -> Iterator[int]:
-    """Run nginx with one process and the configuration as it is shipped, without TLS. Yield its port."""
+def nginx(
+    place: Path, lockbox: str, tool: str, host: str = HOST, *, inner: str = "", authority: Path | None = None
+) -> Iterator[int]:
+    """Run nginx with the shipped configuration until the block ends. Yield its port. `inner` is added to `http`.
+
+    With `authority`, it calls Lockbox with TLS, and trusts this file. Browsers always call it without TLS.
+    """
     path, port = filled(
         "nginx.conf", place, lockbox=lockbox, tool=tool, secret=PROXY_SECRET, host=host,
         **{
@@ -172,13 +182,16 @@ def nginx(place: Path, lockbox: str, tool: str, host: str = HOST, more: str = ""
             "listen [::]:443 ssl;": "",
             "listen 443 ssl default_server;": "listen 127.0.0.1:PORT default_server;",
             "listen [::]:443 ssl default_server;": "",
+            "lockbox.example.com:443": lockbox,
         },
     )  # fmt: skip
-    text = re.sub(r"(?m)^\s*(proxy_)?ssl_\w+ .*$", "", path.read_text())
+    text = path.read_text().replace("/var/log/nginx/", f"{place}/")
+    if authority is None:
+        text = re.sub(r"https://lockbox(?=[/;])", "http://lockbox", re.sub(r"(?m)^\s*proxy_ssl_\w+ .*$", "", text))
+    text = re.sub(r"(?m)^\s*ssl_\w+ .*$", "", text).replace("/etc/ssl/certs/ca-certificates.crt", str(authority))
     here = f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
-    temporary = "".join(
-        f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    path.write_text(f"{here}http {{ {temporary}\n{text.replace('/var/log/nginx/', f'{place}/')}\n{more}}}\n")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {place}/{kind};" for kind in kinds)
+    path.write_text(f"{here}http {{ {temporary}\n{text}\n{inner}\n}}\n")
     with running([program("nginx"), "-c", str(path), "-e", f"{place}/early.log"], port, place=place) as there:
         yield there

@@ -18,8 +18,10 @@ from requests_app.domain import clock
 from requests_app.models import ContentAccess, GateProxy, Grant
 from requests_app.models.token_keys import signed, verified
 from requests_app.operations.gates import IDENTITY_TYPE
+from tests.authority import Authority
 from tests.cast import PROXY_SECRET, Cast
 from tests.ports import free_port
+from tests.proxies import tool_stand
 from tests.proxies.stand import CONFIGURATIONS, HOST, Got, Tool, filled, nginx, program, running, send
 from tests.proxies.stand import tool as web_tool
 
@@ -259,3 +261,18 @@ def test_a_proxy_with_another_secret_is_refused(grant: Grant, live_server: LiveS
     with web_tool() as tool, PROXIES["nginx"](tmp_path, here, tool.address) as port:
         GateProxy.objects.update(secret_hash="0" * 64)
         assert _refused(tool, send(port, "/tenants/7/pages", **token_for(grant))) == 403
+
+
+def test_nginx_checks_who_answers_for_lockbox_and_keeps_the_connection(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    for name, is_lockbox in (("lockbox.example.com", True), ("other.example", False)):
+        with web_tool() as tool, tool_stand.tool(authority.server(name)) as asked:
+            (place := tmp_path / name).mkdir()
+            lockbox = f"127.0.0.1:{asked.port}"
+            with nginx(place, lockbox, tool.address, authority=authority.path) as port:
+                before = len(asked.callers)
+                for _number in range(5):
+                    assert send(port, "/tenants/7/pages").status == (200 if is_lockbox else 500)
+            questions = [got for got in asked.got if got["path"] == "/forward-auth/original"]
+            assert (len(questions), tool.reached) == ((5, 5) if is_lockbox else (0, 0))
+            assert len(asked.callers) - before <= 1

@@ -47,6 +47,8 @@ class Tool:
     port: int = 0
     got: list[dict[str, Any]] = field(default_factory=list)
     ended: int = 0
+    #: The addresses from which it was called: one for each connection.
+    callers: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def address(self) -> str:
@@ -55,12 +57,17 @@ class Tool:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read() if request.path.endswith("/echo") else b""
         headers = [(name.lower(), value) for name, value in request.headers.items()]
+        if request.transport is not None:
+            self.callers.add(request.transport.get_extra_info("peername"))
         self.got.append({"method": request.method, "path": request.raw_path, "headers": headers, "body": len(body)})
         kind = request.path.rpartition("/")[2]
         if kind in ("download", "sized", "events"):
             return await self._endless(request, kind)
         if kind == "ws":
             return await self._socket(request)
+        if kind == "original":
+            # As Lockbox answers. With a body that nginx does not read, the connection would end.
+            return web.Response()
         if kind == "slow":
             await asyncio.sleep(60)
         if kind == "upload":
