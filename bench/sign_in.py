@@ -23,7 +23,7 @@ AIM = 2.0
 #: Parts that differ between any two responses: tokens, nonces, request ids, and the typed address.
 _FIXED = (
     re.compile(rb'(name="(csrfmiddlewaretoken|once)" value=")[^"]+'),
-    re.compile(rb"(csrftoken=)[^;]+"),
+    re.compile(rb"(lockbox_csrf=)[^;]+"),
     re.compile(rb"(nonce[-=]\"?)[A-Za-z0-9+/=_-]+"),
     re.compile(rb"(X-Request-ID: |request-id[^A-Za-z0-9]+)[A-Za-z0-9-]+"),
     re.compile(rb"(expires=|Expires: )[^;\n]+"),

@@ -405,6 +405,10 @@ SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUC
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = switch("SECURE_COOKIES", default=PRODUCTION)
+# Browsers share cookies between the ports of a host. With Django's names, a Django application of the provider on this
+# machine would end the sessions here, and the other way round.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "lockbox_session", "lockbox_csrf"
+LANGUAGE_COOKIE_NAME = "lockbox_language"
 if SESSION_COOKIE_SECURE:
     # Browsers accept a cookie with this prefix only from exactly this host, over TLS.
     SESSION_COOKIE_NAME = "__Host-sessionid"

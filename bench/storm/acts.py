@@ -232,7 +232,7 @@ class Client:
             return None
         act = self._act("pages", "sign in", person.name, person.tenant, "")
         answer = self._try(act, lambda: self._sign_in(browser, person, code), is_repeatable=False)
-        if answer.status == 302 and browser.cookies.get("sessionid"):
+        if answer.status == 302 and browser.cookies.get("lockbox_session"):
             person.signed_in_at = time.monotonic()
             return browser
         person.keep_code(answer)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import Client, override_settings
@@ -179,6 +179,13 @@ def test_cookies_are_for_this_host_alone_and_for_no_script_and_for_no_other_site
     for cookie in cookies.values():
         flags = (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"])
         assert flags == (True, True, "Strict", "/", "")
+
+
+def test_no_cookie_has_the_name_that_a_django_application_on_the_same_host_uses(tmp_path: Path) -> None:
+    for kind in ("SESSION", "CSRF", "LANGUAGE"):
+        used = {setting(tmp_path, f"{kind}_COOKIE_NAME", **surroundings) for surroundings in ({}, PRODUCTION)}
+        assert len(used) == 2
+        assert getattr(global_settings, f"{kind}_COOKIE_NAME") not in used
 
 
 def test_only_the_two_cookies_are_ever_set(cast: Cast) -> None:

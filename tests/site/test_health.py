@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
@@ -246,6 +247,6 @@ def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeyp
 
 @pytest.mark.django_db(transaction=True)
 def test_readyz_opens_no_session(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    client.cookies["sessionid"] = "a" * 32
+    client.cookies[settings.SESSION_COOKIE_NAME] = "a" * 32
     with django_assert_num_queries(0):  # on this thread's connection, because the checks use their own
         client.get("/readyz")
