@@ -88,7 +88,12 @@ def application(facts: ProviderFacts) -> Found:
     first = StepLink(words, "admin:requests_app_service_change", args=(str(external[0].pk),))
     says = _("Nothing was heard of an application yet.")
     if Scope.GUARD in facts.client_scopes:
-        lines.append(_("Start the application with the settings of its guard, which are on the page of the service."))
+        lines.append(
+            _(
+                "Start the application with the settings of its guard, which are on the page of the service. Then open "
+                "its address /.lockbox/status once."
+            )
+        )
         return still_open(says, *lines, first=first)
     if Scope.EVALUATE not in facts.client_scopes:
         lines.append(_client_line(facts))

@@ -61,6 +61,14 @@ def test_several_services_or_tenants_are_a_choice(cast: Cast, staff: Client) -> 
     assert (form["service"].value(), form["tenant"].value()) == (None, None)
 
 
+def test_a_resource_of_the_only_service_is_a_workspace_if_the_service_is_external(cast: Cast, staff: Client) -> None:
+    only_exchange(cast)
+    assert form_of(staff.get(address(Resource, "add")))["kind"].value() == Resource.Kind.MAILBOX
+    Service.objects.update(connector=Service.EXTERNAL, application="Quillo")
+    page = staff.get(address(Resource, "add"))
+    assert form_of(page)["kind"].value() == Resource.Kind.WORKSPACE
+
+
 def test_a_value_that_was_removed_is_not_chosen_again(cast: Cast, staff: Client) -> None:
     plan = Plan.objects.get(name="E5")
     Tenant.objects.update(plan=plan)
@@ -215,6 +223,11 @@ def test_a_new_tenant_s_page_names_what_it_has_not_in_one_line(cast: Cast, staff
 def invite(staff: Client, email: str, role: str, *services: Service, **more: str) -> Any:
     body = {"email": email, "role": role, "services": [str(service.pk) for service in services], **more}
     return staff.post(address(Invitation, "add"), body)
+
+
+def test_the_page_of_a_tenant_shows_the_id_that_an_application_needs(cast: Cast, staff: Client) -> None:
+    page = staff.get(address(Tenant, "change", cast.contoso.pk)).content.decode()
+    assert f'<dt>Id</dt><dd><bdi class="visible-line">{cast.contoso.pk}</bdi>' in page
 
 
 def test_after_an_invitation_the_form_is_shown_again_if_wanted(cast: Cast, staff: Client) -> None:

@@ -108,7 +108,7 @@ def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(
         "origin=https://quillo.example",
     ):
         assert line in text
-    assert "Start the application with the settings below" in text
+    assert "Start the application with the settings below, and open its address /.lockbox/status once." in text
     assert "This page is updated every few seconds." in text
     Guard.objects.create(client=row, number=ONE, version="test/2", first_at=clock.now(), feed_at=clock.now())
     text = _page(staff, address(Service, "change", quillo.pk))

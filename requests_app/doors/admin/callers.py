@@ -166,7 +166,7 @@ class ClientAdmin(StaffAdmin):
         explains=gettext_lazy(
             "This client belongs to the provider: it serves every tenant, and cannot approve or deny. Its secret is "
             "shown once. A client for the provider’s own directory (SCIM) has only the scope members:provision. If any "
-            "customer has ever switched Lockbox on, the client gets some scopes later: evaluate, guard, "
+            "customer has ever switched Lockbox on, the client gets some scopes later: evaluate, guard, requests:ask, "
             "requests:submit and members:provision are announced to customers, a second member of the staff must "
             "confirm them, and they take effect after the waiting time."
         ),

@@ -221,6 +221,8 @@ class NewResourceForm(ActForm):
         if service is not None and service.connector in KINDS:
             # All resources that its connector finds have this kind.
             self.initial.setdefault("kind", KINDS[service.connector].kinds[0])
+        elif service is not None:
+            self.initial.setdefault("kind", Resource.Kind.WORKSPACE)
 
 
 class ResourceForm(ActForm):
@@ -298,7 +300,9 @@ def last_sign(row: Service) -> str:
     if row.has_gate:
         return gettext("None yet. Add a proxy, then open a page of the tool in an open window.")
     if callers.has_guard(row):
-        return gettext("None yet. Start the application with the settings below.")
+        return gettext(
+            "None yet. Start the application with the settings below, and open its address /.lockbox/status once."
+        )
     return gettext("None yet. A guard needs a client: add one, and copy the settings from the next page.")
 
 

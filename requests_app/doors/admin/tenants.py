@@ -187,7 +187,7 @@ class TenantAdmin(StaffAdmin):
         "Each customer chooses whether Lockbox is on and how long a window can be. This list only shows the choice."
     )
     facts: ClassVar = [
-        ("", ("slug", "plan", "time_zone", "external_id", "is_active", "created_at")),
+        ("", ("slug", "id", "plan", "time_zone", "external_id", "is_active", "created_at")),
         (_("The customer’s own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
         (_("The customer’s own approval page"), ("approval_origin", "approval_rp_id", _own_keys_only)),
     ]
