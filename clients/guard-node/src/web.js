@@ -16,7 +16,8 @@ const HEADERS = {
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
 };
 const WORDS = {
-  401: 'You need an open window for this. Open it at Customer Lockbox.', 403: 'Your window does not allow this.',
+  401: 'You need an open window for this. Open it at Customer Lockbox.', 403: 'Your window does not allow this. Nothing was done.',
+  window_closed: 'Your window is closed. To go on, ask for access again.', window_ended: 'Your window has ended. To go on, ask for access again.',
   404: 'This page does not exist.', 503: 'Access can’t be checked or recorded now, so it is refused. Try again in a moment.',
   code_refused: 'The code is not valid in this browser, or not any more. Open the window again.',
   release_failed: 'You are signed out here, but Customer Lockbox could not be told. End the window there.',
@@ -86,10 +87,10 @@ function send(response, status, headers = {}, body = '') { response.writeHead(st
 function refuse(guard, request, response, status, code, grant) {
   const { issuer } = guard, words = WORDS[code] ?? WORDS[status];
   const headers = { ...(status === 503 && { 'Retry-After': '5' }), ...(status === 401 && { 'WWW-Authenticate': `Lockbox realm="${issuer}"` }) };
-  if (request.method !== 'GET' || !request.headers.accept?.includes('text/html')) {
+  if (!request.headers.accept?.includes('text/html')) {
     return send(response, status, { ...headers, 'Content-Type': 'application/json' }, JSON.stringify({ status, code }));
   }
-  const again = code === 'token_ended' ? `/.lockbox/open?${new URLSearchParams({ grant, to: urlOf(request) })}` : undefined;
+  const again = code === 'token_ended' && request.method === 'GET' ? `/.lockbox/open?${new URLSearchParams({ grant, to: urlOf(request) })}` : undefined;
   return send(response, status, { ...headers, 'Content-Type': 'text/html; charset=utf-8' }, guard.page({ status, code, words, issuer, again }));
 }
 

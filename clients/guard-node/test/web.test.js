@@ -322,6 +322,16 @@ test('a browser gets a page that leads to Customer Lockbox, and back into a wind
   const iat = Math.floor(lockbox.now() / 1000);
   const [, ended] = await page(lockbox.token({ iat: iat - 300, exp: iat - 1 }));
   assert.ok(ended.includes(`/.lockbox/open?grant=${lockbox.detail().grant_id}&#38;to=%2Fw%2Fw1%2Fpages`), ended);
+  // The same for a form. A form can't be sent again by a link.
+  const form = await get('/w/w1/pages', { method: 'POST', token: lockbox.token({ iat: iat - 300, exp: iat - 1 }), headers: { accept: 'text/html' } });
+  const says = await form.text();
+  assert.deepEqual([form.status, form.headers.get('content-type')], [401, 'text/html; charset=utf-8']);
+  assert.ok(says.includes('You need an open window') && !says.includes('/.lockbox/open'), says);
+  const token = lockbox.token();
+  assert.equal((await page(token))[0].status, 200);
+  lockbox.revoke();
+  const [closed, why] = await until(async () => { const found = await page(token); return found[0].status === 403 && found; });
+  assert.ok(closed.status === 403 && why.includes('Your window is closed.'), why);
 });
 
 test('a rule that fails refuses', async (t) => {
