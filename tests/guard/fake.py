@@ -42,6 +42,7 @@ class FakeLockbox:
         self.closed: list[dict[str, Any]] = []
         self.streams: list[queue.Queue[tuple[str, dict[str, Any]] | None]] = []
         self.reports: dict[str, list[dict[str, Any]]] = {}
+        self.lives: dict[str, str] = {}
         self.bodies: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.forms: list[dict[str, str]] = []
@@ -172,6 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
             if self.lockbox.is_reporting_down:
                 return 503, {}
             self.lockbox.bodies.append(body)
+            life, holder = body["life"], self.lockbox.lives.get(body["guard"])
+            if holder != life and (body["accesses"] or (holder and holder not in body.get("former", [holder]))):
+                return 409, {"code": "guard_copied"}
+            self.lockbox.lives[body["guard"]] = life
             if any(self.lockbox.not_taken in (access["item"], "") for access in body["accesses"]):
                 return 422, {"code": "unacceptable"}
             stored = self.lockbox.reports.setdefault(body["guard"], [])

@@ -77,8 +77,8 @@ def test_accesses_are_reported_in_order_once(guard: Guard, lockbox: FakeLockbox,
     until(lambda: stored(tmp_path / "queue") == [])
     [name] = lockbox.reports
     assert lockbox.bodies[0] == {
-        "guard": name, "version": "lockbox-guard-python/0.1.0", "first": 1, "backlog": lockbox.bodies[0]["backlog"],
-        "accesses": lockbox.bodies[0]["accesses"],
+        "guard": name, "life": lockbox.lives[name], "version": "lockbox-guard-python/0.1.0", "first": 1,
+        "backlog": lockbox.bodies[0]["backlog"], "accesses": [],
     }  # fmt: skip
 
 
@@ -181,11 +181,103 @@ def test_if_the_disk_went_back_to_a_backup_no_access_is_taken_for_a_known_one(
     guard.close()
     restored = new_guard(queue=tmp_path / "second")
     restored._queue_of_test = restored.feed  # type: ignore[attr-defined] # starts it
-    restored._queue._run("UPDATE guard SET id = ?", name)
+    restored._queue._run("UPDATE reporter SET id = ?", name)
     restored.wait_for_feed()
     restored.admit(lockbox.token(), **asked(item="GET /after"))
     until(lambda: lockbox.accesses[-1]["item"] == "GET /after")
     assert len(lockbox.accesses) == 4
+
+
+@pytest.mark.parametrize("copied_at", ["no access yet", "all reported", "some not reported"])
+@pytest.mark.parametrize("begins_first", [0, 1], ids=["original first", "copy first"])
+def test_two_machines_with_a_copy_of_one_queue_lose_nothing(
+    new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path, copied_at: str, begins_first: int
+) -> None:
+    """As after two machines were started from one image: both number their accesses in the same way."""
+    before = new_guard(queue=tmp_path / "first")
+    before.wait_for_feed()
+    if copied_at != "no access yet":
+        before.admit(lockbox.token(), **asked(item="GET /1"))
+        until(lambda: len(lockbox.accesses) == 1 and not stored(tmp_path / "first"))
+    lockbox.is_reporting_down = True
+    if copied_at == "some not reported":
+        before.admit(lockbox.token(), **asked(item="GET /2"))
+    before.close()
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    lockbox.is_reporting_down = False
+    places = [tmp_path / "first", tmp_path / "second"]
+    if begins_first:
+        places.reverse()
+    items = {access["item"] for access in [*lockbox.accesses, *stored(tmp_path / "first")]}
+    machines = []
+    for place in places:
+        lockbox.is_reporting_down = True
+        machines.append(new_guard(queue=place))
+        machines[-1].wait_for_feed()
+        # The second one stores more before its first report than the first one has reported by then.
+        waiting = [(True, len(machines) - 1)] * 2 * len(machines)
+        for is_down, number in [*waiting, *((False, number) for number in range(len(machines)))]:
+            lockbox.is_reporting_down = is_down
+            items.add(item := f"GET /{len(items)}-on-{number}")
+            machines[number].admit(lockbox.token(), **asked(item=item))
+            until(lambda is_down=is_down, place=places[number]: is_down or not stored(place))
+    reported = [access["item"] for access in lockbox.accesses]
+    assert set(reported) == items
+    # What both machines have is reported by each, if it was on its way when the copy was made.
+    assert len(reported) - len(items) == 0 if copied_at != "some not reported" else 1
+
+
+def test_of_two_lives_at_the_same_time_only_the_later_one_reports(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    guard.admit(lockbox.token(), **asked(item="GET /before"))
+    until(lambda: not stored(tmp_path / "queue"))
+    [name] = lockbox.reports
+    lockbox.lives[name] = str(uuid.uuid4())
+    guard.admit(lockbox.token(), **asked(item="GET /after"))
+    until(lambda: not stored(tmp_path / "queue"))
+    assert [access["item"] for access in lockbox.reports.pop(name)] == ["GET /before"]
+    [[after]] = lockbox.reports.values()
+    assert after["item"] == "GET /after"
+
+
+def test_each_life_claims_the_guard_before_it_reports(new_guard: NewGuard, lockbox: FakeLockbox) -> None:
+    for number in range(2):
+        guard = new_guard()
+        guard.wait_for_feed()
+        guard.admit(lockbox.token(), **asked())
+        until(lambda number=number: len(lockbox.accesses) == number + 1)
+        guard.close()
+        guard._queue._close()
+    lives = list(dict.fromkeys(body["life"] for body in lockbox.bodies))
+    assert len(lives) == 2
+    for life in lives:
+        assert next(body for body in lockbox.bodies if body["life"] == life)["accesses"] == []
+    assert len(lockbox.reports) == 1
+
+
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_after_a_restart_only_the_own_reports_are_taken_for_known(
+    new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path, has_copy: bool
+) -> None:
+    """The answer to a report is lost, and the guard ends. In the meantime, a copy can have reported its own access."""
+    guard = new_guard()
+    guard.wait_for_feed()
+    until(lambda: lockbox.bodies)
+    lockbox.loses_answers = 1
+    guard.admit(lockbox.token(), **asked())
+    until(lambda: not lockbox.loses_answers)
+    guard.close()
+    with guard._queue._lock:
+        guard._queue._close()
+    assert len(stored(tmp_path / "queue")) == 1
+    if has_copy:
+        [name] = lockbox.reports
+        lockbox.lives[name] = str(uuid.uuid4())
+        lockbox.reports[name] = [{"item": "GET /of-the-copy"}]
+    new_guard().wait_for_feed()
+    until(lambda: not stored(tmp_path / "queue"))
+    assert [access["item"] for access in lockbox.accesses] == ["GET /of-the-copy"] * has_copy + ["GET /w/{id}"]
 
 
 def test_threads_share_one_write(guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +460,7 @@ def test_an_access_that_lockbox_does_not_take_in_holds_up_nothing(
 
 
 def test_lockbox_can_take_in_what_replaces_an_access() -> None:
-    body = {"guard": str(uuid.uuid4()), "first": 1, "accesses": [json.loads(queues.SKIPPED)]}
+    body = {"guard": str(uuid.uuid4()), "life": str(uuid.uuid4()), "first": 1, "accesses": [json.loads(queues.SKIPPED)]}
     assert guard_reports.report_in(body).accesses[0].code == "not_taken_in"
 
 

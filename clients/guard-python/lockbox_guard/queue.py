@@ -26,12 +26,14 @@ REPORTS, BATCH_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, (400, 413, 422)
 #: Seconds between signs of life, and between two looks at the queue.
 SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
+#: `sent` is the last number that was sent, and `life` says by whom: they are stored before the report is sent.
 TABLES = """
 PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
 CREATE TABLE IF NOT EXISTS accesses (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS not_taken (number INTEGER NOT NULL, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS guard (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, base INTEGER NOT NULL);
-INSERT OR IGNORE INTO guard VALUES (1, '{name}', 0);
+CREATE TABLE IF NOT EXISTS reporter
+    (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT, base INTEGER, sent INTEGER, life TEXT);
+INSERT OR IGNORE INTO reporter VALUES (1, '{name}', 0, 0, '');
 """
 #: Replaces an access that Lockbox does not take in. It names no window, so Lockbox rejects it and goes on.
 SKIPPED = json.dumps({
@@ -46,7 +48,7 @@ class Queue:
     def __init__(self, directory: Path, lockbox: Lockbox, limit: int) -> None:
         self._directory, self._lockbox, self._limit, self._batch = directory, lockbox, limit, BATCH_MAX
         self._database: sqlite3.Connection | None = None
-        self._locks = list[IO[bytes]]()
+        self._locks, self._life, self._claimed = list[IO[bytes]](), "", ""
         self._lock, self.ends = threading.RLock(), threading.Event()
         self._waiting = deque[dict[str, str]]()
         threading.Thread(target=self._report, name="lockbox-reports", daemon=True).start()
@@ -100,6 +102,7 @@ class Queue:
 
     def _open(self) -> sqlite3.Connection:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._life, self._claimed = str(uuid.uuid4()), ""  # the lock of the reporter is a new one too
         self._locks = [(self._directory / f"{name}.lock").open("ab") for name in ("door", "room", "reporter")]
         return sqlite3.connect(self._directory / "accesses.sqlite3", isolation_level=None, check_same_thread=False)
 
@@ -120,7 +123,7 @@ class Queue:
 
     def name(self) -> str:
         """Return the guard id, which the first process made."""
-        return str(self._run("SELECT id FROM guard")[0][0])
+        return str(self._run("SELECT id FROM reporter")[0][0])
 
     def _report(self) -> None:
         signed, wait = float("-inf"), 0.0
@@ -138,32 +141,46 @@ class Queue:
                 wait = min(max(wait, LOOK_EVERY) * 2, SIGN_EVERY)
 
     def _send(self, is_sign_due: bool) -> bool:
-        """Send one report, if there is one. Without accesses it is a sign of life, and asks how far Lockbox is."""
+        """Send one report, if there is one. Without accesses it is a sign of life, and asks how far Lockbox is.
+
+        The first report of each life of a reporter is such a sign. It claims the guard id: from then on, Lockbox takes
+        in nothing from an earlier life, which can be another machine with a copy of the queue.
+        """
         with self._turn() as database:  # in one turn, so that no new access comes in between
-            [(base, name)] = database.execute("SELECT base, id FROM guard")
+            [(base, name, sent, former)] = database.execute("SELECT base, id, sent, life FROM reporter")
             [(last,)] = database.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence")
             rows = database.execute("SELECT * FROM accesses ORDER BY number LIMIT ?", [self._batch]).fetchall()
+            first = rows[0][0] if rows else last + 1
+            if self._claimed != name:
+                rows, is_sign_due = [], True
+            elif rows and rows[-1][0] > sent:
+                sent = rows[-1][0]
+                database.execute("UPDATE reporter SET sent = ?, life = ?", [sent, self._life])
         if not rows and not is_sign_due:
             return False
-        first = rows[0][0] if rows else last + 1
-        head = json.dumps({"guard": name, "version": VERSION, "first": first - base, "backlog": last + 1 - first})
-        body = f'{head[:-1]}, "accesses": [{",".join(text for _, text in rows)}]}}'
+        head: dict[str, Any] = {"guard": name, "life": self._life, "version": VERSION, "first": first - base}
+        if not rows and sent >= first:
+            head["former"] = [former]  # it may have sent them. Lockbox then refuses if a copy has claimed the id since
+        head["backlog"] = last + 1 - first
+        body = f'{json.dumps(head)[:-1]}, "accesses": [{",".join(text for _, text in rows)}]}}'
         status, answer = self._lockbox.post(REPORTS, body)
         if status in NOT_TAKEN and rows and rows[0][1] != SKIPPED:
             self._split(rows, answer)
             return True
         if status not in (200, 409):
             raise ConnectionError(f"{REPORTS}: {status} {answer.get('code', '')}")
-        reached = base + int(answer["acknowledged"] if status == 200 else answer["expected"] - 1)
+        reached = base + int(answer["acknowledged"]) if status == 200 else -1
         self._batch = BATCH_MAX
-        if not first - 1 <= reached <= last:
-            log.error("Lockbox has %s reports of guard %s: a backup or a copy is in use", reached - base, name)
-            self._run("UPDATE guard SET id = ?, base = ?", str(uuid.uuid4()), first - 1)
-        elif reached >= first:
+        if not first - 1 <= reached <= sent:
+            log.error("Guard %s reports from a backup or a copy too: the guard takes a new id. %s", name, answer)
+            self._run("UPDATE reporter SET id = ?, base = ?, sent = ?", str(uuid.uuid4()), first - 1, first - 1)
+            return True
+        self._claimed = name
+        if reached >= first:
             self._run("DELETE FROM accesses WHERE number <= ?", reached)
         elif rows:
             raise ConnectionError(f"{REPORTS}: nothing was acknowledged")
-        else:
+        elif first > last:
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")
         return True
 
