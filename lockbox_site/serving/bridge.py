@@ -167,7 +167,10 @@ class Bridge:
 
     async def _wait(self, poll: Poll, client: Client) -> None:
         """Check regularly whether the answer is ready, and send it. Stop if the client has disconnected."""
-        while not await self._pause(client):
+        news = poll.news.next(self._loop) if poll.news is not None else None
+        while not await self._pause(client, news):
+            # Taken before the look, so that nothing that happens meanwhile is missed.
+            news = poll.news.next(self._loop) if poll.news is not None else None
             rest = await self._step(poll.look, poll)
             if rest is poll:
                 continue
@@ -363,6 +366,7 @@ class Poll:
 
     def __init__(self, call: Call, response: waiting.Waiting) -> None:
         self._call, self._response = call, response
+        self.news = response.news
 
     @property
     def scope(self) -> Any:

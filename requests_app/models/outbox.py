@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.models.scoping import ScopedQuerySet
 
 #: The lanes of a message; OutboxMessage describes them.
-FANOUT, MAIL, WEBHOOK, POLL = "fanout", "mail", "webhook", "poll"
+FANOUT, MAIL, WEBHOOK, SIGNAL, POLL = "fanout", "mail", "webhook", "signal", "poll"
 _FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
 
 
@@ -40,7 +40,8 @@ class OutboxMessage(models.Model):
     A row in the lane "fanout" has no recipient yet: its delivery makes a row in the lane "mail" for each recipient. A
     row in the lane "webhook" has a `webhook`, and `seq` is the number of its entry in the log. Such a row waits until
     the rows with the same `mark` and a lower `seq` are delivered. A row that reports the end of an access does not
-    wait. A row in the lane "poll" is for a signal stream whose receiver fetches its events.
+    wait. The same is true for a row in the lane "signal", which is sent to the receiver of a signal stream, and in the
+    lane "poll", from which such a receiver fetches its events.
     """
 
     class State(models.TextChoices):

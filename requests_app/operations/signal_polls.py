@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
@@ -62,3 +64,10 @@ def waiting_signals(stream: SignalStream, most: int) -> Fetched:
         rows = rows.filter(topic=signals.UPDATED_TOPIC)
     found = list(rows.order_by("created_at", "seq", "pk")[: most + 1])
     return Fetched(found[:most], has_more=len(found) > most)
+
+
+def with_events(streams: Iterable[UUID]) -> set[UUID]:
+    """Return those of these streams for which `waiting_signals` has an event."""
+    rows = OutboxMessage.objects.filter(webhook__in=list(streams), lane=POLL, state=OutboxMessage.State.WAITING)
+    given = rows.filter(Q(webhook__is_on=True) | Q(topic=signals.UPDATED_TOPIC))
+    return set(given.order_by().values_list("webhook", flat=True).distinct())

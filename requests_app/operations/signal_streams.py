@@ -30,7 +30,7 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages import signals
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, OutboxMessage, SignalStream, Webhook, WebhookCursor
-from requests_app.models.outbox import POLL, WEBHOOK
+from requests_app.models.outbox import POLL, SIGNAL
 from requests_app.models.signal_streams import GIVEN_UP
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
@@ -43,7 +43,6 @@ from requests_app.operations._stream_settings import (
     set_wanted,
     waiting,
 )
-from requests_app.platform import bell
 
 MOST_STREAMS = 5
 #: How many seconds must pass between two requests for a verification event.
@@ -130,13 +129,12 @@ def change_stream(stream_id: object, wanted: Wanted, *, actor: Actor) -> SignalS
         stay = [*webhook.events, signals.VERIFY_TOPIC, signals.UPDATED_TOPIC]
         park(waiting(stream).exclude(topic__in=stay), _("Not sent: the receiver no longer wants such events."))
         waiting(stream).update(
-            lane=WEBHOOK if stream.is_push else POLL,
+            lane=SIGNAL if stream.is_push else POLL,
             recipient=webhook.place[:254],
             next_attempt_at=current.at,
             claimed_until=None,
         )
         current.witness(STREAM_CHANGED, detail=described(stream), text=webhook.place)
-        bell.ring(bell.DELIVER_WEBHOOKS)
     return stream
 
 
@@ -182,7 +180,6 @@ def _set_status(current: Step, stream: SignalStream, status: str, reason: str, *
         detail={**described(stream), "status": status, "status_before": before, "reason": reason, **detail},
         text=webhook.place,
     )
-    bell.ring(bell.DELIVER_WEBHOOKS)
 
 
 def verify_stream(stream_id: object, *, state: object = None, actor: Actor) -> OutboxMessage:
@@ -262,6 +259,5 @@ def _tell(current: Step, stream: SignalStream, because: str) -> None:
 
 
 def _queued(stream: SignalStream, message: Any, *, at: datetime) -> OutboxMessage:
-    row = outbox_row(stream.webhook, message, lane=WEBHOOK if stream.is_push else POLL)
-    bell.ring(bell.DELIVER_WEBHOOKS)
+    row = outbox_row(stream.webhook, message, lane=SIGNAL if stream.is_push else POLL)
     return OutboxMessage.objects.create(**row, created_at=at, next_attempt_at=at)

@@ -28,6 +28,8 @@ class Waiting(HttpResponse):
 
     #: Each check, and the call at the end, runs inside this context.
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    #: If somebody rings here, the server calls `look` immediately.
+    news: News | None = None
 
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
         super().__init__()
@@ -72,9 +74,10 @@ def is_outside(environ: Mapping[str, Any]) -> bool:
 
 
 class News:
-    """Wakes all streams that wait for the same thing, so that they need not wait for LOOK_EVERY seconds.
+    """Wakes all answers that wait for the same thing, so that they need not wait for LOOK_EVERY seconds.
 
-    A stream whose response has such an object as `news` is asked for its next piece as soon as somebody rings.
+    A stream whose response has such an object as `news` is asked for its next piece as soon as somebody rings. The same
+    is true for an answer that is not ready yet.
     """
 
     def __init__(self) -> None:
@@ -89,7 +92,7 @@ class News:
             return self._next
 
     def ring(self) -> None:
-        """Wake the streams that wait now. Any thread can call this."""
+        """Wake what waits now. Any thread can call this."""
         with self._lock:
             waiting, self._next = self._next, None
         if waiting is not None:

@@ -22,6 +22,7 @@ from requests_app.platform import bell
 from requests_app.platform.database import bounds
 from requests_app.work import heartbeats, schedules
 from requests_app.work.webhooks import delivery as webhooks
+from requests_app.work.webhooks.courier import Courier
 
 logger = structlog.get_logger(__name__)
 
@@ -39,24 +40,34 @@ FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """A loop that calls `tick` every second. After a failure it waits, and longer after each further failure."""
+    """A loop that calls `tick` every second. After a failure it waits, and longer after each further failure.
+
+    While it runs, the courier of the signal streams runs in another thread.
+    """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
+        self.courier = Courier()
         self._pause = TICK_SECONDS
 
     def run(self) -> None:
         """Tick until `stop` is called. A database outage does not end the loop."""
+        self.courier.start()
         with bounds.within(bounds.worker(wait_seconds=WAIT_SECONDS)):
             while not self.stopping.is_set():
                 self.tick_or_back_off()
                 self.stopping.wait(self._pause)
+        self.courier.stop()
 
     def stop(self, *_: object) -> None:
         self.stopping.set()
 
     def tick_or_back_off(self) -> None:
         """Call `tick`. If it fails, close all database connections and wait, longer after each failure."""
+        if self.courier.is_stuck:
+            # Without a heartbeat, the watchdog starts the beat again, with a new courier.
+            logger.error("courier_stuck")
+            return
         try:
             tick()
         except Exception as failure:

@@ -704,7 +704,7 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
     add(cast, hanging, events=("ticket.opened",))
     add(cast, well, None, events=("plan.changed",))
     cast.ticket()
-    plain = delivery._Drain._claim
+    plain = delivery._Drain.claim
     reported: list[Any] = []
 
     def claim(self: Any, *pools: Any) -> None:
@@ -715,7 +715,7 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
         if well.got:
             ended.set()
 
-    monkeypatch.setattr(delivery._Drain, "_claim", claim)
+    monkeypatch.setattr(delivery._Drain, "claim", claim)
     delivery.drain()
     assert well.types() == ["plan.changed"]
     assert hanging.types() == ["ticket.opened"]

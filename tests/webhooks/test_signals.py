@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
@@ -29,6 +30,7 @@ from requests_app.models import AccessRequest, Client, OutboxMessage, SignalStre
 from requests_app.platform import long_calls, outbound, waiting
 from requests_app.work import outbox as mails
 from requests_app.work.webhooks import alarms, delivery, dispatch, tidying
+from requests_app.work.webhooks.courier import Courier
 from tests.api.test_events import leave
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast, events_in
@@ -87,11 +89,19 @@ def verified(token: str, client: Client, alg: str = "RS256") -> dict[str, Any]:
     return claims
 
 
+def make_events() -> None:
+    dispatch.work(clock.monotonic() + 10, of_streams=True)
+
+
 def deliver() -> int:
-    done = 0
-    while found := delivery.drain():
-        done += found
-    return done
+    """Do the work of the courier until nothing is due."""
+    courier = Courier()
+    with ThreadPoolExecutor(16) as pool:
+        courier.look(pool, pool)
+        while courier._sender.sending:
+            courier._sender.settle(60)
+            courier.look(pool, pool)
+    return courier._sender.done
 
 
 def got(receiver: Receiver, client: Client) -> list[dict[str, Any]]:
@@ -187,7 +197,7 @@ def test_the_subject_has_the_form_that_the_receiver_chose(cast: Cast, format: st
     assert (stream["subject_format"], stream["signing_alg"]) == (format, "EdDSA")
     grant = cast.in_quillo()
     revoke(cast, grant)
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     [token] = program.poll(stream).json()["sets"].values()
     person = {"format": "iss_sub", "iss": stream["iss"], "sub": str(cast.priya.pk)}
     assert (
@@ -251,7 +261,7 @@ def test_only_windows_of_external_services_are_sent(cast: Cast, receiver: Receiv
     program.push(receiver)
     revoke(cast, cast.opened())
     deliver()
-    assert (receiver.tried, dispatch.has_news()) == ([], False)
+    assert (receiver.tried, dispatch.has_news(of_streams=True)) == ([], False)
 
 
 def test_a_receiver_gets_only_the_events_that_it_asked_for(cast: Cast, receiver: Receiver) -> None:
@@ -273,7 +283,7 @@ def test_a_tenants_program_gets_its_own_tenants_events_only(cast: Cast) -> None:
     ours, theirs, all_of_them = Program(cast, "contoso"), Program(cast, "fabrikam"), Program(cast)
     streams = [each.create() for each in (ours, theirs, all_of_them)]
     revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     found = [each.fetched(stream) for each, stream in zip((ours, theirs, all_of_them), streams, strict=True)]
     assert [kinds(each) for each in found] == [["session-revoked"], [], ["session-revoked"]]
     assert found[0][0]["jti"] != found[2][0]["jti"]
@@ -473,7 +483,7 @@ def test_a_name_that_now_has_a_private_address_is_not_connected_to(
     revoke(cast, cast.in_quillo())
     deliver()
     assert receiver.tried == []
-    message = OutboxMessage.objects.get(lane="webhook")
+    message = OutboxMessage.objects.get(lane="signal")
     assert (message.state, message.last_error) == ("waiting", "address")
 
 
@@ -519,7 +529,7 @@ def test_an_event_is_given_until_it_is_acknowledged(cast: Cast) -> None:
     stream = program.create()
     for _ in range(3):
         revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     first = program.poll(stream, maxEvents=2).json()
     assert (len(first["sets"]), first["moreAvailable"]) == (2, True)
     again = program.poll(stream, maxEvents=2).json()
@@ -543,7 +553,7 @@ def test_a_call_can_wait_for_an_event(cast: Cast, monkeypatch: pytest.MonkeyPatc
         looks.append(1)
         if len(looks) == 3:
             revoke(cast, grant)
-            dispatch.work(clock.monotonic() + 10)
+            make_events()
 
     monkeypatch.setattr(events, "pause", pause)
     assert kinds(program.fetched(stream, returnImmediately=False)) == ["session-revoked"]
@@ -563,7 +573,7 @@ def test_the_acknowledgement_of_one_stream_settles_nothing_in_another(cast: Cast
     ours, theirs = Program(cast, "contoso"), Program(cast)
     one, two = ours.create(), theirs.create()
     revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     [jti] = theirs.poll(two).json()["sets"]
     ours.poll(one, ack=[jti])
     assert list(theirs.poll(two).json()["sets"]) == [jti]
@@ -578,13 +588,13 @@ def test_an_event_that_failed_is_sent_again_with_its_id(cast: Cast, receiver: Re
     receiver.answer(400, '{"err": "authentication_failed", "description": "who are you?"}')
     revoke(cast, cast.in_quillo())
     deliver()
-    assert OutboxMessage.objects.get(lane="webhook").last_error == "400"
+    assert OutboxMessage.objects.get(lane="signal").last_error == "400"
     receiver.answer(202)
     travel.by(seconds=6)
     deliver()
     first, second = (verified(each.body.decode(), program.client) for each in receiver.tried)
     assert first == second
-    assert OutboxMessage.objects.get(lane="webhook").state == "delivered"
+    assert OutboxMessage.objects.get(lane="signal").state == "delivered"
     assert SignalStream.objects.get().heard_at is not None
 
 
@@ -594,7 +604,7 @@ def test_an_event_that_is_refused_for_good_is_parked_and_alarmed(cast: Cast, rec
     receiver.answer(400, '{"err":"invalid_request","description":"no"}')
     revoke(cast, cast.in_quillo())
     deliver()
-    assert OutboxMessage.objects.get(lane="webhook").state == "parked"
+    assert OutboxMessage.objects.get(lane="signal").state == "parked"
     assert alarms.work() == 1
     assert alarms.work() == 0
     assert "signal_stream.failing" in events_in(cast.contoso)
@@ -625,7 +635,7 @@ def test_a_poller_that_fetches_nothing_is_alarmed(cast: Cast, travel: Any) -> No
     program = Program(cast)
     stream = program.create()
     revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     travel.by(minutes=14)
     assert alarms.work() == 0
     travel.by(minutes=2)
@@ -650,7 +660,7 @@ def test_a_receiver_that_failed_for_days_is_paused_and_learns_it(cast: Cast, rec
     receiver.answer(202)
     deliver()
     assert kinds(got(receiver, program.client)) in ([], ["stream-updated"])
-    topics = list(OutboxMessage.objects.filter(lane="webhook").values_list("topic", flat=True))
+    topics = list(OutboxMessage.objects.filter(lane="signal").values_list("topic", flat=True))
     assert sorted(topics) == ["grant.revoked", "signal.stream_updated"]
 
 
@@ -684,7 +694,7 @@ def test_a_receiver_that_hangs_or_answers_without_end_delays_nobody(
         deliver()
     finally:
         released.set()
-    states = dict(OutboxMessage.objects.filter(lane="webhook").values_list("webhook__url", "state"))
+    states = dict(OutboxMessage.objects.filter(lane="signal").values_list("webhook__url", "state"))
     assert states[good.url] == "delivered"
     assert states[endless.url] == "delivered"
     assert states[hangs.url] == "waiting"
@@ -734,13 +744,13 @@ def test_a_kill_between_commit_and_push_loses_nothing(
         patch.setattr(dispatch, "_write", die)
         revoke(cast, grant)
         with pytest.raises(Killed):
-            delivery.drain()
-    assert not OutboxMessage.objects.filter(lane="webhook").exists()
+            deliver()
+    assert not OutboxMessage.objects.filter(lane="signal").exists()
     # The message is there and claimed, and the worker dies before it sends it.
     with monkeypatch.context() as patch:
-        patch.setattr(delivery._Drain, "_send", die)
+        patch.setattr(delivery.Sender, "_send", die)
         with pytest.raises(Killed):
-            delivery.drain()
+            deliver()
     assert receiver.tried == []
     travel.by(minutes=2)
     deliver()
@@ -787,7 +797,7 @@ def test_a_disabled_stream_gets_nothing_and_keeps_nothing(cast: Cast, receiver: 
     program = Program(cast)
     stream, grants = program.push(receiver), [cast.in_quillo() for _ in range(3)]
     revoke(cast, grants[0])
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     _set(program, stream, "disabled")
     travel.by(seconds=2)
     revoke(cast, grants[1])
@@ -839,11 +849,11 @@ def test_a_header_that_no_key_opens_is_reported_and_nothing_is_sent(
 ) -> None:
     Program(cast).push(receiver, authorization_header="Bearer of-theirs")
     revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     SignalStream.objects.update(authorization="rubbish")
     deliver()
     assert receiver.tried == []
-    assert OutboxMessage.objects.get(lane="webhook").last_error == "keys"
+    assert OutboxMessage.objects.get(lane="signal").last_error == "keys"
 
 
 def test_an_event_is_written_only_if_the_act_commits(cast: Cast) -> None:
@@ -852,7 +862,7 @@ def test_an_event_is_written_only_if_the_act_commits(cast: Cast) -> None:
     here = transaction.savepoint()
     revoke(cast, grant)
     transaction.savepoint_rollback(here)
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     assert program.fetched(stream) == []
 
 
@@ -893,7 +903,7 @@ def test_a_waiting_call_holds_no_thread_and_ends_with_the_rights_of_its_caller(c
     assert isinstance(first, waiting.Waiting)
     assert first.look() is None
     revoke(cast, grant)
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     answer: Any = first.look()
     assert kinds([verified(token, program.client) for token in json.loads(answer.content)["sets"].values()]) == [
         "session-revoked"
@@ -915,7 +925,7 @@ def test_an_event_is_no_grant_token(cast: Cast) -> None:
     program = Program(cast)
     stream = program.create(subject_format="complex")
     revoke(cast, cast.in_quillo())
-    dispatch.work(clock.monotonic() + 10)
+    make_events()
     [token] = program.poll(stream).json()["sets"].values()
     assert token_keys.verified(token, typ=signals.TYPE) is not None
     assert token_keys.verified(token, typ="at+jwt") is None

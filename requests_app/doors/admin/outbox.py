@@ -23,7 +23,7 @@ from requests_app.doors.admin.searching import Search
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket, Webhook
-from requests_app.models.outbox import FANOUT, MAIL, POLL, WEBHOOK
+from requests_app.models.outbox import FANOUT, MAIL, POLL, SIGNAL, WEBHOOK
 from requests_app.templatetags import lockbox as tags
 from requests_app.words.states import HANDED_ON
 
@@ -107,7 +107,8 @@ class OutboxMessageAdmin(StaffAdmin):
             [
                 (MAIL, _("a mail")),
                 (FANOUT, _("a message that has no recipients yet")),
-                (WEBHOOK, _("a message to a webhook or a signal stream")),
+                (WEBHOOK, _("a message to a webhook")),
+                (SIGNAL, _("an event that is sent to a receiver")),
                 (POLL, _("an event that a receiver fetches")),
             ],
         ),
@@ -142,10 +143,7 @@ class OutboxMessageAdmin(StaffAdmin):
             done=_("The message will be sent again."),
             explains=_("The message keeps its id. A receiver that already has the message recognises it."),
             offered=lambda row: (
-                row.lane == WEBHOOK
-                and row.tenant_id is None
-                and not row.webhook.is_of_stream
-                and row.state != OutboxMessage.State.WAITING
+                row.lane == WEBHOOK and row.tenant_id is None and row.state != OutboxMessage.State.WAITING
             ),
         ),
     ]

@@ -45,6 +45,7 @@ from requests_app.platform import waiting
 from requests_app.platform.long_calls import LongCall, long_call
 from requests_app.platform.waiting import LOOK_EVERY
 from requests_app.queries import signal_streams as queries
+from requests_app.work import polls
 
 _TAGS = ["shared signals"]
 _STREAM_ID = OpenApiParameter("stream_id", {"type": "string", "minLength": 1}, description="The stream.")
@@ -322,6 +323,8 @@ class Fetch(_Signals):
         with LongCall(self.token.account_id) as place:
             response = waiting.Waiting(self.request._request, answer)
             response.at_its_end(place.leave)
+            response.news, leave = polls.HUB.wait_for(poll.stream.pk)
+            response.at_its_end(leave)
             return response
 
 

@@ -1,12 +1,15 @@
 """Delivers webhook messages at least once. Each receiver is independent, so a slow one does not delay the others.
 
-Only the main thread uses the database. Every other thread talks to one receiver at a time. If a message fails, only
-later messages to the same receiver about the same access request or ticket wait for it. Messages that end access never
-wait for another message, and have threads of their own.
+Only one thread uses the database. Every other thread talks to one receiver at a time. If a message fails, only later
+messages to the same receiver about the same access request or ticket wait for it. Messages that end access never wait
+for another message, and have threads of their own.
+
+The drain is a task of a worker, and delivers to webhooks. The courier (courier.py) delivers to signal streams.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
@@ -20,7 +23,7 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import CharField, DateTimeField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -129,59 +132,27 @@ def is_waited_for() -> bool:
     return cache.get(_TURN) is None and due.exists()
 
 
-class _Drain:
-    """One round of deliveries.
+class Sender:
+    """Sends the messages that are due in one lane of the outbox.
 
     `allowed` is how many messages of a lane can be sent to one receiver at the same time. Success doubles it, failure
     sets it back.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, outbox_lane: str, *, until: float = math.inf) -> None:
+        self.outbox_lane, self.until = outbox_lane, until
         self.allowed: Counter[tuple[UUID, _Lane]] = Counter()
         self.sending: dict[Future[Outcome], _Sending] = {}
-        self.until = clock.monotonic() + LONGEST_SECONDS
-        self.token, self.has_turn = token, True
-        self.checked, self.renewed = 0.0, clock.monotonic()
         self.done = 0
 
-    def run(self) -> int:
-        try:
-            with (
-                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook") as pool,
-                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook-ending") as endings,
-            ):
-                while self._take(pool, endings):
-                    for future in wait(self.sending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
-                        self._settle(self.sending.pop(future), future.result())
-        finally:
-            self._let_go()
-        return self.done
+    def settle(self, seconds: float) -> None:
+        """Wait until an attempt ends, but at most for some seconds, and store the results of those that have ended."""
+        for future in wait(self.sending, timeout=seconds, return_when=FIRST_COMPLETED).done:
+            self._settle(self.sending.pop(future), future.result())
 
-    def _take(self, pool: Executor, endings: Executor) -> bool:
-        """While this drain has the turn, claim and send due messages. Return whether any attempt still runs."""
-        if self.has_turn and clock.monotonic() < self.until:
-            if clock.monotonic() - self.checked >= LOOK_SECONDS:
-                if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
-                    cache.touch(_TURN, _TURN_SECONDS)
-                    self.renewed = clock.monotonic()
-                dispatch.work(self.until)
-                self.checked = clock.monotonic()
-            self._claim(pool, endings)
-        else:
-            self._let_go()
-        return bool(self.sending)
-
-    def _let_go(self) -> None:
-        """Give the turn back, so that another drain can work. If messages are due, start that drain."""
-        if self.has_turn:
-            self.has_turn = False
-            if cache.get(_TURN) == self.token:
-                cache.delete(_TURN)
-            if dispatch.has_news() or _ready(clock.now()):
-                bell.ring(bell.DELIVER_WEBHOOKS)
-
-    def _claim(self, pool: Executor, endings: Executor) -> None:
-        ready = _ready(clock.now())
+    def claim(self, pool: Executor, endings: Executor) -> None:
+        """Claim what is due and can be sent now, and send it. Messages that end access are sent in `endings`."""
+        ready = _ready(clock.now(), self.outbox_lane)
         for lane in _Lane:
             busy = Counter(each.webhook.pk for each in self.sending.values() if each.lane is lane)
             # The receiver with the fewest messages being sent comes first.
@@ -189,7 +160,7 @@ class _Drain:
                 allowed = max(self.allowed[webhook.pk, lane], lane.least)
                 free = min(allowed - busy[webhook.pk], self._room(webhook, lane))
                 if free > 0:
-                    for message in _claim(webhook, lane, free):
+                    for message in _claim(webhook, self.outbox_lane, lane, free):
                         self._send(endings if lane is _Lane.ENDING else pool, message, webhook, lane)
 
     def _room(self, webhook: Webhook, lane: _Lane) -> int:
@@ -230,11 +201,55 @@ class _Drain:
             _give_up(sending.webhook.pk, because)
 
 
+class _Drain(Sender):
+    """One round of deliveries to webhooks."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(WEBHOOK, until=clock.monotonic() + LONGEST_SECONDS)
+        self.token, self.has_turn = token, True
+        self.checked, self.renewed = 0.0, clock.monotonic()
+
+    def run(self) -> int:
+        try:
+            with (
+                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook") as pool,
+                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook-ending") as endings,
+            ):
+                while self._take(pool, endings):
+                    self.settle(LOOK_SECONDS)
+        finally:
+            self._let_go()
+        return self.done
+
+    def _take(self, pool: Executor, endings: Executor) -> bool:
+        """While this drain has the turn, claim and send due messages. Return whether any attempt still runs."""
+        if self.has_turn and clock.monotonic() < self.until:
+            if clock.monotonic() - self.checked >= LOOK_SECONDS:
+                if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
+                    cache.touch(_TURN, _TURN_SECONDS)
+                    self.renewed = clock.monotonic()
+                dispatch.work(self.until)
+                self.checked = clock.monotonic()
+            self.claim(pool, endings)
+        else:
+            self._let_go()
+        return bool(self.sending)
+
+    def _let_go(self) -> None:
+        """Give the turn back, so that another drain can work. If messages are due, start that drain."""
+        if self.has_turn:
+            self.has_turn = False
+            if cache.get(_TURN) == self.token:
+                cache.delete(_TURN)
+            if dispatch.has_news() or _ready(clock.now(), WEBHOOK):
+                bell.ring(bell.DELIVER_WEBHOOKS)
+
+
 # --- Messages that are due ----------------------------------------------------------------------------------
 
 
-def _due(at: datetime) -> QuerySet[OutboxMessage]:
-    """Return the messages that can be sent now.
+def _due(at: datetime, outbox_lane: Any) -> QuerySet[OutboxMessage]:
+    """Return the messages of a lane of the outbox that can be sent now.
 
     A message waits for older messages to the same receiver about the same access request or ticket. Only messages that
     end access do not wait. On a signal stream they wait for an older event that was not tried yet, or is being sent:
@@ -248,48 +263,48 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
     )
     under_way = older.filter(Q(attempts=0) | Q(claimed_until__gt=at))
     ends = Q(topic__in=messages.ENDING)
-    is_free = Q(mark="") | (ends & (Q(webhook__is_of_stream=False) | ~Exists(under_way))) | ~Exists(older)
-    return OutboxMessage.objects.due(at).filter(is_free, lane=WEBHOOK)
+    is_free = Q(mark="") | (ends & (Q(lane=WEBHOOK) | ~Exists(under_way))) | ~Exists(older)
+    return OutboxMessage.objects.due(at).filter(is_free, lane=outbox_lane)
 
 
-def _receivers(at: Any) -> QuerySet[Webhook]:
+def _receivers(at: Any, outbox_lane: Any) -> QuerySet[Webhook]:
     """Return the receivers that have a message to be sent at this time. Each has a flag for each lane."""
-    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic__in=_ALWAYS), webhook=OuterRef("pk"))
+    due = _due(at, outbox_lane).filter(Q(webhook__is_on=True) | Q(topic__in=_ALWAYS), webhook=OuterRef("pk"))
     has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
     return Webhook.objects.receivers().annotate(**has).filter(Exists(due))
 
 
-def _one_due(at: Any) -> QuerySet[OutboxMessage]:
-    return OutboxMessage.objects.due(at).filter(lane=WEBHOOK).values_list("pk", flat=True)[:1]
+def _one_due(at: Any, outbox_lane: Any) -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.due(at).filter(lane=outbox_lane).values_list("pk", flat=True)[:1]
 
 
 #: A drain runs these two again after each attempt. Making the text took longer than the attempt itself.
-_ONE_DUE = CompiledQuery(_one_due, at=DateTimeField())
-_RECEIVERS = CompiledQuery(_receivers, at=DateTimeField())
+_ONE_DUE = CompiledQuery(_one_due, at=DateTimeField(), outbox_lane=CharField())
+_RECEIVERS = CompiledQuery(_receivers, at=DateTimeField(), outbox_lane=CharField())
 
 
-def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
+def _ready(at: datetime, outbox_lane: str) -> dict[_Lane, list[Webhook]]:
     """Return, for each lane, the webhooks with a message to send now.
 
     A webhook that is switched off gets only test messages.
     """
-    if not _ONE_DUE(at=at):
+    if not _ONE_DUE(at=at, outbox_lane=outbox_lane):
         # Most drains find nothing, and this question is much cheaper than the next one.
         return {}
     found: dict[_Lane, list[Webhook]] = {}
     # Each message is in exactly one lane.
-    for webhook in _RECEIVERS(at=at):
+    for webhook in _RECEIVERS(at=at, outbox_lane=outbox_lane):
         for lane in _Lane:
             if getattr(webhook, lane.label):
                 found.setdefault(lane, []).append(webhook)
     return found
 
 
-def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
+def _claim(webhook: Webhook, outbox_lane: str, lane: _Lane, most: int) -> list[OutboxMessage]:
     """Claim up to `most` messages for this webhook and lane. The messages that became due first are claimed first."""
     with transaction.atomic(durable=True):
         at = clock.now()
-        rows = _due(at).filter(lane.holds, webhook=webhook)
+        rows = _due(at, outbox_lane).filter(lane.holds, webhook=webhook)
         if not Webhook.objects.receivers().filter(pk=webhook.pk, is_on=True).exists():
             rows = rows.filter(topic__in=_ALWAYS)
         batch = list(rows.order_by("next_attempt_at", "seq").claimed()[:most])  # type: ignore[attr-defined]  # ScopedQuerySet

@@ -2,7 +2,7 @@
 
 The operations know nothing of webhooks. A webhook has a cursor for each log, with the number of the next entry. Entries
 that the webhook wants become rows of the outbox, and the same transaction moves the cursor. The events of a signal
-stream are made in the same way.
+stream are made in the same way, but by another process: each function here works for the one or for the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from audit_app.models import AuditEntry, ChainHead
@@ -23,7 +23,7 @@ from requests_app.domain import clock
 from requests_app.messages import signals
 from requests_app.messages.webhooks import messages
 from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookCursor
-from requests_app.models.outbox import POLL, WEBHOOK
+from requests_app.models.outbox import POLL, SIGNAL
 from requests_app.operations._receivers import outbox_row
 from requests_app.platform.database.compiled import CompiledQuery
 
@@ -36,52 +36,72 @@ BATCH = 500
 MOST_WAITING = 10_000
 
 
-def has_news() -> bool:
-    """Return whether a log has entries that some webhook's cursor has not passed."""
-    return bool(_ONE_MOVED()) or next(_unknown(), None) is not None
+def has_news(*, of_streams: bool = False) -> bool:
+    """Return whether a log has entries that some receiver's cursor has not passed."""
+    return bool(_ONE_MOVED(of_streams=of_streams)) or next(_unknown(of_streams), None) is not None
 
 
-def work(until: float) -> int:
-    """Process up to BATCH new entries of each log for each webhook. Return how many messages were made.
+def work(until: float, *, of_streams: bool = False) -> int:
+    """Process up to BATCH new entries of each log for each receiver. Return how many messages were made.
 
-    Stop at `until` on the monotonic clock. A log with many new entries does not delay the other logs.
+    Stop at `until` on the monotonic clock. A log with many new entries does not delay the other logs, and logs in which
+    a window has ended come first.
     """
-    # A new receiver of the provider needs a cursor in the log of each tenant. Nobody else may have to wait for that.
-    for webhook_id, pairs in groupby(_unknown(), key=itemgetter(0)):
+    made = _follow(until, of_streams)
+    has_begun = False
+    # A new receiver of the provider needs a cursor in the log of each tenant. The other receivers do not wait for that.
+    for webhook_id, pairs in groupby(_unknown(of_streams), key=itemgetter(0)):
         log_ids = [log_id for _webhook, log_id in pairs]
         for first in range(0, len(log_ids), BATCH):
+            if clock.monotonic() >= until:
+                return made
             _begin(webhook_id, log_ids[first : first + BATCH])
+            has_begun = True
+    return made + _follow(until, of_streams) if has_begun else made
+
+
+def _follow(until: float, of_streams: bool) -> int:
     made = 0
-    for cursor_id, webhook_id in _MOVED():
+    for cursor_id, webhook_id in _MOVED(of_streams=of_streams):
         if clock.monotonic() >= until:
             break
         made += _step(cursor_id, only_endings=_is_full(webhook_id))
     return made
 
 
-def _moved() -> QuerySet[WebhookCursor]:
-    """Return the cursors of active webhooks that are not at the end of their log.
+def _moved(of_streams: Any) -> QuerySet[WebhookCursor]:
+    """Return the cursors of active receivers that are not at the end of their log.
 
     A cursor can be beyond the end: then a backup was restored.
     """
     other = ChainHead.objects.filter(pk=OuterRef("log_id")).exclude(size=OuterRef("next_seq"))
     hearing = WebhookCursor.objects.filter(webhook__is_on=True, webhook__removed_at=None)
-    return hearing.filter(Exists(other))
+    return hearing.filter(Exists(other), webhook__is_of_stream=of_streams)
 
 
-def _of_the_provider() -> QuerySet[Webhook, UUID]:
-    return Webhook.objects.receivers().filter(tenant=None, is_on=True).values_list("pk", flat=True)
+def _in_turn(of_streams: Any) -> QuerySet[WebhookCursor, tuple[int, UUID]]:
+    ended = AuditEntry.objects.filter(
+        tenant_id=OuterRef("log_id"), seq__gte=OuterRef("next_seq"), event__in=messages.ENDING
+    )
+    return _moved(of_streams).order_by(Exists(ended).desc(), "pk").values_list("pk", "webhook_id")
+
+
+def _of_the_provider(of_streams: Any) -> QuerySet[Webhook, UUID]:
+    found = Webhook.objects.receivers().filter(tenant=None, is_on=True, is_of_stream=of_streams)
+    return found.values_list("pk", flat=True)
 
 
 #: Each drain runs these several times, and mostly they find nothing.
-_MOVED = CompiledQuery(lambda: _moved().order_by("pk").values_list("pk", "webhook_id"))
-_ONE_MOVED = CompiledQuery(lambda: _moved().values_list("pk", flat=True)[:1])
-_OF_THE_PROVIDER = CompiledQuery(_of_the_provider)
+_MOVED = CompiledQuery(_in_turn, of_streams=BooleanField())
+_ONE_MOVED = CompiledQuery(
+    lambda of_streams: _moved(of_streams).values_list("pk", flat=True)[:1], of_streams=BooleanField()
+)
+_OF_THE_PROVIDER = CompiledQuery(_of_the_provider, of_streams=BooleanField())
 
 
-def _unknown() -> Iterator[tuple[UUID, UUID]]:
-    """Yield (webhook, log) for each missing cursor: the provider's webhooks must have a cursor in every log."""
-    for webhook_id in _OF_THE_PROVIDER():
+def _unknown(of_streams: bool) -> Iterator[tuple[UUID, UUID]]:
+    """Yield (webhook, log) for each missing cursor: the provider's receivers must have a cursor in every log."""
+    for webhook_id in _OF_THE_PROVIDER(of_streams=of_streams):
         known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
         for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
             yield webhook_id, log_id
@@ -163,7 +183,7 @@ def _rows(place: WebhookCursor, entries: list[AuditEntry]) -> list[dict[str, Any
     if not webhook.is_of_stream:
         return [outbox_row(webhook, each) for each in messages.of(entries, place.log_id)]
     stream = SignalStream.objects.select_related("client__account").get(pk=webhook.pk)
-    lane = WEBHOOK if stream.is_push else POLL
+    lane = SIGNAL if stream.is_push else POLL
     return [outbox_row(webhook, each, lane=lane) for each in signals.of(entries, place.log_id, stream)]
 
 
