@@ -14,7 +14,7 @@ def back(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0066_access_drafts"),
+        ("requests_app", "0067_guard_life"),
     ]
 
     operations = [
