@@ -53,7 +53,7 @@ export class Guard extends EventEmitter {
     this.#queue = new Queue(queue, queueLimit);
     this.#reporter = new Reporter(this.#lockbox, this.#queue, trouble);
     this.#feed = new Feed(this.#lockbox, monotonic);
-    this.#tokens = new Tokens(this.#lockbox, `${issuer}/services/${service}`, this.#feed);
+    this.#tokens = new Tokens(issuer, service, this.#feed);
     this.#feed.on('trouble', trouble).on('keys', () => this.#tokens.forget()).on('closed', () => this.#cut());
   }
 

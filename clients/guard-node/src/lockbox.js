@@ -25,11 +25,10 @@ export class Lockbox {
     throw Object.assign(new Error(`${path.split('?')[0]} answered ${status} ${code}`), { status, code, body });
   }
 
-  async json(path, options) { return (await this.fetch(path, options)).json(); }
-
   /** Calls the token endpoint. */
   async grant(fields, signal = AbortSignal.timeout(WITHIN)) {
-    return this.json('/oauth/token', { method: 'POST', headers: { authorization: this.#basic }, body: new URLSearchParams(fields), signal });
+    const headers = { authorization: this.#basic }, body = new URLSearchParams(fields);
+    return (await this.fetch('/oauth/token', { method: 'POST', headers, body, signal })).json();
   }
 
   /** Gets the client's own token. Calls at the same time share one. */

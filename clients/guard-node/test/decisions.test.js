@@ -190,6 +190,8 @@ test('a withdrawn key verifies nothing any more, not even a token that was verif
   lockbox.send('keys', {});
   await until(async () => (await refusals(guard, { token })) === 'invalid_token');
   assert.equal(await refusals(guard, { token: lockbox.token() }), '');
+  const fetches = lockbox.calls.filter(({ path }) => path.endsWith('jwks.json'));
+  assert.deepEqual(fetches.map(({ headers }) => headers['cache-control']), ['no-cache', 'no-cache']);
   // While the keys can't be fetched, the old ones are not used.
   lockbox.intercept = (_request, response, url) => url.pathname.endsWith('jwks.json') && response.writeHead(500).end();
   lockbox.send('keys', {});
