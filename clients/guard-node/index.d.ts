@@ -24,7 +24,7 @@ export interface Options {
   origin: string;
   /** A directory on a local disk. All processes of this application on one machine share it. Its parent must exist. */
   queue: string;
-  /** How many accesses may wait in the queue. After that, accesses are refused. By default 1,000,000. */
+  /** How many bytes may wait in the queue. After that, accesses are refused. By default 500 MiB, a million accesses. */
   queueLimit?: number;
   /** Returns the HTML of a refusal. */
   page?: (refusal: { status: number; code: string; words: string; issuer: string; again?: string }) => string;

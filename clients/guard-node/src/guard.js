@@ -2,8 +2,9 @@
 
 import { EventEmitter } from 'node:events';
 import { Feed } from './feed.js';
-import { Lockbox, Reporter, VERSION } from './lockbox.js';
+import { Lockbox, VERSION } from './lockbox.js';
 import { Queue } from './queue.js';
+import { Reporter } from './reporter.js';
 import { Tokens } from './tokens.js';
 import * as web from './web.js';
 
@@ -51,7 +52,7 @@ export class Guard extends EventEmitter {
     this.on('trouble', () => undefined);
     this.#lockbox = new Lockbox({ issuer, clientId, clientSecret });
     this.#queue = new Queue(queue, queueLimit);
-    this.#reporter = new Reporter(this.#lockbox, this.#queue, trouble);
+    this.#reporter = new Reporter(this.#lockbox, queue, trouble);
     this.#feed = new Feed(this.#lockbox, monotonic);
     this.#tokens = new Tokens(issuer, service, this.#feed);
     this.#feed.on('trouble', trouble).on('keys', () => this.#tokens.forget()).on('closed', () => this.#cut());
@@ -63,7 +64,7 @@ export class Guard extends EventEmitter {
       this.#feed.once('state', resolve);
       this.#timer = setInterval(() => { this.#feed.notice(); this.#cut(); }, TICK).unref();
       this.#reporter.start();
-      void this.#feed.follow(async () => `/api/v1/guard/feed?guard=${(await this.#queue.state()).guard}&version=${VERSION}`);
+      void this.#feed.follow(async () => `/api/v1/guard/feed?guard=${await this.#reporter.guard()}&version=${VERSION}`);
     });
   }
 
@@ -71,8 +72,8 @@ export class Guard extends EventEmitter {
   async stop() {
     clearInterval(this.#timer);
     this.#feed.stop();
-    await this.#reporter.stop();
     await this.#queue.close();
+    await this.#reporter.stop();
   }
 
   /** Decides about the token alone: is it good now, and is its window open? */
@@ -111,8 +112,11 @@ export class Guard extends EventEmitter {
       return decision;
     }
     const fault = await this.#record(decision, action, item, 'access');
+    if (fault) return new Decision(fault, decision);
     // The disk can have taken long.
-    return fault ? new Decision(fault, decision) : this.decide(question);
+    const again = await this.decide(question);
+    if (!again.allowed) void this.#record(decision, action, item, 'cut', this.#ended(decision.detail) || 'elapsed');
+    return again;
   }
 
   /** Returns an empty text when the record is on the disk, or else the code of a refusal. */

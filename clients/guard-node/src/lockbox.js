@@ -1,10 +1,8 @@
-/** Calls Customer Lockbox as the application's client, and reports accesses to it. */
-
-import { setTimeout as sleep } from 'node:timers/promises';
+/** Calls Customer Lockbox as the application's client. */
 
 export const VERSION = 'lockbox-guard-node/0.1.0';
-/** Milliseconds: for a call, between two looks at the queue, at most between two tries, and between two signs of life. */
-const WITHIN = 10_000, LOOK = 500, LONGEST = 30_000, SIGN = 30_000;
+/** Milliseconds for a call. */
+const WITHIN = 10_000;
 const ADDRESS = /^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$)/;
 
 export class Lockbox {
@@ -53,46 +51,5 @@ export class Lockbox {
   async post(path, body) {
     const answer = await this.api(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
     return answer.json().catch(() => ({}));
-  }
-}
-
-/** Reports what is in the queue: in order, each access once, until the server has acknowledged it. */
-export class Reporter {
-  #lockbox; #queue; #trouble; #running; #last = -Infinity;
-  #ended = new AbortController();
-
-  constructor(lockbox, queue, trouble) { [this.#lockbox, this.#queue, this.#trouble] = [lockbox, queue, trouble]; }
-
-  start() { this.#running = this.#run(this.#ended.signal); }
-
-  /** Stops after one last report. */
-  async stop() {
-    this.#ended.abort();
-    await this.#running;
-    if (this.#running) await this.report().catch(this.#trouble);
-  }
-
-  async #run(signal) {
-    for (let wait = LOOK; !signal.aborted;) {
-      const isMore = await this.report().catch((error) => { this.#trouble(error); });
-      wait = isMore === undefined ? Math.min(wait * 2, LONGEST) : LOOK;
-      // A random length, so that several processes seldom send the same accesses. If they do, the server knows the numbers.
-      if (!isMore) await sleep(wait * (0.5 + Math.random()), undefined, { ref: false, signal }).catch(() => undefined);
-    }
-  }
-
-  /** Sends one batch. Returns whether there was something to send. */
-  async report() {
-    const { guard, first, records } = await this.#queue.read();
-    if (!records.length && performance.now() - this.#last < SIGN) return false;
-    const head = JSON.stringify({ guard, version: VERSION, first, backlog: this.#queue.backlog });
-    const answer = await this.#lockbox.post('/api/v1/guard/accesses', `${head.slice(0, -1)},"accesses":[${records}]}`).catch((error) => {
-      if (error.code !== 'reports_gap') throw error;
-      return { acknowledged: error.body.expected - 1 };
-    });
-    if (answer.rejected) this.#trouble(new Error(`Customer Lockbox rejected ${answer.rejected} accesses.`));
-    await this.#queue.settle(answer.acknowledged);
-    this.#last = performance.now();
-    return records.length > 0;
   }
 }

@@ -29,6 +29,7 @@ export class FakeLockbox {
   /** Reported accesses by guard, and every report. */
   reported = new Map();
   reports = [];
+  lives = new Map();
   calls = [];
   codes = new Map();
   closed = [];
@@ -137,8 +138,13 @@ export class FakeLockbox {
     response.on('close', () => this.followers.delete(response));
   }
 
-  #report({ guard, first, accesses, ...rest }, json) {
-    this.reports.push({ guard, first, count: accesses.length, ...rest });
+  #report({ guard, life, former, first, accesses, ...rest }, json) {
+    this.reports.push({ guard, life, first, count: accesses.length, ...rest });
+    if (!life) return json(422, { code: 'invalid' });
+    // As the product does: another life gets the guard id only without accesses, and after a life of the same queue.
+    const holder = this.lives.get(guard) ?? life, isClaim = !accesses.length && (former?.includes(holder) ?? true);
+    if (holder !== life && !isClaim) return json(409, { code: 'guard_copied' });
+    this.lives.set(guard, life);
     if (!this.reported.has(guard)) this.reported.set(guard, []);
     const known = this.reported.get(guard);
     if (first > known.length + 1) return json(409, { code: 'reports_gap', expected: known.length + 1 });

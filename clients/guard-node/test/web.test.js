@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { open } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import express from 'express';
 import express4 from 'express4';
 import Fastify from 'fastify';
 import { WebSocket, WebSocketServer } from 'ws';
 import { ORIGIN, until } from './lockbox.js';
-import { later, setting } from './setting.js';
+import { Queue } from '../src/queue.js';
+import { directory, later, setting } from './setting.js';
 
 const rule = (request) => {
   const [, kind, identifier] = (request.originalUrl ?? request.url).split('?')[0].split('/');
@@ -188,11 +191,14 @@ test('a WebSocket is refused without a token, and cut when the grant is revoked'
   ]);
 });
 
-test('a queue that can’t be written, or is full, refuses before the application sees the request', async (t) => {
-  const { lockbox, get } = await site(t, 'Express 5', { queueLimit: 1 });
+test('a queue that is full refuses before the application sees the request', async (t) => {
+  const place = join(directory(t), 'queue'), { lockbox, get } = await site(t, 'Express 5', { queueLimit: 1, queue: place });
   const token = lockbox.token();
   lockbox.intercept = (_request, response, url) => url.pathname.endsWith('/accesses') && response.writeHead(503).end();
   assert.equal((await get('/w/w1/pages', { token })).status, 200);
+  const other = new Queue(place);
+  later(t, () => other.close());
+  await Promise.allSettled(Array.from({ length: 3000 }, () => other.append({ words: 'y'.repeat(1000) })));
   const full = await get('/w/w1/pages', { token });
   assert.deepEqual([full.status, full.headers.get('retry-after'), (await full.json()).code], [503, '5', 'queue_full']);
 });
@@ -384,4 +390,31 @@ test('a handler that blocked the event loop over the end writes nothing after it
   const answer = await fetch(`http://127.0.0.1:${server.address().port}/w/w1`, { headers: { 'lockbox-grant': token } }).then((response) => response.text(), () => 'cut').catch(() => 'cut');
   assert.equal(answer, 'cut');
   assert.equal((await until(() => lockbox.accesses().length === 2 && lockbox.accesses()))[0].item, 'GET /w/{id}');
+});
+
+test('a request whose window ends while its access is being stored never reaches the application', async (t) => {
+  const place = join(directory(t), 'queue'), { lockbox, guard } = await setting(t, { queue: place });
+  const token = lockbox.token({}, lockbox.detail({ actions: ['list', 'view', 'read', 'download', 'act_as'] }));
+  const server = http.createServer(guard.http(rule, () => assert.fail('The application saw it.'))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  later(t, () => server.close());
+  const file = await open(place), kind = Object.getPrototypeOf(file), { datasync } = kind;
+  await file.close();
+  let isWaiting = false;
+  const revoked = new Promise((resolve) => {
+    kind.datasync = async function slow() {
+      isWaiting = true;
+      await until(async () => (await guard.session(token)).code === 'window_closed').finally(resolve);
+      return datasync.call(this);
+    };
+  });
+  t.after(() => { kind.datasync = datasync; });
+  const answer = fetch(`http://127.0.0.1:${server.address().port}/w/w1`, { method: 'POST', headers: { 'lockbox-grant': token } });
+  await until(() => isWaiting);
+  lockbox.revoke();
+  await revoked;
+  kind.datasync = datasync;
+  assert.deepEqual([(await answer).status, await (await answer).json()], [403, { status: 403, code: 'window_closed' }]);
+  const accesses = await until(() => lockbox.accesses().length === 2 && lockbox.accesses());
+  assert.deepEqual(accesses.map(({ kind: what, code, item }) => [what, code, item]), [['access', '', 'POST /*'], ['cut', 'closed', 'POST /*']]);
 });
