@@ -162,7 +162,8 @@ def test_an_engineer_gets_in_with_a_code_and_gives_the_window_back(site: Site) -
     grant = site.cast.in_quillo()
     wait_for(lambda: site.page(site.token(grant)).status == 200, within=5, why="the guard follows the feed")
     path, trial = site.code_for("priya", grant)
-    assert call(site.app_port, "GET", path, cookies="__Host-lockbox-try=" + "A" * 43).status == 403
+    assert call(site.app_port, "GET", path, cookies="__Host-lockbox-try=" + "A" * 43).status == 401
+    assert call(site.app_port, "GET", path, cookies=trial).status == 401
     path, trial = site.code_for("priya", grant)
     entered = call(site.app_port, "GET", path, cookies=trial)
     assert (entered.status, entered.location) == (302, f"{site.origin}/pages/plan")
@@ -183,4 +184,12 @@ def test_a_code_that_was_used_twice_gives_nothing(site: Site) -> None:
     wait_for(lambda: site.page(site.token(grant)).status == 200, within=5, why="the guard follows the feed")
     path, trial = site.code_for("priya", grant)
     assert call(site.app_port, "GET", path, cookies=trial).status == 302
-    assert call(site.app_port, "GET", path, cookies=trial).status == 403
+    assert call(site.app_port, "GET", path, cookies=trial).status == 401
+
+
+def test_a_code_that_came_to_another_browser_first_is_used_up(site: Site) -> None:
+    grant = site.cast.in_quillo()
+    wait_for(lambda: site.page(site.token(grant)).status == 200, within=5, why="the guard follows the feed")
+    path, trial = site.code_for("priya", grant)
+    assert call(site.app_port, "GET", path).status == 401
+    assert call(site.app_port, "GET", path, cookies=trial).status == 401

@@ -7,6 +7,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 const SESSION = '__Host-lockbox', TRY = '__Host-lockbox-try', SAFE = ['GET', 'HEAD', 'OPTIONS'];
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const VERIFIER = /^[\w-]{43}$/;
 /** A path of this site. Browsers read "\" as "/", and leave out control characters. */
 const PATH = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e\u{80}-\u{10ffff}]*$/u;
 /** Browsers don't store a cookie of more than 4,096 bytes. Tokens for many resources are longer, but repeat themselves. */
@@ -107,10 +108,13 @@ const pages = {
   },
   'GET /.lockbox/code': async (guard, request, response, query) => {
     const [secret, other] = cookies(request, TRY), code = query.get('code'), to = query.get('state') ?? '';
+    const isOurs = VERIFIER.test(secret) && other === undefined && PATH.test(to)
+      && (query.get('iss') ?? guard.issuer) === guard.issuer;
     setCookie(response, TRY, '', 0);
-    const isWhole = secret && other === undefined && code && PATH.test(to) && (query.get('iss') ?? guard.issuer) === guard.issuer;
-    const session = isWhole && await guard.redeem(code, secret).catch((error) => void guard.emit('trouble', error));
-    if (!session) return refuse(guard, request, response, 403, 'code_refused');
+    // Others may know the code now. With a wrong verifier, Customer Lockbox refuses it, and ends it.
+    const session = code && await guard.redeem(code, isOurs ? secret : randomBytes(32).toString('base64url'))
+      .catch((error) => void guard.emit('trouble', error));
+    if (!session || !isOurs) return refuse(guard, request, response, 401, 'code_refused');
     if (!session.allowed) return refuse(guard, request, response, session.status, session.code, session.grant);
     setCookie(response, SESSION, packed(session.token), session.secondsLeft);
     return send(response, 302, { Location: new URL(guard.origin + to).href });

@@ -255,19 +255,22 @@ test('a browser gets in with a one-time code, and only the browser that began', 
   assert.deepEqual([target.origin + target.pathname, asked.redirect_uri, asked.code_challenge_method, asked.grant, asked.client_id, asked.response_type], [`${lockbox.issuer}/oauth/authorize`, `${ORIGIN}/.lockbox/code`, 'S256', grant, 'quillo-app', 'code']);
   for (const header of ['cache-control', 'referrer-policy', 'x-content-type-options']) assert.ok(opened.headers.get(header), header);
   const back = (code, cookie, state = asked.state) => get(`/.lockbox/code?${new URLSearchParams({ code, state })}`, { cookie });
-  for (const [what, cookie, state] of [['another browser', `${name}=${'A'.repeat(43)}`], ['no cookie', undefined], ['two cookies', `${name}=${secret}; ${name}=${secret}`], ['other site', `${name}=${secret}`, '//evil.example/']]) {
-    const refused = await back(lockbox.code(secret), cookie, state);
-    assert.deepEqual([refused.status, refused.headers.getSetCookie().filter((each) => each.startsWith('__Host-lockbox='))], [403, []], what);
+  for (const [what, cookie, state] of [['another browser', `${name}=${'A'.repeat(43)}`], ['no cookie', undefined], ['a wrong cookie', `${name}=x`], ['two cookies', `${name}=${secret}; ${name}=${secret}`], ['other site', `${name}=${secret}`, '//evil.example/']]) {
+    const code = lockbox.code(secret), refused = await back(code, cookie, state);
+    assert.deepEqual([refused.status, refused.headers.getSetCookie().filter((each) => each.startsWith('__Host-lockbox='))], [401, []], what);
+    // The code is used up, so that nobody who saw it can use it with the right cookie.
+    assert.equal(lockbox.codes.has(code), false, what);
+    assert.equal((await back(code, `${name}=${secret}`)).status, 401, what);
   }
   const mixed = `${lockbox.code(secret)}&iss=https://evil.example`;
-  assert.equal((await get(`/.lockbox/code?state=/&code=${mixed}`, { cookie: `${name}=${secret}` })).status, 403);
+  assert.equal((await get(`/.lockbox/code?state=/&code=${mixed}`, { cookie: `${name}=${secret}` })).status, 401);
   const code = lockbox.code(secret);
   const done = await back(code, `${name}=${secret}`);
   const cookies = done.headers.getSetCookie();
   assert.deepEqual([done.status, done.headers.get('location')], [302, `${ORIGIN}/w/w1/pages?a=%C3%BC`]);
   assert.match(cookies[0], /^__Host-lockbox-try=; Path=\/; Max-Age=0; /);
   assert.equal((await get('/w/w1/pages', { cookie: cookies[1].split(';')[0] })).status, 200);
-  assert.equal((await back(code, `${name}=${secret}`)).status, 403);
+  assert.equal((await back(code, `${name}=${secret}`)).status, 401);
   // A token of another issuer or audience is refused here, too.
   const wrong = lockbox.code(secret, { aud: 'https://other.example' });
   assert.equal((await back(wrong, `${name}=${secret}`)).status, 401);
