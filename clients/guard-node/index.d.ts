@@ -56,6 +56,8 @@ export interface Decision {
   readonly grant?: string;
   readonly reference?: string;
   readonly level?: string;
+  /** The resource that was decided about. Work with this one, because a session can change in the meantime. */
+  readonly identifier?: string;
   readonly engineer?: string;
   readonly closesAt?: string;
   readonly secondsLeft?: number;

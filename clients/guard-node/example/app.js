@@ -11,7 +11,7 @@ import * as views from './views.js';
 
 const { PORT = '4000', ORIGIN = `http://localhost:${PORT}`, WORKSPACE = 'w1', TENANT, PASSWORD, LOCKBOX_URL } = process.env;
 const workspaces = { [WORKSPACE]: { name: 'Contoso', tenant: TENANT, user: 'nina@contoso.example', pages: { plan: 'The plan for the year', team: 'Who does what' } } };
-/** Nobody changes a session: it is replaced by another one. So a request works with what was decided about. */
+/** Nobody changes a session: it is replaced by another one. */
 const sessions = new Map(), asked = [];
 /** With these refusals the window is still open, or Lockbox is not heard. An impersonation waits. Nothing is shown. */
 const PASSING = ['level_too_low', 'method_override', 'feed_silent', 'keys_unavailable', 'queue_unavailable', 'queue_full'];
@@ -75,7 +75,7 @@ app.use(express.urlencoded({ extended: false }));
 app.post('/impersonate/:workspace', forStaff, (request, response, next) => {
   if (Object.hasOwn(workspaces, request.params.workspace)) next(); else response.sendStatus(404);
 }, (request, response) => {
-  const { workspace } = request.params;
+  const { identifier: workspace } = request.lockbox;
   begin(request, response, { user: workspaces[workspace].user, engineer: request.session.user, workspace });
   response.redirect(303, '/');
 });
@@ -126,11 +126,11 @@ app.route('/support/:workspace').all(forStaff, (request, response, next) => {
   }
 });
 
-/** From here on, everything belongs to the workspace of the session. */
+/** From here on, everything belongs to one workspace: for an engineer, to the one that was decided about. */
 app.use((request, response, next) => {
   if (isStaff(request.session)) return response.redirect(303, '/support');
   if (!request.session.workspace) return response.redirect(303, '/sign-in');
-  request.pages = workspaces[request.session.workspace].pages;
+  request.pages = workspaces[request.session.engineer ? request.lockbox.identifier : request.session.workspace].pages;
   return next();
 });
 

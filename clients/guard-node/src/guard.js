@@ -30,8 +30,8 @@ function legible(item) {
 class Decision {
   constructor(code, { claims, detail, now, token } = {}) {
     Object.assign(this, { code, allowed: !code, status: STATUS[code] ?? 403, claims, detail, token, now });
-    const { grant_id: grant, reference, level, window_end: closesAt } = detail ?? {};
-    Object.assign(this, { grant, reference, level, closesAt, engineer: claims?.email });
+    const { grant_id: grant, reference, level, identifier, window_end: closesAt } = detail ?? {};
+    Object.assign(this, { grant, reference, level, identifier, closesAt, engineer: claims?.email });
   }
   get secondsLeft() { return this.detail && Math.max(0, Math.round((this.detail.end - this.now()) / 1000)); }
 }

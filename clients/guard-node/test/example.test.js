@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { ORIGIN, until } from './lockbox.js';
 import { directory, later, lockboxFor } from './setting.js';
 
-const APP = new URL('../example/app.js', import.meta.url).pathname;
+const APP = new URL('../example/app.js', import.meta.url).pathname, SLOW = new URL('programs/slow.js', import.meta.url).pathname;
 
 async function ended(child) {
   if (child.exitCode !== null || child.signalCode !== null) return;
@@ -15,13 +15,13 @@ async function ended(child) {
   await once(child, 'close');
 }
 
-async function example(t) {
+async function example(t, ...preload) {
   const lockbox = await lockboxFor(t);
   const env = {
     PATH: process.env.PATH, PORT: '0', ORIGIN, LOCKBOX_URL: lockbox.issuer, LOCKBOX_SERVICE: 'quillo',
     PASSWORD: 'p', TENANT: lockbox.detail().tenant, LOCKBOX_CLIENT_ID: 'quillo-app', LOCKBOX_CLIENT_SECRET: 's3cret', LOCKBOX_QUEUE: join(directory(t), 'queue'),
   };
-  const child = spawn(process.execPath, [APP], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...preload.flatMap((path) => ['--import', path]), APP], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   later(t, () => ended(child));
   const [line] = await once(child.stdout, 'data');
   const base = `http://127.0.0.1:${/\d+/.exec(line)[0]}`;
@@ -70,6 +70,22 @@ test('an engineer of the example works in a workspace while the window is open, 
     ['access', 'act_as', 'POST /pages/{page}'], ['refused', 'view', 'GET /pages/{page}'],
   ]);
   assert.ok(!JSON.stringify(accesses).includes('SECRET'));
+});
+
+test('a request of the example works with what was decided, although the session changes while it is recorded', async (t) => {
+  const { lockbox, call, form, impersonate } = await example(t, SLOW);
+  await until(() => lockbox.followers.size);
+  const token = lockbox.token({}, lockbox.detail({ level: 'act_as', actions: ['list', 'view', 'read', 'download', 'act_as'] }));
+  const sid = await impersonate(token), cookie = `${sid}; __Host-lockbox=${token}`;
+  const begin = performance.now(), changing = form('/pages/plan', { body: 'Changed' }, cookie), reading = call('/pages/team', { cookie });
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
+  // This is not guarded, so it does not wait for the disk.
+  const released = await form('/release', {}, sid);
+  assert.deepEqual([released.headers.get('location'), performance.now() - begin < 700], ['/support/w1', true]);
+  const answers = await Promise.all([changing, reading]);
+  assert.deepEqual([answers[0].headers.get('location'), answers[1].status], ['/pages/plan', 200]);
+  assert.ok((await answers[1].text()).includes('Who does what'));
+  assert.equal((await call('/pages/team', { cookie })).headers.get('location'), '/sign-in');
 });
 
 test('another engineer’s token is refused in the example', async (t) => {
