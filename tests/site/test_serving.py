@@ -911,6 +911,38 @@ def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.Monke
 # --- Waiting ---------------------------------------------------------------------------------------------
 
 
+def test_a_waiting_call_is_woken_by_its_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the ring, a call would be looked at again only after 30 seconds."""
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 30)
+    news, is_there, looks = waiting.News(), threading.Event(), list[int]()
+
+    def look() -> HttpResponse | None:
+        looks.append(1)
+        return HttpResponse("news") if is_there.is_set() else None
+
+    def view(request: Any) -> HttpResponse:
+        found = waiting.Waiting(request, look)
+        found.news = news
+        return found
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        call = asyncio.create_task(found.__rsgi__(scope(), client))
+        async with asyncio.timeout(10):
+            for number in (1, 2):
+                # A ring may come before the call waits.
+                while len(looks) < number:
+                    await asyncio.to_thread(news.ring)
+                    await asyncio.sleep(0.01)
+            is_there.set()
+            while not call.done():
+                await asyncio.to_thread(news.ring)
+                await asyncio.sleep(0.01)
+        assert client.body == b"news"
+
+    run(view, test)
+
+
 def test_a_waiting_call_is_polled_on_the_loop_and_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
     is_there = threading.Event()

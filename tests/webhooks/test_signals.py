@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
@@ -29,6 +30,7 @@ from requests_app.messages.webhooks import schedule, sealing
 from requests_app.models import AccessRequest, Client, OutboxMessage, SignalStream, Webhook, token_keys
 from requests_app.platform import long_calls, outbound, waiting
 from requests_app.work import outbox as mails
+from requests_app.work import polls
 from requests_app.work.webhooks import alarms, delivery, dispatch, tidying
 from requests_app.work.webhooks.courier import Courier
 from tests.api.test_events import leave
@@ -902,6 +904,7 @@ def test_a_waiting_call_holds_no_thread_and_ends_with_the_rights_of_its_caller(c
     first = wait()
     assert isinstance(first, waiting.Waiting)
     assert first.look() is None
+    assert list(polls.HUB._waiting) == [UUID(stream["stream_id"])]
     revoke(cast, grant)
     make_events()
     answer: Any = first.look()
@@ -918,6 +921,7 @@ def test_a_waiting_call_holds_no_thread_and_ends_with_the_rights_of_its_caller(c
     assert refused.status_code in (401, 403, 404)
     leave(second)
     assert long_calls.under_way() == 0
+    assert polls.HUB._waiting == {}
 
 
 def test_an_event_is_no_grant_token(cast: Cast) -> None:

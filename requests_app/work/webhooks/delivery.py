@@ -45,6 +45,8 @@ logger = structlog.get_logger(__name__)
 MOST_AT_ONCE = 64
 #: How many of these messages can be in doubt: their receiver fails, or this is a repeated attempt.
 MOST_IN_DOUBT = MOST_AT_ONCE // 2
+#: How many of these messages can go to receivers of one tenant. A tenant with slow receivers delays no other tenant.
+MOST_OF_TENANT = MOST_AT_ONCE // 4
 #: How many messages of one lane are sent at the same time to one receiver, if the receiver accepts them.
 MOST_EACH = 8
 #: After this time a drain claims no more messages. Attempts that have begun then take at most outbound.TOTAL_SECONDS.
@@ -170,6 +172,8 @@ class Sender:
         """
         beside = [each for each in self.sending.values() if (each.lane is _Lane.ENDING) == (lane is _Lane.ENDING)]
         room = MOST_AT_ONCE - len(beside)
+        if webhook.tenant_id is not None:
+            room = min(room, MOST_OF_TENANT - sum(each.webhook.tenant_id == webhook.tenant_id for each in beside))
         if not _is_in_doubt(webhook, lane):
             return room
         if lane is not _Lane.ENDING and clock.monotonic() > self.until - outbound.TOTAL_SECONDS:
