@@ -20,7 +20,7 @@ from requests_app.models import Client, Token
 from requests_app.models.people import actor_of_token
 from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
-from tests.remembered import remembered
+from tests.remembered import MEMORY, remembered
 
 
 @dataclass
@@ -141,5 +141,6 @@ def caller_for(cast: Cast, name: str | None, *scopes: Scope, **options: Any) -> 
     """Return a caller: a person by name, a tenant's client by the tenant's name, the provider's client for None."""
     if name is None or name in cast.tenants:
         client, secret = client_of(cast, name, *scopes, **options)
-        return Caller(access_token(client, secret).json()["access_token"])
+        key = ("access token", str(client.pk))
+        return Caller(MEMORY.call(key, lambda: str(access_token(client, secret).json()["access_token"])))
     return Caller(token_of(cast, name, *scopes, **options))

@@ -125,8 +125,10 @@ class Cast:
 
     def quillo(self) -> Service:
         """Return the external service, with Contoso’s resource (external id 7) and Fabrikam’s (f-7)."""
-        if found := Service.objects.filter(key="quillo").first():
-            return found
+        return Service.objects.filter(key="quillo").first() or self._new_quillo()
+
+    @remembered
+    def _new_quillo(self) -> Service:
         service = operations.save_service(actor=self.as_("stella"), key="quillo", name="Quillo Cloud", **QUILLO)
         for tenant, external_id in (("contoso", "7"), ("fabrikam", "f-7")):
             operations.save_resource(
@@ -144,12 +146,14 @@ class Cast:
     def web_tool(self, **gate: Any) -> Service:
         """Return the external service as a web tool behind a gate. Call this before anybody asks for access to it."""
         service = self.quillo()
-        if not service.has_gate:
-            wanted = {"gate_rules": GATE_RULES, **gate}
-            self.agreed(lambda: operations.save_service(service_id=service.pk, actor=self.as_("stella"), **wanted))
-            service.refresh_from_db()
-        return service
+        return service if service.has_gate else self._new_gate(service, **{"gate_rules": GATE_RULES, **gate})
 
+    @remembered
+    def _new_gate(self, service: Service, **gate: Any) -> Service:
+        self.agreed(lambda: operations.save_service(service_id=service.pk, actor=self.as_("stella"), **gate))
+        return Service.objects.get(pk=service.pk)
+
+    @remembered
     def proxy(self, secret: str = PROXY_SECRET) -> GateProxy:
         """Return a proxy of the web tool that has this secret."""
         service, found = self.web_tool(), sha256(secret.encode()).hexdigest()
@@ -158,11 +162,13 @@ class Cast:
         )
         return GateProxy.objects.get(secret_hash=found)
 
+    @remembered
     def in_quillo(self, **fields: Any) -> Grant:
         """Return an open window on Contoso's resource of the external service."""
         ticket = self.ticket(service_id=self.quillo().pk)
         return self.opened(ticket=ticket, **fields)
 
+    @remembered
     def with_act_as(self, *, allowed: bool = True) -> Service:
         """Return the external service with the level “act as”, which Contoso’s administrator has allowed."""
         service = self.quillo()
@@ -238,6 +244,7 @@ class Cast:
         made.row.save(update_fields=["scopes", "service"])
         return made
 
+    @remembered
     def guard(self, service: Service | None = None, *, scopes: tuple[str, ...] = ("guard",)) -> operations.Made:
         """Return the client of an application. Without a service, it guards the external service."""
         made = self.own_client("Quillo", list(scopes))

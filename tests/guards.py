@@ -12,6 +12,7 @@ from requests_app.models import Client, Service, Token
 from requests_app.models.people import actor_of_token
 from tests.caller import Caller
 from tests.cast import Cast
+from tests.remembered import MEMORY
 
 #: The lives of a guard and of its copy.
 LIFE, COPY = "11111111-9f6b-4a73-8a39-0f6f1f8a2a01", "22222222-9f6b-4a73-8a39-0f6f1f8a2a01"
@@ -25,6 +26,11 @@ def client_of_guards(cast: Cast, service: Service | None = None) -> Client:
 
 
 def token_of_guard(client: Client) -> tuple[Token, str]:
+    """Return the row and the secret of a new token."""
+    return MEMORY.call(("token of a guard", str(client.pk)), lambda: _new_token(client))
+
+
+def _new_token(client: Client) -> tuple[Token, str]:
     secret = operations.issue_access_token(client, scopes=frozenset({Scope.GUARD})).secret
     return Token.objects.select_related("account__client").filter(account=client.account).latest("created_at"), secret
 

@@ -16,16 +16,18 @@ import functools
 import hashlib
 import os
 import pickle
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.db.models import Model
 from psycopg import sql
 
 from requests_app.domain import clock
@@ -48,6 +50,8 @@ _OF_SESSIONS = (
     'UPDATE "MFA_AUTHENTICATOR" SET "DATA"',
     'UPDATE "REQUESTS_APP_TOKEN" SET "STEPPED_UP_AT"',
 )
+#: Seconds after which a world of the real clock is too old: its tokens and windows end some time.
+FRESH_FOR = 20 * 60
 #: With this fixture, operations behave differently.
 _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
@@ -57,13 +61,19 @@ class World:
     """A stored world: the statements that restore its rows, and what the call returned.
 
     `counted` has statements that run once in each database. They move its sequences past the restored ids. `name` is
-    unique: if two processes make the same world at the same time, these are two worlds, with other ids.
+    unique: if two processes make the same world at the same time, these are two worlds, with other ids. `made_at` is
+    the time by the machine's monotonic clock.
     """
 
     name: str
     statements: tuple[str, ...]
     counted: str
     returned: bytes
+    made_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.made_at < FRESH_FOR
 
 
 class Memory:
@@ -139,13 +149,19 @@ class Memory:
         another one: most such keys are used only once.
         """
         below = self._present
-        is_known = below is not None and self._has_cast and not any(is_patched() for is_patched in self._patched)
-        if not is_known or (at := _time()) is None:
+        if below is None or not self._has_cast or any(is_patched() for is_patched in self._patched):
             return make()
-        key = (key, at, below)
+        if (at := _time()) is None:
+            return make()
+        return self._restored_or_made((key, at, below), make)
+
+    def _restored_or_made(self, key: tuple[Hashable, Hashable, str], make: Callable[[], T]) -> T:
+        _key, at, below = key
         if key not in self._worlds and (found := _of_others(key)):
             self._worlds[key] = found
         known = self._worlds.get(key)
+        if known is not None and at == "now" and not known.is_fresh:
+            known = None
         commits = not ground.has_cast()
         if known is not None and not (commits and (below or _somebody_has_acted())):
             with transaction.atomic() if commits else contextlib.nullcontext(), connection.cursor() as cursor:
@@ -205,17 +221,25 @@ MEMORY = Memory()
 
 
 def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a method of the cast remember the worlds that it makes. The method's arguments must be plain values."""
+    """Make a method of the cast remember the worlds that it makes.
+
+    With an argument that is neither a plain value nor a row, it remembers nothing.
+    """
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **fields: P.kwargs) -> T:
-        values = (*args, *fields.values())
-        if not all(isinstance(value, str | int) for value in values):
+        names, values = sorted(fields), [*args, *(fields[name] for name in sorted(fields))]
+        if not all(isinstance(value, str | int | uuid.UUID | Model | None) for value in values):
             return method(self, *args, **fields)
-        key = (method.__name__, args, tuple(sorted(fields.items())))
+        key = (method.__name__, *names, *map(_named, values))
         return MEMORY.call(key, lambda: method(self, *args, **fields))
 
     return call
+
+
+def _named(value: Any) -> Hashable:
+    """Return what names this value in a key. Operations read the row of an object again, so its id names it."""
+    return (type(value).__name__, str(value.pk) if isinstance(value, Model) else value)
 
 
 def _may_differ(item: pytest.Item) -> bool:
