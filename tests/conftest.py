@@ -30,7 +30,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from lockbox_site import starting
 from requests_app.domain import clock
-from tests import ground, processes
+from tests import ground, processes, token_keys
 from tests.factors import force_login
 from tests.processes import pytest_addoption as pytest_addoption
 from tests.processes import pytest_runtestloop as pytest_runtestloop
@@ -263,6 +263,7 @@ def _ready_for_all_tests(django_test_environment: None) -> Iterator[None]:
         _keep_the_context_of_whole_templates(patch)
         _use_one_clock(patch)
         _allow_no_network_but_loopback(patch)
+        token_keys.install(patch)
         _make_a_log_key()
         yield
         setting_changed.disconnect(_CHAIN.forget)
@@ -446,6 +447,7 @@ def _nothing_left_over() -> Iterator[None]:
     cache.clear()
     _forget_counts()
     _CHAIN.forget()
+    token_keys.KEYS.begin()
     mail.outbox.clear()
     log_name.forget()
     usual_heads, heads = settings.LOG_HEADS_FILE, settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"

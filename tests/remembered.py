@@ -94,6 +94,8 @@ class Memory:
         #: The connection that was used last, and the names of the worlds whose statements it has prepared.
         self._connected: object = None
         self._prepared: set[str] = set()
+        #: Whether a world is being made, whose rows other tests may get.
+        self.is_making = False
         #: Functions that return whether the test has patched something.
         self._patched: list[Callable[[], bool]] = []
 
@@ -153,7 +155,11 @@ class Memory:
             return make()
         if (at := _time()) is None:
             return make()
-        return self._restored_or_made((key, at, below), make)
+        outer, self.is_making = self.is_making, True
+        try:
+            return self._restored_or_made((key, at, below), make)
+        finally:
+            self.is_making = outer
 
     def _restored_or_made(self, key: tuple[Hashable, Hashable, str], make: Callable[[], T]) -> T:
         _key, at, below = key
