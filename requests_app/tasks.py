@@ -14,6 +14,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity import guesses
 from requests_app.operations import (
+    access_drafts,
     checks,
     codes,
     imports,
@@ -68,7 +69,11 @@ def sweep() -> int:
         return done + len(passed_over) - before
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)
-    for part in (_apply_due, lambda actor: token_keys.roll_due_token_keys(actor=actor)):
+    for part in (
+        _apply_due,
+        lambda actor: access_drafts.expire_drafts(actor=actor, limit=BATCH),
+        lambda actor: token_keys.roll_due_token_keys(actor=actor),
+    ):
         try:
             done += part(actor)
         except Exception as failure:

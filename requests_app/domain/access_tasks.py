@@ -89,6 +89,29 @@ def status_of(state: State) -> Status:
     return _STATUS[state]
 
 
+def draft_status(ended_at: datetime | None, expires_at: datetime, *, at: datetime) -> Status:
+    """Return the status of a draft that nobody confirmed. It expires without anybody's act."""
+    if ended_at is not None and ended_at < expires_at:
+        return Status.CANCELLED
+    return Status.EXPIRED if (ended_at or at) >= expires_at else Status.PENDING
+
+
+#: The ends about which a client can get a message (`callback.events`). The last two are in the profile, and never
+#: happen.
+CALLBACK_EVENTS = (*(str(status) for status in Status if status is not Status.PENDING), "failed", "partial")
+#: The longest text that a client can get back with a callback.
+CALLBACK_STATE_MAX = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callback:
+    """Where a client wants a message when its task has ended. Without `events`, it wants one about each end."""
+
+    endpoint: str
+    state: str = ""
+    events: tuple[str, ...] | None = None
+
+
 class NextAction(StrEnum):
     """What a caller should do after a denial, although it had an approval."""
 

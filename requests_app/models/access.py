@@ -23,6 +23,8 @@ from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 
 #: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
+#: The longest address that a client can name as the source of an access request. A ticket's address is as long.
+SOURCE_URL_MAX = 500
 
 
 class AccessRequestQuerySet(ScopedQuerySet):
@@ -107,6 +109,15 @@ class AccessRequest(models.Model):
     until_at = models.DateTimeField(_("no longer than until"), null=True, blank=True, editable=False)
     # A mark for people. No rule depends on it.
     is_emergency = models.BooleanField(_("emergency"), default=False, db_default=False, editable=False)
+    # What the client that raised it calls the address of its own ticket or page. It is only shown, as text.
+    source_url = models.CharField(
+        _("address that the client names"),
+        max_length=SOURCE_URL_MAX,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
     content_digest = models.CharField(_("digest"), max_length=64)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)
     submitted_at = models.DateTimeField(_("submitted"))

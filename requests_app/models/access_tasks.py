@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -12,10 +12,37 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor
 from requests_app.domain.levels import Level
+from requests_app.models.access import SOURCE_URL_MAX
 from requests_app.models.scoping import ScopedQuerySet
 
 
-class AccessTask(models.Model):
+class _CalledBack(models.Model):
+    """Where the client gets a message when the task ends, what it gets back unchanged, and which ends it wants to know.
+
+    Without `callback_events`, it wants to know them all.
+    """
+
+    callback = models.ForeignKey(
+        "requests_app.Webhook",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("callback address"),
+    )
+    callback_state = models.TextField(_("state of the callback"), blank=True, default="", db_default="")
+    callback_events = models.JSONField(_("events of the callback"), null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def called_back(self) -> dict[str, Any]:
+        """Return the columns above, for the task that a draft becomes."""
+        return {field.name: getattr(self, field.name) for field in _CalledBack._meta.local_fields}
+
+
+class AccessTask(_CalledBack):
     """A client's handle on the access request that it raised. It has the id of the access request."""
 
     access_request = models.OneToOneField(
@@ -37,6 +64,7 @@ class AccessTask(models.Model):
     class Meta:
         verbose_name = _("access request of a client")
         verbose_name_plural = _("access requests of clients")
+        indexes = [models.Index(fields=["-expires_at"], name="access_task_newest")]
 
     def __str__(self) -> str:
         return str(self.access_request_id)
@@ -52,8 +80,11 @@ class AccessDraftQuerySet(ScopedQuerySet):
     def waiting(self, at: datetime) -> Self:
         return self.filter(ended_at=None, expires_at__gt=at)
 
+    def overdue(self, at: datetime) -> Self:
+        return self.filter(ended_at=None, expires_at__lte=at)
 
-class AccessDraft(models.Model):
+
+class AccessDraft(_CalledBack):
     """What a client wants to ask for in the name of an engineer, until the engineer confirms or discards it.
 
     An access request that comes from a draft has the draft's id. So the client's handle stays the same.
@@ -72,11 +103,15 @@ class AccessDraft(models.Model):
     justification = models.TextField(_("why there is no other way"))
     until_at = models.DateTimeField(_("no longer than until"), null=True, blank=True)
     is_emergency = models.BooleanField(_("emergency"), default=False)
+    # What the client calls the address of its own ticket or page. It is only shown, as text.
+    source_url = models.CharField(
+        _("address that the client names"), max_length=SOURCE_URL_MAX, blank=True, default="", db_default=""
+    )
     denial = models.UUIDField(_("denial"), unique=True)
     asked = models.JSONField(_("asked"))
     made_at = models.DateTimeField(_("drafted"))
     expires_at = models.DateTimeField(_("ends"))
-    # When it was confirmed or discarded.
+    # When it was confirmed or discarded, or when the system ended it after `expires_at`.
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     objects = AccessDraftQuerySet.as_manager()
@@ -85,7 +120,11 @@ class AccessDraft(models.Model):
         verbose_name = _("draft of an access request")
         verbose_name_plural = _("drafts of access requests")
         ordering = ["made_at"]
-        indexes = [models.Index(fields=["engineer", "ended_at"], name="access_draft_by_engineer")]
+        indexes = [
+            models.Index(fields=["engineer", "ended_at"], name="access_draft_by_engineer"),
+            models.Index(fields=["-made_at"], name="access_draft_newest"),
+            models.Index(fields=["expires_at"], condition=models.Q(ended_at=None), name="access_draft_overdue"),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -49,6 +49,9 @@ class Webhook(models.Model):
     `former_sealed` has the former keys, which also sign until `former_until`. Entries from before `from_at` are not
     sent. `failures` counts the failed attempts since the last success.
 
+    With `client`, it is a callback address of a client of the provider. It then gets only the ends of the access
+    requests that this client raised and named the address for, and `events` are the entries about them.
+
     With `is_of_stream`, the row is the part of a signal stream (`SignalStream`) that says where its messages go and how
     far it has read each log. It has no keys, and no act on webhooks finds it.
     """
@@ -76,6 +79,14 @@ class Webhook(models.Model):
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     is_of_stream = models.BooleanField(default=False, db_default=False, editable=False)
+    client = models.ForeignKey(
+        "requests_app.Client",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        verbose_name=_("for callbacks of"),
+    )
 
     objects = WebhookQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Checks the reference and the address that a ticket has in another help desk. Both sides see them."""
+"""Checks the reference and the address that a ticket or a draft has in another system. Both sides see them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,36 @@ def reference(value: str) -> str:
     return " ".join(_seen(text, field="external_reference").split())
 
 
-def url(value: str) -> str:
-    """Return the address if a page can safely link to it. Raise Unacceptable if not: only https and http are allowed.
+def url(value: str, *, field: str = "external_url", schemes: tuple[str, ...] = ("https", "http")) -> str:
+    """Return the address if a page can safely link to it. Raise Unacceptable if not: only `schemes` are allowed.
 
     Browsers run addresses with some other schemes as scripts. An address with an @ is refused, because the name before
     the @ can look like the host. An address with a backslash is refused, because browsers read the backslash as a
     slash.
     """
-    text = limits.require_text(value, field="external_url", at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
+    text = limits.require_text(value, field=field, at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
     if not text:
         return ""
-    _seen(text, field="external_url")
+    _seen(text, field=field)
     try:
-        URLValidator(schemes=["https", "http"])(text)
+        URLValidator(schemes=schemes)(text)
         is_plain = "@" not in urlsplit(text).netloc and "\\" not in text
     except (ValidationError, ValueError):
         is_plain = False
     if not is_plain:
         raise Unacceptable(
             _("Enter a complete address that begins with https:// and has no user name or password in it."),
-            field="external_url",
+            field=field,
         )
     return text
+
+
+def source_url(value: str) -> str:
+    """Return the address that a client names as the source of an access request. Pages show it, and never link to it.
+
+    Raise Unacceptable unless it is a plain https address.
+    """
+    return url(value, field="source_url", schemes=("https",))
 
 
 def require_new(ticket: Ticket) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from requests_app.domain.errors import Unacceptable
 from requests_app.messages.webhooks import messages
@@ -34,6 +34,13 @@ def receiver_address(url: str, *, field: str = "url") -> str:
     except BadTarget as error:
         raise Unacceptable(_BAD_URL[error.code], field=field) from error
     return url
+
+
+def require_unregistered(webhook: Webhook) -> None:
+    """Raise Unacceptable if another callback address of the same client has this address: a call names it by that."""
+    others = Webhook.objects.receivers().filter(client=webhook.client, url=webhook.url).exclude(pk=webhook.pk)
+    if webhook.client is not None and others.exists():
+        raise Unacceptable(gettext("This client already has this callback address."), field="url")
 
 
 def outbox_row(webhook: Webhook, message: messages.Message, *, lane: str = WEBHOOK) -> dict[str, Any]:

@@ -10,18 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import structlog
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
-from requests_app.domain import limits
-from requests_app.domain.access_tasks import DRAFT_LIVES_FOR, Denial, InvalidDenialBinding
+from requests_app.domain import clock, limits
+from requests_app.domain.access_tasks import DRAFT_LIVES_FOR, Callback, Denial, InvalidDenialBinding
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.access_drafts import ACCESS_DRAFT_DISCARDED, ACCESS_DRAFTED, DISCARD_DRAFT, DRAFT_ACCESS
-from requests_app.domain.errors import FactsChanged, NotAllowed, TooMany, WrongState
+from requests_app.domain.acts.access_drafts import (
+    ACCESS_DRAFT_DISCARDED,
+    ACCESS_DRAFT_EXPIRED,
+    ACCESS_DRAFTED,
+    DISCARD_DRAFT,
+    DRAFT_ACCESS,
+    EXPIRE_DRAFT,
+)
+from requests_app.domain.errors import DomainError, FactsChanged, NotAllowed, TooMany, WrongState
 from requests_app.messages.topics import note_of
 from requests_app.models import AccessDraft, AccessTask, Resource, Ticket
+from requests_app.operations._callbacks import callback_columns
 from requests_app.operations._change import Step
+from requests_app.operations._elsewhere import source_url
 from requests_app.operations._perform import perform
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +49,8 @@ class Draft:
     denial: Denial
     until_at: dt.datetime | None = None
     is_emergency: bool = False
+    callback: Callback | None = None
+    source_url: str = ""
 
 
 def draft_access(draft: Draft, *, actor: Actor) -> AccessDraft:
@@ -75,6 +89,35 @@ def discard_draft(draft_id: object, *, actor: Actor, note: str = "") -> AccessDr
     return row
 
 
+def expire_draft(draft_id: object, *, actor: Actor) -> AccessDraft:
+    """Write that a draft has ended because nobody confirmed it in time. It ended at that instant, without this act."""
+
+    def state(current: Step) -> None:
+        if current.row.ended_at is not None or current.at < current.row.expires_at:
+            raise WrongState(_("This draft has ended, or has time left."))
+
+    with perform(EXPIRE_DRAFT, draft_id, actor=actor, state=state) as current:
+        row: AccessDraft = current.row
+        row.ended_at = current.at
+        row.save(update_fields=["ended_at"])
+        current.witness(ACCESS_DRAFT_EXPIRED, detail=_described(row), text=row.resource.name)
+    return row
+
+
+def expire_drafts(*, actor: Actor, limit: int) -> int:
+    """Expire at most `limit` drafts that nobody confirmed in time. Return how many were expired."""
+    done = 0
+    rows = AccessDraft.objects.visible_to(actor).overdue(clock.now()).order_by("expires_at", "pk")
+    for pk in list(rows.values_list("pk", flat=True)[:limit]):
+        try:
+            expire_draft(pk, actor=actor)
+            done += 1
+        except DomainError as refusal:
+            # It ended in the meantime, or its log is busy. The next sweep finds it again.
+            log.debug("draft_not_expired", draft=str(pk), code=refusal.code)
+    return done
+
+
 def _fill(current: Step, draft: Draft) -> None:
     row, machine = current.row, current.actor.machine
     if machine is None or machine.client_id != draft.denial.client_id:
@@ -95,6 +138,9 @@ def _fill(current: Step, draft: Draft) -> None:
         draft.justification, field="justification", at_least=limits.JUSTIFICATION_MIN, at_most=most
     )
     row.until_at, row.is_emergency = draft.until_at, draft.is_emergency
+    row.source_url = source_url(draft.source_url)
+    for name, value in callback_columns(draft.callback, machine.client_id).items():
+        setattr(row, name, value)
     row.made_at, row.expires_at = current.at, current.at + DRAFT_LIVES_FOR
 
 
@@ -121,4 +167,5 @@ def _described(row: AccessDraft) -> dict[str, object]:
         "justification": row.justification,
         **until,
         **({"emergency": True} if row.is_emergency else {}),
+        **({"source_url": row.source_url} if row.source_url else {}),
     }

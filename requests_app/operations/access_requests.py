@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
 from requests_app.domain import limits, manifest, policy
-from requests_app.domain.access_tasks import TASK_LIVES_FOR, Denial, InvalidDenialBinding
+from requests_app.domain.access_tasks import TASK_LIVES_FOR, Callback, Denial, InvalidDenialBinding
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.access_requests import (
     APPROVE_AS_CUSTOMER,
@@ -48,8 +48,10 @@ from requests_app.models import (
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
 from requests_app.models.tenants import LEVEL_RULES
+from requests_app.operations._callbacks import callback_columns
 from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
+from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
 from requests_app.words import sentences
@@ -82,6 +84,8 @@ class Ask:
     until_at: dt.datetime | None = None
     is_emergency: bool = False
     denial: Denial | None = None
+    callback: Callback | None = None
+    source_url: str = ""
     draft_id: Any = None
 
 
@@ -103,7 +107,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         policy.require_role(current.actor, edge.act.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         draft = _draft(ask, row, current) if ask.draft_id is not None else None
         if draft is not None:
-            ask = replace(ask, until_at=draft.until_at, is_emergency=draft.is_emergency)
+            ask = replace(ask, until_at=draft.until_at, is_emergency=draft.is_emergency, source_url=draft.source_url)
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
         _require_room(row, current.at)
@@ -125,7 +129,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         if draft is not None:
             _end_draft(row, draft, resources, current)
         elif ask.denial is not None:
-            _keep_task(row, ask.denial, current)
+            _keep_task(row, ask, ask.denial, current)
         names = [resource.name for resource in resources]
         current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
         current.tell(about(row, Topic.DECIDE_AS_PROVIDER, Audience.PROVIDER_APPROVERS))
@@ -289,6 +293,7 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     machine = current.actor.machine
     row.raised_by = machine.name if machine is not None else row.raised_by
     row.until_at, row.is_emergency = ask.until_at, ask.is_emergency
+    row.source_url = source_url(ask.source_url)
     _require_time_left(row, current.at)
     # Practice content is made up, and is always read through this product.
     row.service_words = "" if row.is_practice else offer.for_customer
@@ -329,10 +334,11 @@ def _end_draft(row: AccessRequest, draft: AccessDraft, resources: list[Resource]
         asked=draft.asked,
         expires_at=current.at + TASK_LIVES_FOR,
         was_draft=True,
+        **draft.called_back,
     )
 
 
-def _keep_task(row: AccessRequest, denial: Denial, current: Step) -> None:
+def _keep_task(row: AccessRequest, ask: Ask, denial: Denial, current: Step) -> None:
     """Store the client's handle on this access request. Raise InvalidDenialBinding if the denial was used before."""
     machine = current.actor.machine
     if machine is None or machine.client_id != denial.client_id:
@@ -346,6 +352,7 @@ def _keep_task(row: AccessRequest, denial: Denial, current: Step) -> None:
         denial=denial.number,
         asked=dict(denial.asked),
         expires_at=current.at + TASK_LIVES_FOR,
+        **callback_columns(ask.callback, machine.client_id),
     )
 
 
@@ -508,6 +515,7 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
     practice = {"practice": True} if row.is_practice else {}
     until = {"until": canonical.instant(row.until_at)} if row.until_at is not None else {}
     emergency = {"emergency": True} if row.is_emergency else {}
+    source = {"source_url": row.source_url} if row.source_url else {}
     return {
         **practice,
         "reference": row.reference,
@@ -528,5 +536,6 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
         "previous": row.previous.reference if row.previous else None,
         **until,
         **emergency,
+        **source,
         **manifest.of_service(row),
     }

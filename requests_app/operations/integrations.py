@@ -47,6 +47,7 @@ from requests_app.domain.errors import (
 from requests_app.domain.scopes import Scope, in_order, known
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._announced import Terms, announced, everybody, is_announced, propose
+from requests_app.operations._callbacks import end_callbacks
 from requests_app.operations._callers import (
     UNCHANGED,
     client_scopes,
@@ -286,6 +287,8 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
     if Scope.SSF_MANAGE not in client.scopes:
         end_streams(client.streams.all(), at=current.at)
+    if Scope.REQUESTS_ASK not in client.scopes:
+        end_callbacks(client, at=current.at)
     current.witness(CLIENT_CHANGED, detail={**after, **was}, text=str(client))
     if before["decides_for_id"] != after["decides_for_id"]:
         tell_of_decider(current, client)
@@ -344,6 +347,7 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
         client.save(update_fields=["decides_for"])
         revoke_all(client.account, current)
         end_streams(client.streams.all(), at=current.at)
+        end_callbacks(client, at=current.at)
         current.witness(CLIENT_REMOVED, detail=named(client), text=str(client))
     return client
 

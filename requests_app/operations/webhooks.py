@@ -1,4 +1,8 @@
-"""Manages webhooks. A tenant's administrator manages the tenant's webhooks, and staff manage the provider's."""
+"""Manages webhooks. A tenant's administrator manages the tenant's webhooks, and staff manage the provider's.
+
+A webhook of the provider that belongs to a client is a callback address: there the client learns that an
+access request which it raised has ended.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -16,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from audit_app import queries
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.webhooks import (
+    ADD_CALLBACK,
     ADD_WEBHOOK,
     CHANGE_WEBHOOK,
     DISABLE_WEBHOOK,
@@ -36,17 +41,21 @@ from requests_app.domain.acts.webhooks import (
 )
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.scopes import Scope
+from requests_app.messages import callbacks
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.messages.webhooks import messages, sealing
 from requests_app.messages.webhooks.standard import Keys
-from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
+from requests_app.models import Client, OutboxMessage, Tenant, Webhook, WebhookCursor
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
-from requests_app.operations._receivers import CATCH_UP, outbox_row, receiver_address
+from requests_app.operations._receivers import CATCH_UP, outbox_row, receiver_address, require_unregistered
 from requests_app.operations._second import controlled
 from requests_app.platform import bell
 
 MOST_WEBHOOKS = 10
+#: How many callback addresses a client can have.
+MOST_CALLBACKS = 10
 #: How long the former keys also sign after new keys were made.
 FORMER_FOR = timedelta(hours=24)
 
@@ -77,16 +86,20 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
         ADD_WEBHOOK, tenant_id, actor=actor, inputs={"label": label}, find=_new, state=_require_room, check=check
     ) as current:
         webhook, tenant = current.row, current.tenant
-        webhook.created_at = webhook.from_at = current.at
         if tenant is not None and tenant.needs_two:
             webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, Webhook.Because.PERSON
-        webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
-        webhook.save(force_insert=True)
-        current.witness(WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place)
-        # It begins with the entry after this one. For other logs, the start is set when something happens there.
-        log_id = tenant.pk if tenant else PROVIDER_LOG
-        WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
+        _save_new(current, webhook, keys, tenant.pk if tenant else PROVIDER_LOG)
     return Issued(webhook, keys)
+
+
+def _save_new(current: Step, webhook: Webhook, keys: Keys, log_id: UUID) -> None:
+    """Store a new webhook with its keys, inside the current act, and write the entry about it."""
+    webhook.created_at = webhook.from_at = current.at
+    webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
+    webhook.save(force_insert=True)
+    current.witness(WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place)
+    # It begins with the entry after this one. For other logs, the start is set when something happens there.
+    WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
 
 
 def _new(current: Step, tenant_id: object) -> Webhook:
@@ -104,8 +117,39 @@ def _new(current: Step, tenant_id: object) -> Webhook:
 
 
 def _require_room(current: Step) -> None:
-    if Webhook.objects.present().filter(tenant=current.tenant).count() >= MOST_WEBHOOKS:
+    if Webhook.objects.present().filter(tenant=current.tenant, client=None).count() >= MOST_WEBHOOKS:
         raise Unacceptable(_("There can be at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
+
+
+def add_callback(client_id: object, *, url: str, label: str = "", actor: Actor) -> Issued:
+    """Register an address for the callbacks of a client of the provider. Return it with its new keys.
+
+    It gives the client nothing that the client can't read itself, so customers get no notice.
+    """
+    keys, webhook = Keys.new(), Webhook()
+
+    def check(current: Step) -> None:
+        webhook.client, webhook.label = current.row, current.inputs["label"]
+        webhook.url, webhook.events = receiver_address(url), list(callbacks.EVENTS)
+        require_unregistered(webhook)
+
+    with perform(
+        ADD_CALLBACK, client_id, actor=actor, inputs={"label": label}, state=_require_asking, check=check
+    ) as current:
+        current.subject_type, current.subject_id = "webhook", str(webhook.pk)
+        _save_new(current, webhook, keys, PROVIDER_LOG)
+    return Issued(webhook, keys)
+
+
+def _require_asking(current: Step) -> None:
+    """Raise an error unless this client can ask for access, and has room for an address."""
+    client: Client = current.row
+    if client.tenant_id is not None or Scope.REQUESTS_ASK not in client.scopes:
+        words = _("Only a client of the provider with the scope %(scope)s gets callbacks.")
+        raise WrongState(words % {"scope": Scope.REQUESTS_ASK})
+    if client.callbacks.receivers().count() >= MOST_CALLBACKS:
+        words = _("A client can have at most %(max)d callback addresses.")
+        raise Unacceptable(words % {"max": MOST_CALLBACKS}, field="url")
 
 
 def _lock_webhook(terms: dict[str, Any]) -> None:
@@ -121,7 +165,10 @@ def change_webhook(
     label: str | None = None,
     actor: Actor,
 ) -> Webhook:
-    """Change the webhook's address, events or label. Messages that wait are sent to the new address."""
+    """Change the webhook's address, events or label. Messages that wait are sent to the new address.
+
+    The events of a callback address can't be chosen.
+    """
 
     def wanted(current: Step) -> tuple[str, list[str], str]:
         webhook, written = current.row, current.inputs["label"]
@@ -133,6 +180,8 @@ def change_webhook(
 
     def check(current: Step) -> None:
         current.require_proof(needed=wanted(current)[:2] != (current.row.url, current.row.events))
+        if current.row.client is not None and wanted(current)[1] != current.row.events:
+            raise Unacceptable(_("The events of a callback address can’t be changed."), field="events")
 
     def holds(current: Step) -> dict[str, Any] | None:
         new_url, new_events, new_label = wanted(current)
@@ -159,6 +208,7 @@ def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> N
 def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str], str]) -> None:
     is_elsewhere = webhook.url != wanted[0]
     webhook.url, webhook.events, webhook.label = wanted
+    require_unregistered(webhook)
     if is_elsewhere:
         _begin_anew(webhook, current)
     webhook.save()
@@ -366,12 +416,15 @@ def _of(webhook: Webhook) -> dict[str, Any]:
     return {"webhook": str(webhook.pk), **_described(webhook)}
 
 
-def _described(webhook: Webhook) -> dict[str, Any]:
+def _described(webhook: Webhook) -> dict[str, str]:
     """Return the fields about a webhook for the log.
 
     The path of its address is left out, because the path may be as secret as a password.
     """
-    return {"place": webhook.place, "label": webhook.label}
+    found = {"place": webhook.place, "label": webhook.label}
+    if webhook.client is not None:
+        found |= {"client": str(webhook.client.pk), "client_name": str(webhook.client)}
+    return found
 
 
 def _events(events: Sequence[str]) -> list[str]:

@@ -38,6 +38,13 @@ def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
 _HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
 
 
+_ADDRESS: dict[str, Any] = {"url": "https://hooks.example/callbacks", "label": "Desk"}
+
+
+def _asking_client(cast: Cast) -> Any:
+    return cast.own_client("Help desk", ["requests:ask", "evaluate"]).row
+
+
 def _call_hook(act: str) -> Call:
     return lambda cast, caller, row: caller.post(f"webhooks/{row.pk}/{act}")
 
@@ -62,6 +69,14 @@ CASES: dict[str, Case] = {
         admin=by_adding("webhook", **_HOOK),
         status=200,
         api=lambda cast, caller, row: caller.post("webhooks", _HOOK),
+    ),
+    "add_callback": Case(
+        "stella",
+        _asking_client,
+        lambda cast, row, actor: operations.add_callback(row.pk, actor=actor, **_ADDRESS),
+        admin=by_button("client", "callback", **_ADDRESS),
+        status=200,
+        api=lambda cast, caller, row: caller.post(f"clients/{row.pk}/callbacks", _ADDRESS),
     ),
     "change_webhook": Case(
         "ines",

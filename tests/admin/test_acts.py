@@ -379,7 +379,7 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
             seen += 1
         if model_admin.adding:  # type: ignore[attr-defined]
             assert staff.get(address(model, "add")).status_code == 200
-    assert seen == 56
+    assert seen == 57
 
 
 def test_with_one_tenant_a_resource_needs_no_typed_short_name(cast: Cast, staff: Client) -> None:

@@ -23,6 +23,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.models import (
+    AccessDraft,
     AccessRequest,
     AccessTask,
     Client,
@@ -39,6 +40,7 @@ from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.models.token_keys import public_keys, signed
 from tests.caller import Caller, access_token, token_of
 from tests.cast import JUSTIFICATION, TRIED, Cast, events_of
+from tests.factors import force_login
 from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
@@ -292,6 +294,49 @@ def test_the_people_who_decide_see_the_mark_and_the_client(world: World) -> None
     assert (found["raised_by"], found["until"], found["emergency"]) == ("Help desk", until, True)
 
 
+@pytest.mark.parametrize("scopes", [SCOPES, ["requests:ask", "evaluate"]])
+def test_the_address_of_the_clients_own_ticket_is_shown_as_text_and_never_as_a_link(
+    cast: Cast, scopes: list[str]
+) -> None:
+    world = World(cast, client_with(cast, *scopes), cast.ticket(service_id=cast.quillo().pk))
+    address = "https://desk.example/cases/4711?a=<b>"
+    body = world.submission()
+    _from(body, address)
+    body["client"] |= {"id": "someone-else", "name": "Somebody else"}
+    task = world.desk.post(TASKS, body).json()["task"]
+    priya = Browser()
+    force_login(priya, cast.priya)
+    page = f"/{str(task['links']['ticket']).split('/', 3)[3]}"
+    seen = [priya.get(page).content.decode()]
+    if "requests:submit" not in scopes:
+        draft = AccessDraft.objects.get()
+        operations.submit(cast.ask(world.ticket, resource=draft.resource, draft_id=draft.pk), actor=cast.as_("priya"))
+    row = AccessRequest.objects.get()
+    assert (row.source_url, row.raised_by) == (address, "Help desk")
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="No other way.")
+    for who in ("pat", "ada", "priya"):
+        browser = Browser()
+        force_login(browser, cast.people[who])
+        seen.append(browser.get(f"/access-requests/{row.pk}/").content.decode())
+    for html in seen:
+        assert "https://desk.example/cases/4711?a=&lt;b&gt;" in html
+        assert 'href="https://desk.example' not in html
+        assert "Somebody else" not in html
+    entry = json.loads(bytes(AuditEntry.objects.get(correlation_id=row.pk, event="access_request.submitted").canonical))
+    assert entry["detail"]["source_url"] == address
+    assert Caller(token_of(cast, "pat")).get(f"access-requests/{row.pk}").json()["source_url"] == address
+
+
+def test_the_address_is_part_of_what_is_approved(world: World) -> None:
+    body = world.submission()
+    _from(body, "https://desk.example/cases/4711")
+    row = AccessRequest.objects.get(pk=world.desk.post(TASKS, body).json()["task"]["id"])
+    resources = list(Resource.objects.filter(external_id="7"))
+    assert operations.content_digest(row, resources) == row.content_digest
+    row.source_url = "https://desk.example/cases/4712"
+    assert operations.content_digest(row, resources) != row.content_digest
+
+
 @pytest.mark.parametrize("named", ["id", "reference", "elsewhere"])
 def test_the_ticket_is_named_in_three_ways(world: World, named: str) -> None:
     type(world.ticket).objects.filter(pk=world.ticket.pk).update(external_reference="ZD-17")
@@ -390,9 +435,37 @@ WRONG: dict[str, tuple[Callable[[World, dict[str, Any]], Any], int, str]] = {
     "an emergency as text": (lambda world, body: body["requested_access"].update(emergency="yes"), 400, "malformed"),
     "no object": (lambda world, body: body.update(requested_access=[]), 400, "malformed"),
     "several items": (lambda world, body: body.update(items=[]), 400, "malformed"),
-    "a callback": (lambda world, body: body.update(callback={"url": "https://x.example"}), 400, "malformed"),
+    "an address that is not registered": (
+        lambda world, body: body.update(callback={"endpoint": "https://x.example"}),
+        422,
+        "unacceptable",
+    ),
+    "a client that is text": (lambda world, body: body.update(client="Desk"), 400, "malformed"),
+    "a source that is text": (lambda world, body: body.update(client={"source": "Desk"}), 400, "malformed"),
+    "a source address that is a number": (lambda world, body: _from(body, 7), 400, "malformed"),
+    **{
+        f"the source address {address[:30]}": (
+            lambda world, body, address=address: _from(body, address),
+            422,
+            "unacceptable",
+        )
+        for address in (
+            "http://desk.example/4711",
+            "javascript:alert(1)",
+            "https://lockbox.example@evil.example/",
+            "https://desk.example\\@evil.example/",
+            "https://desk.example/\u202e4711",
+            "//desk.example/4711",
+            "4711",
+            "https://desk.example/" + "x" * 500,
+        )
+    },
     "no subject": (lambda world, body: body.pop("subject"), 400, "malformed"),
 }
+
+
+def _from(body: dict[str, Any], address: Any) -> None:
+    body["client"] = {"source": {"external_url": address}}
 
 
 def _changed(token: str) -> str:

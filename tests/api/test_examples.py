@@ -115,6 +115,8 @@ class _Rows:
             return [{"requests": self.desk.submitted()["id"]}]
         if route.path.endswith("/clients/{id}/tokens"):
             return self.clients
+        if route.path.endswith("/clients/{id}/callbacks"):
+            return [{"clients": self.cast.own_client("Asks", ["requests:ask", "evaluate"]).row.pk}]
         return self.tickets if "/tickets/{id}" in route.path else self.access_requests
 
 

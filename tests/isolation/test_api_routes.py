@@ -73,6 +73,7 @@ BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
     "client": {"scopes": ["log:read"]},
     "client_tokens": {"days": 30},
+    "client_callbacks": {"url": "https://hooks.example/in"},
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
     "plans": {"name": "Mine", "includes_lockbox": False},

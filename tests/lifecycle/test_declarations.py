@@ -56,7 +56,7 @@ SWEPT = frozenset({"expire", "close"})
 #: Only the system does these acts.
 NEVER_TRIED = frozenset(
     {"expire", "close", "apply_proposal", "park_mail", "note_checks", "note_outcome", "give_up_webhook", "run_import"}
-    | {"roll_token_keys", "give_up_stream", "report_failing_stream", "cut_at_gate"}
+    | {"expire_draft", "roll_token_keys", "give_up_stream", "report_failing_stream", "cut_at_gate"}
 )
 
 

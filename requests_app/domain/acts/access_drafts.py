@@ -21,6 +21,12 @@ ACCESS_DRAFT_DISCARDED = Event(
     sentence=_("{who} discarded the draft of an access request"),
     siem=Meaning(Family.ENTITY, OTHER, "Discard draft", Severity.INFORMATIONAL),
 )
+ACCESS_DRAFT_EXPIRED = Event(
+    "access_draft.expired",
+    label=_("Draft of an access request expired"),
+    sentence=_("The draft of an access request for {engineer} ended, because nobody confirmed it"),
+    siem=Meaning(Family.ENTITY, OTHER, "Expire draft", Severity.INFORMATIONAL),
+)
 
 DRAFT_ACCESS = Act(
     "draft_access",
@@ -61,4 +67,11 @@ DISCARD_DRAFT = Act(
     done=_("The draft is discarded."),
     doors=frozenset({Door.PAGES, Door.API}),
     own_doors="The page is the form with which an engineer asks for access.",
+)
+EXPIRE_DRAFT = Act(
+    "expire_draft",
+    noun=Noun.ACCESS_DRAFT,
+    roles=frozenset({Role.SYSTEM}),
+    events=(ACCESS_DRAFT_EXPIRED,),
+    doors=frozenset({Door.TASK}),
 )

@@ -13,18 +13,23 @@ WEBHOOK_ADDED = Event(
     "webhook.added",
     label=_("Webhook added"),
     sentence=_("{who} added a webhook at {place}"),
+    variants=(
+        (has("client_name"), _("{who} registered {place} as a callback address of the API client {client_name}")),
+    ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
 WEBHOOK_CHANGED = Event(
     "webhook.changed",
     label=_("Webhook changed"),
     sentence=_("{who} changed the webhook at {place}"),
+    variants=((has("client_name"), _("{who} changed a callback address of the API client {client_name} to {place}")),),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 WEBHOOK_REMOVED = Event(
     "webhook.removed",
     label=_("Webhook removed"),
     sentence=_("{who} removed the webhook at {place}"),
+    variants=((has("client_name"), _("{who} removed the callback address {place} of the API client {client_name}")),),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 WEBHOOK_SECRET_ROTATED = Event(
@@ -81,6 +86,21 @@ ADD_WEBHOOK = Act(
     tried=_("to add a webhook"),
     done=_("The webhook was added."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+)
+ADD_CALLBACK = Act(
+    "add_callback",
+    noun=Noun.CLIENT,
+    roles=frozenset({Role.STAFF}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Register a callback address"),
+    inputs=(Field("label", Kind.TEXT, at_least=0, at_most=80),),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_ADDED,),
+    tried=_("to register a callback address"),
+    done=_("The callback address was registered."),
+    doors=frozenset({Door.API, Door.ADMIN}),
 )
 CHANGE_WEBHOOK = Act(
     "change_webhook",

@@ -28,14 +28,16 @@ from requests_app.domain.acts.callers import (
     REVOKE_TOKEN,
     ROTATE_CLIENT_SECRET,
 )
+from requests_app.domain.acts.webhooks import ADD_CALLBACK
 from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope
 from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import Client, Person, Proposal, Service, Token
-from requests_app.operations import Made
+from requests_app.doors.admin.webhooks import keys_of, place
+from requests_app.models import Client, Person, Proposal, Service, Token, Webhook
+from requests_app.operations import Issued, Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
 from requests_app.queries import applications
@@ -131,6 +133,16 @@ def make_token(row: Client, actor: Actor, data: dict[str, Any]) -> Made:
     return operations.make_lasting_token(row.pk, actor=actor, **data)
 
 
+class CallbackForm(ActForm):
+    url = forms.CharField(label=gettext_lazy("Address"), max_length=1000)
+    label = forms.CharField(label=gettext_lazy("Label"), max_length=80, required=False)
+
+
+def asks(row: Client) -> bool:
+    """Return whether the client can ask for access, so that callbacks are of use to it."""
+    return belongs_to_provider(row) and Scope.REQUESTS_ASK in row.scopes
+
+
 def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
     return operations.create_client(actor=actor, **data)
 
@@ -156,7 +168,15 @@ class ClientAdmin(StaffAdmin):
         ("", ("account", "id", "tenant", scopes, waiting, "decides_for", "service", works)),
         (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at", "secret_by")),
     ]
-    related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
+    related: ClassVar = [
+        Related(model=Token, by=lambda row: {"account": row.account}),
+        Related(
+            model=Webhook,
+            by=lambda row: {"client": row, "is_of_stream": False} if row.tenant_id is None else None,
+            columns=(place, "label", "is_on", "failing_since"),
+            title=gettext_lazy("Callback addresses"),
+        ),
+    ]
     adding: ClassVar = AdminAction(
         name="add",
         label=gettext_lazy("Add an API client"),
@@ -203,6 +223,19 @@ class ClientAdmin(StaffAdmin):
             offered=is_directory,
         ),
         of_act(
+            ADD_CALLBACK,
+            "callback",
+            label=gettext_lazy("Register a callback address"),
+            form=CallbackForm,
+            explains=gettext_lazy(
+                "The client can name this address when it asks for access. When the access request is approved, "
+                "denied, withdrawn or too old, the address gets a signed message with its id and its status, and "
+                "nothing else. "
+                "The secret is shown once. Change, test or remove the address on its page under Webhooks."
+            ),
+            offered=asks,
+        ),
+        of_act(
             REMOVE_CLIENT,
             "remove",
             label=gettext_lazy("Remove the client"),
@@ -219,6 +252,8 @@ class ClientAdmin(StaffAdmin):
 
         Only its hash is stored, so no later page can show the secret.
         """
+        if isinstance(result, Issued):
+            return keys_of(request, self._context(request, row), result)
         if not isinstance(result, Made):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):

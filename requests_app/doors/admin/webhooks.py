@@ -46,6 +46,8 @@ def place(row: Webhook) -> str:
 
 @admin.display(description=gettext_lazy("events"))
 def events(row: Webhook) -> str:
+    if row.client_id is not None:
+        return _("the ends of the access requests that the client raised")
     if ALL in row.events:
         return _("everything")
     return ", ".join(title_of(event) for event in row.events)
@@ -75,6 +77,9 @@ class WebhookForm(ActForm):
         choices = [(ALL, _("All events, including events that later versions add"))]
         choices += [(str(event), str(words)) for event, words in TITLES.items()]
         self.fields["events"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+        if self.row is not None and self.row.client_id is not None:
+            # A callback address always gets the same events.
+            del self.fields["events"]
         if self.row is not None:
             self.initial.update({name: getattr(self.row, name) for name in ("url", "label", "events")})
 
@@ -89,17 +94,18 @@ def add(row: None, actor: Actor, data: dict[str, Any]) -> Issued:
 
 
 class WebhookAdmin(StaffAdmin):
-    list_display = (place, "label", "tenant", "is_on", "failing_since", "created_at")
-    reads: ClassVar = ("tenant",)
+    list_display = (place, "label", "tenant", "client", "is_on", "failing_since", "created_at")
+    reads: ClassVar = ("tenant", "client__account")
     ordering = ("-created_at",)
     search: ClassVar = Search(tenant="tenant", words=("label",))
     list_filter = (by_flag("is_on", gettext_lazy("on")), by_tenant())
     lead = gettext_lazy(
         "Webhooks without a tenant belong to the provider and get the entries of every log. A customer’s own "
-        "administrator manages the customer’s webhooks."
+        "administrator manages the customer’s webhooks. Webhooks with a client are its callback addresses: they get "
+        "only the ends of the access requests that the client raised. Register them on the page of the client."
     )
     facts: ClassVar = [
-        ("", (place, "label", "tenant", events, "created_at", "removed_at")),
+        ("", (place, "label", "tenant", "client", events, "created_at", "removed_at")),
         (
             gettext_lazy("State"),
             ("is_on", "off_at", "off_because", "failures", "failing_since", "from_at"),
@@ -178,15 +184,15 @@ class WebhookAdmin(StaffAdmin):
         """Show the new keys in the answer to the act itself, because no later page shows them."""
         if not isinstance(result, Issued):
             return super().done(request, act, row, result)
-        context = {
-            **self._context(request, result.webhook),
-            "title": _("The webhook’s secret"),
-            "keys": result.keys,
-            "back_url": page_of(result.webhook),
-        }
-        response = TemplateResponse(request, "admin/webhook_keys.html", context)
-        patch_cache_control(response, no_store=True, private=True)
-        return response
+        return keys_of(request, self._context(request, result.webhook), result)
+
+
+def keys_of(request: HttpRequest, context: dict[str, Any], issued: Issued) -> HttpResponse:
+    """Return the page that shows the new keys of a webhook, once."""
+    more = {"title": _("The webhook’s secret"), "keys": issued.keys, "back_url": page_of(issued.webhook)}
+    response = TemplateResponse(request, "admin/webhook_keys.html", {**context, **more})
+    patch_cache_control(response, no_store=True, private=True)
+    return response
 
 
 class WebhookAttemptAdmin(StaffAdmin):

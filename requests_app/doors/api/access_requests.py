@@ -198,7 +198,8 @@ class AccessRequestOut(AccessRequestLine):
     The entries in the log contain the same digest.
 
     `raised_by` is the client that submitted it for the engineer; it is empty if the engineer did. The window ends at
-    `until` at the latest. `emergency` is a mark for people, and changes nothing.
+    `until` at the latest. `emergency` is a mark for people, and changes nothing. `source_url` is the address that the
+    client gave as its own source, or empty; nobody has checked it.
 
     `allowed_actions` names the acts that this caller is allowed to do now. `warnings` names the resources that can't be
     reached now, while the access request waits or its window is open.
@@ -208,6 +209,7 @@ class AccessRequestOut(AccessRequestLine):
     raised_by = serializers.CharField()
     until = serializers.DateTimeField(source="until_at", allow_null=True)
     emergency = serializers.BooleanField(source="is_emergency")
+    source_url = serializers.CharField()
     demand = serializers.SerializerMethodField()
     tried = serializers.CharField()
     justification = serializers.CharField()

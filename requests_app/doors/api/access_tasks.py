@@ -31,6 +31,7 @@ from requests_app.domain.access_tasks import (
     InvalidTaskState,
     Status,
     TaskExpired,
+    draft_status,
     instant,
     status_of,
 )
@@ -45,6 +46,7 @@ from requests_app.domain.states import State
 from requests_app.doors.api import authzen, errors
 from requests_app.doors.api.authzen import Evaluation
 from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.callbacks import CALLBACK, CLIENT, callback_in, object_in, source_in, text_in
 from requests_app.doors.api.decision_point import TAG, question_of
 from requests_app.doors.api.errors import KeyReused, in_words_of
 from requests_app.doors.api.fields import CommentIn
@@ -71,6 +73,7 @@ _FIELDS = {
     "level": "requested_access.level",
     "window_for": "requested_access.length",
     "note": "comment",
+    "source_url": "client.source.external_url",
 }
 
 
@@ -160,26 +163,13 @@ def _body_schema() -> dict[str, Any]:
         "description": "Both are from `context.access_request` of the denial, unchanged.",
     }
     members = {"context": context, "requested_access": added["requested_access"], "denial": denial}
+    members |= {"callback": CALLBACK, "client": CLIENT}
     needed = [*question["required"], "context", "requested_access", "denial"]
     return {**question, "properties": {**question["properties"], **members}, "required": needed}
 
 
-def _object_in(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = body.get(name, {})
-    if not isinstance(found, dict):
-        raise Malformed(_("%(member)s must be an object.") % {"member": name})
-    return found
-
-
-def _text_in(part: Mapping[str, Any], name: str, *, member: str) -> str:
-    found = part.get(name, "")
-    if not isinstance(found, str):
-        raise Malformed(_("%(member)s must be text.") % {"member": f"{member}.{name}"})
-    return found
-
-
 def _until_in(part: Mapping[str, Any]) -> datetime | None:
-    text = _text_in(part, "requested_until", member="requested_access")
+    text = text_in(part, "requested_until", member="requested_access")
     if not text:
         return None
     try:
@@ -251,8 +241,7 @@ class TaskAnswerOut(serializers.Serializer):
 
 def draft_answer(draft: AccessDraft, *, at: datetime) -> dict[str, Any]:
     """Return the task of a draft. Its pages are for the engineer, who confirms or discards it there."""
-    is_over = draft.ended_at is not None
-    status = Status.CANCELLED if is_over else Status.EXPIRED if at >= draft.expires_at else Status.PENDING
+    status = draft_status(draft.ended_at, draft.expires_at, at=at)
     page = f"{settings.BASE_URL}{reverse('web:ask', args=[draft.ticket_id])}?draft={draft.pk}"
     task: dict[str, Any] = {
         "id": draft.pk,
@@ -372,8 +361,8 @@ class AccessTasks(_Tasks):
     def post(self, request: Any) -> Response:
         asked = authzen.evaluation_in(request.data)
         self.require_client()
-        if "items" in request.data or "callback" in request.data:
-            raise Malformed(_("Ask for one access in a call, without a callback: items and callback are not offered."))
+        if "items" in request.data:
+            raise Malformed(_("Ask for one access in a call: items are not offered."))
         ask, engineer = self._ask(request.data, asked)
         row: AccessRequest | AccessDraft
         with in_words_of(_FIELDS):
@@ -384,11 +373,11 @@ class AccessTasks(_Tasks):
         return self.answered(row.pk, status=201)
 
     def _ask(self, body: dict[str, Any], asked: Evaluation) -> tuple[operations.Ask, Actor]:
-        wanted, denied = _object_in(body, "requested_access"), _object_in(body, "denial")
-        level, until = _text_in(wanted, "level", member="requested_access"), _until_in(wanted)
-        is_emergency = _emergency_in(wanted)
-        texts = {name: _text_in(asked.context, name, member="context") for name in ("ticket", "tried", "justification")}
-        token, expires_at = (_text_in(denied, name, member="denial") for name in ("binding_token", "expires_at"))
+        wanted, denied = object_in(body, "requested_access"), object_in(body, "denial")
+        level, until = text_in(wanted, "level", member="requested_access"), _until_in(wanted)
+        is_emergency, callback, source = _emergency_in(wanted), callback_in(body), source_in(body)
+        texts = {name: text_in(asked.context, name, member="context") for name in ("ticket", "tried", "justification")}
+        token, expires_at = (text_in(denied, name, member="denial") for name in ("binding_token", "expires_at"))
         denial, found = asking.denial_of(token, question_of(asked), at=clock.now(), actor=self.actor)
         if expires_at != instant(denial.ends_at):
             raise InvalidDenialBinding
@@ -406,6 +395,8 @@ class AccessTasks(_Tasks):
             until_at=until,
             is_emergency=is_emergency,
             denial=denial,
+            callback=callback,
+            source_url=source,
         )
         return ask, engineer
 
@@ -422,6 +413,8 @@ def _draft(ask: operations.Ask) -> operations.Draft:
         denial=ask.denial,
         until_at=ask.until_at,
         is_emergency=ask.is_emergency,
+        callback=ask.callback,
+        source_url=ask.source_url,
     )
 
 

@@ -93,6 +93,7 @@ v1 = [
     path("clients", callers.ProviderClients.as_view(), name="provider_clients"),
     path("clients/<uuid:pk>", callers.OneClient.as_view(), name="client"),
     path("clients/<uuid:pk>/tokens", callers.LastingToken.as_view(), name="client_tokens"),
+    path("clients/<uuid:pk>/callbacks", webhooks.ClientCallbacks.as_view(), name="client_callbacks"),
     path("clients/<uuid:pk>/rotate-secret", callers.RotateSecret.as_view(), name="rotate_secret"),
     path("tenants/<uuid:tenant>/clients", callers.TenantClients.as_view(), name="clients"),
     path("tokens", callers.Tokens.as_view(), name="tokens"),

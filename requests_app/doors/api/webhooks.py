@@ -18,6 +18,7 @@ from requests_app import operations
 from requests_app.domain.acts import EVENTS
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.acts.webhooks import (
+    ADD_CALLBACK,
     ADD_WEBHOOK,
     CHANGE_WEBHOOK,
     REDELIVER,
@@ -45,11 +46,14 @@ _READ = {"GET": Scope.WEBHOOKS_MANAGE}
 class WebhookOut(serializers.Serializer):
     """`tenant` is null for the provider's own webhook. `off_because` is null while the webhook is on.
 
+    `client` is the client of the provider that uses it for callbacks, or null.
+
     `resume_at` is when the next waiting message is due. `parked` counts the messages that are not sent any more.
     """
 
     id = serializers.UUIDField()
     tenant = TenantRef(allow_null=True)
+    client = serializers.UUIDField(source="client_id", allow_null=True)
     url = serializers.CharField()
     label = serializers.CharField()
     events = serializers.ListField(child=serializers.CharField())
@@ -140,6 +144,11 @@ class WebhookIn(Strict):
     label = Text(required=False, allow_blank=True)
 
 
+class CallbackIn(Strict):
+    url = Text()
+    label = Text(required=False, allow_blank=True)
+
+
 class WebhookChange(Strict):
     url = Text(required=False)
     events = _Events(required=False)
@@ -223,6 +232,29 @@ class ProviderWebhooks(_Webhooks):
     )
     def post(self, request: Any) -> Response:
         return self._added(None)
+
+
+class ClientCallbacks(ApiView):
+    """The addresses to which the provider's client can have the ends of its access requests sent."""
+
+    acts: ClassVar = {"POST": (ADD_CALLBACK,)}
+
+    @extend_schema(
+        operation_id="clients_add_callback",
+        summary="Register a callback address for a client of the provider",
+        tags=["callers"],
+        request=CallbackIn,
+        responses={201: WebhookWithSecret},
+        examples=[
+            OpenApiExample(
+                "A help desk",
+                request_only=True,
+                value={"url": "https://helpdesk.example.com/callbacks", "label": "Help desk"},
+            )
+        ],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        return _issued(self, operations.add_callback(pk, **self.body(CallbackIn), actor=self.actor), status=201)
 
 
 class OneWebhook(ApiView):

@@ -107,7 +107,7 @@ def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -
         data["decided"] = _decided(entry, detail)
     if entry.event.startswith(_OF_ACCESS):
         data["reference"] = detail.get("reference")
-        data["state"] = detail.get("state", _STATES.get(entry.event))
+        data["state"] = state_after(entry)
         if (signature := decision_signatures.of(detail)) is not None:
             data["signature"] = signature.as_json
     elif entry.subject_type == "ticket":
@@ -136,6 +136,16 @@ def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime
     """Return a test message. It contains only the ids of the tenant and the webhook."""
     data = {"tenant": str(tenant_id) if tenant_id else None, "webhook": str(webhook_id)}
     return Message(id=f"msg_{number}", type=TEST, body=_body(TEST, at, data))
+
+
+def state_after(entry: AuditEntry) -> str | None:
+    """Return the state of an access request after this entry about it. None if the entry does not say it."""
+    return _read(entry).get("state", _STATES.get(entry.event))
+
+
+def detail_of(entry: AuditEntry) -> dict[str, Any]:
+    """Return the detail of an entry, or {} if its bytes can't be read."""
+    return _read(entry)
 
 
 def id_of(entry: AuditEntry) -> str:

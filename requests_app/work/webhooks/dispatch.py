@@ -2,7 +2,8 @@
 
 The operations know nothing of webhooks. A webhook has a cursor for each log, with the number of the next entry. Entries
 that the webhook wants become rows of the outbox, and the same transaction moves the cursor. The events of a signal
-stream are made in the same way, but by another process: each function here works for the one or for the other.
+stream and the callbacks to a client are made in the same way. The events of streams are made by another process: each
+function here works for streams alone, or for all others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django.db.models.functions import Coalesce
 
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock
-from requests_app.messages import signals
+from requests_app.messages import callbacks, signals
 from requests_app.messages.webhooks import messages
 from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookCursor
 from requests_app.models.outbox import POLL, SIGNAL
@@ -180,6 +181,8 @@ def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
 def _rows(place: WebhookCursor, entries: list[AuditEntry]) -> list[dict[str, Any]]:
     """Return the columns of the messages that this receiver gets about these entries."""
     webhook = place.webhook
+    if webhook.client_id is not None:
+        return [outbox_row(webhook, each) for each in callbacks.of(entries, webhook)]
     if not webhook.is_of_stream:
         return [outbox_row(webhook, each) for each in messages.of(entries, place.log_id)]
     stream = SignalStream.objects.select_related("client__account").get(pk=webhook.pk)

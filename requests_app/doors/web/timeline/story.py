@@ -191,6 +191,7 @@ class Story:
             Fact(_("For how long"), [times.duration_words(length)] if isinstance(length, int) else []),
             Fact(_("No longer than until"), [str(detail.get("until") or "")]),
             Fact(_("Marked as an emergency"), [_("Yes. The mark changes nothing.")] if detail.get("emergency") else []),
+            Fact(_("Address that the API client gave"), [str(detail.get("source_url") or "")]),
             Fact(_("Ticket"), [str(detail.get("ticket") or "")]),
             Fact(_("Demanded by"), [" ".join(str(detail.get(n) or "") for n in ("authority", "instrument"))]),
             Fact(_("Why"), str(detail.get("justification", "")).splitlines(), is_quote=True),
