@@ -23,6 +23,7 @@ from requests_app.doors.admin.searching import Search
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
+    AccessTask,
     ContentAccess,
     Decision,
     Grant,
@@ -167,6 +168,8 @@ class AccessRequestAdmin(StaffAdmin):
                 "tried",
                 "justification",
                 "previous",
+                "raised_by",
+                "source_url",
             ),
         ),
         (_("Law-enforcement demand"), ("authority", "instrument", "demand_reference", "demand_date")),
@@ -186,6 +189,11 @@ class AccessRequestAdmin(StaffAdmin):
             by=lambda row: {"previous": row},
             order=("state_changed_at",),
             title=_("Asked again"),
+        ),
+        Related(
+            model=AccessTask,
+            by=lambda row: {"access_request": row} if row.raised_by else None,
+            title=_("The client that follows it"),
         ),
         Related(model=OutboxMessage, by=lambda row: {"about": row.pk}, title=_("Messages about this access request")),
         Related(

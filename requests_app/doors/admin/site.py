@@ -33,6 +33,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import NotFound
 from requests_app.doors.admin import (
     access,
+    asking,
     callers,
     dashboard,
     groups,
@@ -71,6 +72,8 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.Decision, access.DecisionAdmin),
             (models.ContentAccess, access.ContentAccessAdmin),
             (models.AccessRequestResource, access.ScopeAdmin),
+            (models.AccessDraft, asking.AccessDraftAdmin),
+            (models.AccessTask, asking.AccessTaskAdmin),
         ),
     ),
     (
