@@ -46,11 +46,11 @@ class Courier:
         self._sender = Sender(SIGNAL)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name="courier", daemon=True)
-        self._looked = clock.monotonic()
+        self._began_at = clock.monotonic()
         self._entries, self._searched = -1, float("-inf")
 
     def start(self) -> None:
-        self._looked = clock.monotonic()
+        self._began_at = clock.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -60,7 +60,7 @@ class Courier:
 
     @property
     def is_stuck(self) -> bool:
-        return clock.monotonic() - self._looked > STUCK_SECONDS
+        return clock.monotonic() - self._began_at > STUCK_SECONDS
 
     def run(self) -> None:
         with (
@@ -69,7 +69,7 @@ class Courier:
             ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="signal-ending") as endings,
         ):
             while not self._stopping.is_set() or self._sender.sending:
-                self._looked = clock.monotonic()
+                self._began_at = clock.monotonic()
                 try:
                     if not self._stopping.is_set():
                         self.look(pool, endings)
