@@ -56,8 +56,8 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
     cast.proxy()
     grant = cast.in_quillo()
     with tempfile.TemporaryDirectory(dir=os.environ["DATA_DIR"]) as place, product.running() as running:
-        wrk = stand.found("wrk")
-        if wrk is None or stand.found("nginx") is None:
+        wrk = stand.path_of("wrk")
+        if wrk is None or stand.path_of("nginx") is None:
             return [], ["gates: wrk and nginx are needed"]
         one, many = Path(place) / "one", Path(place) / "many"
         one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")

@@ -30,7 +30,7 @@ PATIENCE = 60
 
 def program(name: str) -> str:
     """Return the path of a program: beside this Python, or where the system has it. Without it, the test fails."""
-    path = found(name)
+    path = path_of(name)
     if path is None:
         where = "apt-get install nginx" if name == "nginx" else "it is in requirements-dev.txt, for Linux alone"
         pytest.fail(
@@ -39,7 +39,7 @@ def program(name: str) -> str:
     return path
 
 
-def found(name: str) -> str | None:
+def path_of(name: str) -> str | None:
     """Return the path of a program, or None if this machine has none."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")

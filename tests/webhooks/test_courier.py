@@ -85,7 +85,12 @@ def test_without_a_new_entry_the_logs_are_searched_only_now_and_then(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searches: list[float] = []
-    monkeypatch.setattr(courier.dispatch, "work", lambda until, of_streams: searches.append(until) or 0)
+
+    def search(until: float, of_streams: bool) -> int:
+        searches.append(until)
+        return 0
+
+    monkeypatch.setattr(courier.dispatch, "work", search)
     at = clock.monotonic()
     monkeypatch.setattr(courier.clock, "monotonic", lambda: at)
     ours, pool = Courier(), ThreadPoolExecutor(1)
