@@ -37,6 +37,8 @@ TOKEN_RENEWED_EVERY = timedelta(seconds=60)
 GUARD_SILENT_AFTER = timedelta(seconds=60)
 #: How often people get a mail that an application is silent, for each window.
 SILENCE_MAILED_EVERY = timedelta(hours=1)
+#: How exactly it is stored when a proxy last asked at a gate.
+GATE_ASKED_GRAIN = timedelta(minutes=1)
 #: A guard whose backlog has not become smaller for this long does not get its reports through.
 GUARD_BEHIND_AFTER = timedelta(minutes=5)
 #: After this long, a guard that had nothing left to report was probably removed.

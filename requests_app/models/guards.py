@@ -30,11 +30,18 @@ class GuardQuerySet(ScopedQuerySet):
         Their client still guards, and they have sent no sign of life for a minute, or their backlog has not become
         smaller for some minutes. A guard without a backlog that has sent nothing for a day was probably removed.
         """
+        return self.live().filter(self.silent_when(at))
+
+    def live(self) -> Self:
+        """Return the guards whose client still guards a service."""
+        return self.filter(client__account__is_active=True, client__service__isnull=False)
+
+    @staticmethod
+    def silent_when(at: datetime) -> Q:
         since = at - limits.GUARD_SILENT_AFTER
         is_behind = Q(backlog__gt=0) & Q(backlog_since__lt=at - limits.GUARD_BEHIND_AFTER)
         is_quiet = Q(reported_at__lt=since) & (Q(backlog__gt=0) | Q(reported_at__gt=at - limits.GUARD_GONE_AFTER))
-        live = self.filter(client__account__is_active=True, client__service__isnull=False)
-        return live.filter(is_quiet | is_behind)
+        return is_quiet | is_behind
 
 
 class Guard(models.Model):

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from audit_app import recorder
-from requests_app.domain import evaluation, gate_rules
+from requests_app.domain import evaluation, gate_rules, limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
 from requests_app.domain.acts.gates import PASS_GATE
@@ -36,7 +36,6 @@ from requests_app.queries.gates import Asker
 #: How long the identity that a gate tells its tool is valid, and what kind of token it is.
 IDENTITY_FOR, IDENTITY_TYPE = timedelta(seconds=60), "lockbox-identity+jwt"
 #: A proxy's last question is stored at most once in this time.
-_SEEN_EVERY = timedelta(minutes=1)
 #: Why a request is refused without asking for a window. They are no codes of entries.
 NO_SESSION, OTHER_HOST, UNAVAILABLE = "no_session", "other_host", "unavailable"
 
@@ -237,7 +236,7 @@ def _decide(calls: Sequence[_Call]) -> list[Decided]:
         ContentAccess.objects.bulk_create(written.accesses)
         recorder.record(written.entries, at=current.at, locked_head=head)
         for proxy in {call.proxy.pk: call.proxy for call in calls if call.proxy is not None}.values():
-            if proxy.asked_at is None or proxy.asked_at <= current.at - _SEEN_EVERY:
+            if proxy.asked_at is None or proxy.asked_at <= current.at - limits.GATE_ASKED_GRAIN:
                 GateProxy.objects.filter(pk=proxy.pk).update(asked_at=current.at)
     return [(verdict, people[call.person_id], access) for call, (verdict, access) in zip(calls, verdicts, strict=True)]
 

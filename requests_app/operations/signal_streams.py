@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.utils.translation import gettext as _
 
@@ -29,7 +29,7 @@ from requests_app.domain.errors import NotAllowed, TooMany, Unacceptable, WrongS
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages import signals
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import Client, OutboxMessage, SignalStream, Webhook, WebhookCursor
+from requests_app.models import Client, Grant, OutboxMessage, Service, SignalStream, Webhook, WebhookCursor
 from requests_app.models.outbox import POLL, SIGNAL
 from requests_app.models.signal_streams import GIVEN_UP
 from requests_app.operations._change import Step
@@ -241,18 +241,29 @@ def report_failing_stream(stream_id: object, *, actor: Actor) -> SignalStream:
 
 
 def _tell(current: Step, stream: SignalStream, because: str) -> None:
-    status = str(stream.status)
+    """Tell those who manage the stream, and the other side, because a session could outlive its window.
+
+    For a customer's stream, this is the provider's staff. For the provider's, it is each customer with an open window
+    whose end the receiver should learn.
+    """
+    status, mark = str(stream.status), uuid4().hex
     extra = {"client": str(stream.client), "place": stream.webhook.place, "because": because, "status": status}
-    current.tell(
-        Note(
-            topic=Topic.STREAM_FAILING,
-            tenant_id=stream.tenant_id,
-            about=stream.pk,
-            audiences=(Audience.ADMINISTRATORS,),
-            mark=uuid4().hex,
-            extra=extra,
-        )
-    )
+    about: dict[str, Any] = {"topic": Topic.STREAM_FAILING, "about": stream.pk, "audiences": (Audience.ADMINISTRATORS,)}
+    current.tell(Note(**about, tenant_id=stream.tenant_id, mark=mark, extra=extra))
+    others = _tenants_of(stream, current.at) if stream.tenant_id is None else [None]
+    # The other side does not get the address of the receiver.
+    owner = {"owner": stream.tenant.name if stream.tenant else "", "because": because, "status": status}
+    for tenant_id in others:
+        of_tenant = tenant_id.hex if tenant_id else "staff"
+        current.tell(Note(**about, tenant_id=tenant_id, mark=f"{mark[:24]} {of_tenant}", extra=owner))
+
+
+def _tenants_of(stream: SignalStream, at: datetime) -> list[UUID]:
+    """Return the tenants with an open window of the provider's stream."""
+    windows = Grant.objects.real().live(at).filter(access_request__service__connector=Service.EXTERNAL)
+    if stream.client.service_id is not None:
+        windows = windows.filter(access_request__service=stream.client.service_id)
+    return list(windows.order_by("tenant").values_list("tenant", flat=True).distinct())
 
 
 # --- Shared ----------------------------------------------------------------------------------------------------

@@ -161,23 +161,21 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 def announce_silent_guards(*, actor: Actor) -> int:
     """Tell staff, and the administrators of the customers with an open window, that an application does not report.
 
-    Each of them gets one mail for each window and each silence, and no other one for an hour. Of several guards that
-    are silent at once, the one that reported last counts: somebody who has stolen the client's secret could make up
-    guards.
+    Or that nobody asks at the gate of a web tool. Each of them gets one mail for each window and each silence, and no
+    other one for an hour: somebody who has stolen the client's secret could make up guards.
     """
-    notes: dict[object, Note] = {}
-    for guard, windows in sorted(guards.silent(clock.now()), key=lambda each: str(each[0].reported_at)):
-        assert guard.reported_at is not None
-        since = guard.reported_at.isoformat()
-        for number, grant in enumerate(windows):
+    notes = []
+    for found in guards.silent(clock.now()):
+        since, gate = found.silence.since, {"gate": "yes"} if found.silence.is_gate else {}
+        mark = f"{found.service.pk.hex} {since:%Y%m%dT%H%M%S}"
+        for number, grant in enumerate(found.windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
-            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since}}
-            mark = f"{guard.client_id.hex} {guard.reported_at:%Y%m%dT%H%M%S}"
-            notes[guard.client_id, grant.pk] = Note(**facts, tenant_id=grant.tenant_id, mark=mark)
+            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since.isoformat(), **gate}}
+            notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.
-                notes[guard.client_id] = Note(**facts, tenant_id=None, mark=f"staff {mark}")
-    return _tell(_not_announced(notes.values()))
+                notes.append(Note(**facts, tenant_id=None, mark=f"staff {mark}"))
+    return _tell(_not_announced(notes))
 
 
 def _not_announced(notes: Iterable[Note]) -> list[Note]:

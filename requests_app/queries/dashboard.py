@@ -22,7 +22,6 @@ from requests_app.domain.states import State
 from requests_app.models import (
     AccessRequest,
     Grant,
-    Guard,
     Heartbeat,
     OutboxMessage,
     Proposal,
@@ -33,6 +32,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.queries import guards, mail
+from requests_app.queries.guards import Silent
 from requests_app.queries.invitations import overtaken
 
 MOST = 10_000
@@ -110,8 +110,8 @@ class Dashboard:
     unreachable: Count
     unreachable_since: dt.datetime | None
     newly_unreachable: Count
-    #: The guards of applications that do not report though a window of their service is open.
-    silent_guards: Sequence[Guard]
+    #: The applications that do not report though a window is open there, and the web tools whose gate nobody asks.
+    silent: Sequence[Silent]
     failing_streams: Count
     streams_failing_since: dt.datetime | None
 
@@ -159,7 +159,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         overtaken=_counted(overtaken(at)),
         unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
-        silent_guards=[guard for guard, _windows in guards.silent(at)],
+        silent=guards.silent(at),
         failing_streams=_counted(failing_streams),
         streams_failing_since=_first(failing_streams, "alarmed_at"),
         newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),

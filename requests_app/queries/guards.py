@@ -3,42 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from requests_app.models import AccessRequest, Grant, Guard
+from django.db.models import Max, Min
+
+from audit_app.models import AuditEntry
+from requests_app.domain import limits
+from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED
+from requests_app.models import AccessRequest, GateProxy, GateSession, Grant, Guard, Service
 from requests_app.models.row_security import own_account
 
 
-def silent(at: datetime) -> list[tuple[Guard, list[Grant]]]:
-    """Return the guards that do not report though a window of their service is open, each with these windows."""
-    guards = list(Guard.objects.silent(at).select_related("client__service"))
-    if not guards:
-        return []
-    services = {guard.client.service_id for guard in guards}
-    open_windows = Grant.objects.real().live(at).filter(access_request__service__in=services)
+@dataclass(frozen=True)
+class Silence:
+    """Since when an application has reported nothing, or since when nobody has asked at the gate of a web tool."""
+
+    since: datetime
+    is_gate: bool = False
+
+
+@dataclass(frozen=True)
+class Silent:
+    """An external service that is silent, with its windows that are open."""
+
+    service: Service
+    silence: Silence
+    windows: list[Grant]
+
+
+def silent(at: datetime) -> list[Silent]:
+    """Return the external services with an open window that do not report, or whose gate nobody asks."""
+    open_windows = Grant.objects.real().live(at).filter(access_request__service__connector=Service.EXTERNAL)
     by_service: dict[UUID, list[Grant]] = {}
-    for grant in open_windows.select_related("access_request").order_by("opens_at", "pk"):
+    for grant in open_windows.select_related("access_request__service", "tenant").order_by("opens_at", "pk"):
         by_service.setdefault(grant.access_request.service_id, []).append(grant)
-    found = [(guard, by_service.get(guard.client.service_id, [])) for guard in guards]
-    return [(guard, windows) for guard, windows in found if windows]
+    rows = [grant.access_request for windows in by_service.values() for grant in windows]
+    found = silent_services(rows, at)
+    return [
+        Silent(windows[0].access_request.service, found[service], windows)
+        for service, windows in by_service.items()
+        if service in found
+    ]
 
 
-def silent_since(row: AccessRequest, at: datetime) -> datetime | None:
-    """Return since when the application of this window has not reported, or None if it has, or has no guard."""
+def silence_of(row: AccessRequest, at: datetime) -> Silence | None:
+    """Return the silence of the application of this open window, or None if it does what it should."""
     return silent_services([row], at).get(row.service_id)
 
 
-def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, datetime]:
-    """Return, for each service of these windows whose application does not report, since when it has not."""
-    services = {row.service_id for row in rows if row.enforced_by}
+def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, Silence]:
+    """Return the silence of each service of these open windows that is silent.
+
+    An application is silent if one of its guards is, or if none of them has reported for a minute, however long that
+    is. One that has never reported is silent a minute after the engineer has got a token. A gate is silent if nobody
+    has asked there for a minute after the engineer came in: the browser's next request belongs to the gate.
+    """
+    requests = {row.pk: row for row in rows if row.enforced_by}
+    if not requests:
+        return {}
+    since, services = at - limits.GUARD_SILENT_AFTER, {row.service_id for row in requests.values()}
+    # PostgreSQL hides the provider's clients and proxies from a customer. Only times are read from them here.
+    with own_account():
+        reports = _reports(services, at)
+        found = _unasked(requests, since)
+        unheard = [row for row in requests.values() if reports.get(row.service_id, (None, None))[0] is None]
+        found |= _unreported(unheard, since)
+    for service, (last, silent_since) in reports.items():
+        if last is not None and (silent_since is not None or last < since):
+            found[service] = Silence(silent_since or last)
+    return found
+
+
+def _reports(services: Iterable[UUID], at: datetime) -> dict[UUID, tuple[datetime | None, datetime | None]]:
+    """Return, for each service with guards, when one last reported, and when one of those that are silent did."""
+    live = Guard.objects.live().filter(client__service__in=services).order_by()
+    is_silent = Guard.objects.silent_when(at)
+    times = {"last": Max("reported_at"), "silent": Min("reported_at", filter=is_silent)}
+    each = live.values("client__service").annotate(**times).values_list("client__service", *times)
+    return {service: (last, silent) for service, last, silent in each}
+
+
+def _unasked(requests: dict[UUID, AccessRequest], since: datetime) -> dict[UUID, Silence]:
+    """Return the web tools where an engineer came in, and whose gate nobody has asked after that."""
+    sessions = GateSession.objects.unended().filter(grant__access_request__in=requests, made_at__lt=since)
+    # The proxy of this product is no row, and decides on everything that it passes on.
+    sessions = sessions.filter(code__service__gate_upstream="")
+    began = dict(sessions.order_by("-made_at").values_list("code__service", "made_at"))
+    if not began:
+        return {}
+    asked = GateProxy.objects.trusted().filter(service__in=began).order_by()
+    last = dict(asked.values("service").annotate(last=Max("asked_at")).values_list("service", "last"))
+    # The time of the last question is stored to within a minute.
+    return {
+        service: Silence(at, is_gate=True)
+        for service, at in began.items()
+        if service in last and (last[service] is None or last[service] < at - limits.GATE_ASKED_GRAIN)
+    }
+
+
+def _unreported(rows: list[AccessRequest], since: datetime) -> dict[UUID, Silence]:
+    """Return the services of these windows for which an engineer has got a token, though nothing ever reported."""
+    services = {row.pk: row.service_id for row in rows}
     if not services:
         return {}
-    found: Any = Guard.objects.silent(at).filter(client__service__in=services).order_by("-reported_at")
-    # PostgreSQL hides the provider's clients from a customer. Only the service and the time are read from them here.
-    with own_account():
-        return dict(found.values_list("client__service", "reported_at"))
+    issued = AuditEntry.objects.filter(
+        tenant_id__in={row.tenant_id for row in rows},
+        event=str(GRANT_TOKEN_ISSUED),
+        correlation_id__in=services,
+        at__lt=since,
+    )
+    times = issued.order_by("-at").values_list("correlation_id", "at")
+    return {services[request]: Silence(at) for request, at in times}
 
 
 def guards() -> Any:

@@ -253,7 +253,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/proposal/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/(proposal|signalstream)/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
@@ -271,7 +271,10 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
             assert match.view_name in views
             continue
         if path.startswith("/admin/"):
-            assert match.view_name == "admin:requests_app_proposal_change"
+            assert match.view_name in (
+                "admin:requests_app_proposal_change",
+                "admin:requests_app_signalstream_change",
+            )
             continue
         if path.startswith("/address/"):
             assert match.view_name == "web:address_confirm"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from bench import gates
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import Grant, Guard, OutboxMessage
+from requests_app.models import GateProxy, Grant, Guard, OutboxMessage
 from requests_app.operations import sweeps
+from requests_app.queries import guards
 from tests.cast import Cast
 from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
 from tests.notifications.conftest import Mails, says
@@ -117,14 +120,72 @@ def test_a_silence_that_harms_nobody_is_not_mailed(world: Cast, grant: Grant, ac
     operations.revoke(grant.access_request_id, actor=world.as_("ada"))
     assert announce(world) == 0
     world.in_quillo()
-    # The guard had nothing left to report, and was not heard of for a day.
-    Guard.objects.update(reported_at=clock.now() - dt.timedelta(days=1, seconds=1))
+    # One of two hosts was removed. It had nothing left to report, and was not heard of for a day.
+    operations.report_accesses(report(first=0, number=OTHER), actor=actor)
+    Guard.objects.filter(number=ONE).update(reported_at=clock.now() - dt.timedelta(days=1, seconds=1))
     assert announce(world) == 0
     # Somebody removed the client.
     Guard.objects.update(reported_at=clock.now() - dt.timedelta(minutes=2))
-    operations.remove_client(Guard.objects.get().client_id, actor=world.as_("stella"))
+    operations.remove_client(Guard.objects.all()[0].client_id, actor=world.as_("stella"))
     assert announce(world) == 0
     assert silences() == set()
+
+
+def test_an_application_of_which_nobody_has_heard_for_a_day_is_mailed(
+    world: Cast, mails: Mails, grant: Grant, actor: Any
+) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    Guard.objects.update(reported_at=clock.now() - dt.timedelta(days=3))
+    assert announce(world) == 2
+    mails.send("guard_silent")
+    assert mails.to("guard_silent") == ["ines", "stella"]
+
+
+def test_an_application_that_never_reported_is_mailed_when_the_engineer_has_a_token(
+    world: Cast, mails: Mails, grant: Grant, actor: Any, travel: Any
+) -> None:
+    operations.note_guard(UUID(ONE), version="-", actor=actor, at=clock.now())
+    travel.by(minutes=10)
+    assert announce(world) == 0
+    operations.issue_grant_token(grant.pk, actor=world.as_("priya"))
+    travel.by(seconds=59)
+    assert announce(world) == 0
+    travel.by(seconds=2)
+    assert announce(world) == 2
+    assert silences() == {world.contoso.pk, None}
+    mails.send("guard_silent")
+    says(mails("ines", "guard_silent"), "Quillo enforces it, and has not reported since")
+    # Its first sign of life ends the silence.
+    operations.report_accesses(report(first=0), actor=actor)
+    assert guards.silence_of(grant.access_request, clock.now()) is None
+
+
+def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cast, mails: Mails, travel: Any) -> None:
+    proxy = world.proxy()
+    window, at = world.in_quillo(), travel.freeze()
+    GateProxy.objects.update(asked_at=at - dt.timedelta(minutes=1))
+    came_in(window)
+    travel.by(seconds=61)
+    # The time of the last question is not exact, so it may have been after that.
+    assert announce(world) == 0
+    for asked_at in (None, at - dt.timedelta(minutes=1, seconds=1)):
+        GateProxy.objects.update(asked_at=asked_at)
+        silence = guards.silence_of(window.access_request, clock.now())
+        assert silence is not None
+        assert (silence.since, silence.is_gate) == (at, True)
+    assert announce(world) == 2
+    mails.send("guard_silent")
+    assert mails.to("guard_silent") == ["ines", "stella"]
+    found = mails("ines", "guard_silent")
+    assert found.subject == "Contoso: nobody asks at the gate of Quillo"
+    says(found, "its gate has not been asked about a request after that", "Perhaps nothing was opened")
+    GateProxy.objects.filter(pk=proxy.pk).update(asked_at=clock.now())
+    assert guards.silence_of(window.access_request, clock.now()) is None
+
+
+def came_in(window: Grant) -> None:
+    """Redeem a one-time code at the gate, as the engineer's browser does."""
+    gates._session(window)
 
 
 def test_a_backlog_that_does_not_shrink_is_mailed_though_there_are_signs(

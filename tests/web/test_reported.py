@@ -52,7 +52,7 @@ def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: G
     text = page(cast, "ada", "log", cast.contoso.pk)
     assert "reported for Quillo: 2 accesses by Priya Test in notes of contoso" in text
     assert "reported for Quillo: 1 refused request by Priya Test" in text
-    assert "in notes of contoso, which the window did not allow" in text
+    assert "in notes of contoso, at a time when the window was not open" in text
 
 
 def test_the_summary_counts_the_accesses_and_not_the_refusals(cast: Cast, grant: Grant, actor: Any) -> None:

@@ -613,10 +613,36 @@ def test_an_event_that_is_refused_for_good_is_parked_and_alarmed(cast: Cast, rec
     while mails.drain():
         pass
     mailed = [each for each in mail.outbox if "signal stream" in each.subject]
-    assert [each.to for each in mailed] == [["ines@contoso.example"]]
+    names = {to.partition("@")[0]: each.body for each in mailed for to in each.to}
+    assert {"ines", "stella"} <= names.keys()
+    # Staff learn to whom the stream belongs. Its address and its events are the customer's matter.
+    assert "a signal stream of Contoso" in " ".join(names["stella"].split())
+    assert receiver.url not in names["stella"]
 
 
-def test_a_providers_failing_stream_alarms_staff_alone(cast: Cast, receiver: Receiver, travel: Any) -> None:
+def test_a_providers_failing_stream_alarms_the_customers_whose_windows_are_open(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    program = Program(cast)
+    program.push(receiver)
+    receiver.answer(500)
+    open_window = cast.in_quillo()
+    revoke(cast, cast.in_quillo())
+    deliver()
+    travel.by(minutes=6)
+    assert alarms.work() == 1
+    while mails.drain():
+        pass
+    mailed = {to: each for each in mail.outbox if "signal stream" in each.subject for to in each.to}
+    assert {to for to in mailed if not to.endswith("@provider.example")} == {"ines@contoso.example"}
+    assert "a signal stream of your provider" in " ".join(mailed["ines@contoso.example"].body.split())
+    assert receiver.url not in mailed["ines@contoso.example"].body
+    assert open_window.tenant_id == cast.contoso.pk
+
+
+def test_a_providers_failing_stream_alarms_staff_alone_without_an_open_window(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
     program = Program(cast)
     program.push(receiver)
     receiver.answer(500)

@@ -220,16 +220,16 @@ def _unreachable(found: Dashboard, at: dt.datetime) -> Tile:
 
 
 def _silent(found: Dashboard, at: dt.datetime) -> list[Tile]:
-    """Return a number only if a guard is silent, because most installations have no guards."""
-    if not found.silent_guards:
+    """Return a number only if an application is silent, because most installations have no guards."""
+    if not found.silent:
         return []
-    since = min(guard.reported_at for guard in found.silent_guards if guard.reported_at is not None)
+    since = min(each.silence.since for each in found.silent)
     return [
         Tile(
             label=_("Applications that do not report"),
-            figure=str(len(found.silent_guards)),
+            figure=str(len(found.silent)),
             detail=_("The first has not reported since %(when)s.") % {"when": _relative(since, at)},
-            url=list_of(Guard, silent="yes"),
+            url=list_of(Guard),
             alarm=_("A window is open there, and what happens is not in the log yet"),
         )
     ]

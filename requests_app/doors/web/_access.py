@@ -24,6 +24,7 @@ from requests_app.domain.states import State
 from requests_app.doors.web._places import Place
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
 from requests_app.queries import access
+from requests_app.queries.guards import Silence
 from requests_app.words import sentences
 from requests_app.words.text import visible_single
 
@@ -165,7 +166,7 @@ class Window:
     poll_url: str = ""
     looks: list[dict[str, Any]] = field(default_factory=list)
     seen: str = ""
-    silent_since: datetime | None = None
+    silence: Silence | None = None
 
     @property
     def name(self) -> str:
@@ -178,11 +179,11 @@ def window(
     *,
     polls: int = 0,
     with_tenant: bool = False,
-    silent_since: datetime | None = None,
+    silence: Silence | None = None,
 ) -> Window:
     """Return the open window for the page.
 
-    `silent_since` is since when the application that enforces the window has not reported, if it should have. With
+    `silence` says since when the application that enforces the window has not reported, if it should have. With
     `polls`, the page asks again and again for this number of newest accesses. With 0, the list on the page does
     not change.
     """
@@ -192,16 +193,16 @@ def window(
         heading = format_html(_("{who} can {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
     poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
     shown = look_lines(looks, enforced_by=line.row.enforced_by)
-    return Window(line, heading, poll, shown, newest(looks, silent_since), silent_since=silent_since)
+    return Window(line, heading, poll, shown, newest(looks, silence), silence=silence)
 
 
-def newest(looks: Sequence[ContentAccess], silent_since: datetime | None) -> str:
+def newest(looks: Sequence[ContentAccess], silence: Silence | None) -> str:
     """Return what a live list shows: the id of the newest access, or "nothing", and whether the application is silent.
 
     The list is sent again only if this text has changed.
     """
     last = str(looks[0].pk) if looks else "nothing"
-    return f"{last} silent" if silent_since else last
+    return f"{last} silent" if silence else last
 
 
 # --- Accesses ------------------------------------------------------------------------------------------------

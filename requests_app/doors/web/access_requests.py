@@ -274,22 +274,22 @@ def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
     polls = review.LIVE if row.state_at(at) == State.OPEN else 0
     [line] = lines([row], actor=actor, at=at)
     with_tenant = actor.side is Side.PROVIDER
-    looks, since = review.live(grant) if grant else [], guards.silent_since(row, at) if polls else None
-    return window(line, looks, polls=polls, with_tenant=with_tenant, silent_since=since)
+    looks, since = review.live(grant) if grant else [], guards.silence_of(row, at) if polls else None
+    return window(line, looks, polls=polls, with_tenant=with_tenant, silence=since)
 
 
 def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> HttpResponse:
     # Rendered without the request, because the menu with its counts would take longer than the list.
     grant, is_open = grant_of(row), row.state_at(at) == State.OPEN
     looks = review.live(grant, limit=_limit(request)) if grant else []
-    since = guards.silent_since(row, at) if is_open else None
+    since = guards.silence_of(row, at) if is_open else None
     seen = newest(looks, since)
     if is_open and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
     context = {
         "accesses": look_lines(looks, enforced_by=row.enforced_by),
         "seen": seen,
-        "silent_since": since,
+        "silence": since,
         "enforced_by": row.enforced_by,
         "now": at,
     }

@@ -203,7 +203,7 @@ def _windows(found: list[Line], actor: Actor, at: datetime) -> list[Window]:
             looks.get(line.grant.pk, []),
             polls=LOOKS,
             with_tenant=with_tenant,
-            silent_since=silent.get(line.row.service_id),
+            silence=silent.get(line.row.service_id),
         )
         for line in found
         if line.grant

@@ -25,8 +25,10 @@ def reported(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.GUARD_SILENT)
 def silent(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the facts for the mail that says that an application does not report while a window is open."""
+    """Return the facts for the mail that says that an application does not report, or nobody asks at its gate."""
     row = _access.row_of(message)
     since = words.when(datetime.fromisoformat(message.payload["since"]), at)
-    facts = [Fact(_("Last report"), [since]), *_access.window_facts(row.grant, at), *_access.what(row)]
-    return {**_access.common(row, message), "since": since, "facts": facts}
+    is_gate = "gate" in message.payload
+    first = Fact(_("Came in"), [since]) if is_gate else Fact(_("Last report"), [since])
+    facts = [first, *_access.window_facts(row.grant, at), *_access.what(row)]
+    return {**_access.common(row, message), "since": since, "is_gate": is_gate, "facts": facts}

@@ -44,6 +44,8 @@ def given_up(message: OutboxMessage, at: datetime) -> Facts:
 @reads(Topic.STREAM_FAILING)
 def stream_failing(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that is sent when the events of a signal stream do not reach its receiver."""
+    if "owner" in message.payload:
+        return _stream_of_others(message, at)
     place = words.line(message.payload["place"].partition("://")[2])
     client = words.line(message.payload["client"])
     is_paused = message.payload["status"] == SignalStream.Status.PAUSED
@@ -54,6 +56,20 @@ def stream_failing(message: OutboxMessage, at: datetime) -> Facts:
         "client": client,
         "is_paused": is_paused,
         "facts": [Fact(_("API client"), [client]), *receiver, Fact(_("When"), [words.when(message.created_at, at)])],
+    }
+
+
+def _stream_of_others(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the side to which the failing stream does not belong."""
+    is_staff = message.tenant_id is None
+    return {
+        "path": _clients_path(message) if is_staff else reverse("web:home"),
+        "is_webhook": True,
+        "is_of_others": True,
+        "is_of_customer": not is_staff,
+        "owner": words.line(message.payload["owner"]) or _("your provider"),
+        "is_paused": message.payload["status"] == SignalStream.Status.PAUSED,
+        "facts": [Fact(_("When"), [words.when(message.created_at, at)])],
     }
 
 
