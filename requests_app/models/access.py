@@ -171,6 +171,11 @@ class AccessRequest(models.Model):
         """Whether the engineer can change things with this level."""
         return can_change(self.level)
 
+    @property
+    def has_gate(self) -> bool:
+        """Whether the window is one of a web tool, where this product decides on each request and records it."""
+        return bool(self.enforced_by) and self.service.has_gate
+
     def state_at(self, at: datetime) -> State:
         """Return the state at this instant.
 
@@ -475,7 +480,8 @@ class ContentAccess(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
     grant = models.ForeignKey(Grant, models.PROTECT, related_name="content_accesses")
-    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
+    # Empty if a gate allowed a path that names none. Nobody knows which resource it was about, if any.
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, null=True, blank=True, related_name="+")
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     item_id = models.CharField(_("item"), max_length=1024, blank=True)
     item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)

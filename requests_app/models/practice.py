@@ -16,7 +16,7 @@ def is_practice(row: object) -> bool:
     if isinstance(row, Grant | Decision | AccessRequestResource):
         return row.access_request.is_practice
     if isinstance(row, ContentAccess):
-        return row.resource.is_practice
+        return row.resource is not None and row.resource.is_practice
     if isinstance(row, TicketComment):
         return row.ticket.is_practice
     if isinstance(row, AuditEntry):

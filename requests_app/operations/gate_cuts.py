@@ -45,6 +45,9 @@ def _entry(current: Step, access: ContentAccess, cause: str) -> recorder.Witness
     of: dict[str, Any] = {"tenant_id": access.tenant_id, "grant": grant, "resource": resource}
     of |= {"item_id": access.item_id, "item_ref": access.item_ref}
     row = ContentAccess.objects.create(id=_id_of(access.pk), kind=ContentAccess.Kind.CUT, at=current.at, **of)
-    detail = {"access": str(row.pk), "resource": str(resource.pk), "resource_name": resource.name}
+    detail = {"access": str(row.pk)}
+    if resource is not None:
+        detail |= {"resource": str(resource.pk), "resource_name": resource.name}
     detail |= {"item": access.item_ref, "gate": grant.access_request.service.name, "cause": cause}
-    return current.entry(CONTENT_CUT, detail=detail, text=f"{resource.name} {access.item_ref}")
+    text = f"{resource.name} {access.item_ref}" if resource is not None else access.item_ref
+    return current.entry(CONTENT_CUT, detail=detail, text=text)

@@ -283,6 +283,7 @@ def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: 
     text = _allowing.text_of(question, facts)
     if call.is_shared:
         # Nobody knows which resource this was about, if any.
+        access.resource = None
         detail, text = _without_resource(detail), f"{facts.person_name} {question.item}"
     written.accesses.append(access)
     written.entries.append(current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text))

@@ -235,11 +235,11 @@ def _claims_at(
 
 
 def _require_receiver(grant: Grant, service: Service, details: list[dict[str, Any]]) -> None:
-    """Raise a DomainError unless an application holds this content, and has a guard that follows the window's end."""
+    """Raise a DomainError unless an application holds this content, and a guard or a gate ends what a token gives."""
     if grant.access_request.is_practice or not service.is_external or not details:
         raise NotCovered(_("Only content that an application of the provider holds has grant tokens."))
-    if not callers.has_guard(service):
-        raise WrongState(_("The application has no guard yet, so it accepts no grant token."))
+    if not callers.takes_tokens(service):
+        raise WrongState(_("The application has no guard and no gate yet, so it accepts no grant token."))
 
 
 def _details(grant: Grant, service: Service) -> list[dict[str, Any]]:

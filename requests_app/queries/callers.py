@@ -101,6 +101,11 @@ def has_guard(service: Service) -> bool:
     return any(Scope.GUARD in scopes for scopes in service.guards.live().values_list("scopes", flat=True))
 
 
+def takes_tokens(service: Service) -> bool:
+    """Return whether an engineer can use grant tokens at this service: with a guard in it, or at its gate."""
+    return service.is_external and (service.has_gate or has_guard(service))
+
+
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:
     """Return the clients of a tenant, each with `last_used_at`, without those that were removed.
 

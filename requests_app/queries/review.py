@@ -113,7 +113,8 @@ def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivit
     kinds = ContentAccess.Kind
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     folded = (
-        looks.order_by()
+        looks.exclude(resource=None)
+        .order_by()
         .values("resource")
         .annotate(
             failed=Count("pk", filter=Q(kind__in=(kinds.FAILED, kinds.CUT))),

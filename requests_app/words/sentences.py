@@ -272,7 +272,7 @@ def button(access_request: AccessRequest) -> str:
     return _("Approve %(time)s of names-only access to %(what)s") % values
 
 
-def summary(seen: Mapping[str, Any], *, enforced_by: str) -> str:
+def summary(seen: Mapping[str, Any], *, enforced_by: str, has_gate: bool = False) -> str:
     """Return "3 messages read and 25 items listed in 1 mailbox", or "nothing was opened or listed".
 
     Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. Its `allowed` is
@@ -280,30 +280,33 @@ def summary(seen: Mapping[str, Any], *, enforced_by: str) -> str:
     then does not claim "nothing opened".
 
     `enforced_by` is the application that enforced the window, or "". If there is one, the sentence says what this
-    product allowed there, at its gate or as the decision point, and apart from it what the application `reported`.
+    product recorded there before it allowed it, at its gate or as the decision point. That is a stronger fact than what
+    the application `reported`, so both have their own number. `has_gate` is whether it is a web tool behind a gate.
     """
     n = seen.get("allowed", 0)
     if enforced_by:
-        return _elsewhere(n - seen.get("reported", 0), seen.get("reported", 0), enforced_by)
+        return _elsewhere(n - seen.get("reported", 0), seen.get("reported", 0), enforced_by, has_gate=has_gate)
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
     return "; ".join(parts) or _("nothing was opened or listed")
 
 
-def _elsewhere(decided: int, reported: int, application: str) -> str:
-    """Return how many accesses this product allowed in an application, and how many the application reported."""
+def _elsewhere(decided: int, reported: int, application: str, *, has_gate: bool) -> str:
+    """Return how many accesses this product recorded for an application, and how many the application reported."""
     parts = []
     if decided:
         words = ngettext(
-            "Lockbox allowed %(n)d access in %(application)s",
-            "Lockbox allowed %(n)d accesses in %(application)s",
+            "Lockbox recorded %(n)d access in %(application)s before its answer",
+            "Lockbox recorded %(n)d accesses in %(application)s, each before its answer",
             decided,
         )
         parts.append(words % {"application": application, "n": decided})
     if reported:
         words = ngettext("%(application)s reports %(n)d access", "%(application)s reports %(n)d accesses", reported)
         parts.append(words % {"application": application, "n": reported})
+    if has_gate and not parts:
+        return _("nothing passed the gate of %(application)s") % {"application": application}
     # Its reports can arrive hours later, so nobody knows yet that there were none.
     nothing = _("%(application)s enforced this window; it has reported no accesses so far")
     return "; ".join(parts) or nothing % {"application": application}
@@ -320,10 +323,15 @@ def reported(kind: str, n: int) -> str:
     return words % {"n": n}
 
 
-def enforcement(enforced_by: str) -> str:
+def enforcement(enforced_by: str, *, has_gate: bool) -> str:
     """Return who enforces the window: the provider's own application. Return "" for a window of this product."""
     if not enforced_by:
         return ""
+    if has_gate:
+        return _(
+            "%(application)s (%(provider)s’s own web tool) is behind a gate. Lockbox decides on each request there, "
+            "and records it before the answer."
+        ) % {"application": enforced_by, "provider": settings.PROVIDER_NAME}
     return _(
         "%(application)s (%(provider)s’s own application) enforces this window. The log shows only what "
         "%(application)s reports."

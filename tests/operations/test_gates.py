@@ -18,16 +18,20 @@ from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.errors import WrongState
+from requests_app.doors.api.grants import ContentAccessOut
 from requests_app.models import ContentAccess, GateProxy, Grant, QueueAssignment, Resource, Service
 from requests_app.models.token_keys import verified
-from requests_app.operations import gates
+from requests_app.operations import gate_cuts, gates
 from requests_app.operations.gates import Pass, Refusal
 from requests_app.platform.groups import GroupFailed, Groups
-from requests_app.queries import access
+from requests_app.queries import access, callers, review
+from requests_app.queries import gates as queries
 from requests_app.queries.gates import Asker
 from requests_app.words import sentences
 from tests.cast import Cast, events_of
 from tests.web.pages import nothing_happens, signed_in
+from tests.web.test_external_services import page
 
 pytestmark = pytest.mark.django_db
 
@@ -180,10 +184,50 @@ def test_a_path_without_a_resource_is_judged_with_the_window(cast: Cast, grant: 
     # Nobody knows that it was about this resource.
     assert "notes of contoso" not in json.dumps(last_entry())
     assert "resource" not in detail
+    row = ContentAccess.objects.get()
+    assert (row.resource, row.item_ref) == (None, "GET /assets/app.css")
+    assert review.resource_activity(grant, with_items=True) == []
+    page = signed_in(cast, "ada").get(reverse("web:live", args=[grant.access_request_id])).content.decode()
+    assert "GET /assets/app.css" in page
+    assert "live-resource" not in page
+    assert ContentAccessOut(row).data["resource"] is None
+    for more in ("", f"{row.pk}/change/"):
+        found = signed_in(cast, "stella").get(f"/admin/requests_app/contentaccess/{more}")
+        assert (found.status_code, "GET /assets/app.css" in found.content.decode()) == (200, True)
+    gate_cuts.note_cuts(row.tenant_id, {row.pk: gate_cuts.ENDED})
+    assert (last_entry()["event"], "resource" in last_entry()["detail"]) == ("content.cut", False)
     assert isinstance(asked(cast, grant, "/contoso/app.css"), Pass)
     assert asked(cast, grant, "/fabrikam/app.css") == Refusal("other_tenant")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     assert asked(cast, grant, "/assets/app.css") == Refusal("window_not_open")
+
+
+def test_an_engineer_gets_a_grant_token_for_a_tool_that_has_only_a_gate(cast: Cast, grant: Grant) -> None:
+    assert not callers.has_guard(Service.objects.get(key="quillo"))
+    window = reverse("web:window", args=[grant.pk])
+    page = signed_in(cast, "priya").get(window).content.decode()
+    assert reverse("web:grant_token", args=[grant.pk]) in page
+    made = operations.issue_grant_token(grant.pk, actor=cast.as_("priya"))
+    service = Service.objects.get(key="quillo")
+    for headers in ({"authorization": f"Bearer {made.token}"}, {"lockbox-grant": made.token}):
+        asker = queries.session(service, headers)
+        assert asker is not None
+        assert isinstance(asked(cast, grant, session=asker), Pass)
+    # Without its gate, nothing would judge the token.
+    Service.objects.update(gate_rules="", gate_identity=False)
+    with pytest.raises(WrongState):
+        operations.issue_grant_token(grant.pk, actor=cast.as_("priya"))
+    assert reverse("web:grant_token", args=[grant.pk]) not in signed_in(cast, "priya").get(window).content.decode()
+
+
+def test_before_the_first_request_the_customer_reads_that_nothing_passed_the_gate(cast: Cast, grant: Grant) -> None:
+    text = page(cast, "ada", "live", grant.access_request_id)
+    assert "Nothing has passed the gate of Quillo so far." in text
+    assert "has reported no accesses" not in text
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    text = page(cast, "ada", "access_request", grant.access_request_id)
+    assert "othing passed the gate of Quillo" in text
+    assert "has reported no accesses" not in text
 
 
 def test_a_resource_is_found_only_by_its_external_id(cast: Cast, grant: Grant) -> None:
@@ -254,11 +298,13 @@ def test_the_customer_reads_what_was_used_and_what_was_refused(cast: Cast, grant
         assert words in text
 
 
-def test_the_summary_says_that_lockbox_allowed_the_requests(cast: Cast, grant: Grant) -> None:
+def test_the_summary_says_that_lockbox_recorded_the_requests_before_the_answers(cast: Cast, grant: Grant) -> None:
     for _time in range(2):
         asked(cast, grant)
     seen = access.seen_resources([grant.pk])[grant.pk]
-    assert sentences.summary(seen, enforced_by="Quillo") == "Lockbox allowed 2 accesses in Quillo"
+    assert (
+        sentences.summary(seen, enforced_by="Quillo") == "Lockbox recorded 2 accesses in Quillo, each before its answer"
+    )
 
 
 # --- Groups --------------------------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ def test_the_summary_says_what_was_allowed_there(cast: Cast) -> None:
     report(cast, "note 4")
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     for name, text in seen_by_customers(cast, grant):
-        assert name not in ACCESSED or "Lockbox allowed 2 accesses in Quillo" in text, name
+        assert name not in ACCESSED or "Lockbox recorded 2 accesses in Quillo, each before its answer" in text, name
 
 
 def test_a_window_without_reports_does_not_say_that_nothing_happened(cast: Cast) -> None:
@@ -361,7 +361,7 @@ def test_evidence_takes_the_application_from_the_log(cast: Cast) -> None:
     files = zipfile.ZipFile(io.BytesIO(taken(client_of(cast, "ada"), grant.access_request)))
     text = words(files.read("timeline.html").decode())
     assert "Enforced byQuillo" in text
-    assert "Lockbox allowed 1 access in Quillo." in text
+    assert "Lockbox recorded 1 access in Quillo before its answer." in text
     assert claims(text) == []
 
 

@@ -52,16 +52,21 @@ CONTENT_CUT = Event(
     sentence=_("{who} was reading {item} in {resource_name} when the window closed, and the reading was interrupted"),
     variants=(
         (
-            has("cause", "unknown"),
+            has("cause", "unknown", and_also="resource_name"),
             _(
                 "{who} used {gate} for {item} in {resource_name} when Lockbox could not check the window, and the "
                 "connection was cut"
             ),
         ),
         (
-            has("gate"),
+            has("cause", "unknown"),
+            _("{who} used {gate} for {item} when Lockbox could not check the window, and the connection was cut"),
+        ),
+        (
+            has("gate", and_also="resource_name"),
             _("{who} used {gate} for {item} in {resource_name} when the window closed, and the connection was cut"),
         ),
+        (has("gate"), _("{who} used {gate} for {item} when the window closed, and the connection was cut")),
     ),
     siem=Meaning(Family.DATASTORE, OTHER, "Cut off", Severity.MEDIUM, Action.DENIED),
 )

@@ -111,13 +111,14 @@ class ContentAccessOut(serializers.Serializer):
     `names` is the number of listed names. `part` is an attachment of a message. The kind `opened` means shown on a
     page, and `downloaded` means sent as a file. A kind that ends with `_allowed` means that another service got
     permission; what happened there is not known. A kind with `reported` in its name is what an application says about
-    its own requests: `names` is their number, and the log's entry has each of them.
+    its own requests: `names` is their number, and the log's entry has each of them. `resource` is null if a gate
+    allowed a path that names none.
     """
 
     id = serializers.UUIDField()
     at = serializers.DateTimeField()
     kind = serializers.ChoiceField(choices=LOOKS)
-    resource = ResourceRef()
+    resource = ResourceRef(allow_null=True)
     item = serializers.CharField(source="item_ref")
     part = serializers.CharField()
     names = serializers.IntegerField(source="count")

@@ -64,7 +64,7 @@ class Line:
     @property
     def enforcement(self) -> str:
         """Who enforces the window, if another application does. Otherwise ""."""
-        return sentences.enforcement(self.row.enforced_by)
+        return sentences.enforcement(self.row.enforced_by, has_gate=self.row.has_gate)
 
 
 def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
@@ -129,7 +129,7 @@ def whose_turn(row: AccessRequest, state: State) -> str:
 def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
     """Return the result in a few words, or "" while the access request is under way."""
     if state == State.CLOSED and seen is not None:
-        summary = sentences.summary(seen, enforced_by=row.enforced_by)
+        summary = sentences.summary(seen, enforced_by=row.enforced_by, has_gate=row.has_gate)
         # The name of an application keeps its first letter.
         return summary if row.enforced_by else capfirst(summary)
     if state == State.DENIED:
@@ -250,12 +250,16 @@ def reported_words(look: ContentAccess, application: str) -> str:
     return words % {"what": what, "application": application}
 
 
+def _kind_of(look: ContentAccess) -> str:
+    return look.resource.kind if look.resource is not None else ""
+
+
 def _downloaded(look: ContentAccess) -> str:
     if look.part:
         return _("downloaded an attachment of the message")
-    if look.resource.kind == Resource.Kind.MAILBOX:
+    if _kind_of(look) == Resource.Kind.MAILBOX:
         return _("downloaded the message")
-    if look.resource.kind == Resource.Kind.LIBRARY:
+    if _kind_of(look) == Resource.Kind.LIBRARY:
         return _("downloaded the document")
     return _("downloaded the record")
 
@@ -284,8 +288,8 @@ def look_words(look: ContentAccess) -> str:
         return _downloaded(look)
     if look.part:
         return _("opened an attachment of the message")
-    if look.resource.kind == Resource.Kind.MAILBOX:
+    if _kind_of(look) == Resource.Kind.MAILBOX:
         return _("opened the message")
-    if look.resource.kind == Resource.Kind.LIBRARY:
+    if _kind_of(look) == Resource.Kind.LIBRARY:
         return _("opened the document")
     return _("opened the record")

@@ -254,7 +254,7 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
     parts = []
     if kinds or activity.allowed or not activity.failed:
         seen = {"kinds": kinds, "allowed": activity.allowed, "reported": activity.reported}
-        parts.append(sentences.summary(seen, enforced_by=row.enforced_by))
+        parts.append(sentences.summary(seen, enforced_by=row.enforced_by, has_gate=row.has_gate))
     if activity.failed:
         parts.append(
             ngettext(

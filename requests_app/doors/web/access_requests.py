@@ -194,7 +194,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "act": sentences.reading(row.level, resources),
         "reason": excerpt(row),
         "is_reason_whole": has_short_reason(row),
-        "enforcement": sentences.enforcement(row.enforced_by),
+        "enforcement": sentences.enforcement(row.enforced_by, has_gate=row.has_gate),
         "promise": sentences.promise(row.level, row.enforced_by, row.tenant.name),
         "approve_words": sentences.button(row),
         "actions": actions,
@@ -291,6 +291,7 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
         "seen": seen,
         "silence": since,
         "enforced_by": row.enforced_by,
+        "has_gate": row.has_gate,
         "now": at,
     }
     response = HttpResponse(render_to_string("components/_live_items.html", context))

@@ -224,7 +224,9 @@ def _about(form: AskForm) -> dict[str, Any]:
         "tenant": form.tenant,
         "service": form.service,
         "is_elsewhere": form.service.is_external and not form.is_practice,
-        "enforcement": sentences.enforcement("" if form.is_practice else form.service.application),
+        "enforcement": sentences.enforcement(
+            "" if form.is_practice else form.service.application, has_gate=form.service.has_gate
+        ),
         "previous": form.previous,
         "is_practice": form.is_practice,
         "asks_customer": operations.lockbox_applies(form.tenant, form.service),

@@ -112,9 +112,9 @@ def _external(window: queries.Window) -> dict[str, Any]:
     found = places(asked, grant, window.resources, receiver)
     return {
         "application": asked.enforced_by,
-        "enforcement": sentences.enforcement(asked.enforced_by),
+        "enforcement": sentences.enforcement(asked.enforced_by, has_gate=asked.has_gate),
         "guidance": asked.service.guidance,
-        "has_tokens": callers.has_guard(asked.service),
+        "has_tokens": callers.takes_tokens(asked.service),
         "words": sentences.service_words(asked.service.name, _offer_words(asked)),
         "places": found,
         "has_links": any(place.url for place in found),
@@ -347,7 +347,7 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
     return {
         "window": window,
         "grant": grant,
-        "summary": sentences.summary(seen, enforced_by=asked.enforced_by),
+        "summary": sentences.summary(seen, enforced_by=asked.enforced_by, has_gate=asked.has_gate),
         "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
     }
 

@@ -171,7 +171,7 @@ def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
     summaries = {
-        found.pk: sentences.summary(seen[grants[found.pk]], enforced_by=found.enforced_by)
+        found.pk: sentences.summary(seen[grants[found.pk]], enforced_by=found.enforced_by, has_gate=found.has_gate)
         for found in asked
         if found.pk in grants
     }

@@ -89,7 +89,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     is_closer = message.person_id is not None and not found["is_requester"]
     found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
-    found["seen"] = sentences.summary(seen_in(row.grant), enforced_by=row.enforced_by)
+    found["seen"] = sentences.summary(seen_in(row.grant), enforced_by=row.enforced_by, has_gate=row.has_gate)
     return found
 
 
@@ -101,7 +101,7 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     event = {"released": GRANT_RELEASED, "revoked": GRANT_REVOKED}.get(row.grant.close_reason)
     detail = _detail_of(row, event) if event else {}
     seen = seen_in(row.grant)
-    found["seen"] = sentences.summary(seen, enforced_by=row.enforced_by)
+    found["seen"] = sentences.summary(seen, enforced_by=row.enforced_by, has_gate=row.has_gate)
     found["has_opened_items"] = bool(seen["resources"])
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
@@ -145,7 +145,7 @@ def common(row: AccessRequest, message: OutboxMessage) -> Facts:
         "is_requester": message.person_id == row.requested_by_id,
         "is_legal_demand": row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND,
         "enforced_by": words.line(row.enforced_by),
-        "enforcement": words.line(sentences.enforcement(row.enforced_by)),
+        "enforcement": words.line(sentences.enforcement(row.enforced_by, has_gate=row.has_gate)),
     }
 
 

@@ -18,7 +18,7 @@ from requests_app.words import sentences
 def reported(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for mails about accesses that were not allowed, or that came after the mail about the end."""
     row = _access.row_of(message)
-    seen = sentences.summary(_access.seen_in(row.grant), enforced_by=row.enforced_by)
+    seen = sentences.summary(_access.seen_in(row.grant), enforced_by=row.enforced_by, has_gate=row.has_gate)
     facts = [Fact(_("Accessed"), [seen]), *_access.window_facts(row.grant, at), *_access.what(row)]
     return {**_access.common(row, message), "seen": seen, "facts": facts}
 
