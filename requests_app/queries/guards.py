@@ -116,7 +116,7 @@ def _unreported(rows: list[AccessRequest], since: datetime) -> dict[UUID, Silenc
         at__lt=since,
     )
     times = issued.order_by("-at").values_list("correlation_id", "at")
-    return {services[request]: Silence(at) for request, at in times}
+    return {services[request]: Silence(at) for request, at in times if request is not None}
 
 
 def guards() -> Any:
