@@ -39,6 +39,9 @@ class _Keys:
             return self._made[self._given - 1]
 
     def import_key(self, found: dict[str, Any]) -> RSAKey:
+        if "d" not in found:
+            # The public part, which is all that is left of a former key. Its private key must stay known.
+            return RSAKey.import_key(found)
         known = self._known.get(found["n"])
         is_same = known is not None and known.as_dict(private=True).items() <= found.items()
         return known if known is not None and is_same else self._noted(RSAKey.import_key(found))

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max, Min
+from django.db.models import Exists, Max, Min, OuterRef
 
 from audit_app.models import AuditEntry
 from requests_app.domain import limits
 from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED
-from requests_app.models import AccessRequest, GateProxy, GateSession, Grant, Guard, Service
+from requests_app.models import AccessRequest, ContentAccess, GateProxy, GateSession, Grant, Guard, Service
+from requests_app.models.access import ALLOWED
 from requests_app.models.row_security import own_account
 
 
@@ -91,6 +92,8 @@ def _unasked(requests: dict[UUID, AccessRequest], since: datetime) -> dict[UUID,
     sessions = GateSession.objects.unended().filter(grant__access_request__in=requests, made_at__lt=since)
     # The proxy of this product is no row, and decides on everything that it passes on.
     sessions = sessions.filter(code__service__gate_upstream="")
+    passed = ContentAccess.objects.filter(tenant=OuterRef("code__tenant"), grant=OuterRef("grant"), kind__in=ALLOWED)
+    sessions = sessions.exclude(Exists(passed.filter(at__gte=OuterRef("made_at"))))
     began = dict(sessions.order_by("-made_at").values_list("code__service", "made_at"))
     if not began:
         return {}

@@ -14,6 +14,7 @@ from requests_app.domain import clock
 from requests_app.models import GateProxy, Grant, Guard, OutboxMessage
 from requests_app.operations import sweeps
 from requests_app.queries import guards
+from requests_app.queries.gates import Asker
 from tests.cast import Cast
 from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
 from tests.notifications.conftest import Mails, says
@@ -180,6 +181,12 @@ def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cas
     assert found.subject == "Contoso: nobody asks at the gate of Quillo"
     says(found, "its gate has not been asked about a request after that", "Perhaps nothing was opened")
     GateProxy.objects.filter(pk=proxy.pk).update(asked_at=clock.now())
+    assert guards.silence_of(window.access_request, clock.now()) is None
+    # A request that passed ends the silence too.
+    GateProxy.objects.update(asked_at=None)
+    asker = Asker(person_id=window.engineer_id, grant_id=window.pk)
+    about = {"host": "quillo.example", "method": "GET", "target": "/tenants/7/pages", "headers": {}}
+    operations.judge(window.access_request.service, **about, session=asker)
     assert guards.silence_of(window.access_request, clock.now()) is None
 
 
