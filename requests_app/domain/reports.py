@@ -75,7 +75,7 @@ class Report:
     """
 
     guard: UUID
-    life: UUID | None
+    life: UUID
     version: str
     first: int
     backlog: int

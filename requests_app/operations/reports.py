@@ -140,7 +140,7 @@ def _hold(report: Report, guard: Guard) -> None:
     This is judged before the numbers: those of a copy are numbers of other accesses. A report without accesses takes
     the id over. If it names its earlier lives, it does so only from one of these.
     """
-    if report.life is None or guard.life == report.life:
+    if guard.life == report.life:
         return
     takes_over = not report.accesses and (report.former is None or guard.life in report.former)
     if guard.life is not None and not takes_over:

@@ -81,6 +81,7 @@ def test_a_sign_of_life_needs_no_number(cast: Cast) -> None:
     [
         ("guard", NOTHING, 400),
         ("guard", "7", 400),
+        ("life", NOTHING, 422),
         ("life", "7", 422),
         ("life", None, 422),
         ("former", LIFE, 422),

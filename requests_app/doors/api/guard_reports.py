@@ -126,7 +126,7 @@ def report_in(body: Any) -> Report:
         raise Malformed(_("One report can have at most %(max)d accesses.") % {"max": limits.REPORTED_MAX})
     return Report(
         guard=number_of(body.get("guard")),
-        life=_id(body, "life") if "life" in body else None,
+        life=_id(body, "life"),
         former=_former(body),
         version=version_of(body.get("version", UNKNOWN)),
         first=_number(body, "first", at_least=1 if accesses else 0),
@@ -187,7 +187,7 @@ def _access(raw: Any, number: int) -> ReportedAccess:
 
 
 def _id(raw: dict[str, Any], name: str) -> UUID:
-    found = as_id(raw[name])
+    found = as_id(raw.get(name))
     if found is None:
         raise Unacceptable(_("This must be a UUID."), field=name)
     return found
