@@ -16,6 +16,7 @@ from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED
 from requests_app.models import AccessRequest, ContentAccess, GateProxy, GateSession, Grant, Guard, Service
 from requests_app.models.access import ALLOWED
 from requests_app.models.row_security import own_account
+from requests_app.queries import callers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, S
         reports = _reports(services, at)
         found = _unasked(requests, since)
         unheard = [row for row in requests.values() if reports.get(row.service_id, (None, None))[0] is None]
-        found |= _unreported(unheard, since)
+        # A tool that has only a gate takes tokens too, and reports nothing.
+        found |= _unreported([row for row in unheard if callers.has_guard(row.service)], since)
     for service, (last, silent_since) in reports.items():
         if last is not None and (silent_since is not None or last < since):
             found[service] = Silence(silent_since or last)

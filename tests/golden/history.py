@@ -1015,10 +1015,18 @@ class History:
 
     def _keys_for_tokens(self) -> None:
         system = Actor.system("sweep")
+        # An RSA key can't be made from its name alone, so both algorithms have keys of one kind.
+        self.patch.setattr(token_keys, "_KINDS", dict.fromkeys(token_keys.ALGORITHMS, "OKP"))
         for step, is_theft in (("keys for tokens are made", False), ("keys for tokens are stolen", True)):
             self.step(step)
             self.patch.setattr(token_keys, "generated", lambda alg, step=step: token_key(f"{step} {alg}"))
             operations.roll_token_keys(is_due_only=False, at_once=is_theft, actor=system)
+        self.step("somebody writes a key for tokens into the database")
+        at, times = clock.now(), ("published_at", "signs_from")
+        theirs = token_keys.TokenKey(kid="forged", alg="EdDSA", number=9, public={}, **dict.fromkeys(times, at))
+        theirs.save()
+        operations.roll_due_token_keys(actor=system)
+        theirs.delete()
 
     def _grant_tokens(self) -> None:
         """Use the short signature: the golden keys are Ed25519 keys, whose signatures have no random part."""

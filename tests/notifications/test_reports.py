@@ -161,6 +161,14 @@ def test_an_application_that_never_reported_is_mailed_when_the_engineer_has_a_to
     assert guards.silence_of(grant.access_request, clock.now()) is None
 
 
+def test_a_token_for_a_tool_that_has_only_a_gate_is_no_silence(world: Cast, travel: Any) -> None:
+    world.web_tool()
+    window = world.in_quillo()
+    operations.issue_grant_token(window.pk, actor=world.as_("priya"))
+    travel.by(minutes=5)
+    assert announce(world) == 0
+
+
 def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cast, mails: Mails, travel: Any) -> None:
     proxy = world.proxy()
     window, at = world.in_quillo(), travel.freeze()
