@@ -45,6 +45,7 @@ class FakeLockbox:
         self.lives: dict[str, str] = {}
         self.bodies: list[dict[str, Any]] = []
         self.calls: list[str] = []
+        self.key_headers: list[dict[str, str]] = []
         self.forms: list[dict[str, str]] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.is_feed_cut = self.is_reporting_down = self.has_no_state = False
@@ -131,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.lockbox.calls.append(self.path)
         if self.path == "/.well-known/jwks.json":
+            self.lockbox.key_headers.append(dict(self.headers))
             return self.answer(200, {"keys": [key.as_dict(private=False) for key in self.lockbox.keys]})
         if urlsplit(self.path).path == "/api/v1/guard/feed":
             return self.feed()

@@ -69,6 +69,40 @@ def test_the_access_is_on_the_disk_when_it_is_allowed(guard: Guard, lockbox: Fak
     }  # fmt: skip
 
 
+def test_the_connection_that_writes_synchronises_the_disk(guard: Guard, lockbox: FakeLockbox) -> None:
+    guard.admit(lockbox.token(), **asked())
+    for pragma, value in (("synchronous", 2), ("fullfsync", 1), ("journal_mode", "wal")):
+        assert guard._queue._database is not None
+        assert guard._queue._database.execute(f"PRAGMA {pragma}").fetchall() == [(value,)]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here")
+def test_each_access_is_synchronised_before_it_is_allowed(lockbox: FakeLockbox, tmp_path: Path) -> None:
+    """The kernel sees `fdatasync` or `fsync` before each number that the program prints."""
+    lockbox.is_reporting_down = True
+    trace = tmp_path / "trace"
+    program = PROGRAM.format(before="", length=200).replace("itertools.count()", "range(6)")
+    env = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "guard-python")}
+    words = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "trace=fsync,fdatasync,write",
+        "-o",
+        str(trace),
+        sys.executable,
+        "-c",
+        program,
+    ]
+    subprocess.run([*words, str(tmp_path / "queue"), lockbox.issuer, "a"], env=env, check=True, timeout=60)
+    calls = [line.partition(" ")[2].strip() for line in trace.read_text().splitlines()]
+    seen = [call for call in calls if call.startswith(("fsync(", "fdatasync(", "write(1,"))]
+    for number in range(6):
+        at = next(place for place, call in enumerate(seen) if call.startswith(f'write(1, "{number}'))
+        assert "sync(" in seen[at - 1], seen
+
+
 def test_accesses_are_reported_in_order_once(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
     for number in range(30):
         guard.admit(lockbox.token(), **asked(item=f"GET /{number}"))
@@ -129,6 +163,28 @@ def test_a_refusal_of_an_unknown_action_holds_up_nothing(guard: Guard, lockbox: 
         guard.admit(lockbox.token(), **asked(action="anything"))
     guard.admit(lockbox.token(), **asked())
     until(lambda: [access["kind"] for access in lockbox.accesses] == ["access"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"identifier": "w-2", "action": "act_as"}, ["w-2"]),
+        ({"identifier": "w-2", "engineer": "omar@provider.example"}, ["w-2"]),
+        ({"identifier": "w-9"}, []),
+    ],
+    ids=str,
+)
+def test_a_refusal_names_the_resource_that_was_asked_for(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path, changed: dict[str, Any], named: list[str]
+) -> None:
+    lockbox.is_reporting_down = True
+    [detail] = lockbox.claims()["authorization_details"]
+    resources = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in ("w-1", "w-2")}
+    details = [detail | {"identifier": name, "resource": resource} for name, resource in resources.items()]
+    with pytest.raises(Refused):
+        guard.admit(lockbox.token(authorization_details=details), **asked(**changed))
+    records = stored(tmp_path / "queue")
+    assert [(each["kind"], each["resource"]) for each in records] == [("refused", resources[name]) for name in named]
 
 
 def test_a_sign_of_life_is_sent_without_accesses(guard: Guard, lockbox: FakeLockbox) -> None:

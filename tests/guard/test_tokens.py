@@ -199,6 +199,11 @@ def test_a_withdrawn_key_verifies_nothing_after_the_event(guard: Guard, lockbox:
     assert code_of(guard, lockbox.token(rolled)) == "allowed"
 
 
+def test_no_cache_on_the_way_answers_with_former_keys(guard: Guard, lockbox: FakeLockbox) -> None:
+    guard.decide(lockbox.token(), **asked())
+    assert [headers["Cache-Control"] for headers in lockbox.key_headers] == ["no-cache"]
+
+
 def test_without_keys_everything_is_refused(guard: Guard, lockbox: FakeLockbox) -> None:
     lockbox.keys = []
     assert code_of(guard, lockbox.token()) == "keys_unavailable"

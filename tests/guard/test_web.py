@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -40,11 +43,13 @@ class Shop:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str]] = []
+        self.requests: list[str] = []
         self.closed = threading.Event()
         self.unblock = threading.Event()
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         path = environ["PATH_INFO"]
+        self.requests.append(str({name: value for name, value in environ.items() if name not in os.environ}))
         self.seen.append((environ["REQUEST_METHOD"], path, environ.get("HTTP_COOKIE", "")))
         start_response("200 OK", [("Content-Type", "text/plain"), ("Cache-Control", "public, max-age=600")])
         return self.body(path.rpartition("/")[2])
@@ -68,6 +73,7 @@ class Shop:
 
         if scope["type"] == "lifespan":
             return
+        self.requests.append(str(scope))
         cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode()
         self.seen.append((scope["method"], scope["path"], cookies))
         page = scope["path"].rpartition("/")[2]
@@ -207,6 +213,42 @@ def test_the_engineer_must_be_the_one_who_is_signed_in(serve: Callable[..., int]
         port = serve(shop, "wsgiref", lambda path, engineer=engineer: rule(path, engineer))
         assert Response(port, "/w/w-17/page", lockbox.token()).code() == "other_engineer"
     assert shop.seen == []
+
+
+@pytest.mark.parametrize("server", ["wsgiref", "uvicorn"])
+@pytest.mark.parametrize("way", ["cookie", "header"])
+def test_the_application_never_sees_a_grant_token(
+    serve: Callable[..., int], lockbox: FakeLockbox, server: str, way: str
+) -> None:
+    shop = Shop()
+    port, token = serve(shop, server), lockbox.token()
+    for path in ("/free", "/w/w-17/page"):
+        response = Response(port, path, token) if way == "cookie" else Response(port, path, Lockbox_Grant=token)
+        assert response.read() == CHUNK
+    assert len(shop.requests) == 2
+    for request in shop.requests:
+        assert token not in request
+        assert token.split(".")[2] not in request
+
+
+@pytest.mark.parametrize("server", ["wsgiref", "uvicorn"])
+def test_an_access_whose_window_ends_while_it_is_stored_does_not_reach_the_application(
+    serve: Callable[..., int], guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """A slow disk, or another process that writes, can hold up an access for seconds."""
+    shop, plain = Shop(), guard._queue.append
+
+    def slow(record: dict[str, Any]) -> None:
+        plain(record)
+        if record["kind"] == "access":
+            lockbox.close(GRANT)
+            until(lambda: GRANT in guard.feed.closed)
+
+    port, token = serve(shop, server), lockbox.token(detail={"level": "act_as", "actions": ["view", "act_as"]})
+    monkeypatch.setattr(guard._queue, "append", slow)
+    assert Response(port, "/w/w-17/page", token, "POST").code() == "window_closed"
+    assert shop.seen == []
+    until(lambda: [(one["kind"], one["code"]) for one in lockbox.accesses] == [("access", ""), ("cut", "closed")])
 
 
 def end(why: str, lockbox: FakeLockbox, patch: pytest.MonkeyPatch) -> None:
@@ -351,9 +393,6 @@ def test_a_browser_gets_in_with_a_one_time_code(
         "challenge": asked["code_challenge"], "redirect_uri": asked["redirect_uri"], "token": lockbox.token(),
     }  # fmt: skip
     back = f"/.lockbox/code?code=abc&state={asked['state']}"
-    other = "x" * 43
-    assert Response(port, back).status == 401
-    assert Response(port, back, Cookie=f"{TRY}=short").status == 401
     assert Response(port, f"{back}&iss=https://other.example", Cookie=f"{TRY}={value}").status == 401
     entered = Response(port, f"{back}&iss={lockbox.issuer}", Cookie=f"{TRY}={value}")
     assert (entered.status, entered.headers["Location"]) == (302, "/w/w-17/page")
@@ -363,8 +402,29 @@ def test_a_browser_gets_in_with_a_one_time_code(
     assert cookies_of(entered)[TRY].startswith("; Max-Age=0;")
     assert Response(port, "/w/w-17/page", Cookie=f"{COOKIE}={cookie}").read() == CHUNK
     assert Response(port, back, Cookie=f"{TRY}={value}").status == 401
-    lockbox.codes["abc"] = {"challenge": asked["code_challenge"], "redirect_uri": guard.origin, "token": "x"}
-    assert Response(port, back, Cookie=f"{TRY}={other}").status == 401
+
+
+#: The value in the cookie of the browser that the code is for.
+TRIED = "x" * 43
+
+
+def code_for(lockbox: FakeLockbox) -> dict[str, str]:
+    challenge = encoded(hashlib.sha256(TRIED.encode()).digest())
+    return {"challenge": challenge, "redirect_uri": "http://localhost:9/.lockbox/code", "token": lockbox.token()}
+
+
+@pytest.mark.parametrize("cookie", ["", f"{TRY}=short", f"{TRY}={'y' * 43}", f"{TRY}={TRIED}; {TRY}={'y' * 43}"])
+def test_a_code_that_comes_into_another_browser_is_used_up(
+    serve: Callable[..., int], lockbox: FakeLockbox, cookie: str
+) -> None:
+    """Otherwise a reader of this request, for example in a log, could use it with the cookie of the right browser."""
+    port, back = serve(Shop(), "wsgiref"), "/.lockbox/code?code=abc&state=/"
+    lockbox.codes["abc"] = code_for(lockbox)
+    assert Response(port, back, **({"Cookie": cookie} if cookie else {})).status == 401
+    assert lockbox.codes == {}
+    assert Response(port, back, Cookie=f"{TRY}={TRIED}").status == 401
+    lockbox.codes["abc"] = code_for(lockbox)
+    assert Response(port, back, Cookie=f"{TRY}={TRIED}").status == 302
 
 
 BAD_PATHS = [
@@ -378,8 +438,8 @@ def test_there_is_no_open_redirect(serve: Callable[..., int], lockbox: FakeLockb
     for to in BAD_PATHS:
         if to:
             assert opened(port, to).status == 400, to
-        lockbox.codes["abc"] = {"challenge": encoded(b""), "redirect_uri": "", "token": ""}
-        response = Response(port, f"/.lockbox/code?code=abc&state={to}", Cookie=f"{TRY}={'x' * 43}")
+        lockbox.codes["abc"] = code_for(lockbox)
+        response = Response(port, f"/.lockbox/code?code=abc&state={to}", Cookie=f"{TRY}={TRIED}")
         assert (response.status, response.headers["Location"]) == (401, None), to
     assert LOCAL.match("/a/b?c=d#e")
     assert Response(port, "/.lockbox/open?grant=nothing&to=/").status == 400
@@ -388,7 +448,15 @@ def test_there_is_no_open_redirect(serve: Callable[..., int], lockbox: FakeLockb
 def test_a_page_leads_a_browser_without_a_session_to_lockbox(serve: Callable[..., int], lockbox: FakeLockbox) -> None:
     response = Response(serve(Shop(), "uvicorn"), "/w/w-17/page", Accept="text/html,*/*")
     assert (response.status, response.headers["Content-Type"]) == (401, "text/html; charset=utf-8")
-    assert f'<a href="{lockbox.issuer}/">' in response.read().decode()
+    page = response.read().decode()
+    assert f'<a href="{lockbox.issuer}/">' in page
+    # Nothing runs and nothing is loaded. Only this page's own style counts.
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert response.headers["Content-Security-Policy"].split("; ") == [
+        "default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+        f"style-src 'sha256-{digest}'",
+    ]  # fmt: skip
 
 
 def test_the_status_tells_how_long_the_window_is_open(serve: Callable[..., int], lockbox: FakeLockbox) -> None:

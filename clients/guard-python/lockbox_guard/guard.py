@@ -120,23 +120,21 @@ class Guard:
         found = self.verified(token)
         if engineer is not ANYBODY and not _is_same_person(engineer, found.claims):
             raise Refused("other_engineer")
-        for detail in found.details:
-            is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
-            if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
-                access = Access(found.claims, detail, action, _item(item), found.window_end)
-                code = self.why_over(access)
-                covered = ACTIONS[: COVERED.get(detail["level"], 0)]
-                if not code and action in covered and action in [*detail["actions"]]:
-                    return access
-                raise Refused(REFUSALS.get(code, "level_too_low"))
-        raise Refused("out_of_scope")
+        detail = _detail(found, tenant, resource, identifier)
+        if detail is None:
+            raise Refused("out_of_scope")
+        access = Access(found.claims, detail, action, _item(item), found.window_end)
+        code = self.why_over(access)
+        if code or action not in ACTIONS[: COVERED.get(detail["level"], 0)] or action not in [*detail["actions"]]:
+            raise Refused(REFUSALS.get(code, "level_too_low"))
+        return access
 
     def admit(self, token: str, *, action: str, item: str, **scope: Any) -> Access:
         """Decide, store the access on the disk, and decide again, because the disk may have been slow."""
         try:
             access = self.decide(token, action=action, item=item, **scope)
         except Refused as refused:
-            self._record_refusal(token, action, item, refused.code)
+            self._record_refusal(refused.code, token, action, item, **scope)
             raise
         self.record(access, "access")
         code = self.why_over(access)
@@ -164,14 +162,25 @@ class Guard:
             "item": access.item, "at": at, "kind": kind, "code": code,
         })  # fmt: skip
 
-    def _record_refusal(self, token: str, action: str, item: str, code: str) -> None:
-        """Store a refusal if the token itself is good: others say nothing about a grant."""
+    def _record_refusal(
+        self, code: str, token: str, action: str, item: str, *, tenant: str, resource: str | None = None,
+        identifier: str | None = None, **_engineer: object,
+    ) -> None:  # fmt: skip
+        """Store a refusal if the token itself is good: others say nothing about a grant.
+
+        It names the resource that was asked for, or the window's only one. If it is none of several, no resource of
+        the window can be named. An unknown action is a mistake of the application, and Lockbox could not take it in.
+        """
         try:
             found = self.verified(token)
-            if action in ACTIONS:  # Lockbox could not take in another one, which is a mistake of the application
-                self.record(Access(found.claims, found.details[0], action, _item(item), 0.0), "refused", code)
+            detail = _detail(found, tenant, resource, identifier)
+            if detail is None and len(found.details) == 1:
+                detail = found.details[0]
+            if detail is not None and action in ACTIONS:
+                return self.record(Access(found.claims, detail, action, _item(item), 0.0), "refused", code)
         except Refused:
-            log.info("A refusal is not stored: %s", code)
+            pass
+        log.info("A refusal is not stored: %s", code)
 
     def renewed(self, text: str, under: float = RENEW_UNDER) -> str:
         """Return a newer token of the same grant (RFC 8693) if this one ends soon, or this one if there is none."""
@@ -190,6 +199,15 @@ class Guard:
                     log.warning("A grant token can't be renewed now: %r", error)
                     self._newer[text] = text, now + RENEW_AGAIN
             return self._newer[text][0]
+
+
+def _detail(token: Token, tenant: str, resource: str | None, identifier: str | None) -> dict[str, Any] | None:
+    """Return what the token says about a resource, or None if it is not about it."""
+    for detail in token.details:
+        is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
+        if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
+            return detail
+    return None
 
 
 def _item(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lockbox_guard.guard import Guard
 from lockbox_guard.lockbox import Refused
-from lockbox_guard.visit import KEY, PATH, Cut, Response, Rule, Visit, without_our_cookies
+from lockbox_guard.visit import HEADER, KEY, PATH, Cut, Response, Rule, Visit, without_our_cookies
 
 #: Where WSGI servers put the connection's socket.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket", "lockbox_guard.socket")
@@ -34,6 +34,7 @@ class WSGIGuard:
         if path.startswith(PATH):
             return _answer(visit.reserved(), start_response)
         environ.update({KEY: visit, "HTTP_COOKIE": without_our_cookies(environ.get("HTTP_COOKIE", ""))})
+        environ.pop("HTTP_LOCKBOX_GRANT", None)
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
             write = start_response(status, visit.headers(headers), *error)
@@ -99,7 +100,8 @@ class ASGIGuard:
                       headers, lambda: loop.call_soon_threadsafe(over.set))  # fmt: skip
         if visit.path.startswith(PATH) and scope["type"] == "http":
             return await _respond(await asyncio.to_thread(visit.reserved), scope, send)
-        kept = [(name, without_our_cookies(value) if name == "cookie" else value) for name, value in headers]
+        kept = [(name, without_our_cookies(value) if name == "cookie" else value)
+                for name, value in headers if name != HEADER]  # fmt: skip
         scope = {**scope, KEY: visit, "headers": _bytes(kept), "extensions": {}}
         try:
             rule = self._rules(scope)

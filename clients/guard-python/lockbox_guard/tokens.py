@@ -89,7 +89,9 @@ class Verifier:
             if kid not in self._keys and clock() - self._fetched >= FETCH_AFTER:
                 self._fetched = clock()
                 try:
-                    self._keys = dict(_usable(self._lockbox.call("/.well-known/jwks.json")[1]["keys"]))
+                    # A cache on the way could still have a key that was withdrawn.
+                    _, found = self._lockbox.call("/.well-known/jwks.json", **{"Cache-Control": "no-cache"})
+                    self._keys = dict(_usable(found["keys"]))
                 except (JoseError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                     raise Refused("keys_unavailable") from error
             if kid not in self._keys:

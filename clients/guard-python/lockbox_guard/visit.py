@@ -28,12 +28,23 @@ SLICE = 64 * 1024
 #: A path of this site only. Browsers read a backslash as a slash, and remove tabs and line ends.
 LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}\Z")
 GRANT, VERIFIER = re.compile(r"[0-9a-fA-F-]{32,36}\Z"), re.compile(r"[A-Za-z0-9_-]{43}\Z")
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>No access</title>
-<h1>You have no access here now</h1>
-<p>This content belongs to a customer. Open it from your window in Customer Lockbox.</p>
-<p><a href="{}/">Go to Customer Lockbox</a></p></html>
+STYLE = """
+:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
+body { max-width: 32rem; margin: 15vh auto 2rem; padding: 0 1.5rem }
+h1 { font-size: 1.5rem; line-height: 1.25; text-wrap: balance }
+a { color: LinkText; text-underline-offset: 0.2em }
 """
+PAGE = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>No access</title><style>{STYLE}</style></head>
+<body><main><h1>You have no access here now</h1>
+<p>This content belongs to a customer. Open it from your window in Customer Lockbox.</p>
+<p><a href="%s/">Go to Customer Lockbox</a></p></main></body></html>
+"""
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = (
+    f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-{STYLE_HASH}'"
+)
 Response = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -135,7 +146,7 @@ class Visit:
     def refusal(self, refused: Refused) -> Response:
         """Return the response to a refused request: a page for a browser without a session, else a problem."""
         if refused.status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
-            return _response(401, PAGE.format(html.escape(self.guard.lockbox.issuer)), kind="text/html")
+            return _response(401, PAGE % html.escape(self.guard.lockbox.issuer), kind="text/html")
         problem = json.dumps({"type": "about:blank", "status": refused.status, "code": refused.code})
         return _response(refused.status, problem, kind="application/problem+json")
 
@@ -165,8 +176,10 @@ class Visit:
     def _code(self) -> Response:
         code, to, verifier = self._query.get("code", ""), self._query.get("state", ""), self._cookie(TRY)
         is_from_lockbox = self._query.get("iss", self.guard.lockbox.issuer) == self.guard.lockbox.issuer  # RFC 9207
-        if not code or not is_from_lockbox or not LOCAL.match(to) or not VERIFIER.match(verifier):
+        if not code or not is_from_lockbox:
             raise Refused("no_token")
+        if not LOCAL.match(to) or not VERIFIER.match(verifier):
+            verifier = secrets.token_urlsafe(32)  # Lockbox refuses it. But the attempt uses the code up
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._back}
         try:
             session = self._session(self.guard.lockbox.token(code_verifier=verifier, **form)[0])
@@ -237,7 +250,7 @@ def _response(
 ) -> Response:
     kept = {
         "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": POLICY,
         "Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body.encode())),
     }  # fmt: skip
     return status, [*headers, *kept.items()], body.encode()
