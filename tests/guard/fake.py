@@ -49,6 +49,7 @@ class FakeLockbox:
         self.forms: list[dict[str, str]] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.is_feed_cut = self.is_reporting_down = self.has_no_state = False
+        self.has_too_many_guards = False
         self.bearer, self.loses_answers = "client-token", 0
         self.not_taken: str | None = None
         self.last_ids: list[str] = []
@@ -175,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.lockbox.is_reporting_down:
                 return 503, {}
             self.lockbox.bodies.append(body)
+            if self.lockbox.has_too_many_guards:
+                return 409, {"code": "too_many_guards"}
             life, holder = body["life"], self.lockbox.lives.get(body["guard"])
             if holder != life and (body["accesses"] or (holder and holder not in body.get("former", [holder]))):
                 return 409, {"code": "guard_copied"}

@@ -72,8 +72,8 @@ def test_the_access_is_on_the_disk_when_it_is_allowed(guard: Guard, lockbox: Fak
 def test_the_connection_that_writes_synchronises_the_disk(guard: Guard, lockbox: FakeLockbox) -> None:
     guard.admit(lockbox.token(), **asked())
     for pragma, value in (("synchronous", 2), ("fullfsync", 1), ("journal_mode", "wal")):
-        assert guard._queue._database is not None
-        assert guard._queue._database.execute(f"PRAGMA {pragma}").fetchall() == [(value,)]
+        with guard._queue._turn() as database:
+            assert database.execute(f"PRAGMA {pragma}").fetchall() == [(value,)]
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here")
@@ -304,12 +304,23 @@ def test_each_life_claims_the_guard_before_it_reports(new_guard: NewGuard, lockb
         guard.admit(lockbox.token(), **asked())
         until(lambda number=number: len(lockbox.accesses) == number + 1)
         guard.close()
-        guard._queue._close()
+        with guard._queue._lock:
+            guard._queue._close()
     lives = list(dict.fromkeys(body["life"] for body in lockbox.bodies))
     assert len(lives) == 2
     for life in lives:
         assert next(body for body in lockbox.bodies if body["life"] == life)["accesses"] == []
     assert len(lockbox.reports) == 1
+
+
+def test_if_lockbox_has_too_many_guards_the_guard_makes_no_more_ids(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path
+) -> None:
+    lockbox.has_too_many_guards = True
+    guard.admit(lockbox.token(), **asked())
+    time.sleep(6 * queues.LOOK_EVERY)
+    assert len({body["guard"] for body in lockbox.bodies}) == 1
+    assert len(stored(tmp_path / "queue")) == 1
 
 
 @pytest.mark.parametrize("has_copy", [False, True])

@@ -23,6 +23,8 @@ from lockbox_guard.lockbox import VERSION, Lockbox, Refused
 
 log = logging.getLogger(__name__)
 REPORTS, BATCH_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, (400, 413, 422)
+#: Answers (409) that say that this guard id is used for another queue too.
+ANOTHER_REPORTS = ("guard_copied", "reports_gap")
 #: Seconds between signs of life, and between two looks at the queue.
 SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
@@ -167,9 +169,10 @@ class Queue:
         if status in NOT_TAKEN and rows and rows[0][1] != SKIPPED:
             self._split(rows, answer)
             return True
-        if status not in (200, 409):
+        is_others = status == 409 and answer.get("code") in ANOTHER_REPORTS
+        if status != 200 and not is_others:
             raise ConnectionError(f"{REPORTS}: {status} {answer.get('code', '')}")
-        reached = base + int(answer["acknowledged"]) if status == 200 else -1
+        reached = -1 if is_others else base + int(answer["acknowledged"])
         self._batch = BATCH_MAX
         if not first - 1 <= reached <= sent:
             log.error("Guard %s reports from a backup or a copy too: the guard takes a new id. %s", name, answer)
