@@ -61,7 +61,8 @@ class Following:
         self.response = response
         assert (self.response.status_code, self.response["Content-Type"]) == (200, "text/event-stream")
         self._pieces: Iterator[bytes] = iter(response.streaming_content)
-        assert next(self._pieces) == b"retry: 1000\n\n"
+        # No empty line follows, so no client can take this for a message.
+        assert next(self._pieces) == b"retry: 1000\n"
         # The feed begins with the second chunk: nothing was read yet.
         assert next(self._pieces) == b""
 

@@ -131,7 +131,8 @@ def chunks_of(follow: Callable[[], feed.Follower], note: Noted, *, wait: Callabl
     # The feed begins with the first chunk. An answer that nobody reads would otherwise never leave it.
     follower = follow()
     try:
-        yield b"retry: 1000\n\n"
+        # This line belongs to the first message. Some clients take it for a message without data if it is alone.
+        yield b"retry: 1000\n"
         while (piece := follower.piece()) is not None:
             note.again()
             yield piece
