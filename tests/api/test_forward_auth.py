@@ -26,6 +26,7 @@ from requests_app.operations import gates
 from requests_app.queries import receivers
 from tests.cast import PROXY_SECRET, Cast, events_of
 from tests.factors import force_login
+from tests.grant_tokens import grant_token
 from tests.web.pages import nothing_happens
 
 pytestmark = pytest.mark.django_db
@@ -38,20 +39,6 @@ def grant(cast: Cast) -> Grant:
     cast.web_tool(gate_identity=True)
     cast.proxy()
     return cast.in_quillo()
-
-
-def token_for(grant: Grant, **changes: Any) -> str:
-    at = int(clock.now().timestamp())
-    claims = {
-        "iss": settings.BASE_URL,
-        "aud": f"{settings.BASE_URL}/services/quillo",
-        "sub": str(grant.engineer_id),
-        "iat": at,
-        "exp": at + 300,
-        "authorization_details": [{"type": "lockbox_grant", "grant_id": str(grant.pk)}],
-        **changes,
-    }
-    return signed(claims, typ="at+jwt")
 
 
 def original(target: str = "/tenants/7/pages", method: str = "GET", **more: str) -> Any:
@@ -79,7 +66,7 @@ def codes(*responses: HttpResponse) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("ask", [original, forwarded, enveloped])
 def test_each_kind_of_proxy_gets_200_with_the_identity_for_a_yes(cast: Cast, grant: Grant, ask: Any) -> None:
-    found = ask(Authorization=f"Bearer {token_for(grant)}")
+    found = ask(Authorization=f"Bearer {grant_token(grant)}")
     assert (found.status_code, found.content) == (200, b"")
     claims = verified(found["X-Lockbox-Identity"], typ=gates.IDENTITY_TYPE)
     assert claims is not None
@@ -90,7 +77,7 @@ def test_each_kind_of_proxy_gets_200_with_the_identity_for_a_yes(cast: Cast, gra
 
 @pytest.mark.parametrize("ask", [original, forwarded, enveloped])
 def test_each_kind_of_proxy_gets_401_without_a_session_and_403_for_a_no(grant: Grant, ask: Any) -> None:
-    token = {"Lockbox-Grant": token_for(grant)}
+    token = {"Lockbox-Grant": grant_token(grant)}
     assert codes(ask(), ask("/tenants/f-7/pages", **token), ask(method="POST", **token)) == [
         (401, "no_session"),
         (403, "not_found"),
@@ -100,7 +87,7 @@ def test_each_kind_of_proxy_gets_401_without_a_session_and_403_for_a_no(grant: G
 
 
 def test_only_a_trusted_proxy_is_answered(cast: Cast, grant: Grant) -> None:
-    token = {"Authorization": f"Bearer {token_for(grant)}"}
+    token = {"Authorization": f"Bearer {grant_token(grant)}"}
     with nothing_happens():
         for secret in ("", "x", "x" * 64, PROXY_SECRET[:-1]):
             assert codes(original(**{"X-Lockbox-Proxy": secret}, **token)) == [(403, "unknown_proxy")]
@@ -112,11 +99,11 @@ def test_only_a_trusted_proxy_is_answered(cast: Cast, grant: Grant) -> None:
 def test_without_its_rules_a_tool_has_no_gate(grant: Grant) -> None:
     Service.objects.filter(key="quillo").update(gate_rules="", gate_identity=False)
     with nothing_happens():
-        assert codes(original(Authorization=f"Bearer {token_for(grant)}")) == [(403, "unknown_proxy")]
+        assert codes(original(Authorization=f"Bearer {grant_token(grant)}")) == [(403, "unknown_proxy")]
 
 
 def test_a_proxy_is_believed_only_for_the_host_of_its_tool(grant: Grant) -> None:
-    token = {"Authorization": f"Bearer {token_for(grant)}"}
+    token = {"Authorization": f"Bearer {grant_token(grant)}"}
     with nothing_happens():
         other = original(**{"X-Original-Host": "other.example"}, **token)
         # A header of another kind of proxy counts for nothing.
@@ -126,7 +113,7 @@ def test_a_proxy_is_believed_only_for_the_host_of_its_tool(grant: Grant) -> None
 
 def test_headers_of_another_kind_of_proxy_change_nothing(grant: Grant) -> None:
     found = forwarded(
-        "/tenants/f-7/x", Authorization=f"Bearer {token_for(grant)}", **{"X-Original-URI": "/tenants/7/pages"}
+        "/tenants/f-7/x", Authorization=f"Bearer {grant_token(grant)}", **{"X-Original-URI": "/tenants/7/pages"}
     )
     assert codes(found) == [(403, "not_found")]
 
@@ -134,7 +121,7 @@ def test_headers_of_another_kind_of_proxy_change_nothing(grant: Grant) -> None:
 def test_the_secret_must_come_over_tls(grant: Grant, settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     with nothing_happens():
-        assert codes(original(Authorization=f"Bearer {token_for(grant)}")) == [(403, "unknown_proxy")]
+        assert codes(original(Authorization=f"Bearer {grant_token(grant)}")) == [(403, "unknown_proxy")]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +140,7 @@ def test_the_secret_must_come_over_tls(grant: Grant, settings: Any) -> None:
 )
 def test_a_token_that_is_not_for_this_tool_is_no_session(grant: Grant, changes: dict[str, Any]) -> None:
     with nothing_happens():
-        assert codes(original(Authorization=f"Bearer {token_for(grant, **changes)}")) == [(401, "no_session")]
+        assert codes(original(Authorization=f"Bearer {grant_token(grant, **changes)}")) == [(401, "no_session")]
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "é"])
@@ -168,7 +155,7 @@ def test_a_fault_of_ours_is_403(grant: Grant, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_args: Any, **_more: Any) -> None:
         raise RuntimeError("a fault")
 
-    token = {"Authorization": f"Bearer {token_for(grant)}"}
+    token = {"Authorization": f"Bearer {grant_token(grant)}"}
     monkeypatch.setattr(gates, "_resource", fail)
     with nothing_happens():
         assert codes(original(**token)) == [(403, "unavailable")]
@@ -176,7 +163,7 @@ def test_a_fault_of_ours_is_403(grant: Grant, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_header_with_underscores_is_refused(grant: Grant) -> None:
-    token = {"Authorization": f"Bearer {token_for(grant)}", "X-Lockbox-Proxy": PROXY_SECRET}
+    token = {"Authorization": f"Bearer {grant_token(grant)}", "X-Lockbox-Proxy": PROXY_SECRET}
     of = {"X-Original-Method": "GET", "X-Original-URI": "/tenants/7/pages", "X-Original-Host": HOST}
     for names in (",X_HTTP_Method_Override", ",X-Lockbox_Identity", ",some_header,other_header"):
         left_out = {"lockbox.left_out": names}
@@ -186,7 +173,7 @@ def test_a_header_with_underscores_is_refused(grant: Grant) -> None:
 
 
 def test_the_answer_says_whether_the_tool_may_answer_with_a_stream(grant: Grant) -> None:
-    token = {"Authorization": f"Bearer {token_for(grant)}"}
+    token = {"Authorization": f"Bearer {grant_token(grant)}"}
     assert original(**token)["X-Lockbox-Stream"] == "no"
     rules = "view GET /tenants/{resource}/** stream"
     Service.objects.filter(key="quillo").update(gate_rules=rules)
@@ -358,7 +345,7 @@ def test_two_cookies_of_the_name_are_no_session(cast: Cast, grant: Grant) -> Non
     value = entered(cast, grant).cookies["__Host-lockbox"].value
     with nothing_happens():
         cookie = f"__Host-lockbox=x; __Host-lockbox={value}"
-        assert codes(original(Cookie=cookie, Authorization=f"Bearer {token_for(grant)}")) == [(401, "no_session")]
+        assert codes(original(Cookie=cookie, Authorization=f"Bearer {grant_token(grant)}")) == [(401, "no_session")]
 
 
 @pytest.mark.parametrize(

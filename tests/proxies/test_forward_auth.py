@@ -14,12 +14,12 @@ from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
 from requests_app import operations
-from requests_app.domain import clock
 from requests_app.models import ContentAccess, GateProxy, Grant
-from requests_app.models.token_keys import signed, verified
+from requests_app.models.token_keys import verified
 from requests_app.operations.gates import IDENTITY_TYPE
 from tests.authority import Authority
 from tests.cast import PROXY_SECRET, Cast
+from tests.grant_tokens import grant_token
 from tests.ports import free_port
 from tests.proxies import tool_stand
 from tests.proxies.stand import CONFIGURATIONS, HOST, Got, Tool, filled, nginx, program, running, send
@@ -105,19 +105,6 @@ def grant(cast: Cast) -> Grant:
     return cast.in_quillo()
 
 
-def token_for(grant: Grant) -> dict[str, str]:
-    at = int(clock.now().timestamp())
-    claims = {
-        "iss": settings.BASE_URL,
-        "aud": f"{settings.BASE_URL}/services/quillo",
-        "sub": str(grant.engineer_id),
-        "iat": at,
-        "exp": at + 300,
-        "authorization_details": [{"type": "lockbox_grant", "grant_id": str(grant.pk)}],
-    }
-    return {"Lockbox-Grant": signed(claims, typ="at+jwt")}
-
-
 @pytest.mark.parametrize("name", sorted(PROXIES))
 def test_only_what_the_window_allows_reaches_the_tool(
     cast: Cast, grant: Grant, live_server: LiveServer, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +112,7 @@ def test_only_what_the_window_allows_reaches_the_tool(
     here = f"127.0.0.1:{live_server.thread.port}"
     # A proxy must not take the redirect to Lockbox for one inside the tool.
     monkeypatch.setattr(settings, "BASE_URL", f"http://{here}")
-    token = token_for(grant)
+    token = {"Lockbox-Grant": grant_token(grant)}
     with web_tool() as tool, PROXIES[name](tmp_path, here, tool.address) as port:
         _may_pass(name, tool, port, token)
         _may_not_pass(tool, port, token)
@@ -251,7 +238,7 @@ def _without_a_session(tool: Tool, port: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(PROXIES))
 def test_nothing_reaches_the_tool_while_lockbox_is_away(grant: Grant, tmp_path: Path, name: str) -> None:
-    token = token_for(grant)
+    token = {"Lockbox-Grant": grant_token(grant)}
     with web_tool() as tool, PROXIES[name](tmp_path, f"127.0.0.1:{free_port()}", tool.address) as port:
         assert _refused(tool, send(port, "/tenants/7/pages", **token)) in (403, 500, 502, 503)
 
@@ -260,7 +247,7 @@ def test_a_proxy_with_another_secret_is_refused(grant: Grant, live_server: LiveS
     here = f"127.0.0.1:{live_server.thread.port}"
     with web_tool() as tool, PROXIES["nginx"](tmp_path, here, tool.address) as port:
         GateProxy.objects.update(secret_hash="0" * 64)
-        assert _refused(tool, send(port, "/tenants/7/pages", **token_for(grant))) == 403
+        assert _refused(tool, send(port, "/tenants/7/pages", **{"Lockbox-Grant": grant_token(grant)})) == 403
 
 
 def test_nginx_checks_who_answers_for_lockbox_and_keeps_the_connection(tmp_path: Path) -> None:

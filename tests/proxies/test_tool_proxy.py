@@ -22,7 +22,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.doors.tools import deciding, watching
 from requests_app.models import ContentAccess, Grant, Service
-from requests_app.models.token_keys import signed, verified
+from requests_app.models.token_keys import verified
 from requests_app.operations.gates import IDENTITY_TYPE
 from requests_app.queries import gates as queries
 from tests.authority import Authority
@@ -32,43 +32,7 @@ from tests.proxies.tool_stand import HOST, WEBSOCKET, Held, Line, Running, Tool,
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
-RULES = (
-    "view GET /tenants/{resource}/events stream\nview GET /tenants/{resource}/ws upgrade\n"
-    "view GET,POST /tenants/{resource}/** query=x,y"
-)
 EVENTS = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture
-def tool() -> Iterator[Tool]:
-    with tool_stand.tool() as found:
-        yield found
-
-
-@pytest.fixture
-def grant(cast: Cast, tool: Tool) -> Grant:
-    cast.web_tool(gate_identity=True, gate_rules=RULES, gate_upstream=tool.address)
-    return cast.in_quillo()
-
-
-@pytest.fixture
-def proxy(grant: Grant) -> Iterator[Running]:
-    with tool_stand.proxy() as found:
-        yield found
-
-
-@pytest.fixture
-def token(grant: Grant) -> dict[str, str]:
-    at = int(clock.now().timestamp())
-    claims = {
-        "iss": settings.BASE_URL,
-        "aud": f"{settings.BASE_URL}/services/quillo",
-        "sub": str(grant.engineer_id),
-        "iat": at,
-        "exp": at + 300,
-        "authorization_details": [{"type": "lockbox_grant", "grant_id": str(grant.pk)}],
-    }
-    return {"Lockbox-Grant": signed(claims, typ="at+jwt")}
 
 
 def cuts(grant: Grant) -> list[dict[str, Any]]:

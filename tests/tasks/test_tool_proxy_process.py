@@ -12,9 +12,9 @@ from django.test import override_settings
 from lockbox_site import readiness
 from requests_app.domain import clock
 from requests_app.models import Grant, Heartbeat, Service
-from requests_app.models.token_keys import signed
 from requests_app.work import supervisor
 from tests.cast import Cast
+from tests.grant_tokens import grant_token
 from tests.ports import free_port
 from tests.proxies import tool_stand
 from tests.proxies.tool_stand import Held, Tool, ask
@@ -35,15 +35,8 @@ def grant(cast: Cast, tool: Tool) -> Grant:
     return cast.in_quillo()
 
 
-def token_for(grant: Grant) -> dict[str, str]:
-    at = int(clock.now().timestamp())
-    details = [{"type": "lockbox_grant", "grant_id": str(grant.pk)}]
-    claims = {"iss": settings.BASE_URL, "aud": f"{settings.BASE_URL}/services/quillo", "sub": str(grant.engineer_id)}
-    return {"Lockbox-Grant": signed({**claims, "exp": at + 300, "authorization_details": details}, typ="at+jwt")}
-
-
 def test_a_killed_proxy_ends_everything_and_starts_again(start: Start, tool: Tool, grant: Grant) -> None:
-    port, token = free_port(), token_for(grant)
+    port, token = free_port(), {"Lockbox-Grant": grant_token(grant)}
     of = {"TOOL_PROXY_PORT": str(port), "BASE_URL": settings.BASE_URL, "SECRET_KEY": settings.SECRET_KEY}
     for number in (signal.SIGKILL, signal.SIGTERM):
         running = start("tool_proxy", **of)
