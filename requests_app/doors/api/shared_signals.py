@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -47,10 +48,14 @@ from requests_app.platform.waiting import LOOK_EVERY
 from requests_app.queries import signal_streams as queries
 from requests_app.work import polls
 
-_TAGS = ["shared signals"]
+_schema = partial(extend_schema, tags=["shared signals"])
 _STREAM_ID = OpenApiParameter("stream_id", {"type": "string", "minLength": 1}, description="The stream.")
 #: How many seconds a call waits for an event if nothing waits yet.
 LONGEST_WAIT = 30
+
+
+def _example(name: str, value: dict[str, Any]) -> list[OpenApiExample]:
+    return [OpenApiExample(name, request_only=True, value=value)]
 
 
 class _Signals(ApiView):
@@ -90,10 +95,9 @@ class Streams(_Signals):
     }
     parameters: ClassVar = frozenset({"stream_id"})
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_streams_show",
         summary="Read the client's signal streams, or one of them",
-        tags=_TAGS,
         parameters=[_STREAM_ID],
         responses={200: shapes.StreamOut(many=True)},
     )
@@ -103,57 +107,39 @@ class Streams(_Signals):
             return Response(shapes.StreamOut(self.stream(self.asked_for())).data)
         return Response(shapes.StreamOut(queries.streams(actor=self.actor), many=True).data)
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_streams_create",
         summary="Create a signal stream",
-        tags=_TAGS,
         request=shapes.StreamIn,
         responses={201: shapes.StreamOut},
-        examples=[
-            OpenApiExample(
-                "Sent to a receiver",
-                request_only=True,
-                value={
-                    "delivery": {"method": shapes.PUSH, "endpoint_url": "https://receiver.example.com/signals"},
-                    "events_requested": [signals.SESSION_REVOKED],
-                },
-            )
-        ],
+        examples=_example(
+            "Sent to a receiver",
+            {
+                "delivery": {"method": shapes.PUSH, "endpoint_url": "https://receiver.example.com/signals"},
+                "events_requested": [signals.SESSION_REVOKED],
+            },
+        ),
     )
     def post(self, request: Any) -> Response:
         row = operations.create_stream(shapes.wanted(self.body(shapes.StreamIn)), actor=self.actor)
         return Response(shapes.StreamOut(row).data, status=201)
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_streams_change",
         summary="Change some members of a signal stream",
-        tags=_TAGS,
         request=shapes.StreamChange,
         responses={200: shapes.StreamOut},
-        examples=[
-            OpenApiExample(
-                "Only ends",
-                request_only=True,
-                value={"stream_id": "{stream}", "events_requested": [signals.SESSION_REVOKED]},
-            )
-        ],
+        examples=_example("Only ends", {"stream_id": "{stream}", "events_requested": [signals.SESSION_REVOKED]}),
     )
     def patch(self, request: Any) -> Response:
         return self._changed(is_whole=False)
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_streams_replace",
         summary="Replace the configuration of a signal stream",
-        tags=_TAGS,
         request=shapes.StreamChange,
         responses={200: shapes.StreamOut},
-        examples=[
-            OpenApiExample(
-                "Fetched by the receiver",
-                request_only=True,
-                value={"stream_id": "{stream}", "delivery": {"method": shapes.POLL}},
-            )
-        ],
+        examples=_example("Fetched by the receiver", {"stream_id": "{stream}", "delivery": {"method": shapes.POLL}}),
     )
     def put(self, request: Any) -> Response:
         """A member that is missing gets its default.
@@ -162,10 +148,9 @@ class Streams(_Signals):
         """
         return self._changed(is_whole=True)
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_streams_delete",
         summary="Delete a signal stream",
-        tags=_TAGS,
         parameters=[_STREAM_ID],
         responses={204: None},
     )
@@ -188,29 +173,21 @@ class StreamStatus(_Signals):
     acts: ClassVar = {"POST": (SET_STREAM_STATUS,)}
     parameters: ClassVar = frozenset({"stream_id"})
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_status_show",
         summary="Read the status of a signal stream",
-        tags=_TAGS,
         parameters=[_STREAM_ID],
         responses={200: shapes.StatusOut},
     )
     def get(self, request: Any) -> Response:
         return Response(shapes.StatusOut(self.stream(self.asked_for())).data)
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_status_set",
         summary="Enable, pause or disable a signal stream",
-        tags=_TAGS,
         request=shapes.StatusIn,
         responses={200: shapes.StatusOut},
-        examples=[
-            OpenApiExample(
-                "Maintenance",
-                request_only=True,
-                value={"stream_id": "{stream}", "status": "paused", "reason": "Maintenance"},
-            )
-        ],
+        examples=_example("Maintenance", {"stream_id": "{stream}", "status": "paused", "reason": "Maintenance"}),
     )
     def post(self, request: Any) -> Response:
         """A paused stream keeps its events for three days. A disabled stream drops them."""
@@ -228,19 +205,12 @@ class Verification(_Signals):
 
     acts: ClassVar = {"POST": (VERIFY_STREAM,)}
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_verification",
         summary="Request a verification event",
-        tags=_TAGS,
         request=shapes.VerifyIn,
         responses={204: None},
-        examples=[
-            OpenApiExample(
-                "A test",
-                request_only=True,
-                value={"stream_id": "{stream}", "state": "c8f1"},
-            )
-        ],
+        examples=_example("A test", {"stream_id": "{stream}", "state": "c8f1"}),
     )
     def post(self, request: Any) -> Response:
         found = self.body(shapes.VerifyIn)
@@ -269,19 +239,12 @@ class Fetch(_Signals):
     scopes: ClassVar = {"POST": Scope.SSF_READ}
     changes: ClassVar[bool] = False
 
-    @extend_schema(
+    @_schema(
         operation_id="signal_poll",
         summary="Fetch and acknowledge events of a signal stream",
-        tags=_TAGS,
         request=shapes.PollIn,
         responses={200: shapes.FetchedOut},
-        examples=[
-            OpenApiExample(
-                "Fetch and acknowledge",
-                request_only=True,
-                value={"maxEvents": 10, "returnImmediately": True, "ack": ["f8e0"]},
-            )
-        ],
+        examples=_example("Fetch and acknowledge", {"maxEvents": 10, "returnImmediately": True, "ack": ["f8e0"]}),
     )
     def post(self, request: Any, stream: UUID) -> HttpResponseBase:
         """If nothing waits, the call waits for up to 30 seconds, unless `returnImmediately` is true."""
