@@ -22,6 +22,7 @@ from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.access_tasks import Callback, Denial
 from requests_app.domain.reports import Report
 from requests_app.domain.scopes import Scope
 from requests_app.models import (
@@ -36,6 +37,7 @@ from requests_app.models import (
     OutboxMessage,
     OutOfOffice,
     Proposal,
+    Resource,
     Service,
     SignOn,
     TaskAttempt,
@@ -43,11 +45,12 @@ from requests_app.models import (
     WebhookAttempt,
 )
 from requests_app.models.outbox import MAIL
+from requests_app.models.people import actor_of_token
 from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import bell
 from requests_app.work import schedules
 from tests.caller import client_of, service_of, token_of
-from tests.cast import Cast
+from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import force_login
 from tests.guards import actor_of_guard, client_of_guards
 from tests.imports.files import imported
@@ -243,6 +246,29 @@ def add_caller(cast: Cast, number: int) -> None:
     token_of(cast, "mia", Scope.LOG_READ)
 
 
+def add_asked(cast: Cast) -> None:
+    """Add a draft and a task of a new client, with its callback address."""
+    client = cast.own_client("Desk", ["requests:ask", "requests:submit", "evaluate"]).row
+    url = f"https://hooks.example/{client.pk}"
+    operations.add_callback(client.pk, url=url, actor=cast.as_("stella"))
+    token = operations.issue_access_token(client, scopes={Scope.REQUESTS_ASK, Scope.REQUESTS_SUBMIT}).row
+    engineer = actor_of_token(token, in_name_of=cast.priya)
+    ticket = cast.ticket(service_id=cast.quillo().pk)
+    resource = Resource.objects.get(external_id="7")
+    who = {"client_id": client.pk, "engineer_id": cast.priya.pk, "tenant_id": resource.tenant_id}
+
+    def given() -> dict[str, Any]:
+        denial = Denial(number=uuid4(), asked={}, resource_id=resource.pk, ends_at=clock.now(), **who)
+        return {"denial": denial, "callback": Callback(endpoint=url)}
+
+    row = operations.submit(cast.ask(ticket, resource=resource, **given()), actor=engineer)
+    # Changes of its service wait for the end of an access request.
+    operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="There is another way.")
+    wanted: dict[str, Any] = {"level": "read", "window_for": 7200, "tried": TRIED, "justification": JUSTIFICATION}
+    draft = operations.Draft(ticket_id=ticket.pk, resource_id=resource.pk, **wanted, **given())
+    operations.draft_access(draft, actor=engineer)
+
+
 def add_import(cast: Cast, number: int) -> None:
     """Add an import with a change that waits for a second person."""
     Service.objects.get_or_create(key="lab", defaults={"name": "Lab", "connector": "folder", "is_covered": False})
@@ -296,6 +322,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_webhook(cast, base)
         add_stream(cast, base)
         add_caller(cast, base)
+        add_asked(cast)
         enrolled(cast, sorted(cast.people)[number % len(cast.people)])
         add_alarm(base)
         add_import(cast, base)

@@ -34,6 +34,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.identity.sso import domains
 from requests_app.models import (
+    AccessDraft,
     AccessRequest,
     AddressChange,
     Client,
@@ -1062,7 +1063,7 @@ class History:
         self.refused(errors.CodeUsed, lambda: way.redeem(code))
 
     def _drafts(self) -> None:
-        """A client drafts an access request for Priya, who discards the draft."""
+        """A client drafts two access requests for Priya. She discards one draft, and the other one ends."""
         w = self.world
         self.step("a client that may only ask")
         client = operations.create_client(name="Drafts", scopes=["grants:read"], actor=w.as_("stella")).row
@@ -1079,13 +1080,18 @@ class History:
             "resource_id": resource.pk,
             "tenant_id": w.tenant().pk,
         }
-        denial = Denial(number=uuid.UUID(int=7), asked={"context": {}}, ends_at=ends_at, **who)
         wanted: dict[str, Any] = {"level": "read", "window_for": 1800, "tried": TRIED, "justification": WHY}
-        draft = operations.Draft(ticket_id=ticket.pk, resource_id=resource.pk, denial=denial, **wanted)
-        row = operations.draft_access(draft, actor=in_name_of(actor_of_token(token), priya))
+        rows = []
+        for number in (7, 8):
+            denial = Denial(number=uuid.UUID(int=number), asked={"context": {}}, ends_at=ends_at, **who)
+            draft = operations.Draft(ticket_id=ticket.pk, resource_id=resource.pk, denial=denial, **wanted)
+            rows.append(operations.draft_access(draft, actor=in_name_of(actor_of_token(token), priya)))
         self.leave()
-        self.step("priya discards the draft")
-        operations.discard_draft(row.pk, actor=w.as_("priya"))
+        self.step("priya discards the first draft")
+        operations.discard_draft(rows[0].pk, actor=w.as_("priya"))
+        self.step("the time of the second draft is over")
+        AccessDraft.objects.filter(pk=rows[1].pk).update(expires_at=clock.now())
+        operations.expire_draft(rows[1].pk, actor=Actor.system("sweep"))
         self.leave()
 
     def _an_application(self) -> None:
