@@ -333,8 +333,8 @@ def enforcement(enforced_by: str, *, has_gate: bool) -> str:
             "and records it before the answer."
         ) % {"application": enforced_by, "provider": settings.PROVIDER_NAME}
     return _(
-        "%(application)s (%(provider)s’s own application) enforces this window. The log shows only what "
-        "%(application)s reports."
+        "%(application)s (%(provider)s’s own application) enforces this window. The log shows only what Lockbox "
+        "allowed there, and what %(application)s reports."
     ) % {"application": enforced_by, "provider": settings.PROVIDER_NAME}
 
 

@@ -26,7 +26,10 @@ from tests.web.test_evidence import sign, taken
 
 pytestmark = pytest.mark.django_db
 
-ENFORCES = "Quillo (Microsoft’s own application) enforces this window"
+ENFORCES = (
+    "Quillo (Microsoft’s own application) enforces this window. The log shows only what Lockbox allowed there, and "
+    "what Quillo reports."
+)
 #: What nobody here can know about another application.
 UNKNOWN = (
     "cannot change",
@@ -237,7 +240,7 @@ def test_no_page_claims_what_only_the_application_knows(cast: Cast) -> None:
 
 
 def test_a_customer_reads_which_services_an_application_enforces_before_switching_lockbox_on(cast: Cast) -> None:
-    external = "Your log shows only the accesses that the application reports."
+    external = "Your log shows only the accesses that Lockbox allowed there or that the application reports."
     switch_off = page(cast, "ines", "lockbox", cast.contoso.pk, "off")
     assert external not in switch_off
     cast.quillo()
