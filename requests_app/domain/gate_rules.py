@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.errors import Unacceptable
-from requests_app.domain.levels import Action
+from requests_app.domain.levels import NEEDED, Action, covers
 
 #: The longest text, the most lines, and the longest path. An entry of the log has the whole path with its method.
 TEXT_MAX, LINES_MAX, PATH_MAX = 4000, 50, 1000
@@ -204,6 +204,12 @@ def match(rules: Iterable[Rule], request: Asked, *, opens: bool = True) -> Match
 def rules_in(text: str) -> tuple[Rule, ...]:
     """Return the rules in a text that was checked when it was stored. Each request to a web tool needs them."""
     return tuple(_rule(line.split()) for line in text.splitlines() if line.strip())
+
+
+def unreachable(text: str, levels: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the rules that no window allows, because the service has no level that covers them."""
+    known = tuple(levels)
+    return tuple(rule for rule in rules_in(text) if not any(covers(level, NEEDED[rule.action]) for level in known))
 
 
 def declared(text: str) -> str:

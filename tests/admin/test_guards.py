@@ -117,6 +117,15 @@ def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(
     assert ONE in text
 
 
+def test_the_page_of_a_web_tool_names_the_rules_that_no_level_allows(cast: Cast, staff: Client) -> None:
+    here = address(Service, "change", cast.web_tool().pk)
+    rule = "act_as POST,DELETE /tenants/{resource}/** query=secret"
+    Service.objects.update(levels="")  # an external service has names, and view and download
+    assert _page(staff, here).count(rule) == 2
+    Service.objects.update(levels="names\nview\nact_as")
+    assert _page(staff, here).count(rule) == 1
+
+
 def test_a_web_tool_needs_a_proxy_and_no_client(cast: Cast, staff: Client) -> None:
     tool = cast.web_tool()
     text = _page(staff, address(Service, "change", tool.pk))

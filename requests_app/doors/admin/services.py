@@ -288,6 +288,12 @@ def rules(row: Service) -> str:
     return preformatted(row.gate_rules) if row.gate_rules else NOTHING
 
 
+@admin.display(description=_("rules that no level of access allows"))
+def unreachable_rules(row: Service) -> str:
+    found = gate_rules.unreachable(row.gate_rules, row.offers)
+    return preformatted("\n".join(rule.line for rule in found)) if found else NOTHING
+
+
 @admin.display(description=_("last sign"))
 def last_sign(row: Service) -> str:
     """Return when the guard of the application, or a proxy at its gate, was last heard of."""
@@ -326,7 +332,7 @@ class ServiceAdmin(StaffAdmin):
         (_("The application"), ("application", "link_template", "guidance")),
         (_("What engineers can ask for"), (has_levels,)),
         (_("The guard of the application"), (last_sign, guard_settings)),
-        (_("The gate"), (rules, "gate_identity", "gate_upstream")),
+        (_("The gate"), (rules, unreachable_rules, "gate_identity", "gate_upstream")),
     ]
     related: ClassVar = [
         Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue’s people")),
