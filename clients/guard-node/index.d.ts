@@ -26,8 +26,6 @@ export interface Options {
   queue: string;
   /** How many bytes may wait in the queue. After that, accesses are refused. By default 500 MiB, a million accesses. */
   queueLimit?: number;
-  /** Returns the HTML of a refusal. */
-  page?: (refusal: { status: number; code: string; words: string; issuer: string; again?: string }) => string;
   /** Answers a refused request of the application in place of the guard. Returns whether it did. */
   refused?: (request: any, response: any, decision: Decision) => boolean | Promise<boolean>;
   /** A clock in milliseconds that never goes back. By default `performance.now`. */

@@ -42,12 +42,12 @@ export class Guard extends EventEmitter {
   #open = new Set();
   #renewals = new Map();
 
-  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, page = web.page, refused = () => false, monotonic }) {
+  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, refused = () => false, monotonic }) {
     super();
     const needed = Object.entries({ issuer, service, clientId, clientSecret, origin, queue }).filter(([, value]) => !value);
     if (needed.length) throw new TypeError(`These options are missing: ${needed.map(([name]) => name)}.`);
     if (new URL(origin).origin !== origin) throw new TypeError('The origin must be like https://app.example.');
-    Object.assign(this, { issuer, service, clientId, origin, page, refused });
+    Object.assign(this, { issuer, service, clientId, origin, refused });
     const trouble = (error) => this.emit('trouble', error);
     this.on('trouble', () => undefined);
     this.#lockbox = new Lockbox({ issuer, clientId, clientSecret });

@@ -12,14 +12,24 @@ const VERIFIER = /^[\w-]{43}$/;
 const PATH = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e\u{80}-\u{10ffff}]*$/u;
 /** Browsers don't store a cookie of more than 4,096 bytes. Tokens for many resources are longer, but repeat themselves. */
 const COOKIE_MAX = 3500, TOKEN_MAX = 24_576;
+const STYLE = `
+:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
+body { max-width: 32rem; margin: 15vh auto 2rem; padding: 0 1.5rem }
+h1 { font-size: 1.5rem; line-height: 1.25; text-wrap: balance }
+a { color: LinkText; text-underline-offset: 0.2em }
+`;
+const POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src";
 const HEADERS = {
   'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Content-Security-Policy': `${POLICY} 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
 };
 const WORDS = {
-  401: 'You need an open window for this. Open it at Customer Lockbox.', 403: 'Your window does not allow this. Nothing was done.',
-  window_closed: 'Your window is closed. To go on, ask for access again.', window_ended: 'Your window has ended. To go on, ask for access again.',
-  404: 'This page does not exist.', 503: 'Access can’t be checked or recorded now, so it is refused. Try again in a moment.',
+  401: 'This content belongs to a customer. Open it from your window in Customer Lockbox.',
+  403: 'Your window does not allow this. Nothing was done.',
+  404: 'This page does not exist.',
+  503: 'Access can’t be checked or recorded now, so it is refused. Try again in a moment.',
+  window_closed: 'Your window is closed. To go on, ask for access again.',
+  window_ended: 'Your window has ended. To go on, ask for access again.',
   code_refused: 'The code is not valid in this browser, or not any more. Open the window again.',
   release_failed: 'You are signed out here, but Customer Lockbox could not be told. End the window there.',
 };
@@ -77,28 +87,32 @@ const escaped = (text) => String(text).replace(/[&<>"']/g, (character) => `&#${c
 const urlOf = (request) => request.originalUrl ?? request.url;
 
 /** The page of a refusal. `again` is the address that leads back here through Customer Lockbox, if there is one. */
-export function page({ words, issuer, again }) {
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Customer Lockbox</title><h1>Customer Lockbox</h1><p>${escaped(words)}</p>
-${again ? `<p><a href="${escaped(again)}">Continue in the open window</a></p>` : ''}<p><a href="${escaped(issuer)}/">Customer Lockbox</a></p></html>`;
+const page = (words, issuer, again) => `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>No access</title><style>${STYLE}</style></head><body><main><h1>You have no access here now</h1><p>${words}</p>
+${again ? `<p><a href="${escaped(again)}">Continue in the open window</a></p>` : ''}
+<p><a href="${escaped(issuer)}/">Go to Customer Lockbox</a></p></main></body></html>`;
+
+function send(response, status, headers = {}, body = '') {
+  response.writeHead(status, { ...HEADERS, ...headers }).end(body);
 }
 
-function send(response, status, headers = {}, body = '') { response.writeHead(status, { ...HEADERS, ...headers }).end(body); }
-
-function refuse(guard, request, response, status, code, grant) {
-  const { issuer } = guard, words = WORDS[code] ?? WORDS[status];
-  const headers = { ...(status === 503 && { 'Retry-After': '5' }), ...(status === 401 && { 'WWW-Authenticate': `Lockbox realm="${issuer}"` }) };
+function refuse({ issuer }, request, response, { status, code, grant }) {
+  if (status === 503) response.setHeader('Retry-After', '5');
+  if (status === 401) response.setHeader('WWW-Authenticate', `Lockbox realm="${issuer}"`);
   if (!request.headers.accept?.includes('text/html')) {
-    return send(response, status, { ...headers, 'Content-Type': 'application/json' }, JSON.stringify({ status, code }));
+    return send(response, status, { 'Content-Type': 'application/json' }, JSON.stringify({ status, code }));
   }
-  const again = code === 'token_ended' && request.method === 'GET' ? `/.lockbox/open?${new URLSearchParams({ grant, to: urlOf(request) })}` : undefined;
-  return send(response, status, { ...headers, 'Content-Type': 'text/html; charset=utf-8' }, guard.page({ status, code, words, issuer, again }));
+  const isOver = code === 'token_ended' && request.method === 'GET';
+  const again = isOver && `/.lockbox/open?${new URLSearchParams({ grant, to: urlOf(request) })}`;
+  const body = page(WORDS[code] ?? WORDS[status], issuer, again);
+  return send(response, status, { 'Content-Type': 'text/html; charset=utf-8' }, body);
 }
 
 const pages = {
   'GET /.lockbox/open': (guard, request, response, query) => {
     const grant = query.get('grant') ?? '', state = query.get('to') ?? '/', secret = randomBytes(32).toString('base64url');
-    if (!UUID.test(grant) || !PATH.test(state)) return refuse(guard, request, response, 404, 'not_found');
+    if (!UUID.test(grant) || !PATH.test(state)) return refuse(guard, request, response, { status: 404, code: 'not_found' });
     setCookie(response, TRY, secret, 300);
     const fields = new URLSearchParams({
       response_type: 'code', client_id: guard.clientId, redirect_uri: `${guard.origin}/.lockbox/code`, state, grant,
@@ -114,8 +128,8 @@ const pages = {
     // Others may know the code now. With a wrong verifier, Customer Lockbox refuses it, and ends it.
     const session = code && await guard.redeem(code, isOurs ? secret : randomBytes(32).toString('base64url'))
       .catch((error) => void guard.emit('trouble', error));
-    if (!session || !isOurs) return refuse(guard, request, response, 401, 'code_refused');
-    if (!session.allowed) return refuse(guard, request, response, session.status, session.code, session.grant);
+    if (!session || !isOurs) return refuse(guard, request, response, { status: 401, code: 'code_refused' });
+    if (!session.allowed) return refuse(guard, request, response, session);
     setCookie(response, SESSION, packed(session.token), session.secondsLeft);
     return send(response, 302, { Location: new URL(guard.origin + to).href });
   },
@@ -127,11 +141,11 @@ const pages = {
   'POST /.lockbox/done': async (guard, request, response) => {
     // Under the referrer policy "no-referrer", a browser sends "null" as the origin of its own form.
     const { origin = 'null', 'sec-fetch-site': site } = request.headers;
-    if (origin !== guard.origin && !(origin === 'null' && site === 'same-origin')) return refuse(guard, request, response, 403, 'other_origin');
+    if (origin !== guard.origin && !(origin === 'null' && site === 'same-origin')) return refuse(guard, request, response, { status: 403, code: 'other_origin' });
     const session = await guard.session(tokenOf(request).token);
     setCookie(response, SESSION, '', 0);
     const failed = session.allowed && await guard.release(session).catch((error) => guard.emit('trouble', error));
-    if (failed) return refuse(guard, request, response, 503, 'release_failed');
+    if (failed) return refuse(guard, request, response, { status: 503, code: 'release_failed' });
     return send(response, 303, { Location: `${guard.issuer}/${session.allowed ? `windows/${session.grant}/` : ''}` });
   },
 };
@@ -170,12 +184,12 @@ function hold(guard, access, { socket, headers }, target) {
 async function admit(guard, rule, request, response, outer = request, route = () => undefined) {
   if (urlOf(request).startsWith('/.lockbox/')) {
     const { pathname, searchParams } = new URL(urlOf(request), guard.origin);
-    const show = pages[`${request.method} ${pathname}`] ?? (() => refuse(guard, request, response, 404, 'not_found'));
+    const show = pages[`${request.method} ${pathname}`] ?? (() => refuse(guard, request, response, { status: 404, code: 'not_found' }));
     return void (await show(guard, request, response, searchParams));
   }
   const decision = await judge(guard, rule, request, outer, route, response);
   if (decision && !decision.allowed && !(await guard.refused(outer, response, decision))) {
-    refuse(guard, request, response, decision.status, decision.code, decision.grant);
+    refuse(guard, request, response, decision);
   }
   if (!decision?.allowed) return !decision;
   response.setHeader('Cache-Control', 'no-store');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import http from 'node:http';
@@ -326,7 +327,10 @@ test('a browser gets a page that leads to Customer Lockbox, and back into a wind
   const { lockbox, get } = await site(t);
   const page = async (token) => { const answer = await get('/w/w1/pages?q="<script>', { token, headers: { accept: 'text/html' } }); return [answer, await answer.text()]; };
   const [answer, text] = await page();
-  assert.deepEqual([answer.status, answer.headers.get('content-security-policy')], [401, "default-src 'none'; frame-ancestors 'none'"]);
+  const [, style] = /<style>(.*?)<\/style>/s.exec(text), hash = createHash('sha256').update(style).digest('base64');
+  assert.deepEqual([answer.status, answer.headers.get('content-security-policy')], [
+    401, `default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-${hash}'`,
+  ]);
   assert.ok(text.includes(`href="${lockbox.issuer.replaceAll('/', '/')}/"`) && !text.includes('<script>'), text);
   const iat = Math.floor(lockbox.now() / 1000);
   const [, ended] = await page(lockbox.token({ iat: iat - 300, exp: iat - 1 }));
@@ -335,7 +339,7 @@ test('a browser gets a page that leads to Customer Lockbox, and back into a wind
   const form = await get('/w/w1/pages', { method: 'POST', token: lockbox.token({ iat: iat - 300, exp: iat - 1 }), headers: { accept: 'text/html' } });
   const says = await form.text();
   assert.deepEqual([form.status, form.headers.get('content-type')], [401, 'text/html; charset=utf-8']);
-  assert.ok(says.includes('You need an open window') && !says.includes('/.lockbox/open'), says);
+  assert.ok(says.includes('Open it from your window') && !says.includes('/.lockbox/open'), says);
   const token = lockbox.token();
   assert.equal((await page(token))[0].status, 200);
   lockbox.revoke();
