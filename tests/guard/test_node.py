@@ -34,5 +34,8 @@ def test_the_lock_file_names_no_registry() -> None:
     assert all("integrity" in package for name, package in lock["packages"].items() if name)
 
 
-def test_it_depends_on_one_package() -> None:
-    assert list(json.loads((GUARD / "package.json").read_text())["dependencies"]) == ["jose"]
+def test_it_depends_on_two_packages_without_dependencies() -> None:
+    assert list(json.loads((GUARD / "package.json").read_text())["dependencies"]) == ["eventsource-parser", "jose"]
+    packages = json.loads((GUARD / "package-lock.json").read_text())["packages"]
+    needed = [name for name, package in packages.items() if name and not package.get("dev")]
+    assert needed == ["node_modules/eventsource-parser", "node_modules/jose"]

@@ -3,9 +3,11 @@
 import { EventEmitter } from 'node:events';
 import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EventSourceParserStream } from 'eventsource-parser/stream';
 
 /** Milliseconds: after so many without a sign, everything is closed. A connection is given up after fewer. */
-const SILENT = 15_000, PATIENCE = 12_000, REMEMBERED = 3_600_000, LONGEST = 4 << 20;
+const SILENT = 15_000, PATIENCE = 12_000, REMEMBERED = 3_600_000;
+const PARSING = { onError: 'terminate', maxBufferSize: 4 << 20 };
 
 /** Emits `state`, `closed`, `keys` when the keys may have changed, and `trouble` with an error. */
 export class Feed extends EventEmitter {
@@ -42,7 +44,8 @@ export class Feed extends EventEmitter {
         const headers = { accept: 'text/event-stream', ...(this.#id && { 'last-event-id': this.#id }) };
         const { body } = await this.#lockbox.api(await path(), { headers, signal });
         let isFirst = true;
-        for await (const { event, data, id } of messages(body)) {
+        const events = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream(PARSING));
+        for await (const { event, data, id } of events) {
           if (isFirst && event !== 'state') throw new Error('The feed did not begin with a state.');
           this.#take(event, JSON.parse(data));
           [isFirst, wait, this.#id] = [false, 250, id || this.#id];
@@ -70,17 +73,5 @@ export class Feed extends EventEmitter {
     if (Number.isNaN(time) || offset + now - time >= SILENT) throw new Error('The feed is delayed.');
     [this.#offset, this.#last] = [Math.max(offset, time - now), time];
     for (const [grant, closed] of this.#closed) if (now - closed > REMEMBERED) this.#closed.delete(grant);
-  }
-}
-
-/** Reads server-sent events. */
-async function* messages(body) {
-  let text = '';
-  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
-    const blocks = (text + chunk).split(/\r?\n\r?\n/);
-    text = blocks.pop();
-    if (text.length > LONGEST) throw new Error('The feed sent a message that is too long.');
-    const found = blocks.map((block) => Object.fromEntries(block.split(/\r?\n/).map((line) => line.split(/: ?(.*)/s))));
-    yield* found.filter((message) => message.data);
   }
 }
