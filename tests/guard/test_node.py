@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -25,6 +26,22 @@ def test_the_guard_passes_its_own_tests(name: str) -> None:
     command = [node.program(), "--test", "--test-timeout=60000", "--test-reporter=spec", f"test/{name}"]
     run = subprocess.run(command, cwd=GUARD, capture_output=True, text=True, timeout=WITHIN)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def lines_of(name: str) -> list[str]:
+    """Return the lines of code of a file, without blank lines and comments."""
+    text = re.sub(r"^ *(/\*.*?\*/|//[^\n]*)$", "", (GUARD / "src" / name).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def test_the_readme_says_how_long_each_file_is() -> None:
+    rows = re.findall(r"^\| (`.*`) \| (\d+) \|", (GUARD / "README.md").read_text(), re.MULTILINE)
+    stated = {tuple(re.findall(r"\w+\.js", names)): int(most) for names, most in rows}
+    assert sorted(name for names in stated for name in names) == sorted(path.name for path in GUARD.glob("src/*.js"))
+    for names, most in stated.items():
+        lines = [line for name in names for line in lines_of(name)]
+        assert most - 20 < len(lines) <= most, names
+        assert max(map(len, lines)) <= 120, names
 
 
 def test_the_lock_file_names_no_registry() -> None:

@@ -15,9 +15,12 @@ export class Feed extends EventEmitter {
   #closed = new Map();
   #ended = new AbortController();
 
-  constructor(lockbox, monotonic = () => performance.now()) { super(); [this.#lockbox, this.#monotonic] = [lockbox, monotonic]; }
+  constructor(lockbox, monotonic = () => performance.now()) {
+    super();
+    [this.#lockbox, this.#monotonic] = [lockbox, monotonic];
+  }
 
-  /** The server's time in milliseconds. It comes from the signs and a monotonic clock, so a wrong wall clock changes nothing. */
+  /** The server's time in milliseconds, by its signs and a monotonic clock. A wrong wall clock changes nothing. */
   now() { return this.#offset + this.#monotonic(); }
 
   isLive() { return this.#offset !== null && this.now() - this.#last < SILENT; }
@@ -61,13 +64,15 @@ export class Feed extends EventEmitter {
   }
 
   #take(event, facts) {
-    for (const { grant_id: grant } of event === 'closed' ? [facts] : event === 'state' ? facts.closed : []) this.close(grant);
-    if (['state', 'sign'].includes(event)) this.#hear(facts.at, event === 'state' ? -Infinity : this.#offset);
-    if (['state', 'keys'].includes(event)) this.emit('keys');
-    if (event === 'state') this.emit('state');
+    const isState = event === 'state';
+    if (isState) for (const { grant_id: grant } of facts.closed) this.close(grant);
+    if (event === 'closed') this.close(facts.grant_id);
+    if (isState || event === 'sign') this.#hear(facts.at, isState ? -Infinity : this.#offset);
+    if (isState || event === 'keys') this.emit('keys');
+    if (isState) this.emit('state');
   }
 
-  /** Sets the time. The message that was delayed least tells it best. One that was delayed too long is no sign of life. */
+  /** Sets the time by the message that was delayed least. One that was delayed too long is no sign of life. */
   #hear(at, offset) {
     const time = Date.parse(at), now = this.#monotonic();
     if (Number.isNaN(time) || offset + now - time >= SILENT) throw new Error('The feed is delayed.');

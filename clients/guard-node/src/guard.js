@@ -10,7 +10,7 @@ import * as web from './web.js';
 
 /** The engineer of a rule in an application that doesn't know who is signed in. Then the token alone says who it is. */
 export const ANYBODY = Symbol('anybody');
-/** Milliseconds between two looks at what is open, before the end of a token to renew it, and after a failed renewal. */
+/** Milliseconds: between two looks at what is open, from a renewal to a token's end, and after a failed renewal. */
 const TICK = 200, RENEWAL = 120_000, PAUSE = 10_000, URN = 'urn:ietf:params:oauth';
 const STATUS = {
   '': 200, no_token: 401, invalid_token: 401, token_ended: 401,
@@ -19,21 +19,21 @@ const STATUS = {
 const REASONS = { '': '', silent: 'feed_silent', closed: 'window_closed', elapsed: 'window_ended' };
 /** The actions that Customer Lockbox knows. It would take no report with another one. */
 const ACTIONS = ['list', 'view', 'read', 'download', 'act_as'];
+const NEEDED = ['issuer', 'service', 'clientId', 'clientSecret', 'origin', 'queue'];
 
 /** Writes an item as Customer Lockbox takes it: a method, and the pattern of a path in ASCII without a query. */
 function legible(item) {
-  const [method, ...path] = item.split(' ');
-  return `${method.replace(/[^A-Z]/g, '').slice(0, 20) || 'X'} /${path.join('').replace(/^\/|[^!-"$->@-~]/g, '')}`.slice(0, 300);
+  const [verb, ...words] = item.split(' '), path = words.join('').replace(/^\/|[^!-"$->@-~]/g, '');
+  return `${verb.replace(/[^A-Z]/g, '').slice(0, 20) || 'X'} /${path}`.slice(0, 300);
 }
 
-/** What was decided. A refusal has claims and a grant only if the token's signature is good. */
-class Decision {
-  constructor(code, { claims, detail, now, token } = {}) {
-    Object.assign(this, { code, allowed: !code, status: STATUS[code] ?? 403, claims, detail, token, now });
-    const { grant_id: grant, reference, level, identifier, window_end: closesAt } = detail ?? {};
-    Object.assign(this, { grant, reference, level, identifier, closesAt, engineer: claims?.email });
-  }
-  get secondsLeft() { return this.detail && Math.max(0, Math.round((this.detail.end - this.now()) / 1000)); }
+/** Returns what was decided. A refusal has claims and a grant only if the token's signature is good. */
+function decided(code, { claims, detail, token, now } = {}) {
+  const { grant_id: grant, reference, level, identifier, window_end: closesAt } = detail ?? {};
+  return {
+    code, allowed: !code, status: STATUS[code] ?? 403, claims, detail, token, now, grant, reference, level, identifier,
+    engineer: claims?.email, closesAt, secondsLeft: detail && Math.max(0, Math.round((detail.end - now) / 1000)),
+  };
 }
 
 /** Emits `trouble` with an error that an operator should know. */
@@ -42,10 +42,11 @@ export class Guard extends EventEmitter {
   #open = new Set();
   #renewals = new Map();
 
-  constructor({ issuer, service, clientId, clientSecret, origin, queue, queueLimit, refused = () => false, monotonic }) {
+  constructor(options) {
     super();
-    const needed = Object.entries({ issuer, service, clientId, clientSecret, origin, queue }).filter(([, value]) => !value);
-    if (needed.length) throw new TypeError(`These options are missing: ${needed.map(([name]) => name)}.`);
+    const { issuer, service, clientId, clientSecret, origin, queue, queueLimit, monotonic } = options;
+    const missing = NEEDED.filter((name) => !options[name]), { refused = () => false } = options;
+    if (missing.length) throw new TypeError(`These options are missing: ${missing}.`);
     if (new URL(origin).origin !== origin) throw new TypeError('The origin must be like https://app.example.');
     Object.assign(this, { issuer, service, clientId, origin, refused });
     const trouble = (error) => this.emit('trouble', error);
@@ -78,10 +79,12 @@ export class Guard extends EventEmitter {
 
   /** Decides about the token alone: is it good now, and is its window open? */
   async session(token) {
-    const claims = !token ? 'no_token' : !this.#feed.isLive() ? 'feed_silent' : this.#tokens.known(token) ?? await this.#tokens.verify(token);
-    if (typeof claims === 'string') return new Decision(claims);
-    const [detail] = claims.details, now = () => this.#feed.now();
-    return new Decision(REASONS[this.#ended(detail)] || (now() < claims.exp * 1000 ? '' : 'token_ended'), { claims, token, detail, now });
+    if (!token || !this.#feed.isLive()) return decided(token ? 'feed_silent' : 'no_token');
+    const claims = this.#tokens.known(token) ?? await this.#tokens.verify(token);
+    if (typeof claims === 'string') return decided(claims);
+    const [detail] = claims.details, now = this.#feed.now();
+    const code = REASONS[this.#ended(detail)] || (now < claims.exp * 1000 ? '' : 'token_ended');
+    return decided(code, { claims, token, detail, now });
   }
 
   /** Decides whether the token allows this engineer this action on this resource, now. Changes and records nothing. */
@@ -89,12 +92,13 @@ export class Guard extends EventEmitter {
     const session = await this.session(token);
     if (!session.allowed) return session;
     const { sub, email, details } = session.claims;
-    const isEngineer = engineer === ANYBODY || (engineer && (engineer === sub || String(engineer).toLowerCase() === email.toLowerCase()));
+    const isEngineer = [ANYBODY, sub].includes(engineer)
+      || String(engineer ?? '').toLowerCase() === email.toLowerCase();
     const detail = details.find((each) => (identifier ?? resource) !== undefined
       && (identifier ?? each.identifier) === each.identifier && (resource ?? each.resource) === each.resource
-      && (tenant === undefined || tenant === each.tenant || tenant === each.tenant_slug));
-    const code = !isEngineer ? 'other_engineer' : !detail ? 'out_of_scope' : detail.actions.includes(action) ? '' : 'level_too_low';
-    return new Decision(code, { ...session, detail: detail ?? session.detail });
+      && [undefined, each.tenant, each.tenant_slug].includes(tenant));
+    const code = !detail ? 'out_of_scope' : detail.actions.includes(action) ? '' : 'level_too_low';
+    return decided(isEngineer ? code : 'other_engineer', { ...session, detail: detail ?? session.detail });
   }
 
   /** Why a window has ended, or an empty text. */
@@ -106,13 +110,14 @@ export class Guard extends EventEmitter {
   /** Decides, and records the access on the disk. Call it before the first byte, and before anything changes. */
   async access(question, item, refuse = '') {
     const { action } = question, found = await this.decide(question);
-    const decision = found.allowed && refuse ? new Decision(refuse, found) : found;
+    const decision = found.allowed && refuse ? decided(refuse, found) : found;
     if (!decision.allowed) {
-      if (decision.grant && decision.status !== 503 && ACTIONS.includes(action)) void this.#record(decision, action, item, 'refused', decision.code);
+      const isKnown = decision.grant && decision.status !== 503 && ACTIONS.includes(action);
+      if (isKnown) void this.#record(decision, action, item, 'refused', decision.code);
       return decision;
     }
     const fault = await this.#record(decision, action, item, 'access');
-    if (fault) return new Decision(fault, decision);
+    if (fault) return decided(fault, decision);
     // The disk can have taken long.
     const again = await this.decide(question);
     if (!again.allowed) void this.#record(decision, action, item, 'cut', this.#ended(decision.detail) || 'elapsed');
@@ -123,14 +128,21 @@ export class Guard extends EventEmitter {
   async #record({ claims, detail, grant: grant_id }, action, item, kind, code = '') {
     const { sub: engineer, jti } = claims, { resource } = detail, at = new Date(this.#feed.now()).toISOString();
     const record = { grant_id, resource, engineer, jti, action, item: legible(item), at, kind, code };
-    return this.#queue.append(record, { isUrgent: kind === 'cut' }).then(() => '', (error) => { this.emit('trouble', error); return error.code; });
+    return this.#queue.append(record, { isUrgent: kind === 'cut' }).then(() => '', (error) => {
+      this.emit('trouble', error);
+      return error.code;
+    });
   }
 
   /** Watches something open under an access. When the window ends, calls `cut` once. */
   watch(access, action, item, cut) {
     const entry = { access, action, item, cut };
     this.#open.add(entry);
-    return { isOpen: () => { this.#cut([entry]); return this.#open.has(entry); }, done: () => this.#open.delete(entry) };
+    const isOpen = () => {
+      this.#cut([entry]);
+      return this.#open.has(entry);
+    };
+    return { isOpen, done: () => this.#open.delete(entry) };
   }
 
   #cut(entries = this.#open) {
@@ -146,16 +158,18 @@ export class Guard extends EventEmitter {
 
   /** Exchanges the one-time code of this browser for a grant token. */
   async redeem(code, verifier) {
-    const fields = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: `${this.origin}/.lockbox/code` };
+    const redirect_uri = `${this.origin}/.lockbox/code`;
+    const fields = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri };
     return this.session((await this.#lockbox.grant(fields)).access_token);
   }
 
-  /** Returns the session of a newer token if this one ends soon and its window goes on. Calls at the same time share one. */
+  /** Returns the session of a newer token if this one ends soon, and its window does not. Calls share one renewal. */
   async renewed(token) {
     const { allowed, claims, detail, grant } = await this.session(token), exp = claims?.exp * 1000;
     if (!allowed || exp - this.#feed.now() >= RENEWAL || detail.end - exp < 1000) return undefined;
     if (!this.#renewals.has(token)) {
-      const fields = { grant_type: `${URN}:grant-type:token-exchange`, subject_token: token, subject_token_type: `${URN}:token-type:access_token` };
+      const fields = { grant_type: `${URN}:grant-type:token-exchange`, subject_token: token };
+      fields.subject_token_type = `${URN}:token-type:access_token`;
       const renewal = this.#lockbox.grant(fields, AbortSignal.timeout(3000)).then(async (answer) => {
         const next = await this.session(answer.access_token);
         return next.allowed && next.claims.sub === claims.sub && next.grant === grant ? next : undefined;

@@ -17,7 +17,8 @@ export class Lockbox {
 
   /** Sends a request. A redirect is an error, because it could lead the client's secret to another host. */
   async fetch(path, options) {
-    const answer = await fetch(this.issuer + path, { redirect: 'error', signal: AbortSignal.timeout(WITHIN), ...options });
+    const signal = AbortSignal.timeout(WITHIN);
+    const answer = await fetch(this.issuer + path, { redirect: 'error', signal, ...options });
     if (answer.ok) return answer;
     const body = await answer.json().catch(() => null), code = body?.code ?? body?.error ?? '', { status } = answer;
     throw Object.assign(new Error(`${path.split('?')[0]} answered ${status} ${code}`), { status, code, body });
@@ -32,7 +33,8 @@ export class Lockbox {
   /** Gets the client's own token. Calls at the same time share one. */
   async #clientToken() {
     if (performance.now() < this.#token.until) return this.#token.value;
-    this.#asking ??= this.grant({ grant_type: 'client_credentials', scope: 'guard' }).finally(() => { this.#asking = undefined; });
+    this.#asking ??= this.grant({ grant_type: 'client_credentials', scope: 'guard' })
+      .finally(() => { this.#asking = undefined; });
     const { access_token: value, expires_in: seconds } = await this.#asking;
     this.#token = { value, until: performance.now() + (seconds - 60) * 1000 };
     return value;

@@ -17,14 +17,15 @@ const SEAL = 'seal', LIMIT = 500 * SEGMENT;
 
 const sum = (text) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-const refusal = (code, cause) => Object.assign(new Error(`The queue can’t take an access: ${code}.`, { cause }), { code });
+const refusal = (code, cause) => Object.assign(new Error(`No access can be stored: ${code}.`, { cause }), { code });
 
 export const segment = (place, number) => `${place}/${String(number).padStart(12, '0')}.log`;
 
 /** Returns the numbers of the segments, in their order. */
 export async function segmentsIn(place) {
   await fs.mkdir(place, { mode: 0o700 }).catch((error) => { if (error.code !== 'EEXIST') throw error; });
-  return (await fs.readdir(place)).filter((name) => name.endsWith('.log')).map((name) => parseInt(name, 10)).sort((a, b) => a - b);
+  const names = (await fs.readdir(place)).filter((name) => name.endsWith('.log'));
+  return names.map((name) => parseInt(name, 10)).sort((a, b) => a - b);
 }
 
 /** Opens a file or a directory for one piece of work. */
@@ -44,7 +45,7 @@ export async function linesFrom(file, offset, most = Infinity) {
 
 /** Returns the JSON of the lines that are whole records. */
 export function recordsOf(lines) {
-  return lines.filter((line) => line[16] === ' ' && line.slice(0, 16) === sum(line.slice(17))).map((line) => line.slice(30));
+  return lines.filter((line) => line.slice(0, 17) === `${sum(line.slice(17))} `).map((line) => line.slice(30));
 }
 
 export class Queue {
@@ -53,7 +54,7 @@ export class Queue {
 
   constructor(place, limit = LIMIT) { [this.#place, this.#limit] = [place, Math.max(limit, SEGMENT)]; }
 
-  /** Returns when the record is on the disk. Calls at the same time share one write. An error has the code of a refusal. */
+  /** Returns when the record is on the disk. Calls at the same time share a write. An error has a refusal's code. */
   append(record, { isUrgent = false } = {}) {
     return new Promise((resolve, reject) => {
       // The random part tells equal records of different processes apart.

@@ -88,7 +88,7 @@ export class Reporter {
     return true;
   }
 
-  /** Writes in place, which also works on a full disk. The part that changes is shorter than a sector, so it is never torn. */
+  /** Writes in place, which a full disk allows. What changes is shorter than a sector, so it is never torn. */
   async #write(file) {
     await file.write(`${JSON.stringify(this.#state)}\n`.padEnd(SIZE), 0);
     await file.datasync();

@@ -4,13 +4,15 @@ import { compactVerify, createRemoteJWKSet, decodeProtectedHeader } from 'jose';
 
 /** A token for 20 resources has about 12,000 characters. It lives at most 300 seconds. */
 const LONGEST = 24_576, LONGEST_LIFE = 300, CACHED = 10_000;
-/** An unknown key is looked for every ten seconds. A cache on the way could still have a key that was withdrawn. */
-const FETCHING = { cooldownDuration: 10_000, cacheMaxAge: Infinity, headers: { 'cache-control': 'no-cache' } };
+/** Milliseconds between two attempts to find an unknown key. */
+const PAUSE = 10_000;
+/** A cache on the way could still have a key that was withdrawn. */
+const FETCHING = { cooldownDuration: Infinity, cacheMaxAge: Infinity, headers: { 'cache-control': 'no-cache' } };
 /** The key decides: `jose` takes a key only for the algorithm of its kind, and only public keys for signatures. */
 const ALGORITHMS = ['RS256', 'EdDSA'];
 
 export class Tokens {
-  #issuer; #service; #feed; #keys;
+  #issuer; #service; #feed; #keys; #next = 0;
   #verified = new Map();
 
   constructor(issuer, service, feed) {
@@ -35,6 +37,10 @@ export class Tokens {
       const isUsual = typ === 'at+jwt' && typeof kid === 'string' && Object.keys(others).length === 0;
       if (!isUsual || token.length > LONGEST) return 'invalid_token';
       if (!keys.jwks() && await keys.reload().catch(() => true)) return 'keys_unavailable';
+      if (performance.now() >= this.#next && keys.jwks().keys.every((key) => key.kid !== kid)) {
+        this.#next = performance.now() + PAUSE;
+        await keys.reload();
+      }
       const { payload } = await compactVerify(token, keys, { algorithms: ALGORITHMS });
       const claims = this.#checked(JSON.parse(new TextDecoder().decode(payload)));
       if (!claims || keys !== this.#keys) return claims ? 'keys_unavailable' : 'invalid_token';

@@ -10,8 +10,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const VERIFIER = /^[\w-]{43}$/;
 /** A path of this site. Browsers read "\" as "/", and leave out control characters. */
 const PATH = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e\u{80}-\u{10ffff}]*$/u;
-/** Browsers don't store a cookie of more than 4,096 bytes. Tokens for many resources are longer, but repeat themselves. */
-const COOKIE_MAX = 3500, TOKEN_MAX = 24_576;
+const TOKEN_MAX = 24_576;
 const STYLE = `
 :root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
 body { max-width: 32rem; margin: 15vh auto 2rem; padding: 0 1.5rem }
@@ -34,28 +33,33 @@ const WORDS = {
   release_failed: 'You are signed out here, but Customer Lockbox could not be told. End the window there.',
 };
 
+const MISSING = { status: 404, code: 'not_found' };
+const random = () => randomBytes(32).toString('base64url');
+
 // --- Cookies ----------------------------------------------------------------------------------------------
 
 const pairsOf = (request) => (request.headers.cookie ?? '').split(/; */);
-const cookies = (request, name) => pairsOf(request).filter((pair) => pair.startsWith(`${name}=`)).map((pair) => pair.slice(name.length + 1));
 
+function cookies(request, name) {
+  return pairsOf(request).filter((pair) => pair.startsWith(`${name}=`)).map((pair) => pair.slice(name.length + 1));
+}
+
+/** Compresses the claims: browsers store at most 4,096 bytes, and claims about many resources repeat themselves. */
 function packed(token) {
-  if (token.length <= COOKIE_MAX) return token;
   const [header, claims, signature] = token.split('.');
-  const text = [header, claims].map((part) => Buffer.from(part, 'base64url').toString('latin1')).join('\0');
-  return `z.${deflateRawSync(Buffer.from(text, 'latin1')).toString('base64url')}.${signature}`;
+  return ['z', header, deflateRawSync(Buffer.from(claims, 'base64url')).toString('base64url'), signature].join('.');
 }
 
 function unpacked(value) {
-  const [, deflated, signature] = value.split('.');
-  if (!value.startsWith('z.')) return value;
+  const [mark, header, small, signature] = value.split('.');
+  if (mark !== 'z') return value;
   try {
-    const text = inflateRawSync(Buffer.from(deflated, 'base64url'), { maxOutputLength: TOKEN_MAX }).toString('latin1');
-    return [...text.split('\0').map((part) => Buffer.from(part, 'latin1').toString('base64url')), signature].join('.');
+    const claims = inflateRawSync(Buffer.from(small, 'base64url'), { maxOutputLength: TOKEN_MAX });
+    return [header, claims.toString('base64url'), signature].join('.');
   } catch { return 'unreadable'; }
 }
 
-/** The session's token, or the one that a program sends. With two cookies, somebody has set one of them: neither counts. */
+/** The session's token, or the one that a program sends. Of two cookies, somebody has set one: neither counts. */
 function tokenOf(request) {
   const [value, other] = cookies(request, SESSION);
   if (value === undefined) return { token: request.headers['lockbox-grant'] };
@@ -74,12 +78,6 @@ function strip({ rawHeaders, headers }) {
 
 const setCookie = (response, name, value, seconds) => response.appendHeader(
   'Set-Cookie', `${name}=${value}; Path=/; Max-Age=${seconds}; Secure; HttpOnly; SameSite=Lax`);
-
-async function renew(guard, response, { token, isCookie }) {
-  const next = isCookie && response && await guard.renewed(token);
-  if (next && !response.headersSent) setCookie(response, SESSION, packed(next.token), next.secondsLeft);
-  return next ? next.token : token;
-}
 
 // --- Answers ----------------------------------------------------------------------------------------------
 
@@ -111,8 +109,8 @@ function refuse({ issuer }, request, response, { status, code, grant }) {
 
 const pages = {
   'GET /.lockbox/open': (guard, request, response, query) => {
-    const grant = query.get('grant') ?? '', state = query.get('to') ?? '/', secret = randomBytes(32).toString('base64url');
-    if (!UUID.test(grant) || !PATH.test(state)) return refuse(guard, request, response, { status: 404, code: 'not_found' });
+    const grant = query.get('grant') ?? '', state = query.get('to') ?? '/', secret = random();
+    if (!UUID.test(grant) || !PATH.test(state)) return refuse(guard, request, response, MISSING);
     setCookie(response, TRY, secret, 300);
     const fields = new URLSearchParams({
       response_type: 'code', client_id: guard.clientId, redirect_uri: `${guard.origin}/.lockbox/code`, state, grant,
@@ -126,7 +124,7 @@ const pages = {
       && (query.get('iss') ?? guard.issuer) === guard.issuer;
     setCookie(response, TRY, '', 0);
     // Others may know the code now. With a wrong verifier, Customer Lockbox refuses it, and ends it.
-    const session = code && await guard.redeem(code, isOurs ? secret : randomBytes(32).toString('base64url'))
+    const session = code && await guard.redeem(code, isOurs ? secret : random())
       .catch((error) => void guard.emit('trouble', error));
     if (!session || !isOurs) return refuse(guard, request, response, { status: 401, code: 'code_refused' });
     if (!session.allowed) return refuse(guard, request, response, session);
@@ -134,14 +132,16 @@ const pages = {
     return send(response, 302, { Location: new URL(guard.origin + to).href });
   },
   'GET /.lockbox/status': async (guard, request, response) => {
-    const { allowed: open, grant, reference, level, engineer, closesAt, secondsLeft } = await guard.session(tokenOf(request).token);
-    const facts = open ? { open, grant, reference, level, engineer, closes_at: closesAt, seconds_left: secondsLeft } : { open };
-    return send(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify(facts));
+    const session = await guard.session(tokenOf(request).token), { grant, reference, level, engineer } = session;
+    const facts = { grant, reference, level, engineer, closes_at: session.closesAt, seconds_left: session.secondsLeft };
+    const body = JSON.stringify({ open: session.allowed, ...(session.allowed && facts) });
+    return send(response, 200, { 'Content-Type': 'application/json' }, body);
   },
   'POST /.lockbox/done': async (guard, request, response) => {
     // Under the referrer policy "no-referrer", a browser sends "null" as the origin of its own form.
     const { origin = 'null', 'sec-fetch-site': site } = request.headers;
-    if (origin !== guard.origin && !(origin === 'null' && site === 'same-origin')) return refuse(guard, request, response, { status: 403, code: 'other_origin' });
+    const isOurs = origin === guard.origin || (origin === 'null' && site === 'same-origin');
+    if (!isOurs) return refuse(guard, request, response, { status: 403, code: 'other_origin' });
     const session = await guard.session(tokenOf(request).token);
     setCookie(response, SESSION, '', 0);
     const failed = session.allowed && await guard.release(session).catch((error) => guard.emit('trouble', error));
@@ -158,11 +158,13 @@ async function judge(guard, rule, request, outer, route, response) {
   strip(request);
   const about = await rule(outer);
   if (!about) return null;
-  const action = about.action ?? (isSafe && !headers.upgrade ? 'view' : 'act_as'), item = `${method} ${about.route ?? route() ?? '*'}`;
-  const isOverridden = OVERRIDES.some((name) => name in headers) || new URL(urlOf(request), guard.origin).searchParams.has('_method');
-  const decision = await guard.access({ ...about, token: sent.token, action }, item, isOverridden ? 'method_override' : '');
+  const action = about.action ?? (isSafe && !headers.upgrade ? 'view' : 'act_as');
+  const item = `${method} ${about.route ?? route() ?? '*'}`, query = new URL(urlOf(request), guard.origin).searchParams;
+  const refused = query.has('_method') || OVERRIDES.some((name) => name in headers) ? 'method_override' : '';
+  const decision = await guard.access({ ...about, token: sent.token, action }, item, refused);
   // Not before: the thief of a token must not get a new one from a request that is refused.
-  if (decision.allowed) await renew(guard, response, sent);
+  const next = decision.allowed && sent.isCookie && response && await guard.renewed(sent.token);
+  if (next && !response.headersSent) setCookie(response, SESSION, packed(next.token), next.secondsLeft);
   return Object.assign(decision, { action, item });
 }
 
@@ -176,7 +178,9 @@ function hold(guard, access, { socket, headers }, target) {
   if (socket.destroyed) watched.done();
   for (const name of ['write', 'end']) {
     const original = target[name];
-    target[name] = function guarded(...words) { return watched.isOpen() || this.closed ? original.apply(this, words) : name === 'end' && this; };
+    target[name] = function guarded(...words) {
+      return watched.isOpen() || this.closed ? original.apply(this, words) : name === 'end' && this;
+    };
   }
 }
 
@@ -184,7 +188,8 @@ function hold(guard, access, { socket, headers }, target) {
 async function admit(guard, rule, request, response, outer = request, route = () => undefined) {
   if (urlOf(request).startsWith('/.lockbox/')) {
     const { pathname, searchParams } = new URL(urlOf(request), guard.origin);
-    const show = pages[`${request.method} ${pathname}`] ?? (() => refuse(guard, request, response, { status: 404, code: 'not_found' }));
+    const show = pages[`${request.method} ${pathname}`];
+    if (!show) return void refuse(guard, request, response, MISSING);
     return void (await show(guard, request, response, searchParams));
   }
   const decision = await judge(guard, rule, request, outer, route, response);
@@ -198,7 +203,7 @@ async function admit(guard, rule, request, response, outer = request, route = ()
 }
 
 /** Writes `/w/:id` as `/w/{id}`. */
-const braced = (pattern) => pattern.replace(/:(\w+)(\([^)]*\))?[?+*]?|\*(\w+)/g, (_all, name, _rule, rest) => `{${name ?? rest}}`);
+const braced = (pattern) => pattern.replace(/:(\w+)(\([^)]*\))?[?+*]?|\*(\w+)/g, (...all) => `{${all[1] ?? all[3]}}`);
 
 /** Finds the patterns of the routes that Express would try for a path. It never contains a value of a parameter. */
 function* patterns(stack, path, method) {
@@ -206,11 +211,13 @@ function* patterns(stack, path, method) {
     const match = layer.match(path), { route, handle } = layer;
     if (!match) continue;
     const { params, path: matched } = match === true ? layer : match;
-    if (route && (route.methods._all || route.methods[method] || (method === 'head' && route.methods.get))) yield braced(String(route.path));
+    const { _all: isForAll, get } = route?.methods ?? {}, isFor = isForAll || route?.methods[method];
+    if (isFor || (get && method === 'head')) yield braced(String(route.path));
     if (!handle?.stack) continue;
-    const values = new Map(Object.entries(params).flatMap(([name, value]) => [value].flat().map((each) => [each, `{${name}}`])));
+    const found = Object.entries(params).flatMap(([name, value]) => [value].flat().map((each) => [each, `{${name}}`]));
+    const values = new Map(found);
     const prefix = matched.split('/').map((part) => values.get(decodeURIComponent(part)) ?? part).join('/');
-    for (const found of patterns(handle.stack, path.slice(matched.length) || '/', method)) yield prefix + found;
+    for (const rest of patterns(handle.stack, path.slice(matched.length) || '/', method)) yield prefix + rest;
   }
 }
 
@@ -247,7 +254,8 @@ export const upgrade = (guard, rule, handler) => (request, socket, head) => {
   judge(guard, rule, request, request, () => undefined).then((decision) => {
     const { allowed = true, status } = decision ?? {};
     if (socket.destroyed) return;
-    if (!allowed) return void socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    const refusal = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+    if (!allowed) return void socket.end(refusal);
     if (decision) hold(guard, decision, request, socket);
     request.lockbox = decision;
     handler(request, socket, head);

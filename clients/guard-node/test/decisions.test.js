@@ -191,7 +191,7 @@ test('a withdrawn key verifies nothing any more, not even a token that was verif
   await until(async () => (await refusals(guard, { token })) === 'invalid_token');
   assert.equal(await refusals(guard, { token: lockbox.token() }), '');
   const fetches = lockbox.calls.filter(({ path }) => path.endsWith('jwks.json'));
-  assert.deepEqual(fetches.map(({ headers }) => headers['cache-control']), ['no-cache', 'no-cache']);
+  assert.ok(fetches.length >= 2 && fetches.every(({ headers }) => headers['cache-control'] === 'no-cache'));
   // While the keys can't be fetched, the old ones are not used.
   lockbox.intercept = (_request, response, url) => url.pathname.endsWith('jwks.json') && response.writeHead(500).end();
   lockbox.send('keys', {});
@@ -204,9 +204,14 @@ test('unknown keys make the guard fetch the keys only once in ten seconds', asyn
   const { lockbox, guard } = await setting(t);
   await refusals(guard, { token: lockbox.token() });
   const fetches = () => lockbox.calls.filter(({ path }) => path.endsWith('jwks.json')).length, before = fetches();
-  const unknown = newKey('EdDSA', 'unknown');
+  const unknown = newKey('EdDSA', 'unknown'), later = newKey('EdDSA', 'later');
   await Promise.all(Array.from({ length: 50 }, () => refusals(guard, { token: lockbox.signed(lockbox.claims(), unknown) })));
-  assert.ok(fetches() - before <= 1);
+  assert.equal(fetches() - before, 1);
+  // A key that came in the meantime is known after ten seconds, or after the feed says so.
+  lockbox.keys.push(later);
+  assert.equal(await refusals(guard, { token: lockbox.signed(lockbox.claims(), later) }), 'invalid_token');
+  lockbox.send('keys', {});
+  await until(async () => (await refusals(guard, { token: lockbox.signed(lockbox.claims(), later) })) === '');
 });
 
 test('the issuer has https, or is on this machine', () => {

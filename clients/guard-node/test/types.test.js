@@ -21,7 +21,7 @@ test('the types name exactly what the package has', () => {
   assert.deepEqual([...declared.matchAll(/^export (?:class|const) (\w+)/gm)].map(([, name]) => name).sort(), Object.keys(guard).sort());
   const [, options] = /export interface Options \{\n(.*?)^\}/ms.exec(declared);
   const source = readFileSync(path('../src/guard.js'), 'utf8');
-  const [, taken] = /constructor\(\{(.*?)\}\) \{/s.exec(source.slice(source.indexOf('export class Guard')));
-  const names = taken.split(',').map((each) => each.trim().split(' ')[0]).filter(Boolean);
+  const taken = [...source.matchAll(/\{([^{}]*)\} = options;/g)].flatMap(([, names]) => names.split(','));
+  const names = taken.map((each) => each.trim().split(' ')[0]);
   assert.deepEqual([...options.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name).sort(), names.sort());
 });
