@@ -245,7 +245,7 @@ def a_legal_demand(here: Play) -> None:
 
 def main_window_closes(here: Play, access_request: str, window: str) -> Mail:
     here.scene("Back at Contoso: the window closes automatically")
-    closed_mail = here.stage.mail.wait_for("ada.keller@", "window_closed", within=40)
+    closed_mail = here.stage.mail.wait_for("ada.keller@", "window_closed", part="mailbox", within=40)
     expect("3 messages read" in closed_mail.text, "the summary counts what was read")
     here.mail(closed_mail, "Ada Keller")
     page = here.person("priya.nair").get(window)
