@@ -193,7 +193,7 @@ def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cas
     # A request that passed ends the silence too.
     GateProxy.objects.update(asked_at=None)
     asker = Asker(person_id=window.engineer_id, grant_id=window.pk)
-    about = {"host": "quillo.example", "method": "GET", "target": "/tenants/7/pages", "headers": {}}
+    about: dict[str, Any] = {"host": "quillo.example", "method": "GET", "target": "/tenants/7/pages", "headers": {}}
     operations.judge(window.access_request.service, **about, session=asker)
     assert guards.silence_of(window.access_request, clock.now()) is None
 
