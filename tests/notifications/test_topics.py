@@ -615,7 +615,7 @@ def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     assert mails.to("webhook_off") == ["stella"]
 
 
-def test_a_signal_stream_that_fails_is_reported_to_its_administrators(world: Cast, mails: Mails) -> None:
+def test_a_signal_stream_that_fails_is_reported_to_both_sides(world: Cast, mails: Mails) -> None:
     system, wanted = (
         world.system("webhooks"),
         Wanted(delivery=Delivery(is_push=True, url="https://signals.example/canary-path?sig=canary")),
@@ -623,7 +623,10 @@ def test_a_signal_stream_that_fails_is_reported_to_its_administrators(world: Cas
     mine = operations.create_stream(wanted, actor=service_of(world, "contoso", Scope.SSF_MANAGE))
     operations.report_failing_stream(mine.pk, actor=system)
     found = mails.sent("ines", "stream_failing")
-    assert mails.to("stream_failing") == ["ines"]
+    assert mails.to("stream_failing") == ["ines", "stella"]
+    address = f"http://localhost:8000/admin/requests_app/signalstream/{mine.pk}/change/"
+    says(mails("stella", "stream_failing"), "a signal stream of Contoso", "could last longer than its window", address)
+    assert not any("signals.example" in part for part in parts(mails("stella", "stream_failing")))
     assert found.subject == "Contoso: a signal stream fails"
     address = f"http://localhost:8000/tenant/{world.contoso.pk}/signal-streams/{mine.pk}/"
     says(found, "signals.example", "does not learn that windows end", address)
@@ -634,6 +637,7 @@ def test_a_signal_stream_that_fails_is_reported_to_its_administrators(world: Cas
     operations.report_failing_stream(ours.pk, actor=system)
     address = f"http://localhost:8000/admin/requests_app/signalstream/{ours.pk}/change/"
     says(mails.sent("stella", "stream_failing"), address)
+    # No window is open, so no customer needs to know.
     assert mails.to("stream_failing") == ["stella"]
 
 
