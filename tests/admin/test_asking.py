@@ -119,6 +119,10 @@ def test_an_address_is_registered_on_the_page_of_its_client_and_managed_under_we
     shown = staff.get(address(Machine, "change", client.pk)).content.decode()
     assert address(Webhook, "change", row.pk) in shown
     assert "whsec_" not in shown
+    assert f"{address(Webhook)}?client={client.pk}" in shown
+    listed = staff.get(f"{address(Webhook)}?client={client.pk}")
+    assert listed.status_code == 200
+    assert address(Webhook, "change", row.pk) in listed.content.decode()
     page = staff.get(address(Webhook, "change", row.pk)).content.decode()
     assert "the ends of the access requests that the client raised" in page
     change = reverse("admin:requests_app_webhook_act", args=[row.pk, "change"])

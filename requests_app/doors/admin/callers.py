@@ -172,7 +172,7 @@ class ClientAdmin(StaffAdmin):
         Related(model=Token, by=lambda row: {"account": row.account}),
         Related(
             model=Webhook,
-            by=lambda row: {"client": row, "is_of_stream": False} if row.tenant_id is None else None,
+            by=lambda row: {"client": row} if row.tenant_id is None else None,
             columns=(place, "label", "is_on", "failing_since"),
             title=gettext_lazy("Callback addresses"),
         ),

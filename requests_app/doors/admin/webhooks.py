@@ -33,7 +33,7 @@ from requests_app.doors.admin.log import log_name
 from requests_app.doors.admin.searching import Search
 from requests_app.messages.webhooks.messages import ALL
 from requests_app.messages.webhooks.problems import problem_words
-from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
+from requests_app.models import Client, OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
 from requests_app.operations import Issued
 from requests_app.words import text
 
@@ -98,7 +98,11 @@ class WebhookAdmin(StaffAdmin):
     reads: ClassVar = ("tenant", "client__account")
     ordering = ("-created_at",)
     search: ClassVar = Search(tenant="tenant", words=("label",))
-    list_filter = (by_flag("is_on", gettext_lazy("on")), by_tenant())
+    list_filter = (
+        by_flag("is_on", gettext_lazy("on")),
+        by_row("client", gettext_lazy("for callbacks of"), Client),
+        by_tenant(),
+    )
     lead = gettext_lazy(
         "Webhooks without a tenant belong to the provider and get the entries of every log. A customer’s own "
         "administrator manages the customer’s webhooks. Webhooks with a client are its callback addresses: they get "
