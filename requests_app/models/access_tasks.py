@@ -74,7 +74,10 @@ class AccessDraftQuerySet(ScopedQuerySet):
     service_path = "service_id"
 
     def visible_to(self, actor: Actor) -> Self:
-        """Return the drafts of this engineer. Nobody else sees a draft: it is not an access request yet."""
+        """Return the drafts of this engineer, because a draft is not an access request yet.
+
+        Staff read all drafts in the administration, but can't act on them.
+        """
         return self if actor.is_system else self.filter(engineer=actor.person_id)
 
     def waiting(self, at: datetime) -> Self:

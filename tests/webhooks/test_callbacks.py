@@ -15,7 +15,7 @@ from requests_app.domain.access_tasks import CALLBACK_STATE_MAX
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.webhooks import schedule
-from requests_app.models import AccessDraft, AccessRequest, AccessTask, Client, OutboxMessage, Webhook
+from requests_app.models import AccessDraft, AccessRequest, AccessTask, Client, OutboxMessage, Tenant, Webhook
 from requests_app.platform import outbound
 from requests_app.work.webhooks import delivery, dispatch
 from tests.api.test_access_drafts import confirm
@@ -105,6 +105,9 @@ ENDS: dict[str, Callable[[World, Any], Any]] = {
     "denied by the provider": lambda world, pk: deny(world, pk),
     "cancelled by the engineer": lambda world, pk: operations.withdraw(pk, actor=world.cast.as_("priya")),
     "cancelled by the client": lambda world, pk: world.desk.post(f"{TASKS}/{pk}/cancel"),
+    "cancelled with its ticket": lambda world, _pk: operations.close_ticket(
+        world.ticket.pk, actor=world.cast.as_("mia")
+    ),
 }
 
 
@@ -117,6 +120,17 @@ def test_each_end_is_sent(world: World, receiver: Receiver, name: str) -> None:
     [got] = receiver.got
     assert verified(issued, got)["task"]["status"] == name.split()[0] == world.read(task).json()["task"]["status"]
     assert "state" not in got.message
+
+
+def test_without_the_customers_stage_the_providers_approval_is_sent_once(world: World, receiver: Receiver) -> None:
+    Tenant.objects.filter(pk=world.cast.contoso.pk).update(lockbox_on=False)
+    registered(world, receiver.url)
+    task = asked(world, receiver.url)
+    operations.approve_as_provider(task["id"], actor=world.cast.as_("pat"), note="No other way.")
+    deliver()
+    operations.release(task["id"], actor=world.cast.as_("priya"))
+    deliver()
+    assert statuses(receiver) == ["approved"]
 
 
 def test_the_customers_denial_and_the_end_of_the_time_are_sent(world: World, receiver: Receiver, travel: Any) -> None:
