@@ -516,6 +516,15 @@ def _confused(claims: dict[str, Any]) -> str:
     return other_library.encode(claims, key["n"], algorithm="HS256", headers=headers)
 
 
+def test_no_client_uses_the_denial_that_another_client_got(world: World) -> None:
+    body, other = world.submission(), client_with(world.cast, *SCOPES)
+    refused(other.post(TASKS, body), 400, "invalid_denial_binding")
+    assert not AccessRequest.objects.exists()
+    assert not AccessTask.objects.exists()
+    # The attempt does not use the denial up.
+    assert world.desk.post(TASKS, body).status_code == 201
+
+
 def test_a_denial_counts_for_ten_minutes(world: World, travel: Any) -> None:
     body = world.submission()
     ends = dt.datetime.fromisoformat(body["denial"]["expires_at"])
