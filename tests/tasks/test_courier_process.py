@@ -56,7 +56,9 @@ def begin(start: Start, *arguments: str, **env: str) -> Running:
         *arguments,
         SECRET_KEY=settings.SECRET_KEY,
         BASE_URL=settings.BASE_URL,
-        DJANGO_SETTINGS_MODULE="tests.tasks.hanging_settings",
+        # A cluster whose only worker is busy writes no heartbeat.
+        HEARTBEAT_MAX_AGE_SECONDS="1200",
+        DJANGO_SETTINGS_MODULE="tests.tasks.patient_mail_settings",
         **env,
     )
 

@@ -86,11 +86,11 @@ def test_without_a_new_entry_the_logs_are_searched_only_now_and_then(
 ) -> None:
     searches: list[float] = []
 
-    def search(until: float, of_streams: bool) -> int:
+    def work(until: float, *, of_streams: bool) -> int:
         searches.append(until)
         return 0
 
-    monkeypatch.setattr(courier.dispatch, "work", search)
+    monkeypatch.setattr(courier.dispatch, "work", work)
     at = clock.monotonic()
     monkeypatch.setattr(courier.clock, "monotonic", lambda: at)
     ours, pool = Courier(), ThreadPoolExecutor(1)
