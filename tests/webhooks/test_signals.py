@@ -489,6 +489,20 @@ def test_a_name_that_now_has_a_private_address_is_not_connected_to(
     assert (message.state, message.last_error) == ("waiting", "address")
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_failure_and_takes_neither_event_nor_header_elsewhere(
+    cast: Cast, receivers: Callable[[], Receiver], status: int
+) -> None:
+    first, second = receivers(), receivers()
+    Program(cast).push(first, authorization_header="Bearer for-the-first")
+    first.answer(status, second.url)
+    revoke(cast, cast.in_quillo())
+    deliver()
+    assert (len(first.tried), second.tried) == (1, [])
+    message = OutboxMessage.objects.get(lane="signal")
+    assert (message.state, message.last_error) == ("waiting", str(status))
+
+
 @pytest.mark.parametrize(
     "body",
     [{"iss": "https://else.example"}, {"aud": "else"}, {"events_supported": []}, {"events_delivered": ["x"]},
