@@ -108,6 +108,25 @@ def test_without_a_new_entry_the_logs_are_searched_only_now_and_then(
     assert len(searches) == 3
 
 
+def test_events_that_exist_are_sent_even_if_an_entry_cannot_be_read(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Program(cast).push(receiver)
+    revoke(cast, cast.in_quillo())
+    make_events()
+
+    def work(until: float, *, of_streams: bool) -> int:
+        raise ValueError("this entry")
+
+    monkeypatch.setattr(courier.dispatch, "work", work)
+    ours = Courier()
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(ValueError, match="this entry"):
+            ours.look(pool, pool)
+        ours._sender.settle(60)
+    assert len(receiver.got) == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_courier_goes_on_after_an_outage(
     cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch

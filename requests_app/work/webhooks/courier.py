@@ -85,10 +85,13 @@ class Courier:
         """Make the events about new entries, and begin to send the events that are due."""
         if not _ANY():
             return
-        if self._has_grown() and dispatch.work(clock.monotonic() + READ_SECONDS, of_streams=True):
-            # There can be more: not all entries are read at once.
-            self._searched = float("-inf")
-        self._sender.claim(pool, endings)
+        try:
+            if self._has_grown() and dispatch.work(clock.monotonic() + READ_SECONDS, of_streams=True):
+                # There can be more: not all entries are read at once.
+                self._searched = float("-inf")
+        finally:
+            # If one log can't be read, the events that exist are sent.
+            self._sender.claim(pool, endings)
 
     def _has_grown(self) -> bool:
         """Return whether to search for new entries. The sum is much cheaper than the search."""
