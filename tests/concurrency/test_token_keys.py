@@ -20,18 +20,22 @@ from tests.cast import Cast
 from tests.concurrency.test_races import at_once
 
 WRITERS = 6
-#: Signs one token as soon as the file `argv[1]` is there.
+#: Forks processes that have no connection yet. Each signs one token as soon as all others can, and prints its line.
 _SIGN = """
-import sys, time
-from pathlib import Path
+import os, sys
 import django
 django.setup()
 from requests_app.models.token_keys import public_keys, signed
-print("ready", flush=True)
-while not Path(sys.argv[1]).exists():
-    time.sleep(0.001)
-print(signed({"n": int(sys.argv[2])}, typ="at+jwt"), flush=True)
-print(len(public_keys()["keys"]), flush=True)
+waiting, go = os.pipe()
+for number in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        os.close(go)
+        os.read(waiting, 1)
+        token = signed({"n": number}, typ="at+jwt")
+        os.write(1, f"{token} {len(public_keys()['keys'])}\\n".encode())
+        os._exit(0)
+os.close(go)
+sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(int(sys.argv[1]))))
 """
 
 
@@ -65,24 +69,10 @@ def test_processes_that_need_the_first_key_at_once_get_the_same(tmp_path: Path) 
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     theirs = {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "SECRET_KEY": "k3y-" * 16}
-    start = tmp_path / "start"
-    begun = [
-        subprocess.Popen(
-            [sys.executable, "-c", _SIGN, str(start), str(number)],
-            cwd=settings.BASE_DIR, env=inherited | theirs, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for number in range(WRITERS)
-    ]  # fmt: skip
-    try:
-        for each in begun:
-            assert each.stdout is not None
-            assert each.stdout.readline() == "ready\n"
-        start.touch()
-        answers = [each.communicate(timeout=60) for each in begun]
-    finally:
-        for each in begun:
-            each.kill()
-            each.wait()
-    assert [err[-2000:] for each, (_out, err) in zip(begun, answers, strict=True) if each.returncode] == []
-    tokens, counts = zip(*[out.split() for out, _err in answers], strict=True)
-    assert (len({kid_of(token) for token in tokens}), set(counts)) == (1, {"1"})
+    run = subprocess.run(
+        [sys.executable, "-c", _SIGN, str(WRITERS)],
+        cwd=settings.BASE_DIR, env=inherited | theirs, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    tokens, counts = zip(*map(str.split, run.stdout.splitlines()), strict=True)
+    assert (len(tokens), len({kid_of(token) for token in tokens}), set(counts)) == (WRITERS, 1, {"1"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real_clock, p
 
 @contextlib.contextmanager
 def empty_database(place: Path) -> Iterator[str]:
-    """Make a second database without any table, on the same kind of server. Yield its address."""
+    """Make a second database that is migrated and has no rows, on the same kind of server. Yield its address."""
     if connection.vendor == "sqlite":
-        yield f"sqlite:///{place / 'second.sqlite3'}"
+        yield f"sqlite:///{shutil.copy(ground.sqlite(), place / 'second.sqlite3')}"
         return
     name = f"{connection.settings_dict['NAME']}_second"
     with ground._creation()._nodb_cursor() as cursor:
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
-        cursor.execute(f'CREATE DATABASE "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{ground._template(cursor, has_cast=False)}"')
         try:
             yield ground.database_url(name=name)
         finally:
@@ -54,7 +55,6 @@ def test_an_export_applied_to_an_empty_installation_is_exported_as_the_same_byte
     with empty_database(tmp_path) as url:
         second = {"DATABASE_URL": url, "DATA_DIR": str(tmp_path / "second")}
         (tmp_path / "second" / "static").mkdir(parents=True)
-        output_of(start, "migrate", "--noinput", **second)
         assert "people: []" in output_of(start, "export", **second)
         applied = output_of(start, "apply", str(file), **second)
         assert "refused" not in applied
