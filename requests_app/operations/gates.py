@@ -72,13 +72,16 @@ class _Call:
 
     service: Service
     grant: Grant
-    person_id: UUID
     item: str
     proxy: GateProxy | None = None
     match: Match | None = None
     resource_id: UUID | None = None
     #: Why the rules refuse it, or "".
     refused: str = ""
+
+    @property
+    def person(self) -> Person:
+        return self.grant.engineer
 
     @property
     def is_shared(self) -> bool:
@@ -90,7 +93,7 @@ class _Call:
         assert self.match is not None
         return Question(
             subject_type="engineer",
-            subject=str(self.person_id),
+            subject=str(self.person.pk),
             action=self.match.rule.action,
             service=self.service.key,
             resource=str(self.resource_id),
@@ -186,10 +189,10 @@ def _call(
 ) -> _Call | None:
     """Return the request as a call to decide on. Return None if the session's window is not for this tool."""
     grants = Grant.objects.filter(pk=session.grant_id, engineer=session.person_id, access_request__service=service)
-    grant: Grant | None = grants.select_related("access_request", "tenant").first()
+    grant: Grant | None = grants.select_related("access_request", "engineer", "tenant").first()
     if grant is None:
         return None
-    of: dict[str, Any] = {"service": service, "grant": grant, "person_id": session.person_id, "proxy": proxy}
+    of: dict[str, Any] = {"service": service, "grant": grant, "proxy": proxy}
     try:
         asked = gate_rules.asked(method, target, headers)
     except gate_rules.Refused as refusal:
@@ -227,18 +230,17 @@ def _decide(calls: Sequence[_Call]) -> list[Decided]:
     commits. So a request either comes before the end of its window, or is refused.
     """
     tenant_id = calls[0].grant.tenant_id
-    people = Person.objects.get_queryset().in_bulk({call.person_id for call in calls})
     written, known = _Written(), dict[tuple[UUID, UUID | None], Facts]()
     with act(PASS_GATE, actor=Actor.system("gate"), rereads=False) as current:
         current.tenant_id = tenant_id
         head = current.take_turn(tenant_id)
-        verdicts = [_decided(current, call, people[call.person_id], known, written) for call in calls]
+        verdicts = [_decided(current, call, known, written) for call in calls]
         ContentAccess.objects.bulk_create(written.accesses)
         recorder.record(written.entries, at=current.at, locked_head=head)
         for proxy in {call.proxy.pk: call.proxy for call in calls if call.proxy is not None}.values():
             if proxy.asked_at is None or proxy.asked_at <= current.at - limits.GATE_ASKED_GRAIN:
                 GateProxy.objects.filter(pk=proxy.pk).update(asked_at=current.at)
-    return [(verdict, people[call.person_id], access) for call, (verdict, access) in zip(calls, verdicts, strict=True)]
+    return [(verdict, call.person, access) for call, (verdict, access) in zip(calls, verdicts, strict=True)]
 
 
 _GROUPS: Groups[_Call, Decided] = Groups(_decide)
@@ -247,10 +249,10 @@ _GROUPS: Groups[_Call, Decided] = Groups(_decide)
 def _decided(
     current: Step,
     call: _Call,
-    person: Person,
     known: dict[tuple[UUID, UUID | None], Facts],
     written: _Written,
 ) -> tuple[Verdict, UUID | None]:
+    person = call.person
     current.actor = Actor(
         side=Side.PROVIDER,
         door="api",
@@ -263,9 +265,9 @@ def _decided(
     current.subject_type, current.subject_id = "grant", str(call.grant.pk)
     if call.refused:
         return _refused(current, call, call.refused, written), None
-    question, key = call.question, (call.person_id, call.resource_id)
+    question, key = call.question, (person.pk, call.resource_id)
     if key not in known:
-        known[key] = read(EvaluationQuery(question, call.person_id, None), hold=False)[0]
+        known[key] = read(EvaluationQuery(question, person.pk, None), hold=False)[0]
     facts = known[key]
     # Another window of the same engineer does not count: the session is for this one.
     windows = [window for window in facts.windows if window.grant_id == call.grant.pk]
