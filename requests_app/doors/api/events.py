@@ -258,7 +258,9 @@ def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> 
 
     A chunk is empty if nothing has happened. Any thread can compute the next chunk.
     """
-    yield b"retry: 2000\n\n"
+    # This begins the answer. `retry` belongs to the first message: alone, some clients take it for an empty message.
+    yield b": here\n\n"
+    retry = b"retry: 2000\n"
     ends, silent = clock.monotonic() + LONGEST_STREAM, 0
     for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
         try:
@@ -269,7 +271,8 @@ def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> 
             return
         if found:
             after, silent = found[-1].cursor, 0
-            yield b"".join(each.sent for each in found)
+            yield retry + b"".join(each.sent for each in found)
+            retry = b""
             continue
         silent += 1
         if silent % BEAT_AFTER == 0:
