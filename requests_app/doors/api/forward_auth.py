@@ -19,7 +19,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 
 from requests_app import operations
-from requests_app.doors.api import at_tool
+from requests_app.doors import at_tool
 from requests_app.models import GateProxy
 from requests_app.operations.gates import Pass
 from requests_app.queries import gates as queries

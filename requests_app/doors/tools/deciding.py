@@ -20,7 +20,7 @@ from requests_app import operations
 from requests_app.domain import gate_rules
 from requests_app.domain.errors import TooMany
 from requests_app.domain.link_templates import origin_of
-from requests_app.doors.api import at_tool
+from requests_app.doors import at_tool
 from requests_app.models import Service
 from requests_app.operations.gates import NO_SESSION, OTHER_HOST, UNAVAILABLE, Pass
 from requests_app.platform.slots import Slot, Slots
