@@ -528,7 +528,7 @@ def test_an_access_that_lockbox_does_not_take_in_holds_up_nothing(
 
 def test_lockbox_can_take_in_what_replaces_an_access() -> None:
     body = {"guard": str(uuid.uuid4()), "life": str(uuid.uuid4()), "first": 1, "accesses": [json.loads(queues.SKIPPED)]}
-    assert guard_reports.report_in(body).accesses[0].code == "not_taken_in"
+    assert guard_reports.report_in(body).accesses[0].item == "OTHER /not-taken-in"
 
 
 def test_if_lockbox_takes_in_nothing_at_all_the_queue_waits(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:

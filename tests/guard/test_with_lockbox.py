@@ -16,7 +16,9 @@ from pytest_django.live_server_helper import LiveServer
 
 from audit_app.models import AuditEntry
 from lockbox_guard import Guard, Rule, WSGIGuard
+from lockbox_guard.visit import TRY, Visit
 from requests_app import operations
+from requests_app.domain.errors import DomainError
 from requests_app.doors.api import oauth
 from requests_app.models import Client, Grant, token_keys
 from requests_app.work import feed
@@ -137,6 +139,19 @@ def test_a_token_is_renewed_and_the_window_released_through_the_application(
     grant.refresh_from_db()
     assert grant.closed_at is not None
     until(lambda: code_of(guard, newer, **asked) == "window_closed", 2)
+
+
+@pytest.mark.parametrize("is_own_browser", [True, False])
+def test_a_code_works_in_its_own_browser_and_ends_in_another_one(
+    cast: Cast, grant: Grant, guard: Guard, is_own_browser: bool
+) -> None:
+    way = WayIn(cast, Client.objects.select_related("account").get(pk=guard.client_id), grant)
+    guard.origin, code = way.receiver.origin, way.issue()
+    cookies = [("cookie", f"{TRY}={way.verifier}")] if is_own_browser else []
+    visit = Visit(guard, "GET", "/.lockbox/code", f"code={code}&state=/", cookies, lambda: None)
+    assert visit.reserved()[0] == (302 if is_own_browser else 401)
+    with pytest.raises(DomainError):
+        way.redeem(code)
 
 
 def test_a_download_is_cut_when_the_customer_ends_the_window(cast: Cast, grant: Grant, guard: Guard) -> None:

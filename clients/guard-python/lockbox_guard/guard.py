@@ -99,10 +99,7 @@ class Guard:
             self.visits.difference_update(over)
             # Stored after all of them are cut, because the disk takes its time.
             for access, code in [(access, visit.code) for visit in over for access in visit.accesses]:
-                try:
-                    self.record(access, "cut", code)
-                except Refused:
-                    log.critical("The queue does not have the end of %s", access)
+                self._try_to_record(access, "cut", code)
 
     def verified(self, token: str) -> Token:
         """Return a token of this application's audience that has not ended, or raise Refused."""
@@ -115,43 +112,51 @@ class Guard:
         """Return the access if the token allows it now, or raise Refused. This stores nothing: see `admit`.
 
         `tenant` is an id or a slug. `engineer` is the address or the id of the person who is signed in at the
-        application. Give `resource` or `identifier`, or both.
+        application. Give `resource` or `identifier`, or both. A refusal has an access if it is about a resource of the
+        window, or if the window has only one.
         """
         found = self.verified(token)
+        about = [detail for detail in found.details if _is_about(detail, tenant, resource, identifier)]
+        named = about[:1] or found.details
+        access = Access(found.claims, named[0], action, _item(item), found.window_end)
+        over = self.why_over(access.detail["grant_id"], access.window_end)
         if engineer is not ANYBODY and not _is_same_person(engineer, found.claims):
-            raise Refused("other_engineer")
-        detail = _detail(found, tenant, resource, identifier)
-        if detail is None:
-            raise Refused("out_of_scope")
-        access = Access(found.claims, detail, action, _item(item), found.window_end)
-        code = self.why_over(access)
-        if code or action not in ACTIONS[: COVERED.get(detail["level"], 0)] or action not in [*detail["actions"]]:
-            raise Refused(REFUSALS.get(code, "level_too_low"))
-        return access
+            code = "other_engineer"
+        elif not about:
+            code = "out_of_scope"
+        elif over:
+            code = REFUSALS[over]
+        elif action in ACTIONS[: COVERED.get(named[0]["level"], 0)] and action in [*named[0]["actions"]]:
+            return access
+        else:
+            code = "level_too_low"
+        raise Refused(code, access if len(named) == 1 else None)
 
     def admit(self, token: str, *, action: str, item: str, **scope: Any) -> Access:
         """Decide, store the access on the disk, and decide again, because the disk may have been slow."""
         try:
             access = self.decide(token, action=action, item=item, **scope)
         except Refused as refused:
-            self._record_refusal(refused.code, token, action, item, **scope)
+            # Lockbox could not take in an unknown action, which is a mistake of the application.
+            if refused.access is not None and action in ACTIONS:
+                self._try_to_record(refused.access, "refused", refused.code)
             raise
         self.record(access, "access")
-        code = self.why_over(access)
+        code = self.why_over(access.detail["grant_id"], access.window_end)
         if code:
-            self.record(access, "cut", code)
+            self._try_to_record(access, "cut", code)
             raise Refused(REFUSALS[code])
         return access
 
-    def why_over(self, access: Access) -> str:
-        """Return why an allowed access must end now, or an empty text."""
+    def why_over(self, grant: str, window_end: float) -> str:
+        """Return why what was allowed must end now, or an empty text."""
         try:
             now = self.feed.now()
         except Refused:
             return "silent"
-        if access.detail["grant_id"] in self.feed.closed:
+        if grant in self.feed.closed:
             return "closed"
-        return "elapsed" if now >= access.window_end else ""
+        return "elapsed" if now >= window_end else ""
 
     def record(self, access: Access, kind: str, code: str = "") -> None:
         """Store what happened. It is on the disk when this returns. Raise Refused if it is not."""
@@ -162,25 +167,12 @@ class Guard:
             "item": access.item, "at": at, "kind": kind, "code": code,
         })  # fmt: skip
 
-    def _record_refusal(
-        self, code: str, token: str, action: str, item: str, *, tenant: str, resource: str | None = None,
-        identifier: str | None = None, **_engineer: object,
-    ) -> None:  # fmt: skip
-        """Store a refusal if the token itself is good: others say nothing about a grant.
-
-        It names the resource that was asked for, or the window's only one. If it is none of several, no resource of
-        the window can be named. An unknown action is a mistake of the application, and Lockbox could not take it in.
-        """
+    def _try_to_record(self, access: Access, kind: str, code: str) -> None:
+        """Store what happens in any case, stored or not."""
         try:
-            found = self.verified(token)
-            detail = _detail(found, tenant, resource, identifier)
-            if detail is None and len(found.details) == 1:
-                detail = found.details[0]
-            if detail is not None and action in ACTIONS:
-                return self.record(Access(found.claims, detail, action, _item(item), 0.0), "refused", code)
+            self.record(access, kind, code)
         except Refused:
-            pass
-        log.info("A refusal is not stored: %s", code)
+            log.critical("The queue does not have this: %s, %s, %s", kind, code, access)
 
     def renewed(self, text: str, under: float = RENEW_UNDER) -> str:
         """Return a newer token of the same grant (RFC 8693) if this one ends soon, or this one if there is none."""
@@ -201,13 +193,9 @@ class Guard:
             return self._newer[text][0]
 
 
-def _detail(token: Token, tenant: str, resource: str | None, identifier: str | None) -> dict[str, Any] | None:
-    """Return what the token says about a resource, or None if it is not about it."""
-    for detail in token.details:
-        is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and (resource or identifier)
-        if is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"]):
-            return detail
-    return None
+def _is_about(detail: dict[str, Any], tenant: str, resource: str | None, identifier: str | None) -> bool:
+    is_it = tenant in (detail["tenant"], detail["tenant_slug"]) and bool(resource or identifier)
+    return is_it and resource in (None, detail["resource"]) and identifier in (None, detail["identifier"])
 
 
 def _item(text: str) -> str:

@@ -20,11 +20,11 @@ STATUSES.update(dict.fromkeys(("keys_unavailable", "feed_silent", "queue_unavail
 
 
 class Refused(Exception):
-    """An access is refused. `code` is a stable name of the reason."""
+    """An access is refused. `code` is a stable name of the reason, and `access` what the log can say about it."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, access: Any = None) -> None:
         super().__init__(code)
-        self.code, self.status = code, STATUSES.get(code, 403)
+        self.code, self.status, self.access = code, STATUSES.get(code, 403), access
 
 
 def checked(url: str) -> str:

@@ -90,7 +90,7 @@ class Verifier:
                 self._fetched = clock()
                 try:
                     # A cache on the way could still have a key that was withdrawn.
-                    _, found = self._lockbox.call("/.well-known/jwks.json", **{"Cache-Control": "no-cache"})
+                    _, found = self._lockbox.call("/.well-known/jwks.json", None, **{"Cache-Control": "no-cache"})
                     self._keys = dict(_usable(found["keys"]))
                 except (JoseError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                     raise Refused("keys_unavailable") from error

@@ -109,7 +109,8 @@ class Visit:
         """Cut the response if its access has ended. The guard's own thread also looks, and stores the cut."""
         with self._lock:
             if not self.code and not self._has_ended:
-                self.code = next(filter(None, map(self.guard.why_over, self.accesses)), "")
+                ends = ((access.detail["grant_id"], access.window_end) for access in self.accesses)
+                self.code = next(filter(None, (self.guard.why_over(*end) for end in ends)), "")
                 try:
                     if self.code:
                         self._cut()
@@ -192,7 +193,7 @@ class Visit:
         try:
             token, now = self.guard.verified(self.token()), self.guard.feed.now()
             detail = token.details[0]
-            if self.guard.why_over(Access(token.claims, detail, "", "", token.window_end)):
+            if self.guard.why_over(detail["grant_id"], token.window_end):
                 raise Refused("window_ended")
         except Refused:
             return _response(200, '{"open": false}', kind="application/json")
