@@ -132,7 +132,7 @@ class Queue:
         while not self.ends.wait(wait):
             try:
                 self.name()  # opens the file
-                fcntl.lockf(self._locks[2], fcntl.LOCK_EX | fcntl.LOCK_NB)  # no fork inherits this kind of lock
+                fcntl.flock(self._locks[2], fcntl.LOCK_EX | fcntl.LOCK_NB)
                 is_sent, wait = self._send(is_sign_due=clock() - signed >= SIGN_EVERY), LOOK_EVERY
                 if is_sent:
                     signed, wait = clock(), 0.0
@@ -141,6 +141,8 @@ class Queue:
             except Exception as error:  # this thread must not end
                 log.warning("Accesses can't be reported now: %r", error)
                 wait = min(max(wait, LOOK_EVERY) * 2, SIGN_EVERY)
+        with self._lock:
+            self._close()  # another process can report now
 
     def _send(self, is_sign_due: bool) -> bool:
         """Send one report, if there is one. Without accesses it is a sign of life, and asks how far Lockbox is.
