@@ -9,11 +9,12 @@ import { Lockbox } from '../src/lockbox.js';
 import { Queue } from '../src/queue.js';
 import { Reporter } from '../src/reporter.js';
 import { until } from './lockbox.js';
-import { directory, lockboxFor } from './setting.js';
+import { directory, later, lockboxFor } from './setting.js';
 
 const WRITER = new URL('programs/writer.js', import.meta.url).pathname;
 /** `bin/test deep` sets DEEP. Then the queue gets as long, and the processes as many kills, as a bad day could give. */
 const IS_DEEP = Boolean(process.env.DEEP), TOTAL = IS_DEEP ? 100_000 : 20_000, VICTIMS = IS_DEEP ? 20 : 3, STEADY = IS_DEEP ? '6000' : '2000';
+const ROUNDS = IS_DEEP ? 3 : 1;
 const segments = (place) => readdirSync(place).filter((name) => name.endsWith('.log')).sort();
 
 const opened = [];
@@ -86,18 +87,20 @@ test(`${TOTAL} accesses go through many segments: nothing lost, nothing twice`, 
   assert.equal(segments(place).length, 1);
 });
 
+/** Starts a process that appends records. Their names come into a list when they are on the disk. */
+function writer(written, place, ...words) {
+  const child = spawn(process.execPath, [WRITER, place, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let rest = '';
+  child.stdout.on('data', (chunk) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop();
+    written.push(...lines);
+  });
+  return child;
+}
+
 test('several processes write to one queue, and one is killed at any write', async (t) => {
-  const place = directory(t), written = [];
-  const start = (name, ...words) => {
-    const child = spawn(process.execPath, [WRITER, place, name, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let rest = '';
-    child.stdout.on('data', (chunk) => {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop();
-      written.push(...lines);
-    });
-    return child;
-  };
+  const place = directory(t), written = [], start = (...words) => writer(written, place, ...words);
   const steady = [start('s1', STEADY), start('s2', STEADY)];
   for (let n = 0; n < VICTIMS; n += 1) {
     const victim = start(`v${n}`);
@@ -280,6 +283,39 @@ test('a report that comes after another process took over is sent by that one', 
   assert.equal(await one.report(), false);
   while (await other.report());
   assert.deepEqual([lockbox.accesses().map(({ item }) => item), lockbox.reported.size], [['a'], 1]);
+});
+
+test('several processes report, answers get lost, and each reporter is killed: nothing lost, nothing twice', async (t) => {
+  const lockbox = await lockboxFor(t), place = directory(t), written = [], running = [];
+  later(t, () => running.forEach((child) => child.kill('SIGKILL')));
+  // Every third answer gets lost after the server has taken the report.
+  let count = 0;
+  lockbox.intercept = (_request, response, url) => {
+    count += 1;
+    if (url.pathname.endsWith('/accesses') && count % 3 === 0) response.writeHead = () => response.destroy();
+    return false;
+  };
+  const start = (name) => running.push(writer(written, place, name, '0', lockbox.issuer));
+  start('p');
+  await until(() => lockbox.reports.length);
+  for (let n = 0; n < ROUNDS; n += 1) {
+    start(`p${n}`);
+    // The one that began first is the reporter. It is killed some reports later, and after three seconds another one goes on.
+    const reports = lockbox.reports.length;
+    await until(() => lockbox.reports.length > reports + 4, 15_000);
+    await new Promise((resolve) => { setTimeout(resolve, Math.random() * 100); });
+    running.shift().kill('SIGKILL');
+  }
+  await until(() => new Set(lockbox.reports.map(({ life }) => life)).size > ROUNDS, 15_000);
+  const ends = running.map((child) => once(child, 'close'));
+  for (const child of running) child.kill('SIGKILL');
+  await Promise.all(ends);
+  lockbox.intercept = () => false;
+  const found = await drained(t, place, lockbox);
+  assert.deepEqual(written.filter((name) => !found.includes(name)), []);
+  assert.equal(new Set(found).size, found.length);
+  assert.equal(lockbox.reported.size, 1);
+  t.diagnostic(`${found.length} accesses, ${lockbox.lives.size} guard, ${new Set(lockbox.reports.map(({ life }) => life)).size} lives`);
 });
 
 for (const [name, inFlight] of [['', false], [' while a report is under way', true]]) {
