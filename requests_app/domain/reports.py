@@ -39,6 +39,8 @@ CODES = frozenset((
     "no_token", "invalid_token", "token_ended", "keys_unavailable", "feed_silent", "window_closed", "window_ended",
     "other_engineer", "out_of_scope", "level_too_low", "queue_unavailable", "queue_full", "method_override",
     "elapsed", "closed", "silent",
+    # In the place of an access that Lockbox has refused to take in.
+    "not_taken_in",
 ))  # fmt: skip
 OTHER_CODE = "other"
 
