@@ -162,6 +162,24 @@ def test_a_fault_of_ours_is_403(grant: Grant, monkeypatch: pytest.MonkeyPatch) -
         assert Client().get("/forward-auth/nothing", headers={"X-Lockbox-Proxy": PROXY_SECRET}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "rest",
+    ["/../../.lockbox/open", "/a/../../../.lockbox/x", "//..//..//.lockbox/", "/%2e%2e/%2e%2e/.lockbox/x", "/.."],
+)
+def test_a_path_that_leads_out_of_the_address_is_no_question(grant: Grant, rest: str) -> None:
+    # nginx and Caddy take such a path for the reserved one, and pass it on with their secret.
+    token = {"Authorization": f"Bearer {grant_token(grant)}", "X-Lockbox-Proxy": PROXY_SECRET}
+    ways = {
+        "original": {"X-Original-Method": "GET", "X-Original-URI": "/tenants/7/pages", "X-Original-Host": HOST},
+        "forwarded": {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/tenants/7/pages", "X-Forwarded-Host": HOST},
+    }
+    with nothing_happens():
+        for way, of in ways.items():
+            found: Any = Client().get(f"/forward-auth/{way}{rest}", headers={**of, **token})
+            assert codes(found) == [(403, "unknown_address")]
+            assert "X-Lockbox-Identity" not in found
+
+
 def test_a_header_with_underscores_is_refused(grant: Grant) -> None:
     token = {"Authorization": f"Bearer {grant_token(grant)}", "X-Lockbox-Proxy": PROXY_SECRET}
     of = {"X-Original-Method": "GET", "X-Original-URI": "/tenants/7/pages", "X-Original-Host": HOST}

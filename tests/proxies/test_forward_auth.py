@@ -120,6 +120,7 @@ def test_only_what_the_window_allows_reaches_the_tool(
         _one_host(tool, port, token)
         _no_other_names(tool, port, token)
         _no_stream(name, tool, port, token)
+        _nobody_asks_for_the_proxy(tool, port, token)
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
         assert _refused(tool, send(port, "/tenants/7/pages", **token)) == 403
     assert ContentAccess.objects.count() == tool.reached
@@ -222,6 +223,17 @@ def _no_stream(name: str, tool: Tool, port: int, token: dict[str, str]) -> None:
         found = send(port, "/tenants/7/streams", Accept="*/*", **token)
         assert (found.status, "streams" in found.body) == (403, False)
     tool.got.clear()
+
+
+def _nobody_asks_for_the_proxy(tool: Tool, port: int, token: dict[str, str]) -> None:
+    """Some proxies take these paths for the reserved one, where they add their secret. They lead to no question."""
+    lies = {"X-Original-Method": "GET", "X-Original-URI": "/tenants/7/pages"}
+    lies |= {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/tenants/7/pages"}
+    for style in ("original", "forwarded"):
+        for rest in ("../../.lockbox/x", "%2e%2e/%2e%2e/.lockbox/x", "..%2f..%2f.lockbox/x", "/..//..//.lockbox/x"):
+            found = send(port, f"/forward-auth/{style}/{rest}", **token, **lies)
+            assert _refused(tool, found) in (400, 403, 404), (style, rest)
+            assert "x-lockbox-identity" not in found.headers
 
 
 def _without_a_session(tool: Tool, port: int) -> None:

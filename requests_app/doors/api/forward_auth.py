@@ -9,6 +9,7 @@ of ours.
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -75,11 +76,20 @@ def _answer(request: HttpRequest, where: str) -> HttpResponse:
         return _refused("unknown_proxy")
     if where.startswith(at_tool.BEGINNING):
         return at_tool.answer(request, headers, proxy.service)
-    # Envoy appends the path of the original request to the address.
-    style = STYLES.get(where.removeprefix(_BEGINNING).partition("/")[0])
-    if style is None:
-        return _refused("unknown_address")
-    return _judged(headers, proxy, style)
+    style = _style(where)
+    return _refused("unknown_address") if style is None else _judged(headers, proxy, style)
+
+
+def _style(where: str) -> Style | None:
+    """Return how the proxy that asks at this address describes the request. Envoy appends the path of the request.
+
+    Return None if the path leads out of the address. A proxy passes on everything below the reserved path, with its
+    secret, and some read "/forward-auth/original/../../.lockbox/" as such a path. That would be a question that a
+    browser has written itself, and the browser would get the identity.
+    """
+    name = where.removeprefix(_BEGINNING).partition("/")[0]
+    is_below = f"{posixpath.normpath(where)}/".startswith(f"{_BEGINNING}{name}/")
+    return STYLES.get(name) if is_below else None
 
 
 def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpResponse:
