@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -457,6 +459,43 @@ def test_a_page_leads_a_browser_without_a_session_to_lockbox(serve: Callable[...
         "default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
         f"style-src 'sha256-{digest}'",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "werkzeug"])
+def test_a_browser_reads_why_it_is_refused_and_a_program_gets_a_code(
+    serve: Callable[..., int], lockbox: FakeLockbox, server: str
+) -> None:
+    port, narrow, end = serve(shop := Shop(), server), lockbox.token(), lockbox.now() - 1
+    for method, token, status, code, words in (
+        ("POST", "", 401, "no_token", "Open it from your window in Customer Lockbox."),
+        ("POST", narrow, 403, "level_too_low", "Your window does not allow this. Nothing was done."),
+        ("GET", lockbox.token(window_end=end, exp=int(end) + 100), 403, "window_ended", "Your window has ended."),
+    ):
+        response = Response(port, "/w/w-17/page", token, method=method, Accept="text/html")
+        assert (response.status, response.headers["Content-Type"]) == (status, "text/html; charset=utf-8"), code
+        assert words in (page := response.read().decode())
+        assert "Continue in the open window" not in page
+        response = Response(port, "/w/w-17/page", token, method=method, Accept="*/*")
+        assert (response.status, json.loads(response.read())["code"]) == (status, code)
+    assert shop.seen == []
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "werkzeug"])
+def test_a_token_that_has_ended_leads_back_through_lockbox_to_the_same_page(
+    serve: Callable[..., int], lockbox: FakeLockbox, server: str
+) -> None:
+    port, now = serve(Shop(), server), int(lockbox.now())
+    ended = lockbox.token(iat=now - 310, exp=now - 10)
+    page = Response(port, "/w/w-17/p%C3%A4ge?a=%22%3E1&b=2", ended, Accept="text/html").read().decode()
+    [link] = re.findall(r'<a href="([^"]*)">Continue in the open window', page)
+    at = urlsplit(html.unescape(link))
+    assert (at.scheme, at.netloc, at.path) == ("", "", "/.lockbox/open")
+    assert parse_qs(at.query) == {"grant": [GRANT], "to": ["/w/w-17/p%C3%A4ge?a=%22%3E1&b=2"]}
+    assert Response(port, html.unescape(link)).status == 302
+    for method, path in (("POST", "/w/w-17/page"), ("POST", "/.lockbox/done")):
+        response = Response(port, path, ended, method=method, Accept="text/html", **{"Sec-Fetch-Site": "same-origin"})
+        assert response.status == 401
+        assert "Continue in the open window" not in response.read().decode()
 
 
 def test_the_status_tells_how_long_the_window_is_open(serve: Callable[..., int], lockbox: FakeLockbox) -> None:

@@ -20,11 +20,14 @@ STATUSES.update(dict.fromkeys(("keys_unavailable", "feed_silent", "queue_unavail
 
 
 class Refused(Exception):
-    """An access is refused. `code` is a stable name of the reason, and `access` what the log can say about it."""
+    """An access is refused. `code` is a stable name of the reason, and `access` what the log can say about it.
 
-    def __init__(self, code: str, access: Any = None) -> None:
+    `grant` is that of a token that has ended.
+    """
+
+    def __init__(self, code: str, access: Any = None, grant: str = "") -> None:
         super().__init__(code)
-        self.code, self.status, self.access = code, STATUSES.get(code, 403), access
+        self.code, self.status, self.access, self.grant = code, STATUSES.get(code, 403), access, grant
 
 
 def checked(url: str) -> str:

@@ -27,7 +27,9 @@ class WSGIGuard:
         self._guard, self._app, self._rules = guard, app, rules
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path = (
+            (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1").decode(errors="replace")
+        )
         headers = [(name[5:].replace("_", "-").lower(), environ[name]) for name in environ if name.startswith("HTTP_")]
         visit = Visit(self._guard, environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers,
                       lambda: _disconnect(environ))  # fmt: skip

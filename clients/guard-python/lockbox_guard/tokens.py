@@ -62,7 +62,7 @@ class Verifier:
                 known.clear()
             known[digest] = token
         if now >= token.ends_at:
-            raise Refused("token_ended")
+            raise Refused("token_ended", grant=token.details[0]["grant_id"])
         return token
 
     def _verify(self, text: str, now: float) -> Token:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
 from lockbox_guard.guard import Access, Guard
@@ -38,9 +38,18 @@ PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>No access</title><style>{STYLE}</style></head>
 <body><main><h1>You have no access here now</h1>
-<p>This content belongs to a customer. Open it from your window in Customer Lockbox.</p>
+<p>%s</p>%s
 <p><a href="%s/">Go to Customer Lockbox</a></p></main></body></html>
 """
+AGAIN = '\n<p><a href="%s">Continue in the open window</a></p>'
+#: What a person reads, by the code of a refusal, or else by its status.
+WORDS: dict[Any, str] = {
+    401: "This content belongs to a customer. Open it from your window in Customer Lockbox.",
+    403: "Your window does not allow this. Nothing was done.",
+    503: "Access can’t be checked or recorded now, so it is refused. Try again in a moment.",
+    "window_closed": "Your window is closed. To go on, ask for access again.",
+    "window_ended": "Your window has ended. To go on, ask for access again.",
+}
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = (
     f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-{STYLE_HASH}'"
@@ -71,7 +80,8 @@ class Visit:
     ) -> None:  # fmt: skip
         self.guard, self.method, self.path, self._cut = guard, method, path, cut
         self._back = f"{guard.origin}{PATH}code"
-        self._query, self._headers = dict(parse_qsl(query, keep_blank_values=True)), dict[str, str]()
+        self._sent, self._query = query, dict(parse_qsl(query, keep_blank_values=True))
+        self._headers = dict[str, str]()
         for name, value in headers:
             self._headers[name] = f"{self._headers[name]}; {value}" if name in self._headers else value
         self._held, self._token, self._lock = self._cookie(COOKIE), "", threading.Lock()
@@ -145,11 +155,19 @@ class Visit:
         return _set_cookie(COOKIE, _packed(token), seconds)
 
     def refusal(self, refused: Refused) -> Response:
-        """Return the response to a refused request: a page for a browser without a session, else a problem."""
-        if refused.status == 401 and self.method == "GET" and "text/html" in self._headers.get("accept", ""):
-            return _response(401, PAGE % html.escape(self.guard.lockbox.issuer), kind="text/html")
+        """Return the response to a refused request: a page for a browser, else a problem."""
+        if "text/html" in self._headers.get("accept", ""):
+            words, issuer = WORDS.get(refused.code, WORDS[refused.status]), html.escape(self.guard.lockbox.issuer)
+            return _response(refused.status, PAGE % (words, self._again(refused), issuer), kind="text/html")
         problem = json.dumps({"type": "about:blank", "status": refused.status, "code": refused.code})
         return _response(refused.status, problem, kind="application/problem+json")
+
+    def _again(self, refused: Refused) -> str:
+        """Return the link that leads back here with a new token, if only the token has ended."""
+        if not refused.grant or self.method != "GET" or self.path.startswith(PATH):
+            return ""
+        to = f"{quote(self.path)}?{self._sent}" if self._sent else quote(self.path)
+        return AGAIN % html.escape(f"{PATH}open?{urlencode({'grant': refused.grant, 'to': to})}")
 
     def reserved(self) -> Response:
         """Answer a request to the reserved path."""
