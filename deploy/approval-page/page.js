@@ -147,7 +147,7 @@ function facts(said, asked) {
       [visible(each.name), `${visible(each.kind)} · ${visible(each.locator ?? each.external_id)} · ${visible(each.id)}`],
     ]),
     ["Of the service", [visible(said.service)]],
-    ...("enforced_by" in said ? [["Enforced by", [visible(said.enforced_by), "an application of the provider; your log shows only what it reports"]]] : []),
+    ...("enforced_by" in said ? [["Enforced by", [visible(said.enforced_by), "an application of the provider; your log shows only what Lockbox allowed there, and what it reports"]]] : []),
     ["For how long", [duration(said.minutes)]],
     ["Who", named(said.engineer)],
     ["Why, in the engineer’s words", [lines(asked.justification)], "quote"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -146,6 +147,12 @@ def _require_confirmable(current: Step) -> None:
 # --- Proposals of staff ----------------------------------------------------------------------------------------
 
 
+def is_held_up(row: Proposal, at: datetime) -> bool:
+    """Return whether a change that is due waits for access requests or windows that it affects. Nothing is locked."""
+    waits = ANNOUNCED[row.act].waits
+    return waits is not None and waits(row.said, at)
+
+
 def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     """Make a change on which staff have agreed and that is due now. The change is judged again, by the present state.
 
@@ -181,7 +188,7 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             return row
         if row.effective_at is None or current.at < row.effective_at:
             raise WrongState(_("The waiting time of this change is not over yet."))
-        if change.waits is not None and change.waits(row.said, current.at):
+        if is_held_up(row, current.at):
             raise WrongState(
                 _(
                     "The change affects an access request or a window that has not ended yet. The change takes "

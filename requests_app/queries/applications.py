@@ -14,11 +14,12 @@ from django.conf import settings
 from django.db.models import Max
 
 from audit_app.models import AuditEntry
-from requests_app.domain import link_templates
+from requests_app.domain import clock, link_templates
+from requests_app.domain.acts.callers import LET_CLIENT_GUARD
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.scopes import Scope
-from requests_app.models import Client, ContentAccess, GateProxy, Guard, QueueAssignment, Resource, Service
+from requests_app.models import Client, ContentAccess, GateProxy, Guard, Proposal, QueueAssignment, Resource, Service
 from requests_app.models.access import ALLOWED
 from requests_app.words import signs as signs_words
 
@@ -71,14 +72,23 @@ def signs(service: Service | None = None) -> dict[str, Sign]:
 
 
 def guard_settings(client: Client) -> dict[str, str]:
-    """Return what somebody writes into the settings of a guard, without the secret. Without a service, return {}."""
-    service = client.service
-    if service is None or Scope.GUARD not in client.scopes:
+    """Return what somebody writes into the settings of a guard, without the secret. Without a service, return {}.
+
+    If the scope is only proposed, the proposal says the service.
+    """
+    service = client.service if Scope.GUARD in client.scopes else _proposed_service(client)
+    if service is None:
         return {}
     found = {"issuer": settings.BASE_URL, "service": service.key, "client_id": str(client.pk)}
     if service.link_template:
         found["origin"] = link_templates.origin_of(service.link_template)
     return found
+
+
+def _proposed_service(client: Client) -> Service | None:
+    proposals = Proposal.objects.of_staff().pending(clock.now())
+    row = proposals.filter(act=LET_CLIENT_GUARD.name, said__client=str(client.pk)).first()
+    return Service.objects.filter(pk=row.said["service"]).first() if row is not None else None
 
 
 def scopes_of_clients() -> frozenset[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client as Browser
+from django.utils.html import strip_tags
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -49,6 +52,26 @@ def test_scopes_that_wait_are_announced_on_the_form_and_named_on_the_page(cast: 
     assert waits in staff.get(here).content.decode()
     operations.withdraw_proposal(proposal.pk, actor=cast.as_("stella"))
     assert waits not in staff.get(here).content.decode()
+
+
+def test_the_lines_for_an_application_are_there_while_the_scope_of_its_guard_waits(cast: Cast, staff: Browser) -> None:
+    quillo = cast.quillo()
+    fields = {"name": "Guard", "scopes": ["guard", "grants:read"], "service_id": str(quillo.pk)}
+    html = staff.post(address(Client, "add"), fields).content.decode()
+    client, proposal = Client.objects.get(), Proposal.objects.get()
+    assert (client.service, client.scopes) == (None, ["grants:read"])
+    here, waits = address(Client, "change", client.pk), address(Proposal, "change", proposal.pk)
+    assert "can’t guard anything yet" in html
+    assert f'href="{here}">I have saved it' in html
+    assert here in staff.get(waits).content.decode()
+    line = 'service="quillo", origin="https://quillo.example",'
+    for page in (html, staff.get(here).content.decode()):
+        assert unescape(strip_tags(page)).count(line) == 1
+        assert unescape(strip_tags(page)).count(line.replace("=", ": ")) == 1
+        assert f'issuer="{settings.BASE_URL}"' in unescape(strip_tags(page))
+        assert str(client.pk) in page
+    operations.withdraw_proposal(proposal.pk, actor=cast.as_("stella"))
+    assert line not in unescape(strip_tags(staff.get(here).content.decode()))
 
 
 def test_staff_choose_the_application_that_a_client_guards(cast: Cast, staff: Browser) -> None:

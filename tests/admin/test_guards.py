@@ -98,8 +98,10 @@ def test_the_settings_of_a_guard_are_shown_with_the_secret_and_later_without_it(
     text = " ".join(strip_tags(html).split())
     assert f'href="{address(Service, "change", quillo.pk)}">I have saved it' in html
     row = APIClient.objects.get(account__name="Guard")
-    for shown in (settings.BASE_URL, "quillo", "https://quillo.example", str(row.pk), "client_secret"):
-        assert shown in text
+    line = 'service="quillo", origin="https://quillo.example",'
+    for shown in (f'issuer="{settings.BASE_URL}"', line, line.replace("=", ": "), str(row.pk), "LOCKBOX_CLIENT_SECRET"):
+        assert shown in unescape(text)
+    assert "can’t guard anything yet" not in text
     text = _page(staff, address(Service, "change", quillo.pk))
     for line in (
         f"issuer={settings.BASE_URL}",

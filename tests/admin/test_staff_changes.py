@@ -57,6 +57,21 @@ def test_the_page_says_if_only_the_waiting_time_protects_the_customer(cast: Cast
     assert "announced; no other member of the staff could confirm it" in page
 
 
+def test_a_change_that_is_due_says_whether_it_waits_for_a_window_or_only_for_the_sweep(
+    cast: Cast, staff: Client
+) -> None:
+    cast.in_state("OPEN")
+    changed = {"key": cast.exchange.key, "name": "Other", "connector": cast.exchange.connector, "is_active": "on"}
+    staff.post(act_address(cast.exchange, "change"), {**changed, "is_covered": "on"})
+    uncovered(staff, cast)
+    renames, uncovers = Proposal.objects.order_by("proposed_at")
+    Proposal.objects.update(effective_at=clock.now())
+    page = staff.get(address(Proposal, "change", renames.pk)).content.decode()
+    assert "due: takes effect after the access requests and windows that it affects have ended" in page
+    page = staff.get(address(Proposal, "change", uncovers.pk)).content.decode()
+    assert "due: takes effect in a moment" in page
+
+
 def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: Cast, staff: Client) -> None:
     row, basic = cast.contoso, Plan.objects.get(name="Basic")
     body = {"name": "Contoso Ltd", "slug": row.slug, "plan": str(basic.pk), "time_zone": row.time_zone}

@@ -405,7 +405,12 @@ def test_the_page_shows_which_application_enforces_the_window(page: Page, served
     page.get_by_role("button", name="Read the approval of AR-0000").click()
     expect(page.get_by_role("heading")).to_contain_text("read what is in 1 workspace of Contoso")
     facts = page.locator("#facts")
-    for words in ("Enforced by", "Quillo⟨U+202E⟩", "your log shows only what it reports", "workspace · 7⟨U+202E⟩"):
+    for words in (
+        "Enforced by",
+        "Quillo⟨U+202E⟩",
+        "only what Lockbox allowed there, and what it reports",
+        "workspace · 7⟨U+202E⟩",
+    ):
         expect(facts).to_contain_text(words)
 
 

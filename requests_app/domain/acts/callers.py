@@ -96,6 +96,9 @@ LET_CLIENT_PROVISION = Proposal(
     by_staff=True,
 )
 
+#: The names of the proposals that give scopes to the client that they name.
+GIVE_SCOPES = (LET_CLIENT_ASK.name, LET_CLIENT_GUARD.name, LET_CLIENT_PROVISION.name)
+
 CREATE_CLIENT = Act(
     "create_client",
     noun=Noun.TENANT,

@@ -20,9 +20,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
-    LET_CLIENT_ASK,
-    LET_CLIENT_GUARD,
-    LET_CLIENT_PROVISION,
+    GIVE_SCOPES,
     MAKE_LASTING_TOKEN,
     REMOVE_CLIENT,
     REVOKE_TOKEN,
@@ -32,7 +30,7 @@ from requests_app.domain.acts.webhooks import ADD_CALLBACK
 from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope
 from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
-from requests_app.doors.admin.columns import mono, page_of
+from requests_app.doors.admin.columns import mono, page_of, preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_service, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.doors.admin.webhooks import keys_of, place
@@ -41,6 +39,7 @@ from requests_app.operations import Issued, Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
 from requests_app.queries import applications
+from requests_app.words import guard_lines
 from requests_app.words import scopes as scope_words
 
 
@@ -61,12 +60,21 @@ def scopes(row: Client | Token) -> str:
 @admin.display(description=gettext_lazy("scopes that wait"))
 def waiting(row: Client) -> str:
     """Return the scopes that are only proposed, each time with a link to the proposal, or ""."""
-    pending = Proposal.objects.of_staff().pending(clock.now()).filter(act__in=_GIVE_SCOPES, said__client=str(row.pk))
+    pending = Proposal.objects.of_staff().pending(clock.now()).filter(act__in=GIVE_SCOPES, said__client=str(row.pk))
     lines = ((mono(" ".join(each.said["gained"])), page_of(each), _("proposed")) for each in pending)
     return format_html_join(", ", '{} (<a href="{}">{}</a>)', lines)
 
 
-_GIVE_SCOPES = (LET_CLIENT_ASK.name, LET_CLIENT_GUARD.name, LET_CLIENT_PROVISION.name)
+@admin.display(description=gettext_lazy("Django"))
+def django_lines(row: Client) -> str:
+    found = applications.guard_settings(row)
+    return preformatted(guard_lines.django(found)) if found else ""
+
+
+@admin.display(description=gettext_lazy("Express"))
+def node_lines(row: Client) -> str:
+    found = applications.guard_settings(row)
+    return preformatted(guard_lines.node(found)) if found else ""
 
 
 @admin.display(description=gettext_lazy("works"), boolean=True)
@@ -167,6 +175,7 @@ class ClientAdmin(StaffAdmin):
     facts: ClassVar = [
         ("", ("account", "id", "tenant", scopes, waiting, "decides_for", "service", works)),
         (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at", "secret_by")),
+        (gettext_lazy("The lines for the application"), (django_lines, node_lines)),
     ]
     related: ClassVar = [
         Related(model=Token, by=lambda row: {"account": row.account}),
@@ -268,10 +277,13 @@ class ClientAdmin(StaffAdmin):
         else:
             found = {"title": _("The client’s secret"), "client": result.row}
             found["token_url"] = absolute(reverse("api:token"))
-            found["guard_settings"] = applications.guard_settings(result.row)
+            if values := applications.guard_settings(result.row):
+                lines = [("Django", guard_lines.django(values)), ("Express", guard_lines.node(values))]
+                found |= {"guard_lines": lines, "secret_variable": guard_lines.SECRET}
+                found["is_proposed"] = result.row.service is None
         context = {**self._context(request, found["client"]), **found, "secret": result.secret}
         # The page of the service shows the first sign of its guard.
-        context["back_url"] = page_of(found["client"].service if found.get("guard_settings") else found["client"])
+        context["back_url"] = page_of(found["client"].service or found["client"])
         response = TemplateResponse(request, "admin/client_secret.html", context)
         patch_cache_control(response, no_store=True, private=True)
         return response

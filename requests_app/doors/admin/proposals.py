@@ -13,7 +13,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from requests_app import operations
 from requests_app.domain import clock, limits
+from requests_app.domain.acts.callers import GIVE_SCOPES
 from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
 from requests_app.doors.admin import imports
@@ -22,7 +24,7 @@ from requests_app.doors.admin.base import StaffAdmin
 from requests_app.doors.admin.columns import instant, link_to, mono, preformatted
 from requests_app.doors.admin.filters import by_choice, by_tenant
 from requests_app.doors.admin.searching import Search
-from requests_app.models import Proposal
+from requests_app.models import Client, Proposal
 from requests_app.queries import imports as queries
 from requests_app.queries import second_person
 from requests_app.words import proposals, times
@@ -58,6 +60,13 @@ def _sha(row: Proposal) -> str:
     return mono(row.said["sha"]) if row.act == IMPORT_ROWS.name else ""
 
 
+@admin.display(description=_("API client"))
+def _client(row: Proposal) -> str:
+    """Return a link to the client that gets scopes. Its page has the lines for the application that it guards."""
+    client = Client.objects.filter(pk=row.said["client"]).first() if row.act in GIVE_SCOPES else None
+    return link_to(client) if client is not None else ""
+
+
 @admin.display(description=_("takes effect"))
 def _would_take_effect(row: Proposal) -> str:
     """Return when the change takes effect if somebody confirms it at the instant at which the row was read."""
@@ -77,7 +86,9 @@ def _state(row: Proposal) -> str:
     if row.effective_at is None:
         return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
     if row.effective_at <= at:
-        return gettext("due: takes effect after the access requests and windows that it affects have ended")
+        if operations.is_held_up(row, at):
+            return gettext("due: takes effect after the access requests and windows that it affects have ended")
+        return gettext("due: takes effect in a moment")
     if row.is_alone:
         return gettext("announced; no other member of the staff could confirm it")
     if row.is_through_group:
@@ -144,7 +155,7 @@ class ProposalAdmin(StaffAdmin):
         "tenants. Only a tenant's own people can confirm the tenant's proposals."
     )
     facts: ClassVar = [
-        ("", (_words, _kinds, _state, "tenant", _touched, _counts)),
+        ("", (_words, _client, _kinds, _state, "tenant", _touched, _counts)),
         (_("Times"), ("proposed_by", "proposed_through", "proposed_at", "expires_at")),
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
