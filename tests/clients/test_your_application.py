@@ -22,7 +22,7 @@ from tests.guard.test_with_lockbox import _looking as _looking  # noqa: PLC0414 
 from tests.ports import free_port
 from tests.sources import ROOT
 
-GUIDE = "docs/your-application.md"
+GUIDE = "docs/your-application-in-detail.md"
 EXAMPLE = ROOT / "clients" / "guard-python" / "example" / "quillo"
 _MARKED = re.compile(r"\n# --- The guard: [^\n]* ---\n(.*?)\n# --- to here ---", re.DOTALL)
 
