@@ -1,4 +1,4 @@
-"""Everything up to 0052 in one step: all tables as they are in the end, then the other work in its order.
+"""Everything up to 0069 in one step: all tables as they are in the end, then the other work in its order.
 
 Only a new database uses this. A database that has some of the replaced migrations applies the others one by one.
 """
@@ -28,6 +28,23 @@ NAMES = (
     "0050_prepared_invitations",
     "0051_switches_and_letter_case",
     "0052_announced_held_rows",
+    "0053_named_invitations",
+    "0054_view",
+    "0055_levels_of_services",
+    "0056_levels_of_tenants",
+    "0057_act_as",
+    "0058_guards_and_token_keys",
+    "0059_one_time_codes",
+    "0060_guards",
+    "0061_gates",
+    "0062_signal_streams",
+    "0063_gate_sessions",
+    "0064_access_tasks",
+    "0065_gate_upstream",
+    "0066_access_drafts",
+    "0067_guard_life",
+    "0068_signals_have_a_lane",
+    "0069_callbacks",
 )
 MODULES = [import_module(f"requests_app.migrations.{name}") for name in NAMES]
 STEPS = [
