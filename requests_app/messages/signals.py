@@ -35,11 +35,13 @@ MOST_USES = 50
 #: The entries that say that an engineer got into an application. The first one in a window begins the session.
 USES = frozenset({"content.access_allowed", "content.reported", "grant.entered", "grant.token_issued"} & EVENTS.keys())
 #: For each way in which a window ends: who ended it in the words of CAEP, and why, for an administrator.
-_ENDS = {
+_ENDS: dict[str, tuple[str, str]] = {
     Grant.CloseReason.REVOKED: ("admin", "The window was closed early."),
     Grant.CloseReason.RELEASED: ("user", "The engineer closed the window."),
     Grant.CloseReason.ELAPSED: ("policy", "The window ended as planned."),
 }
+#: An end is told in any case, also if the row of the window does not say how it came.
+_ENDED_SOMEHOW = ("system", "The window has ended.")
 _ESTABLISHED_WHY = "The window was used for the first time."
 
 
@@ -84,7 +86,7 @@ def _grants(entries: list[AuditEntry], stream: SignalStream) -> dict[UUID | None
 
 
 def _ended(entry: AuditEntry, grant: Grant, stream: SignalStream) -> Message:
-    by, why = _ENDS[Grant.CloseReason(grant.close_reason)]
+    by, why = _ENDS.get(grant.close_reason, _ENDED_SOMEHOW)
     event = {
         "event_timestamp": int((grant.closed_at or entry.at).timestamp()),
         "initiating_entity": by,

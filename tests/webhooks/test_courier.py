@@ -10,11 +10,13 @@ from uuid import UUID
 
 import pytest
 from django.db import OperationalError
+from structlog.testing import capture_logs
 
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import Heartbeat, OutboxMessage, WebhookCursor
+from requests_app.messages import signals
+from requests_app.models import Grant, Heartbeat, OutboxMessage, WebhookCursor
 from requests_app.operations import signal_polls
 from requests_app.platform.waiting import News
 from requests_app.work import beat, polls
@@ -22,7 +24,7 @@ from requests_app.work.webhooks import courier, delivery, dispatch
 from requests_app.work.webhooks.courier import Courier
 from tests.cast import Cast
 from tests.webhooks.receiver import Receiver, add
-from tests.webhooks.test_signals import STREAMS, Program, deliver, make_events, revoke
+from tests.webhooks.test_signals import STREAMS, Program, deliver, got, make_events, revoke
 
 pytestmark = pytest.mark.django_db
 
@@ -211,3 +213,51 @@ def test_what_wakes_a_call_is_what_the_call_is_given(cast: Cast) -> None:
         found.append((bool(signal_polls.with_events([pk])), bool(program.fetched(stream))))
     assert all(is_woken == is_given for is_woken, is_given in found)
     assert {is_woken for is_woken, _is_given in found} == {True, False}
+
+
+def test_a_damaged_row_keeps_no_receiver_from_learning_of_an_end(cast: Cast, receivers: Callable[[], Receiver]) -> None:
+    receiver, damaged, other = receivers(), cast.in_quillo(), cast.in_quillo()
+    program = Program(cast)
+    program.push(receiver)
+    revoke(cast, damaged)
+    # Somebody with the database could do this, and no log would have an entry about it.
+    Grant.objects.filter(pk=damaged.pk).update(close_reason="?")
+    revoke(cast, other)
+    deliver()
+    told = [each["events"][signals.SESSION_REVOKED] for each in got(receiver, program.client)]
+    assert [each["initiating_entity"] for each in told] == ["system", "admin"]
+
+
+def test_an_entry_that_cant_be_read_is_left_out_alone(
+    cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, windows, read = receivers(), [cast.in_quillo() for _ in range(3)], signals.of
+    Program(cast).push(receiver)
+    unreadable = str(windows[1].access_request_id)
+
+    def of(entries: Any, *more: Any) -> Any:
+        if any(str(each.correlation_id) == unreadable for each in entries):
+            raise ValueError("damaged")
+        return read(entries, *more)
+
+    monkeypatch.setattr(signals, "of", of)
+    for window in windows:
+        revoke(cast, window)
+    with capture_logs() as logs:
+        deliver()
+    assert len(receiver.got) == 2
+    [line] = [line for line in logs if line["event"] == "webhook_entry_unreadable"]
+    assert (line["log"], line["error"]) == (str(cast.contoso.pk), "ValueError: damaged")
+
+
+def test_a_message_that_cant_be_read_holds_up_no_other_receiver(cast: Cast, receivers: Callable[[], Receiver]) -> None:
+    bad, good = receivers(), receivers()
+    for receiver in (bad, good):
+        Program(cast).push(receiver)
+    revoke(cast, cast.in_quillo())
+    make_events()
+    damaged = OutboxMessage.objects.filter(webhook__url=bad.url)
+    assert damaged.update(rendered={"body": "{"}) == 1
+    deliver()
+    assert (len(bad.tried), len(good.got)) == (0, 1)
+    assert damaged.get().last_error == "unexpected"

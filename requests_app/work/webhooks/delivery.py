@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 import structlog
 from django.conf import settings
 from django.core.cache import cache
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import CharField, DateTimeField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
@@ -189,6 +189,13 @@ class Sender:
         except sealing.Unreadable:
             logger.error("webhook_keys_unreadable", webhook=str(webhook.pk))
             self._settle(sending, Outcome(None, "keys", 0, ""))
+            return
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # One damaged message must not hold up those of other receivers.
+            logger.error("webhook_message_unreadable", message=str(message.pk), error=type(error).__name__)
+            self._settle(sending, Outcome(None, "unexpected", 0, ""))
             return
         self.sending[pool.submit(_post, letter)] = sending
 

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import BooleanField, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
@@ -179,7 +179,24 @@ def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
 
 
 def _rows(place: WebhookCursor, entries: list[AuditEntry]) -> list[dict[str, Any]]:
-    """Return the columns of the messages that this receiver gets about these entries."""
+    """Return the columns of the messages that this receiver gets about these entries.
+
+    If the facts about an entry can't be read, only its message is left out. Otherwise one damaged row would keep all
+    receivers, also those of other tenants, from learning that a window has ended.
+    """
+    try:
+        return _rows_about(place, entries)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        if len(entries) > 1:
+            return [row for entry in entries for row in _rows(place, [entry])]
+        where = {"log": str(place.log_id), "seq": entries[0].seq, "webhook": str(place.webhook_id)}
+        logger.error("webhook_entry_unreadable", **where, error=f"{type(error).__name__}: {error}")
+        return []
+
+
+def _rows_about(place: WebhookCursor, entries: list[AuditEntry]) -> list[dict[str, Any]]:
     webhook = place.webhook
     if webhook.client_id is not None:
         return [outbox_row(webhook, each) for each in callbacks.of(entries, webhook)]
