@@ -18,7 +18,7 @@ from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE, REPORT_ACCESSES
 from requests_app.domain.errors import GuardCopied, ReportsGap, TooManyGuards
-from requests_app.domain.levels import NEEDED, covers
+from requests_app.domain.levels import CHANGING, NEEDED, covers
 from requests_app.domain.reports import Acknowledged, Kind, Report, ReportedAccess
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequestResource, Client, ContentAccess, Grant, Guard, Service
@@ -42,6 +42,8 @@ class _Group(NamedTuple):
     resource: UUID
     kind: Kind
     why_outside: str
+    #: Whether the requests can change things. The customer must find these without reading all others.
+    can_change: bool
 
 
 @dataclass
@@ -181,7 +183,8 @@ def _sort(fresh: Iterable[tuple[int, ReportedAccess]], windows: _Windows, at: da
         if why := windows.fault_of(access):
             found.rejected[why] += 1
             continue
-        group = _Group(access.grant, access.resource, access.kind, windows.why_outside(access, at))
+        can_change = access.kind is Kind.ACCESS and NEEDED[access.action] in CHANGING
+        group = _Group(access.grant, access.resource, access.kind, windows.why_outside(access, at), can_change)
         found.groups.setdefault(group, []).append((number, access))
     return found
 

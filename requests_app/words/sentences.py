@@ -312,15 +312,24 @@ def _elsewhere(decided: int, reported: int, application: str, *, has_gate: bool)
     return "; ".join(parts) or nothing % {"application": application}
 
 
-def reported(kind: str, n: int) -> str:
-    """Return how often something happened in an application, as its guard reports it: "12 accesses"."""
+def reported(kind: str, n: int, *, changing: int = 0) -> str:
+    """Return how often something happened in an application, as its guard reports it: "12 accesses".
+
+    `changing` is how many of the accesses can change things, because the method of the request is not a safe one.
+    """
     if kind == Kind.REFUSED:
         words = ngettext("%(n)d refused request", "%(n)d refused requests", n)
     elif kind == Kind.CUT:
         words = ngettext("%(n)d interrupted request", "%(n)d interrupted requests", n)
-    else:
+    elif not changing:
         words = ngettext("%(n)d access", "%(n)d accesses", n)
-    return words % {"n": n}
+    elif changing == n:
+        words = ngettext("%(n)d access that can change things", "%(n)d accesses that can change things", n)
+    else:
+        words = ngettext(
+            "%(n)d access (%(changing)d can change things)", "%(n)d accesses (%(changing)d can change things)", n
+        )
+    return words % {"n": n, "changing": changing}
 
 
 def enforcement(enforced_by: str, *, has_gate: bool) -> str:

@@ -12,6 +12,7 @@ from requests_app import operations
 from requests_app.domain.reports import Kind
 from requests_app.models import Grant
 from requests_app.queries import review
+from requests_app.words import sentences
 from tests.api.test_code_exchange import redeem
 from tests.cast import Cast
 from tests.guards import actor_of_guard, client_of_guards
@@ -53,6 +54,30 @@ def test_the_log_says_for_which_application_it_was_reported(cast: Cast, grant: G
     assert "reported for Quillo: 2 accesses by Priya Test in notes of contoso" in text
     assert "reported for Quillo: 1 refused request by Priya Test" in text
     assert "in notes of contoso, at a time when the window was not open" in text
+
+
+def test_the_log_names_each_request_and_those_that_can_change_things(cast: Cast) -> None:
+    cast.with_act_as()
+    grant = cast.in_quillo(level="act_as")
+    actor = actor_of_guard(client_of_guards(cast))
+    looked, changed = one(grant), one(grant, action="act_as", item="POST /w/{id}/pages")
+    operations.report_accesses(report(looked, changed, looked, one(grant, kind=Kind.REFUSED, code="other")), actor=actor)
+    text = page(cast, "ada", "log", cast.contoso.pk)
+    assert "reported for Quillo: 2 accesses by Priya Test" in text
+    assert "reported for Quillo: 1 access that can change things by Priya Test" in text
+    assert "POST /w/{id}/pages (can change things)" in text
+    assert "GET /w/{id}/pages (can change things)" not in text
+    assert "GET /w/{id}/pages, because: other" in text
+    live = page(cast, "ada", "live", grant.access_request_id)
+    assert "1 access, reported by the application Quillo POST /w/{id}/pages" in live
+
+
+@pytest.mark.parametrize(
+    ("n", "changing", "words"),
+    [(3, 0, "3 accesses"), (1, 1, "1 access that can change things"), (3, 1, "3 accesses (1 can change things)")],
+)
+def test_an_amount_says_how_many_accesses_can_change_things(n: int, changing: int, words: str) -> None:
+    assert sentences.reported("access", n, changing=changing) == words
 
 
 def test_the_summary_counts_the_accesses_and_not_the_refusals(cast: Cast, grant: Grant, actor: Any) -> None:

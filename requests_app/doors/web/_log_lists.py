@@ -1,4 +1,4 @@
-"""The lists in the entry about what Lockbox began with, as lines that people can read."""
+"""The lists in an entry, as lines that people can read: what Lockbox began with, and what an application reports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from django.utils.formats import time_format
 from django.utils.functional import Promise
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE
 from requests_app.domain.acts.tenants import PROVIDER_DESCRIBED
+from requests_app.domain.levels import CHANGING, NEEDED
 from requests_app.doors.web.context import ROLE_WORDS
 from requests_app.models import Resource
 from requests_app.words.proposals import levels_words
@@ -38,6 +42,8 @@ def lists_of(event: str, detail: Row) -> list[Listed]:
 
     Another version may have written the entry, so a value that can't be read is left out.
     """
+    if event in (CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE):
+        return [_requests(detail)]
     if event != PROVIDER_DESCRIBED:
         return []
     return [_list(str(title), detail.get(name), shown) for name, (title, shown) in _LISTS.items()]
@@ -52,11 +58,26 @@ def _list(title: str, found: Any, shown: Callable[[Row], str]) -> Listed:
     return Listed(title, [Line(shown(row), _instant(row.get("since"))) for row in rows], left_out)
 
 
+def _requests(detail: Row) -> Listed:
+    """Return each request that an application reports, in their order."""
+    found = {"listed": detail.get("accesses"), "count": detail.get("count")}
+    return _list(_("Requests, as the application reports them"), found, _request)
+
+
 def _instant(value: Any) -> dt.datetime | None:
     try:
         return dt.datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
+
+
+def _request(row: Row) -> str:
+    at = _instant(row.get("at"))
+    words = {"time": time_format(localtime(at), "H:i:s") if at else "", "item": row.get("item", "")}
+    line = _("%(time)s %(item)s") % words
+    if NEEDED.get(str(row.get("action", ""))) in CHANGING:
+        line = _("%(line)s (can change things)") % {"line": line}
+    return _("%(line)s, because: %(code)s") % {"line": line, "code": row["code"]} if row.get("code") else line
 
 
 def _person(row: Row) -> str:

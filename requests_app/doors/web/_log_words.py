@@ -27,7 +27,7 @@ from audit_app import canonical, decision_signatures
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Role, Side
 from requests_app.domain.events import door_title, title_of
-from requests_app.domain.levels import Level
+from requests_app.domain.levels import CHANGING, NEEDED, Level
 from requests_app.doors.web._history import why_refused
 from requests_app.doors.web._log_lists import Listed, lists_of
 from requests_app.doors.web._log_patterns import CAUSES, pattern_for, tried
@@ -355,8 +355,10 @@ class _Words:
 
     @property
     def reported(self) -> str:
-        n = self.detail.get("count")
-        return sentences.reported(_str(self.detail, "kind"), n if isinstance(n, int) else 0)
+        n, found = self.detail.get("count"), self.detail.get("accesses")
+        rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+        changing = sum(NEEDED.get(_str(row, "action")) in CHANGING for row in rows)
+        return sentences.reported(_str(self.detail, "kind"), n if isinstance(n, int) else 0, changing=changing)
 
     @property
     def names(self) -> str:
