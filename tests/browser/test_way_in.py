@@ -133,6 +133,22 @@ def test_the_first_page_has_the_same_way_in(
         expect(there).to_have_url(f"{quillo.url}/support/contoso/ws-1041")
 
 
+@pytest.mark.parametrize("path", ["", "/windows/{}/"])
+def test_a_double_click_leads_in_once(
+    browser: Browser, live_server: LiveServer, quillo: Application, window: Grant, path: str
+) -> None:
+    """Two tabs would make each other's code invalid, and the customer's log would have a refusal."""
+    with browser_of(browser, live_server.url, "priya.nair") as context:
+        page = context.new_page()
+        page.goto(live_server.url + path.format(window.pk))
+        with context.expect_page() as arriving:
+            page.locator("main").get_by_role("link", name="Open in Quillo").dblclick()
+        expect(arriving.value).to_have_url(f"{quillo.url}/support/contoso/ws-1041")
+        assert len(context.pages) == 2
+        assert entered(window) == ["grant.entered", "grant.token_issued"]
+        assert not AuditEntry.objects.filter(event="act.refused").exists()
+
+
 def test_a_person_who_is_signed_out_signs_in_on_the_way(
     browser: Browser, live_server: LiveServer, quillo: Application, window: Grant
 ) -> None:
