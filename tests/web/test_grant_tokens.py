@@ -68,8 +68,13 @@ def test_the_engineer_sees_a_token_once_with_the_time_left(cast: Cast, window: G
 def test_a_form_that_is_sent_twice_gives_one_token(cast: Cast, window: Grant) -> None:
     priya, address = signed_in(cast, "priya"), reverse("web:grant_token", args=[window.pk])
     [once] = set(re.findall(rf'action="{address}".*?name="once" value="([^"]+)"', page(priya, window), re.DOTALL))
-    first, second = priya.post(address, {"once": once}), priya.post(address, {"once": once})
-    assert (first.status_code, second.status_code, count()) == (200, 302, 1)
+    first, second = priya.post(address, {"once": once}), priya.post(address, {"once": once}, follow=True)
+    assert (first.status_code, second.redirect_chain[0][1], count()) == (200, 302, 1)
+    words = [str(each) for each in second.context["messages"]]
+    assert words == [
+        "This was saved already. Nothing was done a second time. A grant token is shown once. If you did not save it, "
+        "get another grant token."
+    ]
     assert not any(bytes(row.body or b"") for row in IdempotencyKey.objects.all())
 
 

@@ -181,13 +181,19 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         return redirect(target)
     message = _("This was saved already. Nothing was done a second time.")
     if row.status == _SHOWN:
-        lost = _(
-            "A secret is shown once. If you did not save it, revoke the secret and create a new secret. In place of a "
-            "lost link of an invitation, withdraw the invitation and invite the person again."
-        )
-        message = f"{message} {lost}"
+        message = f"{message} {_lost(request)}"
     messages.info(request, message)
     return redirect(target)
+
+
+def _lost(request: HttpRequest) -> str:
+    """Return what to do if what a page showed once was not saved."""
+    if request.resolver_match is not None and request.resolver_match.url_name == "grant_token":
+        return _("A grant token is shown once. If you did not save it, get another grant token.")
+    return _(
+        "A secret is shown once. If you did not save it, revoke the secret and create a new secret. In place of a "
+        "lost link of an invitation, withdraw the invitation and invite the person again."
+    )
 
 
 def _with_answer(once: Once, row: IdempotencyKey) -> IdempotencyKey:
