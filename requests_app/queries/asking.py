@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from requests_app.domain import levels
 from requests_app.domain.access_tasks import (
@@ -28,7 +29,7 @@ from requests_app.domain.access_tasks import (
     denial_in,
 )
 from requests_app.domain.actors import Actor, Role, Side
-from requests_app.domain.errors import NotCovered, WindowNotOpen
+from requests_app.domain.errors import FactsChanged, NotCovered, WindowNotOpen
 from requests_app.domain.evaluation import Facts, Question, Verdict
 from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
@@ -152,8 +153,15 @@ def drafts(actor: Actor, *, at: datetime) -> list[AccessDraft]:
 
 
 def draft(pk: object, *, actor: Actor, at: datetime) -> AccessDraft:
-    """Return a draft that waits for this engineer. Raise NotFound if no such draft waits."""
-    found: AccessDraft = AccessDraft.objects.visible_to(actor).waiting(at).select_related(*_OF_DRAFT).find(pk)
+    """Return a draft that waits for this engineer. Raise FactsChanged if it has ended, and NotFound for any other."""
+    found: AccessDraft = AccessDraft.objects.visible_to(actor).select_related(*_OF_DRAFT).find(pk)
+    if found.ended_at is not None or found.expires_at <= at:
+        raise FactsChanged(
+            _(
+                "This draft was confirmed or discarded, or it has expired. Your access requests are on the first page. "
+                "To ask again, choose “Ask for access” on the page of the ticket."
+            )
+        )
     return found
 
 

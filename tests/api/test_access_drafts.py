@@ -93,12 +93,15 @@ def test_only_the_engineer_gets_a_mail_with_a_link_to_the_page(world: World) -> 
     text = " ".join(found["text"].split())
     assert "Help desk drafted an access request in your name. Nobody is asked until you confirm it." in text
     assert page_of(task) in found["text"]
+    assert "How much: can read content; Quillo enforces this" in text
 
 
 def test_the_engineer_finds_the_draft_on_the_first_page_and_in_the_form(world: World) -> None:
     task = world.submitted(requested_until="2999-01-01T00:00:00Z", emergency=True)
     browser, before = browser_of(world, "priya"), left()
+    home = re.sub(r"<[^>]*>|\s+", " ", browser.get("/").content.decode())
     assert page_of(task) in browser.get("/").content.decode()
+    assert "Read content" in home
     for _look in range(2):
         page = browser.get(page_of(task)).content.decode()
     text = re.sub(r"<[^>]*>", "", page)
@@ -187,7 +190,8 @@ def test_a_draft_is_discarded(world: World, by: str) -> None:
     found = world.desk.post(f"{TASKS}/{task['id']}/cancel")
     refused(found, 409, "invalid_task_state")
     assert found.json()["type"] == URN + "invalid_task_state"
-    assert browser_of(world, "priya").get(page_of(task)).status_code == 404
+    ended = browser_of(world, "priya").get(page_of(task))
+    assert (ended.status_code, "This draft was confirmed or discarded" in ended.content.decode()) == (409, True)
     with pytest.raises(FactsChanged):
         confirm(world, task)
     assert left()[1:] == before[1:]
@@ -210,7 +214,7 @@ def test_an_unconfirmed_draft_ends_after_24_hours(world: World, travel: Any) -> 
     travel.to(ends)
     browser = browser_of(world, "priya")
     assert page_of(task) not in browser.get("/").content.decode()
-    assert browser.get(page_of(task)).status_code == 404
+    assert browser.get(page_of(task)).status_code == 409
     with pytest.raises(FactsChanged):
         confirm(world, task)
     with pytest.raises(WrongState):

@@ -238,7 +238,7 @@ class ClientAdmin(StaffAdmin):
             form=CallbackForm,
             explains=gettext_lazy(
                 "The client can name this address when it asks for access. When the access request is approved, "
-                "denied, withdrawn or too old, the address gets a signed message with its id and its status, and "
+                "denied, withdrawn or expired, the address gets a signed message with its id and its status, and "
                 "nothing else. "
                 "The secret is shown once. Change, test or remove the address on its page under Webhooks."
             ),

@@ -32,8 +32,9 @@ def plain(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
             Fact(_("What"), [words.line(row.resource.name)]),
+            Fact(_("How much"), [words.level(row.level, [row.resource], enforced_by=row.service.application)]),
             Fact(_("How long"), [words.duration(row.window_for)]),
             Fact(_("Ticket"), [words.ticket(row.ticket)]),
         ],
-        "quotes": [words.quote(_("What it says as the reason"), row.justification)],
+        "quotes": [words.quote(_("The reason that it gives"), row.justification)],
     }
