@@ -60,9 +60,9 @@ def test_the_log_names_each_request_and_those_that_can_change_things(cast: Cast)
     cast.with_act_as()
     grant = cast.in_quillo(level="act_as")
     actor = actor_of_guard(client_of_guards(cast))
-    looked, changed = one(grant), one(grant, action="act_as", item="POST /w/{id}/pages")
+    seen, changed = one(grant), one(grant, action="act_as", item="POST /w/{id}/pages")
     refused = one(grant, kind=Kind.REFUSED, code="other")
-    operations.report_accesses(report(looked, changed, looked, refused), actor=actor)
+    operations.report_accesses(report(seen, changed, seen, refused), actor=actor)
     text = page(cast, "ada", "log", cast.contoso.pk)
     assert "reported for Quillo: 2 accesses by Priya Test" in text
     assert "reported for Quillo: 1 access that can change things by Priya Test" in text
