@@ -161,16 +161,18 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 def announce_silent_guards(*, actor: Actor) -> int:
     """Tell staff, and the administrators of the customers with an open window, that an application does not report.
 
-    Or that nobody asks at the gate of a web tool. Each of them gets one mail for each window and each silence, and no
-    other one for an hour: somebody who has stolen the client's secret could make up guards.
+    Or that it has not reported since the window ended, or that nobody asks at the gate of a web tool. Each of them gets
+    one mail for each window and each silence, and no other one for an hour: somebody who has stolen the client's secret
+    could make up guards.
     """
     notes = []
     for found in guards.silent(clock.now()):
-        since, gate = found.silence.since, {"gate": "yes"} if found.silence.is_gate else {}
+        since = found.silence.since
+        kind = {"gate": "yes"} if found.silence.is_gate else {"over": "yes"} if found.silence.is_over else {}
         mark = f"{found.service.pk.hex} {since:%Y%m%dT%H%M%S}"
         for number, grant in enumerate(found.windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
-            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since.isoformat(), **gate}}
+            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since.isoformat(), **kind}}
             notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.

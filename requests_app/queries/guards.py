@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Max, Min, OuterRef
+from django.db.models import Exists, Max, Min, OuterRef, Q
 
 from audit_app.models import AuditEntry
 from requests_app.domain import limits
@@ -21,15 +22,19 @@ from requests_app.queries import callers
 
 @dataclass(frozen=True)
 class Silence:
-    """Since when an application has reported nothing, or since when nobody has asked at the gate of a web tool."""
+    """Since when an application has reported nothing, or since when nobody has asked at the gate of a web tool.
+
+    With `is_over`, its window has ended, and what happened there at last may be missing in the log.
+    """
 
     since: datetime
     is_gate: bool = False
+    is_over: bool = False
 
 
 @dataclass(frozen=True)
 class Silent:
-    """An external service that is silent, with its windows that are open."""
+    """An external service that is silent, with its windows to which the silence matters."""
 
     service: Service
     silence: Silence
@@ -37,7 +42,14 @@ class Silent:
 
 
 def silent(at: datetime) -> list[Silent]:
-    """Return the external services with an open window that do not report, or whose gate nobody asks."""
+    """Return the external services that do not report, or whose gate nobody asks, though a window is open.
+
+    And those that have not reported since a window ended: otherwise the end of the window would end the alarm.
+    """
+    return [*_silent_now(at), *_silent_since_the_end(at)]
+
+
+def _silent_now(at: datetime) -> list[Silent]:
     open_windows = Grant.objects.real().live(at).filter(access_request__service__connector=Service.EXTERNAL)
     by_service: dict[UUID, list[Grant]] = {}
     for grant in open_windows.select_related("access_request__service", "tenant").order_by("opens_at", "pk"):
@@ -49,6 +61,31 @@ def silent(at: datetime) -> list[Silent]:
         for service, windows in by_service.items()
         if service in found
     ]
+
+
+def _silent_since_the_end(at: datetime) -> list[Silent]:
+    """Return a service for each window of the last day in which somebody got a token, and whose end is not reported.
+
+    A guard gives a sign of life twice a minute. So soon after the end, the log has everything, unless a guard still
+    has accesses that it does not get through.
+    """
+    heard_by, day = at - limits.GUARD_SILENT_AFTER, at - limits.GUARD_GONE_AFTER
+    ended = Grant.objects.real().over(heard_by).filter(access_request__service__connector=Service.EXTERNAL)
+    rows = ended.filter(closes_at__gt=day).select_related("access_request__service", "tenant")
+    windows = [grant for grant in rows.order_by("opens_at", "pk") if grant.ends_at <= heard_by]
+    with own_account():
+        services = {grant.access_request.service for grant in windows}
+        guarded = {service.pk for service in services if callers.has_guard(service)}
+        reports = _reports(guarded, at, only_behind=True) if guarded else {}
+        tokens = _tokens([grant.access_request for grant in windows if grant.access_request.service_id in guarded], at)
+    found: list[Silent] = []
+    for grant in windows:
+        last, behind_since = reports.get(grant.access_request.service_id, (None, None))
+        token_at = tokens.get(grant.access_request_id)
+        if token_at is not None and (behind_since is not None or last is None or last < grant.ends_at):
+            since = behind_since or last or token_at
+            found.append(Silent(grant.access_request.service, Silence(since, is_over=True), [grant]))
+    return found
 
 
 def silence_of(row: AccessRequest, at: datetime) -> Silence | None:
@@ -80,10 +117,17 @@ def silent_services(rows: Iterable[AccessRequest], at: datetime) -> dict[UUID, S
     return found
 
 
-def _reports(services: Iterable[UUID], at: datetime) -> dict[UUID, tuple[datetime | None, datetime | None]]:
-    """Return, for each service with guards, when one last reported, and when one of those that are silent did."""
+def _reports(
+    services: Iterable[UUID], at: datetime, *, only_behind: bool = False
+) -> dict[UUID, tuple[datetime | None, datetime | None]]:
+    """Return, for each service with guards, when one last reported, and when one of those that are silent did.
+
+    With `only_behind`, only a silent guard counts that still has something to report.
+    """
     live = Guard.objects.live().filter(client__service__in=services).order_by()
     is_silent = Guard.objects.silent_when(at)
+    if only_behind:
+        is_silent &= Q(backlog__gt=0)
     times = {"last": Max("reported_at"), "silent": Min("reported_at", filter=is_silent)}
     each = live.values("client__service").annotate(**times).values_list("client__service", *times)
     return {service: (last, silent) for service, last, silent in each}
@@ -111,17 +155,24 @@ def _unasked(requests: dict[UUID, AccessRequest], since: datetime) -> dict[UUID,
 
 def _unreported(rows: list[AccessRequest], since: datetime) -> dict[UUID, Silence]:
     """Return the services of these windows for which an engineer has got a token, though nothing ever reported."""
-    services = {row.pk: row.service_id for row in rows}
-    if not services:
+    services, tokens = {row.pk: row.service_id for row in rows}, _tokens(rows, since)
+    # The earliest token of a service says since when it is silent.
+    latest_first = sorted(tokens.items(), key=itemgetter(1), reverse=True)
+    return {services[request]: Silence(at) for request, at in latest_first}
+
+
+def _tokens(rows: list[AccessRequest], before: datetime) -> dict[UUID, datetime]:
+    """Return when an engineer first got a token for each of these access requests. The others are left out."""
+    if not rows:
         return {}
     issued = AuditEntry.objects.filter(
         tenant_id__in={row.tenant_id for row in rows},
         event=str(GRANT_TOKEN_ISSUED),
-        correlation_id__in=services,
-        at__lt=since,
+        correlation_id__in={row.pk for row in rows},
+        at__lt=before,
     )
     times = issued.order_by("-at").values_list("correlation_id", "at")
-    return {services[request]: Silence(at) for request, at in times if request is not None}
+    return {request: at for request, at in times if request is not None}
 
 
 def guards() -> Any:

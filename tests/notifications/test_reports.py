@@ -161,6 +161,54 @@ def test_an_application_that_never_reported_is_mailed_when_the_engineer_has_a_to
     assert guards.silence_of(grant.access_request, clock.now()) is None
 
 
+def test_the_end_of_a_window_does_not_end_the_alarm(
+    world: Cast, mails: Mails, grant: Grant, actor: Any, travel: Any
+) -> None:
+    operations.report_accesses(report(first=0), actor=actor)
+    operations.issue_grant_token(grant.pk, actor=world.as_("priya"))
+    # So short that nobody calls the application silent while the window is open.
+    travel.by(seconds=40)
+    operations.release(grant.access_request_id, actor=world.as_("priya"))
+    travel.by(seconds=59)
+    assert announce(world) == 0
+    travel.by(seconds=2)
+    assert announce(world) == 2
+    assert silences() == {world.contoso.pk, None}
+    mails.send("guard_silent")
+    says(mails("ines", "guard_silent"), "has ended", "has not reported everything since", "can be missing in the log")
+    assert announce(world) == 0
+    # Everything has arrived.
+    operations.report_accesses(report(one(grant, at=grant.opens_at)), actor=actor)
+    assert guards.silent(clock.now()) == []
+
+
+def test_a_backlog_after_the_end_is_mailed_and_a_removed_guard_without_one_is_not(
+    world: Cast, grant: Grant, actor: Any, travel: Any
+) -> None:
+    operations.issue_grant_token(grant.pk, actor=world.as_("priya"))
+    operations.report_accesses(report(first=0), actor=actor)
+    operations.report_accesses(report(one(grant), backlog=5, number=OTHER), actor=actor)
+    operations.revoke(grant.access_request_id, actor=world.as_("ada"))
+    travel.by(seconds=90)
+    operations.report_accesses(report(first=0), actor=actor)
+    assert [each.silence.is_over for each in guards.silent(clock.now())] == [True]
+    Guard.objects.filter(number=OTHER).update(backlog=0, backlog_since=None)
+    assert guards.silent(clock.now()) == []
+
+
+def test_a_window_without_a_token_or_of_long_ago_causes_no_alarm_after_its_end(
+    world: Cast, grant: Grant, actor: Any, travel: Any
+) -> None:
+    other = world.in_quillo()
+    operations.issue_grant_token(other.pk, actor=world.as_("priya"))
+    for window in (grant, other):
+        operations.revoke(window.access_request_id, actor=world.as_("ada"))
+    travel.by(minutes=2)
+    assert [each.windows for each in guards.silent(clock.now())] == [[other]]
+    travel.by(days=1, hours=9)
+    assert guards.silent(clock.now()) == []
+
+
 def test_a_token_for_a_tool_that_has_only_a_gate_is_no_silence(world: Cast, travel: Any) -> None:
     world.web_tool()
     window = world.in_quillo()

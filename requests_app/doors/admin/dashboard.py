@@ -227,10 +227,10 @@ def _silent(found: Dashboard, at: dt.datetime) -> list[Tile]:
     return [
         Tile(
             label=_("Applications that do not report"),
-            figure=str(len(found.silent)),
+            figure=str(len({each.service.pk for each in found.silent})),
             detail=_("The first has not reported since %(when)s.") % {"when": _relative(since, at)},
             url=list_of(Guard),
-            alarm=_("A window is open there, and what happens is not in the log yet"),
+            alarm=_("A window is or was open there, and what happens is not in the log yet"),
         )
     ]
 

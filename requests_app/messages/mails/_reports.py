@@ -31,4 +31,10 @@ def silent(message: OutboxMessage, at: datetime) -> Facts:
     is_gate = "gate" in message.payload
     first = Fact(_("Came in"), [since]) if is_gate else Fact(_("Last report"), [since])
     facts = [first, *_access.window_facts(row.grant, at), *_access.what(row)]
-    return {**_access.common(row, message), "since": since, "is_gate": is_gate, "facts": facts}
+    return {
+        **_access.common(row, message),
+        "since": since,
+        "is_gate": is_gate,
+        "is_over": "over" in message.payload,
+        "facts": facts,
+    }
