@@ -40,7 +40,7 @@ _ENDS: dict[str, tuple[str, str]] = {
     Grant.CloseReason.RELEASED: ("user", "The engineer closed the window."),
     Grant.CloseReason.ELAPSED: ("policy", "The window ended as planned."),
 }
-#: An end is always sent, also if the row of the window does not say how it came.
+#: Receivers learn of each end, also if the row of the window does not say how it came.
 _ENDED_SOMEHOW = ("system", "The window has ended.")
 _ESTABLISHED_WHY = "The window was used for the first time."
 

@@ -224,8 +224,8 @@ def test_a_damaged_row_keeps_no_receiver_from_learning_of_an_end(cast: Cast, rec
     Grant.objects.filter(pk=damaged.pk).update(close_reason="?")
     revoke(cast, other)
     deliver()
-    sent = [each["events"][signals.SESSION_REVOKED] for each in got(receiver, program.client)]
-    assert [each["initiating_entity"] for each in sent] == ["system", "admin"]
+    found = [each["events"][signals.SESSION_REVOKED] for each in got(receiver, program.client)]
+    assert [each["initiating_entity"] for each in found] == ["system", "admin"]
 
 
 def test_an_entry_that_cant_be_read_is_left_out_alone(
