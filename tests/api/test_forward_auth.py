@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 from http.cookies import SimpleCookie
 from typing import Any
@@ -23,7 +24,9 @@ from requests_app.identity import sessions
 from requests_app.models import ContentAccess, GateProxy, GateSession, Grant, OneTimeCode, Service
 from requests_app.models.token_keys import signed, verified
 from requests_app.operations import gates
+from requests_app.queries import gates as queries
 from requests_app.queries import receivers
+from requests_app.queries.gates import Asker
 from tests.cast import PROXY_SECRET, Cast, events_of
 from tests.factors import force_login
 from tests.grant_tokens import grant_token
@@ -239,6 +242,30 @@ def entered(cast: Cast, grant: Grant) -> Browser:
     opened = browser(f"/.lockbox/open?grant={grant.pk}&to=/tenants/7/pages")
     assert browser(_code(cast, opened)).status_code == 302
     return browser
+
+
+def askers(cast: Cast, grant: Grant) -> tuple[Asker, Asker]:
+    """Return somebody with a session at the tool, and somebody with a token that came by the same code."""
+    secret = entered(cast, grant).cookies["__Host-lockbox"].value
+    by_session = queries.session(grant.access_request.service, {"cookie": f"__Host-lockbox={secret}"})
+    assert by_session is not None
+    return by_session, replace(by_session, has_session=False)
+
+
+def test_what_is_open_at_the_tool_ends_with_the_code_that_it_came_by(cast: Cast, grant: Grant) -> None:
+    by_session, by_token = askers(cast, grant)
+    assert queries.still_open([by_session, by_token]) == {by_session, by_token}
+    OneTimeCode.objects.end_all_of(grant.engineer_id, at=clock.now())
+    assert queries.still_open([by_session, by_token]) == set()
+
+
+def test_what_is_open_at_the_tool_ends_with_the_password_that_the_session_began_with(cast: Cast, grant: Grant) -> None:
+    by_session, by_token = askers(cast, grant)
+    person = grant.engineer
+    person.set_password("Another-password-0815")
+    person.save()
+    # The token is shown to nobody again, and lives for five minutes at most.
+    assert queries.still_open([by_session, by_token]) == {by_token}
 
 
 def test_a_browser_gets_a_session_that_ends_with_the_window(cast: Cast, grant: Grant) -> None:
