@@ -25,7 +25,7 @@ from requests_app.operations._change import PROVIDER_LOG, Step, act, security_lo
 
 
 def roll_due_token_keys(*, actor: Actor) -> int:
-    """Roll the keys if one of them is due. This is one query if none is. Return how many keys changed.
+    """Roll the keys if one of them is due. These are few queries if none is. Return how many keys changed.
 
     An installation that signs no tokens has no keys, and gets none here.
     """
@@ -34,7 +34,7 @@ def roll_due_token_keys(*, actor: Actor) -> int:
     if not everything:
         return 0
     at = clock.now()
-    if _not_recorded(row for row in everything if row.key is None):
+    if _not_recorded(row for row in everything if row.key is None) or _put_back():
         return roll_token_keys(actor=actor)
     is_due = any(_next_begins(rows, alg, at) is not None for alg in ALGORITHMS)
     if not is_due and all(row.is_in_log and not _is_over(row, rows, at) for row in rows):
@@ -54,10 +54,11 @@ def roll_token_keys(*, is_due_only: bool = True, at_once: bool = False, actor: A
     with act(ROLL_TOKEN_KEYS, actor=actor) as current:
         row, _is_new = Installation.objects.select_for_update().get_or_create(pk=1)
         current.concerns("installation", row, PROVIDER_LOG)
+        done = _remove_again(current)
         if at_once:
-            done = _remove(current, TokenKey.objects.all(), at_once=True)
+            done += _remove(current, TokenKey.objects.all(), at_once=True)
         else:
-            done = _remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
+            done += _remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
         for alg in ALGORITHMS:
             begins = _next_begins(_made_here(), alg, current.at, is_due_only=is_due_only)
             if begins is not None:
@@ -104,6 +105,22 @@ def _remove(current: Step, rows: object, *, at_once: bool = False) -> int:
     for row in found:
         _witness(current, TOKEN_KEY_RETIRED, row, **({"at_once": True} if at_once else {}))
     TokenKey.objects.filter(Q(kid__in=[row.kid for row in found])).delete()
+    return len(found)
+
+
+def _put_back() -> list[TokenKey]:
+    """Return the rows whose key was removed before. Somebody with a copy has written them: the key may be stolen."""
+    entries = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event=str(TOKEN_KEY_RETIRED))
+    return [row for row in TokenKey.objects.all() if entries.filter(text__contains=row.kid).exists()]
+
+
+def _remove_again(current: Step) -> int:
+    """Remove the keys that were removed before, each with the entry that raises the alarm."""
+    found = _put_back()
+    for row in found:
+        security_log.error("token_key.foreign", kid=row.kid, alg=row.alg)
+        _witness(current, TOKEN_KEY_FOREIGN, row, put_back=True)
+    TokenKey.objects.filter(kid__in=[row.kid for row in found]).delete()
     return len(found)
 
 

@@ -242,6 +242,21 @@ def test_a_key_that_somebody_writes_into_the_database_counts_for_nothing(cast: C
     assert startup_checks.token_keys_are_ours() == []
 
 
+def test_a_key_that_was_removed_and_is_put_back_is_removed_again_with_an_alarm(cast: Cast) -> None:
+    signed({"n": 1}, typ="at+jwt")
+    [stolen] = TokenKey.objects.all()
+    call_command("roll_token_keys", "--at-once", stdout=StringIO())
+    stolen.number, stolen.is_in_log = 7, True
+    stolen.save(force_insert=True)
+    before = kids()
+    with capture_logs() as logs:
+        assert (sweep(cast), sweep(cast)) == (1, 0)
+    assert (stolen.kid in before, stolen.kid in kids()) == (True, False)
+    assert [line["kid"] for line in logs if line["event"] == "token_key.foreign"] == [stolen.kid]
+    assert [event for event, detail in entries() if detail["kid"] == stolen.kid][-1] == "token_key.foreign"
+    assert read(signed({"n": 2}, typ="at+jwt")) == {"n": 2}
+
+
 def test_a_key_that_somebody_changes_is_published_no_more(cast: Cast) -> None:
     token = signed({"n": 1}, typ="at+jwt")
     assert startup_checks.token_keys_are_ours() == []

@@ -27,7 +27,7 @@ TOKEN_KEY_FOREIGN = Event(
     "token_key.foreign",
     label=_("Foreign key for tokens found"),
     sentence=_(
-        "{who} found a key for tokens in the database that this installation has not made ({alg} {kid}); it was not "
+        "{who} found a key for tokens in the database that somebody else has written there ({alg} {kid}); it is not "
         "published"
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Foreign key found", Severity.HIGH),
