@@ -19,6 +19,7 @@ import pytest
 
 from lockbox_guard import Guard, Refused
 from lockbox_guard import queue as queues
+from lockbox_guard.lockbox import Lockbox
 from requests_app.domain import reports
 from requests_app.doors.api import guard_reports
 from tests.guard.conftest import NewGuard, until
@@ -357,6 +358,41 @@ def test_after_a_restart_only_the_own_reports_are_taken_for_known(
     new_guard().wait_for_feed()
     until(lambda: not stored(tmp_path / "queue"))
     assert [access["item"] for access in lockbox.accesses] == ["GET /of-the-copy"] * has_copy + ["GET /w/{id}"]
+
+
+def test_a_life_that_ends_before_its_claim_is_answered_doubles_nothing(
+    new_guard: NewGuard, lockbox: FakeLockbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to a report is lost, and so is the answer to the claim of the next life. A third one follows."""
+
+    def end(guard: Guard) -> None:
+        guard.close()
+        with guard._queue._lock:
+            guard._queue._close()
+
+    first = new_guard()
+    first.wait_for_feed()
+    until(lambda: lockbox.bodies)
+    lockbox.loses_answers = 1
+    first.admit(lockbox.token(), **asked())
+    until(lambda: not lockbox.loses_answers)
+    end(first)
+    [name], before = lockbox.reports, dict(lockbox.lives)
+    post = Lockbox.post
+
+    def lost(*words: Any) -> tuple[int, dict[str, Any]]:
+        post(*words)
+        return 502, {}
+
+    monkeypatch.setattr(Lockbox, "post", lost)
+    second = new_guard()
+    second.wait_for_feed()
+    until(lambda: lockbox.lives != before)
+    end(second)
+    monkeypatch.setattr(Lockbox, "post", post)
+    new_guard().wait_for_feed()
+    until(lambda: not stored(tmp_path / "queue"))
+    assert ([*lockbox.reports], len(lockbox.accesses)) == ([name], 1)
 
 
 def test_threads_share_one_write(guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,14 @@ from lockbox_guard.feed import clock
 from lockbox_guard.lockbox import VERSION, Lockbox, Refused
 
 log = logging.getLogger(__name__)
-REPORTS, BATCH_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, (400, 413, 422)
+REPORTS, BATCH_MAX, LIVES_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, 50, (400, 413, 422)
 #: Answers (409) that say that this guard id is used for another queue too.
 ANOTHER_REPORTS = ("guard_copied", "reports_gap")
 #: Seconds between signs of life, and between two looks at the queue.
 SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
-#: `sent` is the last number that was sent, and `life` says by whom: they are stored before the report is sent.
+#: `sent` is the last number that was sent, and `life` says by whom, and who has claimed the id since then: they are
+#: stored before the report is sent.
 TABLES = """
 PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
 CREATE TABLE IF NOT EXISTS accesses (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
@@ -157,14 +158,17 @@ class Queue:
             first = rows[0][0] if rows else last + 1
             if self._claimed != name:
                 rows, is_sign_due = [], True
+                former = former if self._life in former else f"{former[-LIVES_MAX * 37 :]} {self._life}"
             elif rows and rows[-1][0] > sent:
-                sent = rows[-1][0]
-                database.execute("UPDATE reporter SET sent = ?, life = ?", [sent, self._life])
+                sent, former = rows[-1][0], self._life
+            # Without a change, this writes nothing to the disk.
+            database.execute("UPDATE reporter SET sent = ?1, life = ?2 WHERE (sent, life) <> (?1, ?2)", [sent, former])
         if not rows and not is_sign_due:
             return False
         head: dict[str, Any] = {"guard": name, "life": self._life, "version": VERSION, "first": first - base}
         if not rows and sent >= first:
-            head["former"] = [former]  # it may have sent them. Lockbox then refuses if a copy has claimed the id since
+            # They may have sent the accesses, or have claimed the id. If a copy has claimed it since, Lockbox refuses.
+            head["former"] = former.split()
         head["backlog"] = last + 1 - first
         body = f'{json.dumps(head)[:-1]}, "accesses": [{",".join(text for _, text in rows)}]}}'
         status, answer = self._lockbox.post(REPORTS, body)
