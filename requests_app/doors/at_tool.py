@@ -18,14 +18,16 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _lazy
 
 from requests_app import operations
-from requests_app.domain import clock, one_time_codes
+from requests_app.domain import clock, gate_rules, one_time_codes
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import DomainError
+from requests_app.domain.errors import DomainError, WindowNotOpen
 from requests_app.models import Service
-from requests_app.operations.gates import is_host_of
+from requests_app.operations.gates import UNAVAILABLE, is_host_of
 from requests_app.queries import actor_of, receivers
 from requests_app.queries import gates as queries
 
@@ -35,6 +37,18 @@ TRY_COOKIE, TRY_FOR = "__Host-lockbox-try", 300
 _TO = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*|/")
 _HOSTS = ("x-original-host", "x-forwarded-host")
 Headers = Mapping[str, str]
+
+#: In place of all other codes. From these, an engineer could learn which resources exist.
+NOT_ALLOWED = "not_allowed"
+#: What an engineer with a session reads about a refusal, by its code.
+REFUSED: dict[str, Promise] = {
+    **gate_rules.WORDS,
+    WindowNotOpen.code: _lazy("Your window is closed, or does not allow this. To go on, ask for access in Lockbox."),
+    NOT_ALLOWED: _lazy("Your window does not allow this. It can be for another resource, or for a lower level."),
+    UNAVAILABLE: _lazy("Lockbox can’t check your window at the moment. Try again in a minute."),
+}
+#: What everybody else reads.
+_REFUSED = _lazy("Lockbox does not allow this.")
 
 
 def answer(request: HttpRequest, headers: Headers, service: Service) -> HttpResponse:
@@ -54,16 +68,23 @@ def answer(request: HttpRequest, headers: Headers, service: Service) -> HttpResp
 
 def no_session(service: Service) -> HttpResponse:
     """Return the page for a browser without a session at the tool. It leads only to this product."""
+    return _page("content/no_session.html", 401, application=service.application)
+
+
+def shown_code(reason: str, *, has_session: bool) -> str:
+    """Return the code that the asker may learn, or "" without a session."""
+    return str(reason if reason in REFUSED else NOT_ALLOWED) if has_session else ""
+
+
+def refused(words: object, status: int) -> HttpResponse:
+    """Return the page for a browser whose request is refused. It leads only to this product."""
+    return _page("content/tool_refused.html", status, words=words or _REFUSED)
+
+
+def _page(template: str, status: int, **shown: object) -> HttpResponse:
     style = loader.get_template("content/no_session.css").render()
-    page = loader.get_template("content/no_session.html")
-    body = page.render(
-        {
-            "application": service.application,
-            "lockbox": settings.BASE_URL + "/",
-            "style": format_html("<style>{}</style>", style),
-        }
-    )
-    response = HttpResponse(body, status=401)
+    context = {**shown, "lockbox": settings.BASE_URL + "/", "style": format_html("<style>{}</style>", style)}
+    response = HttpResponse(loader.get_template(template).render(context), status=status)
     # The page can load nothing of this product at the tool's host, so its style is in it, and only this style.
     digest = b64encode(sha256(style.encode()).digest()).decode()
     response["Content-Security-Policy"] = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
 from requests_app import operations
-from requests_app.models import ContentAccess, GateProxy, Grant
+from requests_app.domain.errors import WindowNotOpen
+from requests_app.domain.gate_rules import WORDS, Reason
+from requests_app.doors.api import at_tool
+from requests_app.models import ContentAccess, GateProxy, Grant, Resource
 from requests_app.models.token_keys import verified
 from requests_app.operations.gates import IDENTITY_TYPE
 from tests.authority import Authority
@@ -246,6 +250,45 @@ def _without_a_session(tool: Tool, port: int) -> None:
     assert _refused(tool, opened) == 302
     assert opened.headers["location"].startswith(f"{settings.BASE_URL}/oauth/authorize?")
     assert "__Host-lockbox-try=" in opened.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("name", sorted(PROXIES))
+def test_an_engineer_reads_why_a_request_is_refused_and_nobody_else_does(
+    cast: Cast, grant: Grant, live_server: LiveServer, tmp_path: Path, name: str
+) -> None:
+    token, page = {"Lockbox-Grant": grant_token(grant)}, {"Accept": "text/html"}
+    here = f"127.0.0.1:{live_server.thread.port}"
+    with web_tool() as tool, PROXIES[name](tmp_path, here, tool.address) as port:
+
+        def words(target: str, **headers: str) -> str:
+            found = send(port, target, **headers)
+            assert (_refused(tool, found), found.headers["content-type"]) == (403, "text/html; charset=utf-8"), found
+            assert "<script>" not in found.body
+            assert re.findall(r'href="([^"]*)"', found.body) in ([f"http://{here}/"], [f"{settings.BASE_URL}/"])
+            return re.findall(r"<p>([^<]*)</p>", found.body)[0]
+
+        asked = "/tenants/7/pages?orgId=<script>1</script>"
+        assert words(asked, **token, **page) == WORDS[Reason.QUERY_REFUSED]
+        assert words("/other", **token, **page) == WORDS[Reason.NO_RULE]
+        # A resource of the tenant that is outside of the window, and one that does not exist.
+        Resource.objects.create(
+            tenant=cast.contoso, service=grant.access_request.service, kind="workspace", external_id="8", name="Other"
+        )
+        [one] = {words(f"/tenants/{which}/pages", **token, **page) for which in ("8", "no-such")}
+        assert one == at_tool.REFUSED[at_tool.NOT_ALLOWED]
+        # The browser can't choose the words, and a browser without a session learns no reason.
+        forged = {"X-Lockbox-Refused": "no_rule"}
+        assert words(asked, **token, **page, **forged) == WORDS[Reason.QUERY_REFUSED]
+        assert str(WORDS[Reason.NO_RULE]) not in send(port, "/other", **page, **forged).body
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        assert words("/tenants/7/pages", **token, **page) == at_tool.REFUSED[WindowNotOpen.code]
+
+
+def test_nginx_has_the_words_of_each_code() -> None:
+    text = (CONFIGURATIONS / "nginx.conf").read_text().partition("map $lockbox_refused $refused_words {")[2]
+    found = dict(re.findall(r'^    (\w+) +"([^"]*)";$', text.partition("}")[0], re.MULTILINE))
+    assert found.pop("default") == "Lockbox does not allow this."
+    assert found == {code: str(words) for code, words in at_tool.REFUSED.items()}
 
 
 @pytest.mark.parametrize("name", sorted(PROXIES))

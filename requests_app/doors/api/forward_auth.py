@@ -30,6 +30,8 @@ security_log = structlog.get_logger("security")
 PROXY, IDENTITY = "x-lockbox-proxy", "X-Lockbox-Identity"
 #: Tells the proxy whether the tool may answer with a stream of events. A request does not show this for certain.
 STREAM = "X-Lockbox-Stream"
+#: Tells the proxy why an engineer with a session is refused, for its own page. Without a session, nobody learns it.
+REFUSED = "X-Lockbox-Refused"
 _BEGINNING = "/forward-auth/"
 #: The web server of this product puts here the names of the headers that it left out (lockbox_site.serving.environ).
 _LEFT_OUT = "lockbox.left_out"
@@ -94,13 +96,14 @@ def _style(where: str) -> Style | None:
 
 def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpResponse:
     of_style = {style.method, style.target, style.host}
+    asker = queries.session(proxy.service, headers)
     found = operations.judge(
         proxy.service,
         host=headers.get(style.host, ""),
         method=headers.get(style.method, ""),
         target=headers.get(style.target, ""),
         headers={name: value for name, value in headers.items() if name not in of_style},
-        session=queries.session(proxy.service, headers),
+        session=asker,
         proxy=proxy,
     )
     if isinstance(found, Pass):
@@ -109,10 +112,14 @@ def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpR
         if found.identity:
             response[IDENTITY] = found.identity
         return response
-    if not found.needs_session:
-        return _refused(found.reason)
     is_page = headers.get(style.method) == "GET" and "text/html" in headers.get("accept", "")
-    return at_tool.no_session(proxy.service) if is_page else _refused(found.reason, status=401)
+    if found.needs_session:
+        return at_tool.no_session(proxy.service) if is_page else _refused(found.reason, status=401)
+    code = at_tool.shown_code(found.reason, has_session=asker is not None)
+    response = at_tool.refused(at_tool.REFUSED.get(code), 403) if is_page else _refused(found.reason)
+    if code:
+        response[REFUSED] = code
+    return response
 
 
 def headers_of(request: HttpRequest) -> dict[str, str]:

@@ -12,12 +12,10 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.template import loader
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
-from requests_app.domain import gate_rules
 from requests_app.domain.errors import TooMany
 from requests_app.domain.link_templates import origin_of
 from requests_app.doors import at_tool
@@ -36,13 +34,11 @@ BUSY, UNCLEAR, UPSTREAM_DOWN, UPSTREAM_SLOW = "too_many", "bad_request", "upstre
 _STATUSES = {NO_SESSION: 401, UNAVAILABLE: 503, OTHER_HOST: 421, UNCLEAR: 400, UPSTREAM_DOWN: 502, UPSTREAM_SLOW: 504}
 _WORDS: dict[str, Promise] = {
     NO_SESSION: _("Open this tool from your window in Lockbox."),
-    UNAVAILABLE: _("Lockbox can’t check your window at the moment. Try again in a minute."),
     BUSY: _("Too many requests of this window run at the same time. Try again in a minute."),
     UNCLEAR: _("Two programs could read this request differently."),
     UPSTREAM_DOWN: _("The tool does not answer. Try again in a minute."),
     UPSTREAM_SLOW: _("The tool takes too long to answer. Try again in a minute."),
 }
-_REFUSED = _("Lockbox does not allow this.")
 SLOTS = Slots(own_taken=_WORDS[BUSY], all_taken=_WORDS[BUSY])
 
 
@@ -137,11 +133,9 @@ def _at_reserved_path(asked: Asked, service: Service) -> Answer:
 def refusal(reason: str, asked: Asked | None = None, *, status: int = 0) -> Answer:
     """Return the answer to a request that does not reach the tool, or that the tool does not answer."""
     found = status or _STATUSES.get(reason, 429 if reason == BUSY else 403)
-    words = str(_WORDS.get(reason) or gate_rules.WORDS.get(reason) or _REFUSED)
+    words = str(_WORDS.get(reason) or at_tool.REFUSED.get(reason) or at_tool.REFUSED[at_tool.NOT_ALLOWED])
     if asked is not None and asked.wants_page:
-        page = loader.get_template("content/tool_refused.html")
-        response = HttpResponse(page.render({"words": words, "lockbox": settings.BASE_URL + "/"}), status=found)
-        response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        response = at_tool.refused(words, found)
     else:
         body = json.dumps({"code": reason, "title": words})
         response = HttpResponse(body, status=found, content_type="application/json")
