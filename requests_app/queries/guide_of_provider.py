@@ -141,7 +141,20 @@ def _service(facts: ProviderFacts) -> Found:
     if not facts.queues:
         return still_open(_("There is no service yet."), links=1)
     words = ngettext("You have this service: %(names)s.", "You have these services: %(names)s.", len(facts.queues))
-    return done(words % {"names": get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and"))})
+    return done(
+        words % {"names": get_text_list([queue.name for queue in facts.queues[:SHOWN]], _("and"))}, *_now(facts)
+    )
+
+
+def _now(facts: ProviderFacts) -> list[str]:
+    """Return what is best done before the first customer switches Lockbox on."""
+    if facts.is_in_use:
+        return []
+    words = _(
+        "Add all of your services now, with their clients, proxies and people. After the first customer has switched "
+        "Lockbox on, each of these changes is announced and waits."
+    )
+    return [words]
 
 
 def _people(facts: ProviderFacts) -> Found:
@@ -268,7 +281,8 @@ def _first_tenant(facts: ProviderFacts) -> Found:
     words = _("Invite the administrator of %(name)s") % {"name": row.name}
     role = (("role", Role.ADMINISTRATOR),)
     invite = StepLink(words, "admin:requests_app_tenant_act", args=(str(row.pk), "invite"), query=role)
-    return still_open(_("%(name)s has no administrator, and nobody is invited.") % {"name": row.name}, first=invite)
+    says = _("%(name)s has no administrator, and nobody is invited.") % {"name": row.name}
+    return still_open(says, *_now(facts), first=invite)
 
 
 def _practice(facts: ProviderFacts) -> Found:

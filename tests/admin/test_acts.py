@@ -13,6 +13,7 @@ from django.test import Client
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.doors.admin.acts import AGAIN
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -20,6 +21,7 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Plan,
+    Proposal,
     QueueAssignment,
     Resource,
     Service,
@@ -123,6 +125,29 @@ def test_a_place_in_a_queue_is_given_and_taken(cast: Cast, staff: Client) -> Non
     assert not QueueAssignment.objects.filter(pk=row.pk).exists()
     grant.refresh_from_db()
     assert grant.close_reason == "revoked"
+
+
+def test_a_person_is_put_into_a_queue_from_the_list_and_from_the_page_of_the_service(cast: Cast, staff: Client) -> None:
+    page = staff.get(address(Service, "change", cast.sharepoint.pk)).content.decode()
+    form = f"{address(QueueAssignment, 'add')}?service={cast.sharepoint.pk}"
+    assert f'href="{form}">Put a person into its queue' in page
+    assert address(QueueAssignment, "add") in staff.get(address(QueueAssignment)).content.decode()
+    assert f'value="{cast.sharepoint.pk}" selected' in staff.get(form).content.decode()
+    body = {"service": str(cast.sharepoint.pk), "person": cast.erik.email, "role": "engineer"}
+    before = QueueAssignment.objects.count()
+    for wrong in ("nobody@provider.example", cast.people["ada"].email):
+        assert staff.post(form, {**body, "person": wrong}).status_code != 302
+    assert QueueAssignment.objects.count() == before
+    assert not Proposal.objects.exists()
+    # A customer has Lockbox on, so the role is announced first.
+    answer = staff.post(form, body)
+    assert answer.headers["Location"] == address(Proposal, "change", Proposal.objects.get().pk)
+    assert QueueAssignment.objects.count() == before
+    Proposal.objects.all().delete()
+    cast.peaceful()
+    answer = staff.post(form, {**body, AGAIN: "1"})
+    assert answer.headers["Location"].startswith(f"{form}&role=engineer")
+    assert QueueAssignment.objects.filter(person=cast.erik, service=cast.sharepoint, role="engineer").exists()
 
 
 def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_not(cast: Cast, staff: Client) -> None:

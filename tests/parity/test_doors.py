@@ -251,7 +251,7 @@ def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() 
 
 
 #: Two pages of the administration offer these acts. A case uses them on the other page.
-_SAME_ACT = {"tenant give-role", "invitation add"}
+_SAME_ACT = {"tenant give-role", "invitation add", "queueassignment add"}
 #: These are refused unless the installation is a trial, so they have tests of their own.
 _IN_A_TRIAL = {"tenant make-sample-folder"}
 

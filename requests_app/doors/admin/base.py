@@ -352,7 +352,7 @@ class StaffAdmin(SealedAdmin):
 
 def _again(request: HttpRequest, form: acts.ActForm) -> str:
     """Return the address of the same empty form. What was chosen from a list stays chosen, such as a role."""
-    of_list = (forms.ChoiceField, RoleField)
+    of_list = (forms.ChoiceField, forms.ModelChoiceField, RoleField)
     chosen = {name: form.data[name] for name, field in form.fields.items() if type(field) in of_list}
     onwards = {name: request.GET[name] for name in (ONWARDS,) if name in request.GET}
     return f"{request.path}?{urlencode({**chosen, **onwards})}" if chosen or onwards else request.path

@@ -105,6 +105,11 @@ class QueueForm(ActForm):
     role = RoleField(choices=QueueAssignment.Role.choices)
 
 
+class NewAssignmentForm(QueueForm):
+    person = PersonField(label=_("Person"), help_text=_("The email address of one of your own people."))
+    field_order = ("service", "person", "role")
+
+
 class TenantRoleForm(ActForm):
     tenant = TenantField()
     role = RoleField(choices=Membership.Role.choices)
@@ -125,6 +130,10 @@ def give_role(row: Person, actor: Actor, data: dict[str, Any]) -> Membership:
 
 def give_queue_role(row: Person, actor: Actor, data: dict[str, Any]) -> QueueAssignment:
     return operations.give_queue_role(data["service"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def add_to_queue(row: None, actor: Actor, data: dict[str, Any]) -> QueueAssignment:
+    return operations.give_queue_role(data["service"].pk, data["person"].pk, role=data["role"], actor=actor)
 
 
 def take_queue_role(row: QueueAssignment, actor: Actor, data: dict[str, Any]) -> None:
@@ -542,6 +551,18 @@ class QueueAssignmentAdmin(StaffAdmin):
         by_row("person", _("person"), Person),
     )
     facts: ClassVar = [("", ("person", "role", "service", "given_at", "is_through_group"))]
+    adding: ClassVar = AdminAction(
+        name="add",
+        label=_("Put a person into a queue"),
+        form=NewAssignmentForm,
+        run=add_to_queue,
+        done=GIVE_QUEUE_ROLE.done,
+        explains=_(
+            "As soon as any customer has ever switched Lockbox on, each role is announced: a second member of the "
+            "staff confirms it, and it takes effect after the waiting time."
+        ),
+        again=_("Save and put another person into it"),
+    )
     acts: ClassVar = [
         AdminAction(
             name="take",

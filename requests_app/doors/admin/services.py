@@ -368,12 +368,20 @@ class ServiceAdmin(StaffAdmin):
         return row.is_external and callers.has_guard(row) and row.key not in applications.signs(row)
 
     def links(self, row: Service) -> list[tuple[str, str]]:
-        """Lead to the form of a client that guards the application, with what is known filled in."""
-        if not row.is_external or row.has_gate or not row.is_active:
+        """Lead to the forms of the queue's people and of a client that guards the application.
+
+        The forms have the values of the service.
+        """
+        if not row.is_active:
             return []
+        queue = f"{reverse('admin:requests_app_queueassignment_add')}?{urlencode({'service': row.pk})}"
+        people = (gettext("Put a person into its queue"), queue)
+        if not row.is_external or row.has_gate:
+            return [people]
         given = {"name": gettext("Guard of %(name)s") % {"name": row.name}, "scopes": Scope.GUARD, "service_id": row.pk}
         return [
-            (gettext("Add a client for its guard"), f"{reverse('admin:requests_app_client_add')}?{urlencode(given)}")
+            people,
+            (gettext("Add a client for its guard"), f"{reverse('admin:requests_app_client_add')}?{urlencode(given)}"),
         ]
 
 
