@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,21 +10,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lockbox_guard import Guard, Refused
+from lockbox_guard import Guard, Refused, Rule
 from lockbox_guard import queue as queues
 from lockbox_guard.lockbox import Lockbox
+from lockbox_guard.visit import Visit
 from requests_app.domain import reports
 from requests_app.doors.api import guard_reports
 from tests.guard.conftest import NewGuard, until
-from tests.guard.fake import FakeLockbox
+from tests.guard.fake import ADDRESS, FakeLockbox
 from tests.guard.test_tokens import asked
 
 ROOT = Path(__file__).parents[2]
@@ -410,6 +417,85 @@ def test_threads_share_one_write(guard: Guard, lockbox: FakeLockbox, monkeypatch
         list(pool.map(lambda _: guard.admit(token, **asked()), range(64)))
     assert sum(sizes) == 64
     assert max(sizes) > 4
+
+
+@contextmanager
+def hung(place: Path) -> Iterator[None]:
+    """Hold the turn at the queue, as a process does that stopped within a write, or whose disk hangs."""
+    with (place / "room.lock").open("ab") as room:
+        fcntl.flock(room, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_disk_that_hangs_holds_one_request_and_refuses_the_others(
+    guard: Guard, lockbox: FakeLockbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lockbox.is_reporting_down = True
+    monkeypatch.setattr(queues, "WRITE_WITHIN", 0.2)
+    admit = partial(code_of_admission, guard, lockbox.token())
+    assert admit() == "allowed"
+    with ThreadPoolExecutor(5) as pool:
+        with hung(tmp_path / "queue"):
+            calls = [pool.submit(admit) for _ in range(5)]
+            until(lambda: sum(call.done() for call in calls) >= 4, 5)
+            # One of them, or the reporter, waits in the queue itself.
+            assert {call.result() for call in calls if call.done()} == {"queue_unavailable"}
+        allowed = [call.result() for call in calls].count("allowed")
+    assert admit() == "allowed"
+    # What was refused is not stored later.
+    assert len(stored(tmp_path / "queue")) == allowed + 2
+
+
+def code_of_admission(guard: Guard, token: str) -> str:
+    try:
+        guard.admit(token, **asked())
+    except Refused as refused:
+        return refused.code
+    return "allowed"
+
+
+def test_a_disk_that_hangs_delays_no_cut(guard: Guard, lockbox: FakeLockbox, tmp_path: Path) -> None:
+    cuts: dict[str, float] = {}
+    grants = [str(uuid.uuid4()) for _ in range(2)]
+    for grant in grants:
+        headers = [("lockbox-grant", lockbox.token(detail={"grant_id": grant}))]
+        visit = Visit(guard, "GET", "/w/1", "", headers, lambda grant=grant: cuts.setdefault(grant, time.monotonic()))
+        visit.admit(Rule(tenant="contoso", identifier="w-17", engineer=ADDRESS, pattern="/w/{id}"))
+    with hung(tmp_path / "queue"):
+        for grant in grants:
+            lockbox.close(grant)
+            until(lambda grant=grant: grant in cuts, 1)
+        cut_by = lockbox.now() + 0.5
+        time.sleep(1)
+    until(lambda: [access["kind"] for access in lockbox.accesses].count("cut") == 2)
+    # The time is that of the cut, not of the write.
+    times = [access["at"] for access in lockbox.accesses if access["kind"] == "cut"]
+    assert max(map(datetime.fromisoformat, times)).timestamp() < cut_by
+
+
+def test_a_lockbox_that_hangs_holds_one_renewal_and_not_the_others(
+    guard: Guard, lockbox: FakeLockbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, has_begun = threading.Event(), threading.Event()
+
+    def token(**_form: str) -> tuple[str, float]:
+        has_begun.set()
+        hangs.wait(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(guard.lockbox, "token", token)
+    monkeypatch.setattr("lockbox_guard.guard.RENEW_WAIT", 0.1)
+    first, *others = (lockbox.token() for _ in range(5))
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(guard.renewed, first, 400)
+        assert has_begun.wait(5)
+        begun = time.monotonic()
+        # They go on with the tokens that they have.
+        assert [guard.renewed(each, 400) for each in others] == others
+        assert time.monotonic() - begun < 2
+        assert not held.done()
+        hangs.set()
+        assert held.result() == first
 
 
 def test_a_full_queue_refuses_but_stores_what_was_cut(

@@ -8,6 +8,7 @@ import re
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from lockbox_guard.feed import Feed, clock
@@ -17,8 +18,8 @@ from lockbox_guard.tokens import Token, Verifier
 
 log = logging.getLogger(__name__)
 #: Seconds: between two checks of the open responses, that a process waits for the first message of the feed, a token
-#: with less left is renewed, and until a failed renewal is tried again.
-CHECK_EVERY, WAIT_FOR_FEED, RENEW_UNDER, RENEW_AGAIN = 0.2, 5.0, 120.0, 10.0
+#: with less left is renewed, until a failed renewal is tried again, and that a request waits for another one's renewal.
+CHECK_EVERY, WAIT_FOR_FEED, RENEW_UNDER, RENEW_AGAIN, RENEW_WAIT = 0.2, 5.0, 120.0, 10.0, 1.0
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
 ITEM_MAX, NOT_IN_ITEM = 300, r"[^!-\"$->@-~]"
@@ -92,14 +93,21 @@ class Guard:
         self._bell.set()
 
     def _watch(self) -> None:
+        cuts = SimpleQueue[Any]()
+        # Another thread stores them: a disk that hangs must not delay the next cut.
+        threading.Thread(target=self._record_cuts, args=(cuts,), name="lockbox-records", daemon=True).start()
         while not self._ends.is_set():
             self._bell.wait(CHECK_EVERY)
             self._bell.clear()
             over = [visit for visit in list(self.visits) if visit.is_over()]
             self.visits.difference_update(over)
-            # Stored after all of them are cut, because the disk takes its time.
             for access, code in [(access, visit.code) for visit in over for access in visit.accesses]:
-                self._try_to_record(access, "cut", code)
+                cuts.put((access, code, self._stamp()))
+        cuts.put(None)
+
+    def _record_cuts(self, cuts: SimpleQueue[Any]) -> None:
+        for cut in iter(cuts.get, None):
+            self._try_to_record(cut[0], "cut", *cut[1:])
 
     def verified(self, token: str) -> Token:
         """Return a token of this application's audience that has not ended, or raise Refused."""
@@ -158,19 +166,21 @@ class Guard:
             return "closed"
         return "elapsed" if now >= window_end else ""
 
-    def record(self, access: Access, kind: str, code: str = "") -> None:
-        """Store what happened. It is on the disk when this returns. Raise Refused if it is not."""
-        at = datetime.fromtimestamp(clock() + self.feed.ahead, timezone.utc).isoformat().replace("+00:00", "Z")
+    def _stamp(self) -> str:
+        return datetime.fromtimestamp(clock() + self.feed.ahead, timezone.utc).isoformat().replace("+00:00", "Z")
+
+    def record(self, access: Access, kind: str, code: str = "", at: str = "") -> None:
+        """Store what happened, now or at `at`. It is on the disk when this returns. Raise Refused if it is not."""
         self._queue.append({
             "grant_id": access.detail["grant_id"], "resource": access.detail["resource"],
             "engineer": access.claims["sub"], "jti": access.claims["jti"], "action": access.action,
-            "item": access.item, "at": at, "kind": kind, "code": code,
+            "item": access.item, "at": at or self._stamp(), "kind": kind, "code": code,
         })  # fmt: skip
 
-    def _try_to_record(self, access: Access, kind: str, code: str) -> None:
+    def _try_to_record(self, access: Access, kind: str, code: str, at: str = "") -> None:
         """Store what happens in any case, stored or not."""
         try:
-            self.record(access, kind, code)
+            self.record(access, kind, code, at)
         except Refused:
             log.critical("The queue does not have this: %s, %s, %s", kind, code, access)
 
@@ -179,18 +189,22 @@ class Guard:
         token, now = self.verified(text), self.feed.now()
         if token.ends_at - now >= under or token.ends_at >= token.window_end:
             return text
-        with self._renewing:
+        # While Lockbox hangs, only one request waits for it. The others go on with the token that they have.
+        if not self._renewing.acquire(timeout=RENEW_WAIT):
+            return text
+        try:
             self._newer = {old: entry for old, entry in self._newer.items() if now < entry[1]}
             if text not in self._newer:
-                try:
-                    form = {"grant_type": EXCHANGE, "subject_token": text, "subject_token_type": ACCESS_TOKEN}
-                    newer, _ = self.lockbox.token(audience=self._verifier.audience, **form)
-                    self.verified(newer)
-                    self._newer[text] = newer, token.ends_at
-                except (Refused, OSError) as error:
-                    log.warning("A grant token can't be renewed now: %r", error)
-                    self._newer[text] = text, now + RENEW_AGAIN
-            return self._newer[text][0]
+                form = {"grant_type": EXCHANGE, "subject_token": text, "subject_token_type": ACCESS_TOKEN}
+                newer, _ = self.lockbox.token(audience=self._verifier.audience, **form)
+                self.verified(newer)
+                self._newer[text] = newer, token.ends_at
+        except (Refused, OSError) as error:
+            log.warning("A grant token can't be renewed now: %r", error)
+            self._newer[text] = text, now + RENEW_AGAIN
+        finally:
+            self._renewing.release()
+        return self._newer.get(text, (text,))[0]
 
 
 def _is_about(detail: dict[str, Any], tenant: str, resource: str | None, identifier: str | None) -> bool:

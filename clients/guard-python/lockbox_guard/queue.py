@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,8 @@ REPORTS, BATCH_MAX, LIVES_MAX, NOT_TAKEN = "/api/v1/guard/accesses", 1000, 50, (
 ANOTHER_REPORTS = ("guard_copied", "reports_gap")
 #: Seconds between signs of life, and between two looks at the queue.
 SIGN_EVERY, LOOK_EVERY = 30.0, 0.5
+#: Seconds that an access waits for its turn to be written. A disk that hangs must not hold all requests.
+WRITE_WITHIN = 5.0
 #: AUTOINCREMENT: a number is never given twice, and none is left out. `base` is the last number of an earlier guard id.
 #: `sent` is the last number that was sent, and `life` says by whom, and who has claimed the id since then: they are
 #: stored before the report is sent.
@@ -60,8 +62,17 @@ class Queue:
         """Store a record. It is on the disk when this returns. Raise Refused if it is not."""
         write = {"text": json.dumps(record, separators=(",", ":")), "kind": record["kind"], "why": "queue_unavailable"}
         self._waiting.append(write)
-        with self._lock:  # the thread that enters first writes for all that wait: they share one fsync
+        # A cut has happened already, so it waits for the disk however long that takes.
+        if not self._lock.acquire(timeout=-1 if record["kind"] == "cut" else WRITE_WITHIN):
+            with suppress(
+                ValueError, IndexError
+            ):  # else it is being written just now, and the log has an access too many
+                self._waiting.remove(write)
+            raise Refused("queue_unavailable")
+        try:  # the thread that enters first writes for all that wait: they share one fsync
             self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+        finally:
+            self._lock.release()
         if write["why"]:
             raise Refused(write["why"])
 
