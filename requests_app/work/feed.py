@@ -68,10 +68,10 @@ class Follower:
         self._end = ""
         self._lock = threading.Lock()
 
-    def begin(self, messages: Iterable[bytes]) -> None:
-        """Give the follower its first messages. From now on, it also gets signs and events."""
+    def begin(self, messages: bytes) -> None:
+        """Give the follower its first messages, however many. From now on, it also gets signs and events."""
         with self._lock:
-            self._waiting.extend(messages)
+            self._waiting.append(messages)
             self.has_begun, self._signed = True, clock.monotonic()
 
     def tell(self, messages: Iterable[bytes]) -> None:
@@ -192,13 +192,16 @@ class Hub:
 
     def _begin(self, followers: list[Follower], at: datetime) -> None:
         """Give new followers their first message, and what they have missed if they come back."""
-        read: dict[UUID, list[Window]] = {}
+        read: dict[UUID, tuple[list[Window], bytes]] = {}
         for follower in followers:
             service = follower.service_id
             if service not in read:
                 is_back = any(each.after for each in followers if each.service_id == service)
-                read[service] = ends.begun([service], at=at, since=at - (RESUMED if is_back else RECENT))
-            follower.begin(first_messages(read[service], at=at, after=follower.after))
+                windows = ends.begun([service], at=at, since=at - (RESUMED if is_back else RECENT))
+                # After a restart of the server, all guards of a service come back at the same time.
+                read[service] = windows, state_of(windows, at=at)
+            windows, state = read[service]
+            follower.begin(b"".join([state, *missed(windows, at=at, after=follower.after)]))
         if followers:
             self.news.ring()
 
@@ -217,19 +220,27 @@ class Hub:
 HUB = Hub()
 
 
-def first_messages(windows: list[Window], *, at: datetime, after: datetime | None) -> Iterator[bytes]:
-    """Yield the state, and then the single events after a time. An event can come twice, but none is left out."""
-    ended = sorted((window for window in windows if window.reason), key=lambda window: window.ends_at)
-    recent = [window.closed for window in ended if window.ends_at > at - RECENT]
-    yield message("state", {"at": instant(at), "closed": recent}, at)
+def state_of(windows: list[Window], *, at: datetime) -> bytes:
+    """Return the first message of a feed: what has ended recently."""
+    recent = [window.closed for window in _in_order(windows) if window.ends_at > at - RECENT]
+    return message("state", {"at": instant(at), "closed": recent}, at)
+
+
+def missed(windows: list[Window], *, at: datetime, after: datetime | None) -> Iterator[bytes]:
+    """Yield the single events after a time. An event can come twice, but none is left out."""
     if after is None:
         return
     for window in sorted(windows, key=lambda window: window.opens_at):
         if window.opens_at > after - LATE and not window.reason:
             yield message("opened", window.opened, at)
-    for window in ended:
+    for window in _in_order(windows):
         if window.ends_at > after - LATE:
             yield message("closed", window.closed, at)
+
+
+def _in_order(windows: list[Window]) -> list[Window]:
+    """Return the windows that have ended, in the order of their ends."""
+    return sorted((window for window in windows if window.reason), key=lambda window: window.ends_at)
 
 
 def message(event: str, data: dict[str, Any], at: datetime) -> bytes:

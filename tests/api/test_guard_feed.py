@@ -167,6 +167,39 @@ def test_an_elapsed_window_ends_by_the_databases_clock_though_no_sweep_ran(
     assert stream.read() == []
 
 
+def test_a_guard_that_missed_much_is_not_taken_for_a_slow_one(
+    cast: Cast, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_WAITING", 3)
+    caller, grants = guard(cast), [cast.in_quillo() for _ in range(5)]
+    for grant in grants[:4]:
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    back = follow(caller, Last_Event_ID="1")
+    feed.HUB.look()
+    # Something happens before it has read the first byte.
+    operations.revoke(grants[4].access_request_id, actor=cast.as_("ada"))
+    found = back.read()
+    assert names(found) == ["state", "opened", *["closed"] * 5]
+
+
+def test_guards_that_come_at_the_same_time_share_the_text_of_the_state(
+    cast: Cast, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, message = list[str](), feed.message
+
+    def counted(event: str, data: dict[str, Any], at: dt.datetime) -> bytes:
+        made.append(event)
+        return message(event, data, at)
+
+    monkeypatch.setattr(feed, "message", counted)
+    caller = guard(cast)
+    operations.revoke(cast.in_quillo().access_request_id, actor=cast.as_("ada"))
+    feeds = [follow(caller, number=ONE), follow(caller, number=OTHER), follow(caller, Last_Event_ID="1")]
+    feed.HUB.look()
+    assert [names(each.sent()) for each in feeds] == [["state"], ["state"], ["state", "closed"]]
+    assert made == ["state", "closed"]
+
+
 def test_an_end_that_is_committed_late_with_an_earlier_time_is_sent(cast: Cast, follow: Follow) -> None:
     """A transaction that takes its time before another one can commit after it."""
     first, second = cast.in_quillo(), cast.in_quillo()
