@@ -86,12 +86,14 @@ app.post('/release', (request, response) => {
   response.redirect(303, workspace ? `/support/${workspace}` : '/');
 });
 
-app.get('/sign-in', (request, response) => response.send(views.page(request, 'Sign in', views.signIn)));
+app.get('/sign-in', (request, response) => response.send(views.page(request, 'Sign in', views.signIn())));
 
 /** Stands for the application's own sign-in: here, everybody has the same password. */
 app.post('/sign-in', (request, response) => {
   const { username, password } = request.body;
-  if (!PASSWORD || password !== PASSWORD) return response.sendStatus(403);
+  if (!PASSWORD || password !== PASSWORD) {
+    return response.status(403).send(views.page(request, 'Sign in', views.signIn('Username or password is wrong. Nobody is signed in.')));
+  }
   const [workspace] = Object.entries(workspaces).find(([, { user }]) => user === username) ?? [];
   begin(request, response, { user: username, workspace });
   return response.redirect(303, '/');

@@ -7,12 +7,12 @@ const STATES = {
 };
 
 /** Shown on each page of an impersonated session. It works without the script, which only counts the minutes. */
-const banner = ({ session, lockbox }) => (session.engineer ? `<aside role="status" aria-label="Support access"><p>
+const banner = ({ session, lockbox }) => (session.engineer ? `<div role="status" aria-label="Support access"><p>
   <strong>${escaped(session.engineer)}, you see the wiki as ${escaped(session.user)}.</strong>
   ${lockbox ? `${escaped(lockbox.reference)}${lockbox.level === 'act_as' ? '' : ', looking only'}: <span id="time-left">${Math.round(lockbox.secondsLeft / 60)} minutes left.</span>` : ''}
   The customer reads each request in the log.</p>
   <form method="post" action="/.lockbox/done"><button>I am done</button></form>
-  <form method="post" action="/release"><button>Back to support</button></form></aside><script src="/static/banner.js" defer></script>` : '');
+  <form method="post" action="/release"><button>Back to support</button></form></div><script src="/static/banner.js" defer></script>` : '');
 
 export const page = (request, title, body) => `<!doctype html><html lang="en"><meta charset="utf-8">
   <meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><link rel="stylesheet" href="/static/style.css">
@@ -21,8 +21,8 @@ export const page = (request, title, body) => `<!doctype html><html lang="en"><m
 
 export const list = (links) => `<ul>${links.map(([address, words]) => `<li><a href="${escaped(address)}">${escaped(words)}</a></li>`).join('')}</ul>`;
 
-export const signIn = `<form method="post" class="stack"><label>Username <input name="username"></label>
-  <label>Password <input name="password" type="password"></label><button>Sign in</button></form>`;
+export const signIn = (problem) => `${problem ? `<p role="alert">${escaped(problem)}</p>` : ''}<form method="post" class="stack"><label>Username <input name="username" required autocomplete="username"></label>
+  <label>Password <input name="password" type="password" required autocomplete="current-password"></label><button>Sign in</button></form>`;
 
 export const content = (text) => `<p>${escaped(text)}</p><h2>Change it</h2><form method="post" class="stack">
   <label>Body <textarea name="body">${escaped(text)}</textarea></label><button>Save</button></form>`;

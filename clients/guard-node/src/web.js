@@ -12,7 +12,7 @@ const VERIFIER = /^[\w-]{43}$/;
 const PATH = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e\u{80}-\u{10ffff}]*$/u;
 const TOKEN_MAX = 24_576;
 const STYLE = `
-:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; font: 1.0625rem/1.5 system-ui, sans-serif }
 body { max-width: 32rem; margin: 15vh auto 2rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem; line-height: 1.25; text-wrap: balance }
 a { color: LinkText; text-underline-offset: 0.2em }
@@ -30,7 +30,7 @@ const WORDS = {
   window_closed: 'Your window is closed. To go on, ask for access again.',
   window_ended: 'Your window has ended. To go on, ask for access again.',
   code_refused: 'The code is not valid in this browser, or not any more. Open the window again.',
-  release_failed: 'You are signed out here, but Customer Lockbox could not be told. End the window there.',
+  release_failed: 'You are signed out here, but Customer Lockbox does not answer. Close the window there.',
 };
 
 const MISSING = { status: 404, code: 'not_found' };
@@ -85,9 +85,9 @@ const escaped = (text) => String(text).replace(/[&<>"']/g, (character) => `&#${c
 const urlOf = (request) => request.originalUrl ?? request.url;
 
 /** The page of a refusal. `again` is the address that leads back here through Customer Lockbox, if there is one. */
-const page = (words, issuer, again) => `<!doctype html>
+const page = (heading, words, issuer, again) => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>No access</title><style>${STYLE}</style></head><body><main><h1>You have no access here now</h1><p>${words}</p>
+<title>${heading}</title><style>${STYLE}</style></head><body><main><h1>${heading}</h1><p>${words}</p>
 ${again ? `<p><a href="${escaped(again)}">Continue in the open window</a></p>` : ''}
 <p><a href="${escaped(issuer)}/">Go to Customer Lockbox</a></p></main></body></html>`;
 
@@ -103,7 +103,8 @@ function refuse({ issuer }, request, response, { status, code, grant }) {
   }
   const isOver = code === 'token_ended' && request.method === 'GET';
   const again = isOver && `/.lockbox/open?${new URLSearchParams({ grant, to: urlOf(request) })}`;
-  const body = page(WORDS[code] ?? WORDS[status], issuer, again);
+  const heading = status === 404 ? 'Page not found' : 'You have no access here now';
+  const body = page(heading, WORDS[code] ?? WORDS[status], issuer, again);
   return send(response, status, { 'Content-Type': 'text/html; charset=utf-8' }, body);
 }
 

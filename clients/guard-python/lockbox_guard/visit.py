@@ -29,7 +29,7 @@ SLICE = 64 * 1024
 LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}\Z")
 GRANT, VERIFIER = re.compile(r"[0-9a-fA-F-]{32,36}\Z"), re.compile(r"[A-Za-z0-9_-]{43}\Z")
 STYLE = """
-:root { color-scheme: light dark; font: 1.0625rem/1.5 system-ui, sans-serif }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; font: 1.0625rem/1.5 system-ui, sans-serif }
 body { max-width: 32rem; margin: 15vh auto 2rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem; line-height: 1.25; text-wrap: balance }
 a { color: LinkText; text-underline-offset: 0.2em }
