@@ -159,11 +159,11 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
 
 def announce_silent_guards(*, actor: Actor) -> int:
-    """Tell staff, and the administrators of the customers with an open window, that an application does not report.
+    """Tell staff, and the approvers and administrators of customers with an open window, of a silent application.
 
-    Or that it has not reported since the window ended, or that nobody asks at the gate of a web tool. Each of them gets
-    one mail for each window and each silence, and no other one for an hour: somebody who has stolen the client's secret
-    could make up guards.
+    It does not report, or has not reported since the window ended, or nobody asks at its gate. An approver can close the
+    window. Each person gets one mail for each window and each silence, and no other one for an hour: somebody who has
+    stolen the client's secret could make up guards.
     """
     notes = []
     for found in guards.silent(clock.now()):
@@ -172,11 +172,12 @@ def announce_silent_guards(*, actor: Actor) -> int:
         mark = f"{found.service.pk.hex} {since:%Y%m%dT%H%M%S}"
         for number, grant in enumerate(found.windows):
             facts: dict[str, Any] = {"topic": Topic.GUARD_SILENT, "about": grant.access_request_id}
-            facts |= {"audiences": (Audience.ADMINISTRATORS,), "extra": {"since": since.isoformat(), **kind}}
-            notes.append(Note(**facts, tenant_id=grant.tenant_id, mark=mark))
+            facts["extra"] = {"since": since.isoformat(), **kind}
+            customer = (Audience.CUSTOMER, Audience.ADMINISTRATORS)
+            notes.append(Note(**facts, audiences=customer, tenant_id=grant.tenant_id, mark=mark))
             if not number:
                 # Without a tenant, the administrators are the provider's staff. One window is enough to tell them.
-                notes.append(Note(**facts, tenant_id=None, mark=f"staff {mark}"))
+                notes.append(Note(**facts, audiences=(Audience.ADMINISTRATORS,), tenant_id=None, mark=f"staff {mark}"))
     return _tell(_not_announced(notes))
 
 

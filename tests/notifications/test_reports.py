@@ -87,9 +87,10 @@ def test_a_silent_application_is_mailed_once_to_both_sides(
     assert announce(world) == 0
     assert silences() == {world.contoso.pk, None}
     mails.send("guard_silent")
-    assert mails.to("guard_silent") == ["ines", "stella"]
+    assert mails.to("guard_silent") == ["ada", "alan", "ines", "soc", "stella"]
     says(mails("ines", "guard_silent"), "Quillo enforces it, and has not reported since", "close the window")
-    says(mails("stella", "guard_silent"), "Quillo does not report")
+    says(mails("ada", "guard_silent"), "Each approver can do this on the page of the access request")
+    says(mails("stella", "guard_silent"), "Quillo does not report", "because you are on the staff of Microsoft.")
     # It reports again, and is silent again: this is news, but not in the same hour.
     operations.report_accesses(report(first=0), actor=actor)
     travel.by(seconds=61)
@@ -139,7 +140,7 @@ def test_an_application_of_which_nobody_has_heard_for_a_day_is_mailed(
     Guard.objects.update(reported_at=clock.now() - dt.timedelta(days=3))
     assert announce(world) == 2
     mails.send("guard_silent")
-    assert mails.to("guard_silent") == ["ines", "stella"]
+    assert mails.to("guard_silent") == ["ada", "alan", "ines", "soc", "stella"]
 
 
 def test_an_application_that_never_reported_is_mailed_when_the_engineer_has_a_token(
@@ -232,7 +233,7 @@ def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cas
         assert (silence.since, silence.is_gate) == (at, True)
     assert announce(world) == 2
     mails.send("guard_silent")
-    assert mails.to("guard_silent") == ["ines", "stella"]
+    assert mails.to("guard_silent") == ["ada", "alan", "ines", "soc", "stella"]
     found = mails("ines", "guard_silent")
     assert found.subject == "Contoso: nobody asks at the gate of Quillo"
     says(found, "its gate has not been asked about a request after that", "Perhaps nothing was opened")

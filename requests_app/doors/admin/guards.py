@@ -53,7 +53,8 @@ class GuardAdmin(StaffAdmin):
     )
     lead = _(
         "A guard enforces windows in an application, follows their ends, and reports each access. If a guard is silent "
-        "for a minute while a window of its service is open, staff and the customer’s administrators get a mail."
+        "for a minute while a window of its service is open, staff and the customer’s approvers and administrators get "
+        "a mail."
     )
     facts: ClassVar = [
         ("", ("client", speaks_for, state, "version")),

@@ -85,4 +85,6 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
         return _("You get this mail because you work on tickets of %(service)s.") % found
     if found["is_customer"]:
         return _("You get this mail because of your role at %(tenant)s.") % found
+    if message.tenant_id is None:
+        return _("You get this mail because you are on the staff of %(provider)s.") % found
     return _("You get this mail because you confirm access requests of %(service)s.") % found
