@@ -629,7 +629,7 @@ def test_a_signal_stream_that_fails_is_reported_to_both_sides(world: Cast, mails
     assert not any("signals.example" in part for part in parts(mails("stella", "stream_failing")))
     assert found.subject == "Contoso: a signal stream fails"
     address = f"http://localhost:8000/tenant/{world.contoso.pk}/signal-streams/{mine.pk}/"
-    says(found, "signals.example", "does not learn that windows end", address)
+    says(found, "signals.example", "does not learn that windows end", address, "because of your role at Contoso.")
     assert not any("canary" in part for part in parts(found))
     operations.give_up_stream(mine.pk, because="failing", actor=system)
     says(mails.sent("ines", "stream_failing"), "The stream is paused")

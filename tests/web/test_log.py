@@ -672,3 +672,12 @@ def test_an_entry_about_a_row_of_a_file_names_the_import_by_its_hash(cast: Cast)
     shown = text(signed_in(cast, "otto").get(url(cast.contoso)))
     assert f"with an import (SHA-256 of the file: {row.sha256})" in shown
     assert row.file_name not in shown
+
+
+def test_the_log_says_that_nobody_else_could_confirm_a_change_by_staff(cast: Cast) -> None:
+    cast.web_tool()
+    page = signed_in(cast, "otto").get(url(cast.contoso), {"event": "proposal.applied"})
+    text = " ".join(re.sub(r"<[^>]*>", "", page.content.decode()).split())
+    assert "A change took effect: Stella Test had proposed to" in text
+    assert "(nobody else could confirm it)" in text
+    assert "(confirmed by )" not in text

@@ -271,6 +271,9 @@ class ProxyForm(ActForm):
             "Make the secret on the proxy, for example with “openssl rand -hex 32”. “printf %s SECRET | sha256sum” "
             "shows its hash. The secret itself never comes here."
         ),
+        error_messages=dict.fromkeys(
+            ("min_length", "max_length"), _("A SHA-256 hash has 64 characters, from 0 to 9 and a to f.")
+        ),
     )
 
 

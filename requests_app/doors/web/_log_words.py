@@ -296,8 +296,9 @@ class _Words:
     @property
     def confirmed(self) -> SafeString:
         """For a change by staff: who confirmed it, or that nobody else could confirm it."""
-        by = self._plain("confirmed_by")
-        return format_html(_("confirmed by {name}"), name=by) if by else escape(_("nobody else could confirm it"))
+        if not _str(self.detail, "confirmed_by"):
+            return escape(_("nobody else could confirm it"))
+        return format_html(_("confirmed by {name}"), name=self._plain("confirmed_by"))
 
     @property
     def described(self) -> SafeString:

@@ -52,7 +52,7 @@ def stream_failing(message: OutboxMessage, at: datetime) -> Facts:
     receiver = [Fact(_("Receiver"), [place])] if place else []
     return {
         "path": _clients_path(message),
-        "is_webhook": True,
+        "is_stream": True,
         "client": client,
         "is_paused": is_paused,
         "facts": [Fact(_("API client"), [client]), *receiver, Fact(_("When"), [words.when(message.created_at, at)])],
@@ -64,7 +64,7 @@ def _stream_of_others(message: OutboxMessage, at: datetime) -> Facts:
     is_staff = message.tenant_id is None
     return {
         "path": _clients_path(message) if is_staff else reverse("web:home"),
-        "is_webhook": True,
+        "is_stream": True,
         "is_of_others": True,
         "is_of_customer": not is_staff,
         "owner": words.line(message.payload["owner"]) or _("your provider"),

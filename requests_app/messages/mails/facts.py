@@ -77,6 +77,8 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
         return _("You get this mail because it is about your account.")
     if found.get("is_webhook"):
         return _("You get this mail because you manage webhooks for %(tenant)s.") % found
+    if found.get("is_stream"):
+        return _("You get this mail because of your role at %(tenant)s.") % found
     if found.get("is_requester"):
         return _("You get this mail because you asked for this access.")
     if "ticket_reference" in found:
