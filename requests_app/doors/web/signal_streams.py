@@ -88,6 +88,10 @@ STREAM = Page(
     back=Link(_("Signal streams of {tenant}"), _LIST),
     is_for_administrators=True,
     find=_find,
+    lead=_(
+        "If you pause the stream, its events wait for three days. If you disable it, the events that wait are dropped, "
+        "and there are no new ones. The receiver then does not learn that windows end."
+    ),
     facts=(
         _STATE,
         Column(_("API client"), lambda row: row.client),
