@@ -517,7 +517,8 @@ def test_done_releases_the_window_only_for_a_page_of_the_application(
     port, token = serve(Shop(), "wsgiref"), lockbox.token()
     for headers in ({}, {"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "same-site"}):
         assert Response(port, "/.lockbox/done", token, "POST", **headers).status == 403
-    assert Response(port, "/.lockbox/done", token, "GET", Origin="http://localhost:9").status == 404
+    missing = Response(port, "/.lockbox/done", token, "GET", Origin="http://localhost:9")
+    assert (missing.status, missing.read()) == (404, b"This page does not exist.")
     assert lockbox.closed == []
     response = Response(port, "/.lockbox/done", token, "POST", Origin="http://localhost:9")
     assert (response.status, response.headers["Location"]) == (303, f"{lockbox.issuer}/windows/{GRANT}/")

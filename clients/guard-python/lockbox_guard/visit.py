@@ -174,7 +174,8 @@ class Visit:
         self.guard.wait_for_feed()
         answers = {"GET open": self._open, "GET code": self._code, "GET status": self._status, "POST done": self._done}
         try:
-            return answers.get(f"{self.method} {self.path[len(PATH) :]}", lambda: _response(404))()
+            answer = answers.get(f"{self.method} {self.path[len(PATH) :]}")
+            return answer() if answer else _response(404, "This page does not exist.")
         except Refused as refused:
             return self.refusal(refused)
         except OSError:
