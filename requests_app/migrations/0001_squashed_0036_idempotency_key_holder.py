@@ -48,9 +48,10 @@ ANNOUNCED = (
     "CREATE POLICY announced ON requests_app_proposal FOR SELECT USING (tenant_id IS NULL AND EXISTS ("
     "SELECT 1 FROM requests_app_proposal_touched link WHERE link.proposal_id = requests_app_proposal.id))"
 )
-#: Everything that an answer of the decision point depends on, read and locked in one statement.
+#: Everything that an answer of the decision point depends on, read and locked in one statement. A later migration that is
+#: taken back makes this function again, and so it replaces another.
 EVALUATION = """
-    CREATE FUNCTION requests_evaluation(
+    CREATE OR REPLACE FUNCTION requests_evaluation(
         asker uuid, token uuid, scope text, within uuid[], by_id uuid, by_email text, service_key text,
         by_key uuid, by_place text, of_tenant uuid, of_slug text, hold boolean
     ) RETURNS TABLE (

@@ -1,6 +1,6 @@
-from importlib import import_module
-
 from django.db import migrations, models
+
+from requests_app.migrations._evaluation import before
 
 LEVELS = [
     ("names", "names only"),
@@ -108,7 +108,8 @@ EVALUATION = """
         LEFT JOIN requests_app_ticket k ON k.id = q.ticket_id;
     END $$
 """
-BEFORE = import_module("requests_app.migrations.0056_levels_of_tenants").EVALUATION
+CHANGES = {"            AND (g.level <> 'act_as' OR t.is_act_as_allowed)\n": ""}
+BEFORE = before(EVALUATION, CHANGES)
 
 
 def make(apps, schema_editor):
