@@ -161,9 +161,9 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 def announce_silent_guards(*, actor: Actor) -> int:
     """Tell staff, and the approvers and administrators of customers with an open window, of a silent application.
 
-    It does not report, or has not reported since the window ended, or nobody asks at its gate. An approver can close the
-    window. Each person gets one mail for each window and each silence, and no other one for an hour: somebody who has
-    stolen the client's secret could make up guards.
+    It does not report, or has not reported since the window ended, or nobody asks at its gate. An approver can close
+    the window. Each person gets one mail for each window and each silence, and no other one for an hour: somebody who
+    has stolen the client's secret could make up guards.
     """
     notes = []
     for found in guards.silent(clock.now()):

@@ -53,8 +53,8 @@ def test_a_page_shows_what_fails_and_what_waits(cast: Cast) -> None:
     assert SECRET not in page
     for words in ("https://signals.example", "Failing", "never", ">1<"):
         assert words in page
-    own = signed_in(cast, "ines").get(reverse("web:signal_stream", args=[cast.contoso.pk, row.pk])).content.decode()
-    assert "If you pause the stream, its events wait for three days." in own
+    shown = signed_in(cast, "ines").get(reverse("web:signal_stream", args=[cast.contoso.pk, row.pk])).content.decode()
+    assert "If you pause the stream, its events wait for three days." in shown
     row.webhook.failing_since = None
     row.webhook.save()
     assert "Enabled" in signed_in(cast, "ines").get(listed(cast)).content.decode()

@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from django.utils import timezone
 from django.utils.formats import time_format
 from django.utils.functional import Promise
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -73,7 +73,7 @@ def _instant(value: Any) -> dt.datetime | None:
 
 def _request(row: Row) -> str:
     at = _instant(row.get("at"))
-    words = {"time": time_format(localtime(at), "H:i:s") if at else "", "item": row.get("item", "")}
+    words = {"time": time_format(timezone.localtime(at), "H:i:s") if at else "", "item": row.get("item", "")}
     line = _("%(time)s %(item)s") % words
     if NEEDED.get(str(row.get("action", ""))) in CHANGING:
         line = _("%(line)s (can change things)") % {"line": line}
