@@ -1001,3 +1001,16 @@ def test_every_topic_is_proved_here() -> None:
     here = Path(__file__)
     source = "".join(path.read_text(encoding="utf-8") for path in (here, here.with_name("test_reports.py")))
     assert [topic for topic in Topic if f'"{topic.purpose}")' not in source] == []
+
+
+@pytest.mark.parametrize("lockbox_on", [True, False])
+def test_the_mail_about_an_allowed_level_says_who_decides(world: Cast, mails: Mails, *, lockbox_on: bool) -> None:
+    world.quillo()
+    operations.allow_level(world.contoso.pk, level="act_as", actor=world.as_("ines"))
+    Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=lockbox_on)
+    says(
+        mails.sent("ada", "level_rule_changed"),
+        "Contoso’s approvers decide on each access request for a service that Lockbox covers"
+        if lockbox_on
+        else "Lockbox is off for Contoso, so Microsoft decides on each access request without asking Contoso.",
+    )

@@ -142,8 +142,8 @@ class ServiceForm(ShortNameForm):
         max_length=gate_rules.TEXT_MAX,
         help_text=_(
             "Only for a web tool behind a proxy that asks Lockbox about each request. One rule in each line, for "
-            "example: “view GET /tenants/{resource}/** query=page,sort”. The first rule that matches decides. It "
-            "refuses a query unless it lists its parameters."
+            "example: “view GET /tenants/{resource}/** query=page,sort”. The first rule that matches decides. A "
+            "rule refuses a request with a query, unless the rule lists the query’s parameters."
         ),
     )
     gate_identity = forms.BooleanField(

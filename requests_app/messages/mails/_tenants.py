@@ -356,6 +356,7 @@ def level_rule(message: OutboxMessage, at: datetime) -> Facts:
         "level": str(level.label),
         "allowed": is_allowed,
         "changes": can_change(level),
+        "lockbox_on": bool(message.tenant and message.tenant.lockbox_on),
         "by": words.line(message.payload["by"]),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
