@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 from requests_app import operations
 from requests_app.domain.errors import WindowNotOpen
 from requests_app.domain.gate_rules import WORDS, Reason
-from requests_app.doors.api import at_tool
+from requests_app.doors.at_tool import NOT_ALLOWED, REFUSED
 from requests_app.models import ContentAccess, GateProxy, Grant, Resource
 from requests_app.models.token_keys import verified
 from requests_app.operations.gates import IDENTITY_TYPE
@@ -268,27 +268,27 @@ def test_an_engineer_reads_why_a_request_is_refused_and_nobody_else_does(
             return re.findall(r"<p>([^<]*)</p>", found.body)[0]
 
         asked = "/tenants/7/pages?orgId=<script>1</script>"
-        assert words(asked, **token, **page) == WORDS[Reason.QUERY_REFUSED]
-        assert words("/other", **token, **page) == WORDS[Reason.NO_RULE]
+        assert words(asked, **token, **page) == str(WORDS[Reason.QUERY_REFUSED])
+        assert words("/other", **token, **page) == str(WORDS[Reason.NO_RULE])
         # A resource of the tenant that is outside of the window, and one that does not exist.
         Resource.objects.create(
             tenant=cast.contoso, service=grant.access_request.service, kind="workspace", external_id="8", name="Other"
         )
         [one] = {words(f"/tenants/{which}/pages", **token, **page) for which in ("8", "no-such")}
-        assert one == at_tool.REFUSED[at_tool.NOT_ALLOWED]
+        assert one == str(REFUSED[NOT_ALLOWED])
         # The browser can't choose the words, and a browser without a session learns no reason.
         forged = {"X-Lockbox-Refused": "no_rule"}
-        assert words(asked, **token, **page, **forged) == WORDS[Reason.QUERY_REFUSED]
+        assert words(asked, **token, **page, **forged) == str(WORDS[Reason.QUERY_REFUSED])
         assert str(WORDS[Reason.NO_RULE]) not in send(port, "/other", **page, **forged).body
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
-        assert words("/tenants/7/pages", **token, **page) == at_tool.REFUSED[WindowNotOpen.code]
+        assert words("/tenants/7/pages", **token, **page) == str(REFUSED[WindowNotOpen.code])
 
 
 def test_nginx_has_the_words_of_each_code() -> None:
     text = (CONFIGURATIONS / "nginx.conf").read_text().partition("map $lockbox_refused $refused_words {")[2]
     found = dict(re.findall(r'^    (\w+) +"([^"]*)";$', text.partition("}")[0], re.MULTILINE))
     assert found.pop("default") == "Lockbox does not allow this."
-    assert found == {code: str(words) for code, words in at_tool.REFUSED.items()}
+    assert found == {code: str(words) for code, words in REFUSED.items()}
 
 
 @pytest.mark.parametrize("name", sorted(PROXIES))
