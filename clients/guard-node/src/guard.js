@@ -27,6 +27,9 @@ function legible(item) {
   return `${verb.replace(/[^A-Z]/g, '').slice(0, 20) || 'X'} /${path}`.slice(0, 300);
 }
 
+/** Outside ASCII, different letters can have the same small letter. */
+const isSameAddress = (one, other) => /^[\x20-\x7e]*$/.test(one + other) && one.toLowerCase() === other.toLowerCase();
+
 /** Returns what was decided. A refusal has claims and a grant only if the token's signature is good. */
 function decided(code, { claims, detail, token, now } = {}) {
   const { grant_id: grant, reference, level, identifier, window_end: closesAt } = detail ?? {};
@@ -92,8 +95,7 @@ export class Guard extends EventEmitter {
     const session = await this.session(token);
     if (!session.allowed) return session;
     const { sub, email, details } = session.claims;
-    const isEngineer = [ANYBODY, sub].includes(engineer)
-      || String(engineer ?? '').toLowerCase() === email.toLowerCase();
+    const isEngineer = [ANYBODY, sub, email].includes(engineer) || isSameAddress(String(engineer ?? ''), email);
     const detail = details.find((each) => (identifier ?? resource) !== undefined
       && (identifier ?? each.identifier) === each.identifier && (resource ?? each.resource) === each.resource
       && [undefined, each.tenant, each.tenant_slug].includes(tenant));

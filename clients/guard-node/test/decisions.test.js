@@ -28,6 +28,16 @@ test('a good token allows what its window allows, and nothing else', async (t) =
   for (const [question, code] of cases) assert.equal(await refusals(guard, { token, ...question }), code, JSON.stringify(question));
 });
 
+test('an address is the same in any letter case, but only with ASCII letters', async (t) => {
+  const { lockbox, guard } = await setting(t);
+  const token = lockbox.token({ email: 'kim@provider.example' });
+  for (const engineer of ['kim@provider.example', 'KIM@Provider.example']) assert.equal(await refusals(guard, { token, engineer }), '');
+  // The sign for kelvin: its small letter is a k.
+  assert.equal(await refusals(guard, { token, engineer: '\u212Aim@provider.example' }), 'other_engineer');
+  const other = lockbox.token({ email: '\u212Aim@provider.example' });
+  assert.deepEqual(await Promise.all(['kim@provider.example', '\u212Aim@provider.example'].map((engineer) => refusals(guard, { token: other, engineer }))), ['other_engineer', '']);
+});
+
 test('a token for several resources allows each of them', async (t) => {
   const { lockbox, guard } = await setting(t);
   const token = lockbox.token({}, ...Array.from({ length: 20 }, (_, n) => lockbox.detail({ identifier: `w${n}` })));
