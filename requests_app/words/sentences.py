@@ -338,8 +338,8 @@ def enforcement(enforced_by: str, *, has_gate: bool) -> str:
         return ""
     if has_gate:
         return _(
-            "%(application)s (%(provider)s’s own web tool) is behind a gate. Lockbox decides on each request there, "
-            "and records it before the answer."
+            "%(application)s (%(provider)s’s own web tool) is behind a gate: its proxies ask Lockbox about each "
+            "request, and Lockbox records it before the answer. The log shows only what the proxies ask about."
         ) % {"application": enforced_by, "provider": settings.PROVIDER_NAME}
     return _(
         "%(application)s (%(provider)s’s own application) enforces this window. The log shows only what Lockbox "

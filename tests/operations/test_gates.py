@@ -224,6 +224,10 @@ def test_before_the_first_request_the_customer_reads_that_nothing_passed_the_gat
     text = page(cast, "ada", "live", grant.access_request_id)
     assert "Nothing has passed the gate of Quillo so far." in text
     assert "has reported no accesses" not in text
+    text = page(cast, "ada", "access_request", grant.access_request_id)
+    # Nobody but the provider knows whether each request goes through a proxy.
+    assert "its proxies ask Lockbox about each request" in text
+    assert "The log shows only what the proxies ask about." in text
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     text = page(cast, "ada", "access_request", grant.access_request_id)
     assert "othing passed the gate of Quillo" in text
