@@ -96,6 +96,8 @@ class TokenKey(models.Model):
 def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
     """Return a JWT with these claims. `typ` says what kind of token it is. The first key is made when it is needed."""
     for _try in range(2):
+        # Read first: a key that somebody makes after this has the next number, and only one of us can make it.
+        last = newest(alg)
         at = clock.now()
         row = TokenKey.objects.signing(alg, at)
         if row is not None and (key := row.key) is not None:
@@ -104,7 +106,7 @@ def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
             # Probably the setting was changed, and the former key is not listed.
             security_log.error("token_key.unreadable", kid=other.kid)
         # Programs read the new key when they see it.
-        make(alg, at, signs_from=at)
+        make(alg, at, signs_from=at, after=last)
     raise Unreadable
 
 
@@ -137,23 +139,27 @@ def algorithm_of(token: str) -> str:
     return str(jws.extract_compact(token.encode()).protected["alg"])
 
 
-def make(alg: str, at: datetime, *, signs_from: datetime) -> None:
-    """Make the next key of this algorithm, and say until when the keys before it are published.
+def newest(alg: str) -> int:
+    """Return the number of the newest key of this algorithm, or 0."""
+    return TokenKey.objects.filter(alg=alg).order_by("-number").values_list("number", flat=True).first() or 0
 
-    If another process has just made the key with this number, nothing is made.
+
+def make(alg: str, at: datetime, *, signs_from: datetime, after: int) -> None:
+    """Make the key after the one with this number, and say until when the keys before it are published.
+
+    If another process has made it, nothing is made.
     """
-    last = TokenKey.objects.filter(alg=alg).order_by("-number").values_list("number", flat=True).first() or 0
     key = generated(alg)
     public = _published(key, alg)
     kid = public["kid"]
     sealed = _sealer().seal(json.dumps(key.as_dict(private=True)))
     row = TokenKey(
-        kid=kid, alg=alg, number=last + 1, public=public, sealed=sealed, published_at=at, signs_from=signs_from
+        kid=kid, alg=alg, number=after + 1, public=public, sealed=sealed, published_at=at, signs_from=signs_from
     )
     TokenKey.objects.bulk_create([row], ignore_conflicts=True)
     if TokenKey.objects.filter(kid=kid).exists():
         security_log.info("token_key.made", kid=kid, alg=alg)
-        before = TokenKey.objects.filter(alg=alg, number__lte=last, retires_at=None)
+        before = TokenKey.objects.filter(alg=alg, number__lte=after, retires_at=None)
         before.update(retires_at=signs_from + LONGEST_TOKEN + PUBLISHED_AFTER)
 
 

@@ -20,7 +20,15 @@ from requests_app.domain.acts.token_keys import (
 )
 from requests_app.domain.errors import NotAllowed
 from requests_app.models import Installation, TokenKey
-from requests_app.models.token_keys import ALGORITHMS, PUBLISHED_BEFORE, SIGNS_FOR, foreign_keys, forget_private, make
+from requests_app.models.token_keys import (
+    ALGORITHMS,
+    PUBLISHED_BEFORE,
+    SIGNS_FOR,
+    foreign_keys,
+    forget_private,
+    make,
+    newest,
+)
 from requests_app.operations._change import PROVIDER_LOG, Step, act, security_log
 
 
@@ -62,19 +70,19 @@ def roll_token_keys(*, is_due_only: bool = True, at_once: bool = False, actor: A
         for alg in ALGORITHMS:
             begins = _next_begins(_made_here(), alg, current.at, is_due_only=is_due_only)
             if begins is not None:
-                make(alg, current.at, signs_from=begins)
+                make(alg, current.at, signs_from=begins, after=newest(alg))
         _forget_private(current.at)
         return done + _announce(current) + _alarm(current)
 
 
 def _next_begins(rows: list[TokenKey], alg: str, at: datetime, *, is_due_only: bool = True) -> datetime | None:
     """Return when the next key of this algorithm begins to sign, or None if it is not due or is there already."""
-    newest = max((row for row in rows if row.alg == alg), key=lambda row: row.number, default=None)
-    if newest is None:
+    last = max((row for row in rows if row.alg == alg), key=lambda row: row.number, default=None)
+    if last is None:
         return at
-    if newest.signs_from > at:
+    if last.signs_from > at:
         return None
-    ends = newest.signs_from + SIGNS_FOR
+    ends = last.signs_from + SIGNS_FOR
     if is_due_only and at < ends - PUBLISHED_BEFORE:
         return None
     return max(ends, at + PUBLISHED_BEFORE) if is_due_only else at + PUBLISHED_BEFORE

@@ -19,7 +19,8 @@ from lockbox_guard import Guard
 
 LOCKBOX_GUARD = Guard(
     issuer={{issuer}},
-    service={{service}}, origin={{origin}},
+    service={{service}},
+    origin={{origin}},
     client_id={{client_id}},
     client_secret=os.environ["{SECRET}"],
     queue=BASE_DIR / "lockbox",

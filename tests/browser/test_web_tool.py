@@ -61,5 +61,5 @@ def test_one_click_leads_in_and_a_revocation_ends_it(
         assert there.request.get(f"{address}/.lockbox/status").json()["open"] is True
         operations.revoke(window.access_request_id, actor=as_("ada.keller"))
         there.reload()
-        expect(there.locator("body")).to_contain_text("403")
+        expect(there.locator("body")).to_contain_text("Your window is closed, or does not allow this.")
         assert there.request.get(f"{address}/.lockbox/status").json() == {"open": False}

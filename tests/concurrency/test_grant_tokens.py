@@ -43,5 +43,7 @@ def test_no_token_comes_after_the_close(transactional_db: None, cast: Cast) -> N
     events = list(rows.values_list("event", flat=True))
     after = events[events.index("grant.revoked") :]
     assert "grant.token_issued" not in after
-    assert (after.count("act.refused"), events.count("grant.token_issued")) == (len(refused), len(given) + 1)
+    # Who renews again within a minute gets the same token again, without an entry.
+    tokens = {first} | {each.token for each in given}
+    assert (after.count("act.refused"), events.count("grant.token_issued")) == (len(refused), len(tokens))
     assert verify(cast.contoso.pk).is_good

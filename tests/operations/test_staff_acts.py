@@ -40,7 +40,9 @@ NOT_SHOWN = {
     ("remove_proxy", "mia"),
     ("switch_off_tenant, never with Lockbox on", "mia"),
 } | {
-    (name, who) for name in ("copy_invitation_link", "propose_import", "unmap_group") for who in ("mia", "priya", "pat")
+    (name, who)
+    for name in ("add_callback", "copy_invitation_link", "propose_import", "unmap_group")
+    for who in ("mia", "priya", "pat")
 }
 
 
