@@ -16,14 +16,16 @@ from requests_app.identity import factors
 from requests_app.models import Invitation, Person, Plan, Resource, Service, Tenant
 from requests_app.models.people import actor_of
 
+#: Where docs/your-application.md puts the reader's application.
+_HERE = "http://localhost:8400/support/{external_id}/"
 #: A service whose content stays in an application of the provider.
 _QUILLO: dict[str, Any] = {
     "key": people.QUILLO,
     "name": "Quillo",
     "connector": Service.EXTERNAL,
     "application": "Quillo",
-    "link_template": "https://quillo.example/support/{tenant}/{external_id}",
     "guidance": "Open Quillo, choose Support, and enter the id of the workspace.",
+    "levels": "names\nview\nread",
 }
 #: A web tool that a proxy guards. Only the demo with applications has it.
 _LEDGER: dict[str, Any] = {
@@ -87,15 +89,14 @@ def _services(staff: Actor, applications: Applications | None) -> None:
         (people.SHAREPOINT, "SharePoint Online", "folder"),
     ):
         operations.save_service(actor=staff, key=key, name=name, connector=connector)
-    if applications is None:
-        operations.save_service(actor=staff, **_QUILLO)
-        return
     # An application has its client, and a tool its proxy, before a customer switches Lockbox on: afterwards, both
     # would be announced and take days.
-    address = f"{applications.guarded}/support/{{tenant}}/{{external_id}}"
-    quillo = operations.save_service(actor=staff, **_QUILLO | {"link_template": address, "levels": "view\nread"})
+    link = f"{applications.guarded}/support/{{tenant}}/{{external_id}}" if applications else _HERE
+    quillo = operations.save_service(actor=staff, **_QUILLO, link_template=link)
     made = operations.create_client(actor=staff, name="Quillo", scopes=["guard"], service_id=quillo.pk)
     people.keep_client(str(made.row.pk), made.secret)
+    if applications is None:
+        return
     tool = f"{applications.tool}/tenants/{{external_id}}/"
     ledger = operations.save_service(actor=staff, **_LEDGER, link_template=tool)
     operations.add_proxy(ledger.pk, name="nginx", secret_hash=applications.proxy_secret_hash, actor=staff)

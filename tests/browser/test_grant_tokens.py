@@ -5,7 +5,7 @@ from __future__ import annotations
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.models import Client, Grant, Person, Resource, Ticket
+from requests_app.models import Grant, Person, Resource, Ticket
 from requests_app.models.people import actor_of
 from requests_app.models.token_keys import verified
 from tests.browser.axe import WIDTHS, faults
@@ -19,10 +19,8 @@ def _as(login: str) -> Actor:
 
 
 def _window() -> Grant:
-    """Open a window on the first resource of the demo world's external service, whose application gets a guard."""
+    """Open a window on the first resource of the demo world's external service, whose application has a guard."""
     resource = Resource.objects.filter(service__key="quillo").order_by("name").select_related("tenant")[0]
-    made = operations.create_client(name="Quillo", scopes=["grants:read"], actor=_as("stella.okafor"))
-    Client.objects.filter(pk=made.row.pk).update(scopes=["guard"], service=resource.service_id)
     member = Person.objects.filter(memberships__tenant=resource.tenant, memberships__role="member")[0]
     report = operations.Report(
         tenant_id=resource.tenant_id, service_id=resource.service_id, title="Notes are missing", body=JUSTIFICATION

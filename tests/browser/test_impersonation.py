@@ -59,10 +59,7 @@ class Quillo:
         service = Service.objects.get(key=people.QUILLO)
         link = f"{self.url}/support/{{external_id}}{self.slash}"
         Service.objects.filter(pk=service.pk).update(link_template=link)
-        guard, desk = (_client(name, scopes, service) for name, scopes in (
-            ("Quillo guard", ["guard"]),
-            ("Quillo support", ["tenant:read", "tickets:read", "tickets:write", "requests:read", "requests:submit"]),
-        ))  # fmt: skip
+        guard, desk = tuple(people.client().values()), _desk()
         self.tenant = str(Resource.objects.get(service=service, external_id="ws-1041").tenant_id)
         self.env = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(EXAMPLE.parent), "PYTHONUNBUFFERED": "1",
@@ -133,9 +130,10 @@ class Wiki(Quillo):
         until(self._answers, 60)
 
 
-def _client(name: str, scopes: list[str], service: Service) -> tuple[str, str]:
-    made = operations.create_client(name=name, scopes=["grants:read"], actor=as_(people.STAFF.email))
-    made.row.scopes, made.row.service = scopes, service if "guard" in scopes else None
+def _desk() -> tuple[str, str]:
+    """Return the client with which the application asks for access. A customer has Lockbox on already."""
+    made = operations.create_client(name="Quillo support", scopes=["grants:read"], actor=as_(people.STAFF.email))
+    made.row.scopes = ["tenant:read", "tickets:read", "tickets:write", "requests:read", "requests:submit"]
     made.row.save()
     return str(made.row.pk), made.secret
 

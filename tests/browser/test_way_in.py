@@ -29,15 +29,12 @@ WHY = "The log does not say which of the pages were skipped; I need to see those
 
 @pytest.fixture
 def quillo(live_server: LiveServer, world: None) -> Iterator[Application]:
-    """Run Quillo at a loopback port, with a guard's client."""
+    """Run Quillo at a loopback port, with the client of its guard."""
     with application() as found:
         service = Service.objects.get(key=people.QUILLO)
         Service.objects.filter(pk=service.pk).update(link_template=f"{found.url}/support/{{tenant}}/{{external_id}}")
-        made = operations.create_client(name="Quillo guard", scopes=["grants:read"], actor=as_(people.STAFF.email))
-        made.row.scopes, made.row.service = ["guard"], service
-        made.row.save()
         found.lockbox, found.issuer = live_server.url, settings.BASE_URL
-        found.client_id, found.secret = str(made.row.pk), made.secret
+        found.client_id, found.secret = people.client().values()
         yield found
 
 

@@ -60,7 +60,7 @@ from django.urls import path
 
 
 def log_in_as(request):
-    engineer = SimpleNamespace(email="priya@provider.example")
+    engineer = SimpleNamespace(email="priya.nair@provider.example")
     {line}
     return HttpResponse("begun")
 
@@ -169,7 +169,7 @@ def test_the_lines_of_the_page_guard_a_new_application(
         assert browser("/") == (200, "Your own page")  # the session has ended
         browser("/log-in-as/ws-1041", "POST")
         detail = {"identifier": "ws-1041", "level": "act_as", "actions": ["list", "view", "read", "download", "act_as"]}
-        browser.cookies["__Host-lockbox"] = lockbox.token(detail=detail, email="priya@provider.example")
+        browser.cookies["__Host-lockbox"] = lockbox.token(detail=detail, email="priya.nair@provider.example")
         assert browser("/") == (200, "The plan of the customer")
         lockbox.close(lockbox.grant)
         status, page = until(lambda: (found := browser("/"))[0] == 403 and found)

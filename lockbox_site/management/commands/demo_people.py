@@ -51,6 +51,13 @@ class Command(BaseCommand):
             highlight=False,
             soft_wrap=True,
         )
+        guard = people.client()
+        console.print(
+            "\nQuillo, an application of the provider, is at http://localhost:8400. docs/your-application.md puts yours"
+            f" in its place.\nIts guard has the client {guard['client_id']} and the secret {guard['client_secret']}",
+            highlight=False,
+            soft_wrap=True,
+        )
         if any("engineer" in row["roles"] and not row["app"] for row in rows):
             console.print(
                 "\nThe engineers of this demo world have no second factor: it is switched off for them"
