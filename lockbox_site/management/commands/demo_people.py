@@ -54,7 +54,8 @@ class Command(BaseCommand):
         guard = people.client()
         console.print(
             "\nQuillo, an application of the provider, is at http://localhost:8400. docs/your-application.md puts yours"
-            f" in its place.\nIts guard has the client {guard['client_id']} and the secret {guard['client_secret']}",
+            f" in its place.\nIts guard has the client {guard['client_id']}, and this secret:"
+            f"\nexport LOCKBOX_CLIENT_SECRET={guard['client_secret']}",
             highlight=False,
             soft_wrap=True,
         )
