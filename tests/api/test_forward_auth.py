@@ -188,7 +188,7 @@ def test_a_header_with_underscores_is_refused(grant: Grant) -> None:
     of = {"X-Original-Method": "GET", "X-Original-URI": "/tenants/7/pages", "X-Original-Host": HOST}
     for names in (",X_HTTP_Method_Override", ",X-Lockbox_Identity", ",some_header,other_header"):
         left_out = {"lockbox.left_out": names}
-        found: Any = Client().get("/forward-auth/original", headers={**of, **token}, **left_out)  # type: ignore[arg-type]
+        found: Any = Client().get("/forward-auth/original", headers={**of, **token}, **left_out)  # type: ignore[arg-type]  # a value of WSGI
         assert codes(found) == [(403, "ambiguous_header")]
     assert not ContentAccess.objects.exists()
 

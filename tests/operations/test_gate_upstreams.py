@@ -125,7 +125,7 @@ def test_customers_dont_see_the_address(cast: Cast) -> None:
     assert caller_for(cast, "stella").get(f"services/{service.pk}").json()["gate_upstream"] == UPSTREAM
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254"])  # noqa: S104
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254"])  # noqa: S104 - refused
 def test_a_name_that_leads_to_a_metadata_service_is_not_called(address: str) -> None:
     target = Target.parse("https://quillo.internal", private=True)
     assert upstreams.may_connect_to(target, [ipaddress.ip_address("10.1.2.3")])
