@@ -8,26 +8,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
+
+from lockbox_site import __version__, command_words
 
 PROGRAM = "customer-lockbox"
 #: The data directory, if neither `--data-dir` nor DATA_DIR names one.
 DATA_DIR = "/var/lib/lockbox"
-HELP = f"""\
+HEAD = f"""\
 usage: {PROGRAM} [--data-dir DIRECTORY] COMMAND ...
-
-  init                      set up an installation, or finish what is missing; asks, or takes flags
-  serve [web|worker|beat|tools]
-                            run everything, or one part
-  setup-link                print a new link for the first staff member
-  COMMAND ...               any other command, such as migrate or log_key; help lists them
-
-The data directory has the settings, keys and files of the installation. It is {DATA_DIR}, unless --data-dir or
-DATA_DIR names another one.
 """
-#: What runs for each part: the flags of `manage.py lockbox`.
+FOOT = f"""
+The data directory has the settings, keys and files of the installation. It is {DATA_DIR}, unless --data-dir or
+DATA_DIR names another one. For more about one command: {PROGRAM} COMMAND --help
+"""
+#: What runs for each word: the flags of the command `lockbox`.
 PARTS = {
+    "serve": [],
     "web": ["--no-beat", "--no-tools", "--clusters", "0"],
     "worker": ["--no-web", "--no-beat", "--no-tools"],
     "beat": ["--no-web", "--no-tools", "--clusters", "0"],
@@ -45,32 +42,78 @@ def main() -> None:
 def _run(words: list[str]) -> int:
     words, data = _data_directory(words)
     os.environ["DATA_DIR"] = str(data)
-    if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
+    # The shell may be set up for another project of Django.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "lockbox_site.settings"
+    if not words or words[0] in ("-h", "--help") or words == ["help"]:
+        sys.stdout.write("\n".join([HEAD.rstrip(), *command_words.help_lines(), FOOT]))
         return 0
-    if words[0] == "init":
+    if words[0] == "--version":
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return 0
+    command, *rest = words
+    if command == "deploy-files":
+        from lockbox_site.installing import deploy_files
+
+        return deploy_files.run(rest, program=PROGRAM)
+    if command == "init":
         from lockbox_site.installing import initialising
 
-        return initialising.run(words[1:], data=data, program=PROGRAM)
-    if not _is_installed(data):
-        return _refused(f"There is no installation in {data}. Make one: {PROGRAM} init --data-dir {data}")
-    ours: dict[str, Callable[[list[str]], list[str]]] = {"serve": _serving, "setup-link": _linking}
-    command = ours.get(words[0], lambda _rest: words)
+        return initialising.run(rest, data=data, program=PROGRAM)
+    if why := _why_not(command, data):
+        return _refused(why)
+    django = words
+    if command in PARTS:
+        django = _serving(command, rest)
+    elif command == "setup-link":
+        django = _linking(rest)
     from lockbox_site import django_commands
 
-    django_commands.run(PROGRAM, command(words[1:]))
+    django_commands.run(PROGRAM, django)
     return 0
 
 
-def _serving(words: list[str]) -> list[str]:
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} serve",
-        description="Run the web server, the workers, the beat and the proxy for web tools until Ctrl-C or SIGTERM.",
+def _why_not(command: str, data: Path) -> str:
+    """Return why this command can't run in this data directory, and what to do."""
+    if not command_words.is_known(command):
+        near = command_words.nearest(command)
+        meant = f" Did you mean {near}?" if near else ""
+        return f"There is no command {command!r}.{meant} To see all commands: {PROGRAM} --help"
+    for path in (data, data / ".env"):
+        if (owner := _owner_of_unreadable(path)) is not None:
+            return (
+                f"This account can't read {path}. Run the command as the account of the installation: "
+                f"runuser -u {owner} -- {PROGRAM} {command} ..."
+            )
+    if not _is_installed(data):
+        return f"There is no installation in {data}. Make one: {PROGRAM} init --data-dir {data}"
+    return ""
+
+
+def _owner_of_unreadable(path: Path) -> str | None:
+    """Return the account of a file or directory that this account can't read. Return None if it can."""
+    try:
+        facts = path.stat()
+    except PermissionError:
+        return _owner_of_unreadable(path.parent)
+    except OSError:
+        return None
+    if os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        return None
+    try:
+        return path.owner()
+    except KeyError:  # an account that has a number only
+        return str(facts.st_uid)
+
+
+def _serving(command: str, words: list[str]) -> list[str]:
+    if command == "serve" and words and words[0] in PARTS:
+        raise SystemExit(_refused(f"To run only this part: {PROGRAM} {words[0]}"))
+    argparse.ArgumentParser(
+        prog=f"{PROGRAM} {command}",
+        description=f"{command_words.OURS[command].capitalize()}, until Ctrl-C or SIGTERM.",
         allow_abbrev=False,
-    )
-    parser.add_argument("part", nargs="?", choices=list(PARTS), help="run only this part (default: all)")
-    part = parser.parse_args(words).part
-    return ["lockbox", *PARTS.get(part, [])]
+    ).parse_args(words)
+    return ["lockbox", *PARTS[command]]
 
 
 def _linking(words: list[str]) -> list[str]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from pathlib import Path
 
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 
-from lockbox_site import starting
+from lockbox_site import places, starting
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Commands that make a database, or need none.
 NEED_NO_DATABASE = {
     *("migrate", "help", "--help", "-h", "version", "--version", "check", "collectstatic", "openapi"),
@@ -49,7 +47,7 @@ def why_no_database(program: str, words: list[str]) -> str:
 
     SQLite would make a second database, in which there is nothing. This reads no settings, which would make files too.
     """
-    data = ROOT / (os.environ.get("DATA_DIR") or "var")
+    data = places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
     trial = data / "empty"
     is_chosen = any((data / name).exists() for name in (".env", "lockbox.sqlite3")) or os.environ.get("DATABASE_URL")
     if is_chosen or not (trial / "lockbox.sqlite3").exists() or not words or words[0] in NEED_NO_DATABASE:

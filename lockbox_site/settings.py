@@ -12,7 +12,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from lockbox_site import logs, production
+from lockbox_site import __version__, logs, places, production
 from lockbox_site.environment import (
     choice,
     directory,
@@ -29,22 +29,28 @@ from lockbox_site.environment import (
 )
 from requests_app.platform.trial import is_trial
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = __version__
 
+# --- Where the code's files are -------------------------------------------------------------------
 
-def path_from(raw: str) -> Path:
-    """Return an absolute path. A relative path starts at the project's directory."""
-    return (BASE_DIR / raw).resolve()
-
+# Only commands for developers and tests use it, because an installation has no source tree (places.py).
+BASE_DIR = places.HOME
+VERIFIER, STATIC_SOURCE = places.VERIFIER, places.STATIC
+PYTHON, MANAGE, PROGRAM = places.PYTHON, places.MANAGE, places.PROGRAM
+WORKING_DIRECTORY = places.WORKING_DIRECTORY
 
 # --- Where data is stored -------------------------------------------------------------------------
 
-DATA_DIR = path_from(text("DATA_DIR", default="var"))
+_raw_data_dir = text("DATA_DIR", default=places.DATA_DIR)
+if places.IS_WHEEL and not Path(_raw_data_dir).is_absolute():
+    # Each process would look for it in its own current directory.
+    raise ImproperlyConfigured(f"DATA_DIR must be an absolute path, not {_raw_data_dir!r}.")
+DATA_DIR = (places.HOME / _raw_data_dir).resolve()
 # The real environment overrides the file, so that a value can be tested without editing the file.
 if (DATA_DIR / ".env").is_file():
     env.read_env(str(DATA_DIR / ".env"), overwrite=False)
 
-CONTENT_ROOT = path_from(text("CONTENT_ROOT", default=str(DATA_DIR / "content")))
+CONTENT_ROOT = places.path_from(text("CONTENT_ROOT", default=str(DATA_DIR / "content")), data=DATA_DIR)
 
 # --- Profile --------------------------------------------------------------------------------------
 
@@ -141,9 +147,9 @@ LOG_ORIGIN_IS_SET = bool(text("LOG_ORIGIN"))
 LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
 # The private key, from here or from the file. Only machines that sign need it.
 LOG_KEY = text("LOG_KEY")
-LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")))
+LOG_KEY_FILE = places.path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")), data=DATA_DIR)
 # The last signed heads, outside of the database that they protect. Back this file up separately from the database.
-LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
+LOG_HEADS_FILE = places.path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")), data=DATA_DIR)
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 # The log does not know the product, so the meanings of events for a SIEM come from the product's declarations.
 LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
@@ -229,7 +235,7 @@ ROOT_URLCONF = "lockbox_site.urls"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [places.TEMPLATES],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -254,6 +260,8 @@ DATABASES = {"default": url_of("DATABASE_URL", env.db_url, default=f"sqlite:///{
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "requests_app.platform.database.sqlite"
+    if _database["NAME"] != ":memory:":
+        _database["NAME"] = str(places.path_from(_database["NAME"], data=DATA_DIR))
     directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
         # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns. A
@@ -429,7 +437,7 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 LANGUAGE_CODE = "en"
 LANGUAGES: list[tuple[str, Any]] = [("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [places.LOCALE]
 # Shows translated words in brackets and with accents, so that people see untranslated words. For tests only.
 PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
 if PSEUDO_LOCALE:
@@ -444,7 +452,7 @@ LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [STATIC_SOURCE]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -568,6 +576,7 @@ REST_FRAMEWORK: dict[str, object] = {
 SPECTACULAR_SETTINGS: dict[str, object] = {
     "TITLE": "Customer Lockbox",
     "DESCRIPTION": "Nobody at the provider looks at a customer’s content without a window that the customer opened.",
+    # The version of the contract with programs, which a release of the product does not change.
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
+
 from audit_app.shard_positions import Shards
 
 PRODUCT = "Customer Lockbox"
-VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,10 @@ class Source:
 
     shards: Shards
     vendor: str
-    version: str = VERSION
+
+    @property
+    def version(self) -> str:
+        return str(settings.VERSION)
 
     @property
     def tenant_id(self) -> UUID:

@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from threading import Thread
 
 from django.conf import settings
 
+from lockbox_site import places
 from lockbox_site.demo import people
 from lockbox_site.demo.browser import Page, Stopped
 from lockbox_site.demo.play import Play, expect
@@ -26,7 +26,7 @@ from requests_app.domain import clock
 
 CUT_WITHIN = 1.0
 _LONG = "1800"
-CONFIGURATION = Path(settings.BASE_DIR) / "deploy" / "forward-auth" / "nginx.conf"
+CONFIGURATION = places.DEPLOY / "forward-auth" / "nginx.conf"
 
 
 def a_guarded_application(here: Play, close: Callable[[str], None]) -> None:
@@ -131,10 +131,11 @@ def _reported(here: Play, access_request: str) -> None:
 @contextlib.contextmanager
 def _application(here: Play) -> Iterator[None]:
     client = people.client()
-    command = [sys.executable, str(Path(__file__).with_name("guarded.py")), str(here.stage.guarded_port)]
+    command = [*places.PYTHON, str(Path(__file__).with_name("guarded.py")), str(here.stage.guarded_port)]
     queue = Path(settings.DATA_DIR) / "guard"
     command += [here.stage.base, client["client_id"], str(queue)]
-    with _running(command, here.stage.guarded_port, LOCKBOX_CLIENT_SECRET=client["client_secret"]):
+    environment = {"LOCKBOX_CLIENT_SECRET": client["client_secret"], "LOCKBOX_GUARD": str(places.GUARD)}
+    with _running(command, here.stage.guarded_port, **environment):
         yield
 
 

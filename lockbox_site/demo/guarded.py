@@ -1,6 +1,7 @@
 """A small application with the guard, which the demo runs as a program of its own.
 
-Usage: python guarded.py PORT LOCKBOX CLIENT_ID QUEUE, with the client's secret in LOCKBOX_CLIENT_SECRET.
+Usage: python guarded.py PORT LOCKBOX CLIENT_ID QUEUE, with the client's secret in LOCKBOX_CLIENT_SECRET, and
+the directory of the guard in LOCKBOX_GUARD.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "clients" / "guard-python"))
+# A program of its own, which imports nothing of the product.
+sys.path.insert(0, os.environ["LOCKBOX_GUARD"])
 
 from lockbox_guard import ANYBODY, Guard, Rule, WSGIGuard
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
+from lockbox_site import places
 from lockbox_site.demo.browser import Page, Stopped
 from lockbox_site.demo.play import Play, expect
 from lockbox_site.demo.stage import HOST, Mail, free_port
@@ -23,7 +24,7 @@ from requests_app.domain import clock
 
 WITNESS = "witness.contoso.example"
 #: The customer gets only this file from the product's source, and runs it on its own machine.
-VERIFIER = Path(settings.BASE_DIR) / "verify" / "lockbox_verify.py"
+VERIFIER = Path(settings.VERIFIER)
 BUNDLE = Path(settings.DATA_DIR) / "evidence.zip"
 T = TypeVar("T")
 _VKEY = re.compile(r"[^\s'\"<>]+/log/[0-9a-f-]{36}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
@@ -177,7 +178,7 @@ def _cosigned(page: Page, entries: int) -> bool:
 
 def _from_here(path: Path) -> Path:
     base = Path(settings.BASE_DIR)
-    return path.relative_to(base) if path.is_relative_to(base) else path
+    return path.relative_to(base) if path.is_relative_to(base) and not places.IS_WHEEL else path
 
 
 def _bytes_of(content: object) -> bytes:

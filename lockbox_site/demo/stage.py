@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -167,8 +166,8 @@ class Stage:
     def manage(self, *arguments: str) -> str:
         """Run a management command as an operator would, and return its output."""
         done = subprocess.run(  # noqa: S603 - our own command line
-            [sys.executable, "manage.py", *arguments],
-            cwd=settings.BASE_DIR,
+            [*settings.MANAGE, *arguments],
+            cwd=settings.WORKING_DIRECTORY,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -197,9 +196,9 @@ class Stage:
 
     def _start(self) -> None:
         log = (Path(settings.DATA_DIR) / "lockbox.log").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "lockbox"],
-            cwd=settings.BASE_DIR,
+        self.process = subprocess.Popen(  # noqa: S603 - our own command line
+            [*settings.MANAGE, "lockbox"],
+            cwd=settings.WORKING_DIRECTORY,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

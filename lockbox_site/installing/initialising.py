@@ -39,7 +39,7 @@ def run(words: list[str], *, data: Path, program: str) -> int:
             for name in known:
                 # What was tested and written is used now, and not what this shell has.
                 os.environ.pop(name, None)
-            return _prepare(data, program)
+            return _prepare(program)
     except WrongAnswer as wrong:
         sys.stderr.write(f"{program}: {wrong}\n")
         return 2
@@ -115,7 +115,7 @@ def _shown(value: str) -> str:
     return f"{scheme}://{account.partition(':')[0]}:…@{tail}"
 
 
-def _prepare(data: Path, program: str) -> int:
+def _prepare(program: str) -> int:
     import django
     from django.core.management import CommandError
     from django.db import DatabaseError
@@ -134,9 +134,9 @@ def _prepare(data: Path, program: str) -> int:
                 _say(f"{what} ...")
                 step()
             what = "Copying the log's key"
-            _copy_key(data, program)
+            _copy_key()
             what = "Making the set-up link"
-            _tell_end(data, program)
+            _tell_end()
         except (CommandError, DatabaseError, DomainError, OSError) as failure:
             why = steps.why_failed(what, failure)
             sys.stderr.write(f"{program}: {what} failed: {why}. To continue, run init again.\n")
@@ -154,25 +154,27 @@ def _steps() -> list[steps.Step]:
     return found
 
 
-def _copy_key(data: Path, program: str) -> None:
+def _copy_key() -> None:
     from django.core.management import call_command
 
+    from requests_app.platform import program as commands
     from requests_app.queries import installation
 
     if installation.has_key_copy():
         _say("An encrypted copy of the log's key was made already.")
-        _say(f"  If you don't have its passphrase, make another copy: {program} log_key copy --data-dir {data}")
+        _say(f"  If you don't have its passphrase, make another copy: {commands.command('log_key copy')}")
     else:
         call_command("log_key", "copy")
 
 
-def _tell_end(data: Path, program: str) -> None:
+def _tell_end() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from requests_app.platform import program as commands
     from requests_app.queries import installation
 
-    _say(f"The installation is ready. Start it: {program} serve --data-dir {data}")
+    _say(f"The installation is ready. Start it: {commands.command('serve')}")
     if settings.TRUSTED_PROXY_COUNT:
         _say(f"The reverse proxy passes requests to {settings.HOST}:{settings.PORT}, as deploy/nginx.conf does.")
     if installation.has_staff():

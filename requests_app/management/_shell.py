@@ -9,9 +9,13 @@ from pathlib import Path
 
 from django.conf import settings
 
+from requests_app.platform import program
+
 
 def line(command: str) -> str:
-    """Return a command line for manage.py that uses this Python and this data directory."""
+    """Return a command line that uses this Python and this data directory. It is for manage.py, if that is here."""
+    if not (settings.BASE_DIR / "manage.py").is_file():
+        return program.command(command)
     base = Path(settings.BASE_DIR)
     python = Path(sys.executable)
     words = [str(python.relative_to(base) if python.is_relative_to(base) else python), "manage.py", *command.split()]

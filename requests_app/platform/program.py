@@ -10,8 +10,8 @@ from django.conf import settings
 def command(words: str) -> str:
     """Return a command line that reaches this installation from any directory, for the operator to copy.
 
-    In a clone, the program is not on the PATH. And without the data directory, it would look for another installation.
+    The program is often not on the PATH. And without the data directory, it would look for another installation.
     """
-    program = settings.BASE_DIR / "bin" / "customer-lockbox"
+    program = settings.PROGRAM
     name = shlex.quote(str(program)) if program.is_file() else program.name
     return f"{name} {words} --data-dir {shlex.quote(str(settings.DATA_DIR))}"

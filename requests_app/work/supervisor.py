@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -72,7 +71,7 @@ class ChildProcess:
 
 def child_processes(*, web: bool, beat: bool, clusters: int, tools: bool = False) -> list[ChildProcess]:
     """Return what one machine runs: the web server, this number of clusters, the beat, and the proxy for web tools."""
-    manage = [sys.executable, "manage.py"]
+    manage = settings.MANAGE
     # The supervisor has run the checks already. Without them, a restarted child is ready a second earlier.
     checked = "--skip-checks"
     found = [ChildProcess("web", WEB, web_command())] if web else []
@@ -110,7 +109,7 @@ def web_command() -> list[str]:
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]
-    return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.rsgi:application"]
+    return [*settings.PYTHON, "-m", "granian", *pairs, *flags, "lockbox_site.rsgi:application"]
 
 
 def most_connections() -> int:
@@ -168,7 +167,7 @@ class Supervisor:
         self._parts, self._when_ready, self._has_labels = wanted, when_ready, has_labels
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
-        self._undertaker = Undertaker(settings.BASE_DIR)
+        self._undertaker = Undertaker(settings.WORKING_DIRECTORY, settings.PYTHON)
         self._signs = Signs()
         # When the web server last had all its processes, and when its main process last ran.
         self._complete_at = self._running_at = 0.0
@@ -261,7 +260,7 @@ class Supervisor:
             # The child itself only sees a pipe.
             env["FORCE_COLOR"] = "1"
         label = part.label if self._has_labels else ""
-        part.child = Child(label, part.command, env=env, cwd=settings.BASE_DIR)
+        part.child = Child(label, part.command, env=env, cwd=settings.WORKING_DIRECTORY)
         self._undertaker.watch_over(part.child.pid)
         part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
 

@@ -10,6 +10,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,8 +23,9 @@ class Undertaker:
     The undertaker is a process. When the pipe closes, it kills all sessions on its list.
     """
 
-    def __init__(self, cwd: Path) -> None:
-        self._cwd = cwd
+    def __init__(self, cwd: Path, python: Sequence[str] = (sys.executable,)) -> None:
+        """`python` is the beginning of the undertaker's command line."""
+        self._cwd, self._python = cwd, python
         self._sessions: set[int] = set()
         self._process = self._start()
 
@@ -49,8 +51,8 @@ class Undertaker:
             self._process.kill()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "requests_app.work.undertaker"],
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [*self._python, "-m", "requests_app.work.undertaker"],
             cwd=self._cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

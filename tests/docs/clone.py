@@ -105,6 +105,10 @@ class Clone:
             path / "stand-ins/venv/python",
             'if [ "$1 $2" = "-m pip" ]; then exec "$CLONE/stand-ins/venv/pip" "$@"; fi\nexec "$PYTHON_HERE" "$@"',
         )
+        _script(
+            path / "stand-ins/venv/customer-lockbox",
+            'PYTHONPATH=$CLONE exec "$PYTHON_HERE" -P -m lockbox_site.command_line "$@"',
+        )
         shutil.copytree(path / "stand-ins/venv", path / ".venv/bin")
         inherited = {name: os.environ[name] for name in ("LANG", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
         overrides = {

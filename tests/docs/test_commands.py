@@ -286,7 +286,7 @@ def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
     server.start()
     words = f"--address https://lockbox.example.com --provider X --mail smtp://127.0.0.1:{server.port}"
     try:
-        machine.done(f"/opt/lockbox/bin/customer-lockbox init {words} --port {free_port()}")
+        machine.done(f"/opt/lockbox/.venv/bin/customer-lockbox init {words} --port {free_port()}")
     finally:
         server.stop()
     started = {}
@@ -295,8 +295,8 @@ def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
     for command in started.pop("lockbox-migrate"):
         machine.done(command)
     assert started == {
-        "lockbox-web": ["/opt/lockbox/bin/customer-lockbox serve web"],
-        "lockbox-cluster": ["/opt/lockbox/bin/customer-lockbox serve worker"],
-        "lockbox-beat": ["/opt/lockbox/bin/customer-lockbox serve beat"],
-        "lockbox-tools": ["/opt/lockbox/bin/customer-lockbox serve tools"],
+        "lockbox-web": ["/opt/lockbox/.venv/bin/customer-lockbox web"],
+        "lockbox-cluster": ["/opt/lockbox/.venv/bin/customer-lockbox worker"],
+        "lockbox-beat": ["/opt/lockbox/.venv/bin/customer-lockbox beat"],
+        "lockbox-tools": ["/opt/lockbox/.venv/bin/customer-lockbox tools"],
     }

@@ -235,7 +235,7 @@ def test_an_init_that_is_killed_before_the_copy_of_the_key_is_recorded_leads_to_
     # Later, init makes no other copy, but says how to.
     third = command(data, "init")
     assert "shown only now" not in third.stdout
-    [words] = re.findall(r"make another copy: customer-lockbox (.*)", third.stdout)
+    [words] = re.findall(r"make another copy: \S*customer-lockbox (.*)", third.stdout)
     other = command(data, *words.split(" --data-dir")[0].split())
     [passphrase] = re.findall(r"shown only now: (\S+)", other.stdout)
     assert opens(data, passphrase)
@@ -391,17 +391,24 @@ def test_the_file_gives_back_what_was_written_and_keeps_all_other_lines(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "flags_of_lockbox"),
+    ("word", "flags_of_lockbox"),
     [
-        ([], []),
-        (["web"], ["--no-beat", "--no-tools", "--clusters", "0"]),
-        (["worker"], ["--no-web", "--no-beat", "--no-tools"]),
-        (["beat"], ["--no-web", "--no-tools", "--clusters", "0"]),
-        (["tools"], ["--no-web", "--no-beat", "--clusters", "0"]),
+        ("serve", []),
+        ("web", ["--no-beat", "--no-tools", "--clusters", "0"]),
+        ("worker", ["--no-web", "--no-beat", "--no-tools"]),
+        ("beat", ["--no-web", "--no-tools", "--clusters", "0"]),
+        ("tools", ["--no-web", "--no-beat", "--clusters", "0"]),
     ],
 )
-def test_serve_runs_everything_or_one_part(words: list[str], flags_of_lockbox: list[str]) -> None:
-    assert command_line._serving(words) == ["lockbox", *flags_of_lockbox]
+def test_serve_runs_everything_and_other_words_run_one_part(word: str, flags_of_lockbox: list[str]) -> None:
+    assert command_line._serving(word, []) == ["lockbox", *flags_of_lockbox]
+
+
+def test_a_part_after_serve_is_refused_with_the_word_that_runs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command_line._serving("serve", ["web"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "customer-lockbox: To run only this part: customer-lockbox web\n"
 
 
 def test_the_data_directory_can_stand_anywhere_in_the_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def test_the_other_parts_start_when_the_web_server_answers(monkeypatch: pytest.M
         part.started = clock.monotonic()
 
     monkeypatch.setattr(supervisor.Supervisor, "_start", start)
-    monkeypatch.setattr(supervisor, "Undertaker", lambda place: SimpleNamespace(keep=lambda: None))
+    monkeypatch.setattr(supervisor, "Undertaker", lambda *_: SimpleNamespace(keep=lambda: None))
     monkeypatch.setattr(supervisor, "web_answers", lambda host, port: answers.pop(0))
     parts = [supervisor.ChildProcess(kind, kind, []) for kind in (supervisor.BEAT, supervisor.CLUSTER, supervisor.WEB)]
     running = supervisor.Supervisor(parts)

@@ -27,9 +27,9 @@ from requests_app.models import Tenant
 from requests_app.queries import access
 from requests_app.queries import log_proofs as queries
 
-#: The verifier in this product's source. Pages show only its digest, and no page serves the file. A provider that
+#: The verifier. Pages show only its digest, and no page serves the file. A provider that
 #: forges a log would also forge the verifier.
-VERIFIER = settings.BASE_DIR / "verify" / "lockbox_verify.py"
+VERIFIER = settings.VERIFIER
 #: For each result: the exact word that the verifier prints, its exit status if it ends with this result, and the
 #: meaning.
 RESULTS: tuple[tuple[str, int | None, Promise], ...] = (

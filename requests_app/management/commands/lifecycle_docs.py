@@ -10,7 +10,6 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import translation
 
@@ -18,6 +17,7 @@ from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act, Comment, Noun, StepUp
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import Timing
+from requests_app.management._documents import document
 
 _START = "[*]"
 _WHEN = {Timing.ANY: "any time", Timing.BEFORE: "before the deadline", Timing.AFTER: "from the deadline on"}
@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def _write(self, name: str, lines: Callable[[], Iterator[str]], is_check: bool) -> bool:
         """Write one document. With `is_check`, only return whether the document is out of date."""
-        path = settings.BASE_DIR / "docs" / name
+        path = document(name)
         with translation.override("en"):
             text = "\n".join(lines()) + "\n"
         if not is_check:

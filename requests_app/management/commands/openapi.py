@@ -8,11 +8,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import translation
 
 from requests_app.doors.api import reader
+from requests_app.management._documents import document
 
 DOCUMENT = Path("docs") / "openapi.json"
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path: Path = settings.BASE_DIR / DOCUMENT
+        path = document(DOCUMENT.name)
         if not options["check"]:
             path.write_text(text())
             self.stdout.write(f"{DOCUMENT} is written.")

@@ -289,7 +289,7 @@ def _register() -> None:
     from reportlab.pdfbase import pdfmetrics
     from reportlab.pdfbase.ttfonts import TTFont
 
-    place = settings.BASE_DIR / "static" / "vendor" / "dejavu"
+    place = settings.STATIC_SOURCE / "vendor" / "dejavu"
     for name in (_SANS, _BOLD, _MONO):
         # A file contains only the characters that it uses.
         pdfmetrics.registerFont(TTFont(name, place / f"{name}.ttf"))
