@@ -138,8 +138,15 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _is_open_to_others(facts: os.stat_result) -> bool:
-    """Return whether other users can read the file. Always False where permission bits mean nothing (outside POSIX)."""
-    return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    """Return whether other users can read the file. Always False where permission bits mean nothing (outside POSIX).
+
+    A secret in a container belongs to root, and its one process reads it as a member of the file's group. Only root can
+    give a file to root, so nobody opens a key of their own in this way.
+    """
+    if os.name != "posix":
+        return False
+    is_mounted = facts.st_uid == 0 != os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IXGRP)
+    return bool(facts.st_mode & (stat.S_IRWXO if is_mounted else stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _key_file() -> Path:

@@ -49,7 +49,9 @@ def why_no_database(program: str, words: list[str]) -> str:
     """
     data = places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
     trial = data / "empty"
-    is_chosen = any((data / name).exists() for name in (".env", "lockbox.sqlite3")) or os.environ.get("DATABASE_URL")
+    is_chosen = any((data / name).exists() for name in (".env", "lockbox.sqlite3")) or any(
+        os.environ.get(name) for name in ("DATABASE_URL", "DATABASE_URL_FILE")
+    )
     if is_chosen or not (trial / "lockbox.sqlite3").exists() or not words or words[0] in NEED_NO_DATABASE:
         return ""
     return (

@@ -82,6 +82,47 @@ def text(name: str, *, default: str = "") -> str:
     return str(env.str(name, default=default))
 
 
+#: The names of the settings that `secret` has read. Each of them can also be given as a file.
+SECRETS: set[str] = set()
+IN_FILE = "_FILE"
+MOST_SECRET_BYTES = 64 * 1024
+
+
+def secret(name: str, *, default: str = "") -> str:
+    """Return a secret: the value of the setting `name`, or the content of the file that the setting NAME_FILE names.
+
+    A value in the environment can be read in the list of processes, in crash reports and with `docker inspect`. The
+    content of a file is in none of them, because it never becomes a part of the environment.
+    """
+    SECRETS.add(name)
+    path = text(f"{name}{IN_FILE}").strip()
+    if not path:
+        return text(name, default=default)
+    if text(name):
+        raise ImproperlyConfigured(f"Both {name} and {name}{IN_FILE} are set. Remove one of them.")
+    return _content_of(name, Path(path))
+
+
+def secret_words(name: str) -> list[str]:
+    """Return the parts of a secret with commas between them."""
+    return [part.strip() for part in secret(name).split(",") if part.strip()]
+
+
+def _content_of(name: str, path: Path) -> str:
+    """Return the file's text without the line break at its end. No error quotes the content."""
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(MOST_SECRET_BYTES + 1)
+        found = raw.decode().strip()
+    except OSError as failure:
+        raise ImproperlyConfigured(f"{name}{IN_FILE}: the file {path} can't be read ({failure.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}{IN_FILE}: the file {path} is not text.") from None
+    if not found or len(raw) > MOST_SECRET_BYTES or "\0" in found:
+        raise ImproperlyConfigured(f"{name}{IN_FILE}: the file {path} is empty, too long or not text.")
+    return found
+
+
 def http_address(name: str, *, default: str) -> str:
     """Return an http or https address. A slash at its end is removed."""
     raw = text(name, default=default).strip().rstrip("/")
@@ -95,16 +136,17 @@ def http_address(name: str, *, default: str) -> str:
     return raw
 
 
-def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
-    """Return what `read` makes of the variable's value, which is an address with a scheme.
+def url_of(name: str, read: Callable[[str], dict[str, Any]], *, default: str) -> dict[str, Any]:
+    """Return what `read` makes of the secret `name`, which is an address with a scheme.
 
     If `read` fails, the error does not quote the address, because it may contain a password.
     """
+    address = secret(name, default=default)
     try:
         with warnings.catch_warnings():
             # django-environ prints a warning of two lines about an unknown scheme.
             warnings.simplefilter("error")
-            return read(name, default=default)
+            return read(address)
     except (ImproperlyConfigured, ValueError, KeyError, UserWarning):
         example = default.partition(":")[0]
         raise ImproperlyConfigured(

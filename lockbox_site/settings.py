@@ -20,7 +20,9 @@ from lockbox_site.environment import (
     http_address,
     seconds,
     seconds_list,
+    secret,
     secret_in_file,
+    secret_words,
     switch,
     text,
     url_of,
@@ -61,22 +63,23 @@ if PRODUCTION:
         raise ImproperlyConfigured(
             "DEBUG can't be on with PRODUCTION=on, because it shows code and settings to visitors."
         )
-    missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL") if not text(name)]
+    missing = [name for name in ("SECRET_KEY", "EMAIL_URL") if not secret(name)]
+    missing += [name for name in ("ALLOWED_HOSTS", "BASE_URL") if not text(name)]
     if missing:
         raise ImproperlyConfigured(f"PRODUCTION=on needs these settings too: {', '.join(missing)}.")
 
-SECRET_KEY = text("SECRET_KEY") or secret_in_file(DATA_DIR / "secret_key")
-SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", default=[])
+SECRET_KEY = secret("SECRET_KEY") or secret_in_file(DATA_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = secret_words("SECRET_KEY_FALLBACKS")
 # Queued tasks are pickles, signed with their own key. So a person who can make Django sign something (a session, a
 # reset link) still can't forge a task. lockbox_site.apps gives the key to django-q2.
 TASK_SIGNING_KEY = (
-    text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
+    secret("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
 )
 
 # Secrets of webhooks must be readable to sign with them. So they are encrypted with the first of these keys. Any of the
 # keys decrypts.
 WEBHOOK_KEYS = [
-    *filter(None, [text("WEBHOOK_KEY"), *words("WEBHOOK_KEY_FALLBACKS", default=[])]),
+    *filter(None, [secret("WEBHOOK_KEY"), *secret_words("WEBHOOK_KEY_FALLBACKS")]),
     *(
         hmac.new(key.encode(), b"webhook secrets", hashlib.sha256).hexdigest()
         for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
@@ -85,7 +88,7 @@ WEBHOOK_KEYS = [
 
 # The same for the secrets of authenticator apps, which must be readable to check codes.
 SECOND_FACTOR_KEYS = [
-    *filter(None, [text("SECOND_FACTOR_KEY"), *words("SECOND_FACTOR_KEY_FALLBACKS", default=[])]),
+    *filter(None, [secret("SECOND_FACTOR_KEY"), *secret_words("SECOND_FACTOR_KEY_FALLBACKS")]),
     *(
         hmac.new(key.encode(), b"second factors", hashlib.sha256).hexdigest()
         for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
@@ -104,9 +107,9 @@ if PRODUCTION:
     _keys = {
         "SECRET_KEY": [SECRET_KEY],
         "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
-        **{name: [key] for name in ("TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY") if (key := text(name))},
-        "WEBHOOK_KEY_FALLBACKS": words("WEBHOOK_KEY_FALLBACKS", default=[]),
-        "SECOND_FACTOR_KEY_FALLBACKS": words("SECOND_FACTOR_KEY_FALLBACKS", default=[]),
+        **{name: [key] for name in ("TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY") if (key := secret(name))},
+        "WEBHOOK_KEY_FALLBACKS": secret_words("WEBHOOK_KEY_FALLBACKS"),
+        "SECOND_FACTOR_KEY_FALLBACKS": secret_words("SECOND_FACTOR_KEY_FALLBACKS"),
     }
     if _unsafe := production.problems(keys=_keys, allowed_hosts=ALLOWED_HOSTS, base_url=BASE_URL):
         raise ImproperlyConfigured("\n".join(_unsafe))
@@ -147,6 +150,8 @@ LOG_ORIGIN_IS_SET = bool(text("LOG_ORIGIN"))
 LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
 # The private key, from here or from the file. Only machines that sign need it.
 LOG_KEY = text("LOG_KEY")
+if LOG_KEY and text("LOG_KEY_FILE"):
+    raise ImproperlyConfigured("Both LOG_KEY and LOG_KEY_FILE are set. Remove one of them.")
 LOG_KEY_FILE = places.path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")), data=DATA_DIR)
 # The last signed heads, outside of the database that they protect. Back this file up separately from the database.
 LOG_HEADS_FILE = places.path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")), data=DATA_DIR)
@@ -167,7 +172,7 @@ SSO_PRIVATE_NETWORK = switch("SSO_PRIVATE_NETWORK", default=not PRODUCTION)
 # Single sign-on of the provider's own people. Each tenant's administrator sets it up for the tenant.
 SSO_ISSUER = text("SSO_ISSUER")
 SSO_CLIENT_ID = text("SSO_CLIENT_ID")
-SSO_CLIENT_SECRET = text("SSO_CLIENT_SECRET")
+SSO_CLIENT_SECRET = secret("SSO_CLIENT_SECRET")
 SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
 if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
     raise ImproperlyConfigured("SSO_ISSUER also needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS.")
@@ -256,7 +261,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database -------------------------------------------------------------------------------------
 
-DATABASES = {"default": url_of("DATABASE_URL", env.db_url, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
+DATABASES = {"default": url_of("DATABASE_URL", env.db_url_config, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "requests_app.platform.database.sqlite"
@@ -451,7 +456,8 @@ LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 # --- Files, cache, mail ---------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+# In an image, the static files are a part of the program, and DATA_DIR is not.
+STATIC_ROOT = places.path_from(text("STATIC_ROOT", default=str(DATA_DIR / "static")), data=DATA_DIR)
 STATICFILES_DIRS = [STATIC_SOURCE]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -463,12 +469,12 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
     # Single sign-ons are marked here as used. If each web process had its own cache, each would accept one again.
-    "default": url_of("CACHE_URL", env.cache_url, default="dbcache://lockbox_cache?max_entries=10000"),
+    "default": url_of("CACHE_URL", env.cache_url_config, default="dbcache://lockbox_cache?max_entries=10000"),
     # django-q2 writes here twice a second. Nothing else reads it.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
-_mail = url_of("EMAIL_URL", env.email_url, default=f"filemail://{DATA_DIR / 'mail'}")
+_mail = url_of("EMAIL_URL", env.email_url_config, default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
     # One file per mail, which a mail program can open.
@@ -535,6 +541,11 @@ WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
 WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
 # The port of the proxy for web tools that have an upstream address (docs/web-tools.md). 0 means that none runs here.
 TOOL_PROXY_PORT = whole_number("TOOL_PROXY_PORT", default=0, least=0, most=65535)
+# Whether a part waits until the database answers and is up to date, instead of ending. For containers, which start in
+# any order.
+WAIT_FOR_DATABASE = switch("WAIT_FOR_DATABASE", default=False)
+# The file in which the supervisor stores, for the probes of its container, whether its parts work. "" writes none.
+PROBE_FILE = text("PROBE_FILE")
 # A process that has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 

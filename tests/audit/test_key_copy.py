@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -108,3 +109,26 @@ def test_a_wrong_passphrase_a_wrong_file_and_an_existing_key_are_refused(
     with pytest.raises(CommandError, match="missing can't be used"):
         restored(place / "missing", passphrase, monkeypatch)
     assert not (place / "log_key").exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "is_open"),
+    [
+        (0, 0o440, False),  # a secret in a container
+        (0, 0o400, False),
+        (0, 0o444, True),
+        (0, 0o460, True),
+        (0, 0o450, True),
+        (10001, 0o600, False),
+        (10001, 0o640, True),  # who made it can also give it to a group
+        (10001, 0o604, True),
+    ],
+)
+def test_a_key_that_root_has_given_to_our_group_can_be_used(
+    owner: int, mode: int, is_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    facts = os.stat_result([mode, 1, 1, 1, owner, 10001, 1, 0, 0, 0])
+    assert keys._is_open_to_others(facts) is is_open
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert keys._is_open_to_others(facts) is bool(mode & 0o077), "root needs no group"

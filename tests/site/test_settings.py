@@ -399,7 +399,7 @@ def test_a_task_is_retried_only_after_it_timed_out() -> None:
 
 READERS = frozenset(
     ["switch", "whole_number", "seconds", "seconds_list", "words", "choice", "text"]
-    + ["db_url", "url_of", "http_address"]
+    + ["secret", "secret_words", "url_of", "http_address"]
 )
 
 
@@ -416,7 +416,7 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def test_environment_names_are_found_for_every_reader() -> None:
-    source = 'A = switch("ALPHA", default=True)\nB = env.db_url("BETA")\nC = len("GAMMA")\n'
+    source = 'A = switch("ALPHA", default=True)\nB = secret("BETA")\nC = len("GAMMA")\n'
     assert names_read(nodes_in(source)) == {"ALPHA", "BETA"}
 
 
@@ -450,3 +450,73 @@ def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(t
         address = f"postgres://u:p@one/db?{name}={usual + 1}"
         options = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]["OPTIONS"]
         assert {each: int(options[each]) for each in noticed} == noticed | {name: usual + 1}
+
+
+# --- Secrets in files ------------------------------------------------------------------------------------
+
+LONG = "-not-a-secret-but-long-and-mixed-" * 2
+#: Each setting that holds a secret, with a value and the setting in which the program then has it.
+SECRETS = {
+    "SECRET_KEY": f"a1{LONG}",
+    "SECRET_KEY_FALLBACKS": f"b2{LONG}",
+    "TASK_SIGNING_KEY": f"c3{LONG}",
+    "WEBHOOK_KEY": f"d4{LONG}",
+    "WEBHOOK_KEY_FALLBACKS": f"e5{LONG}",
+    "SECOND_FACTOR_KEY": f"f6{LONG}",
+    "SECOND_FACTOR_KEY_FALLBACKS": f"g7{LONG}",
+    "DATABASE_URL": "postgres://lockbox:h8-secret@database/lockbox",
+    "EMAIL_URL": "smtp+tls://lockbox:i9-secret@mail:587",
+    "CACHE_URL": "rediscache://:j0-secret@cache:6379/0",
+    "SSO_CLIENT_SECRET": "k1-secret",
+}
+#: Settings whose names sound like a secret, with what each one is instead.
+NO_SECRETS = {
+    "BASE_URL": "is public",
+    "LOG_KEY": "has its own file, which is read again at each signature",
+    "LOG_KEY_FILE": "is a path",
+}
+
+
+def test_each_secret_can_be_a_file(tmp_path: Path) -> None:
+    given = {name: value for name, value in PRODUCTION.items() if name not in SECRETS}
+    for name, value in SECRETS.items():
+        path = tmp_path / name.lower()
+        path.write_text(f"{value}\n")
+        given[f"{name}_FILE"] = str(path)
+    with mock.patch.dict(os.environ, bare(tmp_path, **given), clear=True):
+        found = runpy.run_path(str(ROOT / "lockbox_site" / "settings.py"))
+        assert not [value for value in os.environ.values() if value in SECRETS.values()]
+    for name in ("SECRET_KEY", "TASK_SIGNING_KEY", "SSO_CLIENT_SECRET"):
+        assert found[name] == SECRETS[name]
+    assert found["SECRET_KEY_FALLBACKS"] == [SECRETS["SECRET_KEY_FALLBACKS"]]
+    assert found["WEBHOOK_KEYS"][:2] == [SECRETS["WEBHOOK_KEY"], SECRETS["WEBHOOK_KEY_FALLBACKS"]]
+    assert found["SECOND_FACTOR_KEYS"][:2] == [SECRETS["SECOND_FACTOR_KEY"], SECRETS["SECOND_FACTOR_KEY_FALLBACKS"]]
+    assert found["DATABASES"]["default"]["PASSWORD"] == "h8-secret"
+    assert found["EMAIL_HOST_PASSWORD"] == "i9-secret"
+    assert "j0-secret" in str(found["CACHES"]["default"]["LOCATION"])
+
+
+def test_every_setting_that_sounds_like_a_secret_can_be_a_file() -> None:
+    """Otherwise a container would have it in its environment, which `docker inspect` shows."""
+    sounds = re.compile(r"(KEY|KEYS|FALLBACKS|SECRET|PASSWORD|PASSPHRASE|TOKEN|PIN|_URL|_KEY_FILE)$")
+    nodes = nodes_of(ROOT / "lockbox_site" / "settings.py")
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    as_file = {"secret", "secret_words", "url_of"}
+    plain = names_read(call for call in calls if getattr(call.func, "id", "") not in as_file)
+    assert {name for name in plain if sounds.search(name)} == set(NO_SECRETS)
+    assert names_read(call for call in calls if getattr(call.func, "id", "") in as_file) == set(SECRETS)
+    readme = text_of(ROOT / "README.md")
+    assert [name for name in SECRETS if f"`{name}`" not in readme] == []
+
+
+def test_a_weak_key_in_a_file_is_refused_without_quoting_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("swordfish")
+    given = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"}
+    message = refusal(tmp_path, **given, SECRET_KEY_FILE=str(path))
+    assert "SECRET_KEY is too weak" in message
+    assert "swordfish" not in message
+
+
+def test_the_key_of_the_log_and_its_file_are_not_set_together(tmp_path: Path) -> None:
+    assert "Both LOG_KEY and LOG_KEY_FILE" in refusal(tmp_path, LOG_KEY="x", LOG_KEY_FILE="/elsewhere")
