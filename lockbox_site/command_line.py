@@ -59,6 +59,10 @@ def _run(words: list[str]) -> int:
         from lockbox_site.installing import initialising
 
         return initialising.run(rest, data=data, program=PROGRAM)
+    if command == "probe":
+        from lockbox_site import probing
+
+        return probing.run(rest, program=PROGRAM)
     if why := _why_not(command, data):
         return _refused(why)
     django = words

@@ -23,6 +23,7 @@ OURS = {
     "worker": "run only the task workers",
     "beat": "run only the beat, which starts periodic work",
     "tools": "run only the proxy for web tools",
+    "probe": "say whether the parts in this container live, or are ready",
 }
 #: What the help says about commands of Django.
 WORDS_FOR_DJANGO = {
@@ -33,7 +34,7 @@ WORDS_FOR_DJANGO = {
 #: The commands that operators use, by purpose. A command that is not here is listed as another command.
 GROUPS = {
     "Set up": ("init", "setup-link", "set_up", "deploy-files"),
-    "Run": ("serve", "web", "worker", "beat", "tools", "ready"),
+    "Run": ("serve", "web", "worker", "beat", "tools", "ready", "probe"),
     "Upgrade and check": ("migrate", "collectstatic", "sync_schedules", "check", "doctor"),
     "Customers, people and resources": ("plan", "apply", "import", "export"),
     "Back up and restore": ("backup", "restore", "log_heads", "tombstone"),

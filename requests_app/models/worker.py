@@ -13,8 +13,9 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         return self.filter(name__startswith=Heartbeat.TOOLS)
 
     def of_places(self) -> "HeartbeatQuerySet":
-        """Return the heartbeats of clusters, proxies and hosts. A removed cluster or host still has its row."""
-        return self.workers() | self.tool_proxies() | self.filter(name__startswith=Heartbeat.HOST)
+        """Return the heartbeats of clusters, beats, proxies and hosts. A removed host still has its rows."""
+        beats = self.filter(name__startswith=f"{Heartbeat.BEAT}:")
+        return self.workers() | beats | self.tool_proxies() | self.filter(name__startswith=Heartbeat.HOST)
 
 
 class Heartbeat(models.Model):
@@ -24,7 +25,8 @@ class Heartbeat(models.Model):
 
     - `worker:<cluster>`: The cluster completed a task.
     - `<task>`: The task succeeded.
-    - `beat`: The beat runs.
+    - `beat`: A beat runs.
+    - `beat:<host>`: The beat of this host runs.
     - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.
     - `tools:<host>`: The proxy for web tools runs on this host.
     - `host:<name>`: The health check of a web server wrote this row, to test that the server can write.

@@ -93,7 +93,8 @@ def tick() -> None:
     if webhooks.is_waited_for():
         bell.ring(bell.DELIVER_WEBHOOKS)
     # `claim` writes the heartbeat once in some seconds, not at every tick.
-    heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
+    for name in (Heartbeat.BEAT, heartbeats.of_beat()):
+        heartbeats.claim(name, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
         Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()
 

@@ -29,6 +29,11 @@ def of_cluster(cluster: str) -> str:
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
+def of_beat() -> str:
+    """Return the name of the heartbeat of this host's beat, so that another host's beat does not hide a stuck one."""
+    return f"{Heartbeat.BEAT}:{host_name()}"[:120]
+
+
 def of_tool_proxy() -> str:
     """Return the name of the heartbeat of this host's proxy for web tools."""
     return f"{Heartbeat.TOOLS}{host_name()}"[:120]

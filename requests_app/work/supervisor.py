@@ -15,9 +15,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
-from requests_app.models import Heartbeat
 from requests_app.platform import terminal
-from requests_app.work import heartbeats, notify
+from requests_app.work import heartbeats, notify, probe_file
 from requests_app.work.processes import Child, is_stopped, say, tree
 from requests_app.work.signs import SILENT_AFTER_SECONDS, VARIABLE, Signs
 from requests_app.work.undertaker import Undertaker
@@ -30,6 +29,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 #: After a child has run for this long, the pause after its next end is short again.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
+#: A part that has sent no heartbeat for this many intervals is not ready. The watchdog waits longer before it kills it.
+LATE_AFTER_HEARTBEATS = 3
+REPORT_EVERY_SECONDS = 1.0
 #: How long the web server can take to replace a process that has ended.
 WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
 #: How much longer than the longest statement a thread can take: it may also wait for content, or for another service.
@@ -82,7 +84,7 @@ def child_processes(*, web: bool, beat: bool, clusters: int, tools: bool = False
             ChildProcess(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
         )
     if beat:
-        found.append(ChildProcess("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT))
+        found.append(ChildProcess("beat", BEAT, [*manage, "beat", checked], {}, heartbeats.of_beat()))
     if tools:
         heartbeat = heartbeats.of_tool_proxy()
         found.append(ChildProcess("tools", TOOLS, [*manage, "tool_proxy", checked], {}, heartbeat))
@@ -171,6 +173,7 @@ class Supervisor:
         self._signs = Signs()
         # When the web server last had all its processes, and when its main process last ran.
         self._complete_at = self._running_at = 0.0
+        self._report_at = 0.0
         self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
 
     def run(self) -> int:
@@ -205,6 +208,10 @@ class Supervisor:
         away = self._signs.listen()
         self._complete_at, self._running_at = self._complete_at + away, self._running_at + away
         now = clock.monotonic()
+        if now >= self._report_at:
+            self._report_at = now + REPORT_EVERY_SECONDS
+            has_web = any(part.kind == WEB for part in self._parts)
+            probe_file.write(self.faults(), web=_place(settings.HOST, settings.PORT) if has_web else "")
         for part in self._parts:
             if part.child is None:
                 # The web server has the processors for itself until it answers for the first time.
@@ -220,6 +227,20 @@ class Supervisor:
                 self._ask_web(part, now)
             elif part.kind == WEB:
                 self._watch_web(part, now)
+
+    def faults(self) -> list[str]:
+        """Return which parts do not work now, one line for each."""
+        patience = LATE_AFTER_HEARTBEATS * settings.HEARTBEAT_SECONDS
+        found = []
+        for part in self._parts:
+            why = ""
+            if not part.is_running or (part.kind == WEB and not self._web_answered):
+                why = _("it does not run")
+            elif part.heartbeat:
+                why = self._watchdog.fault(part.heartbeat, started=part.started_readable, patience=patience)
+            if why:
+                found.append(f"{part.label}: {why}.")
+        return found
 
     def _watch_web(self, part: ChildProcess, now: float) -> None:
         """Kill those processes of the web server that do not work any more.
@@ -297,6 +318,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         """End all children, which takes at most about STOP_SECONDS. A second signal ends them immediately."""
         self._say(_("Stopping."))
+        probe_file.write([_("It stops.")])
         stops, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
         for part in self._parts:
             if part.child is not None:
@@ -315,8 +337,7 @@ class Supervisor:
 
 def web_answers(host: str, port: int) -> bool:
     """Return whether the web server answers at /healthz."""
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, never bound
-    connection = http.client.HTTPConnection(here, port, timeout=1)
+    connection = http.client.HTTPConnection(_here(host), port, timeout=1)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -324,3 +345,13 @@ def web_answers(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _place(host: str, port: int) -> str:
+    """Return the `host:port` at which this machine reaches the web server."""
+    here = _here(host)
+    return f"[{here}]:{port}" if ":" in here else f"{here}:{port}"
+
+
+def _here(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, never bound

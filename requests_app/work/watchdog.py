@@ -8,6 +8,7 @@ import threading
 
 import structlog
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
@@ -42,11 +43,23 @@ class Watchdog:
 
         `started` is the value of `seconds` when the child was started.
         """
-        read_at = self._read_at
-        if read_at is None or clock.monotonic() - read_at > self._longest_gap:
+        if not self._can_see:
             return False
         _, changed = self._last.get(name, (None, 0.0))
         return self.seconds - max(changed, started) > self._stale_after
+
+    def fault(self, name: str, *, started: float, patience: float) -> str:
+        """Return why the child does not seem to work now, or "".
+
+        This is stricter than `is_stuck`: no probe may report that a part works before anybody has seen it work.
+        """
+        if not self._can_see:
+            return _("the database does not answer")
+        _at, changed = self._last.get(name, (None, 0.0))
+        if changed <= started:
+            return _("it has done no work yet")
+        silence = self.seconds - changed
+        return _("it has done no work for %(seconds)d s") % {"seconds": silence} if silence > patience else ""
 
     def look(self) -> None:
         """Read all heartbeats once, and note which have changed."""
@@ -66,6 +79,10 @@ class Watchdog:
         for name, at in beats:
             if self._last.get(name, (None, 0.0))[0] != at:
                 self._last[name] = (at, self.seconds)
+
+    @property
+    def _can_see(self) -> bool:
+        return self._read_at is not None and clock.monotonic() - self._read_at <= self._longest_gap
 
     @property
     def _longest_gap(self) -> float:

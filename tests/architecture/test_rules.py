@@ -214,7 +214,9 @@ def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
 
 
 def test_only_the_clock_asks_for_the_time() -> None:
-    assert breaches(clock_readings, allowed={CLOCK}) == {}
+    # The probe of a container runs every few seconds. It only compares two readings of the machine's uptime, and the
+    # clock would make it import Django.
+    assert breaches(clock_readings, allowed={CLOCK, "lockbox_site/probing.py"}) == {}
 
 
 def test_only_the_recorder_writes_entries() -> None:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
+from requests_app.management import _waiting
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
 from requests_app.management._setup_link import new_setup_link
 from requests_app.platform import program, terminal, webauthn
@@ -50,7 +51,10 @@ class Command(BaseCommand):
                     "TOOL_PROXY_PORT for the proxy for web tools."
                 )
             )
-        require_migrated()
+        if settings.WAIT_FOR_DATABASE:
+            _waiting.for_database()
+        else:
+            require_migrated()
         require_log_name()
         for line in compare_heads():
             self.stderr.write(line)
