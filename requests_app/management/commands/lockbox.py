@@ -9,7 +9,13 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.management import _waiting
-from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
+from requests_app.management._fitness import (
+    compare_heads,
+    require_log_name,
+    require_migrated,
+    require_static_files,
+    version_of_database,
+)
 from requests_app.management._setup_link import new_setup_link
 from requests_app.platform import program, terminal, webauthn
 from requests_app.queries import installation
@@ -56,7 +62,7 @@ class Command(BaseCommand):
         else:
             require_migrated()
         require_log_name()
-        for line in compare_heads():
+        for line in [*version_of_database(), *compare_heads()]:
             self.stderr.write(line)
         if web:
             require_static_files()

@@ -19,7 +19,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg import pq
 
-from requests_app.platform.database import bounds
+from requests_app.platform.database import bounds, versions
 from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
 from requests_app.platform.database.postgresql.session import CONNECTING, NotAsked, Session
@@ -115,7 +115,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return made
 
     def init_connection_state(self) -> None:
-        """Set the server's limits for statements outside of a transaction."""
+        """Set the server's limits for statements outside of a transaction. Raise OperationalError if it is too old."""
+        if why := versions.why_too_old(versions.major(self.connection.info.server_version)):
+            # Without the check, Django would use this connection for the next statement.
+            self.close()
+            raise OperationalError(why)
         super().init_connection_state()
         now = bounds.current()
         wanted = {"statement_timeout": now.read_on_server, "lock_timeout": now.lock_on_server}
