@@ -27,7 +27,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping
 from requests_app.doors.web.sent import fields_of
-from requests_app.platform import outcome
+from requests_app.platform import outcome, statics
 from requests_app.platform.waiting import Waiting
 from requests_app.words.times import duration_words
 
@@ -184,6 +184,20 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
         type(self).paths = self.files
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        name = request.path_info.removeprefix(self.static_prefix)
+        is_known = self.autorefresh or request.path_info in self.files or name == request.path_info
+        if not is_known and (here := statics.of_another_version(name)):
+            return self._serve_of_another_version(name, here, request)
+        return cast(HttpResponseBase, super().__call__(request))
+
+    def _serve_of_another_version(self, name: str, here: str, request: HttpRequest) -> HttpResponseBase:
+        response = cast(HttpResponseBase, self.serve(self.get_static_file(statics.path_of(here), here), request))
+        if name != here:
+            # A browser must not store other content under this name.
+            response["Cache-Control"] = "no-store"
+        return response
 
 
 class FirstPieceMiddleware:

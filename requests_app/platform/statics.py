@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from typing import cast
 
@@ -39,6 +40,29 @@ def why_not_served() -> str:
     """
     storage = _storage()
     return "" if storage is None else _missing(storage, storage.hashed_files)
+
+
+#: A static file's name with the hash of its content.
+_HASHED = re.compile(r"(?P<stem>[\w./-]+)\.[0-9a-f]{12}(?P<ending>\.\w+)")
+
+
+def of_another_version(name: str) -> str | None:
+    """Return which file to serve for a name with the hash of another version, or None if there is no such file.
+
+    During an upgrade, a page of the one version can ask a process of the other version for its files. Return the same
+    name if that file was collected after this process started. Otherwise return the file of this version.
+    """
+    match, storage = _HASHED.fullmatch(name), _storage()
+    if match is None or storage is None:
+        return None
+    here = storage.hashed_files.get(match["stem"] + match["ending"])
+    # Only a known file's name reaches the disk, so no name can lead out of the directory.
+    return name if here is not None and os.path.exists(storage.path(name)) else here
+
+
+def path_of(name: str) -> str:
+    """Return the path of a collected file."""
+    return staticfiles_storage.path(name)
 
 
 def _storage() -> ManifestStaticFilesStorage | None:

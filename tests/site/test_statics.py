@@ -94,6 +94,45 @@ def test_debug_serves_the_files_of_the_code(storage: ManifestStaticFilesStorage,
     assert statics.why_not_collected() == ""
 
 
+def test_a_page_of_another_version_gets_that_file_if_it_was_collected_here(
+    storage: ManifestStaticFilesStorage, client: Client
+) -> None:
+    """The new version's files are collected while processes of the old version still run."""
+    collect(storage)
+    newer = "css/site.000000000000.css"
+    (Path(storage.location) / newer).write_text("a { color: green }")
+    answer = client.get(f"/static/{newer}")
+    assert (answer.status_code, answer.getvalue()) == (200, b"a { color: green }")
+    assert answer["Content-Type"].startswith("text/css")
+    assert "immutable" not in answer["Cache-Control"]
+
+
+def test_a_page_of_another_version_gets_this_version_of_the_file_but_no_browser_stores_it(
+    storage: ManifestStaticFilesStorage, client: Client
+) -> None:
+    """In containers, each version has only its own files."""
+    collect(storage)
+    answer = client.get("/static/css/site.000000000000.css")
+    assert (answer.status_code, answer.getvalue()) == (200, b"a { color: red }")
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["css/other.000000000000.css", "css/../../secret.000000000000.css", "css/site.12.css", "secret.000000000000.css"],
+)
+def test_no_other_file_is_served_under_a_hashed_name(
+    storage: ManifestStaticFilesStorage, client: Client, name: str
+) -> None:
+    collect(storage)
+    # The web server knows the files that are there when it starts, so this one comes later.
+    client.get("/healthz")
+    for place in (Path(storage.location), Path(storage.location).parent):
+        (place / "secret.000000000000.css").write_text("secret")
+    assert statics.of_another_version(name) is None
+    assert client.get(f"/static/{name}").status_code == 404
+
+
 #: Start the product, then the web server. Collect the files, and start the web server again. Print how each one ended.
 STARTS = """
 import contextlib, importlib, io, json, sys
