@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from requests_app.domain import clock
 from requests_app.platform import statics
@@ -241,15 +241,23 @@ def _witnesses(at: dt.datetime) -> Check:
 
 
 def _outbox(at: dt.datetime) -> Check:
-    """Check for how long the oldest message has been due. A message that waits for its next attempt is not late."""
+    """Check for how long the oldest message has been due. A message that waits for its next attempt is not late.
+
+    Messages that only another version can send are counted separately. A restart of this version would not send them.
+    """
+    from requests_app.messages.topics import KNOWN
     from requests_app.models import OutboxMessage
+    from requests_app.models.outbox import FANOUT, MAIL
 
     # If the receiver of a webhook does not answer, its owner must act.
     waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
-    oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    foreign = Q(lane__in=(FANOUT, MAIL)) & ~Q(topic__in=KNOWN)
+    of_another_version = waiting.filter(foreign)[:MOST_COUNTED].count()
+    oldest = waiting.exclude(foreign).aggregate(oldest=Min("next_attempt_at"))["oldest"]
     age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
     most = settings.OUTBOX_MAX_AGE_SECONDS
-    return {"ok": age <= most, "age_seconds": age, "limit_seconds": most}
+    more = {"of_another_version": of_another_version} if of_another_version else {}
+    return {"ok": age <= most, "age_seconds": age, "limit_seconds": most, **more}
 
 
 def _seconds_since(when: dt.datetime | None, at: dt.datetime) -> int:

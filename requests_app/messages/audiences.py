@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from django.db.models import DateTimeField, UUIDField
 
 from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
+from requests_app.messages.mails.receipts import NotYet
 from requests_app.messages.topics import OF_ROW, Audience, PlainTopic, Topic, topic_of
 from requests_app.models import (
     AccessDraft,
@@ -34,6 +35,10 @@ _DECIDING = CompiledQuery(
 )
 
 
+#: How long a message waits for a worker of the version that knows its audience.
+LATER = timedelta(minutes=1)
+
+
 @dataclass(frozen=True)
 class Recipient:
     email: str
@@ -50,12 +55,15 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
-    """Return the people of an audience.
+    """Return the people of an audience. Raise NotYet if only another version knows this audience.
 
     `name` can be a field of the row that the message is about. Then return the person in that field, but only
     if they still have one of the topic's roles for this row.
     """
     if not name.startswith(OF_ROW):
+        if name not in Audience._value2member_map_:
+            # A newer version posted this message. Its workers know the audience.
+            raise NotYet(clock.now() + LATER)
         return _READERS[Audience(name)](message)
     topic = topic_of(message.topic)
     assert isinstance(topic, PlainTopic)

@@ -135,6 +135,10 @@ _PLAIN = {
 }
 
 
+#: The stored names of all topics of this version. A row of another topic is left for the version that knows it.
+KNOWN = frozenset({*map(str, Topic), *_PLAIN})
+
+
 def topic_of(name: str) -> Topic | PlainTopic:
     """Return the topic with this stored name. Raise ValueError if this version has no such topic."""
     return _PLAIN.get(name) or Topic(name)

@@ -8,13 +8,10 @@ task.
 
 import datetime as dt
 import threading
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connections
-from django_q.scheduler import scheduler
-from django_q.signals import pre_enqueue
 
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
@@ -84,7 +81,7 @@ def tick() -> None:
     for line in schedules.sync(at):
         logger.warning("schedule_mended", change=line)
     if bell.waiting() < MOST_WAITING:
-        _enqueue_what_is_due()
+        schedules.enqueue_due(at)
     between = dt.timedelta(seconds=settings.SWEEP_SECONDS)
     for task in OUT_OF_TURN:
         if heartbeats.claim(Heartbeat.PULSE + task, every=between, at=at):
@@ -97,20 +94,3 @@ def tick() -> None:
         heartbeats.claim(name, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
         Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()
-
-
-def _enqueue_what_is_due() -> None:
-    pre_enqueue.connect(_only_declared)
-    try:
-        scheduler()
-    finally:
-        pre_enqueue.disconnect(_only_declared)
-
-
-def _only_declared(task: dict[str, Any], **_: object) -> None:
-    """Raise PermissionError for a task that is not in the schedules of this product, so that it is not queued.
-
-    Somebody may have written the task's row after `schedules.sync` checked the rows.
-    """
-    if task["func"] not in schedules.FUNCTIONS or task["args"] or task["kwargs"]:
-        raise PermissionError(f"{task['func']} is not periodic work")

@@ -27,7 +27,7 @@ from requests_app.domain.errors import WrongState
 from requests_app.messages import handlers, together
 from requests_app.messages.mails.postman import NotAccepted, Postman, Refused, Unreachable
 from requests_app.messages.mails.receipts import NotYet
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import KNOWN, Topic
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL, OutboxQuerySet
 from requests_app.platform import bell, turns
@@ -69,7 +69,7 @@ def drain(*, limit: int = 100) -> int:
             return worked
         with Postman() as postman:
             worked += _drain_lane(MAIL, limit - worked, until, postman, turn)
-    if OutboxMessage.objects.due(clock.now()).filter(lane=MAIL).exists():
+    if _due(MAIL, clock.now()).exists():
         # These messages became due while this drain worked. Drains that were woken for them found all turns taken.
         bell.ring()
     return worked
@@ -121,6 +121,14 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
     return worked
 
 
+def _due(lane: str, at: datetime) -> OutboxQuerySet:
+    """Return the messages of this lane that this version can send now.
+
+    While an upgrade runs, the newer version also posts messages that only its own workers can send.
+    """
+    return OutboxMessage.objects.due(at).filter(lane=lane, topic__in=KNOWN)
+
+
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
     """Claim due messages in one short transaction: first those that a person waits for, then the oldest messages.
 
@@ -128,7 +136,7 @@ def _claim(lane: str, limit: int) -> list[OutboxMessage]:
     """
     with transaction.atomic(durable=True):
         at = clock.now()
-        due = OutboxMessage.objects.due(at).filter(lane=lane)
+        due = _due(lane, at)
         first = Case(When(topic__in=_AWAITED, then=0), default=1)
         batch = list(due.order_by(first, "next_attempt_at", "created_at").claimed()[:limit])
         OutboxMessage.objects.filter(pk__in=[message.pk for message in batch]).update(claimed_until=at + LEASE)
@@ -257,7 +265,7 @@ def _rest(lane: str, **only: str) -> None:
         at = clock.now()
         # Lock the rows first and skip locked rows. Otherwise two drains could deadlock if both find the server
         # unreachable.
-        due = OutboxMessage.objects.due(at).filter(lane=lane, **only).claimed()
+        due = _due(lane, at).filter(**only).claimed()
         waiting = [message.pk for message in due.only("pk")]
         for start in range(0, len(waiting), 500):
             chunk = OutboxMessage.objects.filter(pk__in=waiting[start : start + 500])

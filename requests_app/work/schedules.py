@@ -1,12 +1,13 @@
 """Declares the periodic work as data, and makes the rows of django-q2's schedules equal to it.
 
-Only declared tasks are allowed in that table, for two reasons. django-q2 reads all due rows in one transaction, so a
-single row that it can't parse stops every other schedule permanently. And a row is a function's name with arguments, so
-anybody who can write a row can run code as the worker.
+Only declared tasks are queued. A row is a function's name with arguments, so anybody who can write a row could
+otherwise run code as the worker. Undeclared rows are removed, except those of another version of this product: while an
+upgrade runs, the processes of both versions use this table.
 """
 
 import ast
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django_q.models import Schedule
+from django_q.tasks import async_task
 
 from requests_app.platform import bell
 
@@ -60,6 +62,11 @@ PERIODIC = (
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
 
+#: A row of another version is removed when no beat has queued its task for this long.
+FORGET_AFTER = dt.timedelta(days=7)
+_OF_A_VERSION = re.compile(r"requests_app\.tasks\.[a-z_]+")
+
+
 def sync(at: dt.datetime) -> list[str]:
     """Add, repair and delete rows until they are equal to PERIODIC. Return one line for each change.
 
@@ -101,6 +108,8 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
     found = []
     for row in rows:
         wanted = missing.pop(row.name or "", None)
+        if wanted is None and _is_of_another_version(row, at):
+            continue
         if wanted is None:
             why = {"name": str(row.name or row.pk), "why": _why_foreign(row)}
             found.append(_Difference(_("Schedule %(name)s is removed: %(why)s.") % why, row))
@@ -110,6 +119,18 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
     for name, wanted in missing.items():
         found.append(_Difference(_("Schedule %(name)s is added.") % {"name": name}, None, wanted))
     return found
+
+
+def _is_of_another_version(row: Schedule, at: dt.datetime) -> bool:
+    """Return whether the row could be a Periodic that only an older or newer version declares, and that is in use.
+
+    If this version removed it, the other version's beat would add it again each second, and queue its task each time.
+    """
+    if row.func in FUNCTIONS or not _OF_A_VERSION.fullmatch(row.func or "") or row.next_run is None:
+        return False
+    declared = Periodic(name=row.name or "", func=row.func, minutes=row.minutes or 0)
+    is_plain = all((getattr(row, column) or None) == (value or None) for column, value in declared.row.items())
+    return is_plain and at - FORGET_AFTER < row.next_run < at + FORGET_AFTER
 
 
 def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str]:
@@ -134,6 +155,24 @@ def _why_foreign(row: Schedule) -> str:
         return _("%(function)s is scheduled under another name already") % {"function": row.func}
     # Only the name is checked. Importing the function would run code, which a stranger may have chosen.
     return _("%(function)s is not periodic work of this application") % {"function": row.func}
+
+
+def enqueue_due(at: dt.datetime) -> list[str]:
+    """Queue the declared tasks that are due, and store when each is due again. Return the names of the schedules.
+
+    The rows stay locked until the commit, so several beats queue each task once. django-q2's own scheduler reads all
+    rows: one row that it can't parse would stop every schedule, and it would queue the tasks of other versions.
+    """
+    minutes = {periodic.name: periodic.minutes for periodic in PERIODIC}
+    with transaction.atomic():
+        due = Schedule.objects.select_for_update().filter(name__in=minutes, func__in=FUNCTIONS, next_run__lte=at)
+        rows = list(due.order_by("pk"))
+        for row in rows:
+            every = dt.timedelta(minutes=minutes[row.name])
+            row.next_run += every * ((at - row.next_run) // every + 1)
+            row.task = async_task(row.func, group=row.name)
+            row.save(update_fields=["next_run", "task"])
+    return [str(row.name) for row in rows]
 
 
 def unusable() -> list[str]:

@@ -12,7 +12,6 @@ import pytest
 from django.utils.module_loading import import_string
 from django_q.conf import Conf
 from django_q.models import Failure, OrmQ, Schedule
-from django_q.scheduler import scheduler
 from django_q.signing import SignedPackage
 from django_q.tasks import _sync
 
@@ -70,5 +69,5 @@ def test_each_schedule_of_before_still_puts_its_task_into_the_queue() -> None:
     for name, func, minutes, _in_turn in rows:
         Schedule.objects.create(name=name, func=func, minutes=int(minutes), schedule_type="I", repeats=-1, next_run=at)
     assert schedules.sync(at) == []
-    scheduler()
+    schedules.enqueue_due(at)
     assert sorted(row.func() for row in OrmQ.objects.all()) == sorted(func for _name, func, *_ in rows)

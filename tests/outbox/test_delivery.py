@@ -74,6 +74,30 @@ def test_an_empty_outbox_ends_the_loop(cast: Cast) -> None:
     assert outbox.drain() == 0
 
 
+def test_a_message_of_a_newer_version_waits_for_its_worker(cast: Cast) -> None:
+    """While an upgrade runs, the newer version posts messages that this one can't send."""
+    message = a_waiting_mail(cast)
+    for lane in (FANOUT, MAIL):
+        before = {"topic": "notify.of_a_newer_version", "lane": lane, "next_attempt_at": clock.now()}
+        OutboxMessage.objects.update(**before)
+        assert drain_all() == 0
+        row = OutboxMessage.objects.values("topic", "lane", "next_attempt_at", "state", "attempts", "claimed_until")
+        assert row.get(pk=message.pk) == {**before, "state": "waiting", "attempts": 0, "claimed_until": None}
+    assert mail.outbox == []
+
+
+def test_a_message_to_an_audience_of_a_newer_version_waits_and_counts_no_attempt(cast: Cast) -> None:
+    cast.submitted()
+    OutboxMessage.objects.exclude(topic=Topic.DECIDE_AS_PROVIDER).delete()
+    OutboxMessage.objects.update(payload={"audiences": ["provider_approvers", "of_a_newer_version"]})
+    before = clock.now()
+    assert outbox.drain() == 1
+    message = OutboxMessage.objects.get()
+    assert (message.state, message.attempts, message.lane) == ("waiting", 0, FANOUT)
+    assert message.next_attempt_at > before
+    assert mail.outbox == []
+
+
 def test_a_drain_works_no_more_than_its_limit(cast: Cast) -> None:
     cast.submitted()
     assert outbox.drain(limit=2) == 2

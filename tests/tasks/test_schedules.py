@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django_q.models import OrmQ, Schedule
-from django_q.scheduler import scheduler
 from pytest_django import DjangoAssertNumQueries
 
 from requests_app.domain import clock
 from requests_app.work import schedules
+from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,6 +34,10 @@ def names() -> list[str | None]:
     return sorted(Schedule.objects.values_list("name", flat=True))
 
 
+def enqueue_due() -> list[str]:
+    return schedules.enqueue_due(clock.now())
+
+
 def foreign(**columns: Any) -> Schedule:
     past = clock.now() - dt.timedelta(minutes=5)
     return Schedule.objects.create(**{"name": "foreign", "func": "os.system", "next_run": past, **columns})
@@ -46,7 +50,7 @@ def test_an_empty_table_is_filled_and_due_at_once() -> None:
     rows = Schedule.objects.values_list("next_run", "schedule_type", "minutes", "repeats")
     assert set(rows) == {(at, "I", 1, -1), (at, "I", 60, -1)}
     assert "Schedule sweep is added." in lines
-    scheduler()
+    enqueue_due()
     assert sorted(row.func() for row in OrmQ.objects.all()) == sorted(schedules.FUNCTIONS)
 
 
@@ -54,21 +58,70 @@ def test_a_table_in_order_costs_one_query_and_keeps_its_progress(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     schedules.sync(clock.now())
-    scheduler()
+    enqueue_due()
     before = list(Schedule.objects.values_list("name", "next_run", "task"))
     with django_assert_num_queries(1):
         assert schedules.sync(clock.now()) == []
     assert list(Schedule.objects.values_list("name", "next_run", "task")) == before
 
 
-def test_one_row_that_cannot_be_parsed_stops_every_schedule_until_sync_takes_it_out() -> None:
+def test_a_row_that_cannot_be_parsed_stops_no_schedule_and_is_taken_out() -> None:
     schedules.sync(clock.now())
     foreign(args="((", func="requests_app.tasks.sweep")
-    scheduler()
-    assert OrmQ.objects.count() == 0, "the trap is gone from django-q2: this guard may go too"
-    assert schedules.sync(clock.now()) == ["Schedule foreign is removed: its args can't be read."]
-    scheduler()
+    enqueue_due()
     assert OrmQ.objects.count() == len(DECLARED)
+    assert schedules.sync(clock.now()) == ["Schedule foreign is removed: its args can't be read."]
+
+
+def test_a_row_of_another_version_stays_and_only_that_version_queues_its_task() -> None:
+    """While an upgrade runs, each version's beat would otherwise remove the rows of the other one, every second."""
+    at = clock.now()
+    schedules.sync(at)
+    newer = schedules.Periodic(name="tidy_more", func="requests_app.tasks.tidy_more", minutes=5)
+    past = at - dt.timedelta(minutes=5)
+    Schedule.objects.create(**newer.row, next_run=past)
+    assert schedules.sync(at) == schedules.faults(at) == []
+    enqueue_due()
+    assert newer.func not in {row.func() for row in OrmQ.objects.all()}
+    assert Schedule.objects.get(name="tidy_more").next_run == past
+
+
+def test_a_row_that_no_version_has_used_for_a_week_is_taken_out(travel: Traveller) -> None:
+    schedules.sync(clock.now())
+    newer = schedules.Periodic(name="tidy_more", func="requests_app.tasks.tidy_more")
+    Schedule.objects.create(**newer.row, next_run=clock.now())
+    travel.by(days=7, seconds=1)
+    [line] = [line for line in schedules.sync(clock.now()) if "tidy_more" in line]
+    assert line.startswith("Schedule tidy_more is removed")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"args": "'x',"},
+        {"kwargs": "{'x': 1}"},
+        {"hook": "os.remove"},
+        {"schedule_type": "O"},
+        {"func": "requests_app.tasks.outbox.drain"},
+        {"func": "requests_app.work.outbox.drain"},
+        {"next_run": dt.datetime(2099, 1, 1, tzinfo=dt.UTC)},
+    ],
+)
+def test_a_row_that_no_version_would_write_is_taken_out(columns: dict[str, Any]) -> None:
+    schedules.sync(clock.now())
+    newer = schedules.Periodic(name="tidy_more", func="requests_app.tasks.tidy_more")
+    Schedule.objects.create(**{**newer.row, "next_run": clock.now(), **columns})
+    schedules.sync(clock.now())
+    assert names() == DECLARED
+
+
+def test_after_a_long_outage_each_task_is_queued_once_and_its_minute_stays(travel: Traveller) -> None:
+    at = clock.now()
+    schedules.sync(at)
+    travel.by(hours=5, seconds=7)
+    assert sorted(enqueue_due()) == DECLARED
+    assert enqueue_due() == []
+    assert Schedule.objects.get(name="sweep").next_run == at + dt.timedelta(hours=5, minutes=1)
 
 
 @pytest.mark.parametrize(
