@@ -65,12 +65,12 @@ def test_a_migration_that_waits_for_a_table_stops_nobody_and_is_tried_again(
 ) -> None:
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.3)
     monkeypatch.setattr(migrate, "PAUSES", (0.3,))
-    said, waits = io.StringIO(), []
+    output, waits = io.StringIO(), []
     with _elsewhere() as reading, _elsewhere() as other:
         reading.execute("SELECT count(*) FROM requests_app_mute")  # the lock lasts until the end of the transaction
 
         def read_beside() -> None:
-            while "tried again" not in said.getvalue() or len(waits) < 10:
+            while "tried again" not in output.getvalue() or len(waits) < 10:
                 begun = time.monotonic()
                 other.execute("SELECT count(*) FROM requests_app_mute")
                 other.rollback()
@@ -79,9 +79,9 @@ def test_a_migration_that_waits_for_a_table_stops_nobody_and_is_tried_again(
 
         beside = threading.Thread(target=read_beside)
         beside.start()
-        call_command("migrate", "grown", verbosity=0, stderr=said)
+        call_command("migrate", "grown", verbosity=0, stderr=output)
         beside.join()
-    assert "A table is in use." in said.getvalue()
+    assert "A table is in use." in output.getvalue()
     assert max(waits) < 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT grown FROM requests_app_mute")
@@ -104,13 +104,13 @@ def test_after_many_attempts_the_command_says_what_to_do_and_nothing_has_changed
 @pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
 def test_a_second_migrate_waits_for_the_first_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    first_has_it, said = threading.Event(), io.StringIO()
+    first_has_it, output = threading.Event(), io.StringIO()
     ended: list[str] = []
 
     def first() -> None:
         with alone(connection, when_waiting=lambda: None, seconds=0):
             first_has_it.set()
-            while not said.getvalue():
+            while not output.getvalue():
                 time.sleep(0.01)
             ended.append("first")
         connection.close()
@@ -120,8 +120,8 @@ def test_a_second_migrate_waits_for_the_first_and_says_so(monkeypatch: pytest.Mo
     other = threading.Thread(target=first)
     other.start()
     assert first_has_it.wait(10)
-    call_command("migrate", verbosity=0, stderr=said)
-    assert (ended, said.getvalue()) == (
+    call_command("migrate", verbosity=0, stderr=output)
+    assert (ended, output.getvalue()) == (
         ["first"],
         "Another process migrates this database. This one waits until that one has ended.\n",
     )
