@@ -11,6 +11,10 @@ class SiteConfig(AppConfig):
         from django_q.conf import Conf
 
         Conf.SECRET_KEY = settings.TASK_SIGNING_KEY
+        if settings.METRICS or settings.TRACES:
+            from lockbox_site import watching
+
+            watching.start()
         if settings.PSEUDO_LOCALE:
             from lockbox_site import pseudolocale
 

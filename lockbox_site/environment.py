@@ -4,6 +4,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +68,19 @@ def words(name: str, *, default: list[str]) -> list[str]:
     """Return the parts of a comma-separated value."""
     raw = str(env.str(name, default=",".join(default)))
     return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return the networks of a comma-separated value. A single address is a network too. The default is no network."""
+    found = []
+    for word in words(name, default=[]):
+        try:
+            found.append(ip_network(word))
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} must be networks like 10.2.0.0/16, with commas between them, not {word!r}."
+            ) from None
+    return found
 
 
 def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from lockbox_site import health, logs, views
+from lockbox_site import health, logs, metrics, views
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping
@@ -161,11 +161,15 @@ class RequestLogMiddleware(RequestMiddleware):
 
 
 class ProbeMiddleware:
-    """Answers the two health addresses first, so that they need no valid host name, no session and no database."""
+    """Answers the addresses for monitoring first, so that they need no valid host name, no session and no database.
 
-    PROBES: ClassVar[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
+    If a probe returns None, its address does not exist for the caller, and gets the answer of an unknown address.
+    """
+
+    PROBES: ClassVar[dict[str, Callable[[HttpRequest], HttpResponse | None]]] = {
         "/healthz": health.healthz,
         "/readyz": health.readyz,
+        "/metrics": metrics.metrics,
     }
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -173,7 +177,8 @@ class ProbeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         probe = self.PROBES.get(request.path_info)
-        return probe(request) if probe else self.get_response(request)
+        response = probe(request) if probe else None
+        return self.get_response(request) if response is None else response
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):

@@ -21,6 +21,7 @@ with starting.settings_or_exit("web"):
 from django.conf import settings
 from django.urls import get_resolver
 
+from lockbox_site import watching
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams
@@ -39,6 +40,7 @@ def _allow_descriptors() -> None:
 
 
 _allow_descriptors()
+watching.start("web")
 # Without this, the first request would load all views.
 get_resolver().url_patterns  # noqa: B018 - loads them
 hashing.bound()

@@ -18,6 +18,7 @@ from lockbox_site.environment import (
     directory,
     env,
     http_address,
+    networks,
     seconds,
     seconds_list,
     secret,
@@ -203,8 +204,10 @@ INSTALLED_APPS = [
 ]
 
 # In this order from the outside in. Early answers need the request id and the headers. The probes come before
-# everything that needs a host name, a session or the database. Probes and static files are not logged.
+# everything that needs a host name, a session or the database. Probes and static files are not logged. The first one
+# counts requests, and does not run where nothing is counted or traced.
 MIDDLEWARE = [
+    "lockbox_site.watching.WatchingMiddleware",
     "lockbox_site.middleware.RequestIdMiddleware",
     "requests_app.doors.api.forward_auth.ForwardAuthMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -413,7 +416,13 @@ SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
 # redirected.
 FOR_PROGRAMS = ("api/v1/", "oauth/token", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
 # A set-up link without TLS is refused and not redirected, so that the operator notices that others could read it.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^set-up/", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
+SECURE_REDIRECT_EXEMPT = [
+    r"^healthz$",
+    r"^readyz$",
+    r"^metrics$",
+    r"^set-up/",
+    f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})",
+]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
@@ -556,6 +565,24 @@ OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
 SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
 # An entry that waits longer than this for a checkpoint is reported.
 CHECKPOINT_MAX_AGE_SECONDS = seconds("CHECKPOINT_MAX_AGE_SECONDS", default=180)
+
+# --- Metrics and traces -----------------------------------------------------------------------------
+
+# Who can read /metrics: a program that sends this token, one of these networks, or, with both, a program that has both.
+# Without either, the address does not exist, and nothing is counted.
+METRICS_TOKEN = secret("METRICS_TOKEN")
+METRICS_ADDRESSES = networks("METRICS_ADDRESSES")
+METRICS = bool(METRICS_TOKEN or METRICS_ADDRESSES)
+if METRICS_TOKEN and (len(METRICS_TOKEN) < 20 or not METRICS_TOKEN.isascii() or not METRICS_TOKEN.isprintable()):
+    raise ImproperlyConfigured("METRICS_TOKEN must have at least 20 characters, all of them ASCII.")
+if not METRICS_TOKEN and any(network.prefixlen == 0 for network in METRICS_ADDRESSES):
+    raise ImproperlyConfigured("METRICS_ADDRESSES is every address. Name your networks, or set METRICS_TOKEN too.")
+# The counters of the processes of one host, in files that the processes share.
+METRICS_DIR = DATA_DIR / "run" / "metrics"
+# Where spans are sent (OTLP over HTTP). The other OTEL_ settings are read by OpenTelemetry itself.
+TRACES = bool(text("OTEL_EXPORTER_OTLP_ENDPOINT") or text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+# Whether a request continues the trace that its header `traceparent` names. Only for a proxy that replaces the header.
+TRACES_FROM_PROXY = switch("TRACES_FROM_PROXY", default=False)
 
 # --- Logs -----------------------------------------------------------------------------------------
 

@@ -47,9 +47,10 @@ urlpatterns = [
     path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
     path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),
     path("admin/", admin.site.urls),
-    # ProbeMiddleware answers these two addresses earlier. They are here so that the list of addresses is complete.
+    # ProbeMiddleware answers these addresses earlier. They are here so that the list of addresses is complete.
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", absent, name="metrics"),
 ]
 
 handler400 = "lockbox_site.views.bad_request"

@@ -252,7 +252,7 @@ def cosign() -> int:
 
 def _asked(url: str, body: bytes) -> outbound.Answer:
     try:
-        return outbound.post(url, body, private=settings.WITNESS_PRIVATE_NETWORK)
+        return outbound.post(url, body, private=settings.WITNESS_PRIVATE_NETWORK, purpose="witness")
     except outbound.BadTarget:
         # The witness was registered while witnesses in private networks were allowed.
         raise outbound.Unreachable("address") from None

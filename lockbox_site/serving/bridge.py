@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http import FileResponse, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 
-from lockbox_site import views
+from lockbox_site import counters, views
 from lockbox_site.middleware import StaticFilesMiddleware
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
@@ -37,7 +37,7 @@ LEAST_PIECE = 16 * 1024
 #: How many requests may wait for each thread. Further requests are refused and can be sent again.
 WAITING_PER_THREAD = 16
 #: The addresses that have their own threads, so that they are answered even if all other threads are blocked.
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz", "/metrics")
 PROBE_THREADS, PROBES_WAITING = 2, 64
 #: All readers of a file or a long page count as this one client, because they may be strangers with any number of
 #: addresses.
@@ -89,10 +89,12 @@ class Bridge:
             caller = environ.caller_of(scope)
             body, length = await self._bodies.body_of(scope, proto, client=caller)
         except bodies.TooSlow:
+            _count("too_slow")
             self._refusals.too_slow.answer(scope, proto)
             return
         except bodies.Crowded:
             log.warning("server_busy", path=scope.path)
+            _count("busy")
             self._refusals.busy.answer(scope, proto)
             return
         except (bodies.Broken, environ.Unreadable):
@@ -113,6 +115,7 @@ class Bridge:
                     rest = await job.future
             except Full:
                 log.warning("server_busy", path=scope.path)
+                _count("busy")
                 self._refusals.busy.answer(scope, proto)
                 return
             if rest is not None:
@@ -148,6 +151,7 @@ class Bridge:
                 rest.refused(self._refusals.streams_full.status)
             await self._step(rest.close, rest)
             log.warning("streams_full")
+            _count("streams_full")
             self._refusals.streams_full.answer(rest.scope, proto)
             return
         self._streams += 1
@@ -404,6 +408,11 @@ class Poll:
 
     def close(self) -> None:
         self._call.run(self._response.close)
+
+
+def _count(reason: str) -> None:
+    if settings.METRICS:
+        counters.counted(lambda each: each.of("lockbox_http_refused_total", reason).inc())
 
 
 def headers_of(response: HttpResponseBase) -> Headers:

@@ -148,7 +148,7 @@ def _downloaded(url: str, prefix: str) -> str:
         raise OSError
     try:
         # The operator chose this address. It may be a copy of the list in the operator's own network.
-        answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
+        answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS, purpose="passwords")
         if answer.status != 200:
             raise ValueError
         return answer.body.decode("ascii")

@@ -45,7 +45,7 @@ from requests_app.models.people import reread
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
 from requests_app.operations._entries import described, searched
-from requests_app.platform import bell, outcome
+from requests_app.platform import bell, outcome, telemetry
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
 
@@ -240,6 +240,13 @@ class TicketMove(Step):
 
 @contextmanager
 def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
+    """Run one act in one durable transaction, and tell the observers how it ended. `_act` explains the rest."""
+    with telemetry.watched(telemetry.ACT, declared.name), _act(declared, actor=actor, rereads=rereads) as current:
+        yield current
+
+
+@contextmanager
+def _act(declared: Act, *, actor: Actor, rereads: bool) -> Iterator[Step]:
     """Run one act in one durable transaction.
 
     If the act is refused, the transaction is rolled back, and the refusal is then recorded in a second transaction. If

@@ -30,6 +30,7 @@ from requests_app.models.evaluation import EvaluationQuery, read
 from requests_app.models.token_keys import signed
 from requests_app.operations import _allowing
 from requests_app.operations._change import Step, act, security_log
+from requests_app.platform import telemetry
 from requests_app.platform.groups import GroupFailed, Groups
 from requests_app.queries.gates import Asker
 
@@ -132,6 +133,22 @@ def judge(
     may pass on streams of events and WebSockets. This never raises an error: what it can't decide or can't record is
     refused.
     """
+    found = _judged(service, host, method, target, headers, session, proxy, cuts=cuts)
+    telemetry.happened(telemetry.DECISION, "forward_auth", "permit" if isinstance(found, Pass) else "deny")
+    return found
+
+
+def _judged(
+    service: Service,
+    host: str,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    session: Asker | None,
+    proxy: GateProxy | None,
+    *,
+    cuts: bool,
+) -> Pass | Refusal:
     try:
         if not is_host_of(service, host):
             return _without_entry(OTHER_HOST, service, session)

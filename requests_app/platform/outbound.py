@@ -28,6 +28,7 @@ from django.db import connection
 
 from requests_app.domain import clock
 from requests_app.domain.errors import Busy
+from requests_app.platform import telemetry
 
 #: Seconds for the whole call: name, connection, TLS, request, and the last byte of the answer.
 TOTAL_SECONDS = 15.0
@@ -264,17 +265,20 @@ def post(
     query: bool = False,
     cut: bool = False,
     peer: str = "",
+    purpose: str = "other",
 ) -> Answer:
     """Send a body with POST. Return the answer, even if its status is an error.
 
     Raise BadTarget before anything is sent, or Unreachable. `seconds` limits the whole call; the default is
     TOTAL_SECONDS. An answer longer than MOST_BODY is an error; with `cut`, its beginning is returned instead. `peer`
     names the tenant for which the host is called. All hosts that are called for one tenant share one limit on
-    simultaneous calls.
+    simultaneous calls. `purpose` is one word of the code, for counters: the URL is never counted.
     """
     always = {"Content-Type": content_type, "Connection": "close"}
     sent = {**(headers or {}), **always}
-    return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut, peer=peer)
+    return _ask(
+        "POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut, peer=peer, purpose=purpose
+    )
 
 
 def get(
@@ -285,10 +289,13 @@ def get(
     query: bool = False,
     headers: Mapping[str, str] | None = None,
     peer: str = "",
+    purpose: str = "other",
 ) -> Answer:
     """Fetch a document with GET. The limits and the errors are those of post()."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
-    return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
+    return _ask(
+        "GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer, purpose=purpose
+    )
 
 
 def _ask(
@@ -302,9 +309,10 @@ def _ask(
     query: bool,
     cut: bool,
     peer: str,
+    purpose: str,
 ) -> Answer:
     target = Target.parse(url, private=private, query=query)
-    with _lines.to(peer or target.host) if _lines else nullcontext():
+    with telemetry.watched(telemetry.CALL, purpose), _lines.to(peer or target.host) if _lines else nullcontext():
         return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut)
 
 

@@ -34,18 +34,18 @@ class Waiting(HttpResponse):
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
         super().__init__()
         self.request, self.look = request, look
-        self._tell: Callable[[int | None], object] | None = None
+        self._tells: list[Callable[[int | None], object]] = []
 
     def tell_end(self, tell: Callable[[int | None], object]) -> None:
         """Remember to call `tell` once at the end, with the status of the answer.
 
         If the client disconnects first, `tell` gets None in place of the status.
         """
-        self._tell = tell
+        self._tells.append(tell)
 
     def ended(self, status: int | None) -> None:
-        tell, self._tell = self._tell, None
-        if tell is not None:
+        tells, self._tells = self._tells, []
+        for tell in tells:
             with self.around():
                 tell(status)
 

@@ -20,6 +20,7 @@ from django_q.signals import post_execute_in_worker, pre_execute
 
 from requests_app.domain import clock
 from requests_app.models import TaskAttempt
+from requests_app.platform import telemetry
 from requests_app.platform.database import bounds
 from requests_app.work import heartbeats
 
@@ -55,7 +56,7 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
     @functools.wraps(task)
     def run(*args: P.args, **kwargs: P.kwargs) -> R | None:
-        with _patience():
+        with telemetry.watched(telemetry.TASK, task.__name__), _patience():
             return attempt(*args, **kwargs)
 
     def attempt(*args: P.args, **kwargs: P.kwargs) -> R | None:

@@ -20,6 +20,7 @@ from tests.docs.documents import blocks, code_spans, documents, prose
 from tests.sources import ROOT, name_of, nodes_of, product_files
 
 OPERATORS = ROOT / "docs" / "operators.md"
+MONITORING = ROOT / "docs" / "monitoring.md"
 OURS = ("requests_app", "audit_app", "lockbox_site")
 _COMMAND = re.compile(r"(?:\S*python )?manage\.py ([a-z_]+)(.*)")
 
@@ -104,7 +105,8 @@ def logged_events() -> set[str]:
 
 
 def test_every_event_of_the_logs_is_documented() -> None:
-    shown = {name for cells in rows(OPERATORS, "Logs") for name in names(cells[0])}
+    tables = [*rows(OPERATORS, "Logs"), *rows(MONITORING, "Events in the log")]
+    shown = {name for cells in tables for name in names(cells[0])}
     events = logged_events()
     assert {"outbox.parked", "task_parked", "sign_in.failed"} <= events
     assert sorted(events - shown) == []

@@ -92,6 +92,7 @@ def test_no_route_is_outside_the_known_interfaces() -> None:
     assert {name for name in bare if not name.startswith("account_")} <= {
         "healthz",
         "readyz",
+        "metrics",
         "mfa_authenticate",
         "passkey_sign_in",
     }

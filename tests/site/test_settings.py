@@ -398,7 +398,7 @@ def test_a_task_is_retried_only_after_it_timed_out() -> None:
 # --- Every name is documented ----------------------------------------------------------------------------
 
 READERS = frozenset(
-    ["switch", "whole_number", "seconds", "seconds_list", "words", "choice", "text"]
+    ["switch", "whole_number", "seconds", "seconds_list", "words", "choice", "text", "networks"]
     + ["secret", "secret_words", "url_of", "http_address"]
 )
 
@@ -468,6 +468,7 @@ SECRETS = {
     "EMAIL_URL": "smtp+tls://lockbox:i9-secret@mail:587",
     "CACHE_URL": "rediscache://:j0-secret@cache:6379/0",
     "SSO_CLIENT_SECRET": "k1-secret",
+    "METRICS_TOKEN": "l2-secret-of-the-monitoring",
 }
 #: Settings whose names sound like a secret, with what each one is instead.
 NO_SECRETS = {
@@ -520,3 +521,23 @@ def test_a_weak_key_in_a_file_is_refused_without_quoting_it(tmp_path: Path) -> N
 
 def test_the_key_of_the_log_and_its_file_are_not_set_together(tmp_path: Path) -> None:
     assert "Both LOG_KEY and LOG_KEY_FILE" in refusal(tmp_path, LOG_KEY="x", LOG_KEY_FILE="/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"METRICS_TOKEN": "short"}, "METRICS_TOKEN must have at least 20 characters"),
+        ({"METRICS_ADDRESSES": "10.0.0.0/8,prometheus"}, "METRICS_ADDRESSES must be networks like 10.2.0.0/16"),
+        ({"METRICS_ADDRESSES": "10.0.0.1/8"}, "METRICS_ADDRESSES must be networks like 10.2.0.0/16"),
+        ({"METRICS_ADDRESSES": "0.0.0.0/0"}, "METRICS_ADDRESSES is every address"),
+        ({"METRICS_ADDRESSES": "::/0"}, "METRICS_ADDRESSES is every address"),
+    ],
+)
+def test_metrics_are_not_left_open_by_a_mistake(tmp_path: Path, environment: dict[str, str], words: str) -> None:
+    assert refusal(tmp_path, **environment).startswith(words)
+
+
+def test_metrics_are_off_unless_a_setting_says_who_reads_them(tmp_path: Path) -> None:
+    assert setting(tmp_path, "METRICS") is False
+    assert setting(tmp_path, "METRICS", METRICS_TOKEN="a-token-of-the-monitoring") is True
+    assert setting(tmp_path, "METRICS", METRICS_ADDRESSES="10.2.0.7, fd00::/8") is True

@@ -20,6 +20,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import authzen, requestable
 from requests_app.doors.api.authzen import Evaluation, Purpose
 from requests_app.doors.api.base import ApiView
+from requests_app.platform import telemetry
 from requests_app.queries.evaluation import evaluate
 
 TAG = "decision point"
@@ -32,6 +33,7 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
     question = question_of(asked)
     ask = operations.allow_access if asked.context.get("purpose") == Purpose.ACCESS else evaluate
     verdict = ask(question, actor=actor)
+    telemetry.happened(telemetry.DECISION, "decision_point", "permit" if verdict.decision else "deny")
     approval = asked.context.get("approval")
     return requestable.extended(authzen.answer(verdict), question, verdict, approval=approval, actor=actor)
 

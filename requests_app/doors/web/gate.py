@@ -25,7 +25,7 @@ OPEN = frozenset(
         *("account_login", "account_logout", "account_inactive", "mfa_authenticate"),
         *("account_reset_password", "account_reset_password_done"),
         *("account_reset_password_from_key", "account_reset_password_from_key_done"),
-        *("healthz", "readyz"),
+        *("healthz", "readyz", "metrics"),
     }
 )
 

@@ -30,7 +30,7 @@ def problem(name: str, challenge: str, *, peer: str) -> str:
     `peer` is the tenant under which `outbound` counts the call.
     """
     try:
-        answer = outbound.get(url(name), private=False, peer=peer)
+        answer = outbound.get(url(name), private=False, peer=peer, purpose="domain")
     except (Unreachable, BadTarget):
         return "unreachable"
     if answer.status != 200:

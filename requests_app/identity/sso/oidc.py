@@ -324,6 +324,7 @@ def _userinfo(
             query=True,
             headers=headers,
             peer=party.share,
+            purpose="sign_on",
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"userinfo: {error.args[0]}") from error
@@ -390,6 +391,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
             seconds=_left(until),
             query=True,
             peer=party.share,
+            purpose="sign_on",
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", str(error.args[0])) from error
@@ -405,7 +407,9 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
 
 def _document(url: str, party: Party, what: str, until: float) -> dict[str, Any]:
     try:
-        answer = outbound.get(url, private=party.private, seconds=_left(until), query=True, peer=party.share)
+        answer = outbound.get(
+            url, private=party.private, seconds=_left(until), query=True, peer=party.share, purpose="sign_on"
+        )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"{what}: {error.args[0]}") from error
     found = _json(answer.body) if answer.status == 200 else {}

@@ -12,6 +12,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
+from requests_app.platform import telemetry
 
 #: A server that has already ended the connection reports that within this time.
 _DROPPED_SECONDS = 1.0
@@ -78,6 +79,10 @@ class Postman:
         self._broken.clear()
 
     def _send(self, mail: EmailMultiAlternatives) -> None:
+        with telemetry.watched(telemetry.CALL, "mail"):
+            self._sent(mail)
+
+    def _sent(self, mail: EmailMultiAlternatives) -> None:
         is_reused, began = self._connection is not None, clock.monotonic()
         mail.connection = self._connected()
         try:

@@ -356,6 +356,7 @@ def _post(letter: letters.Letter) -> Outcome:
             headers=letter.headers,
             query=True,
             cut=True,
+            purpose="webhook",
         )
         return outcome(found.status, answer=found.body)
     except outbound.Unreachable as error:
