@@ -30,6 +30,8 @@ PARTS = {
     "beat": ["--no-web", "--no-tools", "--clusters", "0"],
     "tools": ["--no-web", "--no-beat", "--clusters", "0"],
 }
+#: Commands that also work before there is an installation in the data directory.
+WITHOUT_INSTALLATION = frozenset({"doctor", "restore"})
 
 
 def main() -> None:
@@ -82,6 +84,8 @@ def _why_not(command: str, data: Path) -> str:
         near = command_words.nearest(command)
         meant = f" Did you mean {near}?" if near else ""
         return f"There is no command {command!r}.{meant} To see all commands: {PROGRAM} --help"
+    if command in WITHOUT_INSTALLATION:
+        return ""
     for path in (data, data / ".env"):
         if (owner := _owner_of_unreadable(path)) is not None:
             return (

@@ -48,7 +48,12 @@ NOT_LISTED = frozenset(
 )
 #: The packages with commands for operators. Those of django-q2 and of the API framework are not for them.
 OF_PRODUCT = ("lockbox_site", "requests_app", "audit_app")
-OF_DJANGO = ("django.core", "django.contrib.staticfiles", "django.contrib.auth", "django.contrib.sessions")
+OF_DJANGO = (
+    "django.core", "django.contrib.staticfiles", "django.contrib.auth", "django.contrib.contenttypes",
+    "django.contrib.sessions",
+)  # fmt: skip
+#: The longest text of a command. From a longer one, only the parts before a comma are shown.
+LENGTH = 100
 
 
 def help_lines() -> Iterator[str]:
@@ -78,6 +83,8 @@ def _about(name: str) -> str:
         return text
     file = _files(OF_PRODUCT).get(name)
     sentence = re.split(r"[.;:](?:\s|$)", _help_in(file) if file else "", maxsplit=1)[0].replace("`", "")
+    while len(sentence) > LENGTH and "," in sentence:
+        sentence = sentence.rpartition(",")[0]
     return sentence[:1].lower() + sentence[1:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -16,6 +17,8 @@ NEED_NO_DATABASE = {
     *("migrate", "help", "--help", "-h", "version", "--version", "check", "collectstatic", "openapi"),
     *("lifecycle_docs", "makemigrations", "makemessages", "compilemessages"),
 }
+#: The errors of an account that may not read or write a file, or that writes where nobody can.
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def run(program: str, words: list[str]) -> None:
@@ -40,6 +43,12 @@ def run(program: str, words: list[str]) -> None:
             if not why:
                 raise
             raise starting.CannotStart(program, why) from None
+        except OSError as failure:
+            if failure.errno not in NOT_ALLOWED or not failure.filename or "--traceback" in words:
+                raise
+            why = f"This account can't use {failure.filename} ({failure.strerror})."
+            advice = "Run the command as the account of the installation, or change the permissions."
+            raise starting.CannotStart(program, f"{why} {advice}") from None
 
 
 def why_no_database(program: str, words: list[str]) -> str:

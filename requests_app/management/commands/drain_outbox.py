@@ -9,7 +9,7 @@ from requests_app import tasks
 
 
 class Command(BaseCommand):
-    help = "Delivers the messages that are due, immediately and without a worker."
+    help = "Deliver now the messages that are due. No worker is needed."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(_("Delivered: %(count)d.") % {"count": tasks.drain_outbox() or 0})

@@ -12,8 +12,8 @@ from requests_app.work.webhooks import tidying
 
 class Command(BaseCommand):
     help = (
-        "Encrypts again what a former SECRET_KEY, WEBHOOK_KEY or SECOND_FACTOR_KEY encrypted, so that the former key "
-        "can be removed."
+        "Encrypt the stored secrets again with the present keys. Afterwards, a former SECRET_KEY, WEBHOOK_KEY or "
+        "SECOND_FACTOR_KEY can be removed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -9,7 +9,7 @@ from requests_app import tasks
 
 
 class Command(BaseCommand):
-    help = "Records which access requests have expired and which windows have ended, immediately and without a worker."
+    help = "Record now which access requests have expired and which windows have ended. No worker is needed."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(_("Swept: %(count)d.") % {"count": tasks.sweep() or 0})

@@ -9,7 +9,7 @@ from requests_app.work import schedules
 
 
 class Command(BaseCommand):
-    help = "Adds, repairs and removes schedules until they are exactly the declared ones."
+    help = "Add, repair and remove schedules until they are exactly the declared ones."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
