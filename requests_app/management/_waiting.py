@@ -45,5 +45,5 @@ def _why_not() -> str:
     finally:
         connection.close()
     if missing:
-        return _("Waiting for the command migrate: %(count)d migrations are missing.") % {"count": missing}
+        return _("Waiting for the command migrate. Missing migrations: %(count)d") % {"count": missing}
     return ""

@@ -203,7 +203,7 @@ def test_a_part_waits_for_the_database_and_for_its_migrations(
     assert seen == [(1, 1), (0, 1), (0, 1), (0, 1)], "alive, and not ready"
     assert capsys.readouterr().err.splitlines() == [
         "Waiting for the database: connection refused",
-        "Waiting for the command migrate: 2 migrations are missing.",
+        "Waiting for the command migrate. Missing migrations: 2",
         "The database is there and up to date.",
     ]
 
