@@ -16,6 +16,7 @@ from typing import Any
 from bench.storm import report
 from bench.storm.drill import Drill
 from bench.storm.faults import BOUNDS
+from bench.storm.rolling import Rolling
 from bench.storm.storm import Storm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,11 +41,12 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="lockbox-storm-", dir=arguments.dir))
     words = "--short" if arguments.short else f"--seconds {seconds:g}"
     words += " --drill" if arguments.drill else ""
+    words += " --upgrade" if arguments.upgrade else ""
     words += " --small-disk" if arguments.small_disk else ""
     words += "".join(f' --only "{kind}"' for kind in arguments.only or ())
     print(f"Seed {seed}. The same again: python -m bench.storm --database {arguments.database} --seed {seed} {words}")
     print(f"Everything of it is in {directory}", flush=True)
-    kind = Drill if arguments.drill else Storm
+    kind = Drill if arguments.drill else Rolling if arguments.upgrade else Storm
     few: dict[str, Any] = {"clients": 8, "tenants": 3, "kinds": SHORT[arguments.database]} if arguments.short else {}
     if arguments.only:
         few["kinds"] = arguments.only
@@ -58,7 +60,8 @@ def main() -> int:
     finally:
         if disk is not None:
             subprocess.run(["umount", "--lazy", disk], check=False)
-    text = "\n".join(report.lines(result))
+    more = storm.lines() if isinstance(storm, Rolling) else []
+    text = "\n".join([*more, "", *report.lines(result)])
     print(f"\n{text}")
     (directory / "report.txt").write_text(text + "\n")
     (directory / "result.json").write_text(json.dumps(report.numbers(result)))
@@ -87,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=1.0, help="how long a client waits between two acts, in seconds")
     parser.add_argument("--calm", type=float, default=120.0, help="how long what waits to leave may not get less")
     parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
+    parser.add_argument("--upgrade", action="store_true", help="from the previous release to this one, under load")
     parser.add_argument("--small-disk", action="store_true", help="the disk fills up, too; mounts one in memory (root)")
     parser.add_argument("--only", action="append", choices=sorted(BOUNDS), help="just this fault; again for more")
     parser.add_argument("--dir", default=None, help="where to put everything (a disk, not memory)")

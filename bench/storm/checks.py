@@ -62,9 +62,12 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
     """Count how often each (tenant, event, mark) occurs in the logs."""
     found: Counter[Mark] = Counter()
     for tenant, lines in logs.items():
+        submissions = {_moment(line["entry"]) for line in lines if _is_submission(line["entry"])}
         for line in lines:
             entry = line["entry"]
-            if entry is not None:
+            # An engineer who submits an access request takes an unassigned ticket with the same act.
+            is_part = entry is not None and entry["event"] == "ticket.assigned" and _moment(entry) in submissions
+            if entry is not None and not is_part:
                 marks = list(marks_of(entry, comments))
                 found.update((tenant, entry["event"], mark) for mark in marks)
                 # If a ticket waits for an answer, a comment becomes an answer. So all these entries are also counted
@@ -72,6 +75,15 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
                 if entry["event"].startswith("ticket."):
                     found.update((tenant, "ticket.said", mark) for mark in marks)
     return found
+
+
+def _is_submission(entry: Mapping[str, Any] | None) -> bool:
+    return entry is not None and entry["event"] == "access_request.submitted"
+
+
+def _moment(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the time of an entry and its actor. Entries of one act have the same."""
+    return entry["at"], entry["actor"].get("id")
 
 
 def once(acts: Iterable[IntendedAct], found: Counter[Mark]) -> list[Violation]:

@@ -106,9 +106,7 @@ class Storm:
             self.proxy = faults.start_proxy(self.proxy_port, self.server.port)
             url = self.server.url(self.proxy_port)
         data = self.small_disk / "data" if self.small_disk and self.server is None else None
-        self.installation = Installation(
-            self.tree, self.directory, database_url=url, mail_port=self.mail.port, data=data
-        )
+        self.installation = self._installed(url, data)
         self.installation.prepare(tenants=self.tenants)
         self.cast = Cast.read(self.installation.facts)
         self.rows = Database(self.installation, self.server)
@@ -159,6 +157,9 @@ class Storm:
             self.proxy.wait(10)
         if self.server is not None:
             self.server.destroy()
+
+    def _installed(self, url: str, data: Path | None) -> Installation:
+        return Installation(self.tree, self.directory, database_url=url, mail_port=self.mail.port, data=data)
 
     # --- Setting up --------------------------------------------------------------------------------------------
 
