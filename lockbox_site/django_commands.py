@@ -30,6 +30,8 @@ def run(program: str, words: list[str]) -> None:
     from requests_app.management import _ending
 
     starting.collect_rarely()
+    if words[:1] == ["doctor"]:
+        _examine_broken_settings(words)
     with starting.settings_or_exit(program):
         try:
             execute_from_command_line([program, *words])
@@ -49,6 +51,20 @@ def run(program: str, words: list[str]) -> None:
             why = f"This account can't use {failure.filename} ({failure.strerror})."
             advice = "Run the command as the account of the installation, or change the permissions."
             raise starting.CannotStart(program, f"{why} {advice}") from None
+
+
+def _examine_broken_settings(words: list[str]) -> None:
+    """If the settings are refused, print what `doctor` can find without them, and end the process."""
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
+    from lockbox_site.doctor import running
+
+    try:
+        _ = settings.DATA_DIR
+    except ImproperlyConfigured as refusal:
+        found = running.broken_settings(str(refusal), ROOT / (os.environ.get("DATA_DIR") or "var"))
+        sys.exit(running.report(found, sys.stdout, as_json="--json" in words))
 
 
 def why_no_database(program: str, words: list[str]) -> str:

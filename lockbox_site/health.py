@@ -15,6 +15,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from lockbox_site import readiness
+from lockbox_site.doctor.question import is_question
 from lockbox_site.readiness import ALL, PARTS, STATES, Check, bad
 from requests_app.domain import clock
 from requests_app.platform import statics
@@ -109,7 +110,21 @@ def healthz(request: HttpRequest) -> HttpResponse:
     """
     if why := statics.why_not_served():
         return _answer({"status": "unavailable", "detail": why}, 503)
-    return _answer({"status": "ok"}, 200)
+    return _answer({"status": "ok", **_seen(request)}, 200)
+
+
+def _seen(request: HttpRequest) -> dict[str, Any]:
+    """Return what arrived of this call, if the doctor of this installation has made it. Others learn nothing."""
+    if not is_question(request.META.get("HTTP_X_LOCKBOX_DOCTOR", "")):
+        return {}
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    return {
+        "seen": {
+            "scheme": request.scheme,
+            "host": request.META.get("HTTP_HOST", ""),
+            "forwarded": [hop.strip() for hop in forwarded if hop.strip()],
+        }
+    }
 
 
 def readyz(request: HttpRequest) -> HttpResponse:

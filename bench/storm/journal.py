@@ -66,7 +66,8 @@ def judged(answer: Answer, *, refusals: frozenset[int] = frozenset()) -> Outcome
 
     A status of `refusals` or RACES means that the act was refused as expected.
     """
-    if answer.status == 0:
+    if answer.status == 0 or (answer.status == 502 and "<center>nginx" in answer.text):
+        # The proxy in front of the web servers got no answer either.
         return Outcome.LOST
     if answer.status == 503:
         if says_unknown(answer):

@@ -185,11 +185,16 @@ def mail(url: str) -> str:
     has_tls, has_ssl = bool(found.get("EMAIL_USE_TLS")), bool(found.get("EMAIL_USE_SSL"))
     if user and not (has_tls or has_ssl or is_loopback(host)):
         raise WrongAnswer("Without TLS, others could read the mail server's password. Use smtp+tls:// or smtp+ssl://")
+    greet_mail_server(host, port, user, password, has_tls=has_tls, has_ssl=has_ssl)
+    return url
+
+
+def greet_mail_server(host: str, port: int, user: str, password: str, *, has_tls: bool, has_ssl: bool) -> None:
+    """Do everything that comes before a mail. Raise WrongAnswer if the server does not accept it."""
     try:
         _greet(host, port, user, password, has_tls=has_tls, has_ssl=has_ssl)
     except (OSError, smtplib.SMTPException, UnicodeError) as failure:
         raise WrongAnswer(f"The mail server {host}:{port} {_why_not(failure)}") from None
-    return url
 
 
 #: What to do about a certificate.

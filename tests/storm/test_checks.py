@@ -33,6 +33,14 @@ def found_in(entries: list[dict[str, Any]], comments: dict[str, str] | None = No
     return checks.found_in({"contoso": forged.log(entries)}, comments or {})
 
 
+def test_a_ticket_that_a_submission_has_taken_counts_for_the_submission() -> None:
+    submitted, assigned, again = life()[2], life()[1], life()[1]
+    assigned["at"] = submitted["at"]
+    mark = ("contoso", "ticket.assigned", f"{forged.TICKET} {ENGINEER}")
+    assert found_in([assigned, submitted])[mark] == 0
+    assert found_in([assigned, submitted, again])[mark] == 1
+
+
 # --- Every acknowledged act is there once ------------------------------------------------------------------
 
 
@@ -113,6 +121,7 @@ def test_an_answer_is_sorted_by_status_and_words() -> None:
         (0, "", LOST),
         (500, "", Outcome.WRONG),
         (502, "", Outcome.WRONG),
+        (502, "<hr><center>nginx/1.26</center>", Outcome.LOST),
         (400, "", Outcome.WRONG),
         (401, "", Outcome.WRONG),
         (403, "", Outcome.WRONG),

@@ -24,10 +24,10 @@ def test_nothing_acknowledged_is_lost_in_an_upgrade_under_load_and_on_the_way_ba
 ) -> None:
     """On PostgreSQL, no call fails. On SQLite, everything stops for a moment, as docs/upgrades.md says."""
     environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DATA_DIR")}
+    words = ["--database", database, "--upgrade", "--seconds", SECONDS, "--dir", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.storm", "--database", database, "--upgrade", "--seconds", SECONDS, "--dir", tmp_path],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "bench.storm", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     phases = re.findall(r"^(.+?) +([\d.]+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
