@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "sign-in", "slow-clients")
-#: What an application, or a web tool, does behind a window.
-_BEHIND = ("guards", "revoked", "reported", "gates")
+PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "metrics", "sign-in", "slow-clients")
+#: What an application, or a web tool, does behind a window, and what counting costs a decision.
+_BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))
 
 
@@ -134,7 +134,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
 
 
 def _behind(part: str, cast: Any, arguments: argparse.Namespace, bar: Any) -> tuple[list[Any], list[str]]:
-    from bench import gates, guards, reported, revoked
+    from bench import counted, gates, guards, reported, revoked
 
     _lift_limits()
     if part == "guards":
@@ -143,6 +143,8 @@ def _behind(part: str, cast: Any, arguments: argparse.Namespace, bar: Any) -> tu
         return revoked.run(cast, arguments.revocations, bar)
     if part == "reported":
         return reported.run(cast, arguments.batches, bar), []
+    if part == "metrics":
+        return counted.run(cast, arguments.seconds, bar)
     return gates.run(cast, arguments.seconds, bar)
 
 

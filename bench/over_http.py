@@ -38,14 +38,14 @@ def measure(cast: Cast, pairs: Sequence[grants.Pair], *, each: int, callers: int
     with _server(callers) as port:
         for name, context in (("advice", {}), ("access and its entry", {"purpose": "access", "item": "1.mail"})):
             ticking = bar.add_task(f"{name}, over HTTP", total=1)
-            bodies = [json.dumps(_question(pair, context)) for pair in pairs]
+            bodies = [json.dumps(question(pair, context)) for pair in pairs]
             seconds, wall = together.measure(_caller(port, secret), bodies, processes=callers, each=each)
             results.append(Result(f"{name}, over HTTP", seconds, wall))
             bar.advance(ticking)
     return results
 
 
-def _question(pair: grants.Pair, context: dict[str, str]) -> dict[str, Any]:
+def question(pair: grants.Pair, context: dict[str, str]) -> dict[str, Any]:
     return {
         "subject": {"type": "engineer", "id": pair.engineer},
         "action": {"name": "read"},

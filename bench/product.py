@@ -68,8 +68,13 @@ def _used_by_database() -> float:
 
 
 @contextmanager
-def running(*, whole: bool = False, workers: int = over_http.WORKERS, threads: int = 16) -> Iterator[Product]:
-    """Run the web server, or the whole product, until the block ends. Settings of this process name its address."""
+def running(
+    *, whole: bool = False, workers: int = over_http.WORKERS, threads: int = 16, **more: str
+) -> Iterator[Product]:
+    """Run the web server, or the whole product, until the block ends. Settings of this process name its address.
+
+    `more` are further settings.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -78,6 +83,7 @@ def running(*, whole: bool = False, workers: int = over_http.WORKERS, threads: i
         **os.environ, "LOG_LEVEL": "ERROR", "HOST": "127.0.0.1", "PORT": str(port), "BASE_URL": address,
         "API_CALLS_PER_MINUTE": "1000000", "EVALUATIONS_PER_MINUTE": "100000000",
         "WEB_WORKERS": str(workers), "WEB_THREADS": str(threads),
+        **more,
     }  # fmt: skip
     if connection.vendor == "postgresql":
         environment["DATABASE_URL"] = over_http.address()

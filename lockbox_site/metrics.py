@@ -24,8 +24,9 @@ from requests_app.domain import clock
 from requests_app.queries import monitoring
 from requests_app.queries.monitoring import Sample
 
-#: For how many seconds the states, and the whole answer, are given again.
-STATES_FOR, ANSWER_FOR = 5.0, 1.0
+#: For how many seconds the states, and the whole answer, are given again. The second number is shorter than the time
+#: between two scrapes. Otherwise a counter could seem to go back, when another process answers.
+STATES_FOR, ANSWER_FOR = 5.0, 0.5
 #: The headers in which a proxy names the caller.
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 

@@ -33,8 +33,8 @@ from requests_app.models import (
 
 #: A deadline that is nearer than this counts as near.
 NEAR = timedelta(hours=1)
-#: The name of a job whose last success is shown. All other heartbeats name a place.
-_JOB = re.compile(r"[a-z][a-z_]{0,40}\Z")
+#: The name of a task whose last success is shown. All other heartbeats name a place.
+_TASK = re.compile(r"[a-z][a-z_]{0,40}\Z")
 log = structlog.get_logger(__name__)
 
 
@@ -61,7 +61,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_outbox_parked": ("Messages that are not retried any more.", ("kind",)),
     "lockbox_workers_alive": ("Clusters of workers seen within HEARTBEAT_MAX_AGE_SECONDS.", ()),
     "lockbox_part_last_seen_timestamp_seconds": ("When a part was last seen anywhere.", ("part",)),
-    "lockbox_job_last_success_timestamp_seconds": ("When a periodic job last succeeded.", ("job",)),
+    "lockbox_last_success_timestamp_seconds": ("When a periodic task last succeeded.", ("task",)),
     "lockbox_tasks_waiting": ("Tasks in the queue.", ()),
     "lockbox_tasks_parked": ("Tasks that are not retried any more.", ()),
     "lockbox_log_unsigned": ("Logs with entries that are not signed.", ()),
@@ -149,8 +149,8 @@ def heartbeats(at: datetime) -> Iterator[Sample]:
         if seen := max((seen for name, seen in rows.items() if name.startswith(prefix)), default=None):
             yield Sample("lockbox_part_last_seen_timestamp_seconds", seen.timestamp(), (part,))
     for name, seen in sorted(rows.items()):
-        if _JOB.match(name) and name != Heartbeat.BEAT:
-            yield Sample("lockbox_job_last_success_timestamp_seconds", seen.timestamp(), (name,))
+        if _TASK.match(name) and name != Heartbeat.BEAT:
+            yield Sample("lockbox_last_success_timestamp_seconds", seen.timestamp(), (name,))
 
 
 def tasks(at: datetime) -> Iterator[Sample]:

@@ -30,8 +30,8 @@ FOREIGN = {
 }  # fmt: skip
 #: Sections of the runbooks that no alarm leads to.
 WITHOUT_ALARM = {"restored"}
-#: Jobs that are no periodic task of this product.
-OTHER_JOBS = {"backup", "heads"}
+#: Tasks that run by a timer of the operator.
+OF_TIMERS = {"backup", "heads"}
 
 
 def rules() -> list[dict[str, Any]]:
@@ -92,19 +92,24 @@ def test_an_unknown_metric_or_label_is_found() -> None:
     assert unknown_metrics(wrong) == ["lockbox_no_such", "lockbox_outbox_waiting{lane}"]
 
 
+def test_no_label_has_a_name_that_prometheus_gives_to_its_targets() -> None:
+    """Prometheus would rename such a label, and no alarm would find it."""
+    assert [name for name, labels in labels_of().items() if labels & {"job", "instance"}] == []
+
+
 def test_every_state_is_on_the_dashboard() -> None:
     shown = " ".join(dashboard())
     assert [name for name in [*monitoring.STATES, *metrics.OF_PROCESS] if not re.search(rf"\b{name}\b", shown)] == []
 
 
-def test_the_routes_and_jobs_that_the_files_name_exist() -> None:
+def test_the_routes_and_tasks_that_the_files_name_exist() -> None:
     text = " ".join([*(rule["expr"] for rule in rules()), *dashboard()])
     known = {f"/{route.path}" for route in routes()} | {f"{early}*" for early in watching.EARLY}
     patterns = re.findall(r'route=~?"([^"]+)"', text)
     assert patterns
     assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, route) for route in known)] == []
-    jobs = set(re.findall(r'job_last_success_timestamp_seconds\{job="(\w+)"', text))
-    assert jobs - {periodic.name for periodic in schedules.PERIODIC} == OTHER_JOBS
+    tasks = set(re.findall(r'last_success_timestamp_seconds\{task="(\w+)"', text))
+    assert tasks - {periodic.name for periodic in schedules.PERIODIC} == OF_TIMERS
 
 
 def test_every_alarm_has_a_section_and_every_section_an_alarm() -> None:

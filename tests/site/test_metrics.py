@@ -216,8 +216,8 @@ def test_the_states_are_those_of_the_database(cast: Cast) -> None:
     assert number(found, "lockbox_workers_alive") == 1
     assert number(found, "lockbox_tasks_parked") == 1
     assert number(found, "lockbox_log_refused", code="shorter") == 1
-    jobs = {dict(labels)["job"] for name, labels in found if name.startswith("lockbox_job_")}
-    assert jobs == {"sweep"}
+    tasks = {dict(labels)["task"] for name, labels in found if name.startswith("lockbox_last_success")}
+    assert tasks == {"sweep"}
     parked = {labels: value for (name, labels), value in found.items() if name == "lockbox_outbox_parked"}
     assert sum(parked.values()) == OutboxMessage.objects.count() > 0
     assert number(found, "lockbox_states_unread") == 0
