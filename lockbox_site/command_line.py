@@ -31,7 +31,12 @@ PARTS = {
     "tools": ["--no-web", "--no-beat", "--clusters", "0"],
 }
 #: Commands that also work before there is an installation in the data directory.
-WITHOUT_INSTALLATION = frozenset({"doctor", "restore"})
+WITHOUT_INSTALLATION = frozenset({"demo", "doctor", "restore"})
+#: The demo uses only its own directory, so these variables must have no effect on it.
+NOT_FOR_DEMO = (
+    "DATABASE_URL", "CONTENT_ROOT", "EMAIL_URL", "BASE_URL", "HOST", "PORT", "PRODUCTION", "DEBUG", "LOG_ORIGIN",
+    "LOG_KEY", "LOG_KEY_FILE", "LOG_HEADS_FILE",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -72,6 +77,11 @@ def _run(words: list[str]) -> int:
         django = _serving(command, rest)
     elif command == "setup-link":
         django = _linking(rest)
+    elif command == "demo":
+        for name in NOT_FOR_DEMO:
+            os.environ.pop(name, None)
+        # The demo world's engineers sign in with a password alone.
+        os.environ["ENGINEER_SECOND_FACTOR"] = "off"
     from lockbox_site import django_commands
 
     django_commands.run(PROGRAM, django)

@@ -40,11 +40,13 @@ GROUPS = {
     "Back up and restore": ("backup", "restore", "log_heads", "tombstone"),
     "The log": ("log_key", "checkpoint", "verify_audit", "evidence", "export_log"),
     "Keys and the queue": ("reseal", "roll_token_keys", "sweep", "drain_outbox"),
-    "Try it": ("demo", "demo_world", "demo_people"),
+    "Try it": ("demo",),
 }
 #: Commands that other commands start, that developers use, or that have a better form above.
 NOT_LISTED = frozenset(
     {"lockbox", "cluster", "tool_proxy", "heartbeat", "setup_link", "lifecycle_docs", "openapi", "createsuperuser"}
+    # For trials in the source tree (bin/run).
+    | {"demo_world", "demo_people"}
 )
 #: The packages with commands for operators. Those of django-q2 and of the API framework are not for them.
 OF_PRODUCT = ("lockbox_site", "requests_app", "audit_app")

@@ -70,7 +70,8 @@ class Environment:
         assert run.returncode == 0, f"{words}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
         return run.stdout
 
-    def execute(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def execute(self, *command: str, within: float = WITHIN, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the environment's directory."""
         return subprocess.run(
             command,
             cwd=self.path,
@@ -78,7 +79,7 @@ class Environment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=WITHIN,
+            timeout=within,
         )
 
     @contextmanager

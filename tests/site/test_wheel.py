@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,22 +141,40 @@ def is_source(path: Path) -> bool:
 def test_an_installation_beside_another_project_works_from_init_to_the_first_page(
     installed: Environment, tmp_path: Path
 ) -> None:
-    data, port = tmp_path / "data", free_port()
-    before = files_of(installed.packages)
-    help_text = installed.done("--help")
-    assert "  migrate  " in help_text
-    where = ("--data-dir", str(data))
+    assert_it_works(installed, tmp_path / "data")
+    facts = json.loads(installed.done("shell", "--verbosity", "0", "-c", MODULES, "--data-dir", str(tmp_path / "data")))
+    assert facts["whose"] == ["theirs"] * 3
+    assert_nothing_of_the_tree(installed, [*facts["path"], *facts["files"]])
+    theirs = installed.execute(str(installed.path / "bin" / "python"), "-m", "django", "check")
+    assert (theirs.returncode, theirs.stderr) == (0, ""), "the other project works as before"
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900)
+def test_an_installation_from_the_package_index_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Only here, pip chooses all packages, from the names and versions in the wheel. It needs a network."""
+    venv.create(tmp_path / "venv", symlinks=True, with_pip=True)
+    empty = Environment(tmp_path / "venv", {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    done = empty.execute("bin/pip", "install", "--quiet", str(wheel), within=600, **pip)
+    assert done.returncode == 0, done.stderr
+    assert_it_works(empty, tmp_path / "data")
+
+
+def assert_it_works(installed: Environment, data: Path) -> None:
+    """Make an installation without a question, run each kind of command, and read a page with its style sheets."""
+    before, port, log, where = (
+        files_of(installed.packages),
+        free_port(),
+        data.with_name("log"),
+        ("--data-dir", str(data)),
+    )
+    assert "  migrate  " in installed.done("--help")
     mail = Server(Postbox(), hostname="127.0.0.1", port=0)
     mail.start()
     try:
-        words = (
-            "--address",
-            f"http://localhost:{port}",
-            "--provider",
-            "Example",
-            "--mail",
-            f"smtp://127.0.0.1:{mail.port}",
-        )
+        server = f"smtp://127.0.0.1:{mail.port}"
+        words = ("--address", f"http://localhost:{port}", "--provider", "Example", "--mail", server)
         shown = installed.done("init", *where, *words)
     finally:
         mail.stop()
@@ -163,33 +183,43 @@ def test_an_installation_beside_another_project_works_from_init_to_the_first_pag
     installed.done("collectstatic", "--noinput", *where)
     # Without TLS, the settings of a deployment have warnings, but nothing may be missing.
     installed.done("check", "--deploy", "--fail-level", "ERROR", *where)
-    assert_nothing_of_the_tree(
-        installed, json.loads(installed.done("shell", "--verbosity", "0", "-c", MODULES, *where))
-    )
     small = {"CLUSTERS": "1", "WORKERS": "1", "WEB_WORKERS": "1"}
-    log = tmp_path / "log"
-    with installed.running("serve", *where, log=log, **small) as server:
-        assert read(port, "/healthz", server, log)[0] == 200
-        status, page = read(port, "/accounts/login/", server, log)
+    with installed.running("serve", *where, log=log, **small) as process:
+        assert read(port, "/healthz", process, log)[0] == 200
+        status, page = read(port, "/accounts/login/", process, log)
         assert status == 200
         styles = re.findall(r'href="(/static/[^"]+\.css)"', page)
         assert len(styles) > 3
-        assert {read(port, style, server, log)[0] for style in styles} == {200}
-    assert server.returncode == 0, log.read_text()
+        assert {read(port, style, process, log)[0] for style in styles} == {200}
+    assert process.returncode == 0, log.read_text()
     assert files_of(installed.packages) == before, "a command wrote into site-packages"
-    theirs = installed.execute(str(installed.path / "bin" / "python"), "-m", "django", "check")
-    assert (theirs.returncode, theirs.stderr) == (0, ""), "the other project works as before"
 
 
-def assert_nothing_of_the_tree(installed: Environment, facts: dict[str, list[str]]) -> None:
-    paths = [*facts["path"], *facts["files"]]
-    # The packages of this run may lie in an environment inside the tree.
-    inside = [path for path in paths if Path(path).is_relative_to(ROOT) and "site-packages" not in path]
-    assert inside == []
-    ours = [file for file in facts["files"] if f"/{'requests_app'}/" in file]
-    assert ours
-    assert all(Path(file).is_relative_to(installed.packages) for file in ours)
-    assert facts["whose"] == ["theirs"] * 3
+@pytest.mark.slow
+def test_relative_paths_start_at_the_data_directory_and_never_in_site_packages(
+    installed: Environment, tmp_path: Path
+) -> None:
+    script = (
+        "from django.conf import settings as s\n"
+        "print(s.CONTENT_ROOT, s.LOG_KEY_FILE, s.DATABASES['default']['NAME'], s.WORKING_DIRECTORY, sep='\\n')"
+    )
+    words = ("-P", "-m", "lockbox_site", "shell", "--verbosity", "0", "-c", script)
+    given = {"CONTENT_ROOT": "content", "LOG_KEY_FILE": "keys/log", "DATABASE_URL": "sqlite:///sub/lockbox.sqlite3"}
+    ours = {**given, "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "SECRET_KEY": "x" * 60}
+    done = installed.execute("bin/python", *words, DATA_DIR=str(tmp_path), **ours)
+    found = [f"{tmp_path}/content", f"{tmp_path}/keys/log", f"{tmp_path}/sub/lockbox.sqlite3", "/"]
+    assert (done.stdout.splitlines(), done.stderr) == (found, "")
+    refused = installed.execute("bin/python", *words, DATA_DIR="here", **ours)
+    assert refused.stderr == "customer-lockbox: DATA_DIR must be an absolute path, not 'here'.\n"
+    assert not (installed.path / "here").exists()
+
+
+def assert_nothing_of_the_tree(installed: Environment, paths: list[str]) -> None:
+    # The packages of this run may be in an environment inside the tree.
+    assert [path for path in paths if Path(path).is_relative_to(ROOT) and "site-packages" not in path] == []
+    ours = [path for path in paths if set(Path(path).parts) & set(PACKAGES)]
+    assert len(ours) > 100
+    assert [path for path in ours if not Path(path).is_relative_to(installed.packages)] == []
 
 
 def files_of(place: Path) -> dict[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 
 from lockbox_site.demo import history, world
 
@@ -21,6 +22,8 @@ class Command(BaseCommand):
             parser.add_argument(name, default="", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if settings.PRODUCTION:
+            raise CommandError("This installation has PRODUCTION=on, so no demo world is made in it.")
         if world.exists():
             self.stdout.write("The demo world is there already.")
             return
