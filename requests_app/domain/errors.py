@@ -404,6 +404,13 @@ class TooManyGuards(WrongState):
     default = _("This API client has too many guards. Keep the id of a guard on its disk, or make another client.")
 
 
+class RestoreNotConfirmed(WrongState):
+    """After a restore from a backup, no window opens before people have confirmed what was restored."""
+
+    code = "restore_not_confirmed"
+    default = _("The installation was restored from a backup, and not everything that was restored is confirmed yet.")
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

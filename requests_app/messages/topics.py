@@ -93,6 +93,8 @@ class Topic(StrEnum):
     LEVEL_RULE_CHANGED = "notify.level_rule_changed"
     WEBHOOK_OFF = "notify.webhook_off"
     STREAM_FAILING = "notify.stream_failing"
+    RESTORED = "notify.restored"
+    RESTORED_CONFIRMED = "notify.restored_confirmed"
 
     @property
     def purpose(self) -> str:

@@ -27,6 +27,7 @@ from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.proposals import Proposal
 from requests_app.models.recovery import RecoveryKey
+from requests_app.models.restored import Restoration, RestoredConfirmation, RestoredTenant
 from requests_app.models.services import Resource, Service
 from requests_app.models.signal_streams import SignalStream
 from requests_app.models.single_sign_on import Domain, Identity, SignOn
@@ -77,6 +78,9 @@ __all__ = [
     "QueueAssignment",
     "RecoveryKey",
     "Resource",
+    "Restoration",
+    "RestoredConfirmation",
+    "RestoredTenant",
     "Service",
     "SignOn",
     "SignalStream",

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from requests_app.operations.resets import *
     from requests_app.operations.resource_checks import *
     from requests_app.operations.resources import *
+    from requests_app.operations.restored import *
     from requests_app.operations.samples import *
     from requests_app.operations.second_factors import *
     from requests_app.operations.services import *

@@ -239,24 +239,26 @@ class TicketMove(Step):
 
 
 @contextmanager
-def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
+def act(declared: Act, *, actor: Actor, rereads: bool = True, is_inside: bool = False) -> Iterator[Step]:
     """Run one act in one durable transaction, and tell the observers how it ended. `_act` explains the rest."""
-    with telemetry.watched(telemetry.ACT, declared.name), _act(declared, actor=actor, rereads=rereads) as current:
+    inner = _act(declared, actor=actor, rereads=rereads, is_inside=is_inside)
+    with telemetry.watched(telemetry.ACT, declared.name), inner as current:
         yield current
 
 
 @contextmanager
-def _act(declared: Act, *, actor: Actor, rereads: bool) -> Iterator[Step]:
+def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool) -> Iterator[Step]:
     """Run one act in one durable transaction.
 
     If the act is refused, the transaction is rolled back, and the refusal is then recorded in a second transaction. If
     the database fails, the error has the status 503. With `rereads=False`, the act itself checks, after it has taken
-    its locks, that the actor still has the account and the roles.
+    its locks, that the actor still has the account and the roles. With `is_inside`, the act is a part of the caller's
+    transaction: a restore loads the database in the same one.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic(durable=not is_inside):
             _take_key(current)
             current.has_begun = True
             if rereads:

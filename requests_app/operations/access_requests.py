@@ -23,7 +23,15 @@ from requests_app.domain.acts.access_requests import (
     SUBMIT,
     WITHDRAW,
 )
-from requests_app.domain.errors import FactsChanged, LogNotCosigned, Muted, NotAllowed, TooMany, Unacceptable
+from requests_app.domain.errors import (
+    FactsChanged,
+    LogNotCosigned,
+    Muted,
+    NotAllowed,
+    RestoreNotConfirmed,
+    TooMany,
+    Unacceptable,
+)
 from requests_app.domain.ids import as_id
 from requests_app.domain.levels import Offer, can_change
 from requests_app.domain.lifecycle import TRANSITIONS
@@ -46,6 +54,7 @@ from requests_app.models import (
     Ticket,
 )
 from requests_app.models.people import reread
+from requests_app.models.restored import waits_at, waits_for_staff
 from requests_app.models.scoping import new_reference
 from requests_app.models.tenants import LEVEL_RULES
 from requests_app.operations._callbacks import callback_columns
@@ -450,6 +459,9 @@ def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
 def _require_facts(step: Move) -> Tenant:
     """Raise FactsChanged if the ticket is closed, the engineer has lost role or account, or a resource is gone.
 
+    Raise RestoreNotConfirmed if people have not confirmed yet what was restored from a backup: neither an approval nor
+    an open window may come of a role, or of a Lockbox that is off, that only the backup knows.
+
     Return the tenant's rules for approvals. The act has already locked the log, and every change of a rule or
     of a witness locks it too. So neither can change before the act commits.
     """
@@ -466,7 +478,10 @@ def _require_facts(step: Move) -> Tenant:
         "yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", *LEVEL_RULES
     )
     rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
+    rules = rules.annotate(waits=waits_at("pk"), waits_for_staff=waits_for_staff())
     facts: Tenant = rules.get(pk=row.tenant_id)
+    if facts.waits or facts.waits_for_staff:  # type: ignore[attr-defined]  # annotated
+        raise RestoreNotConfirmed(sentences.not_confirmed(row.tenant, at_tenant=facts.waits))  # type: ignore[attr-defined]
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s is no longer an engineer of this service.") % {"name": row.requested_by.name})
     if not facts.allows(row.level):

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Q
-
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.declaration import Event
 from requests_app.domain.acts.token_keys import (
     ROLL_TOKEN_KEYS,
     TOKEN_KEY_FOREIGN,
@@ -30,6 +27,7 @@ from requests_app.models.token_keys import (
     newest,
 )
 from requests_app.operations._change import PROVIDER_LOG, Step, act, security_log
+from requests_app.operations._token_keys import remove, witness
 
 
 def roll_due_token_keys(*, actor: Actor) -> int:
@@ -64,9 +62,9 @@ def roll_token_keys(*, is_due_only: bool = True, at_once: bool = False, actor: A
         current.concerns("installation", row, PROVIDER_LOG)
         done = _remove_again(current)
         if at_once:
-            done += _remove(current, TokenKey.objects.all(), at_once=True)
+            done += remove(current, TokenKey.objects.all(), at_once=True)
         else:
-            done += _remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
+            done += remove(current, TokenKey.objects.filter(retires_at__lte=current.at))
         for alg in ALGORITHMS:
             begins = _next_begins(_made_here(), alg, current.at, is_due_only=is_due_only)
             if begins is not None:
@@ -108,14 +106,6 @@ def _made_here() -> list[TokenKey]:
     return [row for row in TokenKey.objects.all() if row.key is not None]
 
 
-def _remove(current: Step, rows: object, *, at_once: bool = False) -> int:
-    found = list(rows)  # type: ignore[call-overload]  # a queryset
-    for row in found:
-        _witness(current, TOKEN_KEY_RETIRED, row, **({"at_once": True} if at_once else {}))
-    TokenKey.objects.filter(Q(kid__in=[row.kid for row in found])).delete()
-    return len(found)
-
-
 def _put_back() -> list[TokenKey]:
     """Return the rows whose key was removed before. Somebody with a copy has written them: the key may be stolen."""
     entries = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event=str(TOKEN_KEY_RETIRED))
@@ -127,7 +117,7 @@ def _remove_again(current: Step) -> int:
     found = _put_back()
     for row in found:
         security_log.error("token_key.foreign", kid=row.kid, alg=row.alg)
-        _witness(current, TOKEN_KEY_FOREIGN, row, put_back=True)
+        witness(current, TOKEN_KEY_FOREIGN, row, put_back=True)
     TokenKey.objects.filter(kid__in=[row.kid for row in found]).delete()
     return len(found)
 
@@ -137,7 +127,7 @@ def _announce(current: Step) -> int:
     unrecorded = TokenKey.objects.filter(is_in_log=False).order_by("alg", "number")
     found = [row for row in unrecorded if row.key is not None]
     for row in found:
-        _witness(current, TOKEN_KEY_PUBLISHED, row, from_at=canonical.instant(row.signs_from))
+        witness(current, TOKEN_KEY_PUBLISHED, row, from_at=canonical.instant(row.signs_from))
     TokenKey.objects.filter(kid__in=[row.kid for row in found]).update(is_in_log=True)
     return len(found)
 
@@ -147,7 +137,7 @@ def _alarm(current: Step) -> int:
     found = _not_recorded(foreign_keys())
     for row in found:
         security_log.error("token_key.foreign", kid=row.kid, alg=row.alg)
-        _witness(current, TOKEN_KEY_FOREIGN, row)
+        witness(current, TOKEN_KEY_FOREIGN, row)
     return len(found)
 
 
@@ -155,7 +145,3 @@ def _not_recorded(rows: Iterable[TokenKey]) -> list[TokenKey]:
     """Return the rows about whose foreign key the provider's log has no entry."""
     entries = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event=str(TOKEN_KEY_FOREIGN))
     return [row for row in rows if not entries.filter(text__contains=row.kid).exists()]
-
-
-def _witness(current: Step, event: Event, row: TokenKey, **more: object) -> None:
-    current.witness(event, detail={"kid": row.kid, "alg": row.alg, **more}, text=f"{row.alg} {row.kid}")

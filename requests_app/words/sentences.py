@@ -441,6 +441,22 @@ def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
 
 
+def not_confirmed(tenant: Tenant, *, at_tenant: bool) -> str:
+    """Return why no window can open after a restore from a backup, and who has to do what."""
+    values = {"tenant": tenant.name, "provider": settings.PROVIDER_NAME}
+    if at_tenant:
+        words = _(
+            "No window can open at %(tenant)s: this installation was restored from a backup, and the people of "
+            "%(tenant)s have not confirmed yet what was restored."
+        )
+    else:
+        words = _(
+            "No window can open: this installation was restored from a backup, and the staff of %(provider)s have not "
+            "confirmed its people yet."
+        )
+    return words % values
+
+
 def muted_name(mute: Mute) -> str:
     """Return whose access requests the mute stops: an engineer's name, or "everybody"."""
     return mute.engineer.name if mute.engineer else everybody()

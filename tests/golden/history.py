@@ -53,6 +53,7 @@ from requests_app.models import (
     Service,
     Tenant,
     Ticket,
+    Token,
     Webhook,
     token_keys,
 )
@@ -60,7 +61,7 @@ from requests_app.models.people import actor_of, actor_of_client, actor_of_token
 from requests_app.operations import content, grant_tokens, log_care, streams, sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import csv_files, outbound, token_ids
-from requests_app.queries import signing
+from requests_app.queries import restored, signing
 from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
 from requests_app.work.webhooks import delivery as webhooks
@@ -238,6 +239,7 @@ class History:
             self._an_application,
             self._drafts,
             self._gates,
+            self._restored,
         ):
             chapter()
             self.leave(has_webhooks=True)
@@ -970,6 +972,21 @@ class History:
         Path(self.settings.LOG_HEADS_FILE).unlink()
         for head in ChainHead.objects.order_by("pk"):
             operations.adopt_log_head(head.pk, comment="The disk broke.", actor=Actor.system("command"))
+
+    def _restored(self) -> None:
+        w, pk, at = self.world, self.world.tenant().pk, clock.now()
+        self.step("the installation is restored from a backup")
+        live = list(Token.objects.filter(revoked_at=None).values_list("pk", flat=True))
+        operations.restored(backup_id=uuid.UUID(int=41), taken_at=at - dt.timedelta(hours=1), at=at)
+        # The test reads the API with these when the history is over.
+        Token.objects.filter(pk__in=live).update(revoked_at=None)
+        self.step("ines confirms what was restored")
+        facts = restored.facts_of_tenant(Tenant.objects.get(pk=pk), clock.now())
+        operations.confirm_restored(pk, shown=restored.digest(facts), actor=w.as_("ines"))
+        self.leave()
+        self.step("stella confirms the provider's people")
+        shown = restored.digest(restored.facts_of_provider())
+        operations.confirm_restored_people(shown=shown, actor=w.as_("stella", door="admin"))
 
     def _set_up(self) -> None:
         w, pk = self.world, self.world.tenant().pk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core import mail
@@ -20,6 +21,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import ContentAccess, Grant, Invitation, Membership, Proposal, Tenant
 from requests_app.operations import sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
+from requests_app.queries import restored
 from tests.api.test_scim import ops
 from tests.caller import caller_for, service_of
 from tests.cast import JUSTIFICATION, TRIED, Cast
@@ -537,6 +539,33 @@ def test_a_rule_about_levels_never_changes_without_a_mail(world: Cast, mails: Ma
     operations.allow_level(contoso, level="act_as", actor=ines)
     found = mails.sent("ada", "level_rule_changed")
     says(found, "an engineer acts in the name of Contoso’s users, and can change, send and delete things")
+
+
+def test_a_restore_from_a_backup_is_reported_to_all_who_decide_and_to_staff(
+    world: Cast, mails: Mails, travel: Any
+) -> None:
+    at, contoso = clock.now(), world.contoso.pk
+    Membership.objects.update(given_at=at - dt.timedelta(days=1))
+    operations.restored(backup_id=UUID(int=41), taken_at=at - dt.timedelta(hours=1), at=at)
+    found = mails.sent("ines", "restored")
+    assert {"ada", "alan", "ines", "soc", "finn", "frida", "nils", "noah", "stella"} == set(mails.to("restored"))
+    assert found.subject == "Contoso: restored from a backup, please check and confirm"
+    says(found, "Everything that was changed after", "roles that you took away", "In the backup, Lockbox is on.")
+    says(found, "No window opens at Contoso until your people", f"/tenant/{contoso}/restored/")
+    says(found, "the old one works again")
+    says(mails("nils", "restored"), "In the backup, Lockbox is off.")
+    staff = mails("stella", "restored")
+    assert staff.subject == "Restored from a backup: confirm the people of Microsoft"
+    says(staff, "No window opens at any customer until the staff of Microsoft", "/admin/restored/")
+    silent(staff, "Lockbox is on")
+    for name, words in (("ines", "a second person must confirm"), ("ada", "windows can open again")):
+        travel.by(seconds=1)
+        facts = restored.facts_of_tenant(Tenant.objects.get(pk=contoso), clock.now())
+        operations.confirm_restored(contoso, shown=restored.digest(facts), actor=world.as_(name))
+        found = mails.sent("alan", "restored_confirmed")
+        assert words in found.subject
+        says(found, "confirmed Lockbox, people, roles and mutes of Contoso", "Lockbox is on.")
+    assert mails.to("restored_confirmed") == ["ada", "alan", "ines", "soc"]
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:

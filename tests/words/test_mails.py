@@ -22,7 +22,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, Guard, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.models.people import actor_of_token
@@ -232,11 +232,27 @@ def of_several(at: dt.datetime) -> list[dict[str, Any]]:
     return mails
 
 
+def of_a_restore() -> list[Note]:
+    """Return the messages after a restore from a backup. A restore itself would end what the other mails are about."""
+    contoso, at = Tenant.objects.get(slug="contoso").pk, clock.now().isoformat()
+    by = Person.objects.get_queryset().filter(memberships__tenant=contoso).order_by("email")[0].name
+    facts = {"taken_at": at, "restored_at": at, "by": by, "complete": ""}
+    to: dict[str, Any] = {"about": contoso, "audiences": (Audience.ADMINISTRATORS,)}
+    return [
+        *(Note(topic=Topic.RESTORED, tenant_id=pk, **to, extra=facts, mark=str(pk)) for pk in (contoso, None)),
+        *(
+            Note(topic=Topic.RESTORED_CONFIRMED, tenant_id=contoso, **to, extra=facts | {"complete": word}, mark=word)
+            for word in ("", "yes")
+        ),
+    ]
+
+
 @pytest.mark.slow
 def test_every_word_of_every_mail_is_marked(world: World) -> None:
     at = clock.now()
     with translation.override("en"):
         tell_the_rest()
+    post(of_a_restore(), at=at)
     for message in OutboxMessage.objects.filter(lane=FANOUT):
         handlers.fan_out(message, at)
     found: dict[str, str] = {}

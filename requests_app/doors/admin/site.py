@@ -44,6 +44,7 @@ from requests_app.doors.admin import (
     outbox,
     people,
     proposals,
+    restored,
     services,
     sign_on,
     signal_streams,
@@ -56,12 +57,15 @@ from requests_app.doors.admin import (
 from requests_app.doors.admin.acts import actor_in
 from requests_app.doors.admin.base import StaffAdmin
 from requests_app.queries.guide_of_provider import provider_guide
+from requests_app.queries.restored import open_at_provider
 
 security_log = structlog.get_logger("security")
 
 #: This group also has a page that belongs to no table.
 _SINGLE_SIGN_ON = _("Single sign-on")
 
+#: The pages that belong to no table.
+_PAGES = (*guide.PAGES, *restored.PAGES)
 #: All models of the administration. A model that is not listed has no page, even if another app registers it.
 PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
     (
@@ -229,7 +233,10 @@ class LockboxAdminSite(AdminSite):
         # These patterns must be first, because Django's last pattern matches every address.
         return [
             path("single-sign-on/", view, name="single_sign_on"),
-            *(path(where, self.admin_view(partial(page, self)), name=name) for where, page, name in guide.PAGES),
+            *(
+                path(where, self.admin_view(partial(page, self)), name=name)
+                for where, page, name in (*guide.PAGES, *restored.PAGES)
+            ),
             *super().get_urls(),
         ]
 
@@ -252,6 +259,7 @@ class LockboxAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
         actor, at = actor_in(request), clock.now()
         found = {**dashboard.context_of(actor, at), "guide": provider_guide(actor=actor, at=at)}
+        found["restored"] = open_at_provider()
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]

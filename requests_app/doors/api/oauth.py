@@ -34,6 +34,7 @@ from requests_app.doors.api.quota import Quota
 from requests_app.models import Client
 from requests_app.platform import outcome
 from requests_app.platform.addresses import absolute
+from requests_app.queries import restored
 
 security_log = structlog.get_logger("security")
 log = structlog.get_logger(__name__)
@@ -76,6 +77,10 @@ class _Caller(ClientMixin):
 
     def check_client_secret(self, client_secret: str) -> bool:
         if not api_secrets.is_whole(client_secret, api_secrets.Kind.CLIENT_SECRET):
+            return False
+        # A secret that was replaced after the backup works again after a restore. So nobody uses one before people have
+        # confirmed the clients.
+        if restored.is_client_waiting(self.row):
             return False
         return secrets.compare_digest(self.row.secret_hash, api_secrets.hashed(client_secret))
 

@@ -333,6 +333,10 @@ class _Words:
         return self._instant("from_at")
 
     @property
+    def taken_at(self) -> str:
+        return self._instant("taken_at")
+
+    @property
     def until_at(self) -> str:
         return self._instant("until_at")
 

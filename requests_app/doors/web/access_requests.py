@@ -44,7 +44,7 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.models.scoping import PRACTICE_PREFIX
-from requests_app.queries import access, guards, inbox, review
+from requests_app.queries import access, guards, inbox, restored, review
 from requests_app.queries.practice import next_in_trial
 from requests_app.words import sentences
 
@@ -171,6 +171,8 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
         "earlier_lines": lines(before.recent, actor=actor, at=at),
         "counted": inbox.COUNTED,
         "window": _window(row, actor=actor, at=at) if context["is_open"] and with_items else None,
+        "waits": restored.waiting(row.tenant_id) if context["is_pending"] and not context["may_decide"] else None,
+        "is_provider": actor.side is not Side.CUSTOMER,
     }
     return render(request, "access_requests/detail.html", context)
 
@@ -225,6 +227,8 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
 
     This is only a notice for people who can approve: the operation itself refuses the approval.
     """
+    if deciding and (waits := restored.waiting(row.tenant_id)) is not None:
+        return sentences.not_confirmed(row.tenant, at_tenant=waits.tenant)
     if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
         mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
         return sentences.muted(mute, at) if mute else ""

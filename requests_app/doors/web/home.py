@@ -24,7 +24,7 @@ from requests_app.doors.web.context import counted, instant, waiting_count
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
-from requests_app.queries import asking, guards, inbox, invitations, menu, receivers, second_person
+from requests_app.queries import asking, guards, inbox, invitations, menu, receivers, restored, second_person
 from requests_app.queries import home as queries
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
@@ -52,6 +52,7 @@ def home(request: HttpRequest) -> HttpResponse:
         context["unconfirmed"] = second_person.count_unconfirmed(at)
         context["through_groups"] = second_person.count_through_groups()
     context["guides"] = _guides(actor, at)
+    context |= {"restored": restored.waiting_tenants(list(actor.tenant_ids)), "staff_wait": restored.open_at_provider()}
     context["heading"] = _heading(actor, context)
     return render(request, "home/home.html", context)
 

@@ -25,7 +25,7 @@ from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import CapForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Proposal, Tenant
-from requests_app.queries import imports, invitations, readers
+from requests_app.queries import imports, invitations, readers, restored
 from requests_app.queries import tenant as queries
 from requests_app.queries.guide_of_tenant import tenant_guide
 from requests_app.words import proposals
@@ -88,6 +88,7 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         "approvers": list(queries.approvers(row)),
         "ruled_out": [level.label for level in Level if not row.allows(level)],
         "under_way": queries.under_way(row, at=at),
+        "waits": restored.waiting(row.pk),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "announced": announcements([row.pk]),
         "wait_seconds": settings.STAFF_CHANGE_WAIT_SECONDS,

@@ -1,0 +1,224 @@
+"""What a restored installation may do: closes everything after a restore, and lets people confirm what came back.
+
+A backup knows nothing of what was changed after it: a window that was closed, a role that was taken away, Lockbox that
+was switched on. So after a restore nothing is open, and no window opens before people have confirmed the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from audit_app import canonical
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.restored import (
+    CONFIRM_RESTORED,
+    CONFIRM_RESTORED_PEOPLE,
+    INSTALLATION_RESTORED,
+    RESTORED,
+    RESTORED_CONFIRMED,
+    RESTORED_PEOPLE_CONFIRMED,
+)
+from requests_app.domain.errors import FactsChanged, NotAllowed, Unacceptable, WrongState
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.messages.topics import Audience, Note, Topic
+from requests_app.models import AccessRequest, Membership, Restoration, RestoredConfirmation, RestoredTenant, Tenant
+from requests_app.operations import _restored_ends as ends
+from requests_app.operations._change import Step, act
+from requests_app.operations._ending import end_access
+from requests_app.operations._perform import perform
+from requests_app.queries import restored as queries
+
+#: How much later than the restore the time of a backup can be, because the clocks of two machines differ.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoration:
+    """Close and withdraw everything that a restored database says is open, and make people confirm the rest.
+
+    The program that restores calls this before anything else can use the database, in its own transaction if it has
+    one. A second call for the same backup changes nothing.
+    """
+    if taken_at > at + _CLOCKS_DIFFER:
+        raise Unacceptable(_("The backup is from the future. Check the clock of this machine."), field="taken_at")
+    with act(RESTORED, actor=Actor.system("restore"), is_inside=connection.in_atomic_block) as current:
+        found = Restoration.objects.filter(pk=backup_id).first()
+        if found is not None:
+            return found
+        restored_at = max(at, taken_at)
+        needed = min(queries.NEEDED, len(queries.staff_humans()))
+        row = Restoration(pk=backup_id, taken_at=taken_at, restored_at=restored_at, people_needed=needed)
+        row.save(force_insert=True)
+        # First, so that the messages about what ends now are not among those that are not sent again.
+        ends.end_everything(at)
+        current.concerns("installation", row, PROVIDER_LOG)
+        ends.end_token_keys(current)
+        _witness(current, INSTALLATION_RESTORED, row)
+        _tell(current, Topic.RESTORED, row, None)
+        for tenant in Tenant.objects.order_by("pk").iterator():
+            _close(current, row, tenant)
+    return row
+
+
+def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> RestoredTenant:
+    """Confirm Lockbox, people, roles, mutes and the rest of a tenant, as they were restored.
+
+    `shown` is the hash of what the person has read. If anything has changed since, the person must read it again. Two
+    humans must confirm the same, if the tenant's people in the backup had two who could, and one of them must be an
+    administrator. Without this, an administrator who was removed after the backup could confirm alone.
+    """
+    waiting: list[RestoredTenant] = []
+
+    def state(current: Step) -> None:
+        row = queries.open_at(current.row.pk)
+        if row is None:
+            raise WrongState(_("Nothing that was restored waits for a confirmation."))
+        waiting.append(row)
+        _require_known(current, row)
+
+    def check(current: Step) -> None:
+        _require_shown(queries.facts_of_tenant(current.row, current.at), current.inputs["shown"])
+
+    inputs = {"shown": shown}
+    with perform(CONFIRM_RESTORED, tenant_id, actor=actor, inputs=inputs, state=state, check=check) as current:
+        [row] = waiting
+        tenant: Tenant = current.row
+        counted = _confirm(current, row.of, tenant.pk, queries.facts_of_tenant(tenant, current.at))
+        humans = queries.humans_of(tenant.pk)
+        needed = queries.still_needed(row.people_needed, humans, row.of.restored_at, current.at)
+        is_complete = len(counted) >= needed and any(each.is_administrator for each in counted)
+        if is_complete:
+            row.confirmed_at = current.at
+            # An earlier restoration that nobody has confirmed is confirmed with it: this is what there is now.
+            RestoredTenant.objects.filter(tenant=tenant, confirmed_at=None).update(confirmed_at=current.at)
+        facts = {"lockbox_on": tenant.lockbox_on, "confirmations": len(counted), "needed": needed}
+        _witness(current, RESTORED_CONFIRMED, row.of, **facts, digest=shown, complete=is_complete)
+        _tell(current, Topic.RESTORED_CONFIRMED, row.of, tenant.pk, complete=is_complete)
+    return row
+
+
+def confirm_restored_people(*, shown: str, actor: Actor) -> Restoration:
+    """Confirm the provider's people as they were restored. Two of the staff must, if the restored staff had two."""
+
+    def state(current: Step) -> None:
+        if current.row is None:
+            raise WrongState(_("Nothing that was restored waits for a confirmation."))
+        _require_known_staff(current, current.row)
+
+    def check(current: Step) -> None:
+        _require_shown(queries.facts_of_provider(), current.inputs["shown"])
+
+    inputs = {"shown": shown}
+    with perform(
+        CONFIRM_RESTORED_PEOPLE, actor=actor, inputs=inputs, find=_open_restoration, state=state, check=check
+    ) as current:
+        row: Restoration = current.row
+        counted = _confirm(current, row, None, queries.facts_of_provider())
+        needed = queries.still_needed(row.people_needed, queries.staff_humans(), row.restored_at, current.at)
+        is_complete = len(counted) >= needed
+        if is_complete:
+            row.confirmed_at = current.at
+            Restoration.objects.filter(confirmed_at=None).update(confirmed_at=current.at)
+        facts = {"confirmations": len(counted), "needed": needed, "digest": shown, "complete": is_complete}
+        _witness(current, RESTORED_PEOPLE_CONFIRMED, row, **facts)
+    return row
+
+
+def _open_restoration(current: Step, _row_id: object) -> Restoration | None:
+    row = queries.open_at_provider()
+    current.concerns("installation", row or Restoration(pk=PROVIDER_LOG), PROVIDER_LOG)
+    # Read again under the turn at the log, so that two people who confirm at the same time both count.
+    return queries.open_at_provider()
+
+
+def _close(current: Step, row: Restoration, tenant: Tenant) -> None:
+    """End all access at a tenant, with an entry for each window, and write the tenant's own entry."""
+    humans = queries.humans_of(tenant.pk)
+    RestoredTenant.objects.create(of=row, tenant=tenant, people_needed=min(queries.NEEDED, len(humans)))
+    current.concerns("tenant", tenant, tenant.pk)
+    _witness(current, INSTALLATION_RESTORED, row, lockbox_on=tenant.lockbox_on)
+    _tell(current, Topic.RESTORED, row, tenant.pk)
+    end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="restored")
+
+
+def _confirm(current: Step, of: Restoration, tenant_id: UUID | None, facts: dict[str, Any]) -> list[Any]:
+    """Store this human's confirmation. Return all confirmations that count for the same facts."""
+    actor, digest = current.actor, queries.digest(facts)
+    if any(each.human_id == actor.human for each in queries.confirmations(of, tenant_id, digest)):
+        raise WrongState(_("You have confirmed this already. Another person must confirm it, too."))
+    is_administrator = {"tenant": tenant_id, "person": actor.person, "role": Membership.Role.ADMINISTRATOR}
+    RestoredConfirmation.objects.create(
+        of=of,
+        tenant_id=tenant_id,
+        person_id=actor.person,
+        human_id=actor.human,
+        name=actor.name,
+        is_administrator=tenant_id is not None and Membership.objects.filter(**is_administrator).exists(),
+        digest=digest,
+        confirmed=facts,
+        at=current.at,
+    )
+    return queries.confirmations(of, tenant_id, digest)
+
+
+def _require_known(current: Step, row: RestoredTenant) -> None:
+    """Raise NotAllowed for somebody who got their role after the restore, and for an approver's deputy.
+
+    Otherwise, one person could invite a second one and confirm with both.
+    """
+    tenant_id, since = row.tenant_id, row.of.restored_at
+    may = queries.humans_of(tenant_id)
+    if row.people_needed and current.at < since + limits.staff_change_wait():
+        may = queries.humans_of(tenant_id, before=since)
+    if current.actor.human not in may:
+        raise NotAllowed(_late(since))
+
+
+def _require_known_staff(current: Step, row: Restoration) -> None:
+    may = queries.staff_humans()
+    if row.people_needed and current.at < row.restored_at + limits.staff_change_wait():
+        may = queries.staff_humans(before=row.restored_at)
+    if current.actor.human not in may:
+        raise NotAllowed(_late(row.restored_at))
+
+
+def _late(since: datetime) -> str:
+    words = _("Until %(when)s, only people who had their role before the restore can confirm what was restored.")
+    until = since + limits.staff_change_wait()
+    return words % {"when": f"{until:%Y-%m-%d %H:%M} UTC"}
+
+
+def _require_shown(facts: dict[str, Any], shown: str) -> None:
+    if queries.digest(facts) != shown:
+        raise FactsChanged(_("Something has changed since you opened the page. Read everything again."))
+
+
+def _witness(current: Step, event: str, row: Restoration, **more: Any) -> None:
+    times = {"taken_at": canonical.instant(row.taken_at), "restored_at": canonical.instant(row.restored_at)}
+    current.witness(event, detail={"backup": str(row.pk), **times, **more}, text=str(row.pk))
+
+
+def _tell(current: Step, topic: Topic, row: Restoration, tenant_id: UUID | None, *, complete: bool = False) -> None:
+    """Tell a tenant's approvers and administrators, or the provider's staff without a tenant."""
+    audiences = (Audience.CUSTOMER, Audience.ADMINISTRATORS) if tenant_id else (Audience.ADMINISTRATORS,)
+    mark = row.pk.hex if topic is Topic.RESTORED else f"{row.pk.hex} {current.at:%Y%m%dT%H%M%S%f}"
+    current.tell(
+        Note(
+            topic=topic,
+            tenant_id=tenant_id,
+            about=tenant_id or row.pk,
+            audiences=audiences,
+            mark=mark,
+            extra={
+                "taken_at": canonical.instant(row.taken_at),
+                "restored_at": canonical.instant(row.restored_at),
+                "by": current.actor.name,
+                "complete": "yes" if complete else "",
+            },
+        )
+    )

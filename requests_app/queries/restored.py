@@ -1,0 +1,208 @@
+"""Reads what was restored from a backup, what people must confirm before a window can open, and who has confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from audit_app import canonical
+from requests_app.domain import limits
+from requests_app.domain.actors import Role
+from requests_app.domain.levels import Level
+from requests_app.models import (
+    Client,
+    GateProxy,
+    GroupRole,
+    Membership,
+    Mute,
+    Person,
+    QueueAssignment,
+    Restoration,
+    RestoredConfirmation,
+    RestoredTenant,
+    SignOn,
+    StaffTerm,
+    Tenant,
+    Webhook,
+)
+from requests_app.queries import tenant as tenants
+
+#: The roles in a tenant whose holders can confirm. An absent approver's deputy can't.
+CONFIRMING = ("administrator", "approver")
+NEEDED = 2
+#: Who reads what was restored at a tenant. Its members only read that it was.
+READERS = frozenset({Role.ADMINISTRATOR, Role.APPROVER, Role.AUDITOR, Role.STAFF})
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What keeps windows closed at a tenant since a restore: its own people's confirmations, or those of staff."""
+
+    restoration: Restoration
+    tenant: bool
+    staff: bool
+
+
+def waiting(tenant_id: UUID) -> Waiting | None:
+    """Return what keeps windows of this tenant closed, or None."""
+    row = open_at(tenant_id)
+    staff = open_at_provider()
+    if row is None and staff is None:
+        return None
+    return Waiting(row.of if row is not None else staff, row is not None, staff is not None)  # type: ignore[arg-type]
+
+
+def open_at(tenant_id: UUID) -> RestoredTenant | None:
+    """Return the newest restoration that the tenant has not confirmed, or None."""
+    rows = RestoredTenant.objects.filter(tenant=tenant_id, confirmed_at=None).select_related("of", "tenant")
+    return rows.order_by("-of__restored_at").first()
+
+
+def open_at_provider() -> Restoration | None:
+    """Return the newest restoration after which staff have not confirmed the provider's people, or None."""
+    return Restoration.objects.filter(confirmed_at=None).order_by("-restored_at").first()
+
+
+def is_client_waiting(client: Client) -> bool:
+    """Return whether nobody can use the secret of a client, because people have not confirmed the restored clients."""
+    if client.tenant_id is None:
+        return Restoration.objects.filter(confirmed_at=None).exists()
+    return bool(RestoredTenant.objects.filter(tenant=client.tenant_id, confirmed_at=None).exists())
+
+
+def waiting_tenants(tenant_ids: list[UUID]) -> list[RestoredTenant]:
+    """Return those of these tenants that have not confirmed a restoration."""
+    rows = RestoredTenant.objects.filter(tenant__in=tenant_ids, confirmed_at=None).select_related("of", "tenant")
+    return list(rows.order_by("tenant__name"))
+
+
+def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:
+    """Return what a tenant's people confirm: everything that decides how a window can open at the tenant."""
+    sign_on = SignOn.objects.filter(tenant=tenant).first()
+    return {
+        "lockbox_on": tenant.lockbox_on,
+        "two_person_control": tenant.needs_two,
+        "yes_rule": str(tenant.yes_rule),
+        "approval_page": tenant.approval_origin,
+        "own_keys_only": tenant.own_keys_only,
+        "longest_window": tenant.window_cap,
+        "cosigned_within": tenant.cosigned_within or 0,
+        "levels": [str(level) for level in Level if tenant.allows(level)],
+        "people": _people(tenant),
+        "deputies": [
+            {
+                "approver": row.approver.name,
+                "deputy": row.deputy.name,
+                "from": canonical.instant(row.from_at),
+                "until": canonical.instant(row.until_at),
+            }
+            for row in tenants.absences(tenant, at=at)
+        ],
+        "mutes": [
+            {"name": row.engineer.name if row.engineer else "", "until": canonical.instant(row.until_at)}
+            for row in Mute.objects.filter(tenant=tenant).live(at).select_related("engineer").order_by("until_at", "pk")
+        ],
+        "passkeys": [
+            {"person": row.person.name, "name": row.name, "site": row.rp_id}
+            for row in tenant.passkeys.live().select_related("person").order_by("created_at", "pk")
+        ],
+        "clients": _clients(tenant.pk),
+        "webhooks": list(
+            Webhook.objects.receivers().filter(tenant=tenant).order_by("created_at", "pk").values_list("url", flat=True)
+        ),
+        "addresses": list(tenant.notification_addresses.order_by("email").values_list("email", flat=True)),
+        "sign_on": {"issuer": sign_on.issuer, "on": sign_on.is_on, "only": sign_on.is_only} if sign_on else {},
+    }
+
+
+def facts_of_provider() -> Facts:
+    """Return what staff confirm: the provider's people and machines that take part in opening a window."""
+    staff = _staff().order_by("email")
+    roles = QueueAssignment.objects.filter(person__is_active=True).select_related("person", "service")
+    return {
+        "staff": [{"name": one.name, "email": one.email, "superuser": one.is_superuser} for one in staff],
+        "roles": [
+            {"name": row.person.name, "email": row.person.email, "role": str(row.role), "service": row.service.name}
+            for row in roles.order_by("service__name", "role", "person__email", "pk")
+        ],
+        "clients": _clients(None),
+        "groups": [
+            {"group": row.group.name, "role": str(row.role), "service": row.service.name}
+            for row in GroupRole.objects.select_related("group", "service").order_by("group__name", "pk")
+        ],
+        "proxies": [
+            {"name": row.name, "service": row.service.name, "secret": row.fingerprint}
+            for row in GateProxy.objects.trusted().select_related("service").order_by("service__name", "name", "pk")
+        ],
+    }
+
+
+def digest(facts: Facts) -> str:
+    """Return the hash of what a person confirms, in hexadecimal digits."""
+    return canonical.digest(facts).hex()
+
+
+def confirmations(of: Restoration, tenant_id: UUID | None, shown: str) -> list[RestoredConfirmation]:
+    """Return the confirmations that count for what is shown now, one for each human, the earliest first."""
+    rows = RestoredConfirmation.objects.filter(of=of, tenant=tenant_id, digest=shown).order_by("at")
+    return list({row.human_id: row for row in rows}.values())
+
+
+def humans_of(tenant_id: UUID, *, before: datetime | None = None) -> set[UUID]:
+    """Return the humans who can confirm at a tenant. With `before`, only those who had their role before that time."""
+    rows = Membership.objects.filter(tenant=tenant_id, role__in=CONFIRMING)
+    rows = rows.filter(person__is_active=True, person__kind=Person.Kind.HUMAN)
+    if before is not None:
+        rows = rows.filter(given_at__lte=before)
+    return set(rows.values_list("person__human_id", flat=True))
+
+
+def staff_humans(*, before: datetime | None = None) -> set[UUID]:
+    """Return the humans on the staff. With `before`, only those who were on the staff before that time."""
+    rows = _staff()
+    if before is not None:
+        terms = StaffTerm.objects.filter(person=OuterRef("pk"), until_at=None)
+        rows = rows.filter(Exists(terms.filter(from_at__lte=before)) | (Q(created_at__lte=before) & ~Exists(terms)))
+    return set(rows.values_list("human_id", flat=True))
+
+
+def still_needed(needed: int, humans: set[UUID], restored_at: datetime, at: datetime) -> int:
+    """Return how many humans must confirm. `humans` are those who can confirm now.
+
+    At first, that is the number that the restore has stored. So nobody who was restored can take the others' roles
+    away and then confirm alone. After the waiting time, the people who are there now count.
+    """
+    if at >= restored_at + limits.staff_change_wait():
+        needed = min(NEEDED, len(humans))
+    return max(1, needed)
+
+
+def _staff() -> QuerySet[Person]:
+    return Person.objects.get_queryset().active().humans().filter(is_staff=True)
+
+
+def _people(tenant: Tenant) -> list[Facts]:
+    found: dict[UUID, Facts] = {}
+    rows = tenant.memberships.select_related("person").order_by("person__email", "person", "role")
+    for row in rows:
+        who = {"name": row.person.name, "email": row.person.email, "is_on": row.person.is_active, "roles": []}
+        found.setdefault(row.person_id, who)["roles"].append(str(row.role))
+    return list(found.values())
+
+
+def _clients(tenant_id: UUID | None) -> list[Facts]:
+    rows = Client.objects.live().filter(tenant=tenant_id).select_related("account", "decides_for", "service")
+    return [
+        {
+            "name": row.account.name,
+            "scopes": sorted(row.scopes),
+            "decides_for": row.decides_for.name if row.decides_for else "",
+            "service": row.service.name if row.service else "",
+        }
+        for row in rows.order_by("created_at", "pk")
+    ]
