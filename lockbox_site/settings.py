@@ -346,7 +346,7 @@ ACCOUNT_FORMS = {
     "change_password": "lockbox_site.forms.ChangePasswordForm",
 }
 # The link is made when the mail is sent, with Django's own tokens.
-ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105 - a name
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "requests_app.identity.reset_links.ResetLinks"  # noqa: S105 - a name
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"

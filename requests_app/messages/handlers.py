@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, link_secrets
+from requests_app.identity.reset_links import ResetLinks
 from requests_app.messages import audiences, grouping, outdated
 from requests_app.messages.mails import email, receipts
 from requests_app.messages.mails.postman import Postman
@@ -73,7 +73,7 @@ def _render(message: OutboxMessage, at: datetime) -> str:
     return ""
 
 
-class _TokenOf(PasswordResetTokenGenerator):
+class _TokenOf(ResetLinks):
     """Makes the token for resetting a password that Django would have made at a given instant.
 
     Django itself can make the token only for the current time.

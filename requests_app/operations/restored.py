@@ -60,7 +60,7 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
         ends.end_token_keys(current)
         _witness(current, INSTALLATION_RESTORED, row)
         _tell(current, Topic.RESTORED, row, None)
-        for tenant in Tenant.objects.order_by("pk").iterator():
+        for tenant in list(Tenant.objects.order_by("pk")):
             _close(current, row, tenant)
     return row
 

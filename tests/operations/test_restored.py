@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +12,9 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 
@@ -30,6 +32,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity.reset_links import ResetLinks
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -53,7 +56,11 @@ from requests_app.models import (
 )
 from requests_app.operations import content
 from requests_app.queries import restored as queries
+from tests.acts import CASES
+from tests.acts.restored import restore as restored_for_acts
+from tests.caller import Caller, token_of
 from tests.cast import Cast, events_of
+from tests.factors import force_login
 from tests.web.pages import nothing_happens, only_a_refusal
 
 pytestmark = pytest.mark.django_db
@@ -331,6 +338,83 @@ def test_what_takes_power_away_still_works(cast: Cast) -> None:
     asked = cast.submitted("fabrikam")
     operations.deny_as_provider(asked.pk, note="Not now.", actor=cast.as_("pat"))
     assert AccessRequest.objects.get(pk=asked.pk).state == "DENIED"
+
+
+def test_the_drill_of_the_issue(cast: Cast) -> None:
+    """Revoke a window, take a role away, switch Lockbox on. Then the backup comes back: the state before all this."""
+    cast.colleague()
+    opened = cast.opened()
+    Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=False)
+    backup = transaction.savepoint()
+    operations.revoke(opened.access_request_id, actor=cast.as_("ada"))
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    # This is what a restored database is: nobody knows of the three acts any more.
+    transaction.savepoint_rollback(backup)
+    assert (Grant.objects.get(pk=opened.pk).closed_at, Tenant.objects.get(pk=cast.contoso.pk).lockbox_on) == (
+        None,
+        False,
+    )
+    restore()
+    assert AccessRequest.objects.get(pk=opened.access_request_id).state == "CLOSED"
+    with pytest.raises(WindowNotOpen):
+        content.list_items(opened.pk, cast.resource().pk, actor=cast.as_("priya"))
+    asked = cast.submitted()
+    with pytest.raises(RestoreNotConfirmed):
+        operations.approve_as_provider(asked.pk, actor=cast.as_("pat"))
+    # The administrator does again what was lost, and then two people confirm.
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    confirm(cast, "ines", "alan")
+    with pytest.raises(RestoreNotConfirmed):
+        operations.approve_as_provider(asked.pk, actor=cast.as_("pat"))
+    confirm_people(cast, *_staff(cast))
+    operations.approve_as_provider(asked.pk, actor=cast.as_("pat"))
+    assert AccessRequest.objects.get(pk=asked.pk).state == "PENDING_CUSTOMER"
+
+
+@pytest.mark.parametrize("name", ["approve_as_provider", "approve_as_customer"])
+def test_no_door_opens_a_window_before_the_confirmations(cast: Cast, name: str) -> None:
+    """Both stages, over the pages, the API and Azure's contract. A row that waits is made as if it came later."""
+    case = CASES[name]
+    assert case.who is not None
+    token = token_of(cast, case.who)
+    row = case.prepare(cast)
+    state = row.state
+    restored_for_acts(cast)
+    AccessRequest.objects.filter(pk=row.pk).update(state=state)
+    row.refresh_from_db()
+    client = Client()
+    force_login(client, cast.people[case.who], is_fresh=True)
+    assert case.page is not None
+    calls = [partial(case.page, cast, client, row), *(partial(call, cast, Caller(token), row) for call in case.calls)]
+    for call in calls:
+        before = AccessRequest.objects.get(pk=row.pk).state
+        assert call().status_code in (403, 409)
+        assert AccessRequest.objects.get(pk=row.pk).state == before == state
+    assert not Grant.objects.filter(access_request=row).exists()
+
+
+def test_a_link_to_a_new_password_works_no_more(cast: Cast) -> None:
+    """It may have been used after the backup, and the restored password is the former one."""
+    token = ResetLinks().make_token(Person.objects.get(pk=cast.ada.pk))
+    assert ResetLinks().check_token(Person.objects.get(pk=cast.ada.pk), token)
+    restore()
+    assert not ResetLinks().check_token(Person.objects.get(pk=cast.ada.pk), token)
+
+
+def test_each_tenant_costs_the_same_number_of_statements(cast: Cast) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            restore()
+        return len(captured)
+
+    statements()
+    few = statements()
+    plan = cast.contoso.plan
+    Tenant.objects.bulk_create(Tenant(name=f"T{n}", slug=f"t{n}", plan=plan, created_at=clock.now()) for n in range(20))
+    statements()
+    assert statements() - few <= 20 * 14
 
 
 # --- Who can confirm -------------------------------------------------------------------------------------------

@@ -74,12 +74,12 @@ def _found(request: HttpRequest, facts: queries.Facts, shown: str) -> dict[str, 
 def _parts(facts: queries.Facts) -> list[tuple[str, str, list[str]]]:
     """Return the title, the address of the list, and the lines of each part."""
     roles = dict(QueueAssignment.Role.choices)
-    superuser = _("(superuser)")
+    superuser = " " + _("(superuser)")
     return [
         (
             _("Staff"),
             list_of(Person, is_staff__exact=1),
-            [f"{one['name']} ({one['email']}) {superuser if one['superuser'] else ''}" for one in facts["staff"]],
+            [f"{one['name']} ({one['email']}){superuser if one['superuser'] else ''}" for one in facts["staff"]],
         ),
         (
             _("Engineers and approvers"),
@@ -94,7 +94,7 @@ def _parts(facts: queries.Facts) -> list[tuple[str, str, list[str]]]:
         (
             _("API clients of the provider"),
             list_of(Client),
-            [f"{one['name']}: {', '.join(one['scopes'])}" for one in facts["clients"]],
+            [f"{one['name']}: {', '.join(one['scopes']) or _('no scopes')}" for one in facts["clients"]],
         ),
         (
             _("Proxies of web tools"),

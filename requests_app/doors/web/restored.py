@@ -154,7 +154,13 @@ def _programs(facts: queries.Facts) -> list[Part]:
     state = _("on") if sign_on.get("on") else _("off")
     return [
         Part(_("API clients"), clients, "clients", _("Change API clients"), _("There are no API clients.")),
-        Part(_("Webhooks"), list(facts["webhooks"]), "webhooks", _("Change webhooks"), _("There are no webhooks.")),
+        Part(
+            _("Webhooks and signal streams"),
+            list(facts["webhooks"]),
+            "webhooks",
+            _("Change webhooks"),
+            _("There are no webhooks."),
+        ),
         Part(_("Passkeys of your people"), keys, "people", _("Change people and roles"), _("There are no passkeys.")),
         Part(
             _("Addresses that get mail"),
@@ -174,7 +180,7 @@ def _programs(facts: queries.Facts) -> list[Part]:
 
 
 def _client(one: queries.Facts) -> str:
-    words = f"{one['name']}: {', '.join(one['scopes'])}"
+    words = f"{one['name']}: {', '.join(one['scopes']) or _('no scopes')}"
     if one["decides_for"]:
         words += " " + _("(decides for %(name)s)") % {"name": one["decides_for"]}
     return words
