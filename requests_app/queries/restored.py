@@ -81,6 +81,11 @@ def waiting_tenants(tenant_ids: list[UUID]) -> list[RestoredTenant]:
     return list(rows.order_by("tenant__name"))
 
 
+def count_unconfirmed() -> int:
+    """Return how many tenants have not confirmed what was restored from a backup."""
+    return RestoredTenant.objects.filter(confirmed_at=None).values("tenant").distinct().count()
+
+
 def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:
     """Return what a tenant's people confirm: everything that decides how a window can open at the tenant."""
     sign_on = SignOn.objects.filter(tenant=tenant).first()
