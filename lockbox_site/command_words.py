@@ -17,7 +17,7 @@ from pathlib import Path
 OURS = {
     "init": "set up an installation, or finish what is missing; asks, or takes flags",
     "setup-link": "print a new link for the first staff member",
-    "deploy-files": "write units for systemd and examples for proxies into a directory",
+    "deploy-files": "write units for systemd, and examples for proxies and monitoring, into a directory",
     "serve": "run everything in one foreground process: web server, workers, beat, proxy for web tools",
     "web": "run only the web server",
     "worker": "run only the task workers",

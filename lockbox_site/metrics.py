@@ -11,7 +11,6 @@ import platform
 import threading
 from collections.abc import Iterable
 from hashlib import sha256
-from importlib import metadata
 from ipaddress import ip_address
 
 import django
@@ -132,15 +131,16 @@ def _of_process(state: Check) -> list[Sample]:
     return [
         Sample("lockbox_database_up", float(state["ok"])),
         Sample("lockbox_states_unread", state.get("failed", len(monitoring.GROUPS))),
-        Sample("lockbox_build_info", 1, (version(), platform.python_version(), django.__version__, connection.vendor)),
+        Sample(
+            "lockbox_build_info",
+            1,
+            (settings.VERSION, platform.python_version(), django.__version__, connection.vendor),
+        ),
     ]
 
 
-def version() -> str:
-    try:
-        return metadata.version("customer-lockbox")
-    except metadata.PackageNotFoundError:
-        return "source"
+def _versions() -> tuple[str, ...]:
+    return settings.VERSION, platform.python_version(), django.__version__, connection.vendor
 
 
 def _families(samples: Iterable[Sample]) -> list[object]:

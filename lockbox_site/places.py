@@ -20,7 +20,7 @@ STATIC = HOME / "static"
 LOCALE = HOME / "locale"
 #: The program with which customers verify evidence. It needs no other file.
 VERIFIER = HOME / "verify" / "lockbox_verify.py"
-#: Units for systemd, and examples for proxies.
+#: Units for systemd, and examples for proxies and monitoring.
 DEPLOY = HOME / "deploy"
 #: The directory that has the package `lockbox_guard`, for the demo.
 GUARD = HOME / "clients" / "guard-python"

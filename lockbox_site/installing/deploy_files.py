@@ -1,24 +1,24 @@
-"""`customer-lockbox deploy-files DIRECTORY`: writes the units for systemd and the examples for proxies."""
+"""`customer-lockbox deploy-files DIRECTORY`: writes the units and the examples of the source's `deploy`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from lockbox_site import places
 
 #: Where the files say that the command is. They are written with the place where it really is.
-AS_WRITTEN = "/opt/lockbox/.venv/bin/customer-lockbox"
-#: The directories and files of `deploy` that an installation uses.
-FILES = ("systemd", "nginx.conf", "forward-auth", "tool-proxy")
+AS_WRITTEN = b"/opt/lockbox/.venv/bin/customer-lockbox"
 
 
 def run(words: list[str], *, program: str) -> int:
     parser = argparse.ArgumentParser(
         prog=f"{program} deploy-files",
-        description="Write units for systemd and examples for proxies. The units start this installation.",
+        description="Write units for systemd, and examples for proxies and monitoring. The units start this program.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -29,7 +29,8 @@ def run(words: list[str], *, program: str) -> int:
         for source in _sources():
             to = target / source.relative_to(places.DEPLOY)
             to.parent.mkdir(parents=True, exist_ok=True)
-            to.write_text(_adapted(source.read_text(encoding="utf-8")), encoding="utf-8")
+            to.write_bytes(_adapted(source.read_bytes()))
+            shutil.copymode(source, to)
             sys.stdout.write(f"{to}\n")
     except OSError as failure:
         why = failure.strerror or failure
@@ -39,10 +40,9 @@ def run(words: list[str], *, program: str) -> int:
 
 
 def _sources() -> list[Path]:
-    found = [places.DEPLOY / name for name in FILES]
-    return sorted(file for each in found for file in ([each] if each.is_file() else each.rglob("*")) if file.is_file())
+    return sorted(file for file in places.DEPLOY.rglob("*") if file.is_file())
 
 
-def _adapted(text: str) -> str:
+def _adapted(text: bytes) -> bytes:
     here = places.PROGRAM
-    return text.replace(AS_WRITTEN, shlex.quote(str(here))) if here.is_file() else text
+    return text.replace(AS_WRITTEN, os.fsencode(shlex.quote(str(here)))) if here.is_file() else text
