@@ -139,10 +139,6 @@ def _of_process(state: Check) -> list[Sample]:
     ]
 
 
-def _versions() -> tuple[str, ...]:
-    return settings.VERSION, platform.python_version(), django.__version__, connection.vendor
-
-
 def _families(samples: Iterable[Sample]) -> list[object]:
     from prometheus_client.core import GaugeMetricFamily
 
