@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -203,9 +202,8 @@ def connections() -> Iterator[Found]:
 @bounded
 def clocks() -> Iterator[Found]:
     """Compare this machine's clock with the database's, which decides."""
-    began = time.time()
-    at = clock.now().timestamp()
-    ahead = (began + time.time()) / 2 - at
+    before, at, after = clock.here(), clock.now(), clock.here()
+    ahead = (before + (after - before) / 2 - at).total_seconds()
     if abs(ahead) > CLOCKS_DIFFER:
         yield warning(
             f"This machine's clock is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the database's.",

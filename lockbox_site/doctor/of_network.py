@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,6 +17,7 @@ from lockbox_site.doctor.findings import Found, ok, problem, warning
 from lockbox_site.doctor.question import question
 from lockbox_site.installing import answers
 from lockbox_site.installing.answers import WrongAnswer
+from requests_app.domain import clock
 from requests_app.platform.certificates import fault_of
 
 #: For one dialogue, in seconds.
@@ -90,12 +90,13 @@ def _of_call(parts: Any, seen: dict[str, Any]) -> Iterator[Found]:
 
 def _of_clock(headers: Any) -> Iterator[Found]:
     try:
-        there = parsedate_to_datetime(headers["Date"]).timestamp()
+        there = parsedate_to_datetime(headers["Date"])
     except (TypeError, ValueError):
         return
-    if abs(time.time() - there) > CLOCKS_DIFFER:
+    differs = abs((clock.here() - there).total_seconds())
+    if differs > CLOCKS_DIFFER:
         yield warning(
-            f"The clock at {settings.BASE_URL} differs by {abs(time.time() - there):.0f} seconds from this machine's.",
+            f"The clock at {settings.BASE_URL} differs by {differs:.0f} seconds from this machine's.",
             "Synchronise both clocks, for example with chrony.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import os
@@ -214,8 +215,8 @@ def test_the_documented_sum_of_connections_is_the_doctors(settings: Any) -> None
 
 def test_a_clock_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert levels(of_database.clocks) == [OK]
-    now = time.time
-    monkeypatch.setattr(of_database.time, "time", lambda: now() + 30)
+    right = clock.here
+    monkeypatch.setattr(of_database.clock, "here", lambda: right() + dt.timedelta(seconds=30))
     [(level, found, _)] = lines(of_database.clocks)
     assert (level, found) == (WARNING, "This machine's clock is 30 seconds ahead of the database's.")
 
@@ -366,6 +367,14 @@ def test_a_proxy_that_hides_the_host_and_is_not_counted_is_named(live_server: An
         (PROBLEM, "Set TRUSTED_PROXY_COUNT=1, or correct the proxy."),
     ]
     assert found[1][1].endswith("all callers seem to be the proxy.")
+
+
+def test_a_site_with_another_time_is_named(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.BASE_URL, settings.TRUSTED_PROXY_COUNT = live_server.url, 0
+    right = clock.here
+    monkeypatch.setattr(of_network.clock, "here", lambda: right() + dt.timedelta(seconds=60))
+    [(level, found, _)] = lines(of_network.address)
+    assert (level, "differs by" in found) == (WARNING, True)
 
 
 def test_an_address_that_leads_to_another_site_or_nowhere_is_named(settings: Any) -> None:
