@@ -6,6 +6,7 @@ was switched on. So after a restore nothing is open, and no window opens before 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -46,7 +47,8 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
     """
     if taken_at > at + _CLOCKS_DIFFER:
         raise Unacceptable(_("The backup is from the future. Check the clock of this machine."), field="taken_at")
-    with act(RESTORED, actor=Actor.system("restore"), is_inside=connection.in_atomic_block) as current:
+    operator = replace(Actor.system("restore"), door="command")
+    with act(RESTORED, actor=operator, is_inside=connection.in_atomic_block) as current:
         found = Restoration.objects.filter(pk=backup_id).first()
         if found is not None:
             return found
