@@ -128,6 +128,7 @@ def confirm_restored_people(*, shown: str, actor: Actor) -> Restoration:
             Restoration.objects.filter(confirmed_at=None).update(confirmed_at=current.at)
         facts = {"confirmations": len(counted), "needed": needed, "digest": shown, "complete": is_complete}
         _witness(current, RESTORED_PEOPLE_CONFIRMED, row, **facts)
+        _tell(current, Topic.RESTORED_CONFIRMED, row, None, complete=is_complete)
     return row
 
 

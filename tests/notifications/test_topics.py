@@ -558,7 +558,7 @@ def test_a_restore_from_a_backup_is_reported_to_all_who_decide_and_to_staff(
     assert staff.subject == "Restored from a backup: confirm the people of Microsoft"
     says(staff, "No window opens at any customer until the staff of Microsoft", "/admin/restored/")
     silent(staff, "Lockbox is on")
-    for name, words in (("ines", "a second person must confirm"), ("ada", "windows can open again")):
+    for name, words in (("ines", "a second person must confirm"), ("ada", "your people have confirmed")):
         travel.by(seconds=1)
         facts = restored.facts_of_tenant(Tenant.objects.get(pk=contoso), clock.now())
         operations.confirm_restored(contoso, shown=restored.digest(facts), actor=world.as_(name))
@@ -566,6 +566,14 @@ def test_a_restore_from_a_backup_is_reported_to_all_who_decide_and_to_staff(
         assert words in found.subject
         says(found, "confirmed Lockbox, people, roles and mutes of Contoso", "Lockbox is on.")
     assert mails.to("restored_confirmed") == ["ada", "alan", "ines", "soc"]
+    shown = restored.digest(restored.facts_of_provider())
+    operations.confirm_restored_people(shown=shown, actor=world.as_("stella"))
+    found = mails.sent("stella", "restored_confirmed")
+    assert (found.subject, mails.to("restored_confirmed")) == (
+        "The staff of Microsoft have confirmed the restore",
+        ["stella"],
+    )
+    says(found, "confirmed the people of Microsoft", "switch the account off now", "/admin/restored/")
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:

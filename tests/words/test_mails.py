@@ -241,8 +241,11 @@ def of_a_restore() -> list[Note]:
     return [
         *(Note(topic=Topic.RESTORED, tenant_id=pk, **to, extra=facts, mark=str(pk)) for pk in (contoso, None)),
         *(
-            Note(topic=Topic.RESTORED_CONFIRMED, tenant_id=contoso, **to, extra=facts | {"complete": word}, mark=word)
+            Note(
+                topic=Topic.RESTORED_CONFIRMED, tenant_id=pk, **to, extra=facts | {"complete": word}, mark=f"{pk}{word}"
+            )
             for word in ("", "yes")
+            for pk in (contoso, None)
         ),
     ]
 

@@ -100,5 +100,6 @@ CONFIRM_RESTORED_PEOPLE = Act(
     events=(RESTORED_PEOPLE_CONFIRMED,),
     tried=_("to confirm the provider’s people after a restore"),
     done=_("You confirmed the provider’s people."),
+    tells=(Tell("notify.restored_confirmed", ("administrators",)),),
     doors=frozenset({Door.ADMIN}),
 )

@@ -38,6 +38,7 @@ def confirmed(message: OutboxMessage, at: datetime) -> Facts:
     return {
         "path": _path(message),
         "by": words.line(message.payload["by"]),
+        "of_tenant": message.tenant_id is not None,
         "complete": bool(message.payload["complete"]),
         "taken": words.when(taken_at, at),
         "lockbox_on": bool(message.tenant and message.tenant.lockbox_on),
