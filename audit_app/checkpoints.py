@@ -2,8 +2,12 @@
 
 A head is signed only if two conditions hold. It must continue the head that is stored outside the database (heads.py).
 And two computations must give the same root: one in memory, from the stored frontier and the bytes of the entries, and
-one from the tiles, as the database returns them. Before the signed head is stored, it is compared with the tiles once
-more. Any difference raises Refusal: an alarm is recorded, and nothing is signed.
+one from the tiles, as the database returns them. Any difference raises Refusal: an alarm is recorded, and nothing is
+signed.
+
+Each signature has three steps, and no transaction is open between them: the stored head is moved by compare-and-set;
+the head is signed; the checkpoint is published in the database, if no other signer has published meanwhile. A process
+can stop between any two steps, for any time: if it continues after another signer, the next step fails.
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ MOST_ENTRIES = 20_000
 #: The smallest number of signed entries that are compared again before each signature: 8 tiles (see rechecks.py).
 LOOK_BACK = 8 * WIDTH
 
+#: What identifies the last signature of a log in its `SignedHead`. Each signature changes it.
+Place = tuple[int, int, dt.datetime | None]
+
 _SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "email": ""}
 
 
@@ -44,6 +51,10 @@ class Refusal(Exception):
         super().__init__(code)
         self.code = code
         self.detail = detail
+
+
+def place_of(row: SignedHead) -> Place:
+    return row.shard, row.size, row.dated_at
 
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
@@ -119,20 +130,64 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
     frontier = reading.before
     frontier.extend(computed[frontier.size - start :])
     _look_back(reading, at)
-    with transaction.atomic():
-        locked = SignedHead.objects.select_for_update().filter(pk=tenant_id).first()
-        if locked is None or (locked.size, locked.shard) != (reading.signed.size, reading.signed.shard):
-            return None
-        tiles = Tiles(tenant_id, reading.shard)
-        tiles.extend(tiled, stored[tiled - start :])
-        _agree(reading, tiles, frontier)
-        head = Head(reading.origin, size, frontier.root())
-        note = signed_note(head, have, at, last=reading.last, again=lambda: _head_again(tenant_id, reading.shard, size))
-        if reading.last is None or reading.last.head != head:
-            heads.put(head, frontier, str(note), after=reading.last.head if reading.last else None)
-        checkpoint = _write(reading, head, note, have, locked, at)
+    place = _extend_tiles(reading, tiled, stored[tiled - start :], size)
+    if place is None:
+        return None
+    _agree(reading, Tiles(tenant_id, reading.shard), frontier)
+    head, note = _move_and_sign(reading, frontier, have, at)
+    checkpoint = _publish(reading, place, head, note, have, at)
+    if checkpoint is None:
+        return None
     _mark(reading, size, at)
     return checkpoint, size < reading.size
+
+
+def _extend_tiles(reading: _Reading, tiled: int, leaves: list[bytes], size: int) -> Place | None:
+    """Add the new leaves to the tiles, before anything is signed.
+
+    Return the row's place afterwards, or None if another signer has changed the row. No transaction stays open while
+    the heads are moved: on SQLite it would stop all other writers, and the heads can be on another machine.
+    """
+    with transaction.atomic():
+        locked = SignedHead.objects.select_for_update().filter(pk=reading.tenant_id).first()
+        if locked is None or (locked.size, locked.shard) != (reading.signed.size, reading.signed.shard):
+            return None
+        Tiles(reading.tenant_id, reading.shard).extend(tiled, leaves)
+        if locked.size < size:
+            locked.size = size
+            locked.save(update_fields=["size"])
+        return place_of(locked)
+
+
+def _move_and_sign(reading: _Reading, frontier: Frontier, have: Keys, at: dt.datetime) -> tuple[Head, Note]:
+    """Move the stored head to the new one, then sign it, and store the signed note beside it.
+
+    Raise HeadConflict, before anything is signed, if the stored head is not the one that was read. A process that ends
+    after the move leaves a head without a note, and the next signer signs it. If another signer has moved the head
+    meanwhile, the note can't be stored, and this one is not published.
+    """
+    last, head = reading.last, Head(reading.origin, frontier.size, frontier.root())
+
+    def again() -> Head:
+        return _head_again(reading.tenant_id, reading.shard, frontier.size)
+
+    if head != again():
+        raise Refusal("signature", why="the computed head is another one than that of the tiles")
+    note_before = last.note if last is not None and last.head == head else ""
+    moved = heads.put(head, frontier, note_before, after=last)
+    note = signed_note(head, have, at, last=last, again=again)
+    if not moved.note:
+        heads.put(head, frontier, str(note), after=moved)
+    return head, note
+
+
+def _publish(reading: _Reading, place: Place, head: Head, note: Note, have: Keys, at: dt.datetime) -> Checkpoint | None:
+    """Write the checkpoint to the database, or return None if another signer has written one meanwhile."""
+    with transaction.atomic():
+        locked = SignedHead.objects.select_for_update().filter(pk=reading.tenant_id).first()
+        if locked is None or place_of(locked) != place:
+            return None
+        return _write(reading, head, note, have, locked, at)
 
 
 def _read(tenant_id: UUID) -> _Reading | None:
@@ -212,8 +267,7 @@ def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list
 
 
 def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
-    """Read the tiles again. Raise Refusal unless they contain the last signed root and lead to the new frontier."""
-    tiles.forget()
+    """Read the tiles. Raise Refusal unless they contain the last signed root and lead to the new frontier."""
     if reading.last and tiles.frontier(reading.last.head.size).root() != reading.last.head.root:
         raise Refusal("different", signed=reading.last.head.size, checkpoint=reading.last.note)
     if tiles.frontier(frontier.size).hashes != frontier.hashes:
@@ -501,7 +555,7 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def adopt(tenant_id: UUID) -> Head:
-    """Store the database's newest checkpoint again in the file outside the database, after that file was lost.
+    """Store the database's newest checkpoint again outside the database, after the stored heads were lost.
 
     Raise Refusal if there is no checkpoint, or if it contradicts the tiles or a larger stored head. The caller
     must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show this.
@@ -517,7 +571,7 @@ def adopt(tenant_id: UUID) -> Head:
     if frontier.root() != head.root or head.root != bytes(current.checkpoint.root):
         raise Refusal("different", signed=head.size)
     if stored is None or stored.head != head:
-        heads.put(head, frontier, current.checkpoint.note, after=stored.head if stored else None)
+        heads.put(head, frontier, current.checkpoint.note, after=stored)
     return head
 
 

@@ -1,33 +1,33 @@
 """Stores, outside the database, the heads that were signed last.
 
-A database that was restored, cut or replaced can't show that a longer log was signed before. This file can. It is a
-separate SQLite file, because SQLite writes a row completely or not at all. Nothing in it is secret.
+A database that was restored, cut or replaced can't show that a longer log was signed before. This store can. Nothing in
+it is secret. `LOG_HEADS` says where it is: a file on this host (head_file.py), a directory that several hosts share
+(head_directory.py), or a bucket (head_bucket.py).
+
+The store also decides which signer may sign. Each change of a head is a compare-and-set: it names the head that the
+signer has read, and it has a generation number that is one higher. A signer that was stopped, and continues after
+another has signed, names an old generation. Then the store refuses the change, and nothing is signed.
 """
 
 from __future__ import annotations
 
 import fcntl
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from django.conf import settings
 
 from audit_app.notes import Head
 from audit_app.tree import Frontier
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS heads (
-    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, frontier BLOB NOT NULL, note TEXT NOT NULL
-) WITHOUT ROWID
-"""
-_SELECT = "SELECT origin, size, root, frontier, note FROM heads WHERE origin"
+DIRECTORY, BUCKET = "dir://", "s3://"
 
 
 class HeadsUnavailable(RuntimeError):
-    """The file of heads can't be read or written. Nothing is then signed."""
+    """The stored heads can't be read or written. Nothing is then signed."""
 
 
 class HeadConflict(RuntimeError):
@@ -36,51 +36,97 @@ class HeadConflict(RuntimeError):
 
 @dataclass(frozen=True)
 class StoredHead:
+    """A head as it is stored. `note` is empty between the move of the head and its first signature.
+
+    `generation` grows with each change, so a head that has the same size and root again is still another one.
+    """
+
     head: Head
     frontier: Frontier
     note: str
+    generation: int = 0
+
+    def is_same(self, other: StoredHead) -> bool:
+        return (self.generation, self.head, self.note) == (other.generation, other.head, other.note)
+
+
+class Store(Protocol):
+    """A place for heads. Each method raises HeadsUnavailable if the place can't be read or written."""
+
+    name: str
+
+    def exists(self) -> bool:
+        """Return whether this host has such a place. A host that does not sign may have none."""
+
+    def get(self, origin: str) -> StoredHead | None: ...
+
+    def get_many(self, origins: Sequence[str]) -> dict[str, StoredHead]: ...
+
+    def every(self) -> list[StoredHead]: ...
+
+    def put_many(self, moves: Sequence[Move]) -> dict[str, StoredHead]:
+        """Store the new heads whose old heads are still stored. Return the stored ones; they are on the disk."""
+
+    def require_usable(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Move:
+    """The change of one stored head. `before` is None for the first head of a log."""
+
+    before: StoredHead | None
+    after: StoredHead
+
+
+def stored(origin: str, size: int, root: bytes, frontier: bytes, note: str, generation: int) -> StoredHead:
+    """Return the head that a store has read. Raise HeadsUnavailable if it is damaged."""
+    hashes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
+    try:
+        found = StoredHead(Head(origin, size, root), Frontier(size, hashes), note, generation)
+    except ValueError as error:
+        raise HeadsUnavailable(f"the stored head of {origin} is damaged") from error
+    if found.frontier.root() != root:
+        raise HeadsUnavailable(f"the stored head of {origin} is damaged")
+    return found
+
+
+def store(place: str | None = None) -> Store:
+    """Return the store at a place that is written as in `LOG_HEADS`. Without a place, return the one in use."""
+    from audit_app import head_bucket, head_directory, head_file
+
+    place = settings.LOG_HEADS if place is None else place
+    if place.startswith(DIRECTORY):
+        return head_directory.Directory(Path(place.removeprefix(DIRECTORY)))
+    if place.startswith(BUCKET):
+        return head_bucket.opened(place)
+    return head_file.File(Path(place or settings.LOG_HEADS_FILE))
+
+
+def exists() -> bool:
+    """Return whether this host can have stored heads. A host that does not sign may have none."""
+    return store().exists()
 
 
 def get(origin: str) -> StoredHead | None:
     """Return the last signed head of this log, or None if no head is stored."""
-    with _opened() as file:
-        row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
-    return _stored(*row) if row else None
+    return store().get(origin)
 
 
 def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
     """Return the stored heads of these logs. A damaged head is left out here, while `get` raises an error for it."""
-    found = {}
-    with _opened() as file:
-        marks = ", ".join("?" * len(origins))
-        for row in file.execute(f"{_SELECT} IN ({marks})", list(origins)):
-            with suppress(HeadsUnavailable):
-                found[row[0]] = _stored(*row)
-    return found
+    return store().get_many(origins)
 
 
 def every() -> list[StoredHead]:
     """Return all stored heads. Raise HeadsUnavailable if one of them is damaged."""
-    with _opened() as file:
-        return [_stored(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
-
-
-def _stored(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> StoredHead:
-    hashes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
-    try:
-        stored = StoredHead(Head(origin, size, root), Frontier(size, hashes), note)
-    except ValueError as error:
-        raise HeadsUnavailable(f"the stored head of {origin} is damaged") from error
-    if stored.frontier.root() != root:
-        raise HeadsUnavailable(f"the stored head of {origin} is damaged")
-    return stored
+    return store().every()
 
 
 @contextmanager
 def turn() -> Iterator[bool]:
     """Take the lock of the signer and yield True, or yield False if another process of this machine has the lock.
 
-    The operating system releases the lock when the process ends.
+    The operating system releases the lock when the process ends. This only saves work: `put` decides who may sign.
     """
     path = Path(settings.LOG_HEADS_FILE)
     try:
@@ -98,44 +144,41 @@ def turn() -> Iterator[bool]:
 
 
 def require_usable() -> None:
-    """Raise HeadsUnavailable if the file can't be opened and locked for writing, as on a full disk."""
-    with _opened() as file:
-        file.execute("BEGIN IMMEDIATE")
-        file.execute("ROLLBACK")
+    """Raise HeadsUnavailable if the place can't be written, as on a full disk, or does not refuse a stale change."""
+    store().require_usable()
 
 
-def put(head: Head, frontier: Frontier, note: str, *, after: Head | None) -> None:
-    """Replace the stored head `after` by this head. When this returns, the new head is on the disk.
+def put(head: Head, frontier: Frontier, note: str, *, after: Head | StoredHead | None) -> StoredHead:
+    """Replace the stored head `after` by this head, and return it. When this returns, it is on the disk.
 
-    Raise HeadConflict if the stored head is not `after`.
+    Raise HeadConflict if the stored head is not `after`. A `StoredHead` must also have the stored generation.
     """
-    expected = (after.size, after.root) if after else None
-    values = (head.size, head.root, b"".join(frontier.hashes), note, head.origin)
-    with _opened() as file:
-        file.execute("BEGIN IMMEDIATE")
-        found = file.execute("SELECT size, root FROM heads WHERE origin = ?", (head.origin,)).fetchone()
-        if found != expected:
-            file.execute("ROLLBACK")
+    place = store()
+    if isinstance(after, Head):
+        before = place.get(head.origin)
+        if before is None or before.head != after:
             raise HeadConflict(f"another head of {head.origin} is kept than was read")
-        if found is None:
-            file.execute("INSERT INTO heads (size, root, frontier, note, origin) VALUES (?, ?, ?, ?, ?)", values)
-        else:
-            file.execute("UPDATE heads SET size = ?, root = ?, frontier = ?, note = ? WHERE origin = ?", values)
-        file.execute("COMMIT")
+    else:
+        before = after
+    # A copy, because the caller's frontier can grow.
+    new = StoredHead(head, frontier.copy(), note, before.generation + 1 if before else 1)
+    done = place.put_many([Move(before, new)])
+    if head.origin not in done:
+        raise HeadConflict(f"another head of {head.origin} is kept than was read")
+    return done[head.origin]
 
 
-@contextmanager
-def _opened() -> Iterator[sqlite3.Connection]:
-    path = Path(settings.LOG_HEADS_FILE)
+def renew(before: Iterable[StoredHead]) -> dict[str, StoredHead]:
+    """Give these heads, which stay as they are, their next generation. Return those that nobody has changed."""
+    moves = [Move(each, replace(each, generation=each.generation + 1)) for each in before]
+    return store().put_many(moves) if moves else {}
+
+
+def read_back(read: Callable[[str], StoredHead | None], origin: str) -> StoredHead | None:
+    """Read a head for `get_many`: a damaged one counts as missing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(path, timeout=20, isolation_level=None)
-        try:
-            # FULL: a head must be on the disk before its signature is published.
-            file.execute("PRAGMA synchronous=FULL")
-            file.execute(_TABLE)
-            yield file
-        finally:
-            file.close()
-    except (OSError, sqlite3.Error) as error:
-        raise HeadsUnavailable(f"{path.name} can't be used ({error})") from error
+        return read(origin)
+    except HeadsUnavailable as error:
+        if "damaged" in str(error):
+            return None
+        raise

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
 from audit_app import canonical, heads, log_events, rechecks
-from audit_app.checkpoints import Refusal, look_above, origin_of, signed_note
+from audit_app.checkpoints import Refusal, look_above, origin_of, place_of, signed_note
 from audit_app.heads import StoredHead
 from audit_app.keys import Keys
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
@@ -96,14 +96,18 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
     logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
     _read_tiles(logs)
     entries = _read_entries(logs)
+    sound = [log for log in logs if _is_sound(log, entries[log.signed.tenant_id])]
+    # As for every signature, the stored head is moved first. Here it only gets its next generation.
+    moved = heads.renew([log.stored for log in sound])
     notes = {}
-    for log in logs:
-        if _is_sound(log, entries[log.signed.tenant_id]):
-            try:
-                note = signed_note(log.stored.head, have, at, last=log.stored, again=log.head_again)
-                notes[log.signed.tenant_id] = str(note)
-            except Refusal:
-                continue
+    for log in sound:
+        if log.stored.head.origin not in moved:
+            continue
+        try:
+            note = signed_note(log.stored.head, have, at, last=log.stored, again=log.head_again)
+            notes[log.signed.tenant_id] = str(note)
+        except Refusal:
+            continue
     return _write([log for log in logs if log.signed.tenant_id in notes], notes, at)
 
 
@@ -203,7 +207,7 @@ def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUI
     with transaction.atomic():
         ids = [log.signed.tenant_id for log in logs]
         locked = {row.pk: row for row in SignedHead.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-        same = [log for log in logs if _place(locked.get(log.signed.pk)) == _place(log.signed)]
+        same = [log for log in logs if (row := locked.get(log.signed.pk)) and place_of(row) == place_of(log.signed)]
         for log in same:
             log.checkpoint.note, log.checkpoint.dated_at = notes[log.signed.tenant_id], at
             log.signed.dated_at, log.signed.checked_to = at, log.part.end
@@ -221,7 +225,3 @@ def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUI
             update_fields=["dated_at", "checked_to"],
         )
     return {log.signed.tenant_id for log in same}
-
-
-def _place(row: SignedHead | None) -> tuple[object, ...]:
-    return (row.shard, row.size, row.dated_at) if row else ()

@@ -12,10 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.db.backends.signals import connection_created
 from django.db.models import Q
@@ -121,7 +119,7 @@ def _stored_heads() -> dict[_Log, StoredHead]:
 
     Heads under another installation's name are left out.
     """
-    if not Path(settings.LOG_HEADS_FILE).exists():
+    if not heads.exists():
         return {}
     last: dict[UUID, tuple[int, StoredHead]] = {}
     for stored in heads.every():

@@ -113,10 +113,6 @@ class Tiles:
         """Put a tile into the cache. The caller has read this tile together with other tiles."""
         self._read[place] = hashes
 
-    def forget(self) -> None:
-        """Clear the cache, so that the tiles are read from the database again."""
-        self._read.clear()
-
     def _row(self, level: int, number: int, hashes: bytes) -> Tile:
         return Tile(tenant_id=self.tenant_id, shard=self.shard, level=level, number=number, hashes=hashes)
 

@@ -156,6 +156,15 @@ if LOG_KEY and text("LOG_KEY_FILE"):
 LOG_KEY_FILE = places.path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")), data=DATA_DIR)
 # The last signed heads, outside of the database that they protect. Back this file up separately from the database.
 LOG_HEADS_FILE = places.path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")), data=DATA_DIR)
+# Several hosts that sign share one place for the heads, dir:///path or s3://bucket/prefix, instead of the file.
+LOG_HEADS = text("LOG_HEADS")
+LOG_HEADS_S3_ENDPOINT = text("LOG_HEADS_S3_ENDPOINT")
+LOG_HEADS_S3_REGION = text("LOG_HEADS_S3_REGION", default="us-east-1")
+LOG_HEADS_S3_ACCESS_KEY = text("LOG_HEADS_S3_ACCESS_KEY")
+LOG_HEADS_S3_SECRET_KEY = secret("LOG_HEADS_S3_SECRET_KEY")
+LOG_HEADS_S3_CA_FILE = text("LOG_HEADS_S3_CA_FILE")
+if LOG_HEADS and not LOG_HEADS.startswith(("dir:///", "s3://")):
+    LOG_HEADS, LOG_HEADS_FILE = "", places.path_from(LOG_HEADS, data=DATA_DIR)
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 # The log does not know the product, so the meanings of events for a SIEM come from the product's declarations.
 LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"

@@ -18,7 +18,7 @@ os.environ["CONTENT_ROOT"] = str(_scratch / "content")
 for _name in ("PRODUCTION", "DEBUG", "SECRET_KEY", "BASE_URL", "ALLOWED_HOSTS", "HOST", "PORT", "CACHE_URL"):
     os.environ.pop(_name, None)
 os.environ["EMAIL_URL"] = "memorymail://"
-for _name in ("LOG_ORIGIN", "LOG_KEY", "LOG_KEY_FILE", "LOG_HEADS_FILE"):
+for _name in ("LOG_ORIGIN", "LOG_KEY", "LOG_KEY_FILE", "LOG_HEADS_FILE", "LOG_HEADS"):
     os.environ.pop(_name, None)
 os.environ["LOG_LEVEL"] = "WARNING"
 

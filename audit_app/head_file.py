@@ -1,0 +1,98 @@
+"""Stores the heads in an SQLite file on this host, because SQLite writes a row completely or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit_app.heads import HeadsUnavailable, Move, StoredHead, stored
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS heads (
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, frontier BLOB NOT NULL, note TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID
+"""
+_ADDED = "ALTER TABLE heads ADD COLUMN generation INTEGER NOT NULL DEFAULT 0"
+_SELECT = "SELECT origin, size, root, frontier, note, generation FROM heads WHERE origin"
+
+
+@dataclass(frozen=True)
+class File:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def get(self, origin: str) -> StoredHead | None:
+        with self._opened() as file:
+            row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
+        return stored(*row) if row else None
+
+    def get_many(self, origins: Sequence[str]) -> dict[str, StoredHead]:
+        found = {}
+        with self._opened() as file:
+            marks = ", ".join("?" * len(origins))
+            for row in file.execute(f"{_SELECT} IN ({marks})", list(origins)):
+                with suppress(HeadsUnavailable):
+                    found[row[0]] = stored(*row)
+        return found
+
+    def every(self) -> list[StoredHead]:
+        with self._opened() as file:
+            return [stored(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
+
+    def put_many(self, moves: Sequence[Move]) -> dict[str, StoredHead]:
+        with self._opened() as file:
+            file.execute("BEGIN IMMEDIATE")
+            done = {move.after.head.origin: move.after for move in moves if _is_moved(file, move)}
+            file.execute("COMMIT")
+        return done
+
+    def require_usable(self) -> None:
+        with self._opened() as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = sqlite3.connect(self.path, timeout=20, isolation_level=None)
+            try:
+                # FULL: a head must be on the disk before it is signed.
+                file.execute("PRAGMA synchronous=FULL")
+                _prepare(file)
+                yield file
+            finally:
+                file.close()
+        except (OSError, sqlite3.Error) as error:
+            raise HeadsUnavailable(f"{self.path.name} can't be used ({error})") from error
+
+
+def _prepare(file: sqlite3.Connection) -> None:
+    file.execute(_TABLE)
+    if "generation" not in {row[1] for row in file.execute("PRAGMA table_info(heads)")}:
+        # The file is of a version without generations. If another process adds the column now, this fails.
+        with suppress(sqlite3.OperationalError):
+            file.execute(_ADDED)
+
+
+def _is_moved(file: sqlite3.Connection, move: Move) -> bool:
+    new, old = move.after, move.before
+    values = (new.head.size, new.head.root, b"".join(new.frontier.hashes), new.note, new.generation, new.head.origin)
+    if old is None:
+        words = "INSERT INTO heads (size, root, frontier, note, generation, origin) VALUES (?, ?, ?, ?, ?, ?)"
+        return file.execute(f"{words} ON CONFLICT DO NOTHING", values).rowcount == 1
+    # All columns are compared: a former version, which still runs during an upgrade, writes no generation.
+    same = (old.generation, old.head.size, old.head.root, old.note)
+    words = "UPDATE heads SET size = ?, root = ?, frontier = ?, note = ?, generation = ? WHERE origin = ?"
+    found = file.execute(f"{words} AND generation = ? AND size = ? AND root = ? AND note = ?", (*values, *same))
+    return found.rowcount == 1
