@@ -219,6 +219,28 @@ class LogAlarm(models.Model):
         return f"{self.tenant_id}: {self.code}"
 
 
+class SignerLease(models.Model):
+    """Which host signs now, or has signed last. It saves work, and protects nothing: heads.py decides who may sign."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    host = models.CharField(max_length=200)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    # Set when a round has ended well, so that another host that takes the next turn is nothing special.
+    released_at = models.DateTimeField(null=True)
+    # The host whose lease has ended without a release, because it was stopped or lost its connection.
+    taken_from = models.CharField(max_length=200, default="", blank=True)
+    taken_over_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "signer lease"
+
+    def __str__(self) -> str:
+        return self.host
+
+
 class Witness(models.Model):
     """A witness that cosigns a tenant's checkpoints (C2SP tlog-witness), and the result of the last call to it."""
 

@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from audit_app import checkpoints, heads, keys, log_name, redating
+from audit_app import checkpoints, heads, keys, lease, log_name, redating
 from audit_app.checkpoints import Refusal
 from audit_app.keys import Keys
 from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -20,6 +20,8 @@ logger = structlog.get_logger(__name__)
 
 #: A log with an alarm is checked again only after this time.
 RETRY_AFTER = dt.timedelta(seconds=60)
+#: For this time after an entry, a host that can't sign passes the task on. Later, the beat's next task is soon enough.
+PASSED_ON_FOR = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
     A checkpoint is old after an hour; it is signed again. Raise NoKey if this machine has no key (another
     machine signs), WrongName if LOG_ORIGIN differs from the signed name, and HeadsUnavailable if no head can be
     stored. A log that is refused, or that can't be read or written, does not delay the others. If another
-    process of this machine is signing, nothing is done.
+    process of this machine, or another host, is signing, nothing is done.
     """
     have = keys.load()
     log_name.require()
@@ -46,12 +48,32 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
         if not is_ours:
             return Work()
         heads.require_usable()
-        done = Work()
-        for tenant_id in _grown(now(), limit):
-            if is_over():
-                return done
-            done = _count(done, tenant_id, now, have, is_new=True)
-        return _date_all(done, now, have, limit, is_over)
+        if not (_grown(now(), 1) or _undated(now(), 1)):
+            return Work()
+        with lease.taken(now) as held:
+            if held is None:
+                return Work()
+            return _sign_all(now, have, limit, lambda: is_over() or not held.is_held())
+
+
+def is_for_another_host(at: dt.datetime) -> bool:
+    """Return whether entries have begun to wait just now, and another host than this one has signed last.
+
+    All hosts take their tasks from one queue. So a task to sign can reach a host that can't sign.
+    """
+    last = lease.current()
+    if last is None or last.host == lease.host():
+        return False
+    return ChainHead.objects.filter(unsigned_since__gt=at - PASSED_ON_FOR).exclude(pk__in=_alarmed(at)).exists()
+
+
+def _sign_all(now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
+    done = Work()
+    for tenant_id in _grown(now(), limit):
+        if is_over():
+            return done
+        done = _count(done, tenant_id, now, have, is_new=True)
+    return _date_all(done, now, have, limit, is_over)
 
 
 def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:

@@ -163,6 +163,9 @@ LOG_HEADS_S3_REGION = text("LOG_HEADS_S3_REGION", default="us-east-1")
 LOG_HEADS_S3_ACCESS_KEY = text("LOG_HEADS_S3_ACCESS_KEY")
 LOG_HEADS_S3_SECRET_KEY = secret("LOG_HEADS_S3_SECRET_KEY")
 LOG_HEADS_S3_CA_FILE = text("LOG_HEADS_S3_CA_FILE")
+# Which host signs, as the lease in the database shows it, and after which time without a sign another host signs.
+LOG_SIGNER_NAME = text("LOG_SIGNER_NAME")
+LOG_LEASE_SECONDS = seconds("LOG_LEASE_SECONDS", default=20, most=40)
 if LOG_HEADS and not LOG_HEADS.startswith(("dir:///", "s3://")):
     LOG_HEADS, LOG_HEADS_FILE = "", places.path_from(LOG_HEADS, data=DATA_DIR)
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)

@@ -153,8 +153,8 @@ def remind() -> int:
 def checkpoint() -> int:
     """Sign the logs that have new entries. For the other logs, sign the checkpoint again with the present time.
 
-    A machine without the signing key does nothing, because another machine has the key. If nobody signs, /readyz
-    reports the unsigned entries.
+    A machine that can't sign, because it has no key, leaves the task to another host that has signed. If nobody signs,
+    /readyz reports the unsigned entries.
     """
     started = clock.monotonic()
 
@@ -175,6 +175,8 @@ def checkpoint() -> int:
         logger.debug("log_key_absent")
     except HeadsUnavailable as why:
         logger.error("log_heads_unavailable", why=str(why))
+    if signing_round.is_for_another_host(clock.now()):
+        bell.ring(bell.CHECKPOINT)
     return 0
 
 

@@ -1,0 +1,358 @@
+"""Two hosts with the log's key: one is stopped between any two steps, the other signs, and the first continues."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from structlog.testing import capture_logs
+
+from audit_app import checkpoints, heads, keys, lease, notes, proofs, redating, signing_round, tree
+from audit_app.checkpoints import Refusal
+from audit_app.models import AuditEntry, Checkpoint, LogAlarm, SignedHead, SignerLease
+from audit_app.notes import Head, Note
+from audit_app.signing_round import Work
+from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, leaves
+
+pytestmark = pytest.mark.django_db
+
+SECOND = dt.timedelta(seconds=1)
+HOUR = dt.timedelta(hours=1)
+#: The functions of checkpoints.py between which a signer can stop.
+BEFORE = ("_read", "_extend_tiles", "_head_again")
+AFTER = ("put the head", "signed_note", "put the note", "_publish")
+STEPS = (*BEFORE, *AFTER)
+
+
+class Dead(BaseException):
+    """The process is gone, as after kill -9."""
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
+    return tmp_path
+
+
+@pytest.fixture
+def signatures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all heads that were signed, in their order."""
+    plain, made = notes.sign, []
+
+    def sign(text: str, *rest: Any) -> Any:
+        made.append(Head.parse(text).size)
+        return plain(text, *rest)
+
+    monkeypatch.setattr(notes, "sign", sign)
+    return made
+
+
+def stop_after(step: str, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do `what` once, when the next signer has done this step and before it continues."""
+    name = "put" if step.startswith("put") else step
+    module = heads if name == "put" else checkpoints
+    plain: Any = getattr(module, name)
+    calls = 2 if step == "put the note" else 1
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        found = plain(*arguments, **named)
+        calls -= 1
+        if calls == 0:
+            monkeypatch.setattr(module, name, plain)
+            what()
+        return found
+
+    monkeypatch.setattr(module, name, call)
+
+
+def require_sound() -> None:
+    """Every stored note fits the entries, so any two fit each other; sizes only grow; nothing is in alarm."""
+    found = list(Checkpoint.objects.order_by("pk"))
+    assert [row.size for row in found] == sorted({row.size for row in found})
+    public = keys.load().publics[0]
+    for row in found:
+        note = Note.parse(row.note)
+        head = Head.parse(note.text)
+        assert head == Head(checkpoints.origin_of(TENANT, 0), row.size, tree.root_of(leaves()[: row.size]))
+        assert note.times(keys.log_key(head.origin, public)) == [None]
+    for older, newer in zip(found, found[1:], strict=False):
+        assert proofs.consistency(older, newer) is not None
+    stored = heads.get(checkpoints.origin_of(TENANT, 0))
+    assert stored.head.size == found[-1].size
+    assert not LogAlarm.objects.exists()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_signer_that_continues_after_another_has_signed_publishes_nothing_older(
+    step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    append(2)
+    before = len(signatures)
+
+    def other() -> None:
+        append(4)
+        assert checkpoints.sign(TENANT, at=AT + SECOND).size == 9
+
+    stop_after(step, other, monkeypatch)
+    found = checkpoints.sign(TENANT, at=AT)
+    assert (found is not None) == (step == "_publish")
+    sizes = [3, 5, 9] if step == "_publish" else [3, 9]
+    assert list(Checkpoint.objects.order_by("pk").values_list("size", flat=True)) == sizes
+    # Before the head is moved nothing is signed, so a signer that comes too late signs nothing at all.
+    assert (5 in signatures[before:]) == (step in AFTER)
+    require_sound()
+    append(1)
+    assert checkpoints.sign(TENANT, at=AT + HOUR).size == 10
+    require_sound()
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "put the note"])
+def test_a_signer_that_continues_after_another_has_dated_keeps_the_newer_date(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    stop_after(step, lambda: checkpoints.sign(TENANT, at=AT + 2 * HOUR), monkeypatch)
+    checkpoints.sign(TENANT, at=AT + HOUR)
+    row = Checkpoint.objects.get()
+    assert row.dated_at == AT + 2 * HOUR
+    assert SignedHead.objects.get().dated_at == AT + 2 * HOUR
+    require_sound()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_signer_that_dies_at_any_step_costs_nothing(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    append(2)
+
+    def die() -> None:
+        raise Dead
+
+    stop_after(step, die, monkeypatch)
+    with pytest.raises(Dead):
+        checkpoints.sign(TENANT, at=AT)
+    assert checkpoints.sign(TENANT, at=AT + SECOND).size == 5
+    require_sound()
+    assert heads.get(checkpoints.origin_of(TENANT, 0)).note
+    assert signing_round.work(lambda: AT + SECOND, limit=10) == Work()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_after_a_failover_to_a_database_that_lost_entries_the_stopped_signer_publishes_nothing(
+    step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+) -> None:
+    """The lost entry 5 has another one in its place. What one signer has moved, the other never contradicts."""
+    append(4)
+    checkpoints.sign(TENANT, at=AT)
+    append(1)
+
+    def fail_over() -> None:
+        cut_to(4)
+        SignedHead.objects.update(dated_at=AT)
+        append(1, what="other")
+        with suppress(Refusal):
+            checkpoints.sign(TENANT, at=AT + SECOND)
+
+    stop_after(step, fail_over, monkeypatch)
+    with suppress(Refusal):
+        checkpoints.sign(TENANT, at=AT)
+    moved = heads.get(checkpoints.origin_of(TENANT, 0)).head
+    published = list(Checkpoint.objects.filter(size=5))
+    # At most one of the two trees of five entries was ever signed.
+    assert {bytes(row.root) for row in published} <= {moved.root}
+    assert signatures.count(5) <= 1
+    assert (tree.root_of(leaves()) == moved.root) == (step in BEFORE)
+    if step in BEFORE:
+        assert checkpoints.sign(TENANT, at=AT + 2 * SECOND).size == 5
+        require_sound()
+    else:
+        with pytest.raises(Refusal):
+            checkpoints.sign(TENANT, at=AT + 2 * SECOND)
+        assert LogAlarm.objects.get().code == "different"
+
+
+def test_without_compare_and_set_two_trees_of_one_size_would_be_signed(
+    monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+) -> None:
+    """What `rename()` would do: each signer replaces what the other has stored. This shows that the tests can fail."""
+    append(4)
+    checkpoints.sign(TENANT, at=AT)
+    append(1)
+    roots = set()
+    plain = heads.put
+
+    def overwrite(head: Head, frontier: Any, note: str, *, after: Any) -> Any:
+        roots.add((head.size, head.root))
+        return plain(head, frontier, note, after=heads.get(head.origin))
+
+    def fail_over() -> None:
+        cut_to(4)
+        append(1, what="other")
+        monkeypatch.setattr(heads, "put", overwrite)
+        checkpoints.sign(TENANT, at=AT + SECOND)
+
+    stop_after("_head_again", fail_over, monkeypatch)
+    with suppress(Refusal):
+        checkpoints.sign(TENANT, at=AT)
+    assert len({root for size, root in roots if size == 5}) == 2
+    assert signatures.count(5) == 2
+
+
+def test_a_signer_that_wakes_up_while_it_dates_many_logs_dates_only_those_that_nobody_has_moved(
+    monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    del signatures[:]
+    plain = redating._read_tiles
+
+    def other(logs: Any) -> None:
+        plain(logs)
+        monkeypatch.setattr(redating, "_read_tiles", plain)
+        append(1)
+        checkpoints.sign(TENANT, at=AT + HOUR + SECOND)
+
+    monkeypatch.setattr(redating, "_read_tiles", other)
+    assert redating.date([TENANT], at=AT + HOUR, have=keys.load()) == set()
+    assert signatures == [4]
+    require_sound()
+
+
+def test_a_signer_that_wakes_up_after_it_has_dated_a_log_does_not_replace_what_is_newer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    plain = redating._write
+
+    def other(*arguments: Any) -> set[Any]:
+        append(1)
+        checkpoints.sign(TENANT, at=AT + HOUR + SECOND)
+        return plain(*arguments)
+
+    monkeypatch.setattr(redating, "_write", other)
+    assert redating.date([TENANT], at=AT + HOUR, have=keys.load()) == set()
+    require_sound()
+    assert Checkpoint.objects.get(size=3).dated_at == AT
+
+
+def test_no_transaction_is_open_while_the_head_is_moved_and_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place can be slow or away. On SQLite, an open transaction would stop every other writer meanwhile."""
+    from django.db import connection
+
+    depths = []
+    outside = len(connection.savepoint_ids)
+    plain = heads.put
+
+    def put(*arguments: Any, **named: Any) -> Any:
+        depths.append(len(connection.savepoint_ids) - outside)
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(heads, "put", put)
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    assert depths == [0, 0]
+
+
+def test_a_place_that_is_away_stops_the_signatures_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    append(1)
+    monkeypatch.setattr(settings, "LOG_HEADS", f"{settings.LOG_HEADS}/gone")
+    with pytest.raises(heads.HeadsUnavailable):
+        signing_round.work(lambda: AT, limit=10)
+    assert Checkpoint.objects.get().size == 3
+    assert AuditEntry.objects.filter(tenant_id=TENANT).count() == 4
+
+
+# --- The lease ----------------------------------------------------------------------------------------------------
+
+
+def on_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LOG_SIGNER_NAME", name)
+
+
+def test_while_one_host_signs_another_does_nothing_and_after_its_turn_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(1)
+    on_host("a", monkeypatch)
+    with lease.taken(lambda: AT) as held:
+        assert held
+        on_host("b", monkeypatch)
+        assert signing_round.work(lambda: AT, limit=10) == Work()
+        on_host("a", monkeypatch)
+    on_host("b", monkeypatch)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    row = SignerLease.objects.get()
+    assert (row.host, row.since, row.taken_from) == ("b", AT, "")
+
+
+def test_a_host_that_was_lost_is_replaced_when_its_lease_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(1)
+    on_host("a", monkeypatch)
+    turn = lease.taken(lambda: AT)
+    turn.__enter__()
+    on_host("b", monkeypatch)
+    length = dt.timedelta(seconds=settings.LOG_LEASE_SECONDS)
+    assert signing_round.work(lambda: AT + length - SECOND, limit=10) == Work()
+    with capture_logs() as logged:
+        assert signing_round.work(lambda: AT + length, limit=10) == Work(signed=1)
+    row = SignerLease.objects.get()
+    assert (row.host, row.taken_from, row.taken_over_at) == ("b", "a", AT + length)
+    assert [each["event"] for each in logged if each["event"].startswith("log_signer")] == ["log_signer_taken_over"]
+
+
+def test_a_long_round_renews_the_lease_and_ends_when_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_host("a", monkeypatch)
+    at = AT
+    length = dt.timedelta(seconds=settings.LOG_LEASE_SECONDS)
+    with lease.taken(lambda: at) as held:
+        at += length - SECOND
+        assert held.is_held()
+        assert SignerLease.objects.get().until == at + length
+        at += 2 * length
+        on_host("b", monkeypatch)
+        with lease.taken(lambda: at) as other:
+            assert other
+            on_host("a", monkeypatch)
+            assert not held.is_held()
+            on_host("b", monkeypatch)
+        on_host("a", monkeypatch)
+    assert SignerLease.objects.get().host == "b"
+
+
+def test_a_host_that_starts_again_goes_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_host("a", monkeypatch)
+    lease.taken(lambda: AT).__enter__()
+    with lease.taken(lambda: AT + SECOND) as held:
+        assert held
+    assert SignerLease.objects.get().taken_from == ""
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_signing(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_host("a", monkeypatch)
+    lease.taken(lambda: AT + HOUR).__enter__()
+    on_host("b", monkeypatch)
+    with lease.taken(lambda: AT) as held:
+        assert held
+
+
+def test_a_task_that_reaches_a_host_without_a_key_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    append(1)
+    assert not signing_round.is_for_another_host(AT)
+    on_host("a", monkeypatch)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    append(1)
+    assert not signing_round.is_for_another_host(AT)
+    on_host("b", monkeypatch)
+    assert signing_round.is_for_another_host(AT + SECOND)
+    # Not for ever: two hosts without a key would pass it to each other all the time.
+    assert not signing_round.is_for_another_host(AT + signing_round.PASSED_ON_FOR)
