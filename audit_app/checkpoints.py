@@ -122,6 +122,8 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
     reading = _read(tenant_id)
     if reading is None:
         return None
+    # A signer that was stopped before it read the log has an old time. The dates of a log's checkpoints never go back.
+    at = max(at, reading.signed.dated_at or at)
     size = min(reading.size, reading.before.size + MOST_ENTRIES)
     tiled = min(reading.signed.size, size)
     # After a crash or a restore, the tiles and the stored head may have different lengths.

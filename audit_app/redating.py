@@ -93,7 +93,8 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
     For this, the bytes of some entries of each log are compared with the tiles. The comparison continues where the last
     one ended.
     """
-    logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
+    # A signer that was stopped meanwhile has an old time, and another may have dated some logs later.
+    logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed and (log.signed.dated_at or at) <= at]
     _read_tiles(logs)
     entries = _read_entries(logs)
     sound = [log for log in logs if _is_sound(log, entries[log.signed.tenant_id])]

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, heads, keys, lease, notes, proofs, redating, signing_round, tree
+from audit_app import checkpoints, heads, keys, lease, log_name, notes, proofs, redating, signing_round, tree
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm, SignedHead, SignerLease
 from audit_app.notes import Head, Note
@@ -243,6 +243,20 @@ def test_a_signer_that_wakes_up_after_it_has_dated_a_log_does_not_replace_what_i
     assert redating.date([TENANT], at=AT + HOUR, have=keys.load()) == set()
     require_sound()
     assert Checkpoint.objects.get(size=3).dated_at == AT
+
+
+def test_the_dates_of_checkpoints_never_go_back() -> None:
+    """A signer that was stopped before it read the log continues with the time at which it began."""
+    append(3)
+    checkpoints.sign(TENANT, at=AT + HOUR)
+    append(1)
+    checkpoints.sign(TENANT, at=AT)
+    newest = checkpoints.newest(TENANT, 0)
+    assert (newest.size, newest.signed_at, newest.dated_at) == (4, AT + HOUR, AT + HOUR)
+    public = keys.load().publics[0]
+    assert Note.parse(newest.note).times(log_name.clock_key(public)) == [int((AT + HOUR).timestamp())]
+    assert redating.date([TENANT], at=AT, have=keys.load()) == set()
+    require_sound()
 
 
 def test_no_transaction_is_open_while_the_head_is_moved_and_signed(monkeypatch: pytest.MonkeyPatch) -> None:
