@@ -25,7 +25,8 @@ from django.db import transaction
 from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
-from audit_app.keys import Keys, NoKey
+from audit_app.hsm import HsmFault
+from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
 from audit_app.notes import BadNote, Head, Note, Signature
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
@@ -285,11 +286,14 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | N
     """Sign a head with every key, check the result as an independent reader would, and return it.
 
     `last` is the head that was signed last. If it equals `head`, its signatures by retired keys are added.
-    `again` computes the head a second time, after signing. Without this, a bit that flips in memory after all
-    other comparisons would be signed, and a signature can't be taken back.
+    Raise BadKey if a key in an HSM can't sign now. `again` computes the head a second time, after signing. Without
+    this, a bit that flips in memory after all other comparisons would be signed, and a signature can't be taken back.
     """
-    signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
-    clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
+    try:
+        signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
+        clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
+    except HsmFault as fault:
+        raise BadKey(str(fault)) from fault
     note = Note.parse(str(Note(head.text, (*signatures, *clock, *_of_retired(head, have, last)))))
     try:
         for public in have.publics:

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS heads (
     generation INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
+_MOVED = "CREATE TABLE IF NOT EXISTS moved (place TEXT NOT NULL)"
 _ADDED = "ALTER TABLE heads ADD COLUMN generation INTEGER NOT NULL DEFAULT 0"
 _SELECT = "SELECT origin, size, root, frontier, note, generation FROM heads WHERE origin"
 
@@ -52,6 +53,7 @@ class File:
     def put_many(self, moves: Sequence[Move]) -> dict[str, StoredHead]:
         with self._opened() as file:
             file.execute("BEGIN IMMEDIATE")
+            _require_here(file)
             done = {move.after.head.origin: move.after for move in moves if _is_moved(file, move)}
             file.execute("COMMIT")
         return done
@@ -59,7 +61,22 @@ class File:
     def require_usable(self) -> None:
         with self._opened() as file:
             file.execute("BEGIN IMMEDIATE")
+            _require_here(file)
             file.execute("ROLLBACK")
+
+    def moved_to(self) -> str:
+        """Return the place to which the heads were moved, or ""."""
+        with self._opened() as file:
+            row = file.execute("SELECT place FROM moved").fetchone()
+        return str(row[0]) if row else ""
+
+    def leave(self, place: str) -> None:
+        """Let nobody change these heads any more, because they are moved to this place."""
+        with self._opened() as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("DELETE FROM moved")
+            file.execute("INSERT INTO moved VALUES (?)", (place,))
+            file.execute("COMMIT")
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -79,10 +96,16 @@ class File:
 
 def _prepare(file: sqlite3.Connection) -> None:
     file.execute(_TABLE)
+    file.execute(_MOVED)
     if "generation" not in {row[1] for row in file.execute("PRAGMA table_info(heads)")}:
         # The file is of a version without generations. If another process adds the column now, this fails.
         with suppress(sqlite3.OperationalError):
             file.execute(_ADDED)
+
+
+def _require_here(file: sqlite3.Connection) -> None:
+    if row := file.execute("SELECT place FROM moved").fetchone():
+        raise HeadsUnavailable(f"the heads were moved to {row[0]}: set LOG_HEADS={row[0]} on this host")
 
 
 def _is_moved(file: sqlite3.Connection, move: Move) -> bool:

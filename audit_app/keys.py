@@ -3,6 +3,8 @@
 Each key is one line: `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The key in the first line is the
 current key. The keys below it are being retired. They sign too, so that a reader who has only an old key still finds a
 signature to check.
+
+Instead of a key, a line can have the address of a key in an HSM: `pkcs11:…` (hsm.py).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 
-from audit_app.notes import Verifier, public_bytes
+from audit_app import hsm
+from audit_app.notes import SigningKey, Verifier, public_bytes
 
 MARK = "lockbox-log-key-v1"
 
@@ -37,14 +40,18 @@ class BadKey(NoKey):
     """A key is configured, but it can't be used. An operator must correct this."""
 
 
+class NotMade(BadKey):
+    """The HSM can be used, but the key was not made there yet."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """The private keys of this machine, with the current key first."""
 
-    keys: tuple[Ed25519PrivateKey, ...]
+    keys: tuple[SigningKey, ...]
 
     @property
-    def current(self) -> Ed25519PrivateKey:
+    def current(self) -> SigningKey:
         return self.keys[0]
 
     @property
@@ -87,11 +94,27 @@ def trouble() -> str:
         return ""
 
 
+def is_in_hsm() -> bool:
+    """Return whether the settings of this machine name a key in an HSM. Such a key can't be copied."""
+    if settings.LOG_KEY:
+        return str(settings.LOG_KEY).lstrip().startswith(hsm.SCHEME)
+    try:
+        with Path(settings.LOG_KEY_FILE).open(errors="replace") as file:
+            return file.read(len(hsm.SCHEME)) == hsm.SCHEME
+    except OSError:
+        return False
+
+
 def create() -> bytes:
     """Make the first key and return its public key. Raise NoKey if a key exists already.
 
-    No reader ever sees a half-written file.
+    If LOG_KEY is the address of a key in an HSM, the key is made there. No reader ever sees a half-written file.
     """
+    if settings.LOG_KEY and is_in_hsm():
+        try:
+            return hsm.create(settings.LOG_KEY.split()[0])
+        except hsm.HsmFault as fault:
+            raise BadKey(str(fault)) from fault
     line, key = _new()
     _write_first(line)
     return public_bytes(key)
@@ -99,7 +122,7 @@ def create() -> bytes:
 
 def restore(keys: Keys) -> None:
     """Write these keys, which come from a copy, to the key's file. Raise NoKey if there is a file already."""
-    _write_first("".join(map(_line, keys.keys)))
+    _write_first("".join(_line(key) for key in keys.keys if isinstance(key, Ed25519PrivateKey)))
 
 
 def _write_first(text: str) -> None:
@@ -117,6 +140,10 @@ def _write_first(text: str) -> None:
 def rotate() -> bytes:
     """Make a new key the current one, and return its public key. The former keys also continue to sign."""
     path = _key_file()
+    if is_in_hsm():
+        raise NoKey(
+            "the log key is in an HSM: make a new key there, and put its address before the old one, as the first line"
+        )
     line, key = _new()
     lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
     os.replace(_draft(path, "\n".join(lines) + "\n"), path)
@@ -192,11 +219,30 @@ def remove_drafts(directory: Path) -> None:
 
 
 def _parse(raw: str) -> Keys:
-    lines = [line.split() for line in raw.splitlines() if line.strip()]
-    if not lines or any(len(line) != 2 or line[0] != MARK for line in lines):
-        raise BadKey(f"the log key is not a line '{MARK} <base64>'")
+    rows = [line.split() for line in raw.splitlines() if line.strip()]
+    if not rows or any(not _is_key(row) for row in rows):
+        raise BadKey(f"the log key is not a line '{MARK} <base64>', or the address of a key in an HSM (pkcs11:…)")
     try:
-        seeds = [base64.b64decode(line[1], validate=True) for line in lines]
-        return Keys(tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds))
+        found = tuple(_key(row) for row in rows)
+        # The public keys are read now, so that a key that is away is noticed before a head is moved.
+        for key in found:
+            key.public_key()
+        return Keys(found)
     except (binascii.Error, ValueError):
         raise BadKey("the log key is not an Ed25519 seed of 32 bytes") from None
+    except hsm.NoSuchKey as fault:
+        raise NotMade(str(fault)) from fault
+    except hsm.HsmFault as fault:
+        raise BadKey(str(fault)) from fault
+
+
+def _is_key(row: list[str]) -> bool:
+    return (len(row) == 2 and row[0] == MARK) or (len(row) == 1 and row[0].startswith(hsm.SCHEME))
+
+
+def _key(row: list[str]) -> SigningKey:
+    if len(row) == 1:
+        key = hsm.HsmKey(hsm.Address.parse(row[0]))
+        key.require()
+        return key
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(row[1], validate=True))

@@ -12,9 +12,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 #: The signature types of signed-note and of tlog-cosignature.
 ED25519, COSIGNATURE = 0x01, 0x04
@@ -29,6 +30,14 @@ _NUMBER = re.compile(r"\A(0|[1-9][0-9]{0,18})\Z")
 
 class BadNote(ValueError):
     """The text is not a note, or its signature is wrong."""
+
+
+class SigningKey(Protocol):
+    """An Ed25519 key, in memory or in an HSM."""
+
+    def public_key(self) -> Ed25519PublicKey: ...
+
+    def sign(self, data: bytes, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -173,12 +182,12 @@ class Proof:
 # --- Signing ---------------------------------------------------------------------------------------------
 
 
-def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
+def sign(text: str, name: str, key: SigningKey) -> Signature:
     verifier = Verifier(name, public_bytes(key))
     return Signature(name, verifier.key_id, key.sign(text.encode()))
 
 
-def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
+def cosign(text: str, name: str, key: SigningKey, at: int) -> Signature:
     """Cosign `text`, and return the signature.
 
     The signature states that at the time `at` (seconds since 1970) the cosigner knew no larger consistent tree.
@@ -187,7 +196,7 @@ def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
     return Signature(name, verifier.key_id, at.to_bytes(8) + key.sign(_cosigned(text, at)))
 
 
-def public_bytes(key: Ed25519PrivateKey) -> bytes:
+def public_bytes(key: SigningKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 

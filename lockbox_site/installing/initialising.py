@@ -157,10 +157,13 @@ def _steps() -> list[steps.Step]:
 def _copy_key() -> None:
     from django.core.management import call_command
 
+    from audit_app import keys
     from requests_app.platform import program as commands
     from requests_app.queries import installation
 
-    if installation.has_key_copy():
+    if keys.is_in_hsm():
+        _say("The log's key is in an HSM and can't be copied. Back up the HSM as its maker says.")
+    elif installation.has_key_copy():
         _say("An encrypted copy of the log's key was made already.")
         _say(f"  If you don't have its passphrase, make another copy: {commands.command('log_key copy')}")
     else:

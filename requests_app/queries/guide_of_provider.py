@@ -11,6 +11,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from audit_app import keys
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.models.invitations import PROVIDER_ROLES
@@ -91,6 +92,8 @@ def _failing_lines(facts: ProviderFacts) -> list[str]:
 
 def _log_key(facts: ProviderFacts) -> Found:
     row = facts.installation
+    if keys.is_in_hsm():
+        return left_out(_("The key is in an HSM and can’t be copied. Back up the HSM as its maker says."))
     if is_trial() and not row.key_copy_hash:
         words = _("The logs of a trial need no copy of the key. In a real installation, init makes one.")
         return left_out(words)

@@ -8,13 +8,15 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError, call_command
 
-from audit_app import head_bucket, head_directory, head_text, heads
+from audit_app import head_bucket, head_directory, head_file, head_text, heads, moving_heads
 from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.notes import Head
 from audit_app.tree import Frontier
@@ -366,3 +368,87 @@ def test_an_object_of_another_log_or_a_newer_version_is_refused(faulty: Any) -> 
     server.objects[name] = head_text.written(other, by="x")
     with pytest.raises(HeadsUnavailable, match="damaged"):
         heads.get(ORIGIN)
+
+
+# --- From the file to a shared place ------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    if request.param == "directory":
+        (tmp_path / "shared").mkdir()
+        return f"dir://{tmp_path}/shared"
+    use_bucket(request.getfixturevalue("seaweedfs"), monkeypatch, prefix="p")
+    monkeypatch.setattr(settings, "LOG_HEADS", "")
+    return f"s3://{object_store.BUCKET}/moved-{tmp_path.name}"
+
+
+def test_after_a_move_nobody_signs_at_the_former_place(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = put(3, None)
+    last = put(4, first)
+    other = put(2, None, origin="lockbox.example.com/log/b")
+    out = StringIO()
+    call_command("log_heads", "move", target, stdout=out, stderr=StringIO())
+    assert "2 heads" in out.getvalue()
+    for call in (lambda: put(5, last), heads.require_usable, lambda: heads.renew([last])):
+        with pytest.raises(HeadsUnavailable, match=f"set LOG_HEADS={target}"):
+            call()
+    assert heads.get(ORIGIN).is_same(last)
+    monkeypatch.setattr(settings, "LOG_HEADS", target)
+    assert [each.head for each in heads.every()] == [last.head, other.head]
+    assert put(5, last).generation == last.generation + 1
+    # Repeated, as after an interruption, it takes nothing back.
+    monkeypatch.setattr(settings, "LOG_HEADS", "")
+    call_command("log_heads", "move", target, stdout=StringIO(), stderr=StringIO())
+    monkeypatch.setattr(settings, "LOG_HEADS", target)
+    assert heads.get(ORIGIN).head.size == 5
+
+
+def test_a_signer_that_wakes_up_after_the_move_moves_nothing(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It moves a head while the heads are copied. Only what is in the file when it is closed counts."""
+    first = put(3, None)
+    plain = head_file.File.leave
+
+    def sign_first(file: Any, place: str) -> None:
+        put(4, first)
+        plain(file, place)
+
+    monkeypatch.setattr(head_file.File, "leave", sign_first)
+    moving_heads.move(target)
+    with pytest.raises(HeadsUnavailable):
+        put(5, heads.get(ORIGIN))
+    monkeypatch.setattr(settings, "LOG_HEADS", target)
+    assert heads.get(ORIGIN).head.size == 4
+
+
+def test_a_move_to_a_place_with_newer_or_other_heads_is_refused_and_changes_nothing(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = put(3, None)
+    for size, mark in ((4, 0), (3, 1)):
+        monkeypatch.setattr(settings, "LOG_HEADS", target)
+        heads_there = heads.get(ORIGIN)
+        if heads_there is None:
+            put(size, None, mark=mark)
+        monkeypatch.setattr(settings, "LOG_HEADS", "")
+        with pytest.raises(CommandError, match="has another head"):
+            call_command("log_heads", "move", target)
+        assert put(3, last).generation == last.generation + 1
+        last = heads.get(ORIGIN)
+
+
+def test_a_move_to_a_place_that_cannot_be_used_leaves_the_file_in_use(tmp_path: Path) -> None:
+    last = put(3, None)
+    with pytest.raises(CommandError, match="no such directory"):
+        call_command("log_heads", "move", f"dir://{tmp_path}/none")
+    with pytest.raises(CommandError, match="must be dir"):
+        call_command("log_heads", "move", str(tmp_path))
+    assert put(4, last).head.size == 4
+
+
+def test_the_command_checks_the_place_and_shows_who_signs(shared: Path, db: None) -> None:
+    put(3, None)
+    out = StringIO()
+    call_command("log_heads", "check", stdout=out)
+    assert f"{shared} can be used; it has 1 head." in out.getvalue()
+    assert "No host has signed yet." in out.getvalue()

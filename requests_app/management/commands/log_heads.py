@@ -1,4 +1,4 @@
-"""`manage.py log_heads show|adopt TENANT`: show a log's head that is stored outside the database, or store it again."""
+"""`manage.py log_heads show|adopt|check|move`: the heads of the logs, which are stored outside the database."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import base64
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from audit_app import checkpoints, heads
+from audit_app import checkpoints, heads, lease, moving_heads
 from audit_app.heads import HeadsUnavailable
 from requests_app import operations
 from requests_app.domain.errors import DomainError
@@ -19,24 +20,32 @@ from requests_app.management._logs import Log, actor, log_of
 
 class Command(BaseCommand):
     help = (
-        "Show the head of a log that is stored outside the database, or store the database's newest head there again."
+        "Show the head of a log that is stored outside the database, store the database's newest head there again, "
+        "check the place of the heads, or copy all heads to a place that several hosts share."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="show|adopt")
+        acts = parser.add_subparsers(dest="act", required=True, metavar="show|adopt|check|move")
         show = acts.add_parser("show", help="what is stored outside, and what the database has")
-        adopt = acts.add_parser("adopt", help="after the file outside was lost: store the database's newest checkpoint")
+        adopt = acts.add_parser("adopt", help="after the heads were lost: store the database's newest checkpoint")
         for each in (show, adopt):
             each.add_argument("tenant", metavar="TENANT", help="short name or id; provider. for the provider's own log")
         adopt.add_argument("--because", required=True, metavar="WORDS", help="what happened; it is written to the log")
+        acts.add_parser("check", help="test the place of the heads, and show which host signs")
+        move = acts.add_parser("move", help="copy all heads to another place, before you change LOG_HEADS")
+        move.add_argument("place", metavar="PLACE", help="dir:///shared/path or s3://bucket/prefix")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        log = log_of(options["tenant"])
         try:
-            if options["act"] == "show":
-                self._show(log)
-            else:
-                self._adopt(log, options["because"])
+            match options["act"]:
+                case "show":
+                    self._show(log_of(options["tenant"]))
+                case "adopt":
+                    self._adopt(log_of(options["tenant"]), options["because"])
+                case "check":
+                    self._check()
+                case "move":
+                    self._move(options["place"])
         except (DomainError, HeadsUnavailable) as refusal:
             raise refused(refusal) from refusal
 
@@ -63,6 +72,46 @@ class Command(BaseCommand):
                 "this database."
             )
         )
+
+    def _check(self) -> None:
+        place = heads.store()
+        place.require_usable()
+        stored = place.every()
+        words = ngettext(
+            "%(place)s can be used; it has %(n)d head.", "%(place)s can be used; it has %(n)d heads.", len(stored)
+        )
+        self.stdout.write(words % {"place": place.name, "n": len(stored)})
+        signer = lease.current()
+        if signer is None:
+            self.stdout.write(_("No host has signed yet."))
+            return
+        self.stdout.write(
+            _("Last signer: %(host)s, since %(since)s, last at %(until)s.")
+            % {"host": signer.host, "since": _time(signer.since), "until": _time(signer.until)}
+        )
+        if signer.taken_over_at is not None:
+            self.stdout.write(
+                _("On %(at)s, a host took over from %(host)s, which had stopped.")
+                % {"at": _time(signer.taken_over_at), "host": signer.taken_from}
+            )
+
+    def _move(self, place: str) -> None:
+        if not place.startswith((heads.DIRECTORY, heads.BUCKET)):
+            raise CommandError(_("The place must be dir:///shared/path or s3://bucket/prefix."), returncode=2)
+        done = moving_heads.move(place)
+        words = ngettext("%(n)d head is stored in %(place)s.", "%(n)d heads are stored in %(place)s.", done.total)
+        self.stdout.write(words % {"n": done.total, "place": place})
+        self.stderr.write(
+            _(
+                "This host signs no more at the former place. On each host that signs, set LOG_HEADS=%(place)s and "
+                "start the workers again."
+            )
+            % {"place": place}
+        )
+
+
+def _time(at: Any) -> str:
+    return str(at.isoformat(timespec="seconds"))
 
 
 def _head(size: int, root: bytes) -> str:

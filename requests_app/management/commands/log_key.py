@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit_app import checkpoints, key_copy, keys, log_name
-from audit_app.keys import BadKey, NoKey
+from audit_app.keys import BadKey, NoKey, NotMade
 from requests_app import operations
 from requests_app.domain import recovery
 from requests_app.management._logs import actor, log_of
@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|copy|restore|rotate|retire")
-        create = acts.add_parser("create", help="make the first key, in LOG_KEY_FILE")
+        create = acts.add_parser("create", help="make the first key, in LOG_KEY_FILE or in the HSM")
         create.add_argument("--if-missing", action="store_true", help="do nothing if there is a key")
         create.add_argument("--anyway", action="store_true", help="even if logs were signed with a key that is lost")
         show = acts.add_parser("show", help="print the public keys")
@@ -58,9 +58,9 @@ class Command(BaseCommand):
     def _create(self, options: dict[str, Any]) -> None:
         try:
             keys.load()
-        except BadKey:
-            raise
-        except NoKey:
+        except NoKey as missing:
+            if isinstance(missing, BadKey) and not isinstance(missing, NotMade):
+                raise
             if _publics_used() and not options["anyway"]:
                 # If two machines had different keys, each would announce its own key in every log, again and again.
                 raise NoKey(
@@ -72,10 +72,7 @@ class Command(BaseCommand):
                 ) from None
             public = keys.create()
             self.stdout.write(str(log_name.clock_key(public, name=_name()[0])))
-            self.stderr.write(
-                _("The log's key was made: %(path)s. Back up this file, separately from the database.")
-                % {"path": settings.LOG_KEY_FILE}
-            )
+            self.stderr.write(_made())
             return
         if not options["if_missing"]:
             raise NoKey(_("there is a log key already"))
@@ -160,6 +157,13 @@ class Command(BaseCommand):
         gone = keys.retire()
         words = ngettext("%(n)d old key was removed.", "%(n)d old keys were removed.", gone)
         self.stdout.write(words % {"n": gone})
+
+
+def _made() -> str:
+    if keys.is_in_hsm():
+        return _("The log's key was made in the HSM, and can't leave it. Back up the HSM as its maker says.")
+    words = _("The log's key was made: %(path)s. Back up this file, separately from the database.")
+    return words % {"path": settings.LOG_KEY_FILE}
 
 
 def _named(act: str) -> dict[str, str]:
