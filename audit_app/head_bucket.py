@@ -1,6 +1,6 @@
 """Stores the heads in a bucket that several hosts share (S3): one object for each log, with conditional writes.
 
-A write names the ETag of the object that was read (`If-Match`), or that there is none (`If-None-Match: *`). If the
+A write names the ETag of the object that was read (`If-Match`), or that no object exists (`If-None-Match: *`). If the
 answer of a write is lost, the object is read again before anything else happens: only what is found there counts.
 """
 
@@ -28,7 +28,8 @@ ATTEMPTS = 3
 #: How many writers compete in the test of the store.
 RIVALS = 4
 
-_A, _B = TypeVar("_A"), TypeVar("_B")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 #: The places that were tested in this process, and refused a stale write.
 _tested: set[tuple[str, str, str]] = set()

@@ -22,7 +22,7 @@ from audit_app import head_text
 from audit_app.heads import HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
 
 #: So many older generations stay, so that somebody who has listed the directory can still read one.
-KEPT = 16
+RETAINED = 16
 #: Drafts of writers that were killed are removed after a day, in seconds.
 DRAFT_AGE = 86_400
 _GENERATION = re.compile(r"[0-9]{20}")
@@ -187,7 +187,7 @@ def _tidy(folder: Path, generation: int) -> None:
     """Remove generations far behind the newest one, and drafts of writers that were killed. Failures do no harm."""
     with suppress(OSError):
         for number in sorted(_generations(folder)):
-            if number >= generation - KEPT:
+            if number >= generation - RETAINED:
                 break
             (folder / f"{number:020d}").unlink(missing_ok=True)
         for name in os.listdir(folder):

@@ -53,7 +53,8 @@ class StoredHead:
 class Store(Protocol):
     """A place for heads. Each method raises HeadsUnavailable if the place can't be read or written."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def exists(self) -> bool:
         """Return whether this host has such a place. A host that does not sign may have none."""
@@ -72,7 +73,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Move:
-    """The change of one stored head. `before` is None for the first head of a log."""
+    """The change of one stored head. The first head of a log has no `before`."""
 
     before: StoredHead | None
     after: StoredHead

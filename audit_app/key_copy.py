@@ -24,10 +24,10 @@ _BLOCK = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----.+?-----END ENCRYPTE
 def sealed(keys: Keys, passphrase: str) -> bytes:
     """Return the content of a copy, encrypted with the passphrase. Raise BadKey if a key is in an HSM."""
     encryption = BestAvailableEncryption(passphrase.encode())
-    own = [key for key in keys.keys if isinstance(key, Ed25519PrivateKey)]
-    if len(own) < len(keys.keys):
+    found = [key for key in keys.keys if isinstance(key, Ed25519PrivateKey)]
+    if len(found) < len(keys.keys):
         raise BadKey("a key in an HSM can't be copied: back up the HSM as its maker says")
-    return b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption) for key in own)
+    return b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption) for key in found)
 
 
 def opened(content: bytes, passphrase: str) -> Keys:

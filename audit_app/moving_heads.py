@@ -46,7 +46,7 @@ def _move(row: StoredHead, found: StoredHead | None, source: File, target: Store
         return None
     if found.head.size >= row.head.size:
         raise HeadsUnavailable(
-            f"{target.name} has another head of {row.head.origin}, which {source.name} does not lead to: one of the two "
-            "is an older copy, or of another installation"
+            f"{target.name} has another head of {row.head.origin}, which {source.name} does not lead to: one of the "
+            "two is an older copy, or of another installation"
         )
     return Move(found, replace(row, generation=max(row.generation, found.generation + 1)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 
 from audit_app import checkpoints, keys, log_name
@@ -49,7 +50,7 @@ def test_each_kind_has_its_own_words_and_a_detail_that_lacks_something_breaks_no
     LogAlarm.objects.update(code=code, detail={})
     shown = text(staff.get(address(LogAlarm, "change", alarm.pk)))
     assert code in shown
-    assert ("LOG_HEADS_FILE" in shown) == code.startswith("outside")
+    assert ("LOG_HEADS" in shown) == code.startswith("outside")
     assert ("another machine" in shown) == (code == "signature")
 
 
@@ -92,6 +93,8 @@ def test_public_keys_are_shown_and_nothing_of_the_private_ones(alarm: LogAlarm, 
     row = LogKey.objects.get()
     shown = text(staff.get(address(LogKey, "change", row.pk)))
     assert str(log_name.clock_key(bytes(row.pk))) in shown
-    assert keys.load().current.private_bytes_raw().hex() not in shown
+    current = keys.load().current
+    assert isinstance(current, Ed25519PrivateKey)
+    assert current.private_bytes_raw().hex() not in shown
     for wrong in ("nonsense", "AAAA", "b'x'"):
         assert staff.get(address(LogKey, "change", wrong)).status_code == 404

@@ -62,7 +62,7 @@ def main(name: str, journal: Path) -> None:
         return sign
 
     heads.put, heads.renew = moved(heads.put), moved(heads.renew)
-    checkpoints.signed_note = redating.signed_note = signed(checkpoints.signed_note)  # type: ignore[attr-defined]
+    checkpoints.signed_note = redating.signed_note = signed(checkpoints.signed_note)
     say("started")
     while True:
         try:

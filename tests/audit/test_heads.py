@@ -168,7 +168,7 @@ def test_only_generations_far_behind_are_removed_and_nothing_else_is_left(shared
     last = None
     for size in range(1, 41):
         last = put(size, last)
-    assert generations(shared) == list(range(40 - head_directory.KEPT, 41))
+    assert generations(shared) == list(range(40 - head_directory.RETAINED, 41))
     assert not list(shared.rglob(".*"))
 
 
@@ -434,7 +434,7 @@ def test_a_move_to_a_place_with_newer_or_other_heads_is_refused_and_changes_noth
         with pytest.raises(CommandError, match="has another head"):
             call_command("log_heads", "move", target)
         assert put(3, last).generation == last.generation + 1
-        last = heads.get(ORIGIN)
+        last = replace(last, generation=last.generation + 1)
 
 
 def test_a_move_to_a_place_that_cannot_be_used_leaves_the_file_in_use(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -173,7 +174,12 @@ def test_a_wrong_pin_is_tried_once_because_the_token_locks_itself(
     monkeypatch.setattr(settings, "LOG_KEY", address(token, pin="wrong"))
     tries = []
     plain = hsm._Opened
-    monkeypatch.setattr(hsm, "_Opened", lambda *arguments: tries.append(1) or plain(*arguments))
+
+    def opened(*arguments: Any) -> Any:
+        tries.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(hsm, "_Opened", opened)
     _begin_again()
     for words in ("the PIN is wrong", "not tried again", "not tried again"):
         with pytest.raises(BadKey, match=words) as caught:
@@ -222,7 +228,7 @@ def test_without_the_optional_package_the_words_say_what_to_install(
 
 
 def test_each_process_opens_its_own_session_after_a_fork(in_hsm: str) -> None:
-    """The workers are forks. A session of the parent must not be used in a child, and goes on in the parent."""
+    """The workers are forks. A session of the parent must not be used in a child, and continues in the parent."""
     have = keys.load()
     text = b"signed in a child"
     reader, writer = os.pipe()

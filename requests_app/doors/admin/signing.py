@@ -41,9 +41,9 @@ _FOUND: dict[str, Promise] = {
         "A new part of the log begins at number %(seq)s, but no tombstone closed the part before it."
     ),
     "outside_behind": gettext_lazy(
-        "%(signed)s entries are signed, but LOG_HEADS_FILE, outside the database, has only %(kept)s."
+        "%(signed)s entries are signed, but the heads outside the database (LOG_HEADS) have only %(kept)s."
     ),
-    "outside_unreadable": gettext_lazy("LOG_HEADS_FILE, outside the database, can’t be read."),
+    "outside_unreadable": gettext_lazy("The heads outside the database (LOG_HEADS) can’t be read."),
 }
 _DAMAGED = gettext_lazy(
     "If a backup was restored, restore a newer backup that contains all signed entries. Then the log is signed "
@@ -53,8 +53,8 @@ _DAMAGED = gettext_lazy(
 )
 _OUTSIDE = format_lazy(
     gettext_lazy(
-        "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
-        "that the database is not an older copy, run on that machine: "
+        "Make the place of the heads available again on the machine that signs, or restore it. If there is no backup, "
+        "and you are sure that the database is not an older copy, run on that machine: "
         '{command} TENANT --because "what happened"'
     ),
     command=program.command("log_heads adopt"),
