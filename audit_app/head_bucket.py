@@ -16,6 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from audit_app import head_text
 from audit_app.heads import BUCKET, HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
@@ -46,6 +47,7 @@ def opened(place: str) -> Objects:
         region=region,
         access_key=settings.LOG_HEADS_S3_ACCESS_KEY,
         secret_key=settings.LOG_HEADS_S3_SECRET_KEY,
+        now=import_string(settings.LOG_CLOCK),
         ca_file=settings.LOG_HEADS_S3_CA_FILE,
     )
     return Objects(bucket, parts.path.strip("/"))

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from audit_app.heads import HeadConflict, HeadsUnavailable, Move, StoredHead, re
 
 #: So many older generations stay, so that somebody who has listed the directory can still read one.
 RETAINED = 16
-#: Drafts of writers that were killed are removed after a day, in seconds.
+#: Drafts of writers that were killed are removed when the newest file is a day newer, in seconds.
 DRAFT_AGE = 86_400
 _GENERATION = re.compile(r"[0-9]{20}")
 _DRAFT = re.compile(r"\.draft-.+")
@@ -190,6 +189,7 @@ def _tidy(folder: Path, generation: int) -> None:
             if number >= generation - RETAINED:
                 break
             (folder / f"{number:020d}").unlink(missing_ok=True)
+        newest = (folder / f"{generation:020d}").stat().st_mtime
         for name in os.listdir(folder):
-            if _DRAFT.fullmatch(name) and (folder / name).stat().st_mtime < time.time() - DRAFT_AGE:
+            if _DRAFT.fullmatch(name) and (folder / name).stat().st_mtime < newest - DRAFT_AGE:
                 (folder / name).unlink(missing_ok=True)

@@ -171,6 +171,8 @@ if LOG_HEADS and not LOG_HEADS.startswith(("dir:///", "s3://")):
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 # The log does not know the product, so the meanings of events for a SIEM come from the product's declarations.
 LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
+# Neither does it read the time: this is the clock of this machine, for calls to an S3 store.
+LOG_CLOCK = "requests_app.domain.clock.here"
 # The product sends requests to witnesses. With this, they may have no TLS and be in the same network.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:

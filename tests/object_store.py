@@ -62,8 +62,9 @@ def seaweedfs() -> Iterator[str]:
 
 def _make_bucket(endpoint: str, process: subprocess.Popen[bytes]) -> None:
     from audit_app.s3 import Bucket, StoreFault
+    from requests_app.domain import clock
 
-    bucket = Bucket(endpoint, BUCKET, "us-east-1", ACCESS, SECRET)
+    bucket = Bucket(endpoint, BUCKET, "us-east-1", ACCESS, SECRET, clock.here)
     until = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, "SeaweedFS has ended"

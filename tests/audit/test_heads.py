@@ -172,6 +172,16 @@ def test_only_generations_far_behind_are_removed_and_nothing_else_is_left(shared
     assert not list(shared.rglob(".*"))
 
 
+def test_drafts_of_writers_that_were_killed_are_removed_after_a_day(shared: Path) -> None:
+    last = put(1, None)
+    old, new = folder(shared) / ".draft-a-1-x", folder(shared) / ".draft-b-2-y"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    put(2, last)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_a_signer_that_slept_until_its_number_was_removed_moves_nothing(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
