@@ -166,7 +166,9 @@ LOG_HEADS_S3_CA_FILE = text("LOG_HEADS_S3_CA_FILE")
 # Which host signs, as the lease in the database shows it, and after which time without a sign another host signs.
 LOG_SIGNER_NAME = text("LOG_SIGNER_NAME")
 LOG_LEASE_SECONDS = seconds("LOG_LEASE_SECONDS", default=20, most=40)
-if LOG_HEADS and not LOG_HEADS.startswith(("dir:///", "s3://")):
+if "://" in LOG_HEADS and not LOG_HEADS.startswith(("dir:///", "s3://")):
+    raise ImproperlyConfigured("LOG_HEADS must be dir:///path, s3://bucket/prefix, or the path of a file.")
+if LOG_HEADS and "://" not in LOG_HEADS:
     LOG_HEADS, LOG_HEADS_FILE = "", places.path_from(LOG_HEADS, data=DATA_DIR)
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 # The log does not know the product, so the meanings of events for a SIEM come from the product's declarations.

@@ -20,8 +20,9 @@ from requests_app.management._logs import Log, actor, log_of
 
 class Command(BaseCommand):
     help = (
-        "Show the head of a log that is stored outside the database, store the database's newest head there again, "
-        "check the place of the heads, or copy all heads to a place that several hosts share."
+        "Show, repair and move the heads of the logs, which are stored outside the database. It shows a log's head, "
+        "stores the database's newest head there again, tests the place, and moves all heads to a place that several "
+        "hosts share."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
