@@ -22,7 +22,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder
+from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder, unwitnessed
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.hsm import HsmFault
@@ -30,7 +30,7 @@ from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
 from audit_app.notes import BadNote, Head, Note, Signature
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
-from audit_app.tree import Frontier
+from audit_app.tree import EMPTY, Frontier
 
 logger = structlog.get_logger(__name__)
 
@@ -76,6 +76,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
     log_name.require()
     log_name.record(at)
     try:
+        if doubt := unwitnessed.doubt(tenant_id):
+            raise Refusal("unwitnessed", **doubt)
         _announce(tenant_id, have, at)
         found = None
         while found is None or found[1]:
@@ -567,9 +569,12 @@ def adopt(tenant_id: UUID) -> Head:
     must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show this.
     """
     current = state(tenant_id)
+    stored = heads.get(current.origin)
+    if current.checkpoint is None and stored is None and unwitnessed.doubt(tenant_id):
+        # The backup was made before the first signature. There is nothing to store.
+        return Head(current.origin, 0, EMPTY)
     if current.checkpoint is None:
         raise Refusal("missing", seq=current.first_seq)
-    stored = heads.get(current.origin)
     if stored is not None and stored.head.size > current.checkpoint.size:
         raise Refusal("shorter", signed=stored.head.size, found=current.checkpoint.size)
     head = Head.parse(Note.parse(current.checkpoint.note).text)

@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.backends.signals import connection_created
 from django.db.models import Q
 
-from audit_app import canonical, checkpoints, heads, log_name
+from audit_app import canonical, checkpoints, heads, log_name, unwitnessed
 from audit_app.checkpoints import Refusal
 from audit_app.heads import HeadsUnavailable, StoredHead
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead
@@ -29,7 +29,7 @@ AT_ONCE = 200
 #: How long others wait for a running comparison. After that they continue, so that it can't lock anybody out.
 WAIT_SECONDS = 10
 #: The codes of alarms about a restored database.
-CODES = ("shorter", "different")
+CODES = ("shorter", "different", unwitnessed.CODE)
 
 _Log = tuple[UUID, int]
 
@@ -102,7 +102,7 @@ def compare(at: dt.datetime) -> list[UUID]:
     found = []
     for (tenant_id, shard), stored in _doubtful():
         try:
-            _require_follows(tenant_id, shard, stored)
+            require_follows(tenant_id, shard, stored)
         except Refusal as refusal:
             checkpoints.alarm(tenant_id, refusal, at)
             found.append(tenant_id)
@@ -159,7 +159,7 @@ def _roots(some: Iterable[tuple[_Log, StoredHead]]) -> dict[tuple[UUID, int, int
     return {(tenant_id, shard, size): bytes(root) for tenant_id, shard, size, root in rows}
 
 
-def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
+def require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
     """Raise Refusal if the log is shorter than its stored head.
 
     Also raise it if the root over as many entries as the head covers is not the head's root.
@@ -172,14 +172,14 @@ def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
     if size < stored.head.size:
         raise Refusal("shorter", signed=stored.head.size, found=size, checkpoint=stored.note)
     try:
-        root = _root(head, stored.head.size)
+        found = root(head, stored.head.size)
     except MissingTile as error:
         raise Refusal("tile", why=str(error)) from error
-    if root != stored.head.root:
+    if found != stored.head.root:
         raise Refusal("different", signed=stored.head.size, checkpoint=stored.note)
 
 
-def _root(head: ChainHead, size: int) -> bytes:
+def root(head: ChainHead, size: int) -> bytes:
     """Return the root over the first `size` entries of a shard.
 
     It is computed from the tiles, and from those entries that no tile covers yet.

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "metrics", "sign-in", "slow-clients")
+PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "metrics", "sign-in", "slow-clients", "backup")
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))
@@ -122,6 +122,12 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 from bench import log
 
                 results += log.run(arguments.entries, arguments.proven, bar)
+            if "backup" in parts:
+                from bench import backup
+
+                found, sizes = backup.run(arguments.entries, scratch, bar)
+                results += found
+                notes += sizes
         _print(measure.machine(), results, arguments)
         for each in notes:
             console.print(each, soft_wrap=True, highlight=False)

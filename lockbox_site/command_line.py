@@ -70,6 +70,10 @@ def _run(words: list[str]) -> int:
         from lockbox_site import probing
 
         return probing.run(rest, program=PROGRAM)
+    if command == "restore":
+        from lockbox_site.backup import restoring
+
+        return restoring.run(rest, data=data, program=PROGRAM)
     if why := _why_not(command, data):
         return _refused(why)
     django = words

@@ -23,6 +23,12 @@ NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 def run(program: str, words: list[str]) -> None:
     """Run the command `words[0]` with its arguments. `program` is the name of the program that was called."""
+    if words and words[0] == "restore":
+        # The settings are in the backup, so it must be read before them.
+        from lockbox_site.backup import restoring
+
+        data = places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
+        sys.exit(restoring.run(words[1:], data=data, program=program))
     if why := why_no_database(program, words):
         raise starting.CannotStart(program, why)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")

@@ -34,7 +34,7 @@ PARTS = {
 }
 ALL = (
     "static", "database", "migrations", "write",
-    "worker", "beat", "tools", "outbox", "sweep", "tasks", "log", "heads", "witnesses",
+    "worker", "beat", "tools", "outbox", "sweep", "tasks", "log", "heads", "witnesses", "backup",
 )  # fmt: skip
 
 
@@ -233,6 +233,20 @@ def _heads(at: dt.datetime) -> Check:
     return {"ok": made.is_made and not set_back, "set_back": set_back, **detail}
 
 
+def _backup(at: dt.datetime) -> Check:
+    """Check that the last good backup is not too old. Where no backup was ever tried, there is nothing to check."""
+    from requests_app.models import Heartbeat
+    from requests_app.work.heartbeats import FAILED
+
+    row = Heartbeat.objects.filter(name=Heartbeat.BACKUP).first()
+    if row is None and not settings.BACKUP_TO:
+        return {"ok": True}
+    found = _age(Heartbeat.objects.filter(name=Heartbeat.BACKUP), at, settings.BACKUP_MAX_AGE_SECONDS)
+    if row is None or not row.detail.startswith(FAILED):
+        return found
+    return {**found, "ok": False, "detail": "The last backup failed. The command “backup” says why."}
+
+
 def _witnesses(at: dt.datetime) -> Check:
     """Report how many witnesses have a problem. This check never fails, because the witnesses are the customers'."""
     from audit_app import witnesses
@@ -273,4 +287,5 @@ def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:
 STATES: dict[str, Callable[[dt.datetime], Check]] = {
     "worker": _worker, "beat": _beat, "tools": _tools, "outbox": _outbox, "sweep": _sweep, "tasks": _tasks,
     "log": _log, "heads": _heads, "witnesses": _witnesses,
+    "backup": _backup,
 }  # fmt: skip

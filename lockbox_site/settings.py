@@ -600,6 +600,16 @@ TRACES = bool(text("OTEL_EXPORTER_OTLP_ENDPOINT") or text("OTEL_EXPORTER_OTLP_TR
 # Whether a request continues the trace that its header `traceparent` names. Only for a proxy that replaces the header.
 TRACES_FROM_PROXY = switch("TRACES_FROM_PROXY", default=False)
 
+# --- Backups --------------------------------------------------------------------------------------
+
+# Where `backup` writes to, for whom it encrypts, and how many backups stay. The options of the command override these.
+BACKUP_TO = text("BACKUP_TO")
+BACKUP_RECIPIENTS = words("BACKUP_RECIPIENTS", default=[])
+BACKUP_PASSPHRASE_FILE = text("BACKUP_PASSPHRASE_FILE")
+BACKUP_KEEP = whole_number("BACKUP_KEEP", default=14, least=1, most=10_000)
+# A last good backup that is older than this is reported.
+BACKUP_MAX_AGE_SECONDS = seconds("BACKUP_MAX_AGE_SECONDS", default=26 * 3600)
+
 # --- Logs -----------------------------------------------------------------------------------------
 
 LOG_LEVEL = choice("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))

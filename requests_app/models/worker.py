@@ -29,6 +29,8 @@ class Heartbeat(models.Model):
     - `beat:<host>`: The beat of this host runs.
     - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.
     - `tools:<host>`: The proxy for web tools runs on this host.
+    - `backup`: A backup was made and checked. If the last one failed, `detail` says why.
+    - `heads`: The signed heads were copied to another place.
     - `host:<name>`: The health check of a web server wrote this row, to test that the server can write.
     """
 
@@ -37,6 +39,8 @@ class Heartbeat(models.Model):
     PULSE = "pulse:"
     HOST = "host:"
     TOOLS = "tools:"
+    BACKUP = "backup"
+    HEADS = "heads"
 
     name = models.CharField(_("name"), max_length=120, primary_key=True)
     at = models.DateTimeField(_("last seen"), db_index=True)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, heads, log_events, pruning
+from audit_app import checkpoints, heads, log_events, pruning, unwitnessed
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app.domain import clock
@@ -72,6 +72,9 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
 
     def state(current: Step) -> None:
         head = current.row
+        if head.pk in unwitnessed.logs():
+            # After a restore, the head is stored already. The operator confirms that nothing newer was signed.
+            return
         stored, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
         if stored and latest and (stored.head.size, stored.head.root) == (latest.size, bytes(latest.root)):
             raise WrongState(_("The newest checkpoint is already stored outside the database."))
@@ -82,11 +85,13 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
             adopted = checkpoints.adopt(head.pk)
         except Refusal as refusal:
             raise WrongState(_why_not(refusal)) from refusal
+        is_restored = unwitnessed.end(head.pk)
         detail = {
             "origin": adopted.origin,
             "size": adopted.size,
             "root": base64.b64encode(adopted.root).decode(),
             "comment": comment,
+            **({"cause": unwitnessed.CODE} if is_restored else {}),
         }
         current.witness(LOG_HEAD_ADOPTED, detail=detail, text=comment)
     return adopted

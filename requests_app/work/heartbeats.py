@@ -11,6 +11,9 @@ from django.db.models import Q
 
 from requests_app.models import Heartbeat
 
+#: The beginning of the detail of a job that failed.
+FAILED = "failed: "
+
 
 def host_name() -> str:
     return socket.gethostname()
@@ -45,6 +48,17 @@ def touch(name: str, *, at: dt.datetime) -> None:
     Heartbeat.objects.bulk_create(
         [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
     )
+
+
+def report_failure(name: str, why: str) -> None:
+    """Store why the job `name` failed, and leave the time of its last success.
+
+    A job that has never succeeded gets the year 1970, so that it is older than every limit.
+    """
+    detail = f"{FAILED}{why}"[:200]
+    never = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    Heartbeat.objects.get_or_create(name=name, defaults={"at": never, "pid": os.getpid()})
+    Heartbeat.objects.filter(name=name).update(detail=detail)
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:

@@ -44,6 +44,10 @@ _FOUND: dict[str, Promise] = {
         "%(signed)s entries are signed, but the heads outside the database (LOG_HEADS) have only %(kept)s."
     ),
     "outside_unreadable": gettext_lazy("The heads outside the database (LOG_HEADS) can’t be read."),
+    "unwitnessed": gettext_lazy(
+        "A backup was restored, and the newest signed heads are lost. These witnesses have not confirmed the log yet: "
+        "%(waiting_for)s"
+    ),
 }
 _DAMAGED = gettext_lazy(
     "If a backup was restored, restore a newer backup that contains all signed entries. Then the log is signed "
@@ -60,7 +64,18 @@ _OUTSIDE = format_lazy(
     command=program.command("log_heads adopt"),
 )
 _MACHINE = gettext_lazy("Sign on another machine. The log itself is unchanged.")
+_RESTORED = format_lazy(
+    gettext_lazy(
+        "The witnesses are asked automatically. When all of them have confirmed the log, it is signed again. If a "
+        "witness has seen a longer or another log, close this log with a tombstone. If a witness does not answer, or "
+        "the tenant has no witness, and you are sure that nothing was signed after the backup, run on the machine "
+        "that signs: "
+        '{command} TENANT --because "what happened"'
+    ),
+    command=program.command("log_heads adopt"),
+)
 _WAYS: dict[str, Promise] = {
+    "unwitnessed": _RESTORED,
     "outside_behind": _OUTSIDE,
     "outside_unreadable": _OUTSIDE,
     "signature": _MACHINE,

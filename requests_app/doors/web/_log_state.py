@@ -36,9 +36,13 @@ ALARMS: dict[str, Promise] = {
         "{signed} entries are signed, but the signer’s record outside the database has only {kept}."
     ),
     "outside_unreadable": gettext_lazy("The signer’s record outside the database can’t be read."),
+    "unwitnessed": gettext_lazy(
+        "The database was restored from a backup. The log is signed again when your witnesses or the provider have "
+        "confirmed that nothing newer was signed."
+    ),
 }
 #: Problems of the signer: it can't compare the log, so these codes don't mean damage. All other codes mean damage.
-OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable"})
+OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable", "unwitnessed"})
 #: If no worker has begun or continued a check for so long, the check counts as forgotten.
 FORGOTTEN_AFTER = dt.timedelta(minutes=3)
 

@@ -1,36 +1,50 @@
-"""`manage.py log_heads show|adopt|check|move`: the heads of the logs, which are stored outside the database."""
+"""`manage.py log_heads show|adopt|copy|check|move`: the heads of the logs, which are stored outside the database."""
 
 from __future__ import annotations
 
 import base64
 from argparse import ArgumentParser
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit_app import checkpoints, heads, lease, moving_heads
+from audit_app import checkpoints, head_copies, heads, lease, moving_heads, unwitnessed
+from audit_app.head_copies import CopyDiffers
 from audit_app.heads import HeadsUnavailable
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.management._ending import refused
 from requests_app.management._logs import Log, actor, log_of
+from requests_app.models import Heartbeat
+from requests_app.work import heartbeats
 
 
 class Command(BaseCommand):
     help = (
-        "Show, repair and move the heads of the logs, which are stored outside the database. It shows a log's head, "
-        "stores the database's newest head there again, tests the place, and moves all heads to a place that several "
-        "hosts share."
+        "Show, repair, copy and move the heads of the logs, which are stored outside the database. It shows a log's "
+        "head, stores the database's newest head there again, copies all heads, tests the place, and moves all heads "
+        "to a place that several hosts share."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="show|adopt|check|move")
+        acts = parser.add_subparsers(dest="act", required=True, metavar="show|adopt|copy|check|move")
         show = acts.add_parser("show", help="what is stored outside, and what the database has")
         adopt = acts.add_parser("adopt", help="after the heads were lost: store the database's newest checkpoint")
-        for each in (show, adopt):
-            each.add_argument("tenant", metavar="TENANT", help="short name or id; provider. for the provider's own log")
+        name = "short name or id; provider. for the provider's own log"
+        show.add_argument("tenant", metavar="TENANT", help=name)
+        which = adopt.add_mutually_exclusive_group(required=True)
+        which.add_argument("tenant", metavar="TENANT", nargs="?", help=name)
+        which.add_argument(
+            "--all-restored", action="store_true", help="every log that waits for its witnesses after a restore"
+        )
+        copy = acts.add_parser("copy", help="copy all heads to another place; an older one replaces no newer one")
+        copy.add_argument("--to", type=Path, required=True, metavar="DIRECTORY", help="for example on another machine")
         adopt.add_argument("--because", required=True, metavar="WORDS", help="what happened; it is written to the log")
         acts.add_parser("check", help="test the place of the heads, and show which host signs")
         move = acts.add_parser("move", help="copy all heads to another place, before you change LOG_HEADS")
@@ -42,13 +56,35 @@ class Command(BaseCommand):
                 case "show":
                     self._show(log_of(options["tenant"]))
                 case "adopt":
-                    self._adopt(log_of(options["tenant"]), options["because"])
+                    names = map(str, unwitnessed.logs()) if options["all_restored"] else [options["tenant"]]
+                    for name in list(names):
+                        self._adopt(log_of(name), options["because"])
+                case "copy":
+                    self._copy(options["to"])
                 case "check":
                     self._check()
                 case "move":
                     self._move(options["place"])
-        except (DomainError, HeadsUnavailable) as refusal:
+        except (DomainError, HeadsUnavailable, CopyDiffers) as refusal:
             raise refused(refusal) from refusal
+        except OSError as error:
+            words = {"path": error.filename, "why": error.strerror}
+            raise CommandError(_("%(path)s can't be used: %(why)s.") % words, returncode=1) from error
+
+    def _copy(self, directory: Path) -> None:
+        """Copy the heads. This needs no database, so an account that can't reach the database can do it."""
+        done = head_copies.copy(heads.every(), directory)
+        if done.newer_there:
+            words = ngettext(
+                "%(path)s has a newer head of %(n)d log than this machine: the heads here are an older copy.",
+                "%(path)s has newer heads of %(n)d logs than this machine: the heads here are an older copy.",
+                done.newer_there,
+            )
+            raise CommandError(words % {"path": directory, "n": done.newer_there}, returncode=1)
+        with suppress(DatabaseError, InterfaceError):
+            heartbeats.touch(Heartbeat.HEADS, at=clock.now())
+        words = ngettext("%(n)d new head was copied.", "%(n)d new heads were copied.", done.new)
+        self.stdout.write(words % {"n": done.new})
 
     def _show(self, log: Log) -> None:
         state = checkpoints.state(log.id)

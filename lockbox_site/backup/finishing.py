@@ -1,0 +1,148 @@
+"""The last steps of a restore, when all rows are there and before the database can be used: heads, rules, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from audit_app import head_copies, heads, keys, restored_heads, unwitnessed
+from audit_app.heads import HeadsUnavailable, StoredHead
+from audit_app.notes import Head
+from audit_app.restored_heads import Choice, Fork, Source
+from audit_app.tree import BadProof, Frontier
+from lockbox_site.backup import BackupRefused, contents, restoring, sealing
+from lockbox_site.backup.contents import Contents, StoredRow
+from lockbox_site.installing import environment_file
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import DomainError
+
+
+class Finish:
+    """Does these steps. An instance belongs to one restore."""
+
+    def __init__(
+        self, found: Contents, values: dict[str, str], data: Path, copies: Path | None, asked: Mapping[str, str]
+    ) -> None:
+        self._found, self._values, self._data, self._copies = found, values, data, copies
+        #: The environment of the command, without the settings of the backup.
+        self._asked = asked
+        self._places: dict[Source, list[StoredHead]] = {}
+        self._known: dict[str, Source] = {}
+        self._set_back = 0
+        self._waiting = 0
+
+    def read_heads(self) -> None:
+        """Read the heads of all places, before anything is changed."""
+        try:
+            here = heads.every() if Path(settings.LOG_HEADS_FILE).exists() else []
+            self._places[Source.HERE] = here
+            self._places[Source.COPY] = head_copies.read(self._copies) if self._copies else []
+        except HeadsUnavailable as error:
+            raise BackupRefused(f"The heads can't be used: {error}.") from None
+        self._places[Source.BACKUP] = [_stored(row) for row in self._found.heads]
+        before = restoring.remembered(self._data)
+        if before.get("backup_id") == str(self._found.header.backup_id):
+            # An earlier attempt may have stored heads here that it had from another place.
+            self._known = {str(origin): Source(source) for origin, source in before["sources"].items()}
+
+    def __call__(self, found: Contents) -> None:
+        at = clock.now()
+        if found.header != self._found.header:
+            raise BackupRefused("The backup was replaced while it was read.")
+        try:
+            choice = restored_heads.choose(self._places, self._known)
+        except (Fork, HeadsUnavailable) as error:
+            raise BackupRefused(f"Nothing was restored: {error}.") from None
+        with transaction.atomic():
+            self._set_back = len(choice.mark(at))
+            self._waiting = len(unwitnessed.logs())
+            try:
+                operations.restored(backup_id=found.header.backup_id, taken_at=found.header.taken_at, at=at)
+            except DomainError as refusal:
+                raise BackupRefused(f"Nothing was restored: {refusal}") from None
+        self._write_files()
+        self._store(choice)
+
+    def _store(self, choice: Choice) -> None:
+        sources = {**restored_heads.sources_of(self._places), **self._known}
+        value: dict[str, Any] = {
+            "backup_id": str(self._found.header.backup_id),
+            "sources": {origin: int(source) for origin, source in sources.items()},
+        }
+        restoring.remember(self._data, value)
+        try:
+            choice.store()
+        except (heads.HeadConflict, HeadsUnavailable) as error:
+            raise BackupRefused(f"Nothing was restored, because the heads can't be stored: {error}.") from None
+
+    def _write_files(self) -> None:
+        """Write the settings and keys that this machine does not have. What it has is the same, or comes first."""
+
+        key = self._found.settings.get(contents.SECRET_KEY)
+        if key is not None and not (self._data / "secret_key").exists():
+            keys.write_private(self._data / "secret_key", key)
+        env = self._data / ".env"
+        given = {name for name in self._values if name in self._asked or f"{name}_FILE" in self._asked}
+        # The database may be at another place now. The environment of this command said so.
+        values = {name: value for name, value in self._values.items() if name not in given and name != "DATABASE_URL"}
+        if place := os.environ.get("DATABASE_URL"):
+            values["DATABASE_URL"] = place
+        if key is not None:
+            values.pop("SECRET_KEY", None)
+        content = self._found.settings.get(contents.ENV, b"")
+        if (is_new := not env.exists()) and (values or content):
+            keys.write_private(env, _without(content, given))
+        stored = environment_file.read(env)
+        missing = {name: value for name, value in values.items() if name not in stored}
+        if is_new and "DATABASE_URL" in values:
+            missing["DATABASE_URL"] = values["DATABASE_URL"]
+        if missing:
+            environment_file.write(env, missing)
+        path = Path(settings.LOG_KEY_FILE)
+        # The key was in the environment there, and is in a file here.
+        log_key = self._found.settings.get(contents.LOG_KEY) or self._values.get("LOG_KEY", "").encode() or None
+        if log_key is not None and not settings.LOG_KEY and not path.exists():
+            keys.write_private(path, log_key)
+
+    def report(self, program: str) -> Iterator[str]:
+        """Yield what the operator reads at the end."""
+        yield f"Restored. The logs were verified: {self._found.entries:,} entries."
+        if contents.LOG_KEY not in self._found.settings and "LOG_KEY" not in self._values:
+            yield "The backup has no key of the log: put it in its place on the machine that signs."
+        if self._set_back:
+            yield (
+                f"{self._set_back} logs are shorter than they were signed: entries are lost. The signer refuses these "
+                f"logs until you restore a newer backup, or close each of them: {program} tombstone TENANT --because "
+                "WORDS"
+            )
+        if self._waiting:
+            yield (
+                f"The newest heads of {self._waiting} logs are lost, so the signer waits until their witnesses have "
+                "confirmed that they have seen no longer log. Where there is no witness, or it does not answer, and "
+                f"nothing was signed after the backup: {program} log_heads adopt --all-restored --because WORDS"
+            )
+        yield "No window opens until administrators and staff have confirmed what was restored: see docs/backup.md."
+
+
+def _without(env: bytes, names: Collection[str]) -> bytes:
+    """Return the file without these settings, because this machine has them in its environment or in files."""
+    lines = env.decode().splitlines()
+    stay = [line for line in lines if line.removeprefix("export ").partition("=")[0].strip() not in names]
+    return "".join(f"{line}\n" for line in stay).encode()
+
+
+def _stored(row: StoredRow) -> StoredHead:
+    hashes = [row.frontier[at : at + 32] for at in range(0, len(row.frontier), 32)]
+    try:
+        found = StoredHead(Head(row.origin, row.size, row.root), Frontier(row.size, hashes), row.note)
+    except (BadProof, ValueError):
+        raise sealing.damaged() from None
+    if found.frontier.root() != row.root:
+        raise sealing.damaged()
+    return found

@@ -1,0 +1,109 @@
+"""The command as a process of its own, in a directory where nothing is, and killed with SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from lockbox_site.backup import making, sealing
+from lockbox_site.backup.making import Made
+from requests_app.domain import clock
+from tests import ground
+from tests.backup.conftest import RECIPIENT, Place
+from tests.conftest import IS_DEEP
+
+#: Runs the command. The operation that closes windows has tests of its own.
+COMMAND = """
+import os, sys
+from pathlib import Path
+from lockbox_site.backup import restoring
+prepare = restoring._prepare_django
+def prepared():
+    prepare()
+    from requests_app import operations
+    operations.restored = lambda **_given: None
+restoring._prepare_django = prepared
+sys.exit(restoring.run(sys.argv[1:], data=Path(os.environ["DATA_DIR"]), program="lockbox"))
+"""
+
+
+def environment(place: Place) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    found = inherited | {"DATA_DIR": str(place.data), "PYTHONPATH": str(settings.BASE_DIR)}
+    if connection.vendor == "postgresql":
+        found["DATABASE_URL"] = ground.database_url(name=place.database)
+    return found
+
+
+def started(place: Place, file: Path, identity: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COMMAND, str(file), "--identity", str(identity)]
+    return subprocess.Popen(
+        command, env=environment(place), cwd=place.data.parent, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def managed(place: Place, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words], cwd=settings.BASE_DIR, env=environment(place), text=True,
+        capture_output=True,
+    )  # fmt: skip
+    return f"{done.returncode} {done.stdout}{done.stderr}"
+
+
+def test_a_backup_is_restored_on_a_machine_that_has_nothing(
+    source: Place, backup: Made, target: Place, identity: Path
+) -> None:
+    target.data.rmdir()
+    with started(target, backup.path, identity) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        assert process.wait(60) == 0, printed
+    assert "The logs were verified: 703 entries" in printed
+    # The directory has the keys of the backup, and none that were made now.
+    assert target.files == source.files
+    with target.used():
+        assert target.sizes() == source.sizes()
+    checked = managed(target, "verify_audit")
+    assert checked.startswith("1 "), "the signer waits, because the newest heads are lost"
+    assert checked.count("the signer refuses it: unwitnessed") == 2, checked
+
+
+@pytest.mark.deep
+def test_a_restore_that_is_killed_at_any_time_leaves_nothing_usable(
+    source: Place, target: Place, identity: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(int(os.environ.get("SEED", "1")))
+    with source.used():
+        made = making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now())
+    began = time.monotonic()
+    with started(target, made.path, identity) as process:
+        assert process.wait(120) == 0
+    took = time.monotonic() - began
+    for number in range(30 if IS_DEEP else 1):
+        place = Place(tmp_path / f"killed{number}", target.database)
+        place.data.mkdir()
+        if connection.vendor == "sqlite":
+            place.database = str(place.data / "lockbox.sqlite3")
+        else:
+            with ground._creation()._nodb_cursor() as cursor:
+                cursor.execute(f'DROP DATABASE "{place.database}" WITH (FORCE)')
+                cursor.execute(f'CREATE DATABASE "{place.database}"')
+        with started(place, made.path, identity) as process:
+            time.sleep(chance.uniform(0, took))
+            process.kill()
+            process.wait(30)
+        if place.is_empty:
+            with started(place, made.path, identity) as process:
+                assert process.stdout is not None
+                printed = process.stdout.read()
+                assert process.wait(120) == 0, printed
+        assert place.sizes() == source.sizes(), f"killed in attempt {number}"
