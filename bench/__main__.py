@@ -18,7 +18,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation", "guards", "revoked", "reported", "gates", "metrics", "sign-in", "slow-clients", "backup")
+PARTS = (
+    "acts",
+    "log",
+    "evaluation",
+    "guards",
+    "revoked",
+    "reported",
+    "gates",
+    "metrics",
+    "sign-in",
+    "slow-clients",
+    "backup",
+)
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))

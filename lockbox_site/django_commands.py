@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
@@ -27,8 +28,7 @@ def run(program: str, words: list[str]) -> None:
         # The settings are in the backup, so it must be read before them.
         from lockbox_site.backup import restoring
 
-        data = places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
-        sys.exit(restoring.run(words[1:], data=data, program=program))
+        sys.exit(restoring.run(words[1:], data=_data_directory(), program=program))
     if why := why_no_database(program, words):
         raise starting.CannotStart(program, why)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
@@ -69,8 +69,12 @@ def _examine_broken_settings(words: list[str]) -> None:
     try:
         _ = settings.DATA_DIR
     except ImproperlyConfigured as refusal:
-        found = running.broken_settings(str(refusal), ROOT / (os.environ.get("DATA_DIR") or "var"))
+        found = running.broken_settings(str(refusal), _data_directory())
         sys.exit(running.report(found, sys.stdout, as_json="--json" in words))
+
+
+def _data_directory() -> Path:
+    return places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
 
 
 def why_no_database(program: str, words: list[str]) -> str:
