@@ -290,11 +290,22 @@ def get(
     headers: Mapping[str, str] | None = None,
     peer: str = "",
     purpose: str = "other",
+    most: int = MOST_BODY,
 ) -> Answer:
-    """Fetch a document with GET. The limits and the errors are those of post()."""
+    """Fetch a document with GET. The limits and the errors are those of post(), except the most bytes of the body."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
     return _ask(
-        "GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer, purpose=purpose
+        "GET",
+        url,
+        None,
+        sent,
+        private=private,
+        seconds=seconds,
+        query=query,
+        cut=False,
+        peer=peer,
+        purpose=purpose,
+        most=most,
     )
 
 
@@ -310,10 +321,11 @@ def _ask(
     cut: bool,
     peer: str,
     purpose: str,
+    most: int = MOST_BODY,
 ) -> Answer:
     target = Target.parse(url, private=private, query=query)
     with telemetry.watched(telemetry.CALL, purpose), _lines.to(peer or target.host) if _lines else nullcontext():
-        return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut)
+        return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut, most=most)
 
 
 def _called(
@@ -325,15 +337,16 @@ def _called(
     private: bool,
     seconds: float,
     cut: bool,
+    most: int,
 ) -> Answer:
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
-    connection = _Connection(target, until, private=private)
+    connection = _Connection(target, until, private=private, most=most)
     try:
         # Each request has its own connection, so two answers can't be mixed up.
         connection.request(method, target.path, body, dict(headers))
         response = connection.getresponse()
-        found = response.read(MOST_BODY + (0 if cut else 1))
-        if len(found) > MOST_BODY:
+        found = response.read(most + (0 if cut else 1))
+        if len(found) > most:
             raise Unreachable("too_long")
         return Answer(response.status, response.headers.get("Content-Type", ""), found)
     except Unreachable:
@@ -356,11 +369,11 @@ class _Connection(http.client.HTTPConnection):
     One time limit covers everything, from the name look-up to the last byte.
     """
 
-    def __init__(self, target: Target, until: float, *, private: bool) -> None:
+    def __init__(self, target: Target, until: float, *, private: bool, most: int = MOST_BODY) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
         super().__init__(host, target.port)
         self.default_port = 443 if target.is_tls else 80  # any other port is part of the Host header
-        self._target, self._until, self._private = target, until, private
+        self._target, self._until, self._private, self._most = target, until, private, most
         self._plain: socket.socket | None = None
 
     def connect(self) -> None:
@@ -372,7 +385,7 @@ class _Connection(http.client.HTTPConnection):
         if self._target.is_tls:
             self._plain.settimeout(left(self._until))
             self._plain = tls().wrap_socket(self._plain, server_hostname=self._target.host)
-        self.sock: Any = _Bounded(self._plain, self._until)
+        self.sock: Any = _Bounded(self._plain, self._until, self._most)
 
     def end(self) -> None:
         """Close the connection and its socket.
@@ -475,8 +488,8 @@ class _Bounded:
     never reach that time-out.
     """
 
-    def __init__(self, plain: socket.socket, until: float) -> None:
-        self._plain, self._until = plain, until
+    def __init__(self, plain: socket.socket, until: float, most: int) -> None:
+        self._plain, self._until, self._most = plain, until, most
 
     def sendall(self, data: Any) -> None:
         send(self._plain, data, self._until)
@@ -484,7 +497,7 @@ class _Bounded:
     def makefile(self, mode: str, *_args: Any, **_options: Any) -> io.BufferedReader:
         if mode != "rb":
             raise ValueError("an answer is only read")
-        return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
+        return io.BufferedReader(Incoming(self._plain, self._until, self._most + MOST_HEADERS))
 
     def close(self) -> None:
         """Do nothing. _Connection closes the socket, after the body is read."""

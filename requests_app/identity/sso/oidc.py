@@ -25,6 +25,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
 from requests_app.domain import clock
+from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.platform import outbound
 from requests_app.platform.outbound import BadTarget, Unreachable
 
@@ -45,14 +46,6 @@ _OF_THE_TOKEN = frozenset(
 
 #: The claims that the email address is verified. The second one is Entra ID's.
 _VERIFIES = ("email_verified", "xms_edov")
-
-
-class SignOnFailed(Exception):
-    """A sign-on failed. `args[0]` is a stable code. `args[1]` is a detail in words, or ""."""
-
-    def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(code, detail)
-        self.code, self.detail = code, detail[:200]
 
 
 @dataclass(frozen=True, kw_only=True)
