@@ -45,6 +45,8 @@ class CrossingMiddleware:
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site in FROM_HERE or views.is_for_programs(request):
             return self.get_response(request)
+        if _is_a_form_from_elsewhere(request):
+            return self.get_response(request)
         if not _is_a_link(request) or _is_only_from_here(request):
             return _refused(request, site)
         if site == "cross-site" and settings.SESSION_COOKIE_NAME not in request.COOKIES:
@@ -67,11 +69,29 @@ def _is_a_link(request: HttpRequest) -> bool:
 
 def _is_only_from_here(request: HttpRequest) -> bool:
     """Return whether the view refuses links from other sites (`from_here_only`). Such a view records an access."""
+    return _says(request, "from_here_only")
+
+
+def _is_a_form_from_elsewhere(request: HttpRequest) -> bool:
+    """Return whether another site's page sends a form that the view takes from there, as an identity provider does.
+
+    The page must not be in a frame. Such a view uses no session (`takes_forms_from_elsewhere`).
+    """
+    headers = request.headers
+    return (
+        request.method == "POST"
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+        and _says(request, "takes_forms_from_elsewhere")
+    )
+
+
+def _says(request: HttpRequest, mark: str) -> bool:
     try:
         view: Any = resolve(request.path_info).func
     except Resolver404:
         return False
-    return getattr(view, "from_here_only", False)
+    return bool(getattr(view, mark, False))
 
 
 def _refused(request: HttpRequest, site: str) -> HttpResponse:

@@ -191,6 +191,14 @@ SSO_ISSUER = text("SSO_ISSUER")
 SSO_CLIENT_ID = text("SSO_CLIENT_ID")
 SSO_CLIENT_SECRET = secret("SSO_CLIENT_SECRET")
 SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
+# The same with SAML: the file with the identity provider's metadata, and files with the keys of this installation.
+SSO_SAML_METADATA = text("SSO_SAML_METADATA")
+SSO_SAML_KEYS = words("SSO_SAML_KEYS", default=[])
+SSO_SAML_EMAIL = text("SSO_SAML_EMAIL")
+if SSO_SAML_METADATA and (SSO_ISSUER or not (SSO_SAML_KEYS and SSO_DOMAINS)):
+    raise ImproperlyConfigured("SSO_SAML_METADATA also needs SSO_SAML_KEYS and SSO_DOMAINS, and no SSO_ISSUER.")
+if len(SSO_SAML_KEYS) > 2:
+    raise ImproperlyConfigured("SSO_SAML_KEYS must be at most two files, separated by a comma.")
 if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
     raise ImproperlyConfigured("SSO_ISSUER also needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS.")
 

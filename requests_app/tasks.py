@@ -22,6 +22,7 @@ from requests_app.operations import (
     log_care,
     proposals,
     resource_checks,
+    sign_on_keys,
     sweeps,
     token_keys,
 )
@@ -128,6 +129,20 @@ def tidy_webhooks() -> int:
 
     resealing.work(is_over)
     return tidying.work(is_over)
+
+
+@guarded
+def refresh_sign_ons() -> int:
+    """Read the metadata of SAML identity providers again. Only one worker does this at a time."""
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    with turns.taken("refresh_sign_ons", seconds=CHECK_TURN_SECONDS) as turn:
+        if turn is None:
+            return 0
+        return sign_on_keys.refresh_due_sign_ons(actor=Actor.system("single sign-on"), is_over=is_over)
 
 
 @guarded

@@ -12,13 +12,30 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.models.scoping import ScopedQuerySet
 
 
+def saml_issuer(entity_id: str) -> str:
+    """Return the issuer of SAML identities.
+
+    Anybody can write any entity id into a file. With this prefix, it is never the issuer of an OpenID provider, which
+    TLS has proved.
+    """
+    return f"saml:{entity_id}"
+
+
 class SignOn(models.Model):
-    """A tenant's connection to its identity provider (OpenID Connect).
+    """A tenant's connection to its identity provider (OpenID Connect or SAML 2.0).
 
     The provider's own connection is in the settings. `role_map` maps the groups of a claim to roles. With `is_only`,
     all people of the tenant must use single sign-on, except the person in `break_glass`, who can sign in here if
     the identity provider does not answer.
+
+    With SAML, `issuer` is the identity provider's entity id, `client_id` is this service provider's, and the claims are
+    names of attributes. `identity_provider` has the sign-in address and the pinned certificates of the metadata. With
+    `is_proof`, a new sign-in there also counts as a proof of identity for acts.
     """
+
+    class Protocol(models.TextChoices):
+        OIDC = "oidc", _("OpenID Connect")
+        SAML = "saml", _("SAML 2.0")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.OneToOneField("requests_app.Tenant", models.PROTECT, related_name="sign_on")
@@ -28,6 +45,20 @@ class SignOn(models.Model):
     scopes = models.CharField(_("scopes"), max_length=200, default="openid profile email")
     groups_claim = models.CharField(_("claim with the groups"), max_length=80, blank=True)
     key_claim = models.CharField(_("claim with the id in the directory"), max_length=80, default="sub")
+    protocol = models.CharField(
+        _("protocol"), max_length=8, choices=Protocol.choices, default=Protocol.OIDC, db_default=Protocol.OIDC
+    )
+    identity_provider = models.JSONField(_("identity provider’s metadata"), null=True, blank=True)
+    metadata_url = models.CharField(_("address of the metadata"), max_length=300, blank=True, default="", db_default="")
+    metadata_checked_at = models.DateTimeField(_("metadata read"), null=True, blank=True)
+    metadata_problem = models.CharField(
+        _("problem with the metadata"), max_length=40, blank=True, default="", db_default=""
+    )
+    email_claim = models.CharField(
+        _("attribute with the address"), max_length=80, blank=True, default="", db_default=""
+    )
+    sealed_keys = models.TextField(_("encrypted keys"), blank=True, default="", db_default="")
+    is_proof = models.BooleanField(_("counts as a proof of identity"), default=False, db_default=False)
     role_map = models.JSONField(_("roles by group"), default=dict)
     is_on = models.BooleanField(_("on"), default=False)
     is_only = models.BooleanField(_("the only way to sign in"), default=False)
@@ -44,10 +75,29 @@ class SignOn(models.Model):
                 condition=Q(is_only=False) | Q(is_on=True, break_glass__isnull=False),
                 name="sign_on_only_has_a_way_back",
             ),
+            models.CheckConstraint(
+                condition=Q(protocol="oidc", identity_provider__isnull=True, is_proof=False)
+                | Q(protocol="saml", identity_provider__isnull=False),
+                name="sign_on_has_its_protocols_fields",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.issuer
+
+    @property
+    def identity_issuer(self) -> str:
+        """The issuer under which people's identities are stored."""
+        return saml_issuer(self.issuer) if self.is_saml else self.issuer
+
+    @property
+    def waits_for_confirmation(self) -> bool:
+        """Return whether the metadata at the address has changed so much that an administrator must confirm it."""
+        return self.metadata_problem in ("entity_id", "sso_url", "all_keys")
+
+    @property
+    def is_saml(self) -> bool:
+        return self.protocol == self.Protocol.SAML
 
 
 class Domain(models.Model):

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.domain.acts.single_sign_on import SIGN_ON_CHANGED
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.identity.sso import domains
 from requests_app.identity.sso.asserted import AssertedIdentity
+from requests_app.identity.sso.saml.metadata import IdentityProvider
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Domain, Passkey, Person, SignOn, Tenant
 from requests_app.operations._change import Step
+from requests_app.queries.single_sign_on import provider_issuer
 
 
 def described_connection(row: SignOn) -> dict[str, Any]:
-    return {
+    found = {
         "issuer": row.issuer,
         "client_id": row.client_id,
         "scopes": row.scopes,
@@ -30,6 +31,17 @@ def described_connection(row: SignOn) -> dict[str, Any]:
         "break_glass": row.break_glass.name if row.break_glass else None,
         "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
     }
+    if not row.is_saml:
+        return found
+    pinned = IdentityProvider.of_stored(row.issuer, row.identity_provider)
+    return found | {
+        "protocol": row.protocol,
+        "metadata_url": row.metadata_url,
+        "email_claim": row.email_claim,
+        "is_proof": row.is_proof,
+        "sso_url": pinned.sso_url,
+        "certificates": pinned.fingerprints,
+    }
 
 
 def open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
@@ -38,11 +50,11 @@ def open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | 
     It may have been changed since the sign-in began.
     """
     if tenant_id is None:
-        if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
+        if came.issuer != provider_issuer():
             raise NotAllowed(_("Single sign-on is not set up."))
         return None
-    row: SignOn | None = SignOn.objects.filter(tenant=tenant_id, is_on=True, issuer=came.issuer).first()
-    if row is None:
+    row: SignOn | None = SignOn.objects.filter(tenant=tenant_id, is_on=True).first()
+    if row is None or row.identity_issuer != came.issuer:
         raise NotAllowed(_("Single sign-on is not set up."))
     return row
 
@@ -83,7 +95,7 @@ def let_in(current: Step, tenant: Tenant, person: Person) -> None:
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
-def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID) -> None:
+def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID, *, keys: str = "") -> None:
     current.tell(
         Note(
             topic=topic,
@@ -91,6 +103,6 @@ def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID) -> None:
             about=about,
             audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
             mark=uuid4().hex,
-            extra={"by": current.actor.name},
+            extra={"by": current.actor.name, **({"keys": keys} if keys else {})},
         )
     )

@@ -21,6 +21,7 @@ from requests_app.domain.acts.callers import (
     CLIENT_REMOVED,
     CLIENT_SECRET_ROTATED,
     CLIENT_TOKEN_MADE,
+    CONFIRM_TOKEN,
     CREATE_CLIENT,
     CREATE_TOKEN,
     LET_CLIENT_ASK,
@@ -31,6 +32,7 @@ from requests_app.domain.acts.callers import (
     REVOKE_TOKEN,
     ROTATE_CLIENT_SECRET,
     STEP_UP_TOKEN,
+    TOKEN_CONFIRMED,
     TOKEN_CREATED,
     TOKEN_REVOKED,
 )
@@ -483,6 +485,27 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
             token.save(update_fields=["revoked_at", "revoked_by"])
             detail = of_token(token, person)
             current.witness(TOKEN_REVOKED, detail=detail, text=f"{person.name} {token.name}")
+    return token
+
+
+def confirm_token(token_id: object, *, actor: Actor) -> Token:
+    """Confirm, on a page, that the person who uses a token is its owner, who has just proved who they are.
+
+    So a person who has no password, because they sign in with single sign-on, can use the acts that need a proof with
+    their token, such as adding a key on their tenant's own approval page.
+    """
+
+    def state(current: Step) -> None:
+        if current.row.account_id != current.actor.person_id:
+            raise NotAllowed
+        if not current.row.is_live(current.at):
+            raise WrongState(_("This token has ended."))
+
+    with perform(CONFIRM_TOKEN, token_id, actor=actor, state=state) as current:
+        token: Token = current.row
+        token.stepped_up_at = current.at
+        token.save(update_fields=["stepped_up_at"])
+        current.witness(TOKEN_CONFIRMED, detail=of_token(token, token.account), text=token.name)
     return token
 
 

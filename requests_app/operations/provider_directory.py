@@ -50,6 +50,7 @@ from requests_app.operations._people import (
     take_from_queue,
 )
 from requests_app.operations._perform import perform
+from requests_app.queries.single_sign_on import has_provider_connection
 
 #: The states of an access request that waits, or whose window is open.
 _UNDER_WAY = (*PENDING, State.OPEN)
@@ -277,6 +278,6 @@ def _require_way_in(email: str) -> None:
 
     Without single sign-on, the person asks for a password on the sign-in page, and gets a mail.
     """
-    if settings.SSO_ISSUER and domains.of_address(email) not in settings.SSO_DOMAINS:
+    if has_provider_connection() and domains.of_address(email) not in settings.SSO_DOMAINS:
         words = _("Your organisation’s single sign-on does not have the domain of this address (SSO_DOMAINS).")
         raise Unacceptable(words, field="emails")

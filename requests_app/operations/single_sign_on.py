@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import ACCOUNTS_LINKED
 from requests_app.domain.acts.single_sign_on import (
@@ -32,8 +32,13 @@ from requests_app.domain.acts.single_sign_on import (
 )
 from requests_app.domain.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.ids import as_id
 from requests_app.identity.sso import domains, sealing
 from requests_app.identity.sso.asserted import AssertedIdentity
+from requests_app.identity.sso.failures import SignOnFailed
+from requests_app.identity.sso.saml import metadata, service
+from requests_app.identity.sso.saml.metadata import IdentityProvider
+from requests_app.identity.sso.saml.questions import ServiceKey
 from requests_app.messages.topics import Topic
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Step, act
@@ -50,17 +55,27 @@ from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._sign_on import described_connection, gets_in_alone, open_connection, tell
 from requests_app.platform.outbound import BadTarget, Target
+from requests_app.queries.single_sign_on import entity_id
 
 MOST_DOMAINS, MOST_GROUPS = 50, 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """A tenant's settings for its identity provider. If `client_secret` is empty, the stored secret is used."""
+    """A tenant's settings for its identity provider. If `client_secret` is empty, the stored secret is used.
 
-    issuer: str
-    client_id: str
+    With SAML, `metadata` or the document at `metadata_url` names the issuer and its keys. If both are empty, the stored
+    ones are used.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
     client_secret: str = ""
+    protocol: str = SignOn.Protocol.OIDC
+    metadata: str = ""
+    metadata_url: str = ""
+    email_claim: str = ""
+    is_proof: bool = False
     scopes: str = "openid profile email"
     groups_claim: str = ""
     key_claim: str = "sub"
@@ -84,6 +99,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
     overwrite the first change without seeing it.
     """
     row, before = SignOn(), dict[str, Any]()
+    given = _given_metadata(tenant_id, connection, actor)
 
     def state(current: Step) -> None:
         nonlocal row
@@ -101,8 +117,12 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
         tenant_id,
         actor=actor,
         state=state,
-        check=lambda current: _fill(row, connection, current.row),
-        holds=lambda current: {**described_connection(row), "_sealed": sealed()},
+        check=lambda current: _fill(row, connection, current.row, given),
+        holds=lambda current: {
+            **described_connection(row),
+            "_sealed": sealed(),
+            **({"_identity_provider": row.identity_provider} if row.is_saml else {}),
+        },
     ) as current:
         _save_connection(current, current.row, row, before, has_secret=bool(sealed()))
     return row
@@ -115,16 +135,24 @@ def _sign_on_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
     row.sealed = terms["_sealed"] or row.sealed
     names = ("issuer", "client_id", "scopes", "groups_claim", "key_claim", "role_map", "is_on", "is_only")
     break_glass_id = UUID(terms["break_glass_id"]) if terms["break_glass_id"] else None
-    connection = Connection(**{name: terms[name] for name in names}, break_glass_id=break_glass_id)
-    _fill(row, connection, tenant)
+    more = {name: terms[name] for name in ("protocol", "metadata_url", "email_claim", "is_proof") if name in terms}
+    connection = Connection(**{name: terms[name] for name in names}, **more, break_glass_id=break_glass_id)
+    # The keys that the second person has confirmed, and not those that are at the address by now.
+    pinned = terms.get("_identity_provider")
+    _fill(row, connection, tenant, IdentityProvider.of_stored(terms["issuer"], pinned) if pinned else None)
     _save_connection(current, tenant, row, was, has_secret=bool(terms["_sealed"]))
 
 
 def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
     row.changed_at = current.at
+    if row.is_saml:
+        row.metadata_checked_at, row.metadata_problem = current.at, ""
+        if not row.sealed_keys:
+            key = ServiceKey.new("customer-lockbox", at=current.at)
+            row.sealed_keys = sealing.seal(service.packed([key]))
     row.save()
     now = described_connection(row)
-    changed = [name for name, value in now.items() if value != was[name]]
+    changed = [name for name, value in now.items() if value != was.get(name)]
     changed += ["client_secret"] if has_secret else []
     current.witness(SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
@@ -340,7 +368,12 @@ def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
 
 
 def _also(person: Person, came: AssertedIdentity) -> Person | None:
-    """Return another account with the same subject that does not count as the same human yet, or None."""
+    """Return another account with the same subject that does not count as the same human yet, or None.
+
+    Only an issuer whose address TLS has proved says something about accounts outside its tenant.
+    """
+    if not came.has_proven_issuer:
+        return None
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None
@@ -371,6 +404,8 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
         tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
     )
     detail = {**described(person), "issuer": came.issuer, "subject": came.subject}
+    if came.authenticated_at:
+        detail |= {"context": came.context, "authenticated_at": came.authenticated_at}
     current.witness(IDENTITY_LINKED, detail=detail, text=person.name)
 
 
@@ -415,10 +450,92 @@ def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
     return False
 
 
-def _fill(row: SignOn, connection: Connection, tenant: Tenant) -> None:
-    def line(value: str, field: str, *, at_least: int = 0, at_most: int) -> str:
-        return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
+def _line(value: str, field: str, *, at_least: int = 0, at_most: int) -> str:
+    return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
 
+
+def _given_metadata(tenant_id: object, connection: Connection, actor: Actor) -> IdentityProvider | SignOnFailed | None:
+    """Read the metadata before the act begins: the act holds its turn at the log.
+
+    For people who can't set the connection, this server sends no request. The act refuses them, and records that.
+    """
+    if connection.protocol != SignOn.Protocol.SAML:
+        return None
+    tenant = Tenant.objects.visible_to(actor).filter(pk=as_id(tenant_id)).first()
+    if tenant is None or not ADMINISTRATOR & actor.roles_on(tenant_id=tenant.pk, service_id=None):
+        return None
+    at, private = clock.now(), settings.SSO_PRIVATE_NETWORK
+    try:
+        if connection.metadata_url:
+            return service.fetched(connection.metadata_url, private=private, peer=str(tenant.pk), at=at)
+        return metadata.read(connection.metadata.encode(), at=at) if connection.metadata.strip() else None
+    except SignOnFailed as failure:
+        return failure
+
+
+def _fill(
+    row: SignOn, connection: Connection, tenant: Tenant, given: IdentityProvider | SignOnFailed | None = None
+) -> None:
+    if connection.protocol == SignOn.Protocol.SAML:
+        _fill_saml(row, connection, tenant, given)
+    elif connection.protocol == SignOn.Protocol.OIDC:
+        _fill_oidc(row, connection)
+    else:
+        raise Unacceptable(_("There is no such protocol."), field="protocol")
+    row.groups_claim = _line(connection.groups_claim, "groups_claim", at_most=80)
+    roles = {_line(group, "role_map", at_least=1, at_most=200): role for group, role in connection.role_map.items()}
+    if len(roles) > MOST_GROUPS or not set(roles.values()) <= set(Membership.Role.values):
+        raise Unacceptable(_("There is no such role."), field="role_map")
+    row.role_map = roles
+    _fill_switches(row, connection, tenant)
+
+
+def _fill_saml(
+    row: SignOn, connection: Connection, tenant: Tenant, given: IdentityProvider | SignOnFailed | None
+) -> None:
+    field = "metadata_url" if connection.metadata_url else "metadata"
+    if isinstance(given, SignOnFailed):
+        raise Unacceptable(metadata_words(given.code), field=field)
+    if connection.metadata_url and connection.metadata.strip():
+        raise Unacceptable(_("Enter the metadata or its address, not both."), field="metadata")
+    if given is None and not (row.is_saml and row.identity_provider):
+        raise Unacceptable(_("Enter the identity provider’s metadata, or its address."), field="metadata")
+    if given is not None:
+        if not settings.SSO_PRIVATE_NETWORK and not given.sso_url.startswith("https://"):
+            raise Unacceptable(_("The identity provider’s sign-in address must begin with https://."), field=field)
+        row.issuer, row.identity_provider = given.entity_id, given.stored()
+    row.protocol, row.client_id = SignOn.Protocol.SAML, entity_id(str(tenant.pk))
+    row.sealed = row.scopes = ""
+    row.metadata_url = _line(connection.metadata_url, "metadata_url", at_most=300)
+    row.key_claim = _line(connection.key_claim, "key_claim", at_most=80)
+    row.email_claim = _line(connection.email_claim, "email_claim", at_most=80)
+    row.is_proof = connection.is_proof
+
+
+def metadata_words(code: str) -> str:
+    return {
+        "unreachable": _(
+            "The metadata can’t be read at this address. It must begin with https://, be public, and answer without a "
+            "redirect."
+        ),
+        "stale": _("This metadata has expired (validUntil). Get the present metadata from your identity provider."),
+    }.get(
+        code,
+        _(
+            "This is not the metadata of one SAML 2.0 identity provider with a sign-in address (HTTP-Redirect) and a "
+            "signing certificate of at least 2048 bits (RSA)."
+        ),
+    )
+
+
+def _fill_oidc(row: SignOn, connection: Connection) -> None:
+    line = _line
+    if row.is_saml:
+        row.sealed = ""
+    row.protocol, row.identity_provider, row.metadata_url = SignOn.Protocol.OIDC, None, ""
+    row.email_claim, row.is_proof, row.sealed_keys, row.metadata_problem = "", False, "", ""
+    if connection.is_proof:
+        raise Unacceptable(_("Only SAML can count as a proof of identity."), field="is_proof")
     row.issuer = line(connection.issuer, "issuer", at_least=1, at_most=300)
     try:
         Target.parse(row.issuer, private=settings.SSO_PRIVATE_NETWORK)
@@ -433,12 +550,10 @@ def _fill(row: SignOn, connection: Connection, tenant: Tenant) -> None:
     row.scopes = line(connection.scopes, "scopes", at_least=1, at_most=200)
     if "openid" not in row.scopes.split(" "):
         raise Unacceptable(_("The scopes must include “openid”."), field="scopes")
-    row.groups_claim = line(connection.groups_claim, "groups_claim", at_most=80)
     row.key_claim = line(connection.key_claim, "key_claim", at_least=1, at_most=80)
-    roles = {line(group, "role_map", at_least=1, at_most=200): role for group, role in connection.role_map.items()}
-    if len(roles) > MOST_GROUPS or not set(roles.values()) <= set(Membership.Role.values):
-        raise Unacceptable(_("There is no such role."), field="role_map")
-    row.role_map = roles
+
+
+def _fill_switches(row: SignOn, connection: Connection, tenant: Tenant) -> None:
     row.is_on, row.is_only = connection.is_on, connection.is_only
     row.break_glass = _break_glass(connection.break_glass_id, tenant)
     if row.is_only and not row.is_on:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
 
-from requests_app.domain import policy
+from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
 from requests_app.identity.sso import domains, sealing
+from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.oidc import Party
+from requests_app.identity.sso.saml import service
+from requests_app.identity.sso.saml.metadata import IdentityProvider, fingerprint
+from requests_app.identity.sso.saml.service import Service
 from requests_app.models import Domain, Identity, Invitation, Person, SignOn, Tenant
+from requests_app.models.single_sign_on import saml_issuer
 
 PROVIDER = "provider"
 
@@ -26,27 +32,131 @@ class SignOnConnection:
     name: str
     tenant_id: UUID | None
     organisation: str
-    party: Party
+    party: Party | Service
     is_on: bool
+    #: The issuer under which people's identities are stored.
+    issuer: str
 
 
 def find_connection(name: str) -> SignOnConnection:
     """Return the connection with this name.
 
-    Raise NotFound if there is no such connection, or sealing.Unreadable if its client secret can't be decrypted.
+    Raise NotFound for an unknown name, or sealing.Unreadable if its client secret can't be decrypted. Raise
+    SignOnFailed if the operator's files about SAML can't be read.
     """
     if name == PROVIDER:
-        if not settings.SSO_ISSUER:
-            raise NotFound
-        party = _party(name, settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET, _SCOPES)
-        return SignOnConnection(name, None, settings.PROVIDER_NAME, party, is_on=True)
+        return _provider_connection()
     row = SignOn.objects.select_related("tenant").filter(tenant=as_id(name)).first()
     if row is None:
         raise NotFound
+    if row.is_saml:
+        return SignOnConnection(
+            name, row.tenant_id, row.tenant.name, _service(row), is_on=row.is_on, issuer=row.identity_issuer
+        )
     named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)
     party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
     party = replace(party, claims=(*party.claims, *named), peer=str(row.tenant_id))
-    return SignOnConnection(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
+    return SignOnConnection(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on, issuer=row.identity_issuer)
+
+
+def _provider_connection() -> SignOnConnection:
+    party: Party | Service
+    if settings.SSO_SAML_METADATA:
+        provider, keys = service.in_files(settings.SSO_SAML_METADATA, settings.SSO_SAML_KEYS, at=clock.now())
+        party = Service(
+            identity_provider=provider,
+            entity_id=entity_id(PROVIDER),
+            acs=acs(PROVIDER),
+            keys=keys,
+            organisation=settings.PROVIDER_NAME,
+            email_claim=settings.SSO_SAML_EMAIL,
+        )
+        issuer = saml_issuer(provider.entity_id)
+    elif settings.SSO_ISSUER:
+        party = _party(PROVIDER, settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET, _SCOPES)
+        issuer = settings.SSO_ISSUER
+    else:
+        raise NotFound
+    return SignOnConnection(PROVIDER, None, settings.PROVIDER_NAME, party, is_on=True, issuer=issuer)
+
+
+def provider_issuer() -> str:
+    """Return the issuer of the provider's own people, or "" if there is no single sign-on for them."""
+    try:
+        return _provider_connection().issuer
+    except (NotFound, SignOnFailed):
+        return ""
+
+
+def provider_saml() -> dict[str, Any]:
+    """Return what staff see of the provider's own SAML connection, or {} without such a connection."""
+    if not settings.SSO_SAML_METADATA:
+        return {}
+    shown: dict[str, Any] = {"entity_id": entity_id(PROVIDER), "acs": acs(PROVIDER)}
+    try:
+        party = _provider_connection().party
+    except SignOnFailed as failure:
+        return shown | {"problem": f"{failure.code} {failure.detail}".strip()}
+    return shown | {"pinned": party.identity_provider} if isinstance(party, Service) else shown
+
+
+def has_provider_connection() -> bool:
+    return bool(settings.SSO_ISSUER or settings.SSO_SAML_METADATA)
+
+
+def _service(row: SignOn) -> Service:
+    name = str(row.tenant_id)
+    return Service(
+        identity_provider=IdentityProvider.of_stored(row.issuer, row.identity_provider),
+        entity_id=entity_id(name),
+        acs=acs(name),
+        keys=service.unpacked(sealing.opened(row.sealed_keys)),
+        organisation=row.tenant.name,
+        email_claim=row.email_claim,
+        key_claim=row.key_claim,
+        groups_claim=row.groups_claim,
+        is_proof=row.is_proof,
+    )
+
+
+def entity_id(name: str) -> str:
+    """Return the name of this service provider for one connection. It is also the address of its metadata."""
+    return str(settings.BASE_URL).rstrip("/") + reverse("web:saml_metadata", args=[name])
+
+
+def acs(name: str) -> str:
+    """Return the address that takes the answers of one connection's identity provider."""
+    return str(settings.BASE_URL).rstrip("/") + reverse("web:saml_answer", args=[name])
+
+
+def has_domain(tenant_id: UUID | None, name: str) -> bool:
+    """Return whether the tenant has verified this domain, or, without a tenant, whether the operator has set it."""
+    if tenant_id is None:
+        return name in settings.SSO_DOMAINS
+    return bool(Domain.objects.filter(tenant=tenant_id, name=name, verified_at__isnull=False).exists())
+
+
+def proof_connection(person: Person) -> SignOn | None:
+    """Return the connection where this person can prove who they are for an act, or None.
+
+    Such a proof counts for all acts of the person, so it counts only for a person who belongs to this one tenant.
+    """
+    if person.side != Person.Side.CUSTOMER:
+        return None
+    tenants = set(person.memberships.values_list("tenant", flat=True))
+    rows = SignOn.objects.filter(tenant__in=tenants, is_on=True, is_proof=True, protocol=SignOn.Protocol.SAML)
+    row: SignOn | None = rows.first() if len(tenants) == 1 else None
+    if row is None or not Identity.objects.filter(person=person, issuer=row.identity_issuer).exists():
+        return None
+    return row
+
+
+def is_proof_of(person: Person, tenant_id: UUID | None, *, issuer: str, subject: str) -> bool:
+    """Return whether this new sign-in proves that the person who is signed in is still there."""
+    row = proof_connection(person)
+    if row is None or row.tenant_id != tenant_id or row.identity_issuer != issuer:
+        return False
+    return Identity.objects.filter(tenant=tenant_id, issuer=issuer, subject=subject, person=person).exists()
 
 
 _SCOPES = "openid profile email"
@@ -78,7 +188,7 @@ def name_for(email: str) -> str:
     It does not matter whether the address belongs to a person.
     """
     domain = domains.of_address(email)
-    if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS:
+    if has_provider_connection() and domain in settings.SSO_DOMAINS:
         return PROVIDER
     found = Domain.objects.filter(name=domain, verified_at__isnull=False, tenant__sign_on__is_on=True)
     tenant_id = found.values_list("tenant_id", flat=True).first()
@@ -94,7 +204,7 @@ def name_for_invited(row: Invitation) -> str:
         return ""
     domain = domains.of_address(row.email)
     if row.tenant_id is None:
-        return PROVIDER if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS else ""
+        return PROVIDER if has_provider_connection() and domain in settings.SSO_DOMAINS else ""
     found = Domain.objects.filter(
         name=domain, verified_at__isnull=False, tenant=row.tenant_id, tenant__sign_on__is_on=True
     )
@@ -104,6 +214,18 @@ def name_for_invited(row: Invitation) -> str:
 def of_tenant(tenant: Tenant) -> SignOn | None:
     found: SignOn | None = SignOn.objects.filter(tenant=tenant).select_related("break_glass").first()
     return found
+
+
+def saml_facts(row: SignOn | None) -> dict[str, Any]:
+    """Return what the page and the API show of a SAML connection: both parties' keys, never a private one."""
+    if row is None or not row.is_saml:
+        return {"pinned": None, "own_keys": []}
+    pinned = IdentityProvider.of_stored(row.issuer, row.identity_provider)
+    try:
+        own_keys = service.unpacked(sealing.opened(row.sealed_keys))
+    except sealing.Unreadable:
+        own_keys = []
+    return {"pinned": pinned, "own_keys": [fingerprint(each.certificate) for each in own_keys]}
 
 
 def domains_of(tenant: Tenant) -> list[Domain]:

@@ -108,12 +108,16 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
     events, role_map = values.get("events") or [], values.get("role_map") or {}
     groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
     sign_on = gettext("on") if values.get("is_on") else gettext("off")
+    if values.get("is_only"):
+        sign_on = gettext("the only way to sign in")
+    if values.get("is_proof"):
+        sign_on = gettext("%(sign_on)s, and also a proof of identity for acts") % {"sign_on": sign_on}
     return {
         "changes": "; ".join(_changed(name, now, values) for name, now in (values.get("set") or {}).items()),
         "gained": "; ".join(f"“{LABELS[scope]}”" for scope in known(values.get("gained") or [])),
         "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
         "groups": ", ".join(groups) or gettext("none"),
-        "sign_on": gettext("the only way to sign in") if values.get("is_only") else sign_on,
+        "sign_on": sign_on,
         "break_glass": values.get("break_glass") or gettext("nobody"),
         "only": gettext("and not on the pages of Lockbox")
         if values.get("own_keys_only")

@@ -18,6 +18,11 @@ def work(is_over: Callable[[], bool]) -> int:
         # Only if the row is unchanged: somebody may have entered another secret meanwhile.
         if (anew := _anew(sealed)) is not None:
             done += SignOn.objects.filter(pk=pk, sealed=sealed).update(sealed=anew)
+    for pk, sealed in SignOn.objects.order_by("pk").values_list("pk", "sealed_keys"):
+        if is_over():
+            return done
+        if (anew := _anew(sealed)) is not None:
+            done += SignOn.objects.filter(pk=pk, sealed_keys=sealed).update(sealed_keys=anew)
     # A waiting proposal contains a secret too. A second person may confirm it after the former key was removed.
     for row in Proposal.objects.filter(act="set_sign_on", ended_at=None).order_by("pk"):
         if is_over():

@@ -54,6 +54,7 @@ PERIODIC = (
     Periodic(name="check_resources", func=bell.CHECK_RESOURCES, in_turn=True),
     Periodic(name="deliver_webhooks", func=bell.DELIVER_WEBHOOKS),
     Periodic(name="run_imports", func=bell.IMPORT),
+    Periodic(name="refresh_sign_ons", func="requests_app.tasks.refresh_sign_ons", minutes=10, in_turn=True),
     Periodic(name="tidy_webhooks", func="requests_app.tasks.tidy_webhooks", minutes=60, in_turn=True),
     Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),

@@ -144,6 +144,12 @@ CASES: dict[str, Case] = {
         status=200,
         api=lambda cast, caller, row: caller.post("tokens", {"name": "laptop", "scopes": ["requests:read"], "days": 7}),
     ),
+    "confirm_token": Case(
+        "mia",
+        _token,
+        lambda cast, row, actor: operations.confirm_token(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:token_confirm", args=[row.pk])),
+    ),
     "revoke_token": Case(
         "ines",
         _token,

@@ -14,6 +14,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity.sso import domains
 from requests_app.models import Identity
+from tests import saml_idp
 from tests.acts.case import Case
 from tests.acts.shared import by_button
 from tests.caller import Caller
@@ -66,6 +67,15 @@ def _call_check(cast: Cast, caller: Caller, row: Any) -> Any:
         return caller.post(f"domains/{row.pk}/check")
 
 
+def _saml(cast: Cast, row: Any, actor: Actor) -> Any:
+    connection = operations.Connection(protocol="saml", metadata=saml_idp.metadata().decode(), role_map={})
+    return operations.set_sign_on(
+        cast.contoso.pk, connection=connection, was=row.changed_at if row else None, actor=actor
+    )
+
+
+SAML = {"protocol": "saml", "metadata": saml_idp.metadata().decode()}
+
 SIGN_ON = {"issuer": "https://idp.example", "client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
 
 
@@ -88,6 +98,22 @@ CASES: dict[str, Case] = {
         _sign_on,
         _sign_on_page,
         api=_sign_on_again,
+    ),
+    "set_sign_on, with SAML": Case(
+        "ines",
+        lambda cast: None,
+        _saml,
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_saml", args=[cast.contoso.pk]), {"metadata": SAML["metadata"], "shown": ""}
+        ),
+        api=lambda cast, caller, row: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SAML),
+    ),
+    "renew_sign_on_key": Case(
+        "ines",
+        lambda cast: _saml(cast, None, cast.as_("ines")),
+        lambda cast, row, actor: operations.renew_sign_on_key(cast.contoso.pk, had=1, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:sign_on_key", args=[cast.contoso.pk]), {"had": "1"}),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/sign-on/key", {"had": 1}),
     ),
     "claim_domain": Case(
         "ines",

@@ -66,7 +66,8 @@ def test_only_these_pages_open_by_a_secret() -> None:
     Other tests cover them.
     """
     secret = {route.name for route in pages() if route.takes_free_text and not route.names_a_row}
-    assert secret == {"invitation", "set_up", "sso_callback", "address_confirm"}
+    saml = {"saml_metadata", "saml_answer", "saml_arrived"}
+    assert secret == {"invitation", "set_up", "sso_callback", "address_confirm", *saml}
 
 
 def test_every_page_has_a_path_and_its_own_name() -> None:

@@ -192,6 +192,13 @@ CREATE_TOKEN = Act(
     tried=_("to make a token"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
+TOKEN_CONFIRMED = Event(
+    "token.confirmed",
+    label=_("Token confirmed"),
+    sentence=_("{who} confirmed the token “{name}” for five minutes"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Token confirmed", Severity.LOW),
+)
+
 REVOKE_TOKEN = Act(
     "revoke_token",
     noun=Noun.TOKEN,
@@ -204,6 +211,18 @@ REVOKE_TOKEN = Act(
     tried=_("to revoke a token"),
     done=_("The token “{name}” is revoked."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+)
+CONFIRM_TOKEN = Act(
+    "confirm_token",
+    noun=Noun.TOKEN,
+    is_holders=True,
+    humans_only=True,
+    title=_("Confirm a token on the pages"),
+    step_up=StepUp.ALWAYS,
+    events=(TOKEN_CONFIRMED,),
+    tried=_("to confirm a token"),
+    done=_("The token “{name}” is confirmed for five minutes."),
+    doors=frozenset({Door.PAGES}),
 )
 STEP_UP_TOKEN = Act(
     "step_up_token",

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 IDENTITY_LINKED = Event(
@@ -32,6 +32,25 @@ SIGN_ON_BYPASSED = Event(
     label=_("Signed in without single sign-on"),
     sentence=_("{who} signed in without single sign-on"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Signed in without single sign-on", Severity.HIGH),
+)
+IDP_KEYS_CHANGED = Event(
+    "sign_on.idp_keys_changed",
+    label=_("Identity provider’s keys changed"),
+    sentence=_("{issuer} published other keys, and they are used from now on"),
+    variants=(
+        (
+            has("problem"),
+            _("{issuer} published metadata that is not used, because too much of it is new ({problem})"),
+        ),
+    ),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
+)
+SIGN_ON_KEY_RENEWED = Event(
+    "sign_on.key_renewed",
+    label=_("Key for single sign-on renewed"),
+    sentence=_("{who} published a second key for single sign-on"),
+    variants=((has("retired"), _("{who} removed the former key for single sign-on; the second one is used now")),),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 DOMAIN_CLAIMED = Event(
     "domain.claimed",
@@ -75,6 +94,30 @@ SET_SIGN_ON = Act(
     done=_("Single sign-on was changed. Test single sign-on before you rely on it."),
     tells=(Tell("notify.sign_on_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
+)
+RENEW_SIGN_ON_KEY = Act(
+    "renew_sign_on_key",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Renew the key for single sign-on"),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(SIGN_ON_KEY_RENEWED,),
+    tried=_("to renew the key for single sign-on"),
+    done=_("The keys were changed. Give your identity provider the present metadata."),
+    doors=frozenset({Door.PAGES, Door.API}),
+)
+REFRESH_SIGN_ON = Act(
+    "refresh_sign_on",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Read the identity provider’s metadata again"),
+    events=(IDP_KEYS_CHANGED,),
+    tried=_("to read the identity provider’s metadata again"),
+    tells=(Tell("notify.sign_on_changed", ("customer", "administrators")),),
+    doors=frozenset({Door.TASK}),
+    own_order="The system does this. What the metadata says is judged under the tenant's lock.",
 )
 CLAIM_DOMAIN = Act(
     "claim_domain",

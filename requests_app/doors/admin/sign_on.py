@@ -33,6 +33,12 @@ def redirect_uri(row: SignOn) -> str:
     return mono(queries.redirect_uri(str(row.tenant_id)))
 
 
+@admin.display(description=gettext_lazy("certificates of the identity provider (SHA-256)"))
+def certificates(row: SignOn) -> str:
+    pinned = queries.saml_facts(row)["pinned"]
+    return preformatted("\n".join(pinned.fingerprints)) if pinned else NOTHING
+
+
 @admin.display(description=gettext_lazy("subject"))
 def subject(row: Identity) -> str:
     return mono(row.subject)
@@ -67,9 +73,10 @@ class SignOnAdmin(StaffAdmin):
         "controls the identity provider can sign in as anybody of the tenant."
     )
     facts: ClassVar = [
-        ("", ("tenant", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
-        (gettext_lazy("Who can sign in"), ("is_on", "is_only", "break_glass")),
-        (gettext_lazy("Claims"), ("key_claim", "groups_claim", role_map)),
+        ("", ("tenant", "protocol", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
+        (gettext_lazy("Who can sign in"), ("is_on", "is_only", "is_proof", "break_glass")),
+        (gettext_lazy("Claims"), ("key_claim", "email_claim", "groups_claim", role_map)),
+        (gettext_lazy("Metadata"), ("metadata_url", "metadata_checked_at", "metadata_problem", certificates)),
     ]
     related: ClassVar = [
         Related(model=Domain, by=lambda row: {"tenant": row.tenant}),
@@ -129,5 +136,6 @@ def own_connection(site: Any, request: HttpRequest) -> HttpResponse:
         "client_id": settings.SSO_CLIENT_ID,
         "domains": sorted(settings.SSO_DOMAINS),
         "redirect_uri": queries.redirect_uri(queries.PROVIDER),
+        "saml": queries.provider_saml(),
     }
     return TemplateResponse(request, "admin/single_sign_on.html", context)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -19,14 +20,15 @@ from requests_app.domain.actors import Role
 from requests_app.domain.acts.single_sign_on import (
     CLAIM_DOMAIN,
     REMOVE_DOMAIN,
+    RENEW_SIGN_ON_KEY,
     SET_SIGN_ON,
     UNLINK_IDENTITY,
     VERIFY_DOMAIN,
 )
-from requests_app.domain.errors import NotFound
+from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
-from requests_app.doors.api.fields import Strict, Text, Uuid, YesNo
+from requests_app.doors.api.fields import Strict, Text, Uuid, Whole, YesNo
 from requests_app.doors.api.schema import one, problems
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.identity.sso import domains
@@ -45,8 +47,13 @@ _IF_MATCH = OpenApiParameter(
 
 
 class SignOnOut(serializers.Serializer):
-    """Enter `redirect_uri` at the identity provider. No answer contains the client's secret."""
+    """Enter `redirect_uri` at the identity provider. No answer contains the client's secret.
 
+    With SAML, enter `entity_id` and `answer_url` there instead; the metadata is at `entity_id`. `issuer` and
+    `certificates` (SHA-256) are the identity provider's. `own_certificates` are ours, the one that signs first.
+    """
+
+    protocol = serializers.ChoiceField(choices=SignOn.Protocol.choices)
     issuer = serializers.CharField()
     client_id = serializers.CharField()
     scopes = serializers.CharField()
@@ -58,6 +65,36 @@ class SignOnOut(serializers.Serializer):
     break_glass = PersonRef(allow_null=True)
     changed_at = serializers.DateTimeField()
     redirect_uri = serializers.SerializerMethodField()
+    entity_id = serializers.SerializerMethodField()
+    answer_url = serializers.SerializerMethodField()
+    metadata_url = serializers.CharField()
+    metadata_checked_at = serializers.DateTimeField(allow_null=True)
+    metadata_problem = serializers.CharField()
+    email_claim = serializers.CharField()
+    is_proof = serializers.BooleanField()
+    sso_url = serializers.SerializerMethodField()
+    certificates = serializers.SerializerMethodField()
+    own_certificates = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.URLField())
+    def get_entity_id(self, row: SignOn) -> str:
+        return queries.entity_id(str(row.tenant_id))
+
+    @extend_schema_field(serializers.URLField())
+    def get_answer_url(self, row: SignOn) -> str:
+        return queries.acs(str(row.tenant_id))
+
+    def get_sso_url(self, row: SignOn) -> str:
+        pinned = queries.saml_facts(row)["pinned"]
+        return pinned.sso_url if pinned else ""
+
+    def get_certificates(self, row: SignOn) -> list[str]:
+        pinned = queries.saml_facts(row)["pinned"]
+        return pinned.fingerprints if pinned else []
+
+    def get_own_certificates(self, row: SignOn) -> list[str]:
+        found: list[str] = queries.saml_facts(row)["own_keys"]
+        return found
 
     @extend_schema_field(serializers.URLField())
     def get_redirect_uri(self, row: SignOn) -> str:
@@ -69,13 +106,22 @@ class SignOnIn(Strict):
 
     `role_map` says which role a group of `groups_claim` gives. If `is_only` is true, all people must use single
     sign-on, except the administrator in `break_glass`.
+
+    With SAML, send the identity provider's metadata in `metadata`, or its address in `metadata_url`. The metadata names
+    the issuer, so leave out issuer, client and secret. Claims are then names of attributes. With `is_proof`, a new
+    sign-in there also counts as a proof of identity for acts.
     """
 
-    issuer = Text()
-    client_id = Text()
+    protocol = serializers.ChoiceField(choices=SignOn.Protocol.choices, required=False, default="oidc")
+    issuer = Text(required=False, allow_blank=True, default="")
+    client_id = Text(required=False, allow_blank=True, default="")
+    metadata = Text(required=False, allow_blank=True, default="", write_only=True)
+    metadata_url = Text(required=False, allow_blank=True, default="")
+    email_claim = Text(required=False, allow_blank=True, default="")
+    is_proof = YesNo(required=False, default=False)
     client_secret = Text(required=False, allow_blank=True, default="", write_only=True)
     scopes = Text(required=False, default="openid profile email")
-    key_claim = Text(required=False, default="sub")
+    key_claim = Text(required=False, allow_blank=True)
     groups_claim = Text(required=False, allow_blank=True, default="")
     role_map = serializers.DictField(
         child=serializers.ChoiceField(choices=Membership.Role.values), required=False, default=dict
@@ -83,6 +129,17 @@ class SignOnIn(Strict):
     is_on = YesNo(required=False, default=False)
     is_only = YesNo(required=False, default=False)
     break_glass = Uuid(required=False, allow_null=True, default=None)
+
+
+#: Settings that only one of the protocols has.
+_ONLY_OIDC = ("issuer", "client_id", "client_secret")
+_ONLY_SAML = ("metadata", "metadata_url", "email_claim", "is_proof")
+
+
+class KeyIn(Strict):
+    """`had` is the number of `own_certificates` that you have read."""
+
+    had = Whole(min_value=1, max_value=2)
 
 
 class OneSignOn(ApiView):
@@ -132,10 +189,19 @@ class OneSignOn(ApiView):
         # The operation refuses everybody else. They must not learn from the answer whether there is a connection.
         if before is not None and self._may_set(row):
             self.require_match(SignOnOut, before)
+        self._require_one_protocol(data)
+        data.setdefault("key_claim", "sub" if data["protocol"] == SignOn.Protocol.OIDC else "")
         connection = operations.Connection(break_glass_id=data.pop("break_glass"), **data)
         was = before.changed_at if before is not None else None
         operations.set_sign_on(row.pk, connection=connection, was=was, actor=self.actor)
         return self.shown(SignOnOut, self._row(row))
+
+    @staticmethod
+    def _require_one_protocol(data: dict[str, Any]) -> None:
+        is_saml = data["protocol"] == SignOn.Protocol.SAML
+        for name in _ONLY_OIDC if is_saml else _ONLY_SAML:
+            if data.get(name):
+                raise Unacceptable(_("This protocol has no such setting."), field=name)
 
     def _may_set(self, tenant: Tenant) -> bool:
         return self.actor.machine is None and Role.ADMINISTRATOR in self.actor.roles_on(
@@ -148,6 +214,27 @@ class OneSignOn(ApiView):
         if row is None:
             raise NotFound
         return row
+
+
+class SignOnKey(ApiView):
+    acts: ClassVar = {"POST": (RENEW_SIGN_ON_KEY,)}
+
+    @extend_schema(
+        operation_id="sign_on_renew_key",
+        summary="Publish a second key for SAML, or remove the former one",
+        tags=_TAGS,
+        request=KeyIn,
+        responses={200: SignOnOut},
+        examples=[OpenApiExample("Publish a second key", request_only=True, value={"had": 1})],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """Only the tenant's administrator can do this, after `me/step-up`.
+
+        With one key, a second one is published. With two, the former one is removed, and the second one signs.
+        """
+        row = tenants.tenant(tenant, actor=self.actor)
+        made = operations.renew_sign_on_key(row.pk, **self.body(KeyIn), actor=self.actor)
+        return self.shown(SignOnOut, made)
 
 
 # --- Domains -------------------------------------------------------------------------------------------------

@@ -154,6 +154,7 @@ v1 = [
         name="member_reset_second_factors",
     ),
     path(f"{_TENANT}/sign-on", sign_on.OneSignOn.as_view(), name="sign_on"),
+    path(f"{_TENANT}/sign-on/key", sign_on.SignOnKey.as_view(), name="sign_on_key"),
     path(f"{_TENANT}/domains", sign_on.Domains.as_view(), name="domains"),
     path("domains/<uuid:pk>", sign_on.OneDomain.as_view(), name="domain"),
     path("domains/<uuid:pk>/check", sign_on.CheckDomain.as_view(), name="domain_check"),

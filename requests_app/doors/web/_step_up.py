@@ -49,7 +49,7 @@ from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import webauthn
-from requests_app.queries import signing
+from requests_app.queries import signing, single_sign_on
 
 
 def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> str:
@@ -211,18 +211,20 @@ def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlr
 
 
 def to_confirm(request: HttpRequest) -> dict[str, Any]:
-    """Return the options for asking for a passkey, and `has_no_code`. Without a passkey, return {}.
+    """Return the options for asking for a passkey, and `has_no_code`. Without a passkey, leave both out.
 
-    `has_no_code` is True if the person has no app and no recovery codes.
+    `has_no_code` is True if the person has no app and no recovery codes. `proves_elsewhere` is True if the person's
+    tenant lets a new sign-in at its identity provider count as the proof.
     """
     person = cast(Person, request.user)
     with own_account():
         keys = [bytes(row.credential_id) for row in Passkey.objects.filter(person=person).live().of_this_site()]
+    elsewhere = {"proves_elsewhere": True} if single_sign_on.proof_connection(person) is not None else {}
     if not keys:
-        return {}
+        return elsewhere
     challenge = challenges.issue(Purpose.STEP_UP, person.pk, at=clock.now())
     options = webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge, known=keys)
-    return {"options": json.dumps(options), "has_no_code": not factors.has_code(person)}
+    return {"options": json.dumps(options), "has_no_code": not factors.has_code(person), **elsewhere}
 
 
 def local(target: Any) -> str:

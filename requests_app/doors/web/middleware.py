@@ -25,6 +25,8 @@ STEPPED_UP = "stepped_up"
 #: The kinds of proof, as the session stores them: on a page that asks for the proof, and at the sign-in.
 PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
 SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
+#: A new sign-in at the identity provider, for a person whose tenant lets it count as a proof.
+SINGLE_SIGN_ON_AGAIN = "single sign-on again"
 #: A link that has just made the account, with a new password or through single sign-on; and the first second factor
 #: that was then added.
 LINK, LINK_TO_SINGLE_SIGN_ON, NEW_SECOND_FACTOR = "link", "link+single sign-on", "first factor"

@@ -14,17 +14,23 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
-from requests_app.domain.acts.single_sign_on import CLAIM_DOMAIN, REMOVE_DOMAIN, SET_SIGN_ON, VERIFY_DOMAIN
+from requests_app.domain.acts.single_sign_on import (
+    CLAIM_DOMAIN,
+    REMOVE_DOMAIN,
+    RENEW_SIGN_ON_KEY,
+    SET_SIGN_ON,
+    VERIFY_DOMAIN,
+)
 from requests_app.domain.errors import DomainError, Malformed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.doors.web import single_sign_on
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms import PageForm
-from requests_app.doors.web.forms.sign_on import DomainActForm, DomainForm, SignOnForm
+from requests_app.doors.web.forms.sign_on import DomainActForm, DomainForm, KeyForm, SamlForm, SignOnForm
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import about
 from requests_app.identity.sso import domains
-from requests_app.models import Tenant
+from requests_app.models import SignOn, Tenant
 from requests_app.queries import single_sign_on as queries
 from requests_app.queries import tenant as tenants
 
@@ -34,10 +40,36 @@ from requests_app.queries import tenant as tenants
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
     row = tenants.administered(tenant, actor=actor_in(request))
+    found = queries.of_tenant(row)
+    if request.method != "POST" and found is not None and found.is_saml and "other" not in request.GET:
+        return redirect("web:sign_on_saml", row.pk)
+    return _set(request, row, SignOnForm)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def saml(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    row = tenants.administered(tenant, actor=actor_in(request))
+    return _set(request, row, SamlForm)
+
+
+@login_required
+@require_POST
+def renew_key(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    row = tenants.administered(tenant, actor=actor_in(request))
+    form = KeyForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    operations.renew_sign_on_key(row.pk, had=form.cleaned_data["had"], actor=actor_in(request))
+    messages.success(request, str(RENEW_SIGN_ON_KEY.done))
+    return redirect("web:sign_on_saml", row.pk)
+
+
+def _set(request: HttpRequest, row: Tenant, kind: type[SignOnForm]) -> HttpResponse:
     found, people = queries.of_tenant(row), queries.administrators(row)
     if request.method != "POST":
-        return _page(request, row, SignOnForm(row=found, people=people))
-    form = SignOnForm(request.POST, row=found, people=people)
+        return _page(request, row, kind(row=found, people=people))
+    form = kind(request.POST, row=found, people=people)
     form.require_known()
     if "shown" in form.errors:
         raise Malformed
@@ -46,7 +78,7 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
         values = dict(form.cleaned_data)
         was = values.pop("shown")
         try:
-            connection = operations.Connection(**values)
+            connection = operations.Connection(protocol=kind.protocol, **values)
             operations.set_sign_on(row.pk, connection=connection, was=was, actor=actor_in(request))
         except (Unacceptable, TooMany, WrongState) as refusal:
             status = _put_on(form, refusal)
@@ -109,13 +141,13 @@ def _put_on(form: PageForm, refusal: DomainError) -> int:
 
 
 def _page(request: HttpRequest, row: Tenant, form: SignOnForm, *, status: int = 200) -> HttpResponse:
-    context = {
-        **about(actor_in(request), row),
-        "now": instant(request),
-        "form": form,
-        "sign_on": queries.of_tenant(row),
-        "redirect_uri": queries.redirect_uri(str(row.pk)),
-    }
+    found = queries.of_tenant(row)
+    context = {**about(actor_in(request), row), "now": instant(request), "form": form, "sign_on": found}
+    if form.protocol == SignOn.Protocol.SAML:
+        name = str(row.pk)
+        context |= {"entity_id": queries.entity_id(name), "acs": queries.acs(name), **queries.saml_facts(found)}
+        return render(request, "sign_on/saml.html", context, status=status)
+    context["redirect_uri"] = queries.redirect_uri(str(row.pk))
     return render(request, "sign_on/sign_on.html", context, status=status)
 
 
@@ -136,6 +168,8 @@ def _domains_page(
 _AREA = "tenant/<uuid:tenant>/sign-on/"
 urlpatterns = [
     path(_AREA, sign_on, name="sign_on"),
+    path(f"{_AREA}saml/", saml, name="sign_on_saml"),
+    path(f"{_AREA}saml/key/", renew_key, name="sign_on_key"),
     path(f"{_AREA}test/", test, name="sign_on_test"),
     path(f"{_AREA}domains/", domains_page, name="sign_on_domains"),
 ]

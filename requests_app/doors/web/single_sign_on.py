@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import structlog
@@ -23,20 +24,24 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
-from requests_app.doors.web._step_up import local, remember_single_sign_on
+from requests_app.doors.web import _saml
+from requests_app.doors.web._step_up import local, note_failure, remember, remember_single_sign_on
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.sign_on import AddressForm
+from requests_app.doors.web.forms.sign_on import AddressForm, NextForm
 from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.middleware import actor_in, stranger
+from requests_app.doors.web.middleware import SINGLE_SIGN_ON_AGAIN, actor_in, stranger
 from requests_app.identity import sessions
 from requests_app.identity.sso import oidc, sealing
-from requests_app.identity.sso.oidc import Flow, Metadata, Party, SignOnFailed
+from requests_app.identity.sso.failures import SignOnFailed
+from requests_app.identity.sso.oidc import Flow, Metadata, Party
+from requests_app.identity.sso.saml.service import Service
 from requests_app.models import Person, SignOn
 from requests_app.operations import AssertedIdentity
 from requests_app.queries import actor_of, readers
@@ -85,30 +90,37 @@ def begin(
     email: str = "",
     target: str = "",
     is_test: bool = False,
+    is_proof: bool = False,
     accepts: dict[str, str] | None = None,
 ) -> HttpResponse:
     """Show a page that leads to the identity provider. `accepts` is the invitation that the sign-in will accept.
 
-    A redirect is not possible: a form can redirect only to this site.
+    With `is_proof`, the person is signed in already, and proves that they are still there. A redirect is not possible:
+    a form can redirect only to this site.
     """
+    trip: dict[str, Any] = {"name": name, "next": target, "is_test": is_test, "is_proof": is_proof, "id": uuid4().hex}
     try:
         place = queries.find_connection(name)
         if not (place.is_on or is_test):
             raise NotFound
-        flow = Flow.new()
-        metadata = oidc.discover(place.party) if is_test else _discovered(place.party)
-        where = oidc.address(place.party, metadata, flow, login_hint=email, again=is_test)
+        if isinstance(place.party, Service):
+            again = is_proof or (is_test and place.party.is_proof)
+            trip["question"], where = _saml.ask(name, place.party, again=again, is_test=is_test)
+        else:
+            flow = Flow.new()
+            metadata = oidc.discover(place.party) if is_test else _discovered(place.party)
+            where = oidc.address(place.party, metadata, flow, login_hint=email, again=is_test)
+            trip |= asdict(flow)
     except sealing.Unreadable:
         return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
     except SignOnFailed as failure:
-        return _failed(request, failure, is_test=is_test, name=name)
+        return _failed(request, failure, is_test=is_test, name=name, is_saml=failure.code == "stale")
     response = render(
         request, "sign_on/going.html", {"now": instant(request), "url": where, "organisation": place.organisation}
     )
-    trip = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
     trip["until"] = clock.now().timestamp() + FLOW_SECONDS
     trip["accepts"] = accepts
-    trip["by"] = str(request.user.pk) if is_test else ""
+    trip["by"] = str(request.user.pk) if is_test or is_proof else ""
     cookie_name, cookie_path = cookie()
     response.set_cookie(
         cookie_name,
@@ -134,18 +146,92 @@ def test(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def callback(request: HttpRequest, place: str) -> HttpResponse:
-    """Accept the answer of the identity provider, once for each round trip. After an error, nobody is signed in."""
+    """Accept the answer of an OpenID provider."""
+
+    def came(trip: dict[str, Any], found: queries.SignOnConnection) -> AssertedIdentity:
+        if not isinstance(found.party, Party) or "state" not in trip:
+            raise SignOnFailed("state")
+        flow = Flow(state=trip["state"], nonce=trip["nonce"], verifier=trip["verifier"])
+        return _came(found, found.party, oidc.complete(found.party, flow, request.GET.dict(), at=clock.now()))
+
+    return finished(request, place, came)
+
+
+@never_cache
+@require_safe
+def arrived(request: HttpRequest, place: str, handle: str) -> HttpResponse:
+    """Accept the answer of a SAML identity provider, in the browser that asked for it."""
+
+    def came(trip: dict[str, Any], found: queries.SignOnConnection) -> AssertedIdentity:
+        if not isinstance(found.party, Service) or not trip.get("question"):
+            raise SignOnFailed("state")
+        answered = _saml.answer_under(place, handle, question=trip["question"])
+        return _saml.came(found, found.party, answered)
+
+    return finished(request, place, came)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def answer(request: HttpRequest, place: str) -> HttpResponse:
+    """Check the answer that a SAML identity provider's page makes the browser send.
+
+    The browser sends no strict cookie with it. So no session is read or made here. If the answer is good, the page that
+    is shown leads to `arrived`, which checks that this browser has asked.
+    """
+    is_test = _saml.is_test(place, request.POST.get("SAMLResponse", ""))
+    try:
+        found = queries.find_connection(place)
+        if not isinstance(found.party, Service) or not (found.is_on or is_test):
+            raise SignOnFailed("unasked")
+        handle = _saml.judged(place, found.party, request.POST)
+    except NotFound:
+        return _failed(request, SignOnFailed("unasked"), is_test=False, is_saml=True)
+    except sealing.Unreadable:
+        return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
+    except SignOnFailed as failure:
+        return _failed(request, failure, is_test=is_test, name=place, is_saml=True)
+    context = {"now": instant(request), "url": reverse("web:saml_arrived", args=[place, handle])}
+    return render(request, "sign_on/answered.html", context)
+
+
+#: The browser may send a form from another site to this address.
+answer.takes_forms_from_elsewhere = True  # type: ignore[attr-defined]  # read by CrossingMiddleware
+
+
+@require_safe
+def metadata(request: HttpRequest, place: str) -> HttpResponse:
+    """Show this service provider's metadata for one connection. It is public, as the keys in it are."""
+    try:
+        found = queries.find_connection(place)
+    except (sealing.Unreadable, SignOnFailed):
+        raise NotFound from None
+    if not isinstance(found.party, Service):
+        raise NotFound
+    return HttpResponse(found.party.metadata(), content_type="application/samlmetadata+xml")
+
+
+def finished(
+    request: HttpRequest,
+    place: str,
+    read: Callable[[dict[str, Any], queries.SignOnConnection], AssertedIdentity],
+) -> HttpResponse:
+    """Accept an identity provider's answer, once for each round trip. After an error, nobody is signed in.
+
+    `read` checks the answer, and returns who came.
+    """
     trip = _stored_trip(request)
     is_test = trip.get("is_test") is True and trip.get("name") == place
     try:
         if trip.get("name") != place or not cache.add(f"sso:{trip['id']}", 1, timeout=FLOW_SECONDS):
             raise SignOnFailed("state")
         found = queries.find_connection(place)
-        flow = Flow(state=trip["state"], nonce=trip["nonce"], verifier=trip["verifier"])
-        claims = oidc.complete(found.party, flow, request.GET.dict(), at=clock.now())
-        came = _came(found, claims)
+        came = read(trip, found)
         if is_test:
             return _tested(request, found, came, trip)
+        if trip.get("is_proof"):
+            return _without_cookie(_proved(request, found, came, trip))
         if trip.get("accepts"):
             operations.accept_invitation(**trip["accepts"], came=came, via=found.name, actor=stranger(request))
         response = _signed_in(request, found, came, trip["next"], by_link=bool(trip.get("accepts")))
@@ -179,6 +265,35 @@ def _signed_in(
     # redirect.
     context = {"now": instant(request), "url": local(target) or settings.LOGIN_REDIRECT_URL}
     return render(request, "sign_on/arrived.html", context)
+
+
+def _proved(
+    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, trip: dict[str, Any]
+) -> HttpResponse:
+    """Remember that the person who is signed in has just proved at their identity provider who they are."""
+    person = request.user
+    if not isinstance(person, Person) or str(person.pk) != trip["by"]:
+        raise SignOnFailed("state")
+    if not queries.is_proof_of(person, found.tenant_id, issuer=came.issuer, subject=came.subject):
+        note_failure(request)
+        raise SignOnFailed("nobody", _("You signed in with another account, or this proof does not count any more."))
+    remember(request, at=clock.now(), way=SINGLE_SIGN_ON_AGAIN)
+    security_log.info("step_up.single_sign_on", user_id=str(person.pk), place=found.name)
+    context = {"now": instant(request), "url": local(trip["next"]) or settings.LOGIN_REDIRECT_URL, "is_proof": True}
+    return render(request, "sign_on/arrived.html", context)
+
+
+@login_required
+@require_POST
+def prove(request: HttpRequest) -> HttpResponse:
+    """Let a person prove at their identity provider that they are still there, if their tenant allows this."""
+    row = queries.proof_connection(cast(Person, request.user))
+    if row is None:
+        raise NotFound
+    form = NextForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    return begin(request, str(row.tenant_id), target=local(form.cleaned_data["next"]), is_proof=True)
 
 
 def _tested(
@@ -225,7 +340,7 @@ def _discovered(party: Party) -> Metadata:
     return found
 
 
-def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedIdentity:
+def _came(found: queries.SignOnConnection, party: Party, claims: dict[str, Any]) -> AssertedIdentity:
     row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
     key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
     key, email = claims.get(key_claim), claims.get("email")
@@ -233,7 +348,7 @@ def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedId
     # Some providers write a boolean as text. All other values count as false.
     is_verified = verified is True or verified == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
     return AssertedIdentity(
-        issuer=found.party.issuer,
+        issuer=party.issuer,
         subject=claims["sub"],
         email=email.strip().lower() if isinstance(email, str) else "",
         email_is_verified=is_verified,
@@ -261,20 +376,27 @@ def _stored_trip(request: HttpRequest) -> dict[str, Any]:
     return found if clock.now().timestamp() < found["until"] else {}
 
 
-def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "") -> HttpResponse:
+def _failed(
+    request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "", is_saml: bool = False
+) -> HttpResponse:
     """Explain a failure. Details are shown only to a person who tests the connection; others learn what they can do."""
     security_log.warning(
-        "sign_in.single_sign_on_failed", code=failure.code, place=name, ip=request.META.get("REMOTE_ADDR", "")
+        "sign_in.single_sign_on_failed",
+        code=failure.code,
+        # What a stranger has written is a detail of the log, and never a line of it.
+        detail=failure.detail[:120].encode("unicode_escape").decode(),
+        place=name[:40],
+        ip=request.META.get("REMOTE_ADDR", ""),
     )
     context = {
         "now": instant(request),
-        "words": _words(failure.code),
+        "words": _saml.words(failure.code, is_test=is_test) if is_saml else _words(failure.code),
         "detail": failure.detail if is_test or failure.code == "nobody" else "",
         "code": failure.code,
         "is_test": is_test,
         "back_url": _back(name) if is_test else "",
     }
-    return render(request, "sign_on/failed.html", context, status=403 if failure.code in _FORBIDDEN else 502)
+    return render(request, "sign_on/failed.html", context, status=403 if is_saml or failure.code in _FORBIDDEN else 502)
 
 
 def _back(name: str) -> str:
@@ -337,4 +459,8 @@ urlpatterns = [
     path("sign-in/", sso, name="sso"),
     path("sign-in/test/", test, name="sso_test"),
     path("sign-in/callback/<str:place>/", callback, name="sso_callback"),
+    path("sign-in/prove/", prove, name="sso_prove"),
+    path("sign-in/saml/<str:place>/metadata/", metadata, name="saml_metadata"),
+    path("sign-in/saml/<str:place>/answer/", answer, name="saml_answer"),
+    path("sign-in/saml/<str:place>/answer/<str:handle>/", arrived, name="saml_arrived"),
 ]

@@ -24,7 +24,7 @@ from requests_app.doors.web.sent import PREFIX, sent_with
 
 #: The prefix of the proof's fields. They are removed before the view gets the form.
 #: Forms with a secret. They ask for the proof before they are shown, because a secret is not stored in another page.
-FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app_person_add"})
+FIRST = frozenset({"account_change_password", "web:sign_on", "web:sign_on_saml", "admin:requests_app_person_add"})
 
 
 class StepUpMiddleware:

@@ -51,6 +51,7 @@ _OWNER = Column(_("Owner"), lambda row: row.account, person)
 _SCOPES = Column(_("For"), lambda row: labels(row.scopes), SCOPES)
 LAST_USED = Column(_("Last used"), lambda row: row.last_used_at, when, absent=_("never"))
 _EXPIRES = Column(_("Expires"), lambda row: row, _STATE)
+_CONFIRM = Column(_("Proof of identity"), lambda row: row, as_part("tokens/_confirm.html", "token"))
 _ENDED = Column(_("Ended"), lambda row: row, _STATE)
 
 
@@ -114,7 +115,7 @@ TOKENS = Page(
     table=Table(
         caption=_("Your tokens"),
         rows=lambda visit: callers.own_tokens(visit.actor, at=visit.at),
-        columns=(_TOKEN, _SCOPES, LAST_USED, _EXPIRES),
+        columns=(_TOKEN, _SCOPES, LAST_USED, _EXPIRES, _CONFIRM),
         empty=Empty(
             _("You have no token"),
             _(
@@ -144,6 +145,41 @@ TOKENS = Page(
 
 def _revoke(visit: Visit, values: dict[str, Any]) -> Token:
     return operations.revoke_token(visit.thing.pk, actor=visit.actor)
+
+
+def _is_own_and_live(visit: Visit) -> bool:
+    return visit.thing.account_id == visit.actor.person_id and _is_live(visit)
+
+
+def _confirm(visit: Visit, values: dict[str, Any]) -> Token:
+    return operations.confirm_token(visit.thing.pk, actor=visit.actor)
+
+
+CONFIRMATION = Page(
+    name="token_confirm",
+    path="tokens/<uuid:token>/confirm/",
+    heading=_("Confirm the token {thing}?"),
+    title=_("Confirm the token {thing}"),
+    back=_LIST,
+    is_narrow=True,
+    find=lambda visit, ids: callers.token(ids["token"], actor=visit.actor),
+    facts=(Column(_("Ends with"), lambda row: row.hint, css="mono"), _SCOPES, LAST_USED),
+    action=Action(
+        consequences=(
+            _(
+                "For five minutes, the token can do what needs a proof of identity: approve, and add a key of your "
+                "tenant’s own approval page."
+            ),
+            _("Use this if you have no password because you sign in with single sign-on."),
+        ),
+        label=_("Confirm this token"),
+        cancel=_("Do not confirm"),
+        offered=_is_own_and_live,
+        run=_confirm,
+        done=_("The token “{thing}” is confirmed for five minutes."),
+        then=_where_it_is_listed,
+    ),
+)
 
 
 REVOCATION = Page(
@@ -204,4 +240,4 @@ OF_TENANT = Page(
     ),
 )
 
-urlpatterns = addresses(TOKENS, REVOCATION, OF_TENANT)
+urlpatterns = addresses(TOKENS, CONFIRMATION, REVOCATION, OF_TENANT)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class AssertedIdentity:
     """What an identity provider says about the person who signs in.
 
-    `groups` has the value None if the identity provider says nothing about groups.
+    `groups` has the value None if the identity provider says nothing about groups. `has_proven_issuer` is False if
+    anybody could use the issuer's name, as with SAML.
     """
 
     issuer: str
@@ -18,3 +19,7 @@ class AssertedIdentity:
     email_is_verified: bool = False
     directory_key: str = ""
     groups: tuple[str, ...] | None = None
+    has_proven_issuer: bool = True
+    #: With SAML: how and when the person authenticated, as the identity provider says.
+    context: str = ""
+    authenticated_at: str = ""

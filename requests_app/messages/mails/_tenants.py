@@ -336,6 +336,8 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
         "path": f"/tenant/{message.tenant_id}/sign-on/",
         "by": words.line(message.payload["by"]),
         "is_on": row.is_on,
+        "is_proof": row.is_proof and row.is_on,
+        "keys": message.payload.get("keys", ""),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
             Fact(

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.identity.sso.saml.documents import MOST_METADATA
 from requests_app.models import Membership, Person, SignOn
 
 _PLAIN = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
@@ -24,10 +25,15 @@ class AddressForm(StrictForm):
     next = forms.CharField(required=False, max_length=500, widget=forms.HiddenInput())
 
 
+class NextForm(StrictForm):
+    next = forms.CharField(required=False, max_length=500)
+
+
 class SignOnForm(StrictForm):
     """The settings of the connection. `shown` is the time of the last change before the page was shown."""
 
     other_names = {"break_glass": "break_glass_id"}
+    protocol = SignOn.Protocol.OIDC
 
     issuer = forms.CharField(
         label=gettext_lazy("Issuer"),
@@ -94,7 +100,7 @@ class SignOnForm(StrictForm):
     shown = forms.DateTimeField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, row: SignOn | None, people: list[Person], **kwargs: Any) -> None:
-        kwargs.setdefault("initial", _initial(row))
+        kwargs.setdefault("initial", _initial_of(row, self.protocol))
         super().__init__(*args, **kwargs)
         choices = [("", _("Nobody")), *((str(each.pk), f"{each.name} ({each.email})") for each in people)]
         self.offer("break_glass_id", choices)
@@ -120,6 +126,80 @@ class SignOnForm(StrictForm):
         return found
 
 
+class SamlForm(SignOnForm):
+    """The settings of a SAML connection."""
+
+    protocol = SignOn.Protocol.SAML
+
+    issuer = None
+    client_id = None
+    client_secret = None
+    scopes = None
+
+    metadata_url = forms.CharField(
+        label=gettext_lazy("Address of the identity provider’s metadata"),
+        help_text=gettext_lazy("https://… The address is read again every hour, so a change of keys has an effect."),
+        max_length=300,
+        required=False,
+        widget=_PLAIN,
+    )
+    metadata = forms.CharField(
+        label=gettext_lazy("Or the text of the metadata file"),
+        help_text=gettext_lazy(
+            "Paste the whole XML file. If both fields are empty, the stored metadata stays, and no address is read any "
+            "more."
+        ),
+        max_length=MOST_METADATA,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
+    )
+    email_claim = forms.CharField(
+        label=gettext_lazy("Attribute with the email address"),
+        help_text=gettext_lazy(
+            "At the first sign-in, this address finds the person, if you have verified its domain. Enter the attribute "
+            "only if people can’t change its value themselves. If it is empty, only the id in the directory counts."
+        ),
+        max_length=80,
+        required=False,
+        widget=_PLAIN,
+    )
+    key_claim = forms.CharField(
+        label=gettext_lazy("Attribute with the id in the directory"),
+        help_text=gettext_lazy(
+            "If your directory manages people with SCIM, enter the attribute that has the same value as externalId. If "
+            "it is empty, the NameID is compared with externalId."
+        ),
+        max_length=80,
+        required=False,
+        widget=_PLAIN,
+    )
+    groups_claim = forms.CharField(
+        label=gettext_lazy("Attribute with the groups"),
+        help_text=gettext_lazy("If this is empty, roles are given only on the pages of Customer Lockbox."),
+        max_length=80,
+        required=False,
+        widget=_PLAIN,
+    )
+    is_proof = forms.BooleanField(
+        label=gettext_lazy("A new sign-in at the identity provider also confirms acts"),
+        help_text=gettext_lazy(
+            "Warning: anybody who controls your identity provider can then also confirm acts as any of your people, "
+            "without the second factor that the person has here. Acts that need the person’s passkey still need it."
+        ),
+        required=False,
+    )
+    field_order = (
+        *("metadata_url", "metadata", "email_claim", "key_claim", "groups_claim", "role_map"),
+        *("is_on", "is_only", "is_proof", "break_glass_id", "shown"),
+    )
+
+
+class KeyForm(StrictForm):
+    """The button that renews the key. `had` is how many keys the page showed."""
+
+    had = forms.IntegerField(min_value=1, max_value=2, widget=forms.HiddenInput())
+
+
 class DomainForm(StrictForm):
     name = forms.CharField(
         label=gettext_lazy("Domain"),
@@ -136,10 +216,22 @@ class DomainActForm(StrictForm):
     remove_domain = IdField(required=False)
 
 
-def _initial(row: SignOn | None) -> dict[str, Any]:
+def _initial_of(row: SignOn | None, protocol: str) -> dict[str, Any]:
+    """Return the values of the form. If the connection uses another protocol, only its rules are shown."""
+    new = {"scopes": "openid profile email", "key_claim": "sub"} if protocol == SignOn.Protocol.OIDC else {}
     if row is None:
-        return {"scopes": "openid profile email", "key_claim": "sub"}
+        return new
+    shown = _initial(row)
+    if row.protocol != protocol:
+        return new | {name: shown[name] for name in ("role_map", "is_only", "break_glass_id", "shown")}
+    return shown
+
+
+def _initial(row: SignOn) -> dict[str, Any]:
     return {
+        "metadata_url": row.metadata_url,
+        "email_claim": row.email_claim,
+        "is_proof": row.is_proof,
         "issuer": row.issuer,
         "client_id": row.client_id,
         "scopes": row.scopes,

@@ -54,12 +54,16 @@ class IdentityProvider:
     @property
     def fingerprints(self) -> list[str]:
         """SHA-256 of each certificate, as identity providers show it."""
-        return [hashlib.sha256(base64.b64decode(each)).hexdigest().upper() for each in self.certificates]
+        return [fingerprint(each) for each in self.certificates]
 
     def require_valid(self, at: datetime) -> None:
         """Raise SignOnFailed if the metadata has ended: its keys may have been withdrawn since."""
         if self.valid_until is not None and at >= self.valid_until:
             raise SignOnFailed("stale")
+
+
+def fingerprint(certificate: str) -> str:
+    return hashlib.sha256(base64.b64decode(certificate)).hexdigest().upper()
 
 
 def key_of(certificate: str) -> signatures.PublicKey | None:

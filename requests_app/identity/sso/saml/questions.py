@@ -56,7 +56,10 @@ class ServiceKey:
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
-        found = serialization.load_pem_private_key(self.private.encode(), password=None)
+        # Its numbers were checked when it was made or read. Checking them again takes half a second of each sign-in.
+        found = serialization.load_pem_private_key(
+            self.private.encode(), password=None, unsafe_skip_rsa_key_validation=True
+        )
         if not isinstance(found, rsa.RSAPrivateKey):
             raise ValueError("not an RSA key")
         return found

@@ -1,0 +1,190 @@
+"""The round trip of SAML: questions that wait for an answer, and answers that wait for the browser that asked.
+
+Both are in the cache that all web processes share. The first answer that names a question uses it, even if the answer
+is bad. So nobody can try many answers to one question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.core.cache import cache
+from django.utils.translation import gettext as _
+
+from requests_app.domain import clock
+from requests_app.identity.sso import domains, sealing
+from requests_app.identity.sso.asserted import AssertedIdentity
+from requests_app.identity.sso.failures import SignOnFailed
+from requests_app.identity.sso.saml import answers
+from requests_app.identity.sso.saml.service import Question, Service
+from requests_app.queries import single_sign_on as queries
+
+security_log = structlog.get_logger("security")
+
+QUESTION_SECONDS, ANSWER_SECONDS = 600, 60
+_MOST_GROUPS = 500
+
+
+def ask(place: str, party: Service, *, again: bool, is_test: bool) -> tuple[str, str]:
+    """Store a new question. Return its id, and the address at the identity provider."""
+    question = Question.new(at=clock.now(), again=again)
+    where = party.address(question)
+    stored = {
+        "place": place,
+        "relay_state": question.relay_state,
+        "asked_at": question.asked_at.isoformat(),
+        "again": again,
+        "is_test": is_test,
+    }
+    cache.set(_key("question", question.id), stored, QUESTION_SECONDS)
+    return question.id, where
+
+
+def is_test(place: str, form_value: str) -> bool:
+    """Return whether an answer claims to answer a question of a test. Then the page shows what is wrong with it."""
+    try:
+        stored = cache.get(_key("question", answers.request_id_of(answers.decoded(form_value))))
+    except SignOnFailed:
+        return False
+    return isinstance(stored, dict) and stored["place"] == place and stored["is_test"] is True
+
+
+def judged(place: str, party: Service, form: Mapping[str, str]) -> str:
+    """Check the answer in the form. Return the handle under which it waits. Raise SignOnFailed."""
+    data = answers.decoded(form.get("SAMLResponse", ""))
+    question = _taken(place, answers.request_id_of(data))
+    if not hmac.compare_digest(form.get("RelayState", "").encode(), question.relay_state.encode()):
+        raise SignOnFailed("relay_state")
+    at = clock.now()
+    found = party.verified(data, question, at=at)
+    # An assertion is good for one question, and a question for one answer. This is a second lock on the same door.
+    assertion = f"{party.identity_provider.entity_id} {found.assertion_id}"
+    if not cache.add(_key("assertion", assertion), 1, timeout=2 * QUESTION_SECONDS):
+        raise SignOnFailed("replay")
+    handle = secrets.token_urlsafe(32)
+    waiting = {
+        "place": place,
+        "question": question.id,
+        "subject": found.subject,
+        "attributes": {name: list(values) for name, values in found.attributes.items()},
+        "context": found.context,
+        "authenticated_at": found.authenticated_at.isoformat(),
+    }
+    cache.set(_key("answer", handle), sealing.seal_flow(json.dumps(waiting)), ANSWER_SECONDS)
+    return handle
+
+
+def _taken(place: str, question_id: str) -> Question:
+    """Return the question with this id, once. Raise SignOnFailed if this server has not asked it."""
+    key = _key("question", question_id)
+    stored = cache.get(key)
+    if not isinstance(stored, dict) or stored["place"] != place:
+        raise SignOnFailed("unasked")
+    if not cache.add(_key("used", question_id), 1, timeout=2 * QUESTION_SECONDS):
+        raise SignOnFailed("unasked", "again")
+    asked_at = datetime.fromisoformat(stored["asked_at"])
+    if (clock.now() - asked_at).total_seconds() >= QUESTION_SECONDS:
+        raise SignOnFailed("unasked", "late")
+    return Question(id=question_id, relay_state=stored["relay_state"], asked_at=asked_at, again=stored["again"] is True)
+
+
+def answer_under(place: str, handle: str, *, question: str) -> dict[str, Any]:
+    """Return the answer that waits under this handle, once, if it answers this browser's question."""
+    sealed = cache.get(_key("answer", handle))
+    if not isinstance(sealed, str):
+        raise SignOnFailed("state")
+    found: dict[str, Any] = json.loads(sealing.opened_flow(sealed))
+    if found["place"] != place or not hmac.compare_digest(found["question"].encode(), question.encode()):
+        raise SignOnFailed("state")
+    cache.delete(_key("answer", handle))
+    return found
+
+
+def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, Any]) -> AssertedIdentity:
+    """Return the identity in an answer.
+
+    The address counts as verified if the tenant has named the attribute and has verified the domain: its identity
+    provider decides who has an address of this domain.
+    """
+    attributes: Mapping[str, list[str]] = answer["attributes"]
+    email = _one(attributes, party.email_claim).strip().lower()
+    groups = attributes.get(party.groups_claim) if party.groups_claim else None
+    security_log.info(
+        "sign_in.saml_answer",
+        place=found.name,
+        context=answer["context"].encode("unicode_escape").decode(),
+        authenticated_at=answer["authenticated_at"],
+    )
+    return AssertedIdentity(
+        issuer=found.issuer,
+        subject=answer["subject"],
+        email=email,
+        email_is_verified=bool(email) and queries.has_domain(found.tenant_id, domains.of_address(email)),
+        directory_key=_one(attributes, party.key_claim) if party.key_claim else answer["subject"],
+        groups=tuple(groups[:_MOST_GROUPS]) if groups is not None else None,
+        has_proven_issuer=False,
+        context=answer["context"],
+        authenticated_at=answer["authenticated_at"],
+    )
+
+
+def _one(attributes: Mapping[str, list[str]], name: str) -> str:
+    """Return the value of an attribute that has exactly one."""
+    values = attributes.get(name, []) if name else []
+    return values[0] if len(values) == 1 else ""
+
+
+def _key(kind: str, value: str) -> str:
+    # A key of the cache must be short and plain; a part of the value comes from a stranger.
+    return f"saml:{kind}:{hashlib.sha256(value.encode()).hexdigest()}"
+
+
+def words(code: str, *, is_test: bool) -> str:
+    """Return what a page says about a failure. Only a test says which check failed."""
+    general = _(
+        "The identity provider’s answer is not valid. Begin again. If this happens again, ask your administrator to "
+        "test single sign-on."
+    )
+    return _details().get(code, general) if is_test or code in _FOR_EVERYBODY else general
+
+
+#: Failures that need no attack, and that the person can do something about.
+_FOR_EVERYBODY = frozenset(("unasked", "refused", "stale"))
+
+
+def _details() -> dict[str, str]:
+    return {
+        "unasked": _("This answer belongs to no sign-in that was started here, or was used before. Start again."),
+        "refused": _("The identity provider refused the sign-in."),
+        "stale": _("The identity provider’s metadata has expired. An administrator must enter the present metadata."),
+        "relay_state": _("The answer came back without the value that this server sent (RelayState)."),
+        "recipient": _("The answer is meant for another address. Compare the answer address at the identity provider."),
+        "audience": _(
+            "The answer is meant for another service provider. Compare the entity ID at the identity provider."
+        ),
+        "issuer": _("The answer comes from an identity provider with another entity ID than the metadata."),
+        "assertions": _("The answer must contain exactly one assertion."),
+        "signature": _(
+            "The assertion is not signed by a certificate of the metadata. Sign the assertion, not only the answer."
+        ),
+        "algorithm": _("The answer is signed with an algorithm that is not accepted. Use SHA-256 with RSA or ECDSA."),
+        "decryption": _(
+            "The assertion can’t be decrypted. Compare the certificate at the identity provider. Use RSA-OAEP, and "
+            "AES-GCM. Or use AES-CBC, and also sign the answer."
+        ),
+        "name_format": _("The NameID must be persistent. Set its format at the identity provider."),
+        "subject": _("The NameID or its confirmation is not valid."),
+        "authentication": _("The answer does not say how the person signed in."),
+        "not_again": _("The identity provider did not ask the person to sign in again (ForceAuthn)."),
+        "document": _("The answer could not be read."),
+        "expired": _("The answer has expired. Compare this server’s clock with the identity provider’s clock."),
+        "time": _("The answer has the wrong time. Compare this server’s clock with the identity provider’s clock."),
+        "replay": _("This answer was used before."),
+    }

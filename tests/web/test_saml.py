@@ -1,0 +1,578 @@
+"""Single sign-on over SAML, with an identity provider of our own that can also attack."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from django.test import Client
+from django.urls import reverse
+from lxml import etree
+
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.doors.web._saml import ANSWER_SECONDS, QUESTION_SECONDS
+from requests_app.doors.web.single_sign_on import cookie
+from requests_app.identity.sso import sealing
+from requests_app.identity.sso.saml import service
+from requests_app.identity.sso.saml.questions import ServiceKey
+from requests_app.models import Domain, Identity, Membership, OutboxMessage, Passkey, Person, SignOn
+from requests_app.operations import Connection, Profile
+from requests_app.platform import outbound
+from tests import saml_idp
+from tests.api.test_approval_page import enrolling
+from tests.caller import Caller
+from tests.cast import Cast, events_in
+from tests.operations.test_approval_pages import ORIGIN, put
+from tests.saml_attacks import ATTACKS, encrypted_attacks
+from tests.saml_idp import Question, Says, as_bytes, asked, assertion_of, encrypt, good, key_pair, response, sign
+from tests.web.pages import nothing_happens, signed_in
+
+pytestmark = pytest.mark.django_db
+
+_ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+_NEW_KEY = ServiceKey.new
+_KEYS: dict[int, ServiceKey] = {}
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each key of the service provider once for all tests of this file: a key takes half a second."""
+    made = iter(range(100))
+
+    def new(name: str, *, at: dt.datetime) -> ServiceKey:
+        number = next(made)
+        if number not in _KEYS:
+            _KEYS[number] = _NEW_KEY(name, at=at)
+        return _KEYS[number]
+
+    monkeypatch.setattr(ServiceKey, "new", new)
+
+
+@pytest.fixture
+def world(cast: Cast) -> Cast:
+    """Return the cast. Contoso uses SAML and has verified its domain."""
+    connect(cast)
+    Domain.objects.create(
+        tenant=cast.contoso, name="contoso.example", challenge="x", claimed_at=clock.now(), verified_at=clock.now()
+    )
+    return cast
+
+
+def connect(cast: Cast, **more: Any) -> SignOn:
+    fields: dict[str, Any] = {"protocol": "saml", "email_claim": "mail", "key_claim": "", "is_on": True, "role_map": {}}
+    row = SignOn.objects.filter(tenant=cast.contoso).first()
+    if row is None or not row.is_saml:
+        fields["metadata"] = saml_idp.metadata().decode()
+    connection = Connection(**{**fields, **more})
+    was = row.changed_at if row else None
+    return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=cast.as_("ines"))
+
+
+def onward(page: Any) -> str:
+    found = re.search(r'<a class="button button-primary" href="([^"]+)"', page.content.decode())
+    assert found is not None, page.content.decode()
+    return found[1].replace("&amp;", "&")
+
+
+def begin(browser: Client, **form: str) -> Question:
+    page = browser.post(reverse("web:sso"), {"email": "somebody@contoso.example", **form})
+    assert page.status_code == 200, page.content.decode()
+    return asked(onward(page))
+
+
+def says(question: Question, **more: Any) -> Says:
+    fields = {"attributes": {"mail": ["Ada@contoso.example"]}}
+    return question.answered(clock.now(), **{**fields, **more})
+
+
+def send(browser: Client, question: Question, data: bytes, **form: str) -> Any:
+    """Send an answer as the identity provider's page makes the browser send it: without the site's cookies."""
+    url = urlsplit(question.xml.get("AssertionConsumerServiceURL")).path
+    fields = {"SAMLResponse": base64.b64encode(data).decode(), "RelayState": question.relay_state, **form}
+    return send_form(url, fields)
+
+
+def send_form(url: str, fields: dict[str, str]) -> Any:
+    return Client(enforce_csrf_checks=True).post(url, fields, headers=_ELSEWHERE)
+
+
+def comes(browser: Client | None = None, **more: Any) -> Any:
+    """Do a whole sign-in, and return the last page."""
+    browser = browser or Client()
+    question = begin(browser)
+    page: Any = send(browser, question, good(says(question, **more)))
+    if page.status_code == 200:
+        page = browser.get(onward(page))
+    page.browser = browser
+    return page
+
+
+def who(browser: Client) -> str:
+    return str(browser.session.get("_auth_user_id", ""))
+
+
+def counted() -> tuple[int, int]:
+    return Identity.objects.count(), Person.objects.count()
+
+
+# --- Signing in -----------------------------------------------------------------------------------------
+
+
+def test_a_person_signs_in_and_is_known_by_the_name_from_then_on(world: Cast) -> None:
+    page = comes()
+    assert (page.status_code, who(page.browser)) == (200, str(world.ada.pk))
+    identity = Identity.objects.get()
+    assert (identity.issuer, identity.subject) == (f"saml:{saml_idp.ENTITY_ID}", "p-ada")
+    assert events_in(world.contoso)[-1] == "identity.linked"
+    # From now on, the address does not matter.
+    again = comes(attributes={"mail": ["other@elsewhere.example"]})
+    assert who(again.browser) == str(world.ada.pk)
+    thief = comes(subject="p-thief")
+    assert (thief.status_code, who(thief.browser)) == (403, "")
+    assert Identity.objects.count() == 1
+
+
+def test_the_question_is_signed_and_names_only_this_site(world: Cast) -> None:
+    question = begin(Client())
+    fields = parse_qs(question.query)
+    signed = question.query.rpartition("&Signature=")[0]
+    found = etree.fromstring(Client().get(reverse("web:saml_metadata", args=[world.contoso.pk])).content)
+    certificate = found.findtext(".//{http://www.w3.org/2000/09/xmldsig#}X509Certificate")
+    key: Any = x509.load_der_x509_certificate(base64.b64decode(certificate)).public_key()
+    key.verify(base64.b64decode(fields["Signature"][0]), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    assert question.xml.get("Destination") == saml_idp.SSO_URL
+    assert question.xml.get("AssertionConsumerServiceURL").endswith(reverse("web:saml_answer", args=[world.contoso.pk]))
+    assert question.xml.get("ForceAuthn") is None
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", question.relay_state)
+    other = begin(Client())
+    assert (other.id, other.relay_state) != (question.id, question.relay_state)
+
+
+def test_no_attack_signs_anybody_in_or_makes_anything(world: Cast) -> None:
+    our_certificate = service.unpacked(sealing.opened(SignOn.objects.get().sealed_keys))[0].certificate
+    browser, people, through = Client(), Person.objects.count(), []
+    for name, (attack, code) in {**ATTACKS, **encrypted_attacks(our_certificate)}.items():
+        question = begin(browser)
+        with nothing_happens():
+            page = send(browser, question, attack(says(question)))
+        text = page.content.decode()
+        # No page leads on, and, except for two that need no attack, all pages say the same.
+        says_no_more = code in ("unasked", "refused") or "answer is not valid. Begin again" in text
+        if page.status_code != 403 or "/answer/" in text or not says_no_more or who(browser):
+            through.append(name)
+    assert through == []
+    assert counted() == (0, people)
+    # The same browser gets in with a good answer.
+    assert who(comes(browser).browser) == str(world.ada.pk)
+
+
+def test_an_encrypted_assertion_signs_in(world: Cast) -> None:
+    our_certificate = service.unpacked(sealing.opened(SignOn.objects.get().sealed_keys))[0].certificate
+    browser = Client()
+    question = begin(browser)
+    root = response(says(question))
+    sign(assertion_of(root))
+    page = send(browser, question, as_bytes(encrypt(root, our_certificate)))
+    assert who_after(browser, page) == str(world.ada.pk)
+
+
+def who_after(browser: Client, page: Any) -> str:
+    browser.get(onward(page))
+    return who(browser)
+
+
+def test_an_answer_counts_once_and_only_in_the_browser_that_asked(world: Cast) -> None:
+    browser, victim = Client(), Client()
+    question = begin(browser)
+    data = good(says(question))
+    page = send(browser, question, data)
+    # The attacker sends the way to their own answer to somebody else, who may have asked, too.
+    for other in (victim, Client()):
+        if other is victim:
+            begin(victim)
+        refused = other.get(onward(page))
+        assert (refused.status_code, who(other)) == (403, "")
+    assert who_after(browser, page) == str(world.ada.pk)
+    # Neither the answer, nor the way to it, nor the cookie counts again.
+    assert send(browser, question, data).status_code == 403
+    replay = Client()
+    assert (replay.get(onward(page)).status_code, who(replay)) == (403, "")
+
+
+def test_a_question_is_used_up_by_a_bad_answer(world: Cast) -> None:
+    browser = Client()
+    question = begin(browser)
+    assert send(browser, question, ATTACKS["changed after signing"][0](says(question))).status_code == 403
+    assert send(browser, question, good(says(question))).status_code == 403
+    assert who(browser) == ""
+
+
+def test_an_assertion_does_not_answer_a_second_question(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if an identity provider gave two questions the same assertion id."""
+    monkeypatch.setattr(saml_idp, "uuid4", lambda: type("Id", (), {"hex": "0" * 32}))
+    assert comes().status_code == 200
+    assert comes().status_code == 403
+
+
+def test_questions_and_answers_end(world: Cast, travel: Any) -> None:
+    browser = Client()
+    question = begin(browser)
+    travel.by(seconds=QUESTION_SECONDS, tick=True)
+    assert send(browser, question, good(says(question))).status_code == 403
+    browser = Client()
+    question = begin(browser)
+    page = send(browser, question, good(says(question)))
+    travel.by(seconds=ANSWER_SECONDS + 1, tick=True)
+    assert (browser.get(onward(page)).status_code, who(browser)) == (403, "")
+
+
+@pytest.mark.parametrize("state", ["", "https://evil.example/", "x" * 43])
+def test_another_relay_state_is_refused(world: Cast, state: str) -> None:
+    browser = Client()
+    question = begin(browser)
+    page = send(browser, question, good(says(question)), RelayState=state)
+    assert (page.status_code, "evil" in page.content.decode()) == (403, False)
+
+
+def test_the_sign_in_leads_only_to_this_site(world: Cast) -> None:
+    for wanted, led in (("/tickets/", "/tickets/"), ("https://evil.example/", "/"), ("//evil.example", "/")):
+        browser = Client()
+        question = begin(browser, next=wanted)
+        page = send(browser, question, good(says(question)))
+        assert onward(browser.get(onward(page))) == led
+
+
+def test_an_answer_nobody_asked_for_is_refused(world: Cast) -> None:
+    question = begin(Client())
+    for request_id in ("", "_made_up"):
+        data = good(says(question, response_to=request_id, confirmed_to=request_id))
+        assert send(Client(), question, data).status_code == 403
+    assert not Identity.objects.exists()
+
+
+def test_the_answer_of_one_tenant_is_none_of_another(world: Cast) -> None:
+    browser = Client()
+    question = begin(browser)
+    other = reverse("web:saml_answer", args=[world.fabrikam.pk])
+    fields = {"SAMLResponse": base64.b64encode(good(says(question))).decode(), "RelayState": question.relay_state}
+    assert browser.post(other, fields, headers=_ELSEWHERE).status_code == 403
+    assert browser.post(reverse("web:saml_answer", args=["nobody"]), fields).status_code == 403
+    # The question is still there.
+    assert send(browser, question, good(says(question))).status_code == 200
+
+
+def test_only_the_answer_address_takes_a_form_from_another_site(world: Cast) -> None:
+    assert Client().post(reverse("web:sso"), {"email": "a@b.example"}, headers=_ELSEWHERE).status_code == 403
+    framed = _ELSEWHERE | {"Sec-Fetch-Dest": "iframe"}
+    question = begin(Client())
+    url = reverse("web:saml_answer", args=[world.contoso.pk])
+    fields = {"SAMLResponse": base64.b64encode(good(says(question))).decode(), "RelayState": question.relay_state}
+    assert Client().post(url, fields, headers=framed).status_code == 403
+    answered = Client().post(url, fields, headers=_ELSEWHERE)
+    assert answered.status_code == 200
+    # The page that is shown has no session, and the cookie of the round trip is not changed.
+    assert not answered.cookies
+
+
+def test_an_address_links_only_in_a_verified_domain_and_only_if_its_attribute_is_named(world: Cast) -> None:
+    for mail in ("frida@fabrikam.example", "priya@provider.example", "nobody@contoso.example", ""):
+        page = comes(attributes={"mail": [mail]})
+        assert (page.status_code, who(page.browser)) == (403, ""), mail
+    two = comes(attributes={"mail": ["ada@contoso.example", "mia@contoso.example"]})
+    assert two.status_code == 403
+    Domain.objects.update(verified_at=None)
+    browser = Client()
+    Domain.objects.update(verified_at=clock.now())
+    question = begin(browser)
+    Domain.objects.update(verified_at=None)
+    page = send(browser, question, good(says(question)))
+    assert browser.get(onward(page)).status_code == 403
+    Domain.objects.update(verified_at=clock.now())
+    connect(world, email_claim="")
+    assert comes().status_code == 403
+    assert not Identity.objects.exists()
+
+
+def test_the_directorys_key_links_with_any_address(world: Cast) -> None:
+    connect(world, key_claim="oid", email_claim="")
+    profile = Profile(external_id="key-7")
+    operations.change_provisioned(world.contoso.pk, world.otto.pk, profile=profile, actor=world.as_("ines"))
+    page = comes(subject="p-otto", attributes={"oid": ["key-7"]})
+    assert who(page.browser) == str(world.otto.pk)
+
+
+def test_groups_give_and_take_roles(world: Cast) -> None:
+    connect(world, groups_claim="groups", role_map={"Readers": "auditor"})
+    comes(attributes={"mail": ["mia@contoso.example"], "groups": ["Readers", "Others"]}, subject="p-mia")
+    assert "auditor" in set(world.mia.memberships.values_list("role", flat=True))
+    comes(attributes={"groups": ["Others"]}, subject="p-mia")
+    assert "auditor" not in set(world.mia.memberships.values_list("role", flat=True))
+
+
+def test_a_person_who_was_switched_off_is_refused(world: Cast) -> None:
+    assert comes().status_code == 200
+    Person.objects.filter(pk=world.ada.pk).update(is_active=False)
+    page = comes()
+    assert (page.status_code, who(page.browser)) == (403, "")
+
+
+def test_the_same_name_in_two_tenants_makes_no_two_accounts_one_human(world: Cast) -> None:
+    """Anybody can write the entity id of another organisation into their own metadata."""
+    comes()
+    frida = Person.objects.get(email="frida@fabrikam.example")
+    Identity.objects.create(
+        tenant=world.fabrikam,
+        issuer=f"saml:{saml_idp.ENTITY_ID}",
+        subject="p-mia",
+        person=frida,
+        linked_at=clock.now(),
+    )
+    comes(subject="p-mia", attributes={"mail": ["mia@contoso.example"]})
+    assert Identity.objects.filter(subject="p-mia").count() == 2
+    assert frida.human_id != world.mia.human_id
+    assert "accounts.linked" not in events_in(world.contoso)
+
+
+# --- The settings ---------------------------------------------------------------------------------------
+
+
+def test_bad_metadata_changes_nothing(world: Cast) -> None:
+    before = SignOn.objects.values().get()
+    with nothing_happens(), pytest.raises(Unacceptable):
+        connect(world, metadata="<!DOCTYPE x><x/>")
+    with nothing_happens(), pytest.raises(Unacceptable):
+        connect(world, metadata_url="http://169.254.169.254/metadata")
+    assert SignOn.objects.values().get() == before
+
+
+def test_the_two_protocols_replace_each_other_and_leave_nothing_behind(world: Cast) -> None:
+    oidc = {"protocol": "oidc", "issuer": "https://idp.example", "client_id": "x", "client_secret": "s"}
+    row = connect(world, **oidc, key_claim="sub", email_claim="")
+    assert (row.identity_provider, row.sealed_keys, row.email_claim, row.is_saml) == (None, "", "", False)
+    assert Client().get(reverse("web:saml_metadata", args=[world.contoso.pk])).status_code == 404
+    row = connect(world)
+    assert (row.sealed, row.scopes, row.issuer) == ("", "", saml_idp.ENTITY_ID)
+    with pytest.raises(Unacceptable):
+        connect(world, **oidc, key_claim="sub", email_claim="", is_proof=True)
+
+
+def test_our_own_key_is_renewed_with_both_published_meanwhile(world: Cast) -> None:
+    def published() -> list[str]:
+        page = Client().get(reverse("web:saml_metadata", args=[world.contoso.pk]))
+        root = etree.fromstring(page.content)
+        return [each.text for each in root.iter("{http://www.w3.org/2000/09/xmldsig#}X509Certificate")]
+
+    ines = world.as_("ines")
+    [first, _also_for_encryption] = published()
+    operations.renew_sign_on_key(world.contoso.pk, had=1, actor=ines)
+    assert published()[0] == first
+    second = published()[1]
+    with pytest.raises(WrongState):
+        operations.renew_sign_on_key(world.contoso.pk, had=1, actor=ines)
+    browser = Client()
+    question = begin(browser)
+    root = response(says(question))
+    sign(assertion_of(root))
+    assert who_after(browser, send(browser, question, as_bytes(encrypt(root, second)))) == str(world.ada.pk)
+    operations.renew_sign_on_key(world.contoso.pk, had=2, actor=ines)
+    assert published() == [second, second]
+    assert events_in(world.contoso)[-1] == "sign_on.key_renewed"
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Return what the address of the metadata shows. A test can change it."""
+    shown = {"body": saml_idp.metadata()}
+
+    def get(url: str, **options: Any) -> outbound.Answer:
+        if not shown["body"]:
+            raise outbound.Unreachable("timeout")
+        return outbound.Answer(200, "application/xml", shown["body"])
+
+    monkeypatch.setattr(outbound, "get", get)
+    return shown
+
+
+def _round(travel: Any) -> None:
+    travel.by(hours=1, seconds=1, tick=True)
+    tasks.refresh_sign_ons()
+
+
+def test_one_new_key_at_the_address_is_used_and_everybody_who_decides_hears_of_it(
+    world: Cast, address: dict[str, bytes], travel: Any
+) -> None:
+    connect(world, metadata_url="https://idp.contoso.example/metadata")
+    OutboxMessage.objects.all().delete()
+    next_key = key_pair("next")
+    address["body"] = saml_idp.metadata(key_pair()[1], next_key[1])
+    tasks.refresh_sign_ons()
+    assert len(SignOn.objects.get().identity_provider["certificates"]) == 1, "it is read each hour"
+    _round(travel)
+    assert len(SignOn.objects.get().identity_provider["certificates"]) == 2
+    assert events_in(world.contoso)[-1] == "sign_on.idp_keys_changed"
+    assert set(OutboxMessage.objects.values_list("topic", flat=True)) == {"notify.sign_on_changed"}
+    browser = Client()
+    question = begin(browser)
+    assert send(browser, question, good(says(question), key=next_key)).status_code == 200
+    # The former key has gone: it counts no more.
+    address["body"] = saml_idp.metadata(next_key[1])
+    _round(travel)
+    browser = Client()
+    question = begin(browser)
+    assert send(browser, question, good(says(question))).status_code == 403
+
+
+@pytest.mark.parametrize("what", ["all_keys", "entity_id", "sso_url"])
+def test_metadata_that_has_changed_too_much_waits_for_the_administrator(
+    world: Cast, address: dict[str, bytes], travel: Any, what: str
+) -> None:
+    url = "https://idp.contoso.example/metadata"
+    connect(world, metadata_url=url)
+    stranger = key_pair("stranger")
+    address["body"] = {
+        "all_keys": saml_idp.metadata(stranger[1]),
+        "entity_id": saml_idp.metadata(entity_id="https://other.example"),
+        "sso_url": saml_idp.metadata(sso_url="https://other.example/sso"),
+    }[what]
+    before = SignOn.objects.get()
+    OutboxMessage.objects.all().delete()
+    _round(travel)
+    row = SignOn.objects.get()
+    assert (row.identity_provider, row.issuer) == (before.identity_provider, before.issuer)
+    assert (row.metadata_problem, row.changed_at) == (what, before.changed_at)
+    entries = events_in(world.contoso).count("sign_on.idp_keys_changed")
+    assert (entries, OutboxMessage.objects.exists()) == (1, True)
+    _round(travel)
+    assert events_in(world.contoso).count("sign_on.idp_keys_changed") == 1, "it is said once"
+    ines = signed_in(world, "ines")
+    assert "has changed" in ines.get(reverse("web:sign_on_saml", args=[world.contoso.pk])).content.decode()
+    connect(world, metadata_url=url)
+    row = SignOn.objects.get()
+    assert row.identity_provider != before.identity_provider or row.issuer != before.issuer
+    assert row.metadata_problem == ""
+
+
+def test_an_address_that_does_not_answer_changes_nothing_until_the_metadata_ends(
+    world: Cast, address: dict[str, bytes], travel: Any
+) -> None:
+    until = (clock.now() + dt.timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    address["body"] = saml_idp.metadata(until=until)
+    connect(world, metadata_url="https://idp.contoso.example/metadata")
+    address["body"] = b""
+    _round(travel)
+    assert SignOn.objects.get().metadata_problem == "unreachable"
+    assert comes().status_code == 200
+    travel.by(hours=3, tick=True)
+    page = Client().post(reverse("web:sso"), {"email": "somebody@contoso.example"})
+    assert (page.status_code, "has expired" in page.content.decode()) == (403, True)
+
+
+def test_only_the_system_reads_the_metadata_again(world: Cast) -> None:
+    with pytest.raises(NotAllowed):
+        operations.refresh_sign_on(SignOn.objects.get(), actor=world.as_("ines"))
+
+
+def test_the_test_shows_what_is_wrong_and_signs_nobody_in(world: Cast) -> None:
+    ines = signed_in(world, "ines")
+    url = reverse("web:sign_on_test", args=[world.contoso.pk])
+    question = asked(onward(ines.post(url)))
+    with nothing_happens():
+        page = send(ines, question, ATTACKS["transient name"][0](says(question)))
+    assert "NameID must be persistent" in page.content.decode()
+    question = asked(onward(ines.post(url)))
+    with nothing_happens():
+        page = ines.get(onward(send(ines, question, good(says(question)))))
+    assert "The test worked" in page.content.decode()
+    assert (who(ines), counted()[0]) == (str(world.ines.pk), 0)
+
+
+def test_the_administrator_sets_it_up_on_the_page(cast: Cast) -> None:
+    ines = signed_in(cast, "ines")
+    url = reverse("web:sign_on_saml", args=[cast.contoso.pk])
+    page = ines.get(url)
+    assert reverse("web:saml_answer", args=[cast.contoso.pk]) in page.content.decode()
+    assert ines.post(url, {"metadata": "hello", "shown": ""}).status_code == 422
+    answer = ines.post(url, {"metadata": saml_idp.metadata().decode(), "shown": "", "is_on": "on"})
+    assert answer.status_code == 302, answer.content.decode()
+    shown = ines.get(reverse("web:sign_on", args=[cast.contoso.pk]), follow=True).content.decode()
+    assert saml_idp.ENTITY_ID in shown
+    assert "PRIVATE" not in shown
+    row = SignOn.objects.get()
+    assert "PRIVATE" not in row.sealed_keys
+    assert ines.post(reverse("web:sign_on_key", args=[cast.contoso.pk]), {"had": "1"}).status_code == 302
+    for name in ("mia", "stella", "frida"):
+        assert signed_in(cast, name).get(url).status_code in (403, 404)
+
+
+# --- A proof for acts -----------------------------------------------------------------------------------
+
+
+def _prove(browser: Client, **more: Any) -> Any:
+    question = asked(onward(browser.post(reverse("web:sso_prove"), {"next": "/tickets/"})))
+    assert question.xml.get("ForceAuthn") == "true"
+    page = send(browser, question, good(says(question, **more)))
+    return browser.get(onward(page)) if page.status_code == 200 else page
+
+
+def _is_fresh(browser: Client) -> bool:
+    return "stepped_up" in browser.session
+
+
+def test_a_sign_in_confirms_acts_only_if_the_tenant_says_so(world: Cast) -> None:
+    browser = comes().browser
+    assert browser.post(reverse("web:sso_prove"), {"next": "/"}).status_code == 404
+    connect(world, is_proof=True)
+    session = browser.session
+    session.pop("stepped_up", None)
+    session.save()
+    page = _prove(browser)
+    assert (page.status_code, onward(page)) == (200, "/tickets/")
+    assert browser.session["stepped_up"]["way"] == "single sign-on again"
+
+
+def test_a_proof_needs_a_new_authentication_of_the_same_person(world: Cast) -> None:
+    connect(world, is_proof=True)
+    browser = comes().browser
+    comes(subject="p-mia", attributes={"mail": ["mia@contoso.example"]})
+    session = browser.session
+    session.pop("stepped_up", None)
+    session.save()
+    assert _prove(browser, authenticated=dt.timedelta(minutes=-3)).status_code == 403
+    assert _prove(browser, subject="p-mia").status_code == 403
+    assert not _is_fresh(browser)
+    # Another person's tenant must not confirm acts here.
+    Membership.objects.create(tenant=world.fabrikam, person=world.ada, role="member", given_at=clock.now())
+    assert browser.post(reverse("web:sso_prove"), {"next": "/"}).status_code == 404
+    assert cookie()[0] in browser.cookies
+
+
+def test_a_person_without_a_password_adds_a_passkey_on_their_tenants_own_page(world: Cast) -> None:
+    """They confirm their token on the pages here, because a token alone can be confirmed only with a password."""
+    connect(world, is_only=True, break_glass_id=world.ines.pk)
+    put(world)
+    token = operations.create_token(
+        name="approvals", scopes=["requests:read", "decisions:write"], days=7, actor=world.as_("ada")
+    )
+    caller = Caller(token.secret)
+    page = enrolling(world, caller, Authenticator(origin=ORIGIN))
+    assert (page.status_code, page.json()["code"]) == (403, "step_up_required")
+    with nothing_happens():
+        mia = signed_in(world, "mia")
+        assert mia.post(reverse("web:token_confirm", args=[token.row.pk])).status_code == 404
+    ada = signed_in(world, "ada", fresh=False)
+    assert ada.post(reverse("web:token_confirm", args=[token.row.pk])).status_code == 403
+    ada = signed_in(world, "ada")
+    assert ada.post(reverse("web:token_confirm", args=[token.row.pk])).status_code == 302
+    assert events_in(world.contoso)[-1] == "token.confirmed"
+    assert enrolling(world, caller, Authenticator(origin=ORIGIN)).status_code == 201
+    assert Passkey.objects.get(person=world.ada).origin == ORIGIN
