@@ -4,7 +4,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0069_callbacks"),
+        ("requests_app", "0070_restored_from_a_backup"),
     ]
 
     operations = [
