@@ -116,7 +116,9 @@ def _configuration(place: Path, url: str, service_provider: bytes, encryption: s
                 "samlSPMetaDataOptionsOneTimeUse": 0,
             }
         },
-        "samlSPMetaDataExportedAttributes": {"lockbox": {"mail": "1;mail;urn:oasis:names:tc:SAML:2.0:attrname-format:basic;mail"}},
+        "samlSPMetaDataExportedAttributes": {
+            "lockbox": {"mail": "1;mail;urn:oasis:names:tc:SAML:2.0:attrname-format:basic;mail"}
+        },
     }
 
 

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.sources import ROOT
 
@@ -70,12 +71,14 @@ class Environment:
         assert run.returncode == 0, f"{words}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
         return run.stdout
 
-    def execute(self, *command: str, within: float = WITHIN, **variables: str) -> subprocess.CompletedProcess[str]:
+    def execute(
+        self, *command: str, within: float = WITHIN, env: Mapping[str, str] = MappingProxyType({}), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the environment's directory."""
         return subprocess.run(
             command,
             cwd=self.path,
-            env=self.variables | variables,
+            env={**self.variables, **env, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

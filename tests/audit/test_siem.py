@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from audit_app.meanings import Severity
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.shard_positions import ShardPosition, Shards
 from audit_app.siem import FORMATS, Source, cef, events, ocsf
-from audit_app.siem.source import VERSION
+from lockbox_site import __version__
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.acts import EVENTS
@@ -263,8 +262,7 @@ def test_an_event_of_a_later_version_is_a_base_event() -> None:
 
 
 def test_the_version_is_the_products() -> None:
-    project = tomllib.loads((SCHEMAS.parents[2] / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    assert json.loads(one("ocsf", an_unsaved()))["metadata"]["product"]["version"] == __version__
 
 
 # --- One access request in each format ---------------------------------------------------------------------

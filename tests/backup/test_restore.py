@@ -420,9 +420,16 @@ def test_a_hostile_archive_does_no_harm(
     elif kind == "pickle":
         file = written(tmp_path, [members[0], ("tables/django_q_ormq/1", b"x\n"), *members[1:]])
     else:
-        form = tarfile.GNU_FORMAT if kind == "huge" else tarfile.USTAR_FORMAT
         packer = zlib.compressobj(wbits=31)
-        file = written(tmp_path, [], [packer.compress(info.tobuf(form)), packer.flush()])
+        head = info.tobuf(tarfile.GNU_FORMAT if kind == "huge" else tarfile.USTAR_FORMAT)
+        file = written(
+            tmp_path,
+            [],
+            [
+                packer.compress(head),
+                packer.flush(),
+            ],
+        )
     assert restore(target, file, identity) == 1
     assert "damaged or not complete" in refused(capsys)
     assert (target.is_empty, target.files, restored) == (True, set(), [])

@@ -213,10 +213,10 @@ def test_relative_paths_start_at_the_data_directory_and_never_in_site_packages(
     words = ("-P", "-m", "lockbox_site", "shell", "--verbosity", "0", "-c", script)
     given = {"CONTENT_ROOT": "content", "LOG_KEY_FILE": "keys/log", "DATABASE_URL": "sqlite:///sub/lockbox.sqlite3"}
     ours = {**given, "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "SECRET_KEY": "x" * 60}
-    done = installed.execute("bin/python", *words, DATA_DIR=str(tmp_path), **ours)
+    done = installed.execute("bin/python", *words, env={"DATA_DIR": str(tmp_path), **ours})
     found = [f"{tmp_path}/content", f"{tmp_path}/keys/log", f"{tmp_path}/sub/lockbox.sqlite3", "/"]
     assert (done.stdout.splitlines(), done.stderr) == (found, "")
-    refused = installed.execute("bin/python", *words, DATA_DIR="here", **ours)
+    refused = installed.execute("bin/python", *words, env={"DATA_DIR": "here", **ours})
     assert refused.stderr == "customer-lockbox: DATA_DIR must be an absolute path, not 'here'.\n"
     assert not (installed.path / "here").exists()
 

@@ -109,7 +109,8 @@ class Command(migrate.Command):
         """Migrate. If a table is not free, try again. The migrations that are done stay done."""
         for attempt in range(ATTEMPTS):
             try:
-                return super().handle(*args, **options)
+                super().handle(*args, **options)
+                return
             except OperationalError as failure:
                 if getattr(failure.__cause__, "sqlstate", "") not in _BUSY:
                     raise

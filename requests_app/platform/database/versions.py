@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 #: The tests run on both.
 OLDEST, NEWEST = 15, 18
 
 
+def number(connection: BaseDatabaseWrapper) -> int:
+    """Return the version of the connected server as PostgreSQL's number, for example 150018 for 15.18."""
+    return int(connection.pg_version)  # type: ignore[attr-defined]  # only the class for PostgreSQL has it
+
+
 def major(server_version: int) -> int:
-    """Return the major version. `server_version` is PostgreSQL's number, for example 150018 for 15.18."""
+    """Return the major version in a number as `number` returns it."""
     return server_version // 10_000
 
 
