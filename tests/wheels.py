@@ -63,7 +63,7 @@ class Environment:
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `customer-lockbox` in the environment's directory. Return how it ended."""
-        return self.execute(str(self.program), *words, **variables)
+        return self.execute(str(self.program), *words, variables=variables)
 
     def done(self, *words: str, **variables: str) -> str:
         """Run `customer-lockbox`, assert that it succeeds, and return its output."""
@@ -72,13 +72,13 @@ class Environment:
         return run.stdout
 
     def execute(
-        self, *command: str, within: float = WITHIN, env: Mapping[str, str] = MappingProxyType({}), **variables: str
+        self, *command: str, within: float = WITHIN, variables: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the environment's directory."""
         return subprocess.run(
             command,
             cwd=self.path,
-            env={**self.variables, **env, **variables},
+            env=self.variables | dict(variables),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -217,7 +217,7 @@ def _row(sql: str) -> Any:
     return _rows(sql)[0]
 
 
-def _rows(sql: str, values: list[str | int] | None = None) -> list[Any]:
+def _rows(sql: str, values: Sequence[str | list[str]] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall())

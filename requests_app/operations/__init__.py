@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from requests_app.operations.second_factors import *
     from requests_app.operations.services import *
     from requests_app.operations.set_up import *
+    from requests_app.operations.sign_on_keys import *
     from requests_app.operations.signal_polls import *
     from requests_app.operations.signal_streams import *
     from requests_app.operations.single_sign_on import *

@@ -163,7 +163,7 @@ def test_an_installation_from_the_package_index_works_in_an_empty_environment(wh
     venv.create(tmp_path / "venv", symlinks=True, with_pip=True)
     empty = Environment(tmp_path / "venv", {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    done = empty.execute("bin/pip", "install", "--quiet", str(wheel), within=600, **pip)
+    done = empty.execute("bin/pip", "install", "--quiet", str(wheel), within=600, variables=pip)
     assert done.returncode == 0, done.stderr
     assert_it_works(empty, tmp_path / "data")
 
@@ -213,10 +213,10 @@ def test_relative_paths_start_at_the_data_directory_and_never_in_site_packages(
     words = ("-P", "-m", "lockbox_site", "shell", "--verbosity", "0", "-c", script)
     given = {"CONTENT_ROOT": "content", "LOG_KEY_FILE": "keys/log", "DATABASE_URL": "sqlite:///sub/lockbox.sqlite3"}
     ours = {**given, "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "SECRET_KEY": "x" * 60}
-    done = installed.execute("bin/python", *words, env={"DATA_DIR": str(tmp_path), **ours})
+    done = installed.execute("bin/python", *words, variables={"DATA_DIR": str(tmp_path), **ours})
     found = [f"{tmp_path}/content", f"{tmp_path}/keys/log", f"{tmp_path}/sub/lockbox.sqlite3", "/"]
     assert (done.stdout.splitlines(), done.stderr) == (found, "")
-    refused = installed.execute("bin/python", *words, env={"DATA_DIR": "here", **ours})
+    refused = installed.execute("bin/python", *words, variables={"DATA_DIR": "here", **ours})
     assert refused.stderr == "customer-lockbox: DATA_DIR must be an absolute path, not 'here'.\n"
     assert not (installed.path / "here").exists()
 
