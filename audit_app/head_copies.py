@@ -114,7 +114,10 @@ def _write(directory: Path, stored: StoredHead) -> bool:
 def _read(path: Path) -> StoredHead:
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(_MOST_BYTES))
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError("too long")
+        found = json.loads(content)
         head = Head(str(found["origin"]), int(found["size"]), b64decode(found["root"]))
         stored = StoredHead(head, Frontier(head.size, [b64decode(each) for each in found["frontier"]]), found["note"])
     except (ValueError, KeyError, TypeError) as error:
