@@ -1,6 +1,7 @@
 """Copies the signed heads to another place, so that they survive the machine that signs.
 
-The place is a directory, for example on another machine's file system. Each head is a file of its own, named for its
+The place can be a store as in LOG_HEADS (`dir://` or `s3://`), which accepts only a change of the head that was read.
+Or it is a plain directory, for example on another machine's file system. Each head is a file of its own, named for its
 log and its size, that is never changed or replaced. So an older head can't take the place of a newer one, even
 if several copies run at the same time.
 """
@@ -13,12 +14,13 @@ import os
 import re
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audit_app.heads import HeadsUnavailable, StoredHead
+from audit_app import heads
+from audit_app.heads import HeadsUnavailable, Move, Store, StoredHead
 from audit_app.notes import Head
 from audit_app.tree import Frontier
 
@@ -41,11 +43,46 @@ class Copied:
     newer_there: int = 0
 
 
-def copy(stored: Iterable[StoredHead], directory: Path) -> Copied:
-    """Copy the heads that the directory does not have yet. Raise CopyDiffers, HeadsUnavailable or OSError.
+def copy_to(stored: Iterable[StoredHead], place: str) -> Copied:
+    """Copy the heads that the place does not have yet. Raise CopyDiffers, HeadsUnavailable or OSError.
 
     A head that is larger there stays: the heads here are then an older copy.
     """
+    if _is_store(place):
+        return _copy_to_store(list(stored), heads.store(place))
+    return copy(stored, Path(place))
+
+
+def read_from(place: str) -> list[StoredHead]:
+    """Return the largest head of each log in the place. Raise HeadsUnavailable if one of them is damaged."""
+    return heads.store(place).every() if _is_store(place) else read(Path(place))
+
+
+def _is_store(place: str) -> bool:
+    return place.startswith((heads.DIRECTORY, heads.BUCKET))
+
+
+def _copy_to_store(stored: Sequence[StoredHead], target: Store) -> Copied:
+    done, there = Copied(), target.get_many([each.head.origin for each in stored])
+    moves, differing = [], []
+    for each in stored:
+        found = there.get(each.head.origin)
+        if found is None:
+            moves.append(Move(None, each))
+        elif found.head.size < each.head.size:
+            moves.append(Move(found, replace(each, generation=max(each.generation, found.generation + 1))))
+        elif found.head.size > each.head.size:
+            done.newer_there += 1
+        elif found.head != each.head:
+            differing.append(each.head.origin)
+    done.new = len(target.put_many(moves)) if moves else 0
+    if differing:
+        raise CopyDiffers(f"{target.name} has another head of {differing[0]}, with the same number of entries")
+    return done
+
+
+def copy(stored: Iterable[StoredHead], directory: Path) -> Copied:
+    """Copy the heads to a plain directory, as `copy_to` does."""
     done, there = Copied(), _newest(directory)
     differing = []
     for each in stored:

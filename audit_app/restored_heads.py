@@ -44,8 +44,11 @@ class Choice:
         present = heads.get_many(list(self.chosen))
         for origin, stored in self.chosen.items():
             before = present.get(origin)
-            if before is None or before.head != stored.head:
-                heads.put(stored.head, stored.frontier, stored.note, after=before.head if before else None)
+            # Another host may have signed since the heads were read.
+            if before is None or before.head.size < stored.head.size:
+                heads.put(stored.head, stored.frontier, stored.note, after=before)
+            elif before.head.size == stored.head.size and before.head.root != stored.head.root:
+                raise Fork(f"another head of {origin} with {before.head.size} entries was stored meanwhile")
 
     def mark(self, at: dt.datetime) -> list[UUID]:
         """Write the alarms: of logs that are shorter than signed, and of logs whose witnesses must be asked.

@@ -27,7 +27,7 @@ class Finish:
     """Does these steps. An instance belongs to one restore."""
 
     def __init__(
-        self, found: Contents, values: dict[str, str], data: Path, copies: Path | None, asked: Mapping[str, str]
+        self, found: Contents, values: dict[str, str], data: Path, copies: str | None, asked: Mapping[str, str]
     ) -> None:
         self._found, self._values, self._data, self._copies = found, values, data, copies
         #: The environment of the command, without the settings of the backup.
@@ -40,9 +40,9 @@ class Finish:
     def read_heads(self) -> None:
         """Read the heads of all places, before anything is changed."""
         try:
-            here = heads.every() if Path(settings.LOG_HEADS_FILE).exists() else []
+            here = heads.every() if heads.exists() else []
             self._places[Source.HERE] = here
-            self._places[Source.COPY] = head_copies.read(self._copies) if self._copies else []
+            self._places[Source.COPY] = head_copies.read_from(self._copies) if self._copies else []
         except HeadsUnavailable as error:
             raise BackupRefused(f"The heads can't be used: {error}.") from None
         self._places[Source.BACKUP] = [_stored(row) for row in self._found.heads]
@@ -78,7 +78,7 @@ class Finish:
         restoring.remember(self._data, value)
         try:
             choice.store()
-        except (heads.HeadConflict, HeadsUnavailable) as error:
+        except (heads.HeadConflict, HeadsUnavailable, Fork) as error:
             raise BackupRefused(f"Nothing was restored, because the heads can't be stored: {error}.") from None
 
     def _write_files(self) -> None:

@@ -86,7 +86,7 @@ def _members(backup_id: UUID, at: dt.datetime) -> Iterator[archive.Member]:
     # the database, and the restored database would look cut.
     stored = [
         StoredRow(each.head.origin, each.head.size, each.head.root, b"".join(each.frontier.hashes), each.note)
-        for each in heads.every()
+        for each in (heads.every() if heads.exists() else [])
     ]
     settings = settings_files()
     with tables.snapshot() as found:

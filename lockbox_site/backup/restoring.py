@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup")
     parser.add_argument("--identity", type=Path, metavar="FILE", help="the private key that opens the backup")
     parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="the passphrase that opens the backup")
-    parser.add_argument("--heads", type=Path, metavar="DIRECTORY", help="where “log_heads copy” has copied the heads")
+    parser.add_argument("--heads", metavar="PLACE", help="where “log_heads copy” has copied the heads")
     parser.add_argument("--check", action="store_true", help="only read and check the backup; change nothing")
 
 

@@ -16,6 +16,7 @@ from audit_app import head_copies, heads
 from audit_app.head_copies import CopyDiffers
 from audit_app.heads import HeadsUnavailable, StoredHead
 from audit_app.notes import Head
+from audit_app.restored_heads import Choice, Fork
 from audit_app.tree import Frontier
 
 ORIGIN, OTHER = "lockbox.example/log/1", "lockbox.example/log/2"
@@ -68,6 +69,32 @@ def test_two_copies_at_once_leave_the_newer_head(tmp_path: Path, monkeypatch: py
     assert found.head.size == 10
 
 
+def test_a_store_takes_only_newer_heads(tmp_path: Path) -> None:
+    (store := tmp_path / "store").mkdir()
+    place = f"dir://{store}"
+    for size in (9, 10, 7):
+        done = head_copies.copy_to([stored(size), stored(5, origin=OTHER)], place)
+    assert (done.new, done.newer_there) == (0, 1)
+    found = {each.head.origin: each.head.size for each in head_copies.read_from(place)}
+    assert found == {ORIGIN: 10, OTHER: 5}
+    with pytest.raises(CopyDiffers, match=ORIGIN):
+        head_copies.copy_to([stored(10, salt=b"b")], place)
+    assert {each.head for each in head_copies.read_from(place)} == {stored(10).head, stored(5, origin=OTHER).head}
+
+
+def test_a_restore_replaces_no_head_that_another_host_has_moved_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LOG_HEADS_FILE", tmp_path / "heads.sqlite3")
+    choice = Choice({ORIGIN: stored(7), OTHER: stored(5, origin=OTHER)})
+    heads.put(stored(9).head, stored(9).frontier, "", after=None)
+    choice.store()
+    assert {each.head.size for each in heads.every()} == {9, 5}
+    with pytest.raises(Fork):
+        Choice({ORIGIN: stored(9, salt=b"b")}).store()
+    assert heads.get(ORIGIN).head == stored(9).head
+
+
 def test_old_heads_and_forgotten_drafts_are_removed_and_other_files_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (draft := tmp_path / f".{'0' * 32}.{'1' * 16}").write_text("half")
@@ -106,10 +133,10 @@ def test_the_command_copies_without_a_database(tmp_path: Path, monkeypatch: pyte
     heads.put(stored(3).head, stored(3).frontier, stored(3).note, after=None)
     (to := tmp_path / "elsewhere").mkdir()
     out = io.StringIO()
-    call_command("log_heads", "copy", to=to, stdout=out)
+    call_command("log_heads", "copy", to=str(to), stdout=out)
     assert out.getvalue() == "1 new head was copied.\n"
     head_copies.copy([stored(9)], to)
     with pytest.raises(CommandError, match="older copy"):
-        call_command("log_heads", "copy", to=to, stdout=out)
+        call_command("log_heads", "copy", to=str(to), stdout=out)
     with pytest.raises(CommandError, match="can't be used"):
-        call_command("log_heads", "copy", to=tmp_path / "missing", stdout=out)
+        call_command("log_heads", "copy", to=str(tmp_path / "missing"), stdout=out)

@@ -127,7 +127,7 @@ def test_a_log_that_was_signed_after_the_backup_is_refused_until_a_tombstone(
     if is_copy:
         (elsewhere := target.data.parent / "elsewhere").mkdir()
         with later.used():
-            call_command("log_heads", "copy", to=elsewhere, stdout=io.StringIO())
+            call_command("log_heads", "copy", to=str(elsewhere), stdout=io.StringIO())
         words = ["--heads", str(elsewhere)]
     else:
         shutil.copy(later.data / "log_heads.sqlite3", target.data / "log_heads.sqlite3")

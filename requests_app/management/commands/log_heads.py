@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from argparse import ArgumentParser
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -44,7 +43,9 @@ class Command(BaseCommand):
             "--all-restored", action="store_true", help="every log that waits for its witnesses after a restore"
         )
         copy = acts.add_parser("copy", help="copy all heads to another place; an older one replaces no newer one")
-        copy.add_argument("--to", type=Path, required=True, metavar="DIRECTORY", help="for example on another machine")
+        copy.add_argument(
+            "--to", required=True, metavar="PLACE", help="a directory, dir:///shared/path or s3://bucket/prefix"
+        )
         adopt.add_argument("--because", required=True, metavar="WORDS", help="what happened; it is written to the log")
         acts.add_parser("check", help="test the place of the heads, and show which host signs")
         move = acts.add_parser("move", help="copy all heads to another place, before you change LOG_HEADS")
@@ -71,16 +72,16 @@ class Command(BaseCommand):
             words = {"path": error.filename, "why": error.strerror}
             raise CommandError(_("%(path)s can't be used: %(why)s.") % words, returncode=1) from error
 
-    def _copy(self, directory: Path) -> None:
+    def _copy(self, place: str) -> None:
         """Copy the heads. This needs no database, so an account that can't reach the database can do it."""
-        done = head_copies.copy(heads.every(), directory)
+        done = head_copies.copy_to(heads.every(), place)
         if done.newer_there:
             words = ngettext(
                 "%(path)s has a newer head of %(n)d log than this machine: the heads here are an older copy.",
                 "%(path)s has newer heads of %(n)d logs than this machine: the heads here are an older copy.",
                 done.newer_there,
             )
-            raise CommandError(words % {"path": directory, "n": done.newer_there}, returncode=1)
+            raise CommandError(words % {"path": place, "n": done.newer_there}, returncode=1)
         with suppress(DatabaseError, InterfaceError):
             heartbeats.touch(Heartbeat.HEADS, at=clock.now())
         words = ngettext("%(n)d new head was copied.", "%(n)d new heads were copied.", done.new)
