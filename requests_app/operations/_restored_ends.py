@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.apps import apps
+from django.core.cache import cache
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
@@ -66,6 +67,8 @@ def _sessions(at: datetime) -> None:
     for table in _EMPTIED:
         apps.get_model(table)._default_manager.all().delete()
     apps.get_model("mfa.Authenticator")._default_manager.filter(type="recovery_codes").delete()
+    # Single sign-ons that have begun, and the marks of those that were used, may be in a table of the database.
+    cache.clear()
     # A session that the database does not know, because it began after the backup, has the former hash.
     Person.objects.get_queryset().update(session_epoch=F("session_epoch") + 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,7 +122,7 @@ def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:
             Webhook.objects.receivers().filter(tenant=tenant).order_by("created_at", "pk").values_list("url", flat=True)
         ),
         "addresses": list(tenant.notification_addresses.order_by("email").values_list("email", flat=True)),
-        "sign_on": {"issuer": sign_on.issuer, "on": sign_on.is_on, "only": sign_on.is_only} if sign_on else {},
+        "sign_on": _sign_on(sign_on) if sign_on else {},
     }
 
 
@@ -189,6 +190,19 @@ def still_needed(needed: int, humans: set[UUID], restored_at: datetime, at: date
 
 def _staff() -> QuerySet[Person]:
     return Person.objects.get_queryset().active().humans().filter(is_staff=True)
+
+
+def _sign_on(row: SignOn) -> Facts:
+    """Return how people sign in elsewhere. The keys of the identity provider are in the digest of its metadata."""
+    return {
+        "issuer": row.identity_issuer,
+        "protocol": str(row.protocol),
+        "on": row.is_on,
+        "only": row.is_only,
+        "counts_as_proof": row.is_proof,
+        "metadata": digest({"metadata": json.dumps(row.identity_provider, sort_keys=True)}),
+        "roles": sorted(f"{group}: {role}" for group, role in row.role_map.items()),
+    }
 
 
 def _people(tenant: Tenant) -> list[Facts]:

@@ -37,6 +37,8 @@ NO_PAGES = {
     "sign_on_test",
     "sso_test",
     "sso_callback",
+    # It is linked only after a restore: see test_restored.
+    "restored",
 }
 PER_ROUTE = 3
 

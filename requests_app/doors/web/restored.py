@@ -150,8 +150,6 @@ def _limits(facts: queries.Facts, at: datetime) -> list[Part]:
 def _programs(facts: queries.Facts) -> list[Part]:
     clients = [_client(one) for one in facts["clients"]]
     keys = [f"{one['person']}: {one['name']} ({one['site']})" for one in facts["passkeys"]]
-    sign_on = facts["sign_on"]
-    state = _("on") if sign_on.get("on") else _("off")
     return [
         Part(_("API clients"), clients, "clients", _("Change API clients"), _("There are no API clients.")),
         Part(
@@ -171,11 +169,24 @@ def _programs(facts: queries.Facts) -> list[Part]:
         ),
         Part(
             _("Single sign-on"),
-            [f"{sign_on['issuer']}: {state}"] if sign_on else [],
+            _sign_on(facts["sign_on"]),
             "sign_on",
             _("Change single sign-on"),
             _("Single sign-on is not set up."),
         ),
+    ]
+
+
+def _sign_on(found: queries.Facts) -> list[str]:
+    if not found:
+        return []
+    keys = _("Keys and addresses of the identity provider: %(digest)s") % {"digest": found["metadata"][:16]}
+    return [
+        f"{found['issuer']}: {_('on') if found['on'] else _('off')}",
+        *([_("It is the only way to sign in")] if found["only"] else []),
+        *([_("It counts as a proof of identity")] if found["counts_as_proof"] else []),
+        *([keys] if found["protocol"] == "saml" else []),
+        *found["roles"],
     ]
 
 
