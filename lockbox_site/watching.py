@@ -23,8 +23,13 @@ PARTS = {"cluster": "worker", "beat": "beat", "tool_proxy": "tools"}
 
 
 def start(part: str = "") -> None:
-    """Begin to count and to trace in this process. Without `part`, the command line says what the process is."""
-    part = part or PARTS.get("".join(sys.argv[1:2]), "")
+    """Begin to count and to trace in this process. Without `part`, the command line says what the process is.
+
+    The supervisor of a part is not the part, although an operator starts it with the same word.
+    """
+    program, word = [*sys.argv, "", ""][:2]
+    if not part and program.endswith(("manage.py", "__main__.py")):
+        part = PARTS.get(word, "")
     if settings.METRICS:
         counters.start(part)
     if settings.TRACES:

@@ -445,3 +445,18 @@ def test_nothing_is_counted_and_no_file_is_made_without_the_settings(settings: A
     assert Client().get("/healthz").status_code == 200
     assert not settings.METRICS_DIR.exists()
     assert not telemetry.has(counters._observer)
+
+
+def test_a_process_counts_as_the_part_that_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`customer-lockbox beat` starts a supervisor, which then starts `manage.py beat`."""
+    begun: list[str] = []
+    monkeypatch.setattr(counters, "start", begun.append)
+    for line in (
+        "manage.py cluster",
+        "/x/lockbox_site/__main__.py beat --skip-checks",
+        "customer-lockbox beat",
+        "pytest",
+    ):
+        monkeypatch.setattr(sys, "argv", line.split())
+        watching.start()
+    assert begun == ["worker", "beat", "", ""]
