@@ -30,6 +30,7 @@ from requests_app.models import (
     TaskAttempt,
     Webhook,
 )
+from requests_app.queries import restored
 
 #: A deadline that is nearer than this counts as near.
 NEAR = timedelta(hours=1)
@@ -74,6 +75,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_witness_oldest_cosignature_seconds": ("For how long the most silent witness has not cosigned.", ()),
     "lockbox_webhooks": ("Webhooks.", ("state",)),
     "lockbox_signal_streams": ("Signal streams (Shared Signals Framework).", ("state",)),
+    "lockbox_restored_unconfirmed": ("Tenants, or 1 for the provider, with a restore not confirmed.", ("side",)),
     "lockbox_guards_silent": ("Guards of applications that should report, and do not.", ()),
     "lockbox_resources_unreachable": ("Resources that could not be reached in their last test.", ("connector",)),
 }  # fmt: skip
@@ -205,6 +207,11 @@ def receivers(at: datetime) -> Iterator[Sample]:
     yield Sample("lockbox_signal_streams", SignalStream.objects.failing().count(), ("failing",))
 
 
+def restorations(at: datetime) -> Iterator[Sample]:
+    yield Sample("lockbox_restored_unconfirmed", restored.count_unconfirmed(), ("customer",))
+    yield Sample("lockbox_restored_unconfirmed", restored.open_at_provider() is not None, ("provider",))
+
+
 def content(at: datetime) -> Iterator[Sample]:
     yield Sample("lockbox_guards_silent", Guard.objects.silent(at).count())
     rows = Resource.objects.real().unreachable().order_by().values("service__connector").annotate(n=Count("pk"))
@@ -215,5 +222,5 @@ def content(at: datetime) -> Iterator[Sample]:
 #: The kinds of messages.
 LANES = ("fanout", "mail", "webhook", "signal", "poll")
 GROUPS: tuple[Callable[[datetime], Iterable[Sample]], ...] = (
-    access_requests, windows, outbox, heartbeats, tasks, logs, witnesses, receivers, content,
+    access_requests, windows, outbox, heartbeats, tasks, logs, witnesses, receivers, restorations, content,
 )  # fmt: skip

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -234,6 +235,16 @@ def test_what_is_late_is_shown_before_any_sweep(cast: Cast, travel: Any) -> None
     assert number(found, "lockbox_windows_open") == 0
     assert number(found, "lockbox_sweep_late_seconds", what="deadline") >= 3600
     assert number(found, "lockbox_sweep_late_seconds", what="window") >= 3600
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restore_is_shown_until_people_have_confirmed_it(cast: Cast) -> None:
+    assert number(numbers(read()), "lockbox_restored_unconfirmed", side="customer") == 0
+    at = clock.now()
+    operations.restored(backup_id=uuid4(), taken_at=at - dt.timedelta(hours=1), at=at)
+    found = numbers(read())
+    assert number(found, "lockbox_restored_unconfirmed", side="customer") == len(cast.tenants)
+    assert number(found, "lockbox_restored_unconfirmed", side="provider") == 1
 
 
 @pytest.mark.django_db(transaction=True)
