@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 from uuid import uuid4
@@ -69,7 +69,7 @@ def _why_no_connection() -> str:
 def _version() -> Found:
     if connection.vendor != "postgresql":
         return ok(f"SQLite in {settings.DATABASES['default']['NAME']}; all migrations are applied.")
-    version = versions.number(connection)
+    version = int(connection.pg_version)  # type: ignore[attr-defined]  # only on PostgreSQL
     shown = f"PostgreSQL {version // 10_000}.{version % 10_000}; all migrations are applied."
     why = versions.why_too_new(versions.major(version))
     return warning(why, "Install a newer version of Customer Lockbox.") if why else ok(shown)
@@ -217,7 +217,7 @@ def _row(sql: str) -> Any:
     return _rows(sql)[0]
 
 
-def _rows(sql: str, values: Sequence[str | list[str]] | None = None) -> list[Any]:
+def _rows(sql: str, values: list[Any] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall())

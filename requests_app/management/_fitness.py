@@ -24,7 +24,7 @@ def version_of_database() -> list[str]:
     """Return a line for the operator if PostgreSQL is newer than all tested versions. Too old a server is refused."""
     if connection.vendor != "postgresql":
         return []
-    why = versions.why_too_new(versions.major(versions.number(connection)))
+    why = versions.why_too_new(versions.of(connection))
     return [why] if why else []
 
 

@@ -119,7 +119,7 @@ def database_is_tested(databases: Sequence[str] | None = None, **_: Any) -> list
     """Report a PostgreSQL that is newer than all tested versions. Too old a server is refused at each connection."""
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return []
-    why = versions.why_too_new(versions.major(versions.number(connection)))
+    why = versions.why_too_new(versions.of(connection))
     return [Warning(why, hint="Install a newer version of Customer Lockbox.", id="requests_app.W034")] if why else []
 
 

@@ -51,6 +51,8 @@ OPENERS = {
 }  # fmt: skip
 #: Modules that know such a path and also open files, with the reason why these are other files.
 OPENS_OTHERS = {
+    "requests_app/platform/database/alone.py": "opens a lock file beside, which is no database",
+    "lockbox_site/doctor/of_machine.py": "reads settings, the code and /proc; of the database it reads the permissions",
     "audit_app/heads.py": "opens the lock file beside, which is no database",
     "lockbox_site/backup/loading.py": "makes the empty file before SQLite opens it, and syncs it after the last close",
     "lockbox_site/backup/restoring.py": "opens files with keys, and what an interrupted restore has stored",

@@ -65,7 +65,8 @@ def test_a_migration_that_waits_for_a_table_stops_nobody_and_is_tried_again(
 ) -> None:
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.3)
     monkeypatch.setattr(migrate, "PAUSES", (0.3,))
-    output, waits = io.StringIO(), list[float]()
+    output = io.StringIO()
+    waits: list[float] = []
     with _elsewhere() as reading, _elsewhere() as other:
         reading.execute("SELECT count(*) FROM requests_app_mute")  # the lock lasts until the end of the transaction
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 def test_an_older_server_is_refused_at_each_connection_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = versions.major(versions.number(connection))
+    version = versions.of(connection)
     monkeypatch.setattr(versions, "OLDEST", 99)
     connection.close()
     line = f"The server is PostgreSQL {version}. Use PostgreSQL 99 or newer."

@@ -18,6 +18,7 @@ from audit_app import restored_database
 from audit_app.models import ChainHead, LogAlarm, SignedHead
 from lockbox_site import health, readiness
 from requests_app.domain import clock
+from requests_app.messages.topics import Topic
 from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
 
 #: The time limit of a probe, in seconds.
@@ -110,11 +111,16 @@ def test_readyz_names_an_outbox_that_nobody_empties(client: Client) -> None:
     at = clock.now()
     plan = Plan.objects.create(name="E5")
     tenant = Tenant.objects.create(name="Contoso", slug="contoso", plan=plan, created_at=at)
-    due = {"tenant": tenant, "topic": "notify.test", "about": tenant.pk, "created_at": at}
+    due = {"tenant": tenant, "topic": Topic.WEBHOOK_OFF, "about": tenant.pk, "created_at": at}
     OutboxMessage.objects.create(key="later", next_attempt_at=at + dt.timedelta(hours=1), **due)
     assert checks(client, 200)["outbox"]["age_seconds"] == 0
     OutboxMessage.objects.create(key="late", next_attempt_at=at - dt.timedelta(seconds=901), **due)
     assert checks(client, 503)["outbox"]["ok"] is False
+    # A restart would not send what only another version can send.
+    OutboxMessage.objects.update(topic="notify.of_a_newer_version")
+    assert checks(client, 200)["outbox"] == {
+        "ok": True, "age_seconds": 0, "limit_seconds": 900, "of_another_version": 2,
+    }  # fmt: skip
 
 
 def head(number: int, **columns: Any) -> ChainHead:

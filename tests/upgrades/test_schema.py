@@ -161,13 +161,19 @@ def test_an_operation_that_the_previous_release_survives_is_allowed(operation: A
     assert list(migration_rules.problems([operation])) == []
 
 
+def _altered(**named: Any) -> Any:
+    operation: Any = migrations.AlterField(**named)
+    operation.app_label = "requests_app"
+    return operation
+
+
 def test_a_column_may_get_wider_but_not_narrower_or_required() -> None:
     loader = MigrationLoader(None)
     state = loader.project_state()
-    shorter, longer = (migrations.AlterField("outboxmessage", "mark", models.CharField(max_length=n)) for n in (9, 99))
-    required = migrations.AlterField("outboxmessage", "claimed_until", models.DateTimeField())
-    for operation in (shorter, longer, required):
-        setattr(operation, "app_label", "requests_app")  # noqa: B010 - Django sets it, and its stubs have no such name
+    shorter, longer = (
+        _altered(model_name="outboxmessage", name="mark", field=models.CharField(max_length=size)) for size in (9, 99)
+    )
+    required = _altered(model_name="outboxmessage", name="claimed_until", field=models.DateTimeField())
     assert list(migration_rules.problems([longer], state=state)) == []
     assert list(migration_rules.problems([shorter], state=state)) == ["outboxmessage makes the column mark shorter"]
     assert list(migration_rules.problems([required], state=state)) == [

@@ -17,7 +17,7 @@ class Command(BaseCommand):
         "each, and changes nothing. Exit status: 0 if all is well, 1 after a warning, 2 after a problem."
     )
     # The doctor runs these checks itself, and continues after an error.
-    requires_system_checks: list[str] = []  # Django's own form
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON, for programs")

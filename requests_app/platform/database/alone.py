@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from django.db import Error
@@ -73,16 +73,13 @@ def _of_server(connection: Any) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _of_file(path: str) -> Iterator[Callable[[], bool]]:
     """Use a file of its own: a process that closes SQLite's file would lose SQLite's locks on it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with Path(path).open("a") as handle:
 
-    def try_to_take() -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        def try_to_take() -> bool:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
-    try:
         yield try_to_take
-    finally:
-        os.close(descriptor)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from django.db.backends.base.base import BaseDatabaseWrapper
+from typing import Any
 
 #: The tests run on both.
 OLDEST, NEWEST = 15, 18
 
 
-def number(connection: BaseDatabaseWrapper) -> int:
-    """Return the version of the connected server as PostgreSQL's number, for example 150018 for 15.18."""
-    return int(connection.pg_version)  # type: ignore[attr-defined]  # only the class for PostgreSQL has it
-
-
 def major(server_version: int) -> int:
-    """Return the major version in a number as `number` returns it."""
+    """Return the major version. `server_version` is PostgreSQL's number, for example 150018 for 15.18."""
     return server_version // 10_000
+
+
+def of(connection: Any) -> int:
+    """Return the major version of the server of Django's connection to PostgreSQL."""
+    return major(connection.pg_version)
 
 
 def why_too_old(version: int) -> str:
