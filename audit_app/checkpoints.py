@@ -155,7 +155,7 @@ def _extend_tiles(reading: _Reading, tiled: int, leaves: list[bytes], size: int)
     """
     with transaction.atomic():
         locked = SignedHead.objects.select_for_update().filter(pk=reading.tenant_id).first()
-        if locked is None or (locked.size, locked.shard) != (reading.signed.size, reading.signed.shard):
+        if locked is None or place_of(locked) != place_of(reading.signed):
             return None
         Tiles(reading.tenant_id, reading.shard).extend(tiled, leaves)
         if locked.size < size:

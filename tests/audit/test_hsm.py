@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from audit_app.notes import Note
 from audit_app.signing_round import Work
 from requests_app import tasks
 from tests.audit.test_checkpoints import AT, TENANT, append
+from tests.cast import gather
 
 pytestmark = pytest.mark.django_db
 
@@ -102,6 +104,16 @@ def test_a_key_in_an_hsm_is_never_exported(in_hsm: str) -> None:
         call_command("log_key", "copy")
     with pytest.raises(NoKey):
         keys.rotate()
+
+
+def test_the_set_up_asks_for_no_copy_of_a_key_in_an_hsm(in_hsm: str) -> None:
+    gather()
+    out = StringIO()
+    # Other steps are still open.
+    with suppress(SystemExit):
+        call_command("set_up", stdout=out)
+    assert "The key is in an HSM and can’t be copied." in out.getvalue()
+    assert "log_key copy" not in out.getvalue()
 
 
 def test_a_key_is_made_once(in_hsm: str) -> None:

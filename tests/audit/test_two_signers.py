@@ -146,6 +146,31 @@ def test_a_signer_that_dies_at_any_step_costs_nothing(step: str, monkeypatch: py
     assert signing_round.work(lambda: AT + SECOND, limit=10) == Work()
 
 
+def test_a_signer_that_has_read_the_checkpoints_before_another_published_one_publishes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has read the newest checkpoint before, and the stored head after the other. The size is the same for both."""
+    append(3)
+
+    def die() -> None:
+        raise Dead
+
+    stop_after("_extend_tiles", die, monkeypatch)
+    with pytest.raises(Dead):
+        checkpoints.sign(TENANT, at=AT)
+    plain = heads.get
+
+    def other_first(origin: str) -> Any:
+        monkeypatch.setattr(heads, "get", plain)
+        checkpoints.sign(TENANT, at=AT + SECOND)
+        return plain(origin)
+
+    monkeypatch.setattr(heads, "get", other_first)
+    assert checkpoints.sign(TENANT, at=AT) is None
+    assert Checkpoint.objects.get().dated_at == AT + SECOND
+    require_sound()
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_after_a_failover_to_a_database_that_lost_entries_the_stopped_signer_publishes_nothing(
     step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]

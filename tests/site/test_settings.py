@@ -469,12 +469,14 @@ SECRETS = {
     "CACHE_URL": "rediscache://:j0-secret@cache:6379/0",
     "SSO_CLIENT_SECRET": "k1-secret",
     "METRICS_TOKEN": "l2-secret-of-the-monitoring",
+    "LOG_HEADS_S3_SECRET_KEY": "m3-secret-of-the-store",
 }
 #: Settings whose names sound like a secret, with what each one is instead.
 NO_SECRETS = {
     "BASE_URL": "is public",
     "LOG_KEY": "has its own file, which is read again at each signature",
     "LOG_KEY_FILE": "is a path",
+    "LOG_HEADS_S3_ACCESS_KEY": "is the name of a key",
 }
 
 
@@ -487,7 +489,7 @@ def test_each_secret_can_be_a_file(tmp_path: Path) -> None:
     with mock.patch.dict(os.environ, bare(tmp_path, **given), clear=True):
         found = runpy.run_path(str(ROOT / "lockbox_site" / "settings.py"))
         assert not [value for value in os.environ.values() if value in SECRETS.values()]
-    for name in ("SECRET_KEY", "TASK_SIGNING_KEY", "SSO_CLIENT_SECRET"):
+    for name in ("SECRET_KEY", "TASK_SIGNING_KEY", "SSO_CLIENT_SECRET", "LOG_HEADS_S3_SECRET_KEY"):
         assert found[name] == SECRETS[name]
     assert found["SECRET_KEY_FALLBACKS"] == [SECRETS["SECRET_KEY_FALLBACKS"]]
     assert found["WEBHOOK_KEYS"][:2] == [SECRETS["WEBHOOK_KEY"], SECRETS["WEBHOOK_KEY_FALLBACKS"]]
