@@ -54,6 +54,24 @@ def key_pair(name: str = "idp", kind: str = "rsa2048") -> tuple[bytes, str]:
     return pem, base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
+def fixed_certificate(number: int) -> str:
+    """Return a certificate that is the same in each run, as DER in base64. Nobody has to sign with its key."""
+    key = ec.derive_private_key(1000 + number, ec.SECP256R1())
+    owner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"fixed {number}")])
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(owner)
+        .issuer_name(owner)
+        .public_key(key.public_key())
+        .serial_number(1 + number)
+        .not_valid_before(start)
+        .not_valid_after(start + dt.timedelta(days=365))
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Says:
     """What an answer says. The defaults make a good answer."""

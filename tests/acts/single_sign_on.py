@@ -13,6 +13,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity.sso import domains
+from requests_app.identity.sso.saml.questions import ServiceKey
 from requests_app.models import Identity
 from tests import saml_idp
 from tests.acts.case import Case
@@ -67,14 +68,29 @@ def _call_check(cast: Cast, caller: Caller, row: Any) -> Any:
         return caller.post(f"domains/{row.pk}/check")
 
 
+def with_fixed_keys(call: Callable[[], Any], number: int = 0) -> Any:
+    """Run `call` as if each new key of the service provider were this one: the entries name the keys."""
+    key = ServiceKey(private="", certificate=saml_idp.fixed_certificate(number))
+    with patch.object(ServiceKey, "new", lambda name, *, at: key):
+        return call()
+
+
+def _renewed(call: Callable[[], Any]) -> Any:
+    return with_fixed_keys(call, 1)
+
+
 def _saml(cast: Cast, row: Any, actor: Actor) -> Any:
-    connection = operations.Connection(protocol="saml", metadata=saml_idp.metadata().decode(), role_map={})
+    return with_fixed_keys(lambda: _set_saml(cast, row, actor))
+
+
+def _set_saml(cast: Cast, row: Any, actor: Actor) -> Any:
+    connection = operations.Connection(protocol="saml", metadata=SAML["metadata"], key_claim="", role_map={})
     return operations.set_sign_on(
         cast.contoso.pk, connection=connection, was=row.changed_at if row else None, actor=actor
     )
 
 
-SAML = {"protocol": "saml", "metadata": saml_idp.metadata().decode()}
+SAML = {"protocol": "saml", "metadata": saml_idp.metadata(saml_idp.fixed_certificate(9)).decode()}
 
 SIGN_ON = {"issuer": "https://idp.example", "client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
 
@@ -103,17 +119,23 @@ CASES: dict[str, Case] = {
         "ines",
         lambda cast: None,
         _saml,
-        page=lambda cast, client, row: client.post(
-            reverse("web:sign_on_saml", args=[cast.contoso.pk]), {"metadata": SAML["metadata"], "shown": ""}
+        page=lambda cast, client, row: with_fixed_keys(
+            lambda: client.post(
+                reverse("web:sign_on_saml", args=[cast.contoso.pk]), {"metadata": SAML["metadata"], "shown": ""}
+            )
         ),
-        api=lambda cast, caller, row: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SAML),
+        api=lambda cast, caller, row: with_fixed_keys(lambda: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SAML)),
     ),
     "renew_sign_on_key": Case(
         "ines",
         lambda cast: _saml(cast, None, cast.as_("ines")),
-        lambda cast, row, actor: operations.renew_sign_on_key(cast.contoso.pk, had=1, actor=actor),
-        page=lambda cast, client, row: client.post(reverse("web:sign_on_key", args=[cast.contoso.pk]), {"had": "1"}),
-        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/sign-on/key", {"had": 1}),
+        lambda cast, row, actor: _renewed(lambda: operations.renew_sign_on_key(cast.contoso.pk, had=1, actor=actor)),
+        page=lambda cast, client, row: _renewed(
+            lambda: client.post(reverse("web:sign_on_key", args=[cast.contoso.pk]), {"had": "1"})
+        ),
+        api=lambda cast, caller, row: _renewed(
+            lambda: caller.post(f"tenants/{cast.contoso.pk}/sign-on/key", {"had": 1})
+        ),
     ),
     "claim_domain": Case(
         "ines",

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -33,6 +34,8 @@ from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.identity.sso import domains
+from requests_app.identity.sso.saml import metadata, service
+from requests_app.identity.sso.saml.questions import ServiceKey
 from requests_app.models import (
     AccessDraft,
     AccessRequest,
@@ -51,6 +54,7 @@ from requests_app.models import (
     QueueAssignment,
     Resource,
     Service,
+    SignOn,
     Tenant,
     Ticket,
     Token,
@@ -65,6 +69,7 @@ from requests_app.queries import restored, signing
 from requests_app.queries.installation import MAIL_FILES
 from requests_app.work import outbox
 from requests_app.work.webhooks import delivery as webhooks
+from tests import saml_idp
 from tests.caller import Caller
 from tests.cast import QUILLO
 from tests.content import mail_id
@@ -239,6 +244,7 @@ class History:
             self._an_application,
             self._drafts,
             self._gates,
+            self._saml,
             self._restored,
         ):
             chapter()
@@ -663,6 +669,27 @@ class History:
         operations.set_sign_on(pk, connection=operations.Connection(**fields), was=made.changed_at, actor=w.as_("ines"))
         self.step("ines removes the domain")
         operations.remove_domain(domain.pk, actor=w.as_("ines"))
+
+    def _saml(self) -> None:
+        w, pk, url = self.world, self.world.tenant().pk, "https://idp.contoso.example/metadata"
+        row = SignOn.objects.get(tenant=pk)
+        first, second = saml_idp.fixed_certificate(1), saml_idp.fixed_certificate(2)
+        shown = [saml_idp.metadata(first), saml_idp.metadata(first, second)]
+        key = ServiceKey(private="", certificate=saml_idp.fixed_certificate(3))
+        with (
+            patch.object(ServiceKey, "new", lambda name, *, at: key),
+            patch.object(service, "fetched", lambda url, *, at, **_: metadata.read(shown.pop(0), at=at)),
+        ):
+            self.step("ines changes to SAML")
+            connection = operations.Connection(protocol="saml", metadata_url=url, key_claim="", role_map={})
+            row = operations.set_sign_on(pk, connection=connection, was=row.changed_at, actor=w.as_("ines"))
+            self.step("the identity provider has another key")
+            operations.refresh_sign_on(row, actor=Actor.system("single sign-on"))
+            self.step("ines renews our key")
+            operations.renew_sign_on_key(pk, had=1, actor=w.as_("ines"))
+        self.step("mia confirms a token")
+        token = operations.create_token(name="own page", scopes=["requests:read"], days=7, actor=w.as_("mia")).row
+        operations.confirm_token(token.pk, actor=w.as_("mia"))
 
     def _directory(self) -> None:
         w, pk = self.world, self.world.tenant().pk
