@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,12 @@ def _check(given: argparse.Namespace, key: Opener) -> int:
     from lockbox_site.backup import schema
 
     found = contents.read(given.file, key)
-    _prepare_django()
-    schema.targets(found.header)
+    # Reading the settings makes files in the data directory, such as a new secret key.
+    with tempfile.TemporaryDirectory(prefix="lockbox-check-") as scratch:
+        os.environ["DATABASE_URL"] = f"sqlite:///{scratch}/none.sqlite3"
+        _use(_settings_of(found), Path(scratch))
+        _prepare_django()
+        schema.targets(found.header)
     _say(_about(found))
     _say("The file is complete, and every hash in it is right. The logs in it are verified when it is restored.")
     return 0

@@ -43,8 +43,8 @@ def environment(place: Place) -> dict[str, str]:
     return found
 
 
-def started(place: Place, file: Path, identity: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", COMMAND, str(file), "--identity", str(identity)]
+def started(place: Place, file: Path, identity: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COMMAND, str(file), "--identity", str(identity), *words]
     return subprocess.Popen(
         command, env=environment(place), cwd=place.data.parent, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -63,6 +63,11 @@ def test_a_backup_is_restored_on_a_machine_that_has_nothing(
     source: Place, backup: Made, target: Place, identity: Path
 ) -> None:
     target.data.rmdir()
+    with started(target, backup.path, identity, "--check") as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        assert process.wait(60) == 0, printed
+    assert not target.data.exists(), "a check makes no keys, which would be other keys than those of the backup"
     with started(target, backup.path, identity) as process:
         assert process.stdout is not None
         printed = process.stdout.read()
