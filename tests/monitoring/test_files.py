@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import Histogram
 
 from lockbox_site import counters, metrics, watching
+from requests_app.models import Heartbeat
 from requests_app.queries import monitoring
 from requests_app.work import schedules
 from tests.docs.documents import anchors
@@ -29,7 +30,7 @@ FOREIGN = {
     "up", "ALERTS", "probe_ssl_earliest_cert_expiry", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"
 }  # fmt: skip
 #: Tasks that run by a timer of the operator.
-OF_TIMERS = {"backup", "heads"}
+OF_TIMERS = {Heartbeat.BACKUP, Heartbeat.HEADS}
 
 
 def rules() -> list[dict[str, Any]]:
