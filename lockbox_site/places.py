@@ -31,8 +31,6 @@ DATA_DIR = "/var/lib/lockbox" if IS_WHEEL else "var"
 PYTHON = [sys.executable, "-P"] if IS_WHEEL else [sys.executable]
 #: The beginning of a command line for a command of Django. In the source tree, it works in the tree's directory only.
 MANAGE = [*PYTHON, "-m", "lockbox_site"] if IS_WHEEL else [*PYTHON, "manage.py"]
-
-
 #: The command `customer-lockbox`, which an installer puts beside Python.
 PROGRAM = Path(sys.executable).with_name("customer-lockbox") if IS_WHEEL else HOME / "bin" / "customer-lockbox"
 #: The directory in which the parts of the product run. The web server imports from it, so only root may write there.
