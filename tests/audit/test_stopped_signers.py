@@ -231,13 +231,14 @@ def _sign_the_rest() -> None:
 
 
 @pytest.mark.deep
+@pytest.mark.parametrize("place", ["directory"], indirect=True)
 def test_signers_that_overwrite_each_others_heads_are_found(tmp_path: Path, place: dict[str, Any]) -> None:
     """Without compare-and-set, the test above fails."""
     both = Signers(tmp_path, place, SIGNER_OVERWRITES="yes")
     try:
         both.wait_for(lambda: both.count("a", "started") + both.count("b", "started") == 2)
         with load():
-            for _ in range(STOPS):
+            for _ in range(200):
                 # A head that went back is noticed at the next reading, so the log is refused, and the wait fails.
                 with suppress(AssertionError):
                     stop_and_continue(both, 1, seconds=5)
