@@ -42,6 +42,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> list[str]:
         (lambda s: s["web2"].update(stop_grace_period="15s"), "web2: is killed before it can end"),
         (lambda s: s["web1"].update(ports=["8000:8000"]), "web1: opens a port of the machine"),
         (lambda s: s["tools"].update(command=["tool"]), "tools: there is no command tool"),
+        (lambda s: s["backup"].update(command=["customer-lockbox bakup"]), "backup: there is no command bakup"),
         (lambda s: s["web1"]["environment"].update(SECRET_KEY="k"), "web1: SECRET_KEY is a secret in the environment"),
         (lambda s: s["web1"]["environment"].update(SWEEP="1"), "web1: SWEEP is not a setting"),
         (

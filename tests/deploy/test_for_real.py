@@ -177,6 +177,10 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         for part in PARTS:
             until(lambda: made.is_ok(part), why=f"{part} is ready")  # noqa: B023 - called at once
         yield made
+    except AssertionError:
+        for part in PARTS:
+            print(part, engine.try_to("podman", "logs", made.name(part)).stderr[-1500:])
+        raise
     finally:
         made.down()
 
