@@ -3,6 +3,7 @@ else, and no secret is found anywhere."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -155,15 +156,17 @@ class Site:
             secured = context.wrap_socket(plain, server_hostname=SITE)
             connection = http.client.HTTPSConnection(SITE, context=context)
             connection.sock = secured
-            connection.request("GET", path, headers={"Connection": "close"})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            with contextlib.closing(connection):
+                connection.request("GET", path, headers={"Connection": "close"})
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
 
     def get_without_tls(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
-        connection.request("GET", path, headers={"Host": SITE})
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get("Location", "")
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": SITE})
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("Location", "")
 
 
 def until(what: Callable[[], object], *, within: float = 120, why: str) -> float:
