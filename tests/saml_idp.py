@@ -8,18 +8,21 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import functools
+import importlib
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-import xmlsec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from lxml import etree
+
+# The types that it brings leave out most of what it has.
+xmlsec: Any = importlib.import_module("xmlsec")
 
 PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
 ASSERTION = "urn:oasis:names:tc:SAML:2.0:assertion"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -94,6 +95,11 @@ class SignOn(models.Model):
     def waits_for_confirmation(self) -> bool:
         """Return whether the metadata at the address has changed so much that an administrator must confirm it."""
         return self.metadata_problem in ("entity_id", "sso_url", "all_keys")
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """What the identity provider's metadata said, as `IdentityProvider.of_stored` reads it."""
+        return dict(self.identity_provider or {})
 
     @property
     def is_saml(self) -> bool:

@@ -33,7 +33,7 @@ def described_connection(row: SignOn) -> dict[str, Any]:
     }
     if not row.is_saml:
         return found
-    pinned = IdentityProvider.of_stored(row.issuer, row.identity_provider)
+    pinned = IdentityProvider.of_stored(row.issuer, row.pinned)
     return found | {
         "protocol": row.protocol,
         "metadata_url": row.metadata_url,

@@ -116,7 +116,7 @@ def _take_over(seen: SignOn, found: IdentityProvider, actor: Actor) -> None:
             # Somebody has changed the connection meanwhile. The next round reads what they have entered.
             return
         current.concerns("tenant", tenant, tenant.pk)
-        was = IdentityProvider.of_stored(row.issuer, row.identity_provider)
+        was = IdentityProvider.of_stored(row.issuer, row.pinned)
         problem = _problem(was, found)
         is_news = problem != row.metadata_problem
         row.metadata_checked_at, row.metadata_problem = current.at, problem

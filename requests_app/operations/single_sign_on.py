@@ -495,7 +495,7 @@ def _fill_saml(
 ) -> None:
     field = "metadata_url" if connection.metadata_url else "metadata"
     if isinstance(given, SignOnFailed):
-        raise Unacceptable(metadata_words(given.code), field=field)
+        raise Unacceptable(_metadata_words(given.code), field=field)
     if connection.metadata_url and connection.metadata.strip():
         raise Unacceptable(_("Enter the metadata or its address, not both."), field="metadata")
     if given is None and not (row.is_saml and row.identity_provider):
@@ -512,7 +512,7 @@ def _fill_saml(
     row.is_proof = connection.is_proof
 
 
-def metadata_words(code: str) -> str:
+def _metadata_words(code: str) -> str:
     return {
         "unreachable": _(
             "The metadata can’t be read at this address. It must begin with https://, be public, and answer without a "

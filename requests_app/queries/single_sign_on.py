@@ -107,7 +107,7 @@ def has_provider_connection() -> bool:
 def _service(row: SignOn) -> Service:
     name = str(row.tenant_id)
     return Service(
-        identity_provider=IdentityProvider.of_stored(row.issuer, row.identity_provider),
+        identity_provider=IdentityProvider.of_stored(row.issuer, row.pinned),
         entity_id=entity_id(name),
         acs=acs(name),
         keys=service.unpacked(sealing.opened(row.sealed_keys)),
@@ -220,7 +220,7 @@ def saml_facts(row: SignOn | None) -> dict[str, Any]:
     """Return what the page and the API show of a SAML connection: both parties' keys, never a private one."""
     if row is None or not row.is_saml:
         return {"pinned": None, "own_keys": []}
-    pinned = IdentityProvider.of_stored(row.issuer, row.identity_provider)
+    pinned = IdentityProvider.of_stored(row.issuer, row.pinned)
     try:
         own_keys = service.unpacked(sealing.opened(row.sealed_keys))
     except sealing.Unreadable:

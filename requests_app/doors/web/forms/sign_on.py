@@ -131,10 +131,11 @@ class SamlForm(SignOnForm):
 
     protocol = SignOn.Protocol.SAML
 
-    issuer = None
-    client_id = None
-    client_secret = None
-    scopes = None
+    # Django's way to leave out a field of the class above.
+    issuer = None  # type: ignore[assignment]  # see above
+    client_id = None  # type: ignore[assignment]  # see above
+    client_secret = None  # type: ignore[assignment]  # see above
+    scopes = None  # type: ignore[assignment]  # see above
 
     metadata_url = forms.CharField(
         label=gettext_lazy("Address of the identity provider’s metadata"),
