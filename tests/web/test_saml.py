@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,15 +20,16 @@ from lxml import etree
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations, tasks
 from requests_app.domain import clock
-from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.domain.errors import ChangeProposed, NotAllowed, Unacceptable, WrongState
 from requests_app.doors.web._saml import ANSWER_SECONDS, QUESTION_SECONDS
 from requests_app.doors.web.single_sign_on import cookie
 from requests_app.identity.sso import sealing
-from requests_app.identity.sso.saml import service
+from requests_app.identity.sso.saml import metadata, service
 from requests_app.identity.sso.saml.questions import ServiceKey
-from requests_app.models import Domain, Identity, Membership, OutboxMessage, Passkey, Person, SignOn
+from requests_app.models import Domain, Identity, Membership, OutboxMessage, Passkey, Person, Proposal, SignOn, Tenant
 from requests_app.operations import Connection, Profile
 from requests_app.platform import outbound
+from requests_app.words import proposals
 from tests import saml_idp
 from tests.api.test_approval_page import enrolling
 from tests.caller import Caller
@@ -576,3 +578,37 @@ def test_a_person_without_a_password_adds_a_passkey_on_their_tenants_own_page(wo
     assert events_in(world.contoso)[-1] == "token.confirmed"
     assert enrolling(world, caller, Authenticator(origin=ORIGIN)).status_code == 201
     assert Passkey.objects.get(person=world.ada).origin == ORIGIN
+
+
+# --- The provider's own people, and two-person control --------------------------------------------------
+
+
+def test_the_providers_people_sign_in_by_the_operators_files(world: Cast, settings: Any, tmp_path: Path) -> None:
+    pem, certificate = key_pair("provider")
+    (tmp_path / "idp.xml").write_bytes(saml_idp.metadata())
+    lines = f"-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n"
+    (tmp_path / "saml.pem").write_text(pem.decode() + lines, encoding="utf-8")
+    settings.SSO_SAML_METADATA, settings.SSO_SAML_KEYS = str(tmp_path / "idp.xml"), [str(tmp_path / "saml.pem")]
+    settings.SSO_SAML_EMAIL, settings.SSO_DOMAINS = "mail", frozenset({"provider.example"})
+    browser = Client()
+    page = browser.post(reverse("web:sso"), {"email": "somebody@provider.example"})
+    question = asked(onward(page))
+    answered = send(browser, question, good(says(question, attributes={"mail": [world.priya.email]})))
+    browser.get(onward(answered))
+    assert who(browser) == str(world.priya.pk)
+    shown = signed_in(world, "stella").get(reverse("admin:single_sign_on")).content.decode()
+    assert saml_idp.ENTITY_ID in shown
+    (tmp_path / "idp.xml").write_bytes(b"<!DOCTYPE x>")
+    assert browser.get("/").status_code == 200
+    assert Client().post(reverse("web:sso"), {"email": "somebody@provider.example"}).status_code == 403
+    assert signed_in(world, "stella").get(reverse("admin:single_sign_on")).status_code == 200
+
+
+def test_under_two_person_control_the_second_person_confirms_exactly_these_keys(cast: Cast) -> None:
+    Tenant.objects.filter(pk=cast.contoso.pk).update(needs_two=True)
+    with pytest.raises(ChangeProposed):
+        connect(cast, is_proof=True)
+    assert not SignOn.objects.exists()
+    proposal = Proposal.objects.get()
+    assert proposal.said["certificates"] == [metadata.fingerprint(key_pair()[1])]
+    assert "proof of identity" in proposals.words(proposal.act, proposal.said)

@@ -155,8 +155,10 @@ def words(code: str, *, is_test: bool) -> str:
     return _details().get(code, general) if is_test or code in _FOR_EVERYBODY else general
 
 
+#: Failures of the identity provider's metadata, which can be found before an answer comes.
+OF_METADATA = frozenset(("stale", "metadata"))
 #: Failures that need no attack, and that the person can do something about.
-_FOR_EVERYBODY = frozenset(("unasked", "refused", "stale"))
+_FOR_EVERYBODY = frozenset(("unasked", "refused", "stale", "metadata"))
 
 
 def _details() -> dict[str, str]:
@@ -164,6 +166,7 @@ def _details() -> dict[str, str]:
         "unasked": _("This answer belongs to no sign-in that was started here, or was used before. Start again."),
         "refused": _("The identity provider refused the sign-in."),
         "stale": _("The identity provider’s metadata has expired. An administrator must enter the present metadata."),
+        "metadata": _("The identity provider’s metadata can’t be read."),
         "relay_state": _("The answer came back without the value that this server sent (RelayState)."),
         "recipient": _("The answer is meant for another address. Compare the answer address at the identity provider."),
         "audience": _(

@@ -114,7 +114,7 @@ def begin(
     except sealing.Unreadable:
         return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
     except SignOnFailed as failure:
-        return _failed(request, failure, is_test=is_test, name=name, is_saml=failure.code == "stale")
+        return _failed(request, failure, is_test=is_test, name=name)
     response = render(
         request, "sign_on/going.html", {"now": instant(request), "url": where, "organisation": place.organisation}
     )
@@ -380,6 +380,8 @@ def _failed(
     request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "", is_saml: bool = False
 ) -> HttpResponse:
     """Explain a failure. Details are shown only to a person who tests the connection; others learn what they can do."""
+    # Wherever the operator's files are read, they can be bad.
+    is_saml = is_saml or failure.code in _saml.OF_METADATA
     security_log.warning(
         "sign_in.single_sign_on_failed",
         code=failure.code,
