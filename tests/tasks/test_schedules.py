@@ -26,7 +26,7 @@ DECLARED = [
         "drain_outbox",
         "forget_calls",
     ),
-    *("prune_logs", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
+    *("prune_logs", "refresh_sign_ons", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]
 
 
@@ -48,7 +48,7 @@ def test_an_empty_table_is_filled_and_due_at_once() -> None:
     lines = schedules.sync(at)
     assert names() == DECLARED
     rows = Schedule.objects.values_list("next_run", "schedule_type", "minutes", "repeats")
-    assert set(rows) == {(at, "I", 1, -1), (at, "I", 60, -1)}
+    assert set(rows) == {(at, "I", 1, -1), (at, "I", 10, -1), (at, "I", 60, -1)}
     assert "Schedule sweep is added." in lines
     enqueue_due()
     assert sorted(row.func() for row in OrmQ.objects.all()) == sorted(schedules.FUNCTIONS)
