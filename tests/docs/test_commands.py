@@ -243,7 +243,7 @@ def test_a_production_machine_is_installed_as_deploy_says(tmp_path: Path) -> Non
     assert {path.stem for path in (machine.path / "etc" / "systemd" / "system").iterdir()} == units
     started = {word for line in machine.called() if line.startswith("systemctl") for word in line.split()}
     # One runs before the others, and one is needed only for web tools that have an upstream address.
-    assert units - started == {"lockbox-migrate", "lockbox-tools"}
+    assert units - started == {"lockbox-migrate", "lockbox-tools", "lockbox-backup", "lockbox-heads"}
     assert any("--require-hashes" in line for line in machine.called())
 
 
@@ -279,7 +279,7 @@ def test_the_two_commands_of_the_road_lead_to_a_server_with_a_link_that_works(tm
 @pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
-    """What the unit for upgrades runs succeeds. Each of the other units runs one part, and together they run all."""
+    """What the unit for upgrades runs succeeds. Each of the other units runs one part, or one timer's command."""
     machine = Clone.make(tmp_path / "clone")
     machine.data = tmp_path / "data"
     server = Server(Postbox(), hostname="127.0.0.1", port=0)
@@ -290,7 +290,7 @@ def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
     finally:
         server.stop()
     started = {}
-    for unit in (machine.path / "deploy" / "systemd").iterdir():
+    for unit in (machine.path / "deploy" / "systemd").glob("*.service"):
         started[unit.stem] = re.findall(r"^ExecStart=(.+)$", unit.read_text(), flags=re.MULTILINE)
     for command in started.pop("lockbox-migrate"):
         machine.done(command)
@@ -299,4 +299,6 @@ def test_the_units_start_commands_that_exist(tmp_path: Path) -> None:
         "lockbox-cluster": ["/opt/lockbox/.venv/bin/customer-lockbox worker"],
         "lockbox-beat": ["/opt/lockbox/.venv/bin/customer-lockbox beat"],
         "lockbox-tools": ["/opt/lockbox/.venv/bin/customer-lockbox tools"],
+        "lockbox-backup": ["/opt/lockbox/.venv/bin/customer-lockbox backup"],
+        "lockbox-heads": ["/opt/lockbox/.venv/bin/customer-lockbox log_heads copy --to ${HEADS_TO}"],
     }

@@ -51,8 +51,8 @@ PARTIES = (Party.REQUESTER, Party.DECIDER)
 OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
 #: Functions of the kernel that take an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
-#: The sweep does these acts for many rows with a few statements.
-SWEPT = frozenset({"expire", "close"})
+#: The sweep and the restore do these acts for many rows with a few statements.
+SWEPT = frozenset({"expire", "close", "restored"})
 #: Only the system does these acts.
 NEVER_TRIED = frozenset(
     {"expire", "close", "apply_proposal", "park_mail", "note_checks", "note_outcome", "give_up_webhook", "run_import"}
