@@ -24,11 +24,11 @@ from django.db import transaction
 
 from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder, unwitnessed
 from audit_app.entries import flaws_of
-from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.hsm import HsmFault
 from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
 from audit_app.notes import BadNote, Head, Note, Signature
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import EMPTY, Frontier
 

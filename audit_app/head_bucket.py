@@ -19,8 +19,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from audit_app import head_text
-from audit_app.heads import BUCKET, HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
 from audit_app.s3 import Bucket, Conflict, StoreFault, Unknown
+from audit_app.stored_heads import BUCKET, HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
 
 #: How many objects are read or written at the same time.
 AT_ONCE = 8

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit_app import heads
-from audit_app.heads import HeadsUnavailable, Move, Store, StoredHead
 from audit_app.notes import Head
+from audit_app.stored_heads import BUCKET, DIRECTORY, HeadsUnavailable, Move, Store, StoredHead
 from audit_app.tree import Frontier
 
 _NAME = re.compile(r"([0-9a-f]{32})\.([0-9]{20})\.head")
@@ -59,7 +59,7 @@ def read_from(place: str) -> list[StoredHead]:
 
 
 def _is_store(place: str) -> bool:
-    return place.startswith((heads.DIRECTORY, heads.BUCKET))
+    return place.startswith((DIRECTORY, BUCKET))
 
 
 def _copy_to_store(stored: Sequence[StoredHead], target: Store) -> Copied:

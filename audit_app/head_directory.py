@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit_app import head_text
-from audit_app.heads import HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
 
 #: So many older generations stay, so that somebody who has listed the directory can still read one.
 RETAINED = 16

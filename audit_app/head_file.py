@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit_app.heads import HeadsUnavailable, Move, StoredHead, stored
+from audit_app.stored_heads import HeadsUnavailable, Move, StoredHead, stored
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS heads (

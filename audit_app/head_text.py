@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 
-from audit_app.heads import HeadsUnavailable, StoredHead, stored
+from audit_app.stored_heads import HeadsUnavailable, StoredHead, stored
 
 _VERSION = 1
 

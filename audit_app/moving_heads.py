@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from audit_app import heads
 from audit_app.head_file import File
-from audit_app.heads import HeadsUnavailable, Move, Store, StoredHead
+from audit_app.stored_heads import HeadsUnavailable, Move, Store, StoredHead
 
 
 @dataclass(frozen=True)

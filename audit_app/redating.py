@@ -19,10 +19,10 @@ from django.db.models import Max, Q, QuerySet
 
 from audit_app import canonical, heads, log_events, rechecks
 from audit_app.checkpoints import Refusal, look_above, origin_of, place_of, signed_note
-from audit_app.heads import StoredHead
 from audit_app.keys import Keys
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head
+from audit_app.stored_heads import StoredHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles, places
 
 #: The number of logs that are read, signed and written together, with about one tile of entries each. Long logs, with

@@ -20,8 +20,8 @@ from django.db.models import Q
 
 from audit_app import canonical, checkpoints, heads, log_name, unwitnessed
 from audit_app.checkpoints import Refusal
-from audit_app.heads import HeadsUnavailable, StoredHead
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead
+from audit_app.stored_heads import HeadsUnavailable, StoredHead
 from audit_app.tiles import MissingTile, Tiles
 
 #: The number of logs that are compared in one statement.

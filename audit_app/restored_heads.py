@@ -14,9 +14,9 @@ from enum import IntEnum
 from uuid import UUID
 
 from audit_app import checkpoints, heads, log_name, restored_database, unwitnessed
-from audit_app.heads import StoredHead
 from audit_app.models import ChainHead, LogAlarm, Witness
 from audit_app.notes import Head, Note
+from audit_app.stored_heads import StoredHead
 from audit_app.tiles import Tiles
 
 

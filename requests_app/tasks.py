@@ -7,9 +7,9 @@ import structlog
 from django.conf import settings
 
 from audit_app import cosigning, signing_round
-from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
+from audit_app.stored_heads import HeadsUnavailable
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.identity import guesses

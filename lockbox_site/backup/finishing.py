@@ -11,11 +11,9 @@ from django.conf import settings
 from django.db import transaction
 
 from audit_app import head_copies, heads, keys, restored_heads, unwitnessed
-from audit_app.heads import HeadsUnavailable, StoredHead
-from audit_app.notes import Head
 from audit_app.restored_heads import Choice, Fork, Source
-from audit_app.tree import BadProof, Frontier
-from lockbox_site.backup import BackupRefused, contents, restoring, sealing
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead, stored
+from lockbox_site.backup import BackupRefused, contents, sealing, unfinished
 from lockbox_site.backup.contents import Contents, StoredRow
 from lockbox_site.installing import environment_file
 from requests_app import operations
@@ -46,7 +44,7 @@ class Finish:
         except HeadsUnavailable as error:
             raise BackupRefused(f"The heads can't be used: {error}.") from None
         self._places[Source.BACKUP] = [_stored(row) for row in self._found.heads]
-        before = restoring.remembered(self._data)
+        before = unfinished.remembered(self._data)
         if before.get("backup_id") == str(self._found.header.backup_id):
             # An earlier attempt may have stored heads here that it had from another place.
             self._known = {str(origin): Source(source) for origin, source in before["sources"].items()}
@@ -75,10 +73,10 @@ class Finish:
             "backup_id": str(self._found.header.backup_id),
             "sources": {origin: int(source) for origin, source in sources.items()},
         }
-        restoring.remember(self._data, value)
+        unfinished.remember(self._data, value)
         try:
             choice.store()
-        except (heads.HeadConflict, HeadsUnavailable, Fork) as error:
+        except (HeadConflict, HeadsUnavailable, Fork) as error:
             raise BackupRefused(f"Nothing was restored, because the heads can't be stored: {error}.") from None
 
     def _write_files(self) -> None:
@@ -138,11 +136,7 @@ def _without(env: bytes, names: Collection[str]) -> bytes:
 
 
 def _stored(row: StoredRow) -> StoredHead:
-    hashes = [row.frontier[at : at + 32] for at in range(0, len(row.frontier), 32)]
     try:
-        found = StoredHead(Head(row.origin, row.size, row.root), Frontier(row.size, hashes), row.note)
-    except (BadProof, ValueError):
+        return stored(row.origin, row.size, row.root, row.frontier, row.note, 0)
+    except HeadsUnavailable:
         raise sealing.damaged() from None
-    if found.frontier.root() != row.root:
-        raise sealing.damaged()
-    return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import re
 import sys
@@ -17,7 +16,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lockbox_site.backup import BackupRefused, contents, sealing
 from lockbox_site.backup.contents import Contents
@@ -25,8 +23,6 @@ from lockbox_site.backup.sealing import Opener
 
 HELP = "Restore a backup into a place where there is no installation. It overwrites nothing."
 MORE = "DATABASE_URL in the environment names the empty database, if it is not where it was."
-#: What an interrupted restore remembers: from where it has the heads.
-UNFINISHED = "restore_unfinished.json"
 #: Names that change how a program runs. No settings of this product begin like this.
 _DANGEROUS = re.compile(r"(?:LD_|DYLD_|PYTHON|DJANGO_|GCONV|GLIBC|PATH$|HOME$|SHELL$|IFS$|BASH|DATA_DIR$)")
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -212,7 +208,7 @@ def _into_database(given: argparse.Namespace, key: Opener, found: Contents, plac
     from django.conf import settings as here
     from django.db import DatabaseError
 
-    from lockbox_site.backup import loading, schema
+    from lockbox_site.backup import loading, schema, unfinished
     from lockbox_site.backup.finishing import Finish
 
     schema.targets(found.header)
@@ -229,7 +225,7 @@ def _into_database(given: argparse.Namespace, key: Opener, found: Contents, plac
             loading.into_postgresql(given.file, key, finish)
     except DatabaseError as failure:
         raise BackupRefused(f"The database can't be used, so nothing was restored: {_one_line(failure)}") from None
-    (place.data / UNFINISHED).unlink(missing_ok=True)
+    unfinished.forget(place.data)
     for line in finish.report(program):
         _say(line)
     return 0
@@ -253,18 +249,3 @@ def _one_line(failure: Exception) -> str:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def remember(data: Path, value: dict[str, Any]) -> None:
-    from audit_app import keys
-
-    keys.write_private(data / UNFINISHED, json.dumps(value).encode())
-
-
-def remembered(data: Path) -> dict[str, Any]:
-    """Return what an interrupted restore has stored, or {}."""
-    try:
-        found = json.loads((data / UNFINISHED).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

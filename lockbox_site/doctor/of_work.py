@@ -12,9 +12,9 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from audit_app import heads, keys, log_name
-from audit_app.heads import HeadsUnavailable
 from audit_app.keys import NoKey
 from audit_app.models import SignedHead
+from audit_app.stored_heads import HeadsUnavailable
 from lockbox_site import readiness
 from lockbox_site.doctor.findings import Found, ok, problem, warning
 from lockbox_site.doctor.of_database import bounded

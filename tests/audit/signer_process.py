@@ -25,6 +25,7 @@ def main(name: str, journal: Path) -> None:
     from django.db import DatabaseError, connection
 
     from audit_app import checkpoints, heads, redating, signing_round
+    from audit_app.stored_heads import HeadsUnavailable
     from requests_app.domain import clock
     from requests_app.platform.database import bounds
 
@@ -69,7 +70,7 @@ def main(name: str, journal: Path) -> None:
             done = signing_round.work(clock.now, limit=100)
             if done.refused or done.failed:
                 say("trouble", refused=[str(each) for each in done.refused], failed=len(done.failed))
-        except (DatabaseError, heads.HeadsUnavailable) as error:
+        except (DatabaseError, HeadsUnavailable) as error:
             say("trouble", error=f"{type(error).__name__}: {error}")
             connection.close()
         time.sleep(0.02)

@@ -14,9 +14,9 @@ from django.core.management import CommandError, call_command
 
 from audit_app import head_copies, heads
 from audit_app.head_copies import CopyDiffers
-from audit_app.heads import HeadsUnavailable, StoredHead
 from audit_app.notes import Head
 from audit_app.restored_heads import Choice, Fork
+from audit_app.stored_heads import HeadsUnavailable, StoredHead
 from audit_app.tree import Frontier
 
 ORIGIN, OTHER = "lockbox.example/log/1", "lockbox.example/log/2"

@@ -17,8 +17,8 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from audit_app import head_bucket, head_directory, head_file, head_text, heads, moving_heads
-from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.notes import Head
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.tree import Frontier
 from tests import object_store
 

@@ -15,6 +15,7 @@ from audit_app import checkpoints, heads, keys, log_events, log_name, proofs, re
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
 from audit_app.signing_round import Work
+from audit_app.stored_heads import HeadsUnavailable
 from audit_app.tiles import WIDTH, Tiles
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, flip_bit, flipped, meddle, uuid_sql
@@ -336,7 +337,7 @@ def test_only_one_process_of_a_machine_signs_at_a_time() -> None:
 def test_with_a_file_outside_that_cannot_be_written_a_round_does_nothing() -> None:
     append(1)
     Path(settings.LOG_HEADS_FILE).write_bytes(b"rubbish" * 1000)
-    with pytest.raises(heads.HeadsUnavailable):
+    with pytest.raises(HeadsUnavailable):
         work(AT)
     assert not Checkpoint.objects.exists()
     assert not LogAlarm.objects.exists()

@@ -17,6 +17,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm, SignedHead, SignerLease
 from audit_app.notes import Head, Note
 from audit_app.signing_round import Work
+from audit_app.stored_heads import HeadsUnavailable
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, leaves
 
 pytestmark = pytest.mark.django_db
@@ -307,7 +308,7 @@ def test_a_place_that_is_away_stops_the_signatures_and_nothing_else(monkeypatch:
     checkpoints.sign(TENANT, at=AT)
     append(1)
     monkeypatch.setattr(settings, "LOG_HEADS", f"{settings.LOG_HEADS}/gone")
-    with pytest.raises(heads.HeadsUnavailable):
+    with pytest.raises(HeadsUnavailable):
         signing_round.work(lambda: AT, limit=10)
     assert Checkpoint.objects.get().size == 3
     assert AuditEntry.objects.filter(tenant_id=TENANT).count() == 4

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from audit_app import checkpoints, heads, queries
 from audit_app.checkpoints import LogState
-from audit_app.heads import HeadsUnavailable
+from audit_app.stored_heads import HeadsUnavailable
 from audit_app.verify import verify
 
 

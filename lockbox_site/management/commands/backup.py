@@ -13,8 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from audit_app.heads import HeadsUnavailable
 from audit_app.keys import NoKey
+from audit_app.stored_heads import HeadsUnavailable
 from lockbox_site.backup import BackupRefused, contents, loading, making, sealing, tables
 from lockbox_site.backup.contents import Contents
 from lockbox_site.backup.making import Made

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit_app import signing_round
-from audit_app.heads import HeadsUnavailable
 from audit_app.keys import NoKey
+from audit_app.stored_heads import HeadsUnavailable
 from requests_app.domain import clock
 
 BATCH = 500

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from audit_app import checkpoints, head_copies, heads, lease, moving_heads, unwitnessed
 from audit_app.head_copies import CopyDiffers
-from audit_app.heads import HeadsUnavailable
+from audit_app.stored_heads import BUCKET, DIRECTORY, HeadsUnavailable
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
@@ -134,7 +134,7 @@ class Command(BaseCommand):
             )
 
     def _move(self, place: str) -> None:
-        if not place.startswith((heads.DIRECTORY, heads.BUCKET)):
+        if not place.startswith((DIRECTORY, BUCKET)):
             raise CommandError(_("The place must be dir:///shared/path or s3://bucket/prefix."), returncode=2)
         done = moving_heads.move(place)
         words = ngettext("%(n)d head is stored in %(place)s.", "%(n)d heads are stored in %(place)s.", done.total)
