@@ -1,14 +1,16 @@
-"""The settings of the site. Each value comes from the environment. README.md lists the names and the defaults."""
+"""The settings of the site. The values here come from the environment. README.md lists the names and the defaults.
+
+The tests run this file once for each environment. So a value from the environment is read here, and not in a module
+that this file imports, which Python would run only once.
+"""
 
 import hashlib
 import hmac
-import re
 from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -30,6 +32,10 @@ from lockbox_site.environment import (
     whole_number,
     words,
 )
+from lockbox_site.fixed_settings.api import *  # noqa: F403 - they are settings too
+from lockbox_site.fixed_settings.applications import *  # noqa: F403
+from lockbox_site.fixed_settings.browsers import *  # noqa: F403
+from lockbox_site.fixed_settings.people import *  # noqa: F403
 from requests_app.platform.trial import is_trial
 
 VERSION = __version__
@@ -204,88 +210,6 @@ if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
 
 # --- Django ---------------------------------------------------------------------------------------
 
-INSTALLED_APPS = [
-    "lockbox_site.apps.SiteConfig",
-    "requests_app.apps.RequestsConfig",
-    "audit_app.apps.AuditConfig",
-    "requests_app.apps.LockboxAdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
-    "allauth",
-    "allauth.account",
-    "allauth.mfa",
-    "allauth.usersessions",
-    "django_q",
-    "rest_framework",
-    "drf_spectacular",
-    "csp",
-    "django_htmx",
-    "django_structlog",
-]
-
-# In this order from the outside in. Early answers need the request id and the headers. The probes come before
-# everything that needs a host name, a session or the database. Probes and static files are not logged. The first one
-# counts requests, and does not run where nothing is counted or traced.
-MIDDLEWARE = [
-    "lockbox_site.watching.WatchingMiddleware",
-    "lockbox_site.middleware.RequestIdMiddleware",
-    "requests_app.doors.api.forward_auth.ForwardAuthMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django_permissions_policy.PermissionsPolicyMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "lockbox_site.middleware.IsolationMiddleware",
-    "lockbox_site.crossing.CharsetMiddleware",
-    "lockbox_site.middleware.ProbeMiddleware",
-    "lockbox_site.middleware.StaticFilesMiddleware",
-    "lockbox_site.middleware.RequestLogMiddleware",
-    "lockbox_site.crossing.CrossingMiddleware",
-    "lockbox_site.crossing.BodyLimitMiddleware",
-    "lockbox_site.middleware.FirstPieceMiddleware",
-    "lockbox_site.middleware.StoreUnavailableMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "lockbox_site.middleware.SessionLimitsMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "requests_app.doors.web.middleware.ActorMiddleware",
-    "requests_app.doors.web.once.OnceMiddleware",
-    "requests_app.doors.web.gate.SecondFactorMiddleware",
-    "requests_app.doors.web.stepping.StepUpMiddleware",
-    "allauth.account.middleware.AccountMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
-]
-
-ROOT_URLCONF = "lockbox_site.urls"
-
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [places.TEMPLATES],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.template.context_processors.i18n",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "lockbox_site.context.site",
-                "requests_app.doors.web.context.page",
-            ],
-            # Protects every form in every template from being sent twice.
-            "builtins": ["requests_app.templatetags.once"],
-        },
-    }
-]
-
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
 # --- Database -------------------------------------------------------------------------------------
 
 DATABASES = {"default": url_of("DATABASE_URL", env.db_url_config, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
@@ -329,124 +253,20 @@ WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, m
 
 # --- People and sessions --------------------------------------------------------------------------
 
-AUTH_USER_MODEL = "requests_app.Person"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-PASSWORD_HASHERS = [
-    "requests_app.platform.hashing.Argon2PasswordHasher",
-    "requests_app.platform.hashing.PBKDF2PasswordHasher",
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "requests_app.identity.passwords.NothingNear"},
-    {"NAME": "requests_app.identity.passwords.NotGuessedSoon"},
-    {"NAME": "requests_app.identity.passwords.NotStolen"},
-]
 # A folder with the ranges of Pwned Passwords, or the address of a service with the same answers. "" means neither.
 BREACHED_PASSWORDS = text("BREACHED_PASSWORDS", default="")
-LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "account_login"
-
-ACCOUNT_ADAPTER = "lockbox_site.adapter.AccountAdapter"
-ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_LOGIN_METHODS = {"email"}
-ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-# Mails about passwords are sent through the outbox, with the change.
-ACCOUNT_EMAIL_NOTIFICATIONS = False
-ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
-ACCOUNT_SESSION_REMEMBER = False
-# The product has its own step-up, and the operations require it.
-ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
-# The library counts in the cache, which may lose entries. The product counts in the database (guesses.py).
-ACCOUNT_RATE_LIMITS = False
-ACCOUNT_FORMS = {
-    "reset_password": "lockbox_site.forms.ResetPasswordForm",
-    "change_password": "lockbox_site.forms.ChangePasswordForm",
-}
-# The link is made when the mail is sent, with Django's own tokens.
-ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "requests_app.identity.reset_links.ResetLinks"  # noqa: S105 - a name
-PASSWORD_RESET_TIMEOUT = 24 * 3600
-
-MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"
-MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
-MFA_FORMS = {"authenticate": "lockbox_site.forms.CodeForm"}
-MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_WEBAUTHN_USER_VERIFICATION = "required"
-MFA_RECOVERY_CODE_COUNT = 10
-MFA_RECOVERY_CODE_DIGITS = 10
 
 # Whether engineers must have a second factor, as all deciders must. Engineers open content.
 ENGINEER_SECOND_FACTOR = switch("ENGINEER_SECOND_FACTOR", default=True)
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
-SESSION_ENGINE = "lockbox_site.sessions"
 SESSION_COOKIE_AGE = SESSION_SECONDS
-SESSION_COOKIE_HTTPONLY = True
-# Browsers do not send the cookie when a person follows a link from another site. crossing.py handles links from mails.
-SESSION_COOKIE_SAMESITE = "Strict"
-CSRF_COOKIE_HTTPONLY = True
-CSRF_COOKIE_SAMESITE = "Strict"
-# Messages then need no third cookie, and stay on the server.
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# --- Headers for browsers -------------------------------------------------------------------------
-
-# Browsers load nothing that is not listed here. A script runs only with the nonce of its answer: a script of this host
-# without the nonce does not run, because this host also serves texts of strangers.
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [NONCE],
-        "style-src": [SELF],
-        # Small pictures in the style sheets (the arrow of a select box) are data: addresses.
-        "img-src": [SELF, "data:"],
-        "connect-src": [SELF],
-        "object-src": [NONE],
-        "base-uri": [NONE],
-        "form-action": [SELF],
-        "frame-ancestors": [NONE],
-        # Text becomes markup only where static/js/trusted.js allows it.
-        "require-trusted-types-for": ["'script'"],
-        "trusted-types": ["default"],
-    }
-}
-PERMISSIONS_POLICY: dict[str, list[str]] = {
-    "clipboard-write": ["self"],
-    "publickey-credentials-create": ["self"],
-    "publickey-credentials-get": ["self"],
-} | {
-    feature: []
-    for feature in (
-        "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture",
-        "encrypted-media", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts",
-        "magnetometer", "microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial",
-        "usb", "xr-spatial-tracking",
-    )
-}  # fmt: skip
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
+# --- TLS and cookies ------------------------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
-# The addresses for programs: cookies have no effect, no page is sent, and a call without TLS is refused and not
-# redirected.
-FOR_PROGRAMS = ("api/v1/", "oauth/token", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
-# A set-up link without TLS is refused and not redirected, so that the operator notices that others could read it.
-SECURE_REDIRECT_EXEMPT = [
-    r"^healthz$",
-    r"^readyz$",
-    r"^metrics$",
-    r"^set-up/",
-    f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})",
-]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
@@ -462,11 +282,6 @@ if SESSION_COOKIE_SECURE:
     LANGUAGE_COOKIE_NAME = "__Host-language"
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
-DATA_UPLOAD_MAX_NUMBER_FILES = 10
-FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- Languages and time ---------------------------------------------------------------------------
 
@@ -635,47 +450,3 @@ logs.configure_structlog()
 API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=1, most=1_000_000)
 # The most calls of one caller to the decision point, counted in the same way.
 EVALUATIONS_PER_MINUTE = whole_number("EVALUATIONS_PER_MINUTE", default=120_000, least=1, most=100_000_000)
-REST_FRAMEWORK: dict[str, object] = {
-    # A view that does not declare who may call it is closed to everybody.
-    "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.doors.api.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "requests_app.doors.api.schema.Schema",
-    "EXCEPTION_HANDLER": "requests_app.doors.api.errors.handle",
-    "URL_FORMAT_OVERRIDE": None,
-}
-SPECTACULAR_SETTINGS: dict[str, object] = {
-    "TITLE": "Customer Lockbox",
-    "DESCRIPTION": "Nobody at the provider looks at a customer’s content without a window that the customer opened.",
-    # The version of the contract with programs, which a release of the product does not change.
-    "VERSION": "1.0.0",
-    "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "requests_app.doors.api.schema.close_bodies",
-    ],
-    "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {
-        "SideEnum": ["provider", "customer"],
-        "StateEnum": "requests_app.domain.states.State.values",
-        "GrantStateEnum": "requests_app.doors.api.grants.STATES",
-        "TicketStateEnum": "requests_app.domain.states.TicketState.values",
-        "TicketActionsEnum": "requests_app.doors.api.ticket_shapes.ACTIONS",
-        "AllowedActionsEnum": "requests_app.doors.api.access_requests.ACTIONS",
-        "DeliveryStateEnum": ["waiting", "delivered", "parked"],
-        "KindEnum": ["person", "client"],
-        "LevelEnum": "requests_app.domain.levels.Level.values",
-        "LookKindEnum": "requests_app.doors.api.grants.LOOKS",
-        "TenantRoleEnum": "requests_app.doors.api.members.ROLES",
-        "QueueRoleEnum": "requests_app.doors.api.provider_people.ROLES",
-        "ResourceKindEnum": "requests_app.doors.api.resources.KINDS",
-        "ReasonEnum": "requests_app.doors.api.azure_shapes.SOURCES",
-        "AzureStatusEnum": "requests_app.doors.api.azure_shapes.STATUSES",
-        "AzureVerdictEnum": ["Approve", "Deny"],
-        "AlgEnum": ["RS256", "EdDSA"],
-        "StreamStatusEnum": ["enabled", "paused", "disabled"],
-        "DeliveryMethodEnum": "requests_app.doors.api.signal_shapes.METHODS",
-        "EvaluationReasonEnum": "requests_app.domain.evaluation.REASONS",
-    },
-}

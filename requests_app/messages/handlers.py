@@ -11,13 +11,13 @@ from email.utils import parsedate_to_datetime
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, link_secrets
-from requests_app.identity.reset_links import ResetLinks
 from requests_app.messages import audiences, grouping, outdated
 from requests_app.messages.mails import email, receipts
 from requests_app.messages.mails.postman import Postman
 from requests_app.messages.topics import Topic, topic_of
 from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.models.outbox import MAIL
+from requests_app.platform.reset_links import ResetLinks
 
 #: A mail that is sent again within this time has the same link for a new password.
 _TOKEN_FOR = timedelta(hours=1)

@@ -33,7 +33,6 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.identity.reset_links import ResetLinks
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -55,6 +54,7 @@ from requests_app.models import (
     token_keys,
 )
 from requests_app.operations import content
+from requests_app.platform.reset_links import ResetLinks
 from requests_app.queries import restored as queries
 from tests.acts import CASES
 from tests.acts.restored import restore as restored_for_acts

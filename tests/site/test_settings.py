@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_q.conf import Conf
 
 from lockbox_site import django_commands
-from tests.sources import ROOT, nodes_in, nodes_of, text_of
+from tests.sources import ROOT, modules, nodes_in, nodes_of, text_of
 
 PRODUCTION = {
     "PRODUCTION": "on",
@@ -418,6 +418,13 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
 def test_environment_names_are_found_for_every_reader() -> None:
     source = 'A = switch("ALPHA", default=True)\nB = secret("BETA")\nC = len("GAMMA")\n'
     assert names_read(nodes_in(source)) == {"ALPHA", "BETA"}
+
+
+def test_fixed_settings_read_nothing_from_the_environment() -> None:
+    """Python runs an imported module only once, so the tests here would not see its second value."""
+    files = modules("lockbox_site/fixed_settings")
+    assert len(files) > 1
+    assert {name for path in files for name in names_read(nodes_of(path))} == set()
 
 
 def test_every_setting_from_the_environment_is_in_the_readme() -> None:
