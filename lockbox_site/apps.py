@@ -12,7 +12,7 @@ class SiteConfig(AppConfig):
 
         Conf.SECRET_KEY = settings.TASK_SIGNING_KEY
         if settings.METRICS or settings.TRACES:
-            from lockbox_site import watching
+            from lockbox_site.monitoring import watching
 
             watching.start()
         if settings.PSEUDO_LOCALE:

@@ -22,7 +22,8 @@ from django.utils.translation import gettext as _
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from lockbox_site import health, logs, metrics, views
+from lockbox_site import health, logs, views
+from lockbox_site.monitoring import metrics
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping

@@ -21,7 +21,7 @@ with starting.settings_or_exit("web"):
 from django.conf import settings
 from django.urls import get_resolver
 
-from lockbox_site import watching
+from lockbox_site.monitoring import watching
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams

@@ -31,7 +31,7 @@ INSTALLED_APPS = [
 # everything that needs a host name, a session or the database. Probes and static files are not logged. The first one
 # counts requests, and does not run where nothing is counted or traced.
 MIDDLEWARE = [
-    "lockbox_site.watching.WatchingMiddleware",
+    "lockbox_site.monitoring.watching.WatchingMiddleware",
     "lockbox_site.middleware.RequestIdMiddleware",
     "requests_app.doors.api.forward_auth.ForwardAuthMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -20,8 +20,9 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http import FileResponse, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 
-from lockbox_site import counters, views
+from lockbox_site import views
 from lockbox_site.middleware import StaticFilesMiddleware
+from lockbox_site.monitoring import counters
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals

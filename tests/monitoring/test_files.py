@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client import Histogram
 
-from lockbox_site import counters, metrics, watching
+from lockbox_site.monitoring import counters, metrics, watching
 from requests_app.models import Heartbeat
 from requests_app.queries import monitoring
 from requests_app.work import schedules

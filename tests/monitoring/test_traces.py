@@ -12,7 +12,7 @@ import pytest
 from django.core.exceptions import MiddlewareNotUsed
 from django.test import Client
 
-from lockbox_site import tracing, watching
+from lockbox_site.monitoring import tracing, watching
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError

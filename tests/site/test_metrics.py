@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from audit_app.models import AuditEntry, LogAlarm
-from lockbox_site import counters, metrics, watching
+from lockbox_site.monitoring import counters, metrics, watching
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage, TaskAttempt
@@ -400,7 +400,7 @@ def test_the_files_of_a_living_process_are_not_added_up() -> None:
 
 def test_a_histogram_of_ended_processes_is_added_up_bucket_by_bucket(tmp_path: Path) -> None:
     code = (
-        "import django; django.setup(); from lockbox_site import counters;"
+        "import django; django.setup(); from lockbox_site.monitoring import counters;"
         "[counters.counted(lambda each, s=s: each.request('/x/', 'GET', 200, s)) for s in (0.001, 0.3, 20)]"
     )
     env = {

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponseBase
 
-from lockbox_site import counters, tracing
 from lockbox_site.middleware import GetResponse, ProbeMiddleware, StaticFilesMiddleware
+from lockbox_site.monitoring import counters, tracing
 from requests_app.domain import clock
 from requests_app.platform.waiting import Waiting
 

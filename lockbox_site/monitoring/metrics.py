@@ -109,7 +109,7 @@ def _made(now: float) -> bytes:
     # Imported here, because a process without metrics does not need it.
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from lockbox_site import counters
+    from lockbox_site.monitoring import counters
 
     state = PROBER.ask(now + ANSWER_WITHIN).get("states", {"ok": False})
     samples = [*_of_process(state), *state.get("samples", ())]
