@@ -9,20 +9,17 @@ if several copies run at the same time.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import secrets
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audit_app import heads
+from audit_app import head_text, heads
 from audit_app.notes import Head
 from audit_app.stored_heads import BUCKET, DIRECTORY, HeadsUnavailable, Move, Store, StoredHead
-from audit_app.tree import Frontier
 
 _NAME = re.compile(r"([0-9a-f]{32})\.([0-9]{20})\.head")
 _DRAFT = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{16}")
@@ -112,6 +109,10 @@ def _id(origin: str) -> str:
     return hashlib.sha256(origin.encode()).hexdigest()[:32]
 
 
+def _name(head: Head) -> str:
+    return f"{_id(head.origin)}.{head.size:020d}.head"
+
+
 def _files(directory: Path) -> dict[str, list[tuple[int, Path]]]:
     found: dict[str, list[tuple[int, Path]]] = {}
     for path in directory.iterdir():
@@ -126,21 +127,13 @@ def _newest(directory: Path) -> dict[str, tuple[int, Path | None]]:
 
 def _write(directory: Path, stored: StoredHead) -> bool:
     """Write a head under its own name. Return False if another process has just written it."""
-    name = f"{_id(stored.head.origin)}.{stored.head.size:020d}.head"
     draft = directory / f".{_id(stored.head.origin)}.{secrets.token_hex(8)}"
-    content = {
-        "origin": stored.head.origin,
-        "size": stored.head.size,
-        "root": b64encode(stored.head.root).decode(),
-        "frontier": [b64encode(each).decode() for each in stored.frontier.hashes],
-        "note": stored.note,
-    }
     try:
-        with draft.open("x") as file:
-            file.write(json.dumps(content))
+        with draft.open("xb") as file:
+            file.write(head_text.written(stored, by=""))
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, directory / name)
+        os.link(draft, directory / _name(stored.head))
     except FileExistsError:
         return False
     finally:
@@ -149,19 +142,13 @@ def _write(directory: Path, stored: StoredHead) -> bool:
 
 
 def _read(path: Path) -> StoredHead:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError("too long")
-        found = json.loads(content)
-        head = Head(str(found["origin"]), int(found["size"]), b64decode(found["root"]))
-        stored = StoredHead(head, Frontier(head.size, [b64decode(each) for each in found["frontier"]]), found["note"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HeadsUnavailable(f"the head in {path} is damaged") from error
-    name = f"{_id(head.origin)}.{head.size:020d}.head"
-    if stored.frontier.root() != head.root or name != path.name:
-        raise HeadsUnavailable(f"the head in {path} is damaged")
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise HeadsUnavailable(f"the stored head {path} is damaged")
+    stored = head_text.read(content, at=str(path))
+    if path.name != _name(stored.head):
+        raise HeadsUnavailable(f"the stored head {path} is damaged")
     return stored
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from audit_app import head_copies, heads
+from audit_app import head_copies, head_text, heads
 from audit_app.head_copies import CopyDiffers
 from audit_app.notes import Head
 from audit_app.restored_heads import Choice, Fork
@@ -107,21 +107,26 @@ def test_old_heads_and_forgotten_drafts_are_removed_and_other_files_stay(tmp_pat
     assert not draft.exists()
 
 
-@pytest.mark.parametrize("change", ["cut", "root", "size", "name", "huge"])
+@pytest.mark.parametrize("change", ["cut", "root", "size", "checksum", "name", "huge"])
 def test_a_damaged_copy_is_never_read_as_a_head(change: str, tmp_path: Path) -> None:
     head_copies.copy([stored(10)], tmp_path)
     (path,) = tmp_path.glob("*.head")
-    content = json.loads(path.read_text())
-    text = json.dumps(content | {"root": content["frontier"][0]})
-    if change == "cut":
-        text = path.read_text()[:-9]
+    good = stored(10)
+    if change == "root":
+        path.write_bytes(head_text.written(replace(good, head=replace(good.head, root=b"r" * 32)), by=""))
     elif change == "size":
-        text = json.dumps(content | {"size": 8})
+        path.write_bytes(head_text.written(replace(good, head=replace(good.head, size=8)), by=""))
     elif change == "name":
-        text = json.dumps(content | {"origin": OTHER})
-    elif change == "huge":
-        text = path.read_text() + " " * (2 << 20)
-    path.write_text(text)
+        path.write_bytes(head_text.written(stored(10, origin=OTHER), by=""))
+    else:
+        text = path.read_bytes()
+        changed = {
+            "cut": text[:-9],
+            "checksum": text.replace(b'"size": 10', b'"size": 11'),
+            "huge": text + b" " * (2 << 20),
+        }
+        assert changed[change] != text
+        path.write_bytes(changed[change])
     with pytest.raises(HeadsUnavailable, match="damaged"):
         head_copies.read(tmp_path)
 
