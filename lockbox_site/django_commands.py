@@ -45,18 +45,26 @@ def run(program: str, words: list[str]) -> None:
             if unknown := _ending.unknown_in(failure):
                 sys.stderr.write(f"{program}: {unknown}\n")
                 sys.exit(_ending.NOT_KNOWN)
-            if isinstance(failure, DomainError):
-                raise
-            why = "" if "--traceback" in words else starting.why_database_failed(failure)
-            if not why:
-                raise
-            raise starting.CannotStart(program, why) from None
+            if isinstance(failure, DatabaseError) and "--traceback" not in words:
+                _end_with(program, starting.why_database_failed(failure))
+            raise
         except OSError as failure:
-            if failure.errno not in NOT_ALLOWED or not failure.filename or "--traceback" in words:
-                raise
-            why = f"This account can't use {failure.filename} ({failure.strerror})."
-            advice = "Run the command as the account of the installation, or change the permissions."
-            raise starting.CannotStart(program, f"{why} {advice}") from None
+            if "--traceback" not in words:
+                _end_with(program, _why_not_allowed(failure))
+            raise
+
+
+def _end_with(program: str, why: str) -> None:
+    """End the program with this reason. Do nothing if there is no reason."""
+    if why:
+        raise starting.CannotStart(program, why) from None
+
+
+def _why_not_allowed(failure: OSError) -> str:
+    if failure.errno not in NOT_ALLOWED or not failure.filename:
+        return ""
+    advice = "Run the command as the account of the installation, or change the permissions."
+    return f"This account can't use {failure.filename} ({failure.strerror}). {advice}"
 
 
 def _examine_broken_settings(words: list[str]) -> None:
@@ -82,7 +90,7 @@ def why_no_database(program: str, words: list[str]) -> str:
 
     SQLite would make a second database, in which there is nothing. This reads no settings, which would make files too.
     """
-    data = places.HOME / (os.environ.get("DATA_DIR") or places.DATA_DIR)
+    data = _data_directory()
     trial = data / "empty"
     is_chosen = any((data / name).exists() for name in (".env", "lockbox.sqlite3")) or any(
         os.environ.get(name) for name in ("DATABASE_URL", "DATABASE_URL_FILE")
