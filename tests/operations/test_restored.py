@@ -341,7 +341,7 @@ def test_what_takes_power_away_still_works(cast: Cast) -> None:
     assert AccessRequest.objects.get(pk=asked.pk).state == "DENIED"
 
 
-def test_the_drill_of_the_issue(cast: Cast) -> None:
+def test_what_was_taken_away_after_the_backup_opens_nothing(cast: Cast) -> None:
     """Revoke a window, take a role away, switch Lockbox on. Then the backup comes back: the state before all this."""
     cast.colleague()
     opened = cast.opened()
