@@ -203,6 +203,13 @@ def test_the_index_gives_each_decision_its_title() -> None:
     assert missing == []
 
 
+def test_each_decision_has_a_number_of_its_own_and_the_index_is_in_order() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert len(numbers) == len(set(numbers))
+    index = text_of(ROOT / "docs" / "README.md")
+    assert [int(number) for number in re.findall(r"^(\d+)\. \[", index, flags=re.MULTILINE)] == numbers
+
+
 def _fault(code: str) -> str:
     """Return why a text in backticks is not valid code, or an empty text if it is."""
     try:
