@@ -89,8 +89,8 @@ def bold(path: Path) -> list[str]:
 
 def anchors(path: Path) -> set[str]:
     """Return the fragments with which links reach a document's headings, as GitHub computes them."""
-    return {_slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
+    return {slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
 
 
-def _slug(heading: str) -> str:
+def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

@@ -17,7 +17,7 @@ from lockbox_site.monitoring import counters, metrics, watching
 from requests_app.models import Heartbeat
 from requests_app.queries import monitoring
 from requests_app.work import schedules
-from tests.docs.documents import anchors
+from tests.docs.documents import anchors, slug
 from tests.isolation.world import routes
 from tests.sources import ROOT, text_of
 
@@ -117,9 +117,19 @@ def test_every_alarm_has_a_section_and_every_section_an_alarm() -> None:
     assert led_to == sections
 
 
-def test_every_section_says_the_same_five_things() -> None:
+def test_every_section_names_its_alarms() -> None:
+    """Somebody who has only the name of an alarm finds its section."""
+    led_to: dict[str, list[str]] = {}
+    for rule in rules():
+        led_to.setdefault(rule["annotations"]["runbook_url"].partition("#")[2], []).append(rule["alert"])
     parts = re.split(r"^## ", text_of(RUNBOOKS), flags=re.MULTILINE)[1:]
-    wanted = ["You see", "For customers", "First", "Cause", "Over when"]
+    named = {slug(part.splitlines()[0]): re.findall(r"`(Lockbox\w+)`", part) for part in parts}
+    assert named == led_to
+
+
+def test_every_section_says_the_same_six_things() -> None:
+    parts = re.split(r"^## ", text_of(RUNBOOKS), flags=re.MULTILINE)[1:]
+    wanted = ["Alarm", "You see", "For customers", "First", "Cause", "Over when"]
     wrong = [part.splitlines()[0] for part in parts if re.findall(r"^\* ([^:]+):", part, flags=re.MULTILINE) != wanted]
     assert wrong == []
 
