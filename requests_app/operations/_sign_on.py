@@ -15,7 +15,7 @@ from requests_app.identity.sso.saml.metadata import IdentityProvider
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Domain, Passkey, Person, SignOn, Tenant
 from requests_app.operations._change import Step
-from requests_app.queries.single_sign_on import provider_issuer
+from requests_app.queries.single_sign_on import has_domain, provider_issuer
 
 
 def described_connection(row: SignOn) -> dict[str, Any]:
@@ -57,6 +57,17 @@ def open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | 
     if row is None or row.identity_issuer != came.issuer:
         raise NotAllowed(_("Single sign-on is not set up."))
     return row
+
+
+def proven_address(tenant_id: UUID | None, came: AssertedIdentity) -> str:
+    """Return the address in the identity provider's answer if it proves something here, or "".
+
+    An identity provider can say anything about any address. It decides only who has the addresses of the domains that
+    the tenant has verified, or, for the provider's own people, of the domains in the settings. This rule is the same
+    for both protocols.
+    """
+    email = came.email.strip().lower()
+    return email if came.email_is_verified and has_domain(tenant_id, domains.of_address(email)) else ""
 
 
 def require_way_in(tenant: Tenant, email: str) -> None:

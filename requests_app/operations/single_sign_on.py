@@ -53,7 +53,7 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
-from requests_app.operations._sign_on import described_connection, gets_in_alone, open_connection, tell
+from requests_app.operations._sign_on import described_connection, gets_in_alone, open_connection, proven_address, tell
 from requests_app.platform.outbound import BadTarget, Target
 from requests_app.queries.single_sign_on import entity_id
 
@@ -267,7 +267,7 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
         person = _locked_person(tenant_id, found)
-        locked = _humans(person, came) if known is None else set()
+        locked = _humans(tenant_id, person, came) if known is None else set()
         if locked:
             lock_humans(*locked)
         tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
@@ -275,10 +275,10 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         # Everything is read again: until the turn was taken, others could change who may sign in, and which accounts
         # are one human.
         sign_on, person = open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
-        if known is None and not _humans(person, came) <= locked:
+        if known is None and not _humans(tenant_id, person, came) <= locked:
             raise WrongState(_("Your linked accounts have just changed. Sign in again."))
         other = _also(person, came) if known is None else None
-        is_proof = known is None and _proves_address(person, came)
+        is_proof = known is None and _proves_address(tenant_id, person, came)
         if known is None:
             _link(current, tenant, person, came)
         if other is not None:
@@ -335,17 +335,12 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
         if (record := records.first()) is not None:
             return UUID(str(record.person_id))
-    if not came.email_is_verified:
-        return None
-    domain, people = domains.of_address(came.email), Person.objects.active().humans()
-    person = people.filter(email=came.email.strip().lower()).first()
+    email = proven_address(tenant_id, came)
+    person = Person.objects.active().humans().filter(email=email).first() if email else None
     if person is None or Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, person=person).exists():
         # A person who is already linked has another subject. So this subject is somebody else with the same address.
         return None
-    if tenant_id is None:
-        return person.pk if domain in settings.SSO_DOMAINS else None
-    is_verified = Domain.objects.filter(tenant=tenant_id, name=domain, verified_at__isnull=False).exists()
-    return person.pk if is_verified else None
+    return UUID(str(person.pk))
 
 
 def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
@@ -379,24 +374,25 @@ def _also(person: Person, came: AssertedIdentity) -> Person | None:
     return row.person if row else None
 
 
-def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
+def _humans(tenant_id: UUID | None, person: Person, came: AssertedIdentity) -> set[UUID]:
     """Return the humans whom the first sign-in will merge into one. The caller locks them before the merge.
 
     The person's own human is among them. The set is empty if there is nothing to merge.
     """
     other = _also(person, came)
     others = {other.human_id} if other else set()
-    if _proves_address(person, came):
+    if _proves_address(tenant_id, person, came):
         others |= set(others_of_mailbox(person.email, but=person.pk))
     return {person.human_id, *others} if others else set()
 
 
-def _proves_address(person: Person, came: AssertedIdentity) -> bool:
+def _proves_address(tenant_id: UUID | None, person: Person, came: AssertedIdentity) -> bool:
     """Return whether this sign-in proves the person's address for the first time.
 
-    Only an address that a directory has set can still be unverified here.
+    Only an address that a directory has set can still be unverified here. A tenant's directory and identity provider
+    can name another organisation's address. If that counted, the person would become one human with its owner.
     """
-    return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
+    return person.email_verified_at is None and proven_address(tenant_id, came) == person.email
 
 
 def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedIdentity) -> None:

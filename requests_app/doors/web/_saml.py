@@ -19,7 +19,7 @@ from django.core.cache import cache
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
-from requests_app.identity.sso import domains, sealing
+from requests_app.identity.sso import sealing
 from requests_app.identity.sso.asserted import AssertedIdentity
 from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.saml import answers
@@ -110,8 +110,8 @@ def answer_under(place: str, handle: str, *, question: str) -> dict[str, Any]:
 def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, Any]) -> AssertedIdentity:
     """Return the identity in an answer.
 
-    The address counts as verified if the tenant has named the attribute and has verified the domain: its identity
-    provider decides who has an address of this domain.
+    The address is verified as far as the identity provider can say so if the tenant has named its attribute. It counts
+    only in a domain of the tenant, as with OpenID Connect (`operations.sign_in`).
     """
     attributes: Mapping[str, list[str]] = answer["attributes"]
     email = _one(attributes, party.email_claim).strip().lower()
@@ -126,7 +126,7 @@ def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, A
         issuer=found.issuer,
         subject=answer["subject"],
         email=email,
-        email_is_verified=bool(email) and queries.has_domain(found.tenant_id, domains.of_address(email)),
+        email_is_verified=bool(email),
         directory_key=_one(attributes, party.key_claim) if party.key_claim else answer["subject"],
         groups=tuple(groups[:_MOST_GROUPS]) if groups is not None else None,
         has_proven_issuer=False,
