@@ -70,10 +70,12 @@ if TYPE_CHECKING:
     from requests_app.operations.second_factors import *
     from requests_app.operations.services import *
     from requests_app.operations.set_up import *
+    from requests_app.operations.sign_ins import *
     from requests_app.operations.sign_on_keys import *
     from requests_app.operations.signal_polls import *
     from requests_app.operations.signal_streams import *
     from requests_app.operations.single_sign_on import *
+    from requests_app.operations.tenant_domains import *
     from requests_app.operations.tenants import *
     from requests_app.operations.tickets import *
     from requests_app.operations.token_keys import *
