@@ -137,8 +137,9 @@ _PLAIN = {
 }
 
 
-#: The stored names of all topics of this version. A row of another topic is left for the version that knows it.
-KNOWN = frozenset({*map(str, Topic), *_PLAIN})
+def known() -> set[str]:
+    """Return the stored names of all topics of this version. A row of another topic is left for the version of it."""
+    return {*map(str, Topic), *_PLAIN}
 
 
 def topic_of(name: str) -> Topic | PlainTopic:

@@ -51,11 +51,14 @@ class Waiting:
 
 def waiting(tenant_id: UUID) -> Waiting | None:
     """Return what keeps windows of this tenant closed, or None."""
-    row = open_at(tenant_id)
-    staff = open_at_provider()
-    if row is None and staff is None:
+    of_tenant = RestoredTenant.objects.filter(of=OuterRef("pk"), tenant=tenant_id, confirmed_at=None)
+    found = Restoration.objects.annotate(is_open_at_tenant=Exists(of_tenant)).order_by("-restored_at")
+    rows = list(found.filter(Q(is_open_at_tenant=True) | Q(confirmed_at=None)))
+    at_tenant = [row for row in rows if row.is_open_at_tenant]
+    at_provider = [row for row in rows if row.confirmed_at is None]
+    if not rows:
         return None
-    return Waiting(row.of if row is not None else staff, row is not None, staff is not None)  # type: ignore[arg-type]
+    return Waiting((at_tenant or at_provider)[0], bool(at_tenant), bool(at_provider))
 
 
 def open_at(tenant_id: UUID) -> RestoredTenant | None:

@@ -27,7 +27,7 @@ from requests_app.domain.errors import WrongState
 from requests_app.messages import handlers, together
 from requests_app.messages.mails.postman import NotAccepted, Postman, Refused, Unreachable
 from requests_app.messages.mails.receipts import NotYet
-from requests_app.messages.topics import KNOWN, Topic
+from requests_app.messages.topics import Topic, known
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL, OutboxQuerySet
 from requests_app.platform import bell, turns
@@ -126,7 +126,7 @@ def _due(lane: str, at: datetime) -> OutboxQuerySet:
 
     While an upgrade runs, the newer version also posts messages that only its own workers can send.
     """
-    return OutboxMessage.objects.due(at).filter(lane=lane, topic__in=KNOWN)
+    return OutboxMessage.objects.due(at).filter(lane=lane, topic__in=known())
 
 
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:

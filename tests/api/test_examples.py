@@ -12,6 +12,8 @@ from django.db import transaction
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain.scopes import Scope
+from tests.acts.restored import restore
+from tests.acts.single_sign_on import SAML
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
 from tests.api.test_access_tasks import SCOPES, client_with
 from tests.api.test_access_tasks import World as Desk
@@ -77,6 +79,9 @@ def _called(caller: Caller, route: Route, example: Any, world: World, ids: dict[
         # The device's response replaces the empty value of the example, because a response is valid for one challenge.
         options = caller.post(address.replace("/passkeys", "/passkey-options")).json()["options"]
         body["response"] = Authenticator(origin=ORIGIN).create(options)
+    if route.path.endswith("/restored"):
+        # The hash is the one of this world's rows.
+        body["shown"] = caller.get(address).json()["shown"]
     if route.path == "/access/v1/requests":
         # Values of this world replace those that name a person, a resource and a ticket, and the token of one client.
         real = desk.submission()
@@ -107,6 +112,11 @@ class _Rows:
             )
         if route.path.endswith("/passkeys"):
             put(self.cast)
+        if route.path.endswith("/restored"):
+            restore(self.cast)
+        if route.path.endswith("/sign-on/key"):
+            connection = operations.Connection(protocol="saml", metadata=SAML["metadata"], key_claim="", role_map={})
+            operations.set_sign_on(self.cast.contoso.pk, connection=connection, was=None, actor=self.cast.as_("ines"))
         if route.path.endswith("/proxies"):
             return [{"services": self.cast.web_tool().pk}]
         if route.path.endswith("/grants/{id}/token"):

@@ -37,6 +37,12 @@ NO_PAGES = {
     "sign_on_test",
     "sso_test",
     "sso_callback",
+    "sso_prove",
+    "sign_on_key",
+    # The identity provider's answers arrive here, and it reads this: see test_saml.
+    "saml_answer",
+    "saml_arrived",
+    "saml_metadata",
     # It is linked only after a restore: see test_restored.
     "restored",
 }

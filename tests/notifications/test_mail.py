@@ -27,7 +27,9 @@ from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.models.people import actor_of_token
 from requests_app.operations import sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
+from requests_app.queries import restored
 from tests import ground
+from tests.acts.restored import restore
 from tests.caller import client_of
 from tests.cast import Cast
 from tests.factors import SECRET
@@ -188,6 +190,10 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     operations.set_up_totp(actor=world.as_("otto"), keep=keeps_totp(SECRET))
     operations.remove_totp(actor=world.as_("otto"), keep=drops_totp)
     operations.make_recovery_codes(actor=world.as_("pat"), keep=KeepsRecoveryCodes())
+    send()
+    restore(world)
+    shown = restored.digest(restored.facts_of_provider())
+    operations.confirm_restored_people(shown=shown, actor=world.as_("stella", door="admin"))
     send()
     assert {m.extra_headers["X-Lockbox-Topic"] for m in left} == set(Topic)
     return left

@@ -365,5 +365,5 @@ def test_a_role_with_too_much_or_too_little_is_refused() -> None:
 
 
 def test_an_old_server_and_a_standby_are_refused() -> None:
-    assert "PostgreSQL 16" in refusal(lambda: answers._require_fit(16, "d", "r", False, True, False))
+    assert "PostgreSQL 14" in refusal(lambda: answers._require_fit(14, "d", "r", False, True, False))
     assert "standby" in refusal(lambda: answers._require_fit(18, "d", "r", False, True, True))

@@ -484,6 +484,7 @@ NO_SECRETS = {
     "LOG_KEY": "has its own file, which is read again at each signature",
     "LOG_KEY_FILE": "is a path",
     "LOG_HEADS_S3_ACCESS_KEY": "is the name of a key",
+    "SSO_SAML_KEYS": "is a path",
 }
 
 

@@ -30,7 +30,7 @@ EACH = [
         "drain_outbox",
         "forget_calls",
     ),
-    *("prune_logs", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
+    *("prune_logs", "refresh_sign_ons", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]
 IN_BETWEEN = [name for name in EACH if name not in ("check_resources", "forget_calls", "prune_logs", "tidy_webhooks")]
 

@@ -21,6 +21,7 @@ PUBLIC = {
     ("ServiceForm", "key"): "the name by which the log and the API know a service",
     ("NewServiceForm", "key"): "the name by which the log and the API know a service",
     ("SignOnForm", "key_claim"): "the name of a claim",
+    ("SamlForm", "key_claim"): "the name of an attribute",
     ("ApprovalPageForm", "keys_only"): "a box to tick",
     ("WitnessForm", "vkey"): "the public key of a witness",
     ("ProxyForm", "secret_hash"): "the hash of a random secret of 256 bits, which nobody can find from it",

@@ -112,6 +112,8 @@ class SignOnIn(Strict):
     sign-in there also counts as a proof of identity for acts.
     """
 
+    needs_a_member = True
+
     protocol = serializers.ChoiceField(choices=SignOn.Protocol.choices, required=False, default="oidc")
     issuer = Text(required=False, allow_blank=True, default="")
     client_id = Text(required=False, allow_blank=True, default="")
