@@ -22,8 +22,22 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder, unwitnessed
+from audit_app import (
+    canonical,
+    heads,
+    heads_place,
+    keys,
+    lease,
+    log_events,
+    log_name,
+    notes,
+    other_host,
+    rechecks,
+    recorder,
+    unwitnessed,
+)
 from audit_app.entries import flaws_of
+from audit_app.heads_place import WrongPlace
 from audit_app.hsm import HsmFault
 from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
@@ -72,10 +86,14 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
     If this succeeds, the log's alarm is removed. Return None for an empty log, or if another signer is at work.
     Raise NoKey if there is no key. If the log is refused, record an alarm and raise Refusal.
     """
-    have = have or keys.load()
+    is_round, have = have is not None, have or keys.load()
     log_name.require()
     log_name.record(at)
     try:
+        if not is_round:
+            # A round has compared this host with the other hosts already.
+            other_host.require(have, at)
+            heads_place.claim()
         if doubt := unwitnessed.doubt(tenant_id):
             raise Refusal("unwitnessed", **doubt)
         _announce(tenant_id, have, at)
@@ -84,8 +102,12 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
             found = _step(tenant_id, have, at)
             if found is None:
                 return None
+    except WrongPlace:
+        raise
     except (MissingTile, HeadsUnavailable) as error:
-        refusal = Refusal("tile" if isinstance(error, MissingTile) else "outside_unreadable", why=str(error))
+        refusal = Refusal("tile", why=str(error))
+        if isinstance(error, HeadsUnavailable):
+            refusal = Refusal("outside_unreadable", why=str(error), host=lease.host())
         alarm(tenant_id, refusal, at)
         raise refusal from error
     except Refusal as refusal:
@@ -215,7 +237,11 @@ def _read(tenant_id: UUID) -> _Reading | None:
         return None
     size = head.size - head.first_seq
     if latest is not None and (stored is None or stored.head.size < latest.size):
-        raise Refusal("outside_behind", kept=stored.head.size if stored else 0, signed=latest.size)
+        size_there = stored.head.size if stored else 0
+        raise Refusal("outside_behind", kept=size_there, signed=latest.size, host=lease.host())
+    if stored is None and latest is None and (why := heads_place.difference()):
+        # Any place is as good for a log that was never signed, so only its identity shows that it is a wrong one.
+        raise HeadsUnavailable(why)
     if stored is not None and stored.head.size > size:
         raise Refusal("shorter", signed=stored.head.size, found=size, checkpoint=stored.note)
     if (later := heads.get(origin_of(tenant_id, head.shard + 1))) is not None:
@@ -565,12 +591,16 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 def adopt(tenant_id: UUID) -> Head:
     """Store the database's newest checkpoint again outside the database, after the stored heads were lost.
 
+    From then on, all logs are signed with the place of this host. Call it in a transaction.
+
     Raise Refusal if there is no checkpoint, or if it contradicts the tiles or a larger stored head. The caller
     must be sure that the database was not restored meanwhile. A witness or a saved checkpoint can show this.
     """
     current = state(tenant_id)
     stored = heads.get(current.origin)
-    if current.checkpoint is None and stored is None and unwitnessed.doubt(tenant_id):
+    is_elsewhere = bool(heads_place.difference())
+    heads_place.accept()
+    if current.checkpoint is None and stored is None and (is_elsewhere or unwitnessed.doubt(tenant_id)):
         # The backup was made before the first signature. There is nothing to store.
         return Head(current.origin, 0, EMPTY)
     if current.checkpoint is None:

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,8 +25,12 @@ from audit_app.stored_heads import HeadConflict, HeadsUnavailable, Move, StoredH
 RETAINED = 16
 #: Drafts of writers that were killed are removed when the newest file is a day newer, in seconds.
 DRAFT_AGE = 86_400
+#: The file with the identity of the place. Its name has no dot, so that `cp *` copies it.
+_IDENTITY = "installation"
+#: A file that is longer than this is not one of ours.
+MOST_BYTES = 1 << 20
 _GENERATION = re.compile(r"[0-9]{20}")
-_DRAFT = re.compile(r"\.draft-.+")
+_DRAFT = re.compile(r"\.(?:draft|probe)-.+")
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,20 @@ class Directory:
                     return
                 raise HeadsUnavailable(f"{self.path} can't be used: it replaces files that exist")
             finally:
+                _remove_old(self.path, name)
                 name.unlink(missing_ok=True)
+
+    def identity(self, new: str = "") -> str:
+        path = self.path / _IDENTITY
+        with self._reported():
+            if new:
+                with suppress(HeadConflict):
+                    _link(_draft(self.path, new.encode()), path)
+                _sync(self.path)
+            try:
+                return _content(path).decode()
+            except FileNotFoundError:
+                return ""
 
     def _of(self, origin: str) -> Path:
         return self.path / head_text.folder_of(origin)
@@ -132,7 +150,7 @@ def _newest(folder: Path) -> StoredHead | None:
         while (folder / f"{number + 1:020d}").exists():
             number += 1
         try:
-            content = (folder / f"{number:020d}").read_bytes()
+            content = _content(folder / f"{number:020d}")
         except FileNotFoundError:
             # Since the listing, so many newer ones were written that this one was removed.
             continue
@@ -141,6 +159,18 @@ def _newest(folder: Path) -> StoredHead | None:
             raise HeadsUnavailable(f"the stored head {folder.name} is damaged")
         return head
     return None
+
+
+def _content(path: Path) -> bytes:
+    """Read a file of this store. A symbolic link, a pipe or a file that is too long is not one, and is refused."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise HeadsUnavailable(f"{path} is damaged: it is not a file")
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise HeadsUnavailable(f"{path} is damaged: it is too long")
+    return content
 
 
 def _draft(folder: Path, content: bytes) -> Path:
@@ -189,7 +219,13 @@ def _tidy(folder: Path, generation: int) -> None:
             if number >= generation - RETAINED:
                 break
             (folder / f"{number:020d}").unlink(missing_ok=True)
-        newest = (folder / f"{generation:020d}").stat().st_mtime
+    _remove_old(folder, folder / f"{generation:020d}")
+
+
+def _remove_old(folder: Path, newest: Path) -> None:
+    """Remove drafts and probes of processes that were killed a day before the newest file was written."""
+    with suppress(OSError):
+        limit = newest.stat().st_mtime - DRAFT_AGE
         for name in os.listdir(folder):
-            if _DRAFT.fullmatch(name) and (folder / name).stat().st_mtime < newest - DRAFT_AGE:
+            if _DRAFT.fullmatch(name) and (folder / name).lstat().st_mtime < limit:
                 (folder / name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS heads (
 ) WITHOUT ROWID
 """
 _MOVED = "CREATE TABLE IF NOT EXISTS moved (place TEXT NOT NULL)"
+_IDENTITY = "CREATE TABLE IF NOT EXISTS place (identity TEXT NOT NULL)"
 _ADDED = "ALTER TABLE heads ADD COLUMN generation INTEGER NOT NULL DEFAULT 0"
 _SELECT = "SELECT origin, size, root, frontier, note, generation FROM heads WHERE origin"
 
@@ -64,6 +65,13 @@ class File:
             _require_here(file)
             file.execute("ROLLBACK")
 
+    def identity(self, new: str = "") -> str:
+        with self._opened() as file:
+            if new:
+                file.execute("INSERT INTO place SELECT ? WHERE NOT EXISTS (SELECT * FROM place)", (new,))
+            row = file.execute("SELECT identity FROM place").fetchone()
+        return str(row[0]) if row else ""
+
     def moved_to(self) -> str:
         """Return the place to which the heads were moved, or ""."""
         with self._opened() as file:
@@ -97,6 +105,7 @@ class File:
 def _prepare(file: sqlite3.Connection) -> None:
     file.execute(_TABLE)
     file.execute(_MOVED)
+    file.execute(_IDENTITY)
     if "generation" not in {row[1] for row in file.execute("PRAGMA table_info(heads)")}:
         # The file is of a version without generations. If another process adds the column now, this fails.
         with suppress(sqlite3.OperationalError):

@@ -241,6 +241,21 @@ class SignerLease(models.Model):
         return self.host
 
 
+class HeadsPlace(models.Model):
+    """The identity of the place outside the database where the heads are. See heads_place.py."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    identity = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "place of the heads"
+
+    def __str__(self) -> str:
+        return self.identity
+
+
 class Witness(models.Model):
     """A witness that cosigns a tenant's checkpoints (C2SP tlog-witness), and the result of the last call to it."""
 

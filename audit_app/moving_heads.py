@@ -6,6 +6,7 @@ the new place has already. If the move ends in the middle, it can be repeated.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 
 from audit_app import heads
@@ -24,9 +25,20 @@ def move(place: str) -> Moved:
     if not isinstance(source, File):
         raise HeadsUnavailable("the heads are not in a file of this host, so there is nothing to move")
     target.require_usable()
+    identity = source.identity(secrets.token_hex(16))
+    _require_free(target, identity)
     _copy(source, target)
     source.leave(place)
-    return Moved(_copy(source, target))
+    moved = Moved(_copy(source, target))
+    # Last, so that no host signs at the new place before all heads are there.
+    target.identity(identity)
+    _require_free(target, identity)
+    return moved
+
+
+def _require_free(target: Store, identity: str) -> None:
+    if target.identity() not in ("", identity):
+        raise HeadsUnavailable(f"{target.name} has the heads of another installation")
 
 
 def _copy(source: File, target: Store) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from uuid import UUID
 
-from audit_app import checkpoints, heads, log_name, restored_database, unwitnessed
+from audit_app import checkpoints, heads, heads_place, log_name, restored_database, unwitnessed
 from audit_app.models import ChainHead, LogAlarm, Witness
 from audit_app.notes import Head, Note
 from audit_app.stored_heads import StoredHead
@@ -49,6 +49,7 @@ class Choice:
                 heads.put(stored.head, stored.frontier, stored.note, after=before)
             elif before.head.size == stored.head.size and before.head.root != stored.head.root:
                 raise Fork(f"another head of {origin} with {before.head.size} entries was stored meanwhile")
+        heads_place.accept()
 
     def mark(self, at: dt.datetime) -> list[UUID]:
         """Write the alarms: of logs that are shorter than signed, and of logs whose witnesses must be asked.

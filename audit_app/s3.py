@@ -87,7 +87,10 @@ class Bucket:
                 query["continuation-token"] = token
             status, _headers, body = self._call("GET", "", query=query)
             self._require(status, body, 200)
-            found = ElementTree.fromstring(body)  # noqa: S314  # the answer comes from the operator's own store
+            try:
+                found = ElementTree.fromstring(body)  # noqa: S314  # the answer comes from the operator's own store
+            except ElementTree.ParseError as error:
+                raise StoreFault("the store's list of objects can't be read") from error
             space = found.tag.partition("}")[0] + "}" if found.tag.startswith("{") else ""
             for each in found.iter(f"{space}Key"):
                 yield each.text or ""
@@ -120,6 +123,9 @@ class Bucket:
             connection.request(method, f"{path}?{asked}" if asked else path, body=body or None, headers=signed)
             answer = connection.getresponse()
             found = answer.read(MOST_BYTES + 1)
+            # With a limit, http.client returns a body that was cut off without an error.
+            if answer.length and len(found) <= MOST_BYTES:
+                raise http.client.IncompleteRead(found, answer.length)
             return answer.status, {key.lower(): value for key, value in answer.getheaders()}, found
         except (OSError, http.client.HTTPException) as error:
             raise Unknown(f"the store does not answer ({type(error).__name__})") from error

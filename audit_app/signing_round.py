@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from audit_app import checkpoints, heads, keys, lease, log_name, redating
+from audit_app import checkpoints, heads, heads_place, keys, lease, log_name, other_host, redating
 from audit_app.checkpoints import Refusal
 from audit_app.keys import Keys
 from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -20,6 +20,8 @@ logger = structlog.get_logger(__name__)
 
 #: A log with an alarm is checked again only after this time.
 RETRY_AFTER = dt.timedelta(seconds=60)
+#: The codes of alarms that can be caused by one host alone.
+OF_ONE_HOST = ("outside_behind", "outside_unreadable")
 #: For this time after an entry, a host that can't sign passes the task on. Later, the beat's next task is soon enough.
 PASSED_ON_FOR = dt.timedelta(seconds=30)
 
@@ -48,11 +50,13 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
         if not is_ours:
             return Work()
         heads.require_usable()
+        other_host.require(have, now())
         if not (_grown(now(), 1) or _undated(now(), 1)):
             return Work()
         with lease.taken(now) as held:
             if held is None:
                 return Work()
+            heads_place.claim()
             return _sign_all(now, have, limit, lambda: is_over() or not held.is_held())
 
 
@@ -121,4 +125,9 @@ def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
 
 
 def _alarmed(at: dt.datetime) -> list[UUID]:
-    return list(LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", flat=True))
+    """Return the logs that this host leaves alone for now.
+
+    If another host could not use the heads, this one tries at once: the cause may be the other host's mount or rights.
+    """
+    rows = LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", "code", "detail__host")
+    return [pk for pk, code, host in rows if code not in OF_ONE_HOST or host in (None, lease.host())]

@@ -56,6 +56,9 @@ class Store(Protocol):
 
     def require_usable(self) -> None: ...
 
+    def identity(self, new: str = "") -> str:
+        """Return the identity of this place, or "". If it has none and `new` is given, store that first."""
+
 
 @dataclass(frozen=True)
 class Move:

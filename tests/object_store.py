@@ -90,6 +90,8 @@ class Faulty(ThreadingHTTPServer):
     def __init__(self, ignores: tuple[str, ...] = ()) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults: list[str] = []
+        #: How many of the next reads get half of their answer.
+        self.cuts = 0
         self.ignores = ignores
         self.writes = 0
         self.lock = threading.Lock()
@@ -107,6 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.server.objects.get(self.path)
+        if self.server.cuts:
+            self.server.cuts -= 1
+            return self._answer(200, b"<Cut>" if body is None else body, cut=True)
         if body is None:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         else:
@@ -118,16 +123,16 @@ class _Handler(BaseHTTPRequestHandler):
         if "/probe/" not in self.path:
             self.server.writes += 1
             fault = self.server.faults.pop(0) if self.server.faults else ""
-        if fault == "refused with 500":
-            return self._answer(500, b"")
+        if fault in ("refused with 500", "refused with 409"):
+            return self._answer(int(fault[-3:]), b"<Error><Code>ConditionalRequestConflict</Code></Error>")
         with self.server.lock:
             is_met = self._is_met()
             if is_met:
                 self.server.objects[self.path] = body
         if fault == "written, answer lost":
             raise http.client.HTTPException("cut")
-        if fault == "written, then 500":
-            return self._answer(500, b"")
+        if fault in ("written, then 500", "written, then 409"):
+            return self._answer(int(fault[-3:]), b"")
         return self._answer(200 if is_met else 412, b"")
 
     def do_DELETE(self) -> None:
@@ -142,13 +147,14 @@ class _Handler(BaseHTTPRequestHandler):
             return found is not None and _tag(found) == tag
         return True
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, *, cut: bool = False) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection = self.close_connection or cut
 
     def handle(self) -> None:
         try:

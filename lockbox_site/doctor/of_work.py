@@ -11,7 +11,7 @@ from django.conf import settings
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from audit_app import heads, keys, log_name
+from audit_app import heads, keys, log_name, other_host
 from audit_app.keys import NoKey
 from audit_app.models import SignedHead
 from audit_app.stored_heads import HeadsUnavailable
@@ -100,6 +100,11 @@ def _fits(found: keys.Keys) -> Iterator[Found]:
             "The log key of this machine is not the one that the logs name.",
             "Restore the right key: log_key restore. Or read “The log's key and heads” in docs/operators.md.",
         )
+        return
+    try:
+        other_host.require(found, clock.now())
+    except (keys.BadKey, HeadsUnavailable) as difference:
+        yield problem(f"This host can't take over from the one that signs: {difference}.", "Correct its settings.")
         return
     path = Path(settings.LOG_KEY_FILE)
     if not settings.LOG_KEY and path.exists():

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, heads, log_events, pruning, unwitnessed
+from audit_app import checkpoints, heads, heads_place, log_events, pruning, unwitnessed
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app.domain import clock
@@ -76,7 +76,8 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
             # After a restore, the head is stored already. The operator confirms that nothing newer was signed.
             return
         stored, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
-        if stored and latest and (stored.head.size, stored.head.root) == (latest.size, bytes(latest.root)):
+        is_stored = stored and latest and (stored.head.size, stored.head.root) == (latest.size, bytes(latest.root))
+        if is_stored and not heads_place.difference():
             raise WrongState(_("The newest checkpoint is already stored outside the database."))
 
     with perform(ADOPT_LOG_HEAD, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:

@@ -267,6 +267,52 @@ def test_a_damaged_file_is_refused_and_never_passed_over(shared: Path) -> None:
         heads.get(ORIGIN)
 
 
+@pytest.mark.parametrize("what", ["symbolic link", "pipe", "too long", "directory"])
+def test_a_hostile_file_in_place_of_a_head_is_refused(shared: Path, what: str) -> None:
+    last = put(1, None)
+    name = folder(shared) / f"{2:020d}"
+    if what == "symbolic link":
+        name.symlink_to(folder(shared) / f"{1:020d}")
+    elif what == "pipe":
+        os.mkfifo(name)
+    elif what == "directory":
+        name.mkdir()
+    else:
+        with name.open("wb") as file:
+            file.truncate(1 << 40)
+    for call in (lambda: heads.get(ORIGIN), lambda: put(2, last), heads.every):
+        with pytest.raises(HeadsUnavailable):
+            call()
+
+
+def test_a_full_directory_moves_nothing_and_leaves_no_draft(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = put(1, None)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(head_directory.os, "fsync", full)
+    for call in (lambda: put(2, last), heads.require_usable):
+        with pytest.raises(HeadsUnavailable, match="No space"):
+            call()
+    monkeypatch.undo()
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{shared}")
+    assert heads.get(ORIGIN).is_same(last)
+    assert not list(shared.rglob(".*"))
+    assert put(2, last).generation == 2
+
+
+def test_what_a_killed_test_of_the_place_has_left_is_removed_after_a_day(shared: Path) -> None:
+    left = [shared / name for name in (".probe-x", ".draft-a-1-x", ".draft-b-2-y")]
+    for path in left:
+        path.touch()
+    for path in left[:2]:
+        os.utime(path, (0, 0))
+    heads.require_usable()
+    assert [path.exists() for path in left] == [False, False, True]
+    assert sorted(path.name for path in shared.iterdir()) == [".draft-b-2-y"]
+
+
 def test_a_reader_whose_generation_was_removed_reads_the_newest(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = put(1, None)
     listed = head_directory._generations(folder(shared))
@@ -313,7 +359,23 @@ def test_a_store_that_overwrites_is_refused_before_anything_is_written(faulty: A
     assert not [name for name in server.objects if "/probe/" not in name]
 
 
-@pytest.mark.parametrize("fault", ["written, answer lost", "written, then 500"])
+def test_the_identity_of_a_place_never_changes(place: str) -> None:
+    assert heads.store().identity() == ""
+    assert [heads.store().identity(each) for each in ("a", "b", "")] == ["a", "a", "a"]
+
+
+def test_of_many_hosts_at_the_same_time_one_gives_a_place_its_identity(place: str) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda n=n: found.append(heads.store().identity(f"{n}"))) for n in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 6
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("fault", ["written, answer lost", "written, then 500", "written, then 409"])
 def test_a_write_whose_answer_is_lost_is_read_back_and_counts(faulty: Any, fault: str) -> None:
     server = faulty()
     first = put(3, None)
@@ -324,14 +386,39 @@ def test_a_write_whose_answer_is_lost_is_read_back_and_counts(faulty: Any, fault
         put(5, first)
 
 
-def test_a_write_that_a_fault_has_refused_is_tried_again(faulty: Any) -> None:
+@pytest.mark.parametrize(("fault", "why"), [("refused with 500", "500"), ("refused with 409", "two writes")])
+def test_a_write_that_a_fault_has_refused_is_tried_again(faulty: Any, fault: str, why: str) -> None:
+    """409 is Amazon S3's ConditionalRequestConflict."""
     server = faulty()
     first = put(3, None)
-    server.faults = ["refused with 500"]
+    server.faults = [fault]
     assert put(4, first).generation == 2
-    server.faults = ["refused with 500"] * head_bucket.ATTEMPTS
-    with pytest.raises(HeadsUnavailable, match="500"):
+    server.faults = [fault] * head_bucket.ATTEMPTS
+    with pytest.raises(HeadsUnavailable, match=why):
         put(5, heads.get(ORIGIN))
+    assert heads.get(ORIGIN).head.size == 4
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(faulty: Any) -> None:
+    """A part of a head must not pass for a damaged head, because damaged heads are left out where many are read."""
+    server = faulty()
+    first = put(3, None)
+    for call in (lambda: heads.get(ORIGIN), lambda: heads.get_many([ORIGIN]), heads.every, lambda: put(4, first)):
+        server.cuts = 1
+        with pytest.raises(HeadsUnavailable, match="does not answer"):
+            call()
+    server.faults, server.cuts = ["written, then 500"], 0
+    plain = head_bucket.Bucket.put
+
+    def cut_the_next_read(bucket: Any, *arguments: Any, **named: Any) -> None:
+        server.cuts = 1
+        plain(bucket, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head_bucket.Bucket, "put", cut_the_next_read)
+        with pytest.raises(HeadsUnavailable):
+            put(4, first)
+    # Nobody has signed the head that was written. The next signer finds it.
     assert heads.get(ORIGIN).head.size == 4
 
 
@@ -400,6 +487,7 @@ def test_after_a_move_nobody_signs_at_the_former_place(target: str, monkeypatch:
     out = StringIO()
     call_command("log_heads", "move", target, stdout=out, stderr=StringIO())
     assert "2 heads" in out.getvalue()
+    assert heads.store(target).identity() == heads.store().identity() != ""
     for call in (lambda: put(5, last), heads.require_usable, lambda: heads.renew([last])):
         with pytest.raises(HeadsUnavailable, match=f"set LOG_HEADS={target}"):
             call()
@@ -445,6 +533,15 @@ def test_a_move_to_a_place_with_newer_or_other_heads_is_refused_and_changes_noth
             call_command("log_heads", "move", target)
         assert put(3, last).generation == last.generation + 1
         last = replace(last, generation=last.generation + 1)
+
+
+def test_a_move_to_the_place_of_another_installation_is_refused(target: str) -> None:
+    last = put(3, None)
+    heads.store(target).identity("another")
+    with pytest.raises(CommandError, match="of another installation"):
+        call_command("log_heads", "move", target)
+    assert heads.store(target).every() == []
+    assert put(4, last).head.size == 4
 
 
 def test_a_move_to_a_place_that_cannot_be_used_leaves_the_file_in_use(tmp_path: Path) -> None:

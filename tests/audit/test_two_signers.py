@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, heads, keys, lease, log_name, notes, proofs, redating, signing_round, tree
+from audit_app import (
+    checkpoints,
+    heads,
+    heads_place,
+    keys,
+    lease,
+    log_name,
+    notes,
+    proofs,
+    redating,
+    signing_round,
+    tree,
+)
 from audit_app.checkpoints import Refusal
-from audit_app.models import AuditEntry, Checkpoint, LogAlarm, SignedHead, SignerLease
+from audit_app.models import AuditEntry, Checkpoint, HeadsPlace, LogAlarm, SignedHead, SignerLease
 from audit_app.notes import Head, Note
 from audit_app.signing_round import Work
 from audit_app.stored_heads import HeadsUnavailable
@@ -24,6 +39,8 @@ pytestmark = pytest.mark.django_db
 
 SECOND = dt.timedelta(seconds=1)
 HOUR = dt.timedelta(hours=1)
+#: A log that was never signed.
+NEW = UUID(int=77)
 #: The functions of checkpoints.py between which a signer can stop.
 BEFORE = ("_read", "_extend_tiles", "_head_again")
 AFTER = ("put the head", "signed_note", "put the note", "_publish")
@@ -312,6 +329,177 @@ def test_a_place_that_is_away_stops_the_signatures_and_nothing_else(monkeypatch:
         signing_round.work(lambda: AT, limit=10)
     assert Checkpoint.objects.get().size == 3
     assert AuditEntry.objects.filter(tenant_id=TENANT).count() == 4
+
+
+# --- Hosts whose settings differ ----------------------------------------------------------------------------------
+
+
+def new_key() -> str:
+    return f"{keys.MARK} {b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()}"
+
+
+def another_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str) -> None:
+    """Give this host other heads: an empty directory, as where a share is not mounted, or a file of its own."""
+    (tmp_path / "other").mkdir(exist_ok=True)
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}/other" if kind == "directory" else "")
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_host_with_other_heads_signs_nothing_and_raises_no_alarm(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+) -> None:
+    append(3)
+    on_host("a", monkeypatch)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    append(1)
+    append(1, tenant=NEW)
+    before = len(signatures)
+    on_host("b", monkeypatch)
+    another_place(monkeypatch, tmp_path, kind)
+    for call in (lambda: signing_round.work(lambda: AT, limit=10), lambda: checkpoints.sign(NEW, at=AT)):
+        with pytest.raises(heads.HeadsUnavailable, match=r"is not the place .* as on a, which has signed last"):
+            call()
+    assert len(signatures) == before
+    assert heads.every() == []
+    assert heads.store().identity() == ""
+    assert not LogAlarm.objects.exists()
+    assert SignerLease.objects.get().host == "a"
+    # The right host continues at once.
+    on_host("a", monkeypatch)
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=2)
+
+
+def test_without_the_identity_a_host_with_other_heads_would_sign_a_new_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """This shows that the test above can fail."""
+    append(3)
+    on_host("a", monkeypatch)
+    signing_round.work(lambda: AT, limit=10)
+    append(1, tenant=NEW)
+    on_host("b", monkeypatch)
+    another_place(monkeypatch, tmp_path, "directory")
+    monkeypatch.setattr(heads_place, "difference", lambda: "")
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+
+
+def test_a_host_that_has_lost_its_own_heads_signs_nothing_until_an_operator_confirms_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+) -> None:
+    append(3)
+    on_host("a", monkeypatch)
+    signing_round.work(lambda: AT, limit=10)
+    append(1)
+    append(1, tenant=NEW)
+    before = len(signatures)
+    another_place(monkeypatch, tmp_path, "directory")
+    done = signing_round.work(lambda: AT, limit=10)
+    assert dict(done.refused) == {TENANT: "outside_behind", NEW: "outside_unreadable"}
+    assert len(signatures) == before
+    checkpoints.adopt(TENANT)
+    later = AT + signing_round.RETRY_AFTER
+    assert signing_round.work(lambda: later, limit=10) == Work(signed=2)
+    # From then on, it is the former place that is refused.
+    on_host("b", monkeypatch)
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
+    with pytest.raises(heads.HeadsUnavailable, match="is not the place"):
+        signing_round.work(lambda: later, limit=10)
+
+
+def test_an_installation_of_the_former_version_gets_its_identity_from_the_place_with_its_heads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    append(3)
+    on_host("a", monkeypatch)
+    signing_round.work(lambda: AT, limit=10)
+    HeadsPlace.objects.all().delete()
+    (tmp_path / "installation").unlink()
+    append(1)
+    on_host("b", monkeypatch)
+    another_place(monkeypatch, tmp_path, "directory")
+    with pytest.raises(heads.HeadsUnavailable, match="no head of the log that was signed last"):
+        signing_round.work(lambda: AT, limit=10)
+    assert not HeadsPlace.objects.exists()
+    monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    assert HeadsPlace.objects.get().identity == heads.store().identity() != ""
+
+
+def test_a_host_with_another_key_announces_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+) -> None:
+    """Each host would announce its own key again and again, and each entry about a key needs a signature again."""
+    append(3)
+    old, new = (new_key() for _ in range(2))
+
+    def use_keys(*rows: str) -> None:
+        monkeypatch.setattr(settings, "LOG_KEY", "\n".join(rows))
+
+    use_keys(old)
+    on_host("a", monkeypatch)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    append(1)
+    entries, before = AuditEntry.objects.count(), len(signatures)
+    on_host("b", monkeypatch)
+    use_keys(new)
+    with pytest.raises(keys.BadKey, match=r"a key that this host does not have, and the host a has signed last"):
+        signing_round.work(lambda: AT, limit=10)
+    assert (AuditEntry.objects.count(), len(signatures)) == (entries, before)
+    # A rotation is announced by a host that has both keys. Then the other host waits until it has them too.
+    use_keys(new, old)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    append(1)
+    on_host("a", monkeypatch)
+    for wrong, why in (((old,), "does not have"), ((old, new), "was replaced by its second")):
+        use_keys(*wrong)
+        with pytest.raises(keys.BadKey, match=why):
+            signing_round.work(lambda: AT, limit=10)
+    use_keys(new, old)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    assert AuditEntry.objects.filter(event="log.key_rotated").count() == 1
+
+
+def test_an_hour_after_the_other_host_and_its_key_were_lost_a_host_signs_with_a_new_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append(3)
+    on_host("a", monkeypatch)
+    signing_round.work(lambda: AT, limit=10)
+    append(1)
+    on_host("b", monkeypatch)
+    monkeypatch.setattr(settings, "LOG_KEY", new_key())
+    with pytest.raises(keys.BadKey):
+        signing_round.work(lambda: AT + HOUR - SECOND, limit=10)
+    assert signing_round.work(lambda: AT + HOUR, limit=10) == Work(signed=1)
+
+
+@pytest.mark.parametrize("what", ["rights", "rolled back"])
+def test_a_fault_of_one_host_keeps_the_other_from_nothing(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One host can't read the folder of a log, or its network file system shows an old state of it."""
+    append(3)
+    on_host("a", monkeypatch)
+    signing_round.work(lambda: AT, limit=10)
+    append(1)
+    on_host("b", monkeypatch)
+    plain = heads.get
+
+    def get(origin: str) -> Any:
+        if what == "rights":
+            raise heads.HeadsUnavailable("Permission denied")
+        return None
+
+    monkeypatch.setattr(heads, "get", get)
+    found = signing_round.work(lambda: AT, limit=10)
+    assert [code for _log, code in found.refused] == ["outside_unreadable" if what == "rights" else "outside_behind"]
+    assert LogAlarm.objects.get().detail["host"] == "b"
+    assert signing_round.work(lambda: AT, limit=10) == Work()
+    monkeypatch.setattr(heads, "get", plain)
+    on_host("a", monkeypatch)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    require_sound()
 
 
 # --- The lease ----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from audit_app import keys
-from audit_app.models import SignedHead
+from audit_app.models import HeadsPlace, SignedHead, SignerLease
 from lockbox_site.doctor import findings, of_database, of_machine, of_network, of_work, running
 from lockbox_site.doctor.findings import Check, Finding, Level, examine
 from requests_app.domain import clock
@@ -273,6 +273,20 @@ def test_a_key_that_others_can_read_or_that_is_another_one_is_named(settings: An
     settings.LOG_KEY_FILE.chmod(0o600)
     settings.LOG_KEY_FILE.write_text("nonsense")
     assert levels(of_work.log_key) == [PROBLEM]
+
+
+def test_a_host_that_could_not_take_over_the_signing_is_named(settings: Any, tmp_path: Path) -> None:
+    settings.LOG_KEY, settings.LOG_KEY_FILE = "", tmp_path / "log_key"
+    settings.LOG_HEADS_FILE = tmp_path / "heads.sqlite3"
+    keys.create()
+    HeadsPlace.objects.create(identity="of another host")
+    assert levels(of_work.log_key)[0] == WARNING, "this host may have lost its own heads: an alarm will say so"
+    at = clock.now()
+    SignerLease.objects.create(host="a", since=at, until=at)
+    [(level, found, _)] = lines(of_work.log_key)
+    assert level == PROBLEM
+    assert "can't take over from the one that signs" in found
+    assert "is not the place where the logs were signed" in found
 
 
 def test_heads_that_can_not_be_written_are_named(settings: Any, tmp_path: Path) -> None:

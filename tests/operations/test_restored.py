@@ -127,6 +127,7 @@ TABLES = {
     "requests_app.WebhookAttempt": "kept: history",
     "requests_app.Heartbeat": "ended: it is of a process of the former machine",
     "requests_app.TaskAttempt": "kept: history",
+    "audit_app.HeadsPlace": "kept: the restore confirms the place in which it stores the heads",
     "audit_app.SignerLease": "kept: it only saves work, and it ends by itself",
     "audit_app.ChainHead": "kept: the signer compares it with the heads, and refuses a shorter log",
     "audit_app.AuditEntry": "kept: evidence",

@@ -12,8 +12,9 @@ from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit_app import checkpoints, head_copies, heads, lease, moving_heads, unwitnessed
+from audit_app import checkpoints, head_copies, heads, keys, lease, moving_heads, other_host, unwitnessed
 from audit_app.head_copies import CopyDiffers
+from audit_app.keys import BadKey, NoKey
 from audit_app.stored_heads import BUCKET, DIRECTORY, HeadsUnavailable
 from requests_app import operations
 from requests_app.domain import clock
@@ -115,6 +116,12 @@ class Command(BaseCommand):
         place = heads.store()
         place.require_usable()
         stored = place.every()
+        try:
+            other_host.require(keys.load(), clock.now())
+        except BadKey as difference:
+            raise CommandError(f"{difference}.", returncode=1) from difference
+        except NoKey:
+            self.stdout.write(_("This host has no key, so it can't sign."))
         words = ngettext(
             "%(place)s can be used; it has %(n)d head.", "%(place)s can be used; it has %(n)d heads.", len(stored)
         )
