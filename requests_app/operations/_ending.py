@@ -19,12 +19,13 @@ from requests_app.operations._change import Move, Step, apply, begin
 EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 
 
-def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
+def end_access(current: Step, which: QuerySet[Any], *, cause: str, also_over: bool = False) -> int:
     """End these access requests inside the current act: withdraw the pending ones, and close the open windows.
 
     All rows are locked before the first one is changed: first the access requests, then the grants, then the logs. So
     two such acts never wait for each other in a circle. Access requests and windows that are past their deadline are
-    left for the sweep. Return how many ended.
+    left for the sweep, unless `also_over`: if the clock is set back later, they would be live again until it runs.
+    Return how many ended.
     """
     rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}
@@ -32,7 +33,7 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
     ended = 0
     for row in sorted(rows, key=lambda row: (str(row.tenant_id), str(row.pk))):
         grant = grants.get(row.pk)
-        if row.state_at(current.at) != row.state:
+        if not also_over and row.state_at(current.at) != row.state:
             continue
         step = begin(Actor.system(cause), row, grant, REVOKE if grant else WITHDRAW, current.at)
         step.detail = {"cause": cause, "by": by.name, "by_id": str(by.person_id) if by.person_id else None}

@@ -28,8 +28,17 @@ from requests_app.domain.acts.restored import (
 from requests_app.domain.errors import FactsChanged, NotAllowed, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.messages.topics import Audience, Note, Topic
-from requests_app.models import AccessRequest, Membership, Restoration, RestoredConfirmation, RestoredTenant, Tenant
+from requests_app.models import (
+    AccessRequest,
+    Membership,
+    Person,
+    Restoration,
+    RestoredConfirmation,
+    RestoredTenant,
+    Tenant,
+)
 from requests_app.operations import _restored_ends as ends
+from requests_app.operations._announced import require_established
 from requests_app.operations._change import Step, act
 from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
@@ -54,6 +63,8 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
             return found
         restored_at = max(at, taken_at)
         needed = min(queries.NEEDED, len(queries.staff_humans()))
+        if earlier := queries.unconfirmed(None):
+            needed = max(needed, earlier.people_needed)
         row = Restoration(pk=backup_id, taken_at=taken_at, restored_at=restored_at, people_needed=needed)
         row.save(force_insert=True)
         # First, so that the messages about what ends now are not among those that are not sent again.
@@ -121,7 +132,8 @@ def confirm_restored_people(*, shown: str, actor: Actor) -> Restoration:
     ) as current:
         row: Restoration = current.row
         counted = _confirm(current, row, None, queries.facts_of_provider())
-        needed = queries.still_needed(row.people_needed, queries.staff_humans(), row.restored_at, current.at)
+        humans = queries.recent_staff_humans(current.at)
+        needed = queries.still_needed(row.people_needed, humans, row.restored_at, current.at)
         is_complete = len(counted) >= needed
         if is_complete:
             row.confirmed_at = current.at
@@ -141,12 +153,14 @@ def _open_restoration(current: Step, _row_id: object) -> Restoration | None:
 
 def _close(current: Step, row: Restoration, tenant: Tenant) -> None:
     """End all access at a tenant, with an entry for each window, and write the tenant's own entry."""
-    humans = queries.humans_of(tenant.pk)
-    RestoredTenant.objects.create(of=row, tenant=tenant, people_needed=min(queries.NEEDED, len(humans)))
+    needed = min(queries.NEEDED, len(queries.humans_of(tenant.pk)))
+    if earlier := queries.unconfirmed(tenant.pk):
+        needed = max(needed, earlier.people_needed)
+    RestoredTenant.objects.create(of=row, tenant=tenant, people_needed=needed)
     current.concerns("tenant", tenant, tenant.pk)
     _witness(current, INSTALLATION_RESTORED, row, lockbox_on=tenant.lockbox_on)
     _tell(current, Topic.RESTORED, row, tenant.pk)
-    end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="restored")
+    end_access(current, AccessRequest.objects.filter(tenant=tenant), cause="restored", also_over=True)
 
 
 def _confirm(current: Step, of: Restoration, tenant_id: UUID | None, facts: dict[str, Any]) -> list[Any]:
@@ -172,22 +186,32 @@ def _confirm(current: Step, of: Restoration, tenant_id: UUID | None, facts: dict
 def _require_known(current: Step, row: RestoredTenant) -> None:
     """Raise NotAllowed for somebody who got their role after the restore, and for an approver's deputy.
 
-    Otherwise, one person could invite a second one and confirm with both.
+    Otherwise, one person could invite a second one and confirm with both. Nobody counts either who came between this
+    restore and an earlier one that is not confirmed.
     """
     tenant_id, since = row.tenant_id, row.of.restored_at
     may = queries.humans_of(tenant_id)
     if row.people_needed and current.at < since + limits.staff_change_wait():
-        may = queries.humans_of(tenant_id, before=since)
+        may = queries.humans_of(tenant_id, before=_first(tenant_id, since))
     if current.actor.human not in may:
         raise NotAllowed(_late(since))
 
 
 def _require_known_staff(current: Step, row: Restoration) -> None:
+    """Raise NotAllowed for a newcomer on the staff, also for one who came shortly before the backup."""
     may = queries.staff_humans()
     if row.people_needed and current.at < row.restored_at + limits.staff_change_wait():
-        may = queries.staff_humans(before=row.restored_at)
+        may = queries.staff_humans(before=_first(None, row.restored_at))
     if current.actor.human not in may:
         raise NotAllowed(_late(row.restored_at))
+    if row.people_needed:
+        require_established(Person.objects.get(pk=current.actor.person), current.at)
+
+
+def _first(tenant_id: UUID | None, since: datetime) -> datetime:
+    """Return when the earliest restore was that is not confirmed."""
+    found = queries.unconfirmed(tenant_id)
+    return found.restored_at if found is not None else since
 
 
 def _late(since: datetime) -> str:
@@ -209,6 +233,9 @@ def _witness(current: Step, event: str, row: Restoration, **more: Any) -> None:
 def _tell(current: Step, topic: Topic, row: Restoration, tenant_id: UUID | None, *, complete: bool = False) -> None:
     """Tell a tenant's approvers and administrators, or the provider's staff without a tenant."""
     audiences = (Audience.CUSTOMER, Audience.ADMINISTRATORS) if tenant_id else (Audience.ADMINISTRATORS,)
+    # Of several restorations that wait, the earliest backup says what is lost.
+    found = queries.unconfirmed(tenant_id)
+    taken_at = min(row.taken_at, found.taken_at) if found is not None else row.taken_at
     mark = row.pk.hex if topic is Topic.RESTORED else f"{row.pk.hex} {current.at:%Y%m%dT%H%M%S%f}"
     current.tell(
         Note(
@@ -218,7 +245,7 @@ def _tell(current: Step, topic: Topic, row: Restoration, tenant_id: UUID | None,
             audiences=audiences,
             mark=mark,
             extra={
-                "taken_at": canonical.instant(row.taken_at),
+                "taken_at": canonical.instant(taken_at),
                 "restored_at": canonical.instant(row.restored_at),
                 "by": current.actor.name,
                 "complete": "yes" if complete else "",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from audit_app import canonical
 from requests_app.domain import limits
@@ -25,6 +25,7 @@ from requests_app.models import (
     Restoration,
     RestoredConfirmation,
     RestoredTenant,
+    Service,
     SignOn,
     StaffTerm,
     Tenant,
@@ -72,6 +73,33 @@ def open_at_provider() -> Restoration | None:
     return Restoration.objects.filter(confirmed_at=None).order_by("-restored_at").first()
 
 
+@dataclass(frozen=True)
+class Unconfirmed:
+    """What all restorations mean together that a tenant, or the provider without one, has not confirmed.
+
+    A backup can be made of a restored database before anybody has confirmed it, and be restored, too. The second
+    restore must not ask for fewer people than the first, count people who came between the two, or name a later backup.
+    """
+
+    taken_at: datetime
+    restored_at: datetime
+    people_needed: int
+
+
+def unconfirmed(tenant_id: UUID | None) -> Unconfirmed | None:
+    """Return the earliest times, and the largest number of people, of the restorations that are not confirmed."""
+    if tenant_id is None:
+        rows = Restoration.objects.filter(confirmed_at=None).values_list("taken_at", "restored_at", "people_needed")
+    else:
+        of_tenant = RestoredTenant.objects.filter(tenant=tenant_id, confirmed_at=None)
+        rows = of_tenant.values_list("of__taken_at", "of__restored_at", "people_needed")
+    found = list(rows)
+    if not found:
+        return None
+    taken, restored, needed = zip(*found, strict=True)
+    return Unconfirmed(min(taken), min(restored), max(needed))
+
+
 def is_client_waiting(client: Client) -> bool:
     """Return whether nobody can use the secret of a client, because people have not confirmed the restored clients."""
     if client.tenant_id is None:
@@ -95,6 +123,8 @@ def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:
     sign_on = SignOn.objects.filter(tenant=tenant).first()
     return {
         "lockbox_on": tenant.lockbox_on,
+        # For these, the provider's approval alone opens a window, even where Lockbox is on.
+        "not_covered": _not_covered(),
         "two_person_control": tenant.needs_two,
         "yes_rule": str(tenant.yes_rule),
         "approval_page": tenant.approval_origin,
@@ -129,6 +159,11 @@ def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:
     }
 
 
+def _not_covered() -> list[str]:
+    rows = Service.objects.filter(is_active=True, is_covered=False).order_by("name", "pk")
+    return list(rows.values_list("name", flat=True))
+
+
 def facts_of_provider() -> Facts:
     """Return what staff confirm: the provider's people and machines that take part in opening a window."""
     staff = _staff().order_by("email")
@@ -139,6 +174,7 @@ def facts_of_provider() -> Facts:
             {"name": row.person.name, "email": row.person.email, "role": str(row.role), "service": row.service.name}
             for row in roles.order_by("service__name", "role", "person__email", "pk")
         ],
+        "not_covered": _not_covered(),
         "clients": _clients(None),
         "groups": [
             {"group": row.group.name, "role": str(row.role), "service": row.service.name}
@@ -175,9 +211,17 @@ def staff_humans(*, before: datetime | None = None) -> set[UUID]:
     """Return the humans on the staff. With `before`, only those who were on the staff before that time."""
     rows = _staff()
     if before is not None:
-        terms = StaffTerm.objects.filter(person=OuterRef("pk"), until_at=None)
-        rows = rows.filter(Exists(terms.filter(from_at__lte=before)) | (Q(created_at__lte=before) & ~Exists(terms)))
+        rows = rows.filter(Exists(StaffTerm.objects.filter(person=OuterRef("pk"), until_at=None, from_at__lte=before)))
     return set(rows.values_list("human_id", flat=True))
+
+
+def recent_staff_humans(at: datetime) -> set[UUID]:
+    """Return the humans on the staff, and those who were on it during the last waiting time.
+
+    So nobody can switch the others off and then confirm alone.
+    """
+    terms = StaffTerm.objects.since(at - limits.staff_change_wait()).values_list("human_id", flat=True)
+    return staff_humans() | set(terms)
 
 
 def still_needed(needed: int, humans: set[UUID], restored_at: datetime, at: datetime) -> int:
@@ -203,6 +247,8 @@ def _sign_on(row: SignOn) -> Facts:
         "on": row.is_on,
         "only": row.is_only,
         "counts_as_proof": row.is_proof,
+        "metadata_address": row.metadata_url,
+        "claims": [row.email_claim, row.key_claim, row.groups_claim],
         "metadata": digest({"metadata": json.dumps(row.identity_provider, sort_keys=True)}),
         "roles": sorted(f"{group}: {role}" for group, role in row.role_map.items()),
     }

@@ -47,6 +47,7 @@ from requests_app.models import (
     RecoveryKey,
     Restoration,
     RestoredConfirmation,
+    Service,
     StaffTerm,
     Tenant,
     Token,
@@ -555,3 +556,116 @@ def test_queued_tasks_are_forgotten(cast: Cast) -> None:
     OrmQ.objects.create(key="x", payload="y", lock=clock.now())
     restore()
     assert not OrmQ.objects.filter(key="x").exists()
+
+
+# --- Somebody restores on purpose, twice or with accounts of their own -----------------------------------------
+
+
+def test_a_window_stays_closed_if_the_clock_was_too_late_at_the_restore(cast: Cast, travel: Any) -> None:
+    """The operator can run the command with any clock. At that time, the window seemed to be over already."""
+    opened, waiting = cast.opened(), cast.submitted()
+    travel.by(hours=30)
+    restore()
+    travel.by(hours=-30)
+    grant = Grant.objects.get(pk=opened.pk)
+    assert grant.closes_at > clock.now()
+    assert (grant.closed_at, grant.is_live(clock.now())) == (grant.closes_at, False)
+    with pytest.raises(WindowNotOpen):
+        content.list_items(opened.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert AccessRequest.objects.get(pk=waiting.pk).state == "WITHDRAWN"
+
+
+def test_a_second_restore_before_the_confirmations_needs_no_fewer_people(cast: Cast) -> None:
+    """A restored administrator takes the others' roles away. A backup of this state is made and restored, too."""
+    restore()
+    for name in ("ada", "alan"):
+        Membership.objects.filter(person=cast.people[name], role="approver").delete()
+    restore()
+    confirm(cast, "ines")
+    assert queries.open_at(cast.contoso.pk) is not None
+
+
+def test_a_second_restore_of_the_staff_needs_no_fewer_people(cast: Cast) -> None:
+    restore(cast)
+    Person.objects.get_queryset().filter(pk=cast.people["sten"].pk).update(is_active=False)
+    row = restore()
+    assert row.people_needed == 2
+    confirm_people(cast, "stella")
+    assert queries.open_at_provider() is not None
+
+
+def test_nobody_counts_who_came_between_two_restores(cast: Cast, travel: Any) -> None:
+    restore(cast)
+    travel.by(minutes=1)
+    role = {"tenant": cast.contoso, "person": cast.mia, "role": "administrator", "given_at": clock.now()}
+    Membership.objects.create(**role)
+    travel.by(minutes=1)
+    restore()
+    with only_a_refusal(), pytest.raises(NotAllowed, match="before the restore"):
+        confirm(cast, "mia")
+
+
+def test_a_second_restore_names_the_earlier_backup(cast: Cast) -> None:
+    """The mails of the first one were perhaps never sent. The second backup is a minute old, and the first a month."""
+    first = restore(taken=720 * HOUR)
+    restore(taken=HOUR / 60)
+    found = queries.unconfirmed(cast.contoso.pk)
+    assert found is not None
+    assert found.taken_at == first.taken_at
+    mails = OutboxMessage.objects.filter(topic="notify.restored", state="waiting")
+    times = {dt.datetime.fromisoformat(row.payload["taken_at"]) for row in mails}
+    assert times == {first.taken_at}
+    client = Client()
+    cast.ines.refresh_from_db()
+    force_login(client, cast.ines)
+    page = client.get(reverse("web:restored", args=[cast.contoso.pk]))
+    assert page.context["earliest"].taken_at == first.taken_at
+
+
+def test_a_superuser_who_was_made_just_before_the_backup_does_not_count(cast: Cast) -> None:
+    """The command `createsuperuser` promises this for the whole waiting time."""
+    Person.objects.create_superuser("second@provider.example", "a long password of somebody")
+    cast.people["second"] = Person.objects.get(email="second@provider.example")
+    restore()
+    confirm_people(cast, "stella")
+    with pytest.raises(NotAllowed, match="long enough"):
+        confirm_people(cast, "second")
+    assert queries.open_at_provider() is not None
+
+
+def test_a_superuser_who_was_made_when_the_wait_was_over_does_not_count(cast: Cast, travel: Any) -> None:
+    restore(cast)
+    travel.by(seconds=limits.staff_change_wait().total_seconds() + 60)
+    Person.objects.create_superuser("second@provider.example", "a long password of somebody")
+    cast.people["second"] = Person.objects.get(email="second@provider.example")
+    confirm_people(cast, "stella")
+    with pytest.raises(NotAllowed, match="long enough"):
+        confirm_people(cast, "second")
+    assert queries.open_at_provider() is not None
+
+
+def test_staff_who_switch_their_colleagues_off_can_not_confirm_alone_soon(cast: Cast, travel: Any) -> None:
+    restore(cast)
+    travel.by(seconds=limits.staff_change_wait().total_seconds() - 60)
+    sten = cast.people["sten"]
+    Person.objects.get_queryset().filter(pk=sten.pk).update(is_active=False)
+    StaffTerm.end(sten, at=clock.now())
+    travel.by(minutes=2)
+    confirm_people(cast, "stella")
+    assert queries.open_at_provider() is not None
+
+
+def test_people_confirm_which_services_lockbox_does_not_cover(cast: Cast) -> None:
+    """The service was covered after the backup. Without that, the provider's approval alone opens a window."""
+    Service.objects.filter(pk=cast.exchange.pk).update(is_covered=False)
+    restore()
+    name = cast.exchange.name
+    client = Client()
+    cast.ines.refresh_from_db()
+    force_login(client, cast.ines)
+    page = client.get(reverse("web:restored", args=[cast.contoso.pk]))
+    assert f"Lockbox does not cover {name}" in page.content.decode()
+    assert queries.facts_of_provider()["not_covered"] == [name]
+    before = shown(cast)
+    Service.objects.filter(pk=cast.exchange.pk).update(is_covered=True)
+    assert shown(cast) != before

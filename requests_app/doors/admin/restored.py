@@ -17,7 +17,7 @@ from requests_app.domain import clock
 from requests_app.domain.acts.restored import CONFIRM_RESTORED_PEOPLE
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
 from requests_app.doors.admin.columns import list_of
-from requests_app.models import Client, GateProxy, GroupRole, Person, QueueAssignment
+from requests_app.models import Client, GateProxy, GroupRole, Person, QueueAssignment, Service
 from requests_app.queries import restored as queries
 
 _TITLE = gettext_lazy("Restored from a backup")
@@ -60,10 +60,11 @@ def _found(request: HttpRequest, facts: queries.Facts, shown: str) -> dict[str, 
     if found is None:
         return {"found": None}
     confirmed = queries.confirmations(found, None, shown)
-    needed = queries.still_needed(found.people_needed, queries.staff_humans(), found.restored_at, at)
+    needed = queries.still_needed(found.people_needed, queries.recent_staff_humans(at), found.restored_at, at)
     mine = {each.human_id for each in confirmed}
     return {
         "found": found,
+        "earliest": queries.unconfirmed(None),
         "parts": _parts(facts),
         "confirmed": confirmed,
         "needed": needed,
@@ -90,6 +91,11 @@ def _parts(facts: queries.Facts) -> list[tuple[str, str, list[str]]]:
             _("Roles of groups"),
             list_of(GroupRole),
             [f"{one['group']}: {roles[one['role']]}, {one['service']}" for one in facts["groups"]],
+        ),
+        (
+            _("Services that Lockbox does not cover"),
+            list_of(Service, is_covered__exact=0),
+            facts["not_covered"],
         ),
         (
             _("API clients of the provider"),

@@ -83,10 +83,11 @@ class Restored(ApiView):
 def _found(row: Tenant) -> dict[str, Any]:
     found, staff, at = queries.open_at(row.pk), queries.open_at_provider(), clock.now()
     of = found.of if found is not None else staff
+    earliest = queries.unconfirmed(row.pk if found is not None else None)
     answer: dict[str, Any] = {
         "waits_for_tenant": found is not None,
         "waits_for_staff": staff is not None,
-        "backup_taken_at": of.taken_at if of is not None else None,
+        "backup_taken_at": earliest.taken_at if earliest is not None else None,
         "restored_at": of.restored_at if of is not None else None,
         "needed": 0,
         "confirmed_by": [],

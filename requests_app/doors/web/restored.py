@@ -70,6 +70,7 @@ def _context(request: HttpRequest, row: Tenant, at: datetime) -> dict[str, Any]:
     roles = actor.roles_on(tenant_id=row.pk, service_id=None)
     found = queries.open_at(row.pk)
     context = {**about(actor, row), "now": at, "found": found, "staff_wait": queries.open_at_provider()}
+    context["earliest"] = queries.unconfirmed(row.pk)
     if found is None or not roles & queries.READERS:
         return context
     facts = queries.facts_of_tenant(row, at)
@@ -114,6 +115,7 @@ def _rules(facts: queries.Facts) -> list[str]:
         _("Two-person control is on") if facts["two_person_control"] else _("Two-person control is off"),
         *([_("Your own approval page: %(page)s") % {"page": page}] if page else []),
         *([_("Only keys of your own page count")] if facts["own_keys_only"] else []),
+        *[_("Lockbox does not cover %(service)s") % {"service": name} for name in facts["not_covered"]],
         *([_("A witness must have cosigned the log")] if facts["cosigned_within"] else []),
     ]
 
@@ -186,6 +188,11 @@ def _sign_on(found: queries.Facts) -> list[str]:
         *([_("It is the only way to sign in")] if found["only"] else []),
         *([_("It counts as a proof of identity")] if found["counts_as_proof"] else []),
         *([keys] if found["protocol"] == "saml" else []),
+        *(
+            [_("New keys are read from %(address)s") % {"address": found["metadata_address"]}]
+            if found["metadata_address"]
+            else []
+        ),
         *found["roles"],
     ]
 
