@@ -19,6 +19,7 @@ from lockbox_site.installing import environment_file
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
+from requests_app.models import Restoration
 
 
 class Finish:
@@ -57,6 +58,9 @@ class Finish:
             choice = restored_heads.choose(self._places, self._known)
         except (Fork, HeadsUnavailable) as error:
             raise BackupRefused(f"Nothing was restored: {error}.") from None
+        if Restoration.objects.filter(pk=found.header.backup_id).exists():
+            # Then nothing would be closed, because a second call of `restored` changes nothing.
+            raise BackupRefused("Nothing was restored: the rows say that this backup was restored before it was made.")
         with transaction.atomic():
             self._set_back = len(choice.mark(at))
             self._waiting = len(unwitnessed.logs())

@@ -24,7 +24,10 @@ from lockbox_site.backup.sealing import Opener
 HELP = "Restore a backup into a place where there is no installation. It overwrites nothing."
 MORE = "DATABASE_URL in the environment names the empty database, if it is not where it was."
 #: Names that change how a program runs. No settings of this product begin like this.
-_DANGEROUS = re.compile(r"(?:LD_|DYLD_|PYTHON|DJANGO_|GCONV|GLIBC|PATH$|HOME$|SHELL$|IFS$|BASH|DATA_DIR$)")
+_DANGEROUS = re.compile(
+    r"(?:LD_|DYLD_|PYTHON|DJANGO_|GCONV|GLIBC|MALLOC_|LOCPATH$|OPENSSL_|SSLKEYLOGFILE$|PGSERVICE|PGSYSCONFDIR$|TMPDIR$"
+    r"|NOTIFY_SOCKET$|PATH$|HOME$|SHELL$|IFS$|BASH|DATA_DIR$)"
+)
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]*")
 
 

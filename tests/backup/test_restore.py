@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -27,7 +28,7 @@ from lockbox_site.backup import archive, contents, finishing, loading, making, r
 from lockbox_site.backup.making import Made
 from lockbox_site.installing import environment_file
 from requests_app.domain import clock
-from requests_app.models import Person
+from requests_app.models import Person, Restoration
 from tests.backup.conftest import LONG, RECIPIENT, SHORT, Place, append, new_place, restore
 from tests.witness import SmallWitness
 
@@ -379,6 +380,8 @@ def other_tables(header: Any) -> Any:
         (contents.HEADER, other_tables, "(damaged|does not fit)"),
         (contents.HEADS, lambda heads: [["o", 10**30, "", "", ""]], "damaged"),
         (contents.ENV, lambda env: env + "LD_PRELOAD=/tmp/x.so\n", "LD_PRELOAD"),
+        (contents.ENV, lambda env: env + "OPENSSL_CONF=/tmp/x.cnf\n", "OPENSSL_CONF"),
+        (contents.ENV, lambda env: env + "SSLKEYLOGFILE=/tmp/x\n", "SSLKEYLOGFILE"),
         (contents.KEYS, lambda keys: {"PYTHONPATH": "/tmp"}, "PYTHONPATH"),
     ],
 )
@@ -389,6 +392,26 @@ def test_a_backup_with_another_content_is_refused_and_nothing_is_written(
     file = written(tmp_path, changed(backup, name, change))
     assert restore(target, file, identity) == 1
     assert re.search(words, refused(capsys))
+    assert (target.is_empty, target.files, restored) == (True, set(), [])
+
+
+@pytest.mark.sqlite
+def test_a_backup_that_says_that_it_was_restored_already_is_refused(
+    source: Place, target: Place, identity: Path, restored: Restored, tmp_path: Path, capsys: Any
+) -> None:
+    """Its restoration is one of its rows. Without the refusal, nothing would be closed or confirmed."""
+    with new_place(tmp_path / "edited") as place:
+        shutil.copy(source.data / "log_key", place.data / "log_key")
+        copy_database(source, place)
+        with place.used():
+            at = clock.now()
+            listed = Restoration.objects.create(
+                pk=uuid4(), taken_at=at, restored_at=at, people_needed=1, confirmed_at=at
+            )
+            made = making.make(tmp_path, sealing.readers([RECIPIENT], None), at=at)
+    file = written(tmp_path, changed(made, contents.HEADER, with_header(backup_id=str(listed.pk))))
+    assert restore(target, file, identity) == 1
+    assert "restored before it was made" in refused(capsys)
     assert (target.is_empty, target.files, restored) == (True, set(), [])
 
 
