@@ -29,6 +29,7 @@ from tests.saml_idp import (
 
 Attack = Callable[[Says], bytes]
 _SIGNATURE = f"{{{DS}}}Signature"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
 
 def _mallory(says: Says, *, envelope: bool = False) -> Any:
@@ -283,6 +284,26 @@ def empty_canonical_form(says: Says) -> bytes:
     return as_bytes(root).replace(b"<saml:Subject>", b'<saml:Subject xmlns:q="1">')
 
 
+def many_prefixes(says: Says) -> bytes:
+    """Name so many prefixes that the canonicalization of what is not signed yet takes very long."""
+    root = etree.fromstring(_signed(says))
+    method = next(root.iter(f"{{{DS}}}CanonicalizationMethod"))
+    named = etree.SubElement(method, f"{{{EXCLUSIVE}}}InclusiveNamespaces")
+    named.set("PrefixList", "b " * 20_000)
+    return as_bytes(root)
+
+
+def large_signed_info(says: Says) -> bytes:
+    """Put many elements in one another into the SignedInfo."""
+    root = etree.fromstring(_signed(says))
+    info = next(root.iter(f"{{{DS}}}SignedInfo"))
+    for _chain in range(10):
+        place = info
+        for _depth in range(150):
+            place = etree.SubElement(place, "a")
+    return as_bytes(root)
+
+
 def confirmed_twice(says: Says) -> bytes:
     root = response(says)
     subject = assertion_of(root).find(f"{{{ASSERTION}}}Subject")
@@ -346,6 +367,8 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "reference to the whole document": (reference_to_everything, "signature"),
     "an id twice": (same_id_twice, "signature"),
     "a program as a transform": (xslt, "signature"),
+    "very many prefixes": (many_prefixes, "signature"),
+    "a very large SignedInfo": (large_signed_info, "signature"),
     "a failing canonicalization": (empty_canonical_form, "signature"),
     "certificate in KeyInfo that is not pinned": (signed(key=key_pair("stranger")), "signature"),
     "no certificate, other key": (signed(key=key_pair("stranger"), with_certificate=False), "signature"),

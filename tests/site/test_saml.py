@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 
 from requests_app.identity.sso.failures import SignOnFailed
-from requests_app.identity.sso.saml import answers, metadata
+from requests_app.identity.sso.saml import answers, metadata, signatures
 from requests_app.identity.sso.saml.answers import Answer, Expected
 from requests_app.identity.sso.saml.questions import ServiceKey
 from tests.saml_attacks import ATTACKS, encrypted_attacks
@@ -156,6 +156,36 @@ def test_a_minute_between_two_clocks_is_allowed() -> None:
     late = good(replace(SAYS, not_after=dt.timedelta(), confirmed_until=dt.timedelta()))
     assert verified(late, at=AT + dt.timedelta(seconds=59)).subject == "p-ada"
     assert refusal(late, at=AT + dt.timedelta(seconds=60)) == "expired"
+
+
+@pytest.mark.parametrize("attack", ["very many prefixes", "a very large SignedInfo"])
+def test_what_nobody_has_signed_is_refused_before_it_is_canonicalized(
+    attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both together take a minute of the processor. Everybody who begins a sign-in can send such an answer."""
+
+    def canonical(*_: Any) -> bytes:
+        raise AssertionError("was canonicalized")
+
+    data = ATTACKS[attack][0](SAYS)
+    monkeypatch.setattr(signatures, "_canonical", canonical)
+    assert refusal(data) == "signature"
+
+
+def test_the_first_and_the_last_time_that_there_is_can_be_compared() -> None:
+    """.NET writes them for “no limit”. A minute more or less than these is no time."""
+    whole = as_bytes(response(SAYS))
+    first, last = b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59Z"
+    begin, end = (SAYS.time(each).encode() for each in (SAYS.not_before, SAYS.not_after))
+    root = etree.fromstring(whole.replace(begin, first).replace(end, last))
+    sign(assertion_of(root))
+    assert verified(as_bytes(root)).subject == "p-ada"
+    root = etree.fromstring(whole.replace(begin, last).replace(end, last))
+    sign(assertion_of(root))
+    assert refusal(as_bytes(root)) == "time"
+    root = etree.fromstring(whole.replace(end, first))
+    sign(assertion_of(root))
+    assert refusal(as_bytes(root)) == "expired"
 
 
 def test_a_person_who_had_to_authenticate_again_did_so_after_the_question() -> None:

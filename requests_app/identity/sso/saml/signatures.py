@@ -38,6 +38,10 @@ _RSA = {f"{_MORE}rsa-{name}": name for name in _HASHES}
 _ECDSA = {f"{_MORE}ecdsa-{name}": name for name in _HASHES}
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 LEAST_RSA_BITS = 2048
+#: The most prefixes that a canonicalization treats as an inclusive one does, and the most elements of a
+#: SignedInfo. Each prefix is looked for at each element and all above it, and nothing is signed by then: without these
+#: limits, one small answer takes a minute of the processor.
+MOST_PREFIXES, MOST_OF_INFO = 32, 20
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
@@ -72,6 +76,8 @@ def verified(element: Element, keys: Sequence[PublicKey]) -> Element:
     info = only(signature, ds("SignedInfo"), code="signature")
     names = [child.tag for child in signature]
     if names not in ([ds("SignedInfo"), ds("SignatureValue")], [ds("SignedInfo"), ds("SignatureValue"), ds("KeyInfo")]):
+        raise SignOnFailed("signature", "form")
+    if sum(1 for _each in info.iter()) > MOST_OF_INFO:
         raise SignOnFailed("signature", "form")
     canonical_info = _canonical(info, _prefixes(only(info, ds("CanonicalizationMethod"), code="signature")))
     info = parsed(canonical_info, code="signature")
@@ -117,7 +123,10 @@ def _prefixes(method: Element) -> list[str]:
         return []
     if len(found) > 1 or found[0].tag != f"{{{EXCLUSIVE}}}InclusiveNamespaces" or len(found[0]):
         raise SignOnFailed("signature", "transforms")
-    return [prefix for prefix in found[0].get("PrefixList", "").split() if prefix != "#default"]
+    prefixes = found[0].get("PrefixList", "").split()
+    if len(prefixes) > MOST_PREFIXES:
+        raise SignOnFailed("signature", "transforms")
+    return [prefix for prefix in prefixes if prefix != "#default"]
 
 
 def _canonical(element: Element, prefixes: list[str]) -> bytes:
