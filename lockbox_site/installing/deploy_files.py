@@ -29,8 +29,11 @@ def run(words: list[str], *, program: str) -> int:
         for source in _sources():
             to = target / source.relative_to(places.DEPLOY)
             to.parent.mkdir(parents=True, exist_ok=True)
-            to.write_bytes(_adapted(source.read_bytes()))
-            shutil.copymode(source, to)
+            # A file is replaced, never written through a link that somebody else may have put there.
+            to.unlink(missing_ok=True)
+            with to.open("xb") as file:
+                file.write(_adapted(source.read_bytes()))
+            shutil.copymode(source, to, follow_symlinks=False)
             sys.stdout.write(f"{to}\n")
     except OSError as failure:
         why = failure.strerror or failure

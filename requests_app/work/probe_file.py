@@ -30,5 +30,8 @@ def write(faults: Sequence[str], *, web: str = "") -> None:
     # The monotonic clock of Linux is the same for all processes of a machine.
     found = {"at": clock.monotonic(), "faults": list(faults), "web": web}
     with contextlib.suppress(OSError):
-        draft.write_text(json.dumps(found))
+        # Other users may write to the directory. A link that one of them has put there is never followed.
+        draft.unlink(missing_ok=True)
+        with draft.open("x") as file:
+            file.write(json.dumps(found))
         os.replace(draft, path)

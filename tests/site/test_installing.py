@@ -22,7 +22,7 @@ from django.db import connection
 
 from audit_app import keys
 from lockbox_site import command_line
-from lockbox_site.installing import answers, environment_file, initialising, questions
+from lockbox_site.installing import answers, deploy_files, environment_file, initialising, questions
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, Question
 from tests.outbox.conftest import Postbox, Server
@@ -537,3 +537,16 @@ def test_drafts_of_processes_that_were_killed_are_removed(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     keys.remove_drafts(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stay)
+
+
+def test_files_for_deployment_replace_a_link_and_never_write_through_it(tmp_path: Path) -> None:
+    """Root may write them into a directory in which somebody else has put a link."""
+    assert deploy_files.run([str(tmp_path / "first")], program="lockbox") == 0
+    [made, *_rest] = sorted(path for path in (tmp_path / "first").rglob("*") if path.is_file())
+    victim, link = tmp_path / "victim", tmp_path / "second" / made.relative_to(tmp_path / "first")
+    victim.write_text("stays")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(victim)
+    assert deploy_files.run([str(tmp_path / "second")], program="lockbox") == 0
+    assert victim.read_text() == "stays"
+    assert (link.is_symlink(), link.read_bytes()) == (False, made.read_bytes())

@@ -106,6 +106,15 @@ def test_a_web_server_that_does_not_answer_is_not_ready(place: Path, capsys: pyt
     assert probe("ready", capsys) == (1, "The web server does not answer (ConnectionRefusedError).")
 
 
+def test_a_link_of_another_user_is_never_written_through(place: Path) -> None:
+    """The directory may be /tmp, and everybody knows the name of the draft."""
+    victim = place.with_name("victim")
+    victim.write_text("stays")
+    place.with_name(f".{place.name}.{os.getpid()}").symlink_to(victim)
+    probe_file.write([])
+    assert (victim.read_text(), json.loads(place.read_text())["faults"]) == ("stays", [])
+
+
 def test_without_a_file_nothing_is_written_and_the_probe_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
