@@ -259,13 +259,13 @@ def _outbox(at: dt.datetime) -> Check:
 
     Messages that only another version can send are counted separately. A restart of this version would not send them.
     """
-    from requests_app.messages.topics import KNOWN
+    from requests_app.messages.topics import known
     from requests_app.models import OutboxMessage
     from requests_app.models.outbox import FANOUT, MAIL
 
     # If the receiver of a webhook does not answer, its owner must act.
     waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
-    foreign = Q(lane__in=(FANOUT, MAIL)) & ~Q(topic__in=KNOWN)
+    foreign = Q(lane__in=(FANOUT, MAIL)) & ~Q(topic__in=known())
     of_another_version = waiting.filter(foreign)[:MOST_COUNTED].count()
     oldest = waiting.exclude(foreign).aggregate(oldest=Min("next_attempt_at"))["oldest"]
     age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
