@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -32,11 +33,6 @@ PARTS = {
 }
 #: Commands that also work before there is an installation in the data directory.
 WITHOUT_INSTALLATION = frozenset({"demo", "doctor", "restore"})
-#: The demo uses only its own directory, so these variables must have no effect on it.
-NOT_FOR_DEMO = (
-    "DATABASE_URL", "CONTENT_ROOT", "EMAIL_URL", "BASE_URL", "HOST", "PORT", "PRODUCTION", "DEBUG", "LOG_ORIGIN",
-    "LOG_KEY", "LOG_KEY_FILE", "LOG_HEADS_FILE",
-)  # fmt: skip
 
 
 def main() -> None:
@@ -82,8 +78,7 @@ def _run(words: list[str]) -> int:
     elif command == "setup-link":
         django = _linking(rest)
     elif command == "demo":
-        for name in NOT_FOR_DEMO:
-            os.environ.pop(name, None)
+        _forget_settings()
         # The demo world's engineers sign in with a password alone.
         os.environ["ENGINEER_SECOND_FACTOR"] = "off"
     from lockbox_site import django_commands
@@ -125,6 +120,18 @@ def _owner_of_unreadable(path: Path) -> str | None:
         return path.owner()
     except KeyError:  # an account that has a number only
         return str(facts.st_uid)
+
+
+def _forget_settings() -> None:
+    """Remove every setting from the environment but the data directory, because the demo uses only that.
+
+    A setting that stayed could lead the demo to the database, the mail server or the heads of a real installation.
+    """
+    source = Path(__file__).with_name("settings.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source)) - {"DATA_DIR"}
+    for name in list(os.environ):
+        if name in names or name.removesuffix("_FILE") in names:
+            del os.environ[name]
 
 
 def _serving(command: str, words: list[str]) -> list[str]:

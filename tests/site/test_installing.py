@@ -21,7 +21,7 @@ import pytest
 from django.db import connection
 
 from audit_app import keys
-from lockbox_site import command_line
+from lockbox_site import command_line, django_commands
 from lockbox_site.installing import answers, deploy_files, environment_file, initialising, questions
 from lockbox_site.installing.answers import WrongAnswer
 from lockbox_site.installing.questions import QUESTIONS, Interview, Question
@@ -419,6 +419,28 @@ def test_the_data_directory_can_stand_anywhere_in_the_line(monkeypatch: pytest.M
     monkeypatch.delenv("DATA_DIR")
     assert command_line._data_directory([]) == ([], Path("/var/lib/lockbox"))
     assert command_line._data_directory(["--data-dir", "here"])[1] == Path.cwd() / "here"
+
+
+def test_no_setting_of_the_environment_leads_the_demo_to_an_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, the environment names the real database in a file, the shared heads, and the mail server."""
+    given = {
+        "PRODUCTION": "on", "DATABASE_URL_FILE": "/run/secrets/database_url", "LOG_HEADS": "s3://lockbox-heads/live",
+        "LOG_HEADS_S3_SECRET_KEY_FILE": "/run/secrets/s3", "EMAIL_URL_FILE": "/run/secrets/email_url",
+        "SECRET_KEY_FILE": "/run/secrets/secret_key", "SSO_ISSUER": "https://login.example.com", "PORT": "80",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://traces.example.com", "STATIC_ROOT": "/opt/lockbox/static",
+    }  # fmt: skip
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(django_commands, "run", lambda program, words: seen.update(os.environ))
+    for name, value in {**given, "HTTP_PROXY": "http://proxy", "DJANGO_SETTINGS_MODULE": "", "DATA_DIR": "/x"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENGINEER_SECOND_FACTOR", "on")
+    assert command_line._run(["demo", "--data-dir", str(tmp_path)]) == 0
+    assert set(seen) & set(given) == set()
+    assert (seen["DATA_DIR"], seen["HTTP_PROXY"], seen["ENGINEER_SECOND_FACTOR"]) == (
+        str(tmp_path), "http://proxy", "off",
+    )  # fmt: skip
 
 
 def _ended_by_ctrl_c(child: int, terminal: int) -> int:
