@@ -35,6 +35,9 @@ KEY_SETTINGS = (
     *("SECOND_FACTOR_KEY", "SECOND_FACTOR_KEY_FALLBACKS", "LOG_KEY"),
 )
 
+#: The settings that name places. Where the environment of a restore names one, the restored settings name it, too.
+PLACES = ("LOG_KEY_FILE", "LOG_HEADS_FILE", "LOG_HEADS")
+
 #: A function that takes a table and some of its rows.
 Taker = Callable[[str, bytes], None]
 

@@ -95,6 +95,7 @@ class Finish:
         values = {name: value for name, value in self._values.items() if name not in given and name != "DATABASE_URL"}
         if place := os.environ.get("DATABASE_URL"):
             values["DATABASE_URL"] = place
+        values |= {name: place for name in contents.PLACES if (place := self._asked.get(name))}
         if key is not None:
             values.pop("SECRET_KEY", None)
         content = self._found.settings.get(contents.ENV, b"")

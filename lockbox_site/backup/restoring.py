@@ -176,9 +176,10 @@ def _prepare_django() -> None:
 
 
 def _require_places(asked: Mapping[str, str], data: Path) -> None:
-    """Raise BackupRefused if a setting in the backup leads to a file outside the data directory.
+    """Raise BackupRefused if a setting in the backup leads to a file or a bucket outside the data directory.
 
-    A hostile backup could otherwise make a file anywhere. The operator can name such a place in the environment.
+    A hostile backup could otherwise make a file anywhere. And an installation that is restored for practice would share
+    the heads of the one that people use. The operator can name such a place in the environment.
     """
     from django.conf import settings
 
@@ -186,16 +187,22 @@ def _require_places(asked: Mapping[str, str], data: Path) -> None:
 
     stored = environment_file.read(data / ".env")
     database = settings.DATABASES["default"]
-    places = {"LOG_KEY_FILE": Path(settings.LOG_KEY_FILE), "LOG_HEADS_FILE": Path(settings.LOG_HEADS_FILE)}
+    # LOG_HEADS comes first, if both are set.
+    heads = "LOG_HEADS" if settings.LOG_HEADS or os.environ.get("LOG_HEADS") else "LOG_HEADS_FILE"
+    places = {"LOG_KEY_FILE": str(settings.LOG_KEY_FILE), heads: settings.LOG_HEADS or str(settings.LOG_HEADS_FILE)}
     if "sqlite" in database["ENGINE"]:
-        places["DATABASE_URL"] = Path(database["NAME"])
-    for name, path in places.items():
-        is_inside = path.resolve().is_relative_to(data.resolve())
-        if not is_inside and name not in asked and name not in stored:
+        places["DATABASE_URL"] = str(database["NAME"])
+    for name, place in places.items():
+        if not _is_inside(place, data) and name not in asked and name not in stored:
             raise BackupRefused(
-                f"The backup's {name} leads outside the data directory, to {path}. If that is right, set {name} in the "
-                "environment, and run the command again."
+                f"The backup's {name} leads outside the data directory, to {place}. If that is right, set {name} in "
+                "the environment, and run the command again."
             )
+
+
+def _is_inside(place: str, data: Path) -> bool:
+    path = place.removeprefix("dir://")
+    return "://" not in path and Path(path).resolve().is_relative_to(data.resolve())
 
 
 @dataclass(frozen=True)

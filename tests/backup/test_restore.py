@@ -562,3 +562,42 @@ def test_settings_that_lead_outside_the_data_directory_are_refused(
     assert "LOG_KEY_FILE leads outside" in refused(capsys)
     assert not (tmp_path / "authorized_keys").exists()
     assert (target.is_empty, restored) == (True, [])
+
+
+@pytest.mark.parametrize("place", ["s3://lockbox-heads/live", "dir:///mnt/lockbox-heads"])
+@pytest.mark.sqlite
+def test_heads_that_another_installation_may_use_are_touched_only_if_the_operator_names_them(
+    backup: Made, target: Place, identity: Path, restored: Restored, capsys: Any, monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:  # fmt: skip
+    """A restore for practice has the settings of the installation that people use, and would store heads there."""
+
+    def touched(*_words: object) -> None:
+        raise AssertionError("the place of the heads was used")
+
+    with target.used():
+        monkeypatch.setattr(settings, "LOG_HEADS", place)
+        monkeypatch.setattr(heads, "store", touched)
+        words = [str(backup.path), "--identity", str(identity)]
+        assert restoring.run(words, data=target.data, program="lockbox") == 1
+        assert f"LOG_HEADS leads outside the data directory, to {place}" in refused(capsys)
+        assert (target.is_empty, target.files, restored) == (True, set(), [])
+        monkeypatch.setenv("LOG_HEADS", place)
+        with pytest.raises(AssertionError, match="was used"):
+            restoring.run(words, data=target.data, program="lockbox")
+
+
+@pytest.mark.sqlite
+def test_a_place_that_the_environment_names_is_in_the_restored_settings(
+    backup: Made, target: Place, identity: Path, restored: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The units read the file of settings, and don't have the environment of this command."""
+    key = tmp_path / "elsewhere" / "log_key"
+    key.parent.mkdir()
+    monkeypatch.setenv("LOG_KEY_FILE", str(key))
+    with target.used():
+        monkeypatch.setattr(settings, "LOG_KEY_FILE", key)
+        words = [str(backup.path), "--identity", str(identity)]
+        assert restoring.run(words, data=target.data, program="lockbox") == 0
+    assert key.exists()
+    assert environment_file.read(target.data / ".env")["LOG_KEY_FILE"] == str(key)
