@@ -38,6 +38,9 @@ class SignOn(models.Model):
         OIDC = "oidc", _("OpenID Connect")
         SAML = "saml", _("SAML 2.0")
 
+    #: What can be new in the metadata so that an administrator must confirm it.
+    WAITING = ("entity_id", "sso_url", "all_keys")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.OneToOneField("requests_app.Tenant", models.PROTECT, related_name="sign_on")
     issuer = models.CharField(_("issuer"), max_length=300)
@@ -94,7 +97,7 @@ class SignOn(models.Model):
     @property
     def waits_for_confirmation(self) -> bool:
         """Return whether the metadata at the address has changed so much that an administrator must confirm it."""
-        return self.metadata_problem in ("entity_id", "sso_url", "all_keys")
+        return self.metadata_problem in self.WAITING
 
     @property
     def pinned(self) -> dict[str, Any]:

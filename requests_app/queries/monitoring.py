@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import Count, Min, Q
 from django_q.models import OrmQ
 
+from audit_app import lease
 from audit_app.models import ChainHead, LogAlarm, SignedHead, Witness
 from audit_app.witnesses import ALARMS
 from requests_app.domain import clock
@@ -27,6 +28,7 @@ from requests_app.models import (
     OutboxMessage,
     Resource,
     SignalStream,
+    SignOn,
     TaskAttempt,
     Webhook,
 )
@@ -68,6 +70,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_log_unsigned": ("Logs with entries that are not signed.", ()),
     "lockbox_log_oldest_unsigned_seconds": ("For how long the oldest unsigned entry has waited.", ()),
     "lockbox_log_refused": ("Logs that the signer refuses to sign.", ("code",)),
+    "lockbox_log_signer_taken_over_timestamp_seconds": ("When a host last took over from a signer that stopped.", ()),
     "lockbox_log_oldest_date_seconds": ("Age of the oldest date on a signed log.", ()),
     "lockbox_witnesses": ("Registered witnesses.", ()),
     "lockbox_witnesses_failing": ("Witnesses whose last call failed.", ()),
@@ -76,6 +79,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_webhooks": ("Webhooks.", ("state",)),
     "lockbox_signal_streams": ("Signal streams (Shared Signals Framework).", ("state",)),
     "lockbox_restored_unconfirmed": ("Tenants, or 1 for the provider, with a restore not confirmed.", ("side",)),
+    "lockbox_sign_on_metadata_problems": ("Single sign-ons whose SAML metadata needs somebody.", ("state",)),
     "lockbox_guards_silent": ("Guards of applications that should report, and do not.", ()),
     "lockbox_resources_unreachable": ("Resources that could not be reached in their last test.", ("connector",)),
 }  # fmt: skip
@@ -173,6 +177,22 @@ def logs(at: datetime) -> Iterator[Sample]:
     yield Sample("lockbox_log_oldest_date_seconds", _seconds(first, at))
 
 
+def signer(at: datetime) -> Iterator[Sample]:
+    found = lease.current()
+    if found is not None and found.taken_over_at is not None:
+        yield Sample("lockbox_log_signer_taken_over_timestamp_seconds", found.taken_over_at.timestamp())
+
+
+def sign_ons(at: datetime) -> Iterator[Sample]:
+    """Count the metadata that could not be read, and the changes in it that wait for an administrator."""
+    waits = Q(metadata_problem__in=SignOn.WAITING)
+    row = SignOn.objects.exclude(metadata_problem="").aggregate(
+        unread=Count("pk", filter=~waits), changed=Count("pk", filter=waits)
+    )
+    for state, count in row.items():
+        yield Sample("lockbox_sign_on_metadata_problems", count, (state,))
+
+
 def witnesses(at: datetime) -> Iterator[Sample]:
     contradicts = Q()
     for code in ALARMS:
@@ -222,5 +242,6 @@ def content(at: datetime) -> Iterator[Sample]:
 #: The kinds of messages.
 LANES = ("fanout", "mail", "webhook", "signal", "poll")
 GROUPS: tuple[Callable[[datetime], Iterable[Sample]], ...] = (
-    access_requests, windows, outbox, heartbeats, tasks, logs, witnesses, receivers, restorations, content,
+    access_requests, windows, outbox, heartbeats, tasks, logs, signer, witnesses, receivers, sign_ons, restorations,
+    content,
 )  # fmt: skip

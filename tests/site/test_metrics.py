@@ -20,11 +20,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
-from audit_app.models import AuditEntry, LogAlarm
+from audit_app.models import AuditEntry, LogAlarm, SignerLease
 from lockbox_site.monitoring import counters, metrics, watching
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.models import Heartbeat, OutboxMessage, SignOn, TaskAttempt
 from requests_app.platform import telemetry
 from requests_app.queries import monitoring
 from tests.cast import Cast
@@ -235,6 +235,27 @@ def test_what_is_late_is_shown_before_any_sweep(cast: Cast, travel: Any) -> None
     assert number(found, "lockbox_windows_open") == 0
     assert number(found, "lockbox_sweep_late_seconds", what="deadline") >= 3600
     assert number(found, "lockbox_sweep_late_seconds", what="window") >= 3600
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_signer_that_was_lost_is_shown(cast: Cast) -> None:
+    name, at = "lockbox_log_signer_taken_over_timestamp_seconds", clock.now()
+    row = SignerLease.objects.create(host="one", since=at, until=at)
+    assert (name, ()) not in numbers(read()), "no host was lost yet"
+    SignerLease.objects.filter(pk=row.pk).update(host="two", taken_from="one", taken_over_at=at)
+    assert number(numbers(read()), name) == pytest.approx(at.timestamp())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_saml_metadata_that_needs_somebody_is_counted(cast: Cast) -> None:
+    for name, problem in (("contoso", "unreachable"), ("fabrikam", "all_keys"), ("northwind", "")):
+        SignOn.objects.create(
+            tenant=cast.tenants[name], protocol="saml", identity_provider={}, issuer=name, client_id=name, sealed="",
+            metadata_problem=problem, changed_at=clock.now(),
+        )  # fmt: skip
+    found = numbers(read())
+    states = {state: number(found, "lockbox_sign_on_metadata_problems", state=state) for state in ("unread", "changed")}
+    assert states == {"unread": 1, "changed": 1}
 
 
 @pytest.mark.django_db(transaction=True)
