@@ -20,7 +20,7 @@ _NAME = 13
 
 def checks(*, mail_to: str = "") -> list[Check]:
     """Return all checks. The settings must be readable."""
-    from lockbox_site.doctor import of_database, of_network, of_work
+    from lockbox_site.doctor import of_backup, of_database, of_network, of_sign_on, of_work
 
     return [
         Check("settings", of_machine.settings_fit),
@@ -37,6 +37,8 @@ def checks(*, mail_to: str = "") -> list[Check]:
         Check("clock", of_database.clocks, needs_database=True),
         Check("log key", of_work.log_key, needs_database=True),
         Check("heads", of_work.heads_are_writable),
+        Check("backups", of_backup.backups, needs_database=True),
+        Check("sign-on", of_sign_on.provider_sign_on),
         Check("parts", of_work.parts, needs_database=True),
         Check("task", of_work.task, seconds=of_work.TASK_WITHIN + 5, needs_database=True),
         Check("waiting", of_work.waiting, needs_database=True),

@@ -26,11 +26,12 @@ from django_q.models import OrmQ
 
 from audit_app import keys
 from audit_app.models import HeadsPlace, SignedHead, SignerLease
-from lockbox_site.doctor import findings, of_database, of_machine, of_network, of_work, running
+from lockbox_site.doctor import findings, of_backup, of_database, of_machine, of_network, of_sign_on, of_work, running
 from lockbox_site.doctor.findings import Check, Finding, Level, examine
 from requests_app.domain import clock
 from requests_app.models import Heartbeat, Installation, OutboxMessage
 from requests_app.work import heartbeats
+from tests import saml_idp
 from tests.cast import Cast
 from tests.outbox.conftest import Postbox, Server, _use
 from tests.site.test_settings import bare
@@ -296,6 +297,51 @@ def test_heads_that_can_not_be_written_are_named(settings: Any, tmp_path: Path) 
     settings.LOG_HEADS_FILE = tmp_path / "file" / "heads.sqlite3"
     [(level, _, advice)] = lines(of_work.heads_are_writable)
     assert (level, advice.partition(".")[0]) == (PROBLEM, "Nothing is signed until this works")
+
+
+def test_a_backup_that_is_missing_old_or_bad_is_named(settings: Any) -> None:
+    assert lines(of_backup.backups)[0][:2] == (WARNING, "This installation knows of no backup.")
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
+    assert levels(of_backup.backups) == [OK]
+    heartbeats.report_failure(Heartbeat.BACKUP, "The disk is full.")
+    [(level, found, advice)] = lines(of_backup.backups)
+    assert (level, found.partition(".")[0]) == (PROBLEM, "The last backup failed")
+    assert "backup" in advice
+    Heartbeat.objects.all().delete()
+    settings.BACKUP_TO = "/srv/backups"
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now() - dt.timedelta(hours=27))
+    assert levels(of_backup.backups) == [PROBLEM]
+
+
+def test_heads_that_are_on_one_disk_only_are_named(settings: Any) -> None:
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
+    assert levels(of_backup.backups) == [OK], "nothing was signed yet"
+    SignedHead.objects.create(tenant_id="00000000-0000-0000-0000-000000000007", key=b"k" * 32)
+    assert lines(of_backup.backups)[1][:2] == (WARNING, "The heads were not copied to another place yet.")
+    heartbeats.touch(Heartbeat.HEADS, at=clock.now())
+    assert levels(of_backup.backups) == [OK]
+    heartbeats.touch(Heartbeat.HEADS, at=clock.now() - dt.timedelta(minutes=16))
+    assert levels(of_backup.backups) == [OK, WARNING]
+    settings.LOG_HEADS = "dir:///mnt/lockbox-heads"
+    assert levels(of_backup.backups) == [OK]
+
+
+def test_files_for_saml_that_can_not_be_used_are_named(settings: Any, tmp_path: Path) -> None:
+    assert levels(of_sign_on.provider_sign_on) == [OK]
+    pem, certificate = saml_idp.key_pair("provider")
+    (tmp_path / "keys.pem").write_text(
+        f"{pem.decode()}-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n"
+    )
+    settings.SSO_SAML_METADATA, settings.SSO_SAML_KEYS = str(tmp_path / "idp.xml"), [str(tmp_path / "keys.pem")]
+    assert levels(of_sign_on.provider_sign_on) == [PROBLEM], "there is no such file"
+    (tmp_path / "idp.xml").write_bytes(saml_idp.metadata())
+    assert levels(of_sign_on.provider_sign_on) == [OK]
+    ends = (clock.now() + dt.timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (tmp_path / "idp.xml").write_bytes(saml_idp.metadata(until=ends))
+    assert levels(of_sign_on.provider_sign_on) == [WARNING]
+    settings.SSO_SAML_KEYS = [str(tmp_path / "idp.xml")]
+    [(level, _, advice)] = lines(of_sign_on.provider_sign_on)
+    assert (level, "SSO_SAML_KEYS" in advice) == (PROBLEM, True)
 
 
 def test_what_waits_for_an_operator_is_counted(cast: Cast) -> None:
