@@ -12,7 +12,7 @@ cd secrets
 secret() { [ -s "$1" ] || head -c "$2" /dev/urandom | od -An -vtx1 | tr -d ' \n' >"$1"; }
 
 for name in secret_key task_signing_key webhook_key second_factor_key; do secret "$name" 48; done
-for name in database_password postgres_password; do secret "$name" 24; done
+for name in database_password postgres_password metrics_token; do secret "$name" 24; done
 [ -s database_url ] || printf 'postgres://lockbox:%s@database/lockbox' "$(cat database_password)" >database_url
 chmod 0400 ./*
 chown "${LOCKBOX_UID:-10001}" ./*
