@@ -200,6 +200,6 @@ def test_the_document_lists_every_metric() -> None:
     assert rows == [row_of(name) for name in sorted({**monitoring.STATES, **metrics.OF_PROCESS, **counters.DECLARED})]
 
 
-@pytest.mark.parametrize("name", ["docs/monitoring.md", "docs/runbooks.md"])
-def test_the_documents_are_short(name: str) -> None:
-    assert len(text_of(ROOT / name).splitlines()) <= 250
+@pytest.mark.parametrize(("name", "most"), [("docs/monitoring.md", 250), ("docs/runbooks.md", 300)])
+def test_the_documents_are_short(name: str, most: int) -> None:
+    assert len(text_of(ROOT / name).splitlines()) <= most
