@@ -24,6 +24,7 @@ from requests_app.work import schedules
 from tests import ground
 from tests.site.test_settings import bare
 from tests.upgrades import migration_rules
+from tests.upgrades.history import here as _here
 
 #: Runs with the code of the previous release, on a database with this version's schema.
 LOOK = """
@@ -69,7 +70,7 @@ print(json.dumps({"missing": missing, "found": found, "schedules": rows}))
 @pytest.fixture
 def seen(tmp_path: Path) -> dict[str, Any]:
     """Return what the previous release sees in a database of this version."""
-    previous, database = previous_release.tree(), tmp_path / "lockbox.sqlite3"
+    previous, database = _here(previous_release.tree), tmp_path / "lockbox.sqlite3"
     shutil.copy(ground.sqlite(), database)
     url = ground.database_url() if connection.vendor == "postgresql" else f"sqlite:///{database}"
     env = bare(tmp_path, DATABASE_URL=url, PYTHONPATH=str(previous), DJANGO_SETTINGS_MODULE="lockbox_site.settings")
@@ -94,7 +95,7 @@ def test_the_previous_release_reads_and_writes_each_table_of_this_schema(seen: d
 
 def _newer() -> Iterator[tuple[str, Any, Any]]:
     """Yield each migration that the previous release does not have, and the project's state before it."""
-    old, loader = previous_release.migrations(), MigrationLoader(None, replace_migrations=False)
+    old, loader = _here(previous_release.migrations), MigrationLoader(None, replace_migrations=False)
     for app, name in loader.graph.nodes:
         if f"{app}/{name}" not in old and apps.get_app_config(app).module is not None and app in OURS:
             migration = loader.get_migration(app, name)
@@ -191,14 +192,3 @@ def test_a_task_that_the_other_version_does_not_know_can_be_lost_because_the_sch
     rung = {value for name, value in vars(bell).items() if name.isupper() and str(value).startswith("requests_app.")}
     assert bell.SWEEP in rung
     assert rung <= schedules.FUNCTIONS
-
-
-def test_a_copy_without_the_previous_release_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = "0" * 40
-    monkeypatch.setattr(previous_release, "named", lambda: ("0.2.0", nowhere))
-    with pytest.raises(previous_release.NotHere) as failure:
-        previous_release.export(Path("/nonexistent"))
-    assert str(failure.value) == (
-        f"The previous release 0.2.0 is commit {nowhere}, which is not in this copy of the repository. Get it: "
-        f"git fetch origin {nowhere}"
-    )
