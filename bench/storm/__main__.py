@@ -42,12 +42,15 @@ def main() -> int:
     words = "--short" if arguments.short else f"--seconds {seconds:g}"
     words += " --drill" if arguments.drill else ""
     words += " --upgrade" if arguments.upgrade else ""
+    words += f" --before {arguments.before}" if arguments.before else ""
     words += " --small-disk" if arguments.small_disk else ""
     words += "".join(f' --only "{kind}"' for kind in arguments.only or ())
     print(f"Seed {seed}. The same again: python -m bench.storm --database {arguments.database} --seed {seed} {words}")
     print(f"Everything of it is in {directory}", flush=True)
     kind = Drill if arguments.drill else Rolling if arguments.upgrade else Storm
     few: dict[str, Any] = {"clients": 8, "tenants": 3, "kinds": SHORT[arguments.database]} if arguments.short else {}
+    if arguments.upgrade:
+        few["before"] = arguments.before
     if arguments.only:
         few["kinds"] = arguments.only
     disk = _small_disk(directory) if arguments.small_disk else None
@@ -91,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calm", type=float, default=120.0, help="how long what waits to leave may not get less")
     parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
     parser.add_argument("--upgrade", action="store_true", help="from the previous release to this one, under load")
+    parser.add_argument("--before", default="", help="with --upgrade: begin with this commit, not the previous release")
     parser.add_argument("--small-disk", action="store_true", help="the disk fills up, too; mounts one in memory (root)")
     parser.add_argument("--only", action="append", choices=sorted(BOUNDS), help="just this fault; again for more")
     parser.add_argument("--dir", default=None, help="where to put everything (a disk, not memory)")

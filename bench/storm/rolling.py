@@ -20,6 +20,7 @@ from bench import previous_release
 from bench.storm import processes
 from bench.storm.installation import CannotStart, Installation, free_port
 from bench.storm.journal import IntendedAct, Outcome
+from bench.storm.lifecycle import Replay
 from bench.storm.storm import Storm
 
 WEBS = ("web-a", "web-b")
@@ -73,6 +74,8 @@ class Phase:
     over: float = 0.0
     failed: list[str] = field(default_factory=list)
     calls: int = 0
+    #: The longest time that a call took, in seconds.
+    longest: float = 0.0
 
 
 class Fleet(Installation):
@@ -167,14 +170,19 @@ class Fleet(Installation):
 
 
 class Rolling(Storm):
-    """A storm without faults, in which the previous release is replaced by the code of `tree`, back, and again."""
+    """A storm without faults, in which the code of the commit `before` is replaced by that of `tree`, back, and again.
+
+    Without `before`, it begins with the previous release.
+    """
 
     installation: Fleet
 
-    def __init__(self, tree: Path, directory: Path, *given: Any, **named: Any) -> None:
+    def __init__(self, tree: Path, directory: Path, *given: Any, before: str = "", **named: Any) -> None:
         self.new = tree
-        self.old = previous_release.tree()
+        self.old = previous_release.tree(before)
         self.phases: list[Phase] = []
+        self.applied: list[str] = []
+        self.replays: list[Replay] = []
         super().__init__(self.old, directory, *given, **{**named, "with_faults": False})
 
     def _installed(self, url: str, data: Path | None) -> Fleet:
@@ -205,11 +213,7 @@ class Rolling(Storm):
             self._migrate(self.new)
         with self.phase("the previous release on the new schema"):
             time.sleep(each)
-        for name, tree in (
-            ("to the new code", self.new),
-            ("back to the previous release", self.old),
-            ("again", self.new),
-        ):
+        for name, tree in self._turns():
             for part in PARTS if tree is self.new else reversed(PARTS):
                 with self.phase(f"{name}: {part}"):
                     self.installation.replace(part, tree)
@@ -228,11 +232,7 @@ class Rolling(Storm):
         return [("to the new code", self.new), ("back to the previous release", self.old), ("again", self.new)]
 
     def _with_a_stop(self, each: float) -> None:
-        for name, tree in (
-            ("to the new code", self.new),
-            ("back to the previous release", self.old),
-            ("again", self.new),
-        ):
+        for name, tree in self._turns():
             with self.phase(f"{name}: stopped"):
                 self.installation.stop()
                 self._migrate(tree)
@@ -244,11 +244,16 @@ class Rolling(Storm):
 
     def _migrate(self, tree: Path) -> None:
         """Do what the unit lockbox-migrate does, with the code of this tree."""
+        before = self._migrations()
         for words in (["migrate", "--noinput"], ["collectstatic", "--noinput"], ["sync_schedules"]):
             command, env = [sys.executable, "manage.py", *words], {**self.installation.env, "PYTHONPATH": str(tree)}
             done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=300)
             if done.returncode:
                 raise CannotStart(f"{words} ended with {done.returncode}: {done.stdout[-800:]}{done.stderr[-800:]}")
+        self.applied += sorted(self._migrations() - before)
+
+    def _migrations(self) -> set[str]:
+        return {f"{app}/{name}" for app, name in self.rows.rows("SELECT app, name FROM django_migrations")}
 
     def _leave_what_nobody_knows(self) -> None:
         """Write a message and a schedule of a newer version."""
@@ -291,20 +296,40 @@ class Rolling(Storm):
             self.installation.stop_all()
         super().clean_up()
 
+    def _replay(self, slug: str, lines: list[dict[str, Any]]) -> Replay:
+        self.replays.append(super()._replay(slug, lines))
+        return self.replays[-1]
+
     def _count(self, acts: list[IntendedAct]) -> None:
         for phase in self.phases:
             for act in acts:
                 for call in act.calls:
                     if phase.begun <= call.ended < phase.over:
                         phase.calls += 1
+                        phase.longest = max(phase.longest, call.ended - call.begun)
                         if call.outcome not in _ANSWERED:
                             phase.failed.append(f"{act.door} {act.name}: {call.status} {call.code} {call.words[:80]}")
 
     def lines(self) -> list[str]:
-        """Return one line for each phase: how long it took, and how many calls it had and how many failed."""
-        rows = [f"{'phase':<48}{'seconds':>9}{'calls':>8}{'failed':>8}"]
+        """Return one line for each phase, then which migrations were applied, and how late windows were closed."""
+        rows = [f"{'phase':<48}{'seconds':>9}{'calls':>8}{'failed':>8}{'longest':>9}"]
         for phase in self.phases:
             seconds = phase.over - phase.begun
-            rows.append(f"{phase.name:<48}{seconds:>9.1f}{phase.calls:>8}{len(phase.failed):>8}")
+            counts = f"{phase.calls:>8}{len(phase.failed):>8}{phase.longest:>8.2f}s"
+            rows.append(f"{phase.name:<48}{seconds:>9.1f}{counts}")
             rows += [f"    {each}" for each in phase.failed[:5]]
-        return rows
+        late = self._closed_late()
+        return [
+            *rows,
+            f"Migrations applied while people worked: {', '.join(self.applied) or 'none'}",
+            f"Windows that ended by themselves: {len(late)}, recorded at most {max(late, default=0):.1f} s later",
+        ]
+
+    def _closed_late(self) -> list[float]:
+        """Return how many seconds after its end each window was recorded as closed. Nobody could use it in between."""
+        return [
+            (life.ended_at - life.closes_at).total_seconds()
+            for replay in self.replays
+            for life in replay.lives.values()
+            if life.ended_at is not None and life.closes_at is not None and life.ended_at >= life.closes_at
+        ]
