@@ -52,8 +52,15 @@ def database() -> Iterator[Found]:
         return
     written = readiness.write()
     if not written["ok"]:
-        yield problem(written["detail"], "Check the role's rights, whether the server is a standby, and its disk.")
+        yield problem(written["detail"], _WHY_NO_WRITE)
     yield _version()
+
+
+#: What to do if the database answers, but stores nothing.
+_WHY_NO_WRITE = (
+    "Check whether the server is a standby (SELECT pg_is_in_recovery()), whether its disk is full, and whether the "
+    "role of DATABASE_URL owns the tables."
+)
 
 
 def _why_no_connection() -> str:
@@ -81,9 +88,9 @@ def role() -> Iterator[Found]:
         yield ok("SQLite has no roles.")
         return
     name, is_super, bypasses, creates = _row(
-        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+        "SELECT quote_ident(rolname), rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user"
     )
-    limit = f"Run as a superuser: ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS NOCREATEROLE"
+    limit = f"In psql, as another superuser: ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS NOCREATEROLE;"
     if is_super or bypasses:
         what = "is a superuser" if is_super else "has BYPASSRLS"
         yield problem(f"The role {name} {what}, so row-level security does not limit it.", limit)
@@ -99,10 +106,15 @@ def row_security() -> Iterator[Found]:
     if connection.vendor != "postgresql":
         yield ok("SQLite has no row-level security; the code limits what each caller sees.")
         return
-    again = "Find out who changed them. Run: ALTER TABLE … ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
     open_tables = [name for [name] in _rows(_UNPROTECTED, [_tenants_tables()])]
     if open_tables:
-        yield problem(f"Row-level security is off for {', '.join(open_tables)}.", again)
+        on = " ".join(
+            f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;" for name in open_tables
+        )
+        yield problem(
+            f"Row-level security is off for {', '.join(open_tables)}.",
+            f"Find out who switched it off. In psql, as the role of DATABASE_URL: {on}",
+        )
     # As a connection that serves a tenant which does not exist: every row belongs to another one.
     with connection.cursor() as cursor:
         try:
@@ -111,7 +123,11 @@ def row_security() -> Iterator[Found]:
         finally:
             cursor.execute("SELECT set_config('lockbox.tenants', '', false)")
     if seen:
-        yield problem(f"A connection of one tenant can read rows of others in {', '.join(seen)}.", again)
+        yield problem(
+            f"A connection of one tenant can read rows of others in {', '.join(seen)}.",
+            "Correct the role or the tables as the lines above say. If there are no such lines, somebody has changed "
+            "the policies (in psql: \\d and the table's name): compare them with those of a new, empty database.",
+        )
     elif not open_tables:
         yield ok("A connection of one tenant reads no row of another one.")
 
@@ -139,26 +155,36 @@ def _has_row(cursor: Any, table: str) -> bool:
 @bounded
 def log_tables() -> Iterator[Found]:
     """Check that the log's triggers refuse changes, and that no other role may change the log."""
-    missing = [
-        f"{trigger} on {table}" for table, names in _TRIGGERS.items() for trigger in sorted(set(names) - _active(table))
-    ]
+    missing = [(name, table) for table, names in _TRIGGERS.items() for name in sorted(set(names) - _active(table))]
     if missing:
         yield problem(
-            f"The log can be changed: {', '.join(missing)} is missing or switched off.",
-            f"Find out who did this. Then run: {program.command('verify_audit')}",
+            f"The log can be changed: {', '.join(f'{name} on {table}' for name, table in missing)} is missing or "
+            "switched off.",
+            f"Find out who did this, and whether the logs are whole: {program.command('verify_audit')}. "
+            f"{_again(missing)}",
         )
     others = [] if connection.vendor != "postgresql" else [name for [name] in _rows(_OTHERS)]
     if others:
         yield warning(
             f"Other roles may change the log's tables: {', '.join(others)}.",
-            "Run: REVOKE UPDATE, DELETE, TRUNCATE ON audit_app_auditentry, audit_app_checkpoint FROM the role",
+            "In psql, as the role of DATABASE_URL: REVOKE UPDATE, DELETE, TRUNCATE ON audit_app_auditentry, "
+            f"audit_app_checkpoint FROM {', '.join(others)};",
         )
     if not missing and not others:
         yield ok("The database refuses changes of the log.")
 
 
+def _again(missing: list[tuple[str, str]]) -> str:
+    """Say how the triggers are switched on again. A trigger that was removed needs its definition."""
+    if connection.vendor == "postgresql":
+        on = " ".join(f"ALTER TABLE {table} ENABLE TRIGGER {name};" for name, table in missing)
+        missing_one = "If a trigger does not exist, copy it from a new, empty database."
+        return f"In psql, as the role of DATABASE_URL: {on} {missing_one}"
+    return "Then copy the triggers from the database of a new installation (sqlite3: .schema and the table's name)."
+
+
 _OTHERS = """
-    SELECT DISTINCT grantee FROM information_schema.role_table_grants
+    SELECT DISTINCT quote_ident(grantee) AS grantee FROM information_schema.role_table_grants
     WHERE table_name IN ('audit_app_auditentry', 'audit_app_checkpoint') AND grantee <> current_user
     AND privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE') ORDER BY grantee
 """
@@ -185,18 +211,29 @@ def connections() -> Iterator[Found]:
     if connection.vendor != "postgresql":
         yield ok("SQLite has no limit of connections.")
         return
-    [most] = _row(
-        "SELECT least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,"
-        " coalesce(nullif(rolconnlimit, -1), 100000), coalesce(nullif(datconnlimit, -1), 100000)) FROM pg_roles, "
-        "pg_database WHERE rolname = current_user AND datname = current_database()"
-    )
+    limits = dict(zip(_LIMITS, _row(_ALLOWED), strict=True))
+    statement, most = min(limits.items(), key=lambda each: each[1])
     [used] = _row("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
     needed = connections_needed()
     shown = f"The server allows {most} connections, {used} are open, and the processes here can open {needed}."
     if needed > most:
-        yield warning(shown, f"Set max_connections to {needed + 20} or more, plus those of your other machines.")
+        yield warning(
+            shown,
+            f"Add what your other machines need to {needed + 20}. In psql, as a superuser: {statement} <the sum>; "
+            "Then restart PostgreSQL. Or lower WEB_WORKERS, WEB_THREADS or CLUSTERS.",
+        )
     else:
         yield ok(shown)
+
+
+#: What changes each limit of connections, and the limits.
+_LIMITS = ("ALTER SYSTEM SET max_connections =", "ALTER ROLE <the role> CONNECTION LIMIT",
+           "ALTER DATABASE <the database> CONNECTION LIMIT")  # fmt: skip
+_ALLOWED = """
+    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+    coalesce(nullif(rolconnlimit, -1), 100000), coalesce(nullif(datconnlimit, -1), 100000)
+    FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+"""
 
 
 @bounded
@@ -207,7 +244,8 @@ def clocks() -> Iterator[Found]:
     if abs(ahead) > CLOCKS_DIFFER:
         yield warning(
             f"This machine's clock is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the database's.",
-            "Synchronise both clocks, for example with chrony. Codes of authenticator apps need the right time.",
+            "Synchronise the clocks of both machines: timedatectl set-ntp true. Codes of authenticator apps need the "
+            "right time.",
         )
     else:
         yield ok("This machine and the database have the same time.")

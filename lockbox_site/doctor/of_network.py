@@ -97,7 +97,7 @@ def _of_clock(headers: Any) -> Iterator[Found]:
     if differs > CLOCKS_DIFFER:
         yield warning(
             f"The clock at {settings.BASE_URL} differs by {differs:.0f} seconds from this machine's.",
-            "Synchronise both clocks, for example with chrony.",
+            "Synchronise the clocks of both machines: timedatectl set-ntp true",
         )
 
 
@@ -118,7 +118,10 @@ def mail_server(to: str) -> Callable[[], Iterator[Found]]:
     def check() -> Iterator[Found]:
         if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend"):
             judge = problem if settings.PRODUCTION else warning
-            yield judge("Mails are written to files and not sent.", "Set EMAIL_URL to your mail server.")
+            yield judge(
+                "Mails are written to files and not sent.",
+                "Set EMAIL_URL, for example to smtp+tls://user:password@mail.example.com:587",
+            )
             return
         server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,26 +28,47 @@ TASK_WITHIN = 10.0
 _LOOK_EVERY = 0.2
 #: A key older than this deserves a new one.
 OLD_KEY = dt.timedelta(days=3 * 365)
-#: What to do if a check of /readyz fails.
-_ADVICE = {
-    "worker": "Start a worker: systemctl start lockbox-cluster",
-    "beat": "Start the beat: systemctl start lockbox-beat",
-    "tools": "Start the proxy for web tools: systemctl start lockbox-tools",
-    "sweep": "Look at the worker's log. Deadlines hold, but what has ended is not recorded.",
-    "outbox": "Look at the worker's log and at the mail server. The administration lists the messages.",
-    "log": "Read “The log” in docs/operators.md. The administration lists the alarms of logs.",
-    "heads": "Read “After a restore” in docs/operators.md.",
-}
+#: The unit of systemd, and the service in containers, that runs a part (deploy/).
+_RUNS = {"worker": ("lockbox-cluster", "worker"), "beat": ("lockbox-beat", "beat"), "tools": ("lockbox-tools", "tools")}
+
+
+def _advice() -> dict[str, str]:
+    """Return what to do if a check of /readyz fails."""
+    return {
+        "worker": f"Start a worker: {_start('worker')}. If one runs: {_log('worker')}",
+        "beat": f"Start the beat: {_start('beat')}. If one runs: {_log('beat')}",
+        "tools": f"Start the proxy for web tools: {_start('tools')}. If one runs: {_log('tools')}",
+        "sweep": f"Read the worker's log: {_log('worker')}. Deadlines hold, but what has ended is not recorded.",
+        "outbox": f"Read the worker's log: {_log('worker')}. The administration’s outbox shows the last error of each.",
+        "log": "Read “The log” in docs/operators.md. The administration lists the alarms of logs.",
+        "heads": "Read “After a restore” in docs/operators.md.",
+    }
+
+
+def _start(part: str) -> str:
+    """Return the command that starts this part. For a container, it is a command of the machine around it."""
+    unit, service = _RUNS[part]
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return f"kubectl rollout restart deployment/lockbox-{service}"
+    return f"docker compose up -d {service}" if settings.PROBE_FILE else f"systemctl start {unit}"
+
+
+def _log(part: str) -> str:
+    unit, service = _RUNS[part]
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return f"kubectl logs deployment/lockbox-{service} --tail 50"
+    return f"docker compose logs --tail 50 {service}" if settings.PROBE_FILE else f"journalctl -u {unit} -n 50"
 
 
 @bounded
 def parts() -> Iterator[Found]:
     """Report what /readyz reports about the parts that run in the background."""
-    found = readiness.states(_ADVICE)
+    advice = _advice()
+    found = readiness.states(advice)
     for name, check in found.items():
         numbers = ", ".join(f"{key} {value}" for key, value in check.items() if key not in ("ok", "detail"))
         if not check["ok"]:
-            yield problem(f"{name}: {check.get('detail') or numbers}", _ADVICE[name])
+            yield problem(f"{name}: {check.get('detail') or numbers}", advice[name])
     if readiness.is_fit(found):
         yield ok("Worker, beat, outbox, sweep, log and heads are as /readyz expects them.")
 
@@ -63,7 +85,8 @@ def task() -> Iterator[Found]:
     OrmQ.objects.filter(pk=number).delete()
     yield problem(
         f"No worker has run a task within {TASK_WITHIN:.0f} seconds.",
-        "Start a worker, or look at its log. If it runs with other settings, TASK_SIGNING_KEY or SECRET_KEY differs.",
+        f"Start a worker: {_start('worker')}. If one runs: {_log('worker')}. If its log says that a task is badly "
+        "signed, give it the same TASK_SIGNING_KEY and SECRET_KEY as here.",
     )
 
 
@@ -84,7 +107,7 @@ def log_key() -> Iterator[Found]:
     try:
         found = keys.load()
     except keys.BadKey as failure:
-        yield problem(f"{str(failure).capitalize()}.", "Restore the key from its copy: log_key restore")
+        yield problem(f"{str(failure).capitalize()}.", f"Restore the key from its copy: {_restore_key()}")
         return
     except NoKey:
         yield ok("This machine has no log key, so another machine signs.")
@@ -98,7 +121,7 @@ def _fits(found: keys.Keys) -> Iterator[Found]:
     if known and known.isdisjoint(found.publics):
         yield problem(
             "The log key of this machine is not the one that the logs name.",
-            "Restore the right key: log_key restore. Or read “The log's key and heads” in docs/operators.md.",
+            f"Restore the right key: {_restore_key()}. Or read “The log's key and heads” in docs/operators.md.",
         )
         return
     try:
@@ -115,9 +138,13 @@ def _fits(found: keys.Keys) -> Iterator[Found]:
     if row is None or row.key_copy_confirmed_at is None:
         yield warning(
             "Nobody has confirmed that the copy of the log key is stored elsewhere.",
-            "Confirm it on the page “Setting up”, or make a new copy: log_key copy",
+            f"Confirm it on the page “Setting up”, or make a new copy: {program.command('log_key copy')}",
         )
     yield ok("The log key fits the logs, and only this account can read it.")
+
+
+def _restore_key() -> str:
+    return program.command("log_key restore")
 
 
 def heads_are_writable() -> Iterator[Found]:

@@ -78,6 +78,17 @@ def secrets_of_process() -> Iterator[str]:
             yield value
 
 
+def _where_settings_are() -> str:
+    from django.conf import settings
+
+    if not settings.configured:
+        return ""
+    restart = "Then restart all parts, and run doctor again."
+    if settings.PROBE_FILE:
+        return f"\nSettings are in .env beside compose.yaml, or in your manifests. {restart}\n"
+    return f"\nSettings are in {settings.DATA_DIR}/.env, or in the environment of the units. {restart}\n"
+
+
 def report(found: Iterable[Finding], out: TextIO, *, as_json: bool) -> int:
     """Print the findings, each as soon as it is there. Return the exit status."""
     secrets = [each for each in secrets_of_process() if each]
@@ -90,6 +101,8 @@ def report(found: Iterable[Finding], out: TextIO, *, as_json: bool) -> int:
             out.write(f"{shown.level:<8} {shown.name:<{_NAME}} {shown.found}\n")
             out.write(f"{'':<8} {'':<{_NAME}} → {shown.advice}\n" if shown.advice else "")
             out.flush()
+    if not as_json and worst is not Level.OK:
+        out.write(_where_settings_are())
     if as_json:
         out.write(json.dumps({"level": worst, "findings": rows}, indent=2, ensure_ascii=False) + "\n")
     return STATUS[worst]

@@ -171,6 +171,7 @@ def test_a_log_that_can_be_changed_is_named() -> None:
         "The log can be changed: audit_entry_no_update on audit_app_auditentry is missing or switched off."
     )
     assert "verify_audit" in advice
+    assert connection.vendor == "sqlite" or f" {on};" in advice, "the statement that mends it"
 
 
 @pytest.mark.postgres
@@ -178,7 +179,10 @@ def test_another_role_that_may_change_the_log_is_named() -> None:
     with changed(
         "GRANT DELETE ON audit_app_auditentry TO pg_monitor", "REVOKE DELETE ON audit_app_auditentry FROM pg_monitor"
     ):
-        [(level, found, _)] = lines(of_database.log_tables)
+        [(level, found, advice)] = lines(of_database.log_tables)
+        with connection.cursor() as cursor:
+            cursor.execute(advice.partition(": ")[2])
+        assert levels(of_database.log_tables) == [OK], "the statement mends it"
     assert (level, found) == (WARNING, "Other roles may change the log's tables: pg_monitor.")
 
 
@@ -189,6 +193,9 @@ def test_rows_that_another_tenant_could_read_are_named(cast: Cast) -> None:
     table = "ALTER TABLE requests_app_ticket"
     with changed(f"{table} NO FORCE ROW LEVEL SECURITY", f"{table} FORCE ROW LEVEL SECURITY"):
         found = lines(of_database.row_security)
+        with connection.cursor() as cursor:
+            cursor.execute(found[0][2].partition(": ")[2])
+        assert levels(of_database.row_security) == [OK], "the statement mends it"
     assert [text for _, text, _ in found] == [
         "Row-level security is off for requests_app_ticket.",
         "A connection of one tenant can read rows of others in requests_app_ticket.",
@@ -225,12 +232,19 @@ def test_a_clock_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 # --- The work and the log --------------------------------------------------------------------------------------
 
 
-def test_background_parts_that_do_not_run_are_named_with_the_command_that_starts_them() -> None:
+def test_background_parts_that_do_not_run_are_named_with_the_command_that_starts_them(settings: Any) -> None:
     found = lines(of_work.parts)
     assert [(level, text.partition(":")[0]) for level, text, _ in found] == [
         (PROBLEM, "worker"), (PROBLEM, "beat"), (PROBLEM, "sweep"),
     ]  # fmt: skip
-    assert found[1][2] == "Start the beat: systemctl start lockbox-beat"
+    assert found[1][2] == (
+        "Start the beat: systemctl start lockbox-beat. If one runs: journalctl -u lockbox-beat -n 50"
+    )
+    settings.PROBE_FILE = "/tmp/probe"  # noqa: S108 - nothing is written; a container names it
+    assert lines(of_work.parts)[1][2] == (
+        "Start the beat: docker compose up -d beat. If one runs: docker compose logs --tail 50 beat"
+    )
+    settings.PROBE_FILE = ""
     for name in (Heartbeat.BEAT, heartbeats.of_cluster("here-1"), "sweep"):
         heartbeats.touch(name, at=clock.now())
     assert levels(of_work.parts) == [OK]
