@@ -113,9 +113,14 @@ def waiting_tenants(tenant_ids: list[UUID]) -> list[RestoredTenant]:
     return list(rows.order_by("tenant__name"))
 
 
+def unconfirmed_tenants() -> QuerySet[Tenant]:
+    """Return the tenants that have not confirmed what was restored from a backup."""
+    return Tenant.objects.filter(pk__in=RestoredTenant.objects.filter(confirmed_at=None).values("tenant"))
+
+
 def count_unconfirmed() -> int:
     """Return how many tenants have not confirmed what was restored from a backup."""
-    return RestoredTenant.objects.filter(confirmed_at=None).values("tenant").distinct().count()
+    return unconfirmed_tenants().count()
 
 
 def facts_of_tenant(tenant: Tenant, at: datetime) -> Facts:

@@ -11,7 +11,15 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.scopes import Scope
-from requests_app.models import AccessRequest, Grant, RestoredConfirmation, Tenant, Token
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Restoration,
+    RestoredConfirmation,
+    RestoredTenant,
+    Tenant,
+    Token,
+)
 from requests_app.queries import restored as queries
 from tests.acts.restored import restore
 from tests.caller import access_token, caller_for, client_of
@@ -149,7 +157,30 @@ def test_staff_read_and_confirm_the_providers_people(cast: Cast) -> None:
     text = sten.get(reverse("admin:restored")).content.decode()
     assert "Stella Test</bdi> confirmed exactly this" in text or "Stella Test confirmed exactly this" in text
     after = sten.post(reverse("admin:restored"), {"shown": shown_on(text)}, follow=True).content.decode()
-    assert "Nothing that was restored waits" in after
+    assert "The staff have confirmed" in after
+
+
+def test_staff_read_which_customers_have_not_confirmed(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    restore(cast)
+    stella = signed_in(cast, "stella")
+
+    def main() -> str:
+        return stella.get(reverse("admin:restored")).content.decode().partition("Customers that have not confirmed")[2]
+
+    waiting = list(queries.unconfirmed_tenants().order_by("name"))
+    assert len(waiting) > 1
+    for tenant in waiting:
+        assert reverse("admin:requests_app_tenant_change", args=[tenant.pk]) in main()
+    RestoredTenant.objects.filter(tenant=waiting[0]).update(confirmed_at=clock.now())
+    assert reverse("admin:requests_app_tenant_change", args=[waiting[0].pk]) not in main()
+    Restoration.objects.update(confirmed_at=clock.now())
+    assert "have not confirmed what was restored" in stella.get(reverse("admin:index")).content.decode()
+    monkeypatch.setattr("requests_app.doors.admin.restored._MOST_NAMED", 1)
+    assert main().count("<li>") == 1
+    assert "more." in main()
+    RestoredTenant.objects.update(confirmed_at=clock.now())
+    assert "Nothing that was restored waits" in stella.get(reverse("admin:restored")).content.decode()
+    assert "not confirmed what was restored" not in stella.get(reverse("admin:index")).content.decode()
 
 
 def test_the_staffs_page_refuses_what_is_no_longer_so(cast: Cast) -> None:

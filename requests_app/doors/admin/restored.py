@@ -21,6 +21,8 @@ from requests_app.models import Client, GateProxy, GroupRole, Person, QueueAssig
 from requests_app.queries import restored as queries
 
 _TITLE = gettext_lazy("Restored from a backup")
+#: How many customers that have not confirmed are named on the page.
+_MOST_NAMED = 100
 
 
 class ShownForm(ActForm):
@@ -51,8 +53,16 @@ def restored(site: Any, request: HttpRequest) -> HttpResponse:
             messages.success(request, f"{CONFIRM.done} {more}")
             return HttpResponseRedirect(reverse("admin:restored"))
         form.data = {**request.POST.dict(), "shown": shown}
-    context = {**site.each_context(request), "title": _TITLE, "act": CONFIRM, "form": form}
+    context = {**site.each_context(request), "title": _TITLE, "act": CONFIRM, "form": form, **_customers()}
     return TemplateResponse(request, "admin/restored.html", {**context, **_found(request, facts, shown)}, status=status)
+
+
+def _customers() -> dict[str, Any]:
+    """Return the customers that have not confirmed, so that somebody can call them."""
+    rows = queries.unconfirmed_tenants().order_by("name", "pk")
+    named = [(row.name, reverse("admin:requests_app_tenant_change", args=[row.pk])) for row in rows[:_MOST_NAMED]]
+    more = rows.count() - len(named) if len(named) == _MOST_NAMED else 0
+    return {"customers": named, "more_customers": more}
 
 
 def _found(request: HttpRequest, facts: queries.Facts, shown: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ from requests_app.doors.admin import (
 from requests_app.doors.admin.acts import actor_in
 from requests_app.doors.admin.base import StaffAdmin
 from requests_app.queries.guide_of_provider import provider_guide
-from requests_app.queries.restored import open_at_provider
+from requests_app.queries.restored import count_unconfirmed, open_at_provider
 
 security_log = structlog.get_logger("security")
 
@@ -260,6 +260,7 @@ class LockboxAdminSite(AdminSite):
         actor, at = actor_in(request), clock.now()
         found = {**dashboard.context_of(actor, at), "guide": provider_guide(actor=actor, at=at)}
         found["restored"] = open_at_provider()
+        found["restored_customers"] = count_unconfirmed()
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
