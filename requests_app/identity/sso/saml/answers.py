@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from requests_app.identity.sso.failures import SignOnFailed
-from requests_app.identity.sso.saml import documents, encryption, signatures
+from requests_app.identity.sso.saml import documents, encryption, forms, signatures
 from requests_app.identity.sso.saml.documents import Element, children, instant, only, text
 from requests_app.identity.sso.saml.names import BEARER, ENTITY, PERSISTENT, SUCCESS, saml, samlp
 
@@ -87,6 +87,8 @@ def verified(data: bytes, expected: Expected) -> Answer:
     subject = _subject(assertion, expected)
     _require_conditions(only(assertion, saml("Conditions")), expected)
     authenticated_at, context = _authentication(assertion, expected)
+    forms.require(documents.parsed(data))
+    forms.require(assertion)
     return Answer(
         subject=subject,
         assertion_id=assertion.get("ID"),
@@ -188,7 +190,7 @@ def _require_conditions(conditions: Element, expected: Expected) -> None:
     if any(each.tag not in _CONDITIONS for each in conditions):
         # A condition that is not understood makes the assertion's validity unknown (SAML Core, section 2.5.1.1).
         raise SignOnFailed("document", "Conditions")
-    if conditions.get("NotBefore") and expected.at + LEEWAY < instant(conditions.get("NotBefore")):
+    if conditions.get("NotBefore") is not None and expected.at + LEEWAY < instant(conditions.get("NotBefore")):
         raise SignOnFailed("time", "NotBefore")
     if _is_over(conditions.get("NotOnOrAfter"), expected):
         raise SignOnFailed("expired", "Conditions")
