@@ -32,11 +32,19 @@ class SignOn(models.Model):
     With SAML, `issuer` is the identity provider's entity id, `client_id` is this service provider's, and the claims are
     names of attributes. `identity_provider` has the sign-in address and the pinned certificates of the metadata. With
     `is_proof`, a new sign-in there also counts as a proof of identity for acts.
+
+    With `newcomer_role`, a person of the tenant's verified domains who has no account gets one at the first sign-in.
     """
 
     class Protocol(models.TextChoices):
         OIDC = "oidc", _("OpenID Connect")
         SAML = "saml", _("SAML 2.0")
+
+    class NewcomerRole(models.TextChoices):
+        """The roles that a first sign-in can give. They decide nothing, and manage nothing."""
+
+        MEMBER = "member", _("Member")
+        AUDITOR = "auditor", _("Auditor")
 
     #: What can be new in the metadata so that an administrator must confirm it.
     WAITING = ("entity_id", "sso_url", "all_keys")
@@ -58,12 +66,21 @@ class SignOn(models.Model):
     metadata_problem = models.CharField(
         _("problem with the metadata"), max_length=40, blank=True, default="", db_default=""
     )
+    metadata_failing_since = models.DateTimeField(_("metadata unread since"), null=True, blank=True)
     email_claim = models.CharField(
         _("attribute with the address"), max_length=80, blank=True, default="", db_default=""
     )
     sealed_keys = models.TextField(_("encrypted keys"), blank=True, default="", db_default="")
     is_proof = models.BooleanField(_("counts as a proof of identity"), default=False, db_default=False)
     role_map = models.JSONField(_("roles by group"), default=dict)
+    newcomer_role = models.CharField(
+        _("role of people without an account"),
+        max_length=16,
+        choices=NewcomerRole.choices,
+        blank=True,
+        default="",
+        db_default="",
+    )
     is_on = models.BooleanField(_("on"), default=False)
     is_only = models.BooleanField(_("the only way to sign in"), default=False)
     break_glass = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
@@ -83,6 +100,9 @@ class SignOn(models.Model):
                 condition=Q(protocol="oidc", identity_provider__isnull=True, is_proof=False)
                 | Q(protocol="saml", identity_provider__isnull=False),
                 name="sign_on_has_its_protocols_fields",
+            ),
+            models.CheckConstraint(
+                condition=Q(newcomer_role__in=["", "member", "auditor"]), name="newcomers_decide_nothing"
             ),
         ]
 

@@ -31,6 +31,8 @@ def described_connection(row: SignOn) -> dict[str, Any]:
         "break_glass": row.break_glass.name if row.break_glass else None,
         "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
     }
+    if row.newcomer_role:
+        found["newcomer_role"] = row.newcomer_role
     if not row.is_saml:
         return found
     pinned = IdentityProvider.of_stored(row.issuer, row.pinned)
@@ -106,14 +108,14 @@ def let_in(current: Step, tenant: Tenant, person: Person) -> None:
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
-def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID, *, keys: str = "") -> None:
+def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID, *, keys: str = "", mark: str = "") -> None:
     current.tell(
         Note(
             topic=topic,
             tenant_id=tenant.pk,
             about=about,
             audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
-            mark=uuid4().hex,
+            mark=mark or uuid4().hex,
             extra={"by": current.actor.name, **({"keys": keys} if keys else {})},
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -22,6 +23,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import DirectoryRecord, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_verified, lock_humans, logs_of, merge, others_of_mailbox, witness_in
+from requests_app.operations._newcomers import admit, role_of_newcomer
 from requests_app.operations._people import (
     DECIDING,
     described,
@@ -36,8 +38,8 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
     """Return the person with this issuer and subject. At the first sign-in, link this identity to an account.
 
     The account is found by the directory's key or by its address. The address counts only if the issuer has
-    verified it and the tenant has verified its domain. No account is made here: if none is found, raise
-    NotAllowed. The person's roles follow their groups.
+    verified it and the tenant has verified its domain. If no account is found, one is made if the tenant allows this;
+    otherwise, raise NotAllowed. The person's roles follow their groups.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -45,11 +47,16 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         open_connection(tenant_id, came)
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
+        if found is None and tenant_id is not None and role_of_newcomer(tenant_id, came):
+            tenant, person = admit(current, tenant_id, came)
+            _link(current, tenant, person, came)
+            _follow_groups(current, tenant, person, open_connection(tenant_id, came), came)
+            return person
         person = _locked_person(tenant_id, found)
         locked = _humans(tenant_id, person, came) if known is None else set()
         if locked:
             lock_humans(*locked)
-        tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
+        tenant = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
         # Everything is read again: until the turn was taken, others could change who may sign in, and which accounts
         # are one human.
@@ -66,25 +73,33 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
             person.email_verified_at = current.at
             person.save(update_fields=["email_verified_at"])
             join_verified(current, person)
-        if sign_on is not None and tenant is not None and came.groups is not None and sign_on.role_map:
-            _follow(current, tenant, person, sign_on, came.groups)
+        if tenant is not None:
+            _follow_groups(current, tenant, person, sign_on, came)
     return person
 
 
-def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person | None, list[str]]:
-    """Return the person whom sign_in() would find, and the roles that their groups would give. Change nothing.
+@dataclass(frozen=True)
+class Preview:
+    """What a sign-in would do: whom it would find, the roles of the groups, and the role that a new account gets."""
 
-    Use it to test a connection.
-    """
+    person: Person | None
+    roles: list[str]
+    newcomer_role: str = ""
+
+
+def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> Preview:
+    """Return what sign_in() would do. Change nothing. Use it to test a connection."""
     sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
     found = known.person_id if known else _theirs(tenant_id, came)
     role_map = sign_on.role_map if sign_on else {}
     roles = sorted({role_map[group] for group in came.groups or () if group in role_map})
+    if found is None:
+        return Preview(None, roles, role_of_newcomer(tenant_id, came))
     try:
-        return _locked_person(tenant_id, found), roles
+        return Preview(_locked_person(tenant_id, found), roles)
     except NotAllowed:
-        return None, roles
+        return Preview(None, roles)
 
 
 def note_bypass(*, actor: Actor) -> None:
@@ -192,6 +207,13 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
     witness_in(current, ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
     merge(current, other.human_id, person.human_id)
     person.human_id = other.human_id
+
+
+def _follow_groups(
+    current: Step, tenant: Tenant, person: Person, sign_on: SignOn | None, came: AssertedIdentity
+) -> None:
+    if sign_on is not None and came.groups is not None and sign_on.role_map:
+        _follow(current, tenant, person, sign_on, came.groups)
 
 
 def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:

@@ -37,6 +37,8 @@ from requests_app.platform.outbound import BadTarget, Target
 from requests_app.queries.single_sign_on import entity_id
 
 MOST_GROUPS = 100
+#: Fields of a connection that a proposal names only if they matter.
+_MORE_TERMS = ("protocol", "metadata_url", "email_claim", "is_proof", "newcomer_role")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ class Connection:
     groups_claim: str = ""
     key_claim: str = "sub"
     role_map: Mapping[str, str]
+    #: The role of people of verified domains who come without an account, or "" if they can't sign in.
+    newcomer_role: str = ""
     is_on: bool = False
     is_only: bool = False
     break_glass_id: UUID | None = None
@@ -114,7 +118,7 @@ def _sign_on_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
     row.sealed = terms["_sealed"] or row.sealed
     names = ("issuer", "client_id", "scopes", "groups_claim", "key_claim", "role_map", "is_on", "is_only")
     break_glass_id = UUID(terms["break_glass_id"]) if terms["break_glass_id"] else None
-    more = {name: terms[name] for name in ("protocol", "metadata_url", "email_claim", "is_proof") if name in terms}
+    more = {name: terms[name] for name in _MORE_TERMS if name in terms}
     connection = Connection(**{name: terms[name] for name in names}, **more, break_glass_id=break_glass_id)
     # The keys that the second person has confirmed, and not those that are at the address by now.
     pinned = terms.get("_identity_provider")
@@ -125,13 +129,13 @@ def _sign_on_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
 def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
     row.changed_at = current.at
     if row.is_saml:
-        row.metadata_checked_at, row.metadata_problem = current.at, ""
+        row.metadata_checked_at, row.metadata_problem, row.metadata_failing_since = current.at, "", None
         if not row.sealed_keys:
             key = ServiceKey.new("customer-lockbox", at=current.at)
             row.sealed_keys = sealing.seal(service.packed([key]))
     row.save()
     now = described_connection(row)
-    changed = [name for name, value in now.items() if value != was.get(name)]
+    changed = [name for name in {**now, **was} if now.get(name) != was.get(name)]
     changed += ["client_secret"] if has_secret else []
     current.witness(SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
@@ -174,6 +178,9 @@ def _fill(
     if len(roles) > MOST_GROUPS or not set(roles.values()) <= set(Membership.Role.values):
         raise Unacceptable(_("There is no such role."), field="role_map")
     row.role_map = roles
+    if connection.newcomer_role and connection.newcomer_role not in SignOn.NewcomerRole.values:
+        raise Unacceptable(_("A first sign-in can’t give this role."), field="newcomer_role")
+    row.newcomer_role = connection.newcomer_role
     _fill_switches(row, connection, tenant)
 
 

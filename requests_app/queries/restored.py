@@ -254,6 +254,7 @@ def _sign_on(row: SignOn) -> Facts:
         "counts_as_proof": row.is_proof,
         "metadata_address": row.metadata_url,
         "claims": [row.email_claim, row.key_claim, row.groups_claim],
+        "newcomers": str(row.newcomer_role),
         "metadata": digest({"metadata": json.dumps(row.identity_provider, sort_keys=True)}),
         "roles": sorted(f"{group}: {role}" for group, role in row.role_map.items()),
     }

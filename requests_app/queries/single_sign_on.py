@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +25,8 @@ from requests_app.models import Domain, Identity, Invitation, Person, SignOn, Te
 from requests_app.models.single_sign_on import saml_issuer
 
 PROVIDER = "provider"
+#: How long before its end metadata must be renewed, and how long its address may fail before people hear of it.
+ENDS_SOON, FAILS_FOR = timedelta(days=2), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def find_connection(name: str) -> SignOnConnection:
         return SignOnConnection(
             name, row.tenant_id, row.tenant.name, _service(row), is_on=row.is_on, issuer=row.identity_issuer
         )
-    named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)
+    named = tuple(filter(None, (row.key_claim, row.groups_claim, "name" if row.newcomer_role else "")))
     party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
     party = replace(party, claims=(*party.claims, *named), peer=str(row.tenant_id))
     return SignOnConnection(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on, issuer=row.identity_issuer)
@@ -226,6 +230,28 @@ def saml_facts(row: SignOn | None) -> dict[str, Any]:
     except sealing.Unreadable:
         own_keys = []
     return {"pinned": pinned, "own_keys": [fingerprint(each.certificate) for each in own_keys]}
+
+
+def trouble_of(row: SignOn, *, at: datetime) -> Iterator[tuple[str, datetime]]:
+    """Yield what is wrong with a SAML connection's metadata, and the time that names this trouble.
+
+    "ended" and "ends" are about validUntil, after which nobody can sign in. "unread" is about an address that has
+    failed for a day. An address that answers renews its metadata in time, even if each one is valid for a day only.
+    """
+    until = IdentityProvider.of_stored(row.issuer, row.pinned).valid_until
+    if until is not None and until <= at:
+        yield "ended", until
+    elif until is not None and until <= at + ENDS_SOON and (row.metadata_problem or not row.metadata_url):
+        yield "ends", until
+    since = row.metadata_failing_since
+    if row.metadata_url and since is not None and since <= at - FAILS_FOR:
+        yield "unread", since
+
+
+def in_trouble(*, at: datetime) -> int:
+    """Return for how many tenants the metadata has ended, ends soon, can't be read, or waits for a confirmation."""
+    rows = SignOn.objects.filter(protocol=SignOn.Protocol.SAML, is_on=True)
+    return sum(1 for row in rows if row.waits_for_confirmation or any(trouble_of(row, at=at)))
 
 
 def domains_of(tenant: Tenant) -> list[Domain]:

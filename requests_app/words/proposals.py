@@ -112,6 +112,11 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
         sign_on = gettext("the only way to sign in")
     if values.get("is_proof"):
         sign_on = gettext("%(sign_on)s, and also a proof of identity for acts") % {"sign_on": sign_on}
+    if newcomer_role := values.get("newcomer_role"):
+        sign_on = gettext("%(sign_on)s, and people of your domains without an account get one as: %(role)s") % {
+            "sign_on": sign_on,
+            "role": _ROLES.get(newcomer_role, newcomer_role),
+        }
     return {
         "changes": "; ".join(_changed(name, now, values) for name, now in (values.get("set") or {}).items()),
         "gained": "; ".join(f"“{LABELS[scope]}”" for scope in known(values.get("gained") or [])),

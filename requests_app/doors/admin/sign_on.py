@@ -74,7 +74,7 @@ class SignOnAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("tenant", "protocol", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
-        (gettext_lazy("Who can sign in"), ("is_on", "is_only", "is_proof", "break_glass")),
+        (gettext_lazy("Who can sign in"), ("is_on", "is_only", "is_proof", "newcomer_role", "break_glass")),
         (gettext_lazy("Claims"), ("key_claim", "email_claim", "groups_claim", role_map)),
         (gettext_lazy("Metadata"), ("metadata_url", "metadata_checked_at", "metadata_problem", certificates)),
     ]

@@ -60,6 +60,7 @@ class SignOnOut(serializers.Serializer):
     key_claim = serializers.CharField()
     groups_claim = serializers.CharField()
     role_map = serializers.DictField(child=serializers.CharField())
+    newcomer_role = serializers.CharField()
     is_on = serializers.BooleanField()
     is_only = serializers.BooleanField()
     break_glass = PersonRef(allow_null=True)
@@ -104,7 +105,8 @@ class SignOnOut(serializers.Serializer):
 class SignOnIn(Strict):
     """The whole configuration. A value that is left out is empty or off. Without a secret, the current secret stays.
 
-    `role_map` says which role a group of `groups_claim` gives. If `is_only` is true, all people must use single
+    `role_map` says which role a group of `groups_claim` gives. With `newcomer_role`, a person of a verified domain who
+    has no account gets one at the first sign-in, with this role. If `is_only` is true, all people must use single
     sign-on, except the administrator in `break_glass`.
 
     With SAML, send the identity provider's metadata in `metadata`, or its address in `metadata_url`. The metadata names
@@ -127,6 +129,9 @@ class SignOnIn(Strict):
     groups_claim = Text(required=False, allow_blank=True, default="")
     role_map = serializers.DictField(
         child=serializers.ChoiceField(choices=Membership.Role.values), required=False, default=dict
+    )
+    newcomer_role = serializers.ChoiceField(
+        choices=SignOn.NewcomerRole.values, required=False, allow_blank=True, default=""
     )
     is_on = YesNo(required=False, default=False)
     is_only = YesNo(required=False, default=False)

@@ -125,6 +125,7 @@ def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, A
     return AssertedIdentity(
         issuer=found.issuer,
         subject=answer["subject"],
+        name=next(filter(None, (_one(attributes, name) for name in _NAMES)), ""),
         email=email,
         email_is_verified=bool(email),
         directory_key=_one(attributes, party.key_claim) if party.key_claim else answer["subject"],
@@ -133,6 +134,17 @@ def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, A
         context=answer["context"],
         authenticated_at=answer["authenticated_at"],
     )
+
+
+#: The attributes in which identity providers send a person's name.
+_NAMES = (
+    "displayName",
+    "urn:oid:2.16.840.1.113730.3.1.241",
+    "http://schemas.microsoft.com/identity/claims/displayname",
+    "name",
+    "cn",
+    "urn:oid:2.5.4.3",
+)
 
 
 def _one(attributes: Mapping[str, list[str]], name: str) -> str:

@@ -187,6 +187,7 @@ def _sign_on(found: queries.Facts) -> list[str]:
         f"{found['issuer']}: {_('on') if found['on'] else _('off')}",
         *([_("It is the only way to sign in")] if found["only"] else []),
         *([_("It counts as a proof of identity")] if found["counts_as_proof"] else []),
+        *([_("A first sign-in makes an account")] if found["newcomers"] else []),
         *([keys] if found["protocol"] == "saml" else []),
         *(
             [_("New keys are read from %(address)s") % {"address": found["metadata_address"]}]

@@ -69,7 +69,7 @@ def _set(request: HttpRequest, row: Tenant, kind: type[SignOnForm]) -> HttpRespo
     found, people = queries.of_tenant(row), queries.administrators(row)
     if request.method != "POST":
         return _page(request, row, kind(row=found, people=people))
-    form = kind(request.POST, row=found, people=people)
+    form = kind(request.POST, request.FILES, row=found, people=people)
     form.require_known()
     if "shown" in form.errors:
         raise Malformed
@@ -77,6 +77,7 @@ def _set(request: HttpRequest, row: Tenant, kind: type[SignOnForm]) -> HttpRespo
     if form.is_valid():
         values = dict(form.cleaned_data)
         was = values.pop("shown")
+        _hold_file(request, values)
         try:
             connection = operations.Connection(protocol=kind.protocol, **values)
             operations.set_sign_on(row.pk, connection=connection, was=was, actor=actor_in(request))
@@ -86,6 +87,17 @@ def _set(request: HttpRequest, row: Tenant, kind: type[SignOnForm]) -> HttpRespo
             messages.success(request, str(SET_SIGN_ON.done))
             return redirect("web:sign_on", row.pk)
     return _page(request, row, form, status=status)
+
+
+def _hold_file(request: HttpRequest, values: dict[str, Any]) -> None:
+    """Put the text of an uploaded file among the sent fields.
+
+    If the person has to prove who they are first, that page sends these fields again. It can't send a file again.
+    """
+    if request.FILES:
+        sent = request.POST.copy()
+        sent["metadata"] = values["metadata"]
+        request.POST = sent  # type: ignore[assignment]  # a copy that nobody changes
 
 
 @login_required

@@ -54,7 +54,7 @@ FLOW_SECONDS = 600
 #: again after it did not answer. Anybody can enter an address, and must not keep the issuer or the workers busy in this
 #: way.
 DISCOVERED_SECONDS, DOWN_SECONDS = 60, 15
-_MOST_GROUPS = 500
+_MOST_GROUPS, _MOST_NAME = 500, 120
 
 
 def cookie() -> tuple[str, str]:
@@ -309,8 +309,8 @@ def _tested(
         readers.require_staff(actor_of(tester, door="pages"))
     else:
         readers.require_administrator(found.tenant_id, actor=actor_of(tester, door="pages"))
-    person, roles = operations.preview(found.tenant_id, came=came)
-    context = {"now": instant(request), "came": came, "person": person, "roles": roles, "back_url": _back(found.name)}
+    seen = operations.preview(found.tenant_id, came=came)
+    context = {"now": instant(request), "came": came, "seen": seen, "back_url": _back(found.name)}
     return _without_cookie(render(request, "sign_on/tested.html", context))
 
 
@@ -350,6 +350,7 @@ def _came(found: queries.SignOnConnection, party: Party, claims: dict[str, Any])
     return AssertedIdentity(
         issuer=party.issuer,
         subject=claims["sub"],
+        name=str(claims.get("name", ""))[:_MOST_NAME],
         email=email.strip().lower() if isinstance(email, str) else "",
         email_is_verified=is_verified,
         directory_key=key if isinstance(key, str) else "",

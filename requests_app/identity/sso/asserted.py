@@ -16,6 +16,8 @@ class AssertedIdentity:
     issuer: str
     subject: str
     email: str = ""
+    #: How the person calls themselves there. It is used only for a new account.
+    name: str = ""
     email_is_verified: bool = False
     directory_key: str = ""
     groups: tuple[str, ...] | None = None

@@ -328,6 +328,14 @@ def _effect(what: str, effective: str) -> list[Fact]:
     return [Fact(label, [effective])] if effective else []
 
 
+def _newcomers(row: SignOn) -> str:
+    if not (row.is_on and row.newcomer_role):
+        return _("can’t sign in")
+    return _("get an account when they first sign in, with the role %(role)s") % {
+        "role": row.get_newcomer_role_display().lower()
+    }
+
+
 @reads(Topic.SIGN_ON_CHANGED)
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that is sent when the tenant's single sign-on was changed."""
@@ -344,6 +352,7 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
                 _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
             ),
             Fact(_("Other ways to sign in"), [_("not allowed") if row.is_only else _("allowed")]),
+            Fact(_("People of your domains without an account"), [_newcomers(row)]),
             *_act(message, at),
         ],
     }

@@ -80,6 +80,19 @@ class SignOnForm(StrictForm):
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
     )
+    newcomer_role = forms.ChoiceField(
+        label=gettext_lazy("People of your verified domains who have no account here"),
+        help_text=gettext_lazy(
+            "An account is made only for an address that nobody has used here. It can’t approve, deny or manage "
+            "anything, unless a line above gives its group such a role."
+        ),
+        choices=[
+            ("", gettext_lazy("can’t sign in")),
+            ("member", gettext_lazy("get an account when they first sign in, as a member")),
+            ("auditor", gettext_lazy("get an account when they first sign in, as an auditor, who can read the log")),
+        ],
+        required=False,
+    )
     is_on = forms.BooleanField(label=gettext_lazy("People can sign in with single sign-on"), required=False)
     is_only = forms.BooleanField(
         label=gettext_lazy("People can sign in only with single sign-on"),
@@ -144,11 +157,17 @@ class SamlForm(SignOnForm):
         required=False,
         widget=_PLAIN,
     )
+    metadata_file = forms.FileField(
+        label=gettext_lazy("Or the metadata file"),
+        help_text=gettext_lazy("An XML file of at most 256 kB, as your identity provider lets you download it."),
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".xml,application/xml,text/xml,application/samlmetadata+xml"}),
+    )
     metadata = forms.CharField(
         label=gettext_lazy("Or the text of the metadata file"),
         help_text=gettext_lazy(
-            "Paste the whole XML file. If both fields are empty, the stored metadata stays, and no address is read any "
-            "more."
+            "Paste the whole XML file. If address, file and text are empty, the stored metadata stays, and no address "
+            "is read any more."
         ),
         max_length=MOST_METADATA,
         required=False,
@@ -190,9 +209,28 @@ class SamlForm(SignOnForm):
         required=False,
     )
     field_order = (
-        *("metadata_url", "metadata", "email_claim", "key_claim", "groups_claim", "role_map"),
-        *("is_on", "is_only", "is_proof", "break_glass_id", "shown"),
+        *("metadata_url", "metadata_file", "metadata", "email_claim", "key_claim", "groups_claim"),
+        *("role_map", "newcomer_role", "is_on", "is_only", "is_proof", "break_glass_id", "shown"),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """Use the text of the file in place of the text field."""
+        found: dict[str, Any] = super().clean() or self.cleaned_data
+        file = found.pop("metadata_file", None)
+        if file is None:
+            return found
+        if found.get("metadata", "").strip():
+            self.add_error("metadata", _("Choose a file or paste its text, not both."))
+        elif file.size > MOST_METADATA:
+            self.add_error(
+                "metadata_file", _("This file is too long. The metadata of one identity provider is shorter.")
+            )
+        else:
+            try:
+                found["metadata"] = file.read().decode("utf-8")
+            except UnicodeDecodeError:
+                self.add_error("metadata_file", _("This is not an XML file in UTF-8."))
+        return found
 
 
 class KeyForm(StrictForm):
@@ -224,7 +262,7 @@ def _initial_of(row: SignOn | None, protocol: str) -> dict[str, Any]:
         return new
     shown = _initial(row)
     if row.protocol != protocol:
-        return new | {name: shown[name] for name in ("role_map", "is_only", "break_glass_id", "shown")}
+        return new | {name: shown[name] for name in ("role_map", "newcomer_role", "is_only", "break_glass_id", "shown")}
     return shown
 
 
@@ -239,6 +277,7 @@ def _initial(row: SignOn) -> dict[str, Any]:
         "key_claim": row.key_claim,
         "groups_claim": row.groups_claim,
         "role_map": "\n".join(f"{group} = {role}" for group, role in row.role_map.items()),
+        "newcomer_role": row.newcomer_role,
         "is_on": row.is_on,
         "is_only": row.is_only,
         "break_glass_id": str(row.break_glass_id or ""),
