@@ -142,7 +142,10 @@ def refresh_sign_ons() -> int:
     with turns.taken("refresh_sign_ons", seconds=CHECK_TURN_SECONDS) as turn:
         if turn is None:
             return 0
-        return sign_on_keys.refresh_due_sign_ons(actor=Actor.system("single sign-on"), is_over=is_over)
+        actor = Actor.system("single sign-on")
+        done = sign_on_keys.refresh_due_sign_ons(actor=actor, is_over=is_over)
+        sign_on_keys.report_sign_on_trouble(actor=actor, is_over=is_over)
+        return done
 
 
 @guarded

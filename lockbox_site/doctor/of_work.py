@@ -20,8 +20,9 @@ from lockbox_site import readiness
 from lockbox_site.doctor.findings import Found, ok, problem, warning
 from lockbox_site.doctor.of_database import bounded
 from requests_app.domain import clock
-from requests_app.models import Installation, OutboxMessage, Resource, SignOn
+from requests_app.models import Installation, OutboxMessage, Resource
 from requests_app.platform import program
+from requests_app.queries import single_sign_on
 
 #: How long a worker has to run the doctor's own task, in seconds.
 TASK_WITHIN = 10.0
@@ -165,7 +166,6 @@ def waiting() -> Iterator[Found]:
     states = readiness.states(("tasks", "witnesses"))
     parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED)[: readiness.MOST_COUNTED].count()
     unreachable = Resource.objects.unreachable()[: readiness.MOST_COUNTED].count()
-    metadata = SignOn.objects.exclude(metadata_problem="")[: readiness.MOST_COUNTED].count()
     foreign = readiness.states(("outbox",))["outbox"].get("of_another_version", 0)
     rows = [
         (states["tasks"].get("parked", 0), "tasks are parked", "The administration lists them under Task attempts."),
@@ -177,9 +177,9 @@ def waiting() -> Iterator[Found]:
         (states["witnesses"].get("failing", 0), "witnesses fail", "Their tenants see why on the page Witnesses."),
         (unreachable, "resources can't be reached", "The page of each resource says why. Check its connector."),
         (
-            metadata,
-            "identity providers have SAML metadata with a problem",
-            "Their tenants see why on the page Sign-in.",
+            single_sign_on.in_trouble(at=clock.now()),
+            "tenants have a SAML identity provider whose metadata has ended, ends soon, or can't be used",
+            "Their administrators got a mail. The administration shows each problem under Single sign-on.",
         ),
         (foreign, "messages wait for a worker of a newer version", "Finish the upgrade: docs/upgrades.md."),
     ]

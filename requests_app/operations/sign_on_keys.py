@@ -30,6 +30,7 @@ from requests_app.models import SignOn, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._sign_on import tell
+from requests_app.queries import single_sign_on as queries
 
 logger = structlog.get_logger(__name__)
 
@@ -100,12 +101,34 @@ def refresh_sign_on(seen: SignOn, *, actor: Actor) -> None:
         logger.warning("sign_on_metadata_unread", tenant=str(seen.tenant_id), code=failure.code)
         unread = SignOn.objects.filter(pk=seen.pk, changed_at=seen.changed_at)
         unread.update(metadata_checked_at=clock.now(), metadata_problem=failure.code)
+        unread.filter(metadata_failing_since=None).update(metadata_failing_since=clock.now())
         return
+    SignOn.objects.filter(pk=seen.pk, changed_at=seen.changed_at).update(metadata_failing_since=None)
     if found.stored() == seen.identity_provider and found.entity_id == seen.issuer:
         same = SignOn.objects.filter(pk=seen.pk, changed_at=seen.changed_at)
         same.update(metadata_checked_at=clock.now(), metadata_problem="")
         return
     _take_over(seen, found, actor)
+
+
+def report_sign_on_trouble(*, actor: Actor, is_over: Callable[[], bool]) -> int:
+    """Send mails about metadata that has ended, ends soon, or has been unreadable for a day. Return how many.
+
+    Otherwise, nobody would know before the sign-ins fail. Each mail is sent once: its mark names the end, or the time
+    at which the address began to fail.
+    """
+    done = 0
+    for row in SignOn.objects.filter(protocol=SignOn.Protocol.SAML, is_on=True).order_by("pk"):
+        if is_over():
+            break
+        for trouble, since in queries.trouble_of(row, at=clock.now()):
+            with act(REFRESH_SIGN_ON, actor=actor) as current:
+                tenant: Tenant = Tenant.objects.locked().find(row.tenant_id)
+                current.concerns("tenant", tenant, tenant.pk)
+                mark = f"{trouble} {since.isoformat()}"
+                tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk, keys=trouble, mark=mark)
+            done += 1
+    return done
 
 
 def _take_over(seen: SignOn, found: IdentityProvider, actor: Actor) -> None:
@@ -122,7 +145,8 @@ def _take_over(seen: SignOn, found: IdentityProvider, actor: Actor) -> None:
         row.metadata_checked_at, row.metadata_problem = current.at, problem
         if not problem:
             row.identity_provider = found.stored()
-            row.changed_at = current.at
+            # With only a new end of the validity, an administrator's open page must not be out of date.
+            row.changed_at = current.at if found.certificates != was.certificates else row.changed_at
         row.save()
         if problem and not is_news:
             # The log and the mails said so when it was found.

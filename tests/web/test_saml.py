@@ -13,6 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from django.core import mail as mails
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from lxml import etree
@@ -25,11 +27,14 @@ from requests_app.doors.web._saml import ANSWER_SECONDS, QUESTION_SECONDS
 from requests_app.doors.web.single_sign_on import cookie
 from requests_app.identity.sso import sealing
 from requests_app.identity.sso.saml import metadata, service
+from requests_app.identity.sso.saml.documents import MOST_METADATA
 from requests_app.identity.sso.saml.questions import ServiceKey
 from requests_app.models import Domain, Identity, Membership, OutboxMessage, Passkey, Person, Proposal, SignOn, Tenant
 from requests_app.operations import Connection, Profile
 from requests_app.platform import outbound
+from requests_app.queries import single_sign_on as queries
 from requests_app.words import proposals
+from requests_app.work import outbox
 from tests import saml_idp
 from tests.api.test_approval_page import enrolling
 from tests.caller import Caller
@@ -479,6 +484,80 @@ def test_an_address_that_does_not_answer_changes_nothing_until_the_metadata_ends
     assert (page.status_code, "has expired" in page.content.decode()) == (403, True)
 
 
+def drained() -> None:
+    for _ in range(2):
+        outbox.drain(limit=500)
+
+
+def outbox_mails(address: str) -> list[Any]:
+    return [each for each in mails.outbox if address in each.to]
+
+
+def _mailed(trouble: str) -> list[str]:
+    rows = OutboxMessage.objects.filter(topic="notify.sign_on_changed", payload__keys=trouble)
+    return sorted(set(rows.values_list("recipient", flat=True)))
+
+
+def test_metadata_that_ends_is_reported_once_before_and_once_after(world: Cast, travel: Any) -> None:
+    until = (clock.now() + dt.timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    connect(world, metadata=saml_idp.metadata(until=until).decode())
+    tasks.refresh_sign_ons()
+    assert (_mailed("ends"), queries.in_trouble(at=clock.now())) == ([], 0)
+    travel.by(days=1, seconds=5, tick=True)
+    for _ in range(2):
+        tasks.refresh_sign_ons()
+    drained()
+    assert {"ada@contoso.example", "ines@contoso.example"} <= set(_mailed("ends"))
+    assert (len(_mailed("ends")), _mailed("ended")) == (len(set(_mailed("ends"))), [])
+    [mail] = [each for each in outbox_mails("ines@contoso.example") if "needs an administrator" in each.subject]
+    assert "expires in the next two days" in mail.body
+    travel.by(days=2, tick=True)
+    for _ in range(2):
+        tasks.refresh_sign_ons()
+    drained()
+    assert "ines@contoso.example" in _mailed("ended")
+    assert len([each for each in outbox_mails("ines@contoso.example") if "nobody can sign in" in each.subject]) == 1
+    assert queries.in_trouble(at=clock.now()) == 1
+    # Present metadata ends the trouble.
+    connect(world, metadata=saml_idp.metadata().decode())
+    assert queries.in_trouble(at=clock.now()) == 0
+
+
+def test_an_address_that_fails_for_a_day_is_reported_once(world: Cast, address: dict[str, bytes], travel: Any) -> None:
+    connect(world, metadata_url="https://idp.contoso.example/metadata")
+    address["body"] = b""
+    for _ in range(3):
+        _round(travel)
+    assert (queries.in_trouble(at=clock.now()), SignOn.objects.get().metadata_problem) == (0, "unreachable")
+    travel.by(days=1, tick=True)
+    for _ in range(3):
+        _round(travel)
+    drained()
+    assert len([each for each in outbox_mails("ines@contoso.example") if "needs an administrator" in each.subject]) == 1
+    assert queries.in_trouble(at=clock.now()) == 1
+    address["body"] = saml_idp.metadata()
+    _round(travel)
+    row = SignOn.objects.get()
+    assert (queries.in_trouble(at=clock.now()), row.metadata_failing_since, row.metadata_problem) == (0, None, "")
+
+
+def test_metadata_that_is_renewed_each_day_at_its_address_is_no_trouble(
+    world: Cast, address: dict[str, bytes], travel: Any
+) -> None:
+    def renewed() -> bytes:
+        return saml_idp.metadata(until=(clock.now() + dt.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    address["body"] = renewed()
+    row = connect(world, metadata_url="https://idp.contoso.example/metadata")
+    for _ in range(3):
+        travel.by(hours=20, tick=True)
+        address["body"] = renewed()
+        tasks.refresh_sign_ons()
+    assert (queries.in_trouble(at=clock.now()), _mailed("ends")) == (0, [])
+    # A page that an administrator has open stays valid.
+    assert SignOn.objects.get().changed_at == row.changed_at
+
+
 def test_only_the_system_reads_the_metadata_again(world: Cast) -> None:
     with pytest.raises(NotAllowed):
         operations.refresh_sign_on(SignOn.objects.get(), actor=world.as_("ines"))
@@ -514,6 +593,56 @@ def test_the_administrator_sets_it_up_on_the_page(cast: Cast) -> None:
     assert ines.post(reverse("web:sign_on_key", args=[cast.contoso.pk]), {"had": "1"}).status_code == 302
     for name in ("mia", "stella", "frida"):
         assert signed_in(cast, name).get(url).status_code in (403, 404)
+
+
+def _upload(data: bytes, name: str = "metadata.xml") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, data, content_type="text/xml")
+
+
+def test_the_metadata_file_is_uploaded(cast: Cast) -> None:
+    ines, url = signed_in(cast, "ines"), reverse("web:sign_on_saml", args=[cast.contoso.pk])
+    assert 'enctype="multipart/form-data"' in ines.get(url).content.decode()
+    answer = ines.post(url, {"metadata_file": _upload(saml_idp.metadata()), "shown": ""})
+    assert answer.status_code == 302, answer.content.decode()
+    assert SignOn.objects.get().issuer == saml_idp.ENTITY_ID
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"metadata_file": _upload(b"x" * (MOST_METADATA + 1))}, "too long"),
+        ({"metadata_file": _upload("é".encode("utf-16"))}, "not an XML file in UTF-8"),
+        ({"metadata_file": _upload(b"")}, "empty"),
+        ({"metadata_file": _upload(b"hello")}, "not the metadata of one SAML 2.0"),
+        ({"metadata_file": _upload(b"<a/>"), "metadata": "<a/>"}, "not both"),
+        ({"metadata_file": _upload(saml_idp.metadata()), "metadata_url": "https://idp.example/m"}, "not both"),
+    ],
+)
+def test_a_bad_metadata_file_changes_nothing(
+    cast: Cast, address: dict[str, bytes], fields: dict[str, Any], words: str
+) -> None:
+    for each in fields.values():
+        if isinstance(each, SimpleUploadedFile):
+            each.seek(0)
+    ines, url = signed_in(cast, "ines"), reverse("web:sign_on_saml", args=[cast.contoso.pk])
+    with nothing_happens():
+        page = ines.post(url, {**fields, "shown": ""})
+    assert (page.status_code, words in page.content.decode()) == (422, True)
+    assert not SignOn.objects.exists()
+
+
+def test_the_file_is_sent_again_with_a_proof_that_was_missing(cast: Cast) -> None:
+    ines, url = signed_in(cast, "ines"), reverse("web:sign_on_saml", args=[cast.contoso.pk])
+    session = ines.session
+    session.pop("stepped_up", None)
+    session.save()
+    page = ines.post(url, {"metadata_file": _upload(saml_idp.metadata()), "shown": ""})
+    assert (page.status_code, SignOn.objects.exists()) == (403, False)
+    held = dict(page.context["held"])
+    assert saml_idp.SSO_URL in held["metadata"]
+    ines = signed_in(cast, "ines")
+    assert ines.post(url, held).status_code == 302
+    assert SignOn.objects.get().issuer == saml_idp.ENTITY_ID
 
 
 # --- A proof for acts -----------------------------------------------------------------------------------
@@ -604,11 +733,23 @@ def test_the_providers_people_sign_in_by_the_operators_files(world: Cast, settin
     assert signed_in(world, "stella").get(reverse("admin:single_sign_on")).status_code == 200
 
 
-def test_under_two_person_control_the_second_person_confirms_exactly_these_keys(cast: Cast) -> None:
+def test_under_two_person_control_the_second_person_confirms_exactly_these_keys(
+    cast: Cast, address: dict[str, bytes]
+) -> None:
     Tenant.objects.filter(pk=cast.contoso.pk).update(needs_two=True)
+    url = "https://idp.contoso.example/metadata"
     with pytest.raises(ChangeProposed):
-        connect(cast, is_proof=True)
+        connect(cast, metadata="", metadata_url=url, is_proof=True, newcomer_role="member")
     assert not SignOn.objects.exists()
     proposal = Proposal.objects.get()
     assert proposal.said["certificates"] == [metadata.fingerprint(key_pair()[1])]
     assert "proof of identity" in proposals.words(proposal.act, proposal.said)
+    assert "without an account get one as: Member" in proposals.words(proposal.act, proposal.said)
+    # Meanwhile, somebody else controls the address. The second person confirms what they have read.
+    address["body"] = saml_idp.metadata(key_pair("stranger")[1], sso_url="https://evil.example/sso")
+    operations.confirm_proposal(proposal.pk, actor=cast.as_("ada"))
+    row = SignOn.objects.get()
+    assert metadata.IdentityProvider.of_stored(row.issuer, row.pinned).certificates == (key_pair()[1],)
+    assert (row.pinned["sso_url"], row.is_proof, row.newcomer_role) == (saml_idp.SSO_URL, True, "member")
+    assert (row.metadata_url, len(service.unpacked(sealing.opened(row.sealed_keys)))) == (url, 1)
+    assert events_in(cast.contoso)[-2:] == ["proposal.confirmed", "sign_on.changed"]
