@@ -20,6 +20,8 @@ NO_ROOM, LITTLE_ROOM = 100 * 1024**2, 1024**3
 NO_MEMORY, LITTLE_MEMORY = 128 * 1024**2, 512 * 1024**2
 _PACKAGES = ("lockbox_site", "requests_app", "audit_app")
 _MEMORY = Path("/proc/meminfo")
+#: Checks of Django for what a site without TLS can't have. One line says the same.
+_WITHOUT_TLS = frozenset({"security.W004", "security.W008", "security.W012", "security.W016"})
 #: Variables in the file of settings that other programs read.
 _OTHERS = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ", "LANG", "LC_ALL", "PATH", "HOME", "PYTHONUNBUFFERED"})
 
@@ -93,6 +95,12 @@ def django_fits() -> Iterator[Found]:
     from django.core import checks
 
     found = checks.run_checks(include_deployment_checks=settings.PRODUCTION)
+    if settings.BASE_URL.startswith("http://") and any(message.id in _WITHOUT_TLS for message in found):
+        found = [message for message in found if message.id not in _WITHOUT_TLS]
+        yield warning(
+            f"The address is {settings.BASE_URL}, so nothing that people send is encrypted.",
+            "For people on other machines, set BASE_URL to an https:// address of a reverse proxy with TLS.",
+        )
     for message in sorted(found, key=lambda each: -each.level):
         judge = problem if message.level >= checks.ERROR else warning
         if message.level >= checks.WARNING:

@@ -41,7 +41,7 @@ def _advice() -> dict[str, str]:
         "tools": f"Start the proxy for web tools: {_start('tools')}. If one runs: {_log('tools')}",
         "sweep": f"Read the worker's log: {_log('worker')}. Deadlines hold, but what has ended is not recorded.",
         "outbox": f"Read the worker's log: {_log('worker')}. The administration’s outbox shows the last error of each.",
-        "log": "Read “The log” in docs/operators.md. The administration lists the alarms of logs.",
+        "log": "Read “When a log is refused” in docs/operators.md. The administration lists the alarms of logs.",
         "heads": "Read “After a restore” in docs/operators.md.",
     }
 
@@ -139,7 +139,7 @@ def _fits(found: keys.Keys) -> Iterator[Found]:
     if row is None or row.key_copy_confirmed_at is None:
         yield warning(
             "Nobody has confirmed that the copy of the log key is stored elsewhere.",
-            f"Confirm it on the page “Setting up”, or make a new copy: {program.command('log_key copy')}",
+            f"Confirm it on the page Set-up of the administration. A new copy: {program.command('log_key copy')}",
         )
     yield ok("The log key fits the logs, and only this account can read it.")
 

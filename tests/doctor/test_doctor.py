@@ -103,6 +103,16 @@ def test_a_check_of_the_start_that_fails_is_shown_with_its_hint(settings: Any) -
     assert advice == "Otherwise one task runs several times at the same time."
 
 
+def test_an_address_without_tls_is_one_line_and_not_four(settings: Any) -> None:
+    settings.PRODUCTION, settings.BASE_URL = True, "http://localhost:8000"
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = settings.SECURE_SSL_REDIRECT = False
+    found = [line[1] for line in lines(of_machine.django_fits)]
+    assert [line for line in found if "security.W0" in line] == []
+    assert len([line for line in found if "http://localhost:8000" in line]) == 1
+    settings.BASE_URL = "https://lockbox.example.com"
+    assert [line for line in lines(of_machine.django_fits) if "security.W012" in line[1]]
+
+
 def test_a_secret_that_others_can_read_is_named(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR, settings.LOG_KEY_FILE = tmp_path, tmp_path / "log_key"
     tmp_path.chmod(0o755)
