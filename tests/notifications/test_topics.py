@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,9 @@ from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
 from requests_app.domain.scopes import Scope
+from requests_app.doors.web._log_patterns import CAUSES
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app.messages.mails._access import _cause
 from requests_app.messages.topics import Topic
 from requests_app.models import ContentAccess, Grant, Invitation, Membership, Proposal, Tenant
 from requests_app.operations import sweeps
@@ -29,6 +32,7 @@ from tests.factors import SECRET
 from tests.imports.files import MAIL, imported
 from tests.notifications.conftest import Mails, parts, says, silent
 from tests.passkeys import enrolled
+from tests.sources import files_in, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -203,7 +207,9 @@ def test_a_withdrawal_says_by_whom_and_why(world: Cast, mails: Mails) -> None:
     says(found, "Priya Test withdrew the access request.", "Solved without.")
 
 
-@pytest.mark.parametrize("cause", ["closed", "resolved", "switched off", "role taken", "service off", "tenant off"])
+@pytest.mark.parametrize(
+    "cause", ["closed", "resolved", "switched off", "role taken", "service off", "tenant off", "restored"]
+)
 def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) -> None:
     row = world.confirmed()
     if cause == "closed":
@@ -222,10 +228,27 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
     elif cause == "tenant off":
         world.agreed(lambda: operations.switch_off_tenant(world.contoso.pk, actor=world.as_("stella")))
         words = "the tenant was switched off"
+    elif cause == "restored":
+        at = clock.now()
+        operations.restored(backup_id=UUID(int=41), taken_at=at - dt.timedelta(hours=1), at=at)
+        words = "the installation was restored from a backup"
     else:
         operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
         words = "the engineer was removed from the queue of this service"
     says(mails.sent("ada", "access_request_ended"), f"The access request was withdrawn automatically, because {words}.")
+    says(mails("priya", "access_request_ended"), f"The access request was withdrawn automatically, because {words}.")
+
+
+def test_every_cause_of_an_automatic_end_has_its_words_in_mails_and_in_the_log() -> None:
+    """Without words, a mail would say that the engineer withdrew it."""
+    causes = {
+        cause
+        for path in files_in("requests_app/operations")
+        for cause in re.findall(r'\bend_access\([^\n]*cause="([\w-]+)"', text_of(path))
+    }
+    assert len(causes) > 8
+    assert sorted(causes - set(CAUSES)) == []
+    assert [cause for cause in sorted(causes) if not _cause({"cause": cause})] == []
 
 
 def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, mails: Mails) -> None:

@@ -25,6 +25,7 @@ CAUSES: dict[str, Promise] = {
     "tenant-switched-off": _("{by} switched off the tenant"),
     "level-ruled-out": _("{by} ruled out this level of access"),
     "accounts-linked": _("{by} linked two accounts, and one human was then on both sides of the access request"),
+    "restored": _("the installation was restored from a backup"),
 }
 
 

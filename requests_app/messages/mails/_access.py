@@ -308,5 +308,6 @@ def _cause(detail: dict[str, Any]) -> str:
         "accounts-linked": _(
             "two accounts were found to belong to one person, who was on both sides of the access request"
         ),
+        "restored": _("the installation was restored from a backup"),
     }
     return causes.get(detail.get("cause", ""), "")
