@@ -57,6 +57,8 @@ def test_an_administrator_reads_everything_and_confirms_with_one_press(cast: Cas
     assert "Another person must confirm it, too." in after
     assert 'name="shown"' not in after
     ada = signed_in(cast, "ada")
+    first = ada.get("/").content.decode()
+    assert ("must be confirmed" in first, "Nothing is waiting for you" in first) == (True, False)
     shown = shown_on(ada.get(page(cast)).content.decode())
     assert "Everything is confirmed." in ada.post(page(cast), {"shown": shown}, follow=True).content.decode()
     assert "Nothing that was restored waits" in ada.get(page(cast)).content.decode()

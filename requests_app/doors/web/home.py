@@ -233,6 +233,8 @@ def _heading(actor: Actor, context: dict[str, Any]) -> str:
         return ngettext("%(n)d access window is open now", "%(n)d access windows are open now", windows) % {
             "n": windows
         }
+    if context["restored"]:
+        return _("What was restored from a backup must be confirmed")
     if context["may_decide"]:
         return _("Nothing is waiting for you")
     if context.get("is_engineer"):
