@@ -20,6 +20,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.models import Restoration
+from requests_app.platform import statics
 
 
 class Finish:
@@ -130,7 +131,12 @@ class Finish:
                 "confirmed that they have seen no longer log. Where there is no witness, or it does not answer, and "
                 f"nothing was signed after the backup: {program} log_heads adopt --all-restored --because WORDS"
             )
-        yield "No window opens until administrators and staff have confirmed what was restored: see docs/backup.md."
+        if why := statics.why_not_collected():
+            yield why
+        yield (
+            f"Then start it. No window opens before the staff have confirmed the people at {settings.BASE_URL}"
+            "/admin/restored/, and the people of each tenant what their page shows."
+        )
 
 
 def _without(env: bytes, names: Collection[str]) -> bytes:
