@@ -193,7 +193,7 @@ def _log(at: dt.datetime) -> Check:
 
     Each value comes from a small index of waiting rows, or from the end of an index.
     """
-    from audit_app import keys, log_name
+    from audit_app import keys, lease, log_name
     from audit_app.models import ChainHead, LogAlarm, SignedHead
 
     most = settings.CHECKPOINT_MAX_AGE_SECONDS
@@ -208,6 +208,9 @@ def _log(at: dt.datetime) -> Check:
     since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
     is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
     trouble = log_name.contradiction() or keys.trouble()
+    # No names of hosts: anybody can read this. "Who signs" in the administration has them.
+    signer = lease.current()
+    taken_over = None if signer is None else signer.taken_over_at
     return {
         "ok": not alarms and age <= most and is_dated and not trouble,
         "alarms": alarms,
@@ -216,6 +219,7 @@ def _log(at: dt.datetime) -> Check:
         "limit_seconds": most,
         "heartbeat_age_seconds": since_dated,
         "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
+        **({"taken_over_seconds_ago": _seconds_since(taken_over, at)} if taken_over else {}),
         **({"detail": f"{trouble[0].upper()}{trouble[1:]}."} if trouble else {}),
     }
 

@@ -70,8 +70,9 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_log_unsigned": ("Logs with entries that are not signed.", ()),
     "lockbox_log_oldest_unsigned_seconds": ("For how long the oldest unsigned entry has waited.", ()),
     "lockbox_log_refused": ("Logs that the signer refuses to sign.", ("code",)),
-    "lockbox_log_signer_taken_over_timestamp_seconds": ("When a host last took over from a signer that stopped.", ()),
     "lockbox_log_oldest_date_seconds": ("Age of the oldest date on a signed log.", ()),
+    "lockbox_log_signer_last_seconds": ("For how long no host has had the turn to sign.", ()),
+    "lockbox_log_signer_taken_over_timestamp_seconds": ("When a host last took over from one that was lost.", ()),
     "lockbox_witnesses": ("Registered witnesses.", ()),
     "lockbox_witnesses_failing": ("Witnesses whose last call failed.", ()),
     "lockbox_witnesses_contradicting": ("Witnesses that have seen another log.", ()),
@@ -178,9 +179,12 @@ def logs(at: datetime) -> Iterator[Sample]:
 
 
 def signer(at: datetime) -> Iterator[Sample]:
-    found = lease.current()
-    if found is not None and found.taken_over_at is not None:
-        yield Sample("lockbox_log_signer_taken_over_timestamp_seconds", found.taken_over_at.timestamp())
+    last = lease.current()
+    if last is None:
+        return
+    yield Sample("lockbox_log_signer_last_seconds", _seconds(last.until, at))
+    if last.taken_over_at is not None:
+        yield Sample("lockbox_log_signer_taken_over_timestamp_seconds", last.taken_over_at.timestamp())
 
 
 def sign_ons(at: datetime) -> Iterator[Sample]:

@@ -67,7 +67,7 @@ EVIDENCE = [
     in {
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
-        *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
+        *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "SignerLease", "LogKey", "LogCheck"),
         *("WebhookAttempt", "WebhookCursor", "Passkey", "HeldRow", "Guard"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 
 from audit_app import checkpoints, keys, log_name
-from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey
+from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey, SignerLease
 from requests_app.domain import clock
 from requests_app.domain.acts.log import LOG_TOMBSTONED
 from requests_app.doors.admin.signing import _FOUND
@@ -87,6 +87,18 @@ def test_nobody_else_has_the_button(alarm: LogAlarm, cast: Cast, name: str) -> N
     assert client.get(act_address(alarm, "tombstone")).status_code == 404
     assert client.post(act_address(alarm, "tombstone"), {"comment": "Away."}).status_code == 404
     assert not ClosedShard.objects.exists()
+
+
+def test_staff_see_which_host_signs_and_which_was_lost(staff: Client) -> None:
+    at = clock.now()
+    row = SignerLease.objects.create(host="b.example", since=at, until=at, taken_from="a.example", taken_over_at=at)
+    for page in (address(SignerLease), address(SignerLease, "change", row.pk)):
+        shown = text(staff.get(page))
+        assert "Who signs" in shown
+        assert "a.example" in shown
+        assert "b.example" in shown
+    assert staff.post(address(SignerLease, "change", row.pk), {"host": "x"}).status_code == 403
+    assert SignerLease.objects.get().host == "b.example"
 
 
 def test_public_keys_are_shown_and_nothing_of_the_private_ones(alarm: LogAlarm, staff: Client) -> None:

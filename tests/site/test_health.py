@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
 
 from audit_app import restored_database
-from audit_app.models import ChainHead, LogAlarm, SignedHead
+from audit_app.models import ChainHead, LogAlarm, SignedHead, SignerLease
 from lockbox_site import health, readiness
 from requests_app.domain import clock
 from requests_app.messages.topics import Topic
@@ -163,6 +163,18 @@ def test_readyz_counts_the_logs_that_are_refused_and_says_nothing_of_them(client
 
 
 @pytest.mark.django_db(transaction=True)
+def test_readyz_says_when_a_host_took_over_the_signing_and_names_no_host(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    row = SignerLease.objects.create(host="secret-a", since=at, until=at)
+    assert "taken_over_seconds_ago" not in checks(client, 200)["log"]
+    SignerLease.objects.filter(pk=row.pk).update(taken_from="secret-b", taken_over_at=at - dt.timedelta(seconds=70))
+    found = checks(client, 200)["log"]
+    assert found["taken_over_seconds_ago"] // 10 == 7
+    assert "secret" not in str(found)
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the mode of a file says nothing")
 def test_readyz_says_that_the_key_is_open_to_others_and_not_where_it_is(client: Client, tmp_path: Path) -> None:
     all_well()
@@ -196,7 +208,7 @@ def test_readyz_names_a_heartbeat_that_does_not_come(client: Client) -> None:
 def test_readyz_reads_any_number_of_logs_from_indexes(django_assert_num_queries: Any) -> None:
     at = clock.now()
     ChainHead.objects.bulk_create(ChainHead(tenant_id=UUID(int=number), size=1) for number in range(1, 3000))
-    with django_assert_num_queries(4) as ran:
+    with django_assert_num_queries(5) as ran:
         assert readiness.STATES["log"](at)["ok"] is True
     plans = []
     with connection.cursor() as cursor:

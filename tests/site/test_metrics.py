@@ -269,6 +269,19 @@ def test_a_restore_is_shown_until_people_have_confirmed_it(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_last_turn_of_a_signer_and_the_last_takeover_are_shown() -> None:
+    assert "lockbox_log_signer_last_seconds" not in {name for name, _labels in numbers(read())}
+    at = clock.now()
+    row = SignerLease.objects.create(host="a", since=at, until=at - dt.timedelta(seconds=100))
+    found = numbers(read())
+    assert 100 <= number(found, "lockbox_log_signer_last_seconds") < 160
+    assert "lockbox_log_signer_taken_over_timestamp_seconds" not in {name for name, _labels in found}
+    SignerLease.objects.filter(pk=row.pk).update(taken_from="b", taken_over_at=at)
+    taken_over = number(numbers(read()), "lockbox_log_signer_taken_over_timestamp_seconds")
+    assert taken_over == pytest.approx(at.timestamp(), abs=1)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_no_label_names_a_customer_or_a_person(cast: Cast) -> None:
     counters.start()
     row = cast.opened().access_request

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from audit_app import checkpoints
 from audit_app.log_name import clock_key
-from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey
+from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey, SignerLease
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
@@ -41,9 +41,12 @@ _FOUND: dict[str, Promise] = {
         "A new part of the log begins at number %(seq)s, but no tombstone closed the part before it."
     ),
     "outside_behind": gettext_lazy(
-        "%(signed)s entries are signed, but the heads outside the database (LOG_HEADS) have only %(kept)s."
+        "%(signed)s entries are signed, but the heads outside the database (LOG_HEADS) have only %(kept)s, as the host "
+        "%(host)s sees them."
     ),
-    "outside_unreadable": gettext_lazy("The heads outside the database (LOG_HEADS) can’t be read."),
+    "outside_unreadable": gettext_lazy(
+        "The heads outside the database (LOG_HEADS) can’t be read on the host %(host)s."
+    ),
     "unwitnessed": gettext_lazy(
         "A backup was restored, and the newest signed heads are lost. These witnesses have not confirmed the log yet: "
         "%(waiting_for)s"
@@ -237,6 +240,20 @@ class SignedHeadAdmin(OfOneLog):
         "first."
     )
     facts: ClassVar = [("", (tenant, part, "size", "dated_at", "checked_to", origin))]
+
+
+class SignerAdmin(StaffAdmin):
+    list_display = ("host", "since", "until", "taken_from", "taken_over_at")
+    ordering = ("pk",)
+    words = gettext_lazy("Who signs")
+    lead = gettext_lazy(
+        "The host that signs the logs, or has signed last. If it is lost, another host that has the key takes over. "
+        "This page then names the lost host, which you have to repair."
+    )
+    facts: ClassVar = [("", ("host", "since", "until", "released_at", "taken_from", "taken_over_at"))]
+
+    def name_of(self, row: SignerLease) -> str:
+        return row.host
 
 
 class LogKeyAdmin(StaffAdmin):

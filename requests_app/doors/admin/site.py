@@ -26,6 +26,7 @@ from audit_app.models import (
     LogCheck,
     LogKey,
     SignedHead,
+    SignerLease,
     Witness,
 )
 from requests_app import models
@@ -138,6 +139,7 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (Checkpoint, signing.CheckpointAdmin),
             (SignedHead, signing.SignedHeadAdmin),
             (ClosedShard, signing.ClosedShardAdmin),
+            (SignerLease, signing.SignerAdmin),
             (LogKey, signing.LogKeyAdmin),
             (LogCheck, signing.LogCheckAdmin),
         ),
