@@ -238,15 +238,6 @@ def test_what_is_late_is_shown_before_any_sweep(cast: Cast, travel: Any) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_signer_that_was_lost_is_shown(cast: Cast) -> None:
-    name, at = "lockbox_log_signer_taken_over_timestamp_seconds", clock.now()
-    row = SignerLease.objects.create(host="one", since=at, until=at)
-    assert (name, ()) not in numbers(read()), "no host was lost yet"
-    SignerLease.objects.filter(pk=row.pk).update(host="two", taken_from="one", taken_over_at=at)
-    assert number(numbers(read()), name) == pytest.approx(at.timestamp())
-
-
-@pytest.mark.django_db(transaction=True)
 def test_saml_metadata_that_needs_somebody_is_counted(cast: Cast) -> None:
     for name, problem in (("contoso", "unreachable"), ("fabrikam", "all_keys"), ("northwind", "")):
         SignOn.objects.create(
