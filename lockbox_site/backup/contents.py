@@ -1,7 +1,7 @@
 """What is in a backup, and how its files are checked: names, order, hashes and numbers of rows.
 
 backup.json          what this is: version, time, database, migrations, tables
-settings/…           the file .env, the keys, and the log's key
+settings/…           the file .env, keys and secrets, the log's key, and the files for SAML
 heads                the signed heads that are stored outside the database
 tables/NAME/NUMBER   rows, in parts
 manifest.json        the hash of each file, and the number of rows of each table
@@ -27,7 +27,12 @@ FORMAT = 1
 HEADER, MANIFEST, HEADS = "backup.json", "manifest.json", "heads"
 #: The files with settings and keys.
 ENV, KEYS, SECRET_KEY, LOG_KEY = "settings/env", "settings/keys", "settings/secret_key", "settings/log_key"
-SETTINGS = (ENV, KEYS, SECRET_KEY, LOG_KEY)
+#: The settings that name files for SAML, and what these files are in a backup.
+SAML = {
+    "SSO_SAML_METADATA": ("settings/saml_metadata",),
+    "SSO_SAML_KEYS": ("settings/saml_key_1", "settings/saml_key_2"),
+}
+SETTINGS = (ENV, KEYS, SECRET_KEY, LOG_KEY, *(name for names in SAML.values() for name in names))
 _MOST_SETTINGS = 1 << 20
 #: The settings that are keys. They can be in `.env`, in the environment, or in a file that NAME_FILE names.
 KEY_SETTINGS = (
@@ -62,6 +67,8 @@ class Header:
     log_name: str
     migrations: tuple[tuple[str, str], ...]
     columns: dict[str, list[str]]
+    #: The data directory, so that a restore can find the paths inside it.
+    data_dir: str = ""
 
     def content(self) -> bytes:
         return as_json(
@@ -74,6 +81,7 @@ class Header:
                 "log_name": self.log_name,
                 "migrations": self.migrations,
                 "columns": self.columns,
+                "data_dir": self.data_dir,
             }
         )
 
@@ -97,6 +105,7 @@ class Header:
             str(read["log_name"]),
             tuple((str(app), str(name)) for app, name in read["migrations"]),
             columns,
+            str(read.get("data_dir", "")),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from django.db import transaction
 from audit_app import head_copies, heads, keys, restored_heads, unwitnessed
 from audit_app.restored_heads import Choice, Fork, Source
 from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead, stored
-from lockbox_site.backup import BackupRefused, contents, sealing, unfinished
+from lockbox_site.backup import BackupRefused, contents, fitting, sealing, unfinished
 from lockbox_site.backup.contents import Contents, StoredRow
+from lockbox_site.backup.fitting import Fitted
 from lockbox_site.installing import environment_file
 from requests_app import operations
 from requests_app.domain import clock
@@ -26,12 +27,8 @@ from requests_app.platform import statics
 class Finish:
     """Does these steps. An instance belongs to one restore."""
 
-    def __init__(
-        self, found: Contents, values: dict[str, str], data: Path, copies: str | None, asked: Mapping[str, str]
-    ) -> None:
-        self._found, self._values, self._data, self._copies = found, values, data, copies
-        #: The environment of the command, without the settings of the backup.
-        self._asked = asked
+    def __init__(self, found: Contents, fitted: Fitted, data: Path, copies: str | None) -> None:
+        self._found, self._fitted, self._data, self._copies = found, fitted, data, copies
         self._places: dict[Source, list[StoredHead]] = {}
         self._known: dict[str, Source] = {}
         self._set_back = 0
@@ -90,34 +87,44 @@ class Finish:
         key = self._found.settings.get(contents.SECRET_KEY)
         if key is not None and not (self._data / "secret_key").exists():
             keys.write_private(self._data / "secret_key", key)
-        env = self._data / ".env"
-        given = {name for name in self._values if name in self._asked or f"{name}_FILE" in self._asked}
-        # The database may be at another place now. The environment of this command said so.
-        values = {name: value for name, value in self._values.items() if name not in given and name != "DATABASE_URL"}
-        if place := os.environ.get("DATABASE_URL"):
-            values["DATABASE_URL"] = place
-        values |= {name: place for name in contents.PLACES if (place := self._asked.get(name))}
-        if key is not None:
-            values.pop("SECRET_KEY", None)
-        content = self._found.settings.get(contents.ENV, b"")
-        if (is_new := not env.exists()) and (values or content):
-            keys.write_private(env, _without(content, given))
-        stored = environment_file.read(env)
-        missing = {name: value for name, value in values.items() if name not in stored}
-        if is_new and "DATABASE_URL" in values:
-            missing["DATABASE_URL"] = values["DATABASE_URL"]
-        if missing:
-            environment_file.write(env, missing)
+        for path, content in self._fitted.files.items():
+            if not path.exists():
+                keys.write_private(path, content)
+        self._write_env()
         path = Path(settings.LOG_KEY_FILE)
         # The key was in the environment there, and is in a file here.
-        log_key = self._found.settings.get(contents.LOG_KEY) or self._values.get("LOG_KEY", "").encode() or None
+        log_key = self._found.settings.get(contents.LOG_KEY) or self._found.keys.get("LOG_KEY", "").encode() or None
         if log_key is not None and not settings.LOG_KEY and not path.exists():
             keys.write_private(path, log_key)
+
+    def _write_env(self) -> None:
+        """Write the file `.env` at once, so that a killed restore leaves none with the paths of the other machine."""
+        env, found = self._data / ".env", self._found.settings
+        values = dict(self._fitted.values)
+        # The database may be at another place now. The environment of this command said so.
+        if place := os.environ.get("DATABASE_URL"):
+            values["DATABASE_URL"] = place
+        values |= self._fitted.named
+        if contents.SECRET_KEY in found:
+            values.pop("SECRET_KEY", None)
+        if env.exists():
+            stored = environment_file.read(env)
+            if missing := {name: value for name, value in values.items() if not fitting.is_given(name, stored)}:
+                environment_file.write(env, missing)
+        elif values or contents.ENV in found:
+            text = _without(found.get(contents.ENV, b"").decode(), self._fitted.dropped)
+            there = environment_file.names(text)
+            new = {
+                name: value
+                for name, value in values.items()
+                if name not in there or name in self._fitted.changed or name == "DATABASE_URL"
+            }
+            keys.write_private(env, environment_file.changed(text, new).encode())
 
     def report(self, program: str) -> Iterator[str]:
         """Yield what the operator reads at the end."""
         yield f"Restored. The logs were verified: {self._found.entries:,} entries."
-        if contents.LOG_KEY not in self._found.settings and "LOG_KEY" not in self._values:
+        if contents.LOG_KEY not in self._found.settings and "LOG_KEY" not in self._found.keys:
             yield "The backup has no key of the log: put it in its place on the machine that signs."
         if self._set_back:
             yield (
@@ -139,11 +146,10 @@ class Finish:
         )
 
 
-def _without(env: bytes, names: Collection[str]) -> bytes:
+def _without(env: str, names: Collection[str]) -> str:
     """Return the file without these settings, because this machine has them in its environment or in files."""
-    lines = env.decode().splitlines()
-    stay = [line for line in lines if line.removeprefix("export ").partition("=")[0].strip() not in names]
-    return "".join(f"{line}\n" for line in stay).encode()
+    stay = [line for line in env.splitlines() if line.removeprefix("export ").partition("=")[0].strip() not in names]
+    return "".join(f"{line}\n" for line in stay)
 
 
 def _stored(row: StoredRow) -> StoredHead:

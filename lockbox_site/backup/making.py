@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from django.conf import settings
+
 import lockbox_site
 from audit_app import heads, keys, log_name
 from lockbox_site.backup import BackupRefused, archive, contents, sealing, tables
 from lockbox_site.backup.contents import Header, StoredRow
 from lockbox_site.backup.sealing import Opener, Readers
-from lockbox_site.environment import secret, text
+from lockbox_site.environment import IN_FILE, SECRETS, secret, text, words
 
 _NAME = re.compile(r"lockbox-\d{8}T\d{6}Z-[0-9a-f]{8}\.age")
 _DRAFT = re.compile(r"\.lockbox-\d{8}T\d{6}Z-[0-9a-f]{8}\.age\.partial")
@@ -88,7 +90,7 @@ def _members(backup_id: UUID, at: dt.datetime) -> Iterator[archive.Member]:
         StoredRow(each.head.origin, each.head.size, each.head.root, b"".join(each.frontier.hashes), each.note)
         for each in (heads.every() if heads.exists() else [])
     ]
-    settings = settings_files()
+    files = settings_files()
     with tables.snapshot() as found:
         header = Header(
             backup_id,
@@ -98,24 +100,28 @@ def _members(backup_id: UUID, at: dt.datetime) -> Iterator[archive.Member]:
             log_name.current(),
             tuple((app, name) for app, name in found.migrations),
             found.columns,
+            str(settings.DATA_DIR),
         )
-        yield from contents.members(header, settings, stored, found.parts, found.sequences)
+        yield from contents.members(header, files, stored, found.parts, found.sequences)
 
 
 def settings_files() -> dict[str, bytes]:
     """Return the settings and keys of this machine, as files of a backup."""
-    from django.conf import settings
-
     found: dict[str, bytes] = {}
     if (env := settings.DATA_DIR / ".env").is_file():
         found[contents.ENV] = env.read_bytes()
-    given = {name: value for name in contents.KEY_SETTINGS if (value := _key(name))}
+    in_files = {name for name in SECRETS if text(f"{name}{IN_FILE}")}
+    given = {name: value for name in sorted({*contents.KEY_SETTINGS, *in_files}) if (value := _key(name))}
     found[contents.KEYS] = contents.as_json(given)
     if "SECRET_KEY" not in given:
         found[contents.SECRET_KEY] = settings.SECRET_KEY.encode()
     if "LOG_KEY" not in given and Path(settings.LOG_KEY_FILE).is_file():
         keys.load()  # refuses a file that others can read
         found[contents.LOG_KEY] = Path(settings.LOG_KEY_FILE).read_bytes()
+    for setting, names in contents.SAML.items():
+        for name, path in zip(names, words(setting, default=[]), strict=False):
+            with suppress(FileNotFoundError):
+                found[name] = Path(path).read_bytes()
     return found
 
 

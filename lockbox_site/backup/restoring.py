@@ -14,11 +14,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockbox_site.backup import BackupRefused, contents, sealing
+from lockbox_site.backup import BackupRefused, contents, fitting, sealing
 from lockbox_site.backup.contents import Contents
+from lockbox_site.backup.fitting import Fitted
 from lockbox_site.backup.sealing import Opener
 
 HELP = "Restore a backup into a place where there is no installation. It overwrites nothing."
@@ -71,7 +71,8 @@ def _check(given: argparse.Namespace, key: Opener) -> int:
     # Reading the settings makes files in the data directory, such as a new secret key.
     with tempfile.TemporaryDirectory(prefix="lockbox-check-") as scratch:
         os.environ["DATABASE_URL"] = f"sqlite:///{scratch}/none.sqlite3"
-        _use(_settings_of(found), Path(scratch))
+        os.environ.pop("DATABASE_URL_FILE", None)
+        _use(fitting.fit(found, _settings_of(found), _here(Path(scratch)), Path(scratch)), Path(scratch))
         _prepare_django()
         schema.targets(found.header)
     _say(_about(found))
@@ -101,11 +102,11 @@ def _restore(given: argparse.Namespace, key: Opener, data: Path, program: str) -
         with answers.alone(data):
             settings = _settings_of(found)
             _require_same_keys(settings, data)
-            asked = dict(os.environ)
-            _use(settings, data)
+            fitted = fitting.fit(found, settings, _here(data), data)
+            fitting.require_inside(fitted, data)
+            _use(fitted, data)
             _prepare_django()
-            _require_places(asked, data)
-            return _into_database(given, key, found, _Place(settings, data, asked), program)
+            return _into_database(given, key, found, fitted, data, program)
     except answers.WrongAnswer:
         raise BackupRefused(f"Another command works on {data} at this moment.") from None
 
@@ -151,15 +152,16 @@ def _in_environment(name: str) -> str:
     return Path(path).read_text().strip() if path else os.environ.get(name, "")
 
 
-def _use(settings: Mapping[str, str], data: Path) -> None:
-    """Make these the settings of this process. What the machine has already set comes first."""
+def _here(data: Path) -> dict[str, str]:
+    """Return the settings of this machine: its environment, and the file `.env` in the data directory."""
     from lockbox_site.installing import environment_file
 
-    here = environment_file.read(data / ".env")
-    for name, value in settings.items():
-        in_file = f"{name}_FILE"
-        if name not in here and in_file not in here and not os.environ.get(in_file):
-            os.environ.setdefault(name, value)
+    return environment_file.read(data / ".env") | os.environ
+
+
+def _use(fitted: Fitted, data: Path) -> None:
+    """Make these the settings of this process."""
+    os.environ.update(fitted.values)
     os.environ["DATA_DIR"] = str(data)
 
 
@@ -175,46 +177,9 @@ def _prepare_django() -> None:
         raise BackupRefused(f"The settings can't be used: {wrong}") from None
 
 
-def _require_places(asked: Mapping[str, str], data: Path) -> None:
-    """Raise BackupRefused if a setting in the backup leads to a file or a bucket outside the data directory.
-
-    A hostile backup could otherwise make a file anywhere. And an installation that is restored for practice would share
-    the heads of the one that people use. The operator can name such a place in the environment.
-    """
-    from django.conf import settings
-
-    from lockbox_site.installing import environment_file
-
-    stored = environment_file.read(data / ".env")
-    database = settings.DATABASES["default"]
-    # LOG_HEADS comes first, if both are set.
-    heads = "LOG_HEADS" if settings.LOG_HEADS or os.environ.get("LOG_HEADS") else "LOG_HEADS_FILE"
-    places = {"LOG_KEY_FILE": str(settings.LOG_KEY_FILE), heads: settings.LOG_HEADS or str(settings.LOG_HEADS_FILE)}
-    if "sqlite" in database["ENGINE"]:
-        places["DATABASE_URL"] = str(database["NAME"])
-    for name, place in places.items():
-        if not _is_inside(place, data) and name not in asked and name not in stored:
-            raise BackupRefused(
-                f"The backup's {name} leads outside the data directory, to {place}. If that is right, set {name} in "
-                "the environment, and run the command again."
-            )
-
-
-def _is_inside(place: str, data: Path) -> bool:
-    path = place.removeprefix("dir://")
-    return "://" not in path and Path(path).resolve().is_relative_to(data.resolve())
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where to restore: the settings of the backup, the data directory, and the environment of the command."""
-
-    settings: dict[str, str] = field(repr=False)
-    data: Path
-    asked: Mapping[str, str] = field(repr=False)
-
-
-def _into_database(given: argparse.Namespace, key: Opener, found: Contents, place: _Place, program: str) -> int:
+def _into_database(
+    given: argparse.Namespace, key: Opener, found: Contents, fitted: Fitted, data: Path, program: str
+) -> int:
     from django.conf import settings as here
     from django.db import DatabaseError
 
@@ -223,7 +188,7 @@ def _into_database(given: argparse.Namespace, key: Opener, found: Contents, plac
 
     schema.targets(found.header)
     _require_log_key(found)
-    finish = Finish(found, place.settings, place.data, given.heads, place.asked)
+    finish = Finish(found, fitted, data, given.heads)
     finish.read_heads()
     try:
         if "sqlite" in here.DATABASES["default"]["ENGINE"]:
@@ -234,9 +199,12 @@ def _into_database(given: argparse.Namespace, key: Opener, found: Contents, plac
         else:
             loading.into_postgresql(given.file, key, finish)
     except DatabaseError as failure:
-        raise BackupRefused(f"The database can't be used, so nothing was restored: {_one_line(failure)}") from None
-    unfinished.forget(place.data)
-    for line in finish.report(program):
+        raise BackupRefused(
+            f"The database can't be used, so nothing was restored: {_one_line(failure)}. If it is at another "
+            "place now, name an empty database in the environment: DATABASE_URL=postgres://…"
+        ) from None
+    unfinished.forget(data)
+    for line in (*fitted.notes, *finish.report(program)):
         _say(line)
     return 0
 

@@ -6,14 +6,18 @@ import datetime as dt
 import os
 import shutil
 import sqlite3
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pyrage
 import pytest
 from django.conf import settings
@@ -22,6 +26,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from audit_app import checkpoints, keys, log_name, queries, recorder
 from bench.entries import entry
+from bench.storm.postgres import _programs
 from lockbox_site.backup import making, passphrase, restoring, schema, sealing
 from lockbox_site.backup.making import Made
 from lockbox_site.installing import environment_file
@@ -119,12 +124,34 @@ def _database_is_open(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
 
 @pytest.fixture(scope="module", autouse=True)
 def _cheap() -> Iterator[None]:
-    """Make scrypt cheap, and copy SQLite's schema in place of the migrations, which other tests run."""
+    """Make scrypt cheap, and copy the schema in place of the migrations. test_processes.py runs the migrations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passphrase, "WORK", 10)
-        if connection.vendor == "sqlite":
-            patch.setattr(schema, "make", _copy_schema)
+        patch.setattr(schema, "make", _copy_schema if connection.vendor == "sqlite" else _copy_postgresql)
         yield
+
+
+def _copy_postgresql(wrapper: Any, _wanted: Any) -> None:
+    name = ground._laid[False]
+    wrapper.ensure_connection()
+    wrapper.connection.execute(_dumped(name))
+    with psycopg.connect(ground.database_url(name=name)) as other:
+        applied = other.execute("SELECT app, name, applied FROM django_migrations").fetchall()
+    wrapper.connection.cursor().executemany(
+        "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)", applied
+    )
+
+
+@cache
+def _dumped(name: str) -> str:
+    """Return the statements that make the schema of a database, in the schema that is in use."""
+    with tempfile.TemporaryDirectory() as scratch:
+        program = _programs().programs(Path(scratch), None) / "pg_dump"
+        command = [program, "--schema-only", "--no-owner", "--no-privileges", ground.database_url(name=name)]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # Without psql's own commands, and without settings that other statements of the session don't expect.
+    lines = [line for line in found.splitlines() if not line.startswith(("\\", "SET ", "SELECT pg_catalog.set_config"))]
+    return "\n".join(lines).replace("public.", "")
 
 
 def _copy_schema(wrapper: Any, _wanted: Any) -> None:
@@ -148,15 +175,30 @@ def source(
     with django_db_blocker.unblock(), new_place(tmp_path_factory.mktemp("source") / "data", has_cast=True) as place:
         with place.used():
             keys.create()
-            (place.data / ".env").write_text(
-                "SECRET_KEY=of-the-source-of-the-source-of-the-source\nPROVIDER_NAME='Litware Inc'\n"
-            )
+            (place.data / ".env").write_text(settings_of(place, tmp_path_factory.mktemp("secrets")))
             (place.data / ".env").chmod(0o600)
+        with place.used():
             append(LONG, *range(700))
             append(SHORT, *range(3))
             for log in queries.logs():
                 checkpoints.sign(log, at=clock.now())
         yield place
+
+
+def settings_of(place: Place, secrets: Path) -> str:
+    """Return settings as `init` writes them, with absolute paths, and with secrets in files of another directory."""
+    (secrets / "metrics_token").write_text("metrics-token-of-the-source\n")
+    (secrets / "sp.pem").write_text("-----BEGIN PRIVATE KEY-----\nof the service provider\n")
+    lines = [
+        "SECRET_KEY=of-the-source-of-the-source-of-the-source",
+        "PROVIDER_NAME='Litware Inc'",
+        f"LOG_HEADS_FILE={place.data}/log_heads.sqlite3",
+        f"METRICS_TOKEN_FILE={secrets}/metrics_token",
+        f"SSO_SAML_KEYS={secrets}/sp.pem",
+    ]
+    if connection.vendor == "sqlite":
+        lines.append(f"DATABASE_URL=sqlite:///{place.database}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,9 @@ def test_a_backup_has_every_row_every_key_and_every_head(source: Place, backup: 
     assert found.settings[contents.LOG_KEY] == log_key
     assert found.keys["SECRET_KEY"].encode() == SECRET
     assert b"Litware" in found.settings[contents.ENV]
+    # Secrets that are in files, and keys that are only files.
+    assert found.keys["METRICS_TOKEN"] == "metrics-token-of-the-source"  # noqa: S105 - of this test
+    assert found.settings["settings/saml_key_1"].startswith(b"-----BEGIN PRIVATE KEY-----")
     assert not tables.LEFT_OUT & found.header.columns.keys()
 
 
@@ -57,7 +60,13 @@ def test_nothing_in_the_file_is_readable_and_age_opens_it(source: Place, backup:
     plain = subprocess.run(
         f"age -d -i {identity} {backup.path} | tar -xzO", shell=True, capture_output=True, check=True
     ).stdout
-    for secret in (SECRET, email, (source.data / "log_key").read_bytes().strip()):
+    for secret in (
+        SECRET,
+        b"metrics-token-of-the-source",
+        b"of the service provider",
+        email,
+        (source.data / "log_key").read_bytes().strip(),
+    ):
         assert secret in plain
         assert secret not in raw
     assert backup.path.stat().st_mode & 0o777 == 0o600

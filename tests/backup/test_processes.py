@@ -7,10 +7,12 @@ import random
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 
 from lockbox_site.backup import making, sealing
@@ -51,23 +53,22 @@ def started(place: Place, file: Path, identity: Path, *words: str) -> subprocess
     )  # fmt: skip
 
 
-def managed(place: Place, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *words], cwd=settings.BASE_DIR, env=environment(place), text=True,
-        capture_output=True,
-    )  # fmt: skip
-    return f"{done.returncode} {done.stdout}{done.stderr}"
-
-
-def test_a_backup_is_restored_on_a_machine_that_has_nothing(
-    source: Place, backup: Made, target: Place, identity: Path
-) -> None:
+@pytest.mark.sqlite
+def test_a_check_makes_no_directory_and_no_keys(backup: Made, target: Place, identity: Path) -> None:
+    """Reading the settings makes a secret key, which would be another key than the backup's."""
     target.data.rmdir()
     with started(target, backup.path, identity, "--check") as process:
         assert process.stdout is not None
         printed = process.stdout.read()
         assert process.wait(60) == 0, printed
-    assert not target.data.exists(), "a check makes no keys, which would be other keys than those of the backup"
+    assert not target.data.exists()
+
+
+def test_a_backup_is_restored_on_a_machine_that_has_nothing(
+    source: Place, backup: Made, target: Place, identity: Path
+) -> None:
+    """The database of a default installation was in another directory."""
+    target.data.rmdir()
     with started(target, backup.path, identity) as process:
         assert process.stdout is not None
         printed = process.stdout.read()
@@ -75,11 +76,14 @@ def test_a_backup_is_restored_on_a_machine_that_has_nothing(
     assert "The logs were verified: 703 entries" in printed
     # The directory has the keys of the backup, and none that were made now.
     assert target.files == source.files
+    assert (connection.vendor == "postgresql") or f"lead to {target.data} now: DATABASE_URL, LOG_HEADS_FILE." in printed
+    out = StringIO()
     with target.used():
         assert target.sizes() == source.sizes()
-    checked = managed(target, "verify_audit")
-    assert checked.startswith("1 "), "the signer waits, because the newest heads are lost"
-    assert checked.count("the signer refuses it: unwitnessed") == 2, checked
+        with pytest.raises(SystemExit) as ended:
+            call_command("verify_audit", stdout=out)
+    assert ended.value.code == 1, "the signer waits, because the newest heads are lost"
+    assert out.getvalue().count("the signer refuses it: unwitnessed") == 2, out.getvalue()
 
 
 @pytest.mark.deep

@@ -29,6 +29,7 @@ from lockbox_site.backup.making import Made
 from lockbox_site.installing import environment_file
 from requests_app.domain import clock
 from requests_app.models import Person, Restoration
+from tests import object_store
 from tests.backup.conftest import LONG, RECIPIENT, SHORT, Place, append, new_place, restore
 from tests.witness import SmallWitness
 
@@ -62,10 +63,16 @@ def test_a_restored_installation_has_all_rows_keys_and_heads(
     assert f"Backup {backup.backup_id}" in printed
     assert target.sizes() == source.sizes()
     assert (target.data / "log_key").read_bytes() == (source.data / "log_key").read_bytes()
-    settings_here = environment_file.read(target.data / ".env")
-    # The place of the database is the one that this machine has named.
-    assert settings_here.pop("DATABASE_URL", "").startswith("postgres" if connection.vendor == "postgresql" else "")
-    assert settings_here == environment_file.read(source.data / ".env")
+    moved = {
+        name: value.replace(str(source.data), str(target.data))
+        for name, value in environment_file.read(source.data / ".env").items()
+    }
+    if connection.vendor == "postgresql":
+        # The place of the database is the one that the environment of this machine has named.
+        moved["DATABASE_URL"] = os.environ["DATABASE_URL"]
+    else:
+        assert f"These settings lead to {target.data} now: DATABASE_URL, LOG_HEADS_FILE." in printed
+    assert environment_file.read(target.data / ".env") == moved
     assert {(target.data / name).stat().st_mode & 0o777 for name in ("log_key", ".env")} == {0o600}
     assert target.files == {*source.files}, "nothing else is left"
     (call,) = restored
@@ -118,20 +125,41 @@ def later(source: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
         yield place
 
 
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[pytest.MonkeyPatch]:
+    """SeaweedFS, with the settings that lead to it."""
+    with object_store.seaweedfs() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in object_store.settings_of(endpoint).items():
+            patch.setattr(settings, name, value)
+        yield patch
+
+
 @pytest.mark.sqlite
-@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize(
+    "place",
+    ["here", "copied", pytest.param("copied to a bucket", marks=pytest.mark.deep),
+     pytest.param("in a bucket", marks=pytest.mark.deep)],
+)  # fmt: skip
 def test_a_log_that_was_signed_after_the_backup_is_refused_until_a_tombstone(
-    backup: Made, later: Place, target: Place, identity: Path, restored: Restored, is_copy: bool, capsys: Any
-) -> None:
-    """The newer heads are on this machine, or were copied to another place."""
+    backup: Made, later: Place, target: Place, identity: Path, restored: Restored, place: str, capsys: Any,
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    """The newer heads are on this machine, were copied to another place, or are in a place that several hosts share."""
     words = []
-    if is_copy:
-        (elsewhere := target.data.parent / "elsewhere").mkdir()
-        with later.used():
-            call_command("log_heads", "copy", to=str(elsewhere), stdout=io.StringIO())
-        words = ["--heads", str(elsewhere)]
-    else:
+    if place == "here":
         shutil.copy(later.data / "log_heads.sqlite3", target.data / "log_heads.sqlite3")
+    else:
+        (elsewhere := target.data.parent / "elsewhere").mkdir()
+        to = str(elsewhere)
+        if "bucket" in place:
+            request.getfixturevalue("bucket")
+            to = f"s3://{object_store.BUCKET}/{place.replace(' ', '-')}"
+        with later.used():
+            call_command("log_heads", "copy", to=to, stdout=io.StringIO())
+        if place == "in a bucket":
+            monkeypatch.setattr(settings, "LOG_HEADS", to)
+        else:
+            words = ["--heads", to]
     assert restore(target, backup.path, identity, *words) == 0
     assert "1 logs are shorter than they were signed" in capsys.readouterr().out
     with target.used():
@@ -165,8 +193,10 @@ def witnessed(source: Place, tmp_path: Path) -> Iterator[tuple[Made, SmallWitnes
     """A backup of an installation whose long log has a witness."""
     witness = SmallWitness()
     with new_place(tmp_path / "witnessed") as place:
-        for name in ("log_heads.sqlite3", "log_key", ".env"):
+        for name in ("log_heads.sqlite3", "log_key"):
             shutil.copy(source.data / name, place.data / name)
+        env = (source.data / ".env").read_text()
+        (place.data / ".env").write_text(env.replace(str(source.data), str(place.data)))
         copy_database(source, place)
         with place.used():
             register(witness)
@@ -548,43 +578,72 @@ def test_check_reads_everything_and_writes_nothing(
     assert (target.is_empty, target.files, restored) == (True, set(), [])
 
 
-@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("LOG_KEY_FILE={outside}/authorized_keys", "LOG_KEY_FILE"),
+        ("LOG_HEADS_FILE={inside}/../outside/heads", "LOG_HEADS_FILE"),
+        ("LOG_HEADS=dir://{outside}/heads", "LOG_HEADS"),
+        ("LOG_HEADS={outside}/heads", "LOG_HEADS"),
+        ("LOG_HEADS=s3://lockbox-heads/live", "LOG_HEADS"),
+        ("DATABASE_URL=sqlite:///{outside}/lockbox.sqlite3", "DATABASE_URL"),
+    ],
+)
 def test_settings_that_lead_outside_the_data_directory_are_refused(
-    backup: Made, target: Place, identity: Path, restored: Restored, tmp_path: Path, capsys: Any,
+    line: str, name: str, backup: Made, target: Place, identity: Path, restored: Restored, tmp_path: Path, capsys: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The settings of a hostile backup could otherwise make files anywhere."""
-    with target.used():
-        words = [str(backup.path), "--identity", str(identity)]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(settings, "LOG_KEY_FILE", tmp_path / "authorized_keys")
-            assert restoring.run(words, data=target.data, program="lockbox") == 1
-    assert "LOG_KEY_FILE leads outside" in refused(capsys)
-    assert not (tmp_path / "authorized_keys").exists()
-    assert (target.is_empty, restored) == (True, [])
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    outside = target.data.parent / "outside"
+    with_line = f"{line.format(outside=outside, inside=target.data)}\n"
+    file = written(tmp_path, changed(backup, contents.ENV, lambda env: env + with_line))
+    monkeypatch.setattr(restoring, "_use", lambda *_given: pytest.fail("the settings must not be used"))
+    assert restore(target, file, identity) == 1
+    assert f"The backup's {name} leads outside the data directory" in refused(capsys)
+    assert not outside.exists()
+    assert (target.is_empty, target.files, restored) == (True, set(), [])
 
 
-@pytest.mark.parametrize("place", ["s3://lockbox-heads/live", "dir:///mnt/lockbox-heads"])
 @pytest.mark.sqlite
-def test_heads_that_another_installation_may_use_are_touched_only_if_the_operator_names_them(
-    backup: Made, target: Place, identity: Path, restored: Restored, capsys: Any, monkeypatch: pytest.MonkeyPatch,
-    place: str,
+def test_secrets_in_files_that_are_not_here_are_stored_in_the_data_directory(
+    source: Place, backup: Made, target: Place, identity: Path, restored: Restored, capsys: Any
+) -> None:
+    before = environment_file.read(source.data / ".env")
+    secrets = Path(before["METRICS_TOKEN_FILE"]).parent
+    key = (secrets / "sp.pem").read_bytes()
+    away = secrets.rename(secrets.with_name("away"))
+    try:
+        assert restore(target, backup.path, identity) == 0
+    finally:
+        away.rename(secrets)
+    here = environment_file.read(target.data / ".env")
+    assert here["METRICS_TOKEN"] == "metrics-token-of-the-source"  # noqa: S105 - of this test
+    assert "METRICS_TOKEN_FILE" not in here
+    assert here["SSO_SAML_KEYS"] == str(target.data / "saml_key_1.pem")
+    assert (target.data / "saml_key_1.pem").read_bytes() == key
+    assert {(target.data / name).stat().st_mode & 0o777 for name in ("saml_key_1.pem", ".env")} == {0o600}
+    printed = capsys.readouterr().out
+    assert f"METRICS_TOKEN was in the file {secrets}/metrics_token, which is not here." in printed
+    assert "metrics-token-of-the-source" not in printed
+
+
+@pytest.mark.sqlite
+def test_the_settings_of_this_machine_come_first(
+    source: Place, backup: Made, target: Place, identity: Path, restored: Restored, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """A restore for practice has the settings of the installation that people use, and would store heads there."""
-
-    def touched(*_words: object) -> None:
-        raise AssertionError("the place of the heads was used")
-
-    with target.used():
-        monkeypatch.setattr(settings, "LOG_HEADS", place)
-        monkeypatch.setattr(heads, "store", touched)
-        words = [str(backup.path), "--identity", str(identity)]
-        assert restoring.run(words, data=target.data, program="lockbox") == 1
-        assert f"LOG_HEADS leads outside the data directory, to {place}" in refused(capsys)
-        assert (target.is_empty, target.files, restored) == (True, set(), [])
-        monkeypatch.setenv("LOG_HEADS", place)
-        with pytest.raises(AssertionError, match="was used"):
-            restoring.run(words, data=target.data, program="lockbox")
+    """As in a container: secrets are mounted, the log's key is in the volume, and the environment has the settings."""
+    for name in ("secret_key", "metrics_token"):
+        (tmp_path / name).write_text(f"{name}\n")
+        monkeypatch.setenv(f"{name.upper()}_FILE", str(tmp_path / name))
+    (tmp_path / "secret_key").write_text("of-the-source-of-the-source-of-the-source\n")
+    monkeypatch.setenv("PROVIDER_NAME", "Of this machine")
+    shutil.copy(source.data / "log_key", target.data / "log_key")
+    assert restore(target, backup.path, identity) == 0
+    here = environment_file.read(target.data / ".env")
+    assert not {"SECRET_KEY", "METRICS_TOKEN", "METRICS_TOKEN_FILE", "PROVIDER_NAME"} & here.keys()
+    assert target.sizes() == source.sizes()
 
 
 @pytest.mark.sqlite
