@@ -1,13 +1,12 @@
 """The drill: make a backup under load with the documented commands, lose the machine, and restore on another machine.
 
-The commands are read from docs/operators.md of the source tree, so the drill tests what operators read.
+The commands are read from docs/backup.md of the source tree, so the drill tests what operators read.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import pyrage
 
 from bench.storm import checks, processes
 from bench.storm.checks import Violation
@@ -30,16 +31,21 @@ from bench.storm.tree import checkpoint, follows
 AFTER = 0.5
 
 
+#: For each command, words that only its line in docs/backup.md has.
+COMMANDS = {
+    "backup": ("customer-lockbox backup --to", "--recipient"),
+    "copy": ("customer-lockbox log_heads copy --to /",),
+    "restore": ("customer-lockbox restore", "--heads"),
+    "verify": ("customer-lockbox verify_audit",),
+}
+
+
 def commands(tree: Path) -> dict[str, str]:
-    """Return the commands for backup, restore and check in docs/operators.md, by name."""
-    text = (tree / "docs" / "operators.md").read_text()
-    section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```(?:sh|text)\n(.*?)```", section, re.DOTALL)
-    words = {
-        "sqlite": "VACUUM INTO", "restore-sqlite": "cp lockbox-backup", "dump": "pg_dump", "restore": "pg_restore",
-        "verify": "verify_audit",
-    }  # fmt: skip
-    return {name: next(block for block in blocks if word in block).strip() for name, word in words.items()}
+    """Return the commands for backup, heads, restore and check in docs/backup.md, by name."""
+    blocks = re.findall(r"```text\n(.*?)```", (tree / "docs" / "backup.md").read_text(), re.DOTALL)
+    blocks += re.findall(r"`(customer-lockbox [^`]+)`", (tree / "docs" / "backup.md").read_text())
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return {name: next(line for line in lines if all(word in line for word in of)) for name, of in COMMANDS.items()}
 
 
 class Drill(Storm):
@@ -51,7 +57,7 @@ class Drill(Storm):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{**named, "with_faults": False})
         self.commands = commands(self.tree)
-        self.backup = self.directory / "backup"
+        self.backup, self.key, self.heads = (self.directory / name for name in ("backup", "backup.key", "heads"))
         self.backup_begun = self.backup_took = 0.0
 
     # --- During the storm ------------------------------------------------------------------------------------
@@ -59,28 +65,31 @@ class Drill(Storm):
     def while_it_blows(self, begun: float) -> None:
         time.sleep(max(0.0, begun + self.seconds * AFTER - time.monotonic()))
         self.backup.mkdir()
+        self.heads.mkdir()
+        identity = pyrage.x25519.Identity.generate()
+        self.key.write_text(f"{identity}\n")
+        # The content needs a backup of its own.
+        shutil.copytree(self.installation.data / "content", self.directory / "content")
         self.backup_begun = time.time()
         started = time.monotonic()
-        self._shell(self.commands["dump" if self.server else "sqlite"], self.installation, cwd=self.backup)
+        print(self._command("backup", self.installation, {"age1…": str(identity.to_public())}), flush=True)
         self.backup_took = time.monotonic() - started
-        # As documented, back up the log's key separately. `_burn` copies the newest heads.
-        shutil.copy(self.installation.data / "log_key", self.backup / "log_key")
-        shutil.copy(self.installation.data / "secret_key", self.backup / "secret_key")
-        shutil.copytree(self.installation.data / "content", self.backup / "content")
         print(f"The backup took {self.backup_took:.1f} s", flush=True)
 
-    def _shell(self, command: str, installation: Installation, *, cwd: Path, **more: str) -> str:
-        """Run a documented command in this directory, as an operator does. Return its output."""
-        env = {**installation.env, **more}
-        if self.server is not None:
-            # The programs in the server's own version come first.
-            env["PATH"] = f"{self.server.bin}:{env['PATH']}"
-            env["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
-        # The document has paths relative to the code. Here they lead to the installation's directory.
-        line = command.replace("var/", f"{installation.data}/").replace(".venv/bin/python", sys.executable)
-        done = subprocess.run(["sh", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    def _command(self, name: str, installation: Installation, places: dict[str, str] | None = None) -> str:
+        """Run a documented command with the places of the drill. Return its output."""
+        here = {"/srv/backups": self.backup, "/mnt/elsewhere/heads": self.heads, "/tmp/practice": installation.data}
+        line = self.commands[name]
+        for before, after in {**here, **(places or {})}.items():
+            line = line.replace(before, str(after))
+        program, *words = line.split()
+        assert program == "customer-lockbox"
+        command = [sys.executable, "-P", "-m", "lockbox_site.command_line", *words]
+        done = subprocess.run(
+            command, cwd=self.directory, env=installation.env, capture_output=True, text=True, timeout=300
+        )
         if done.returncode:
-            raise CommandFailed([line], done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
+            raise CommandFailed(command, done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
         return done.stdout
 
     # --- Afterwards --------------------------------------------------------------------------------------------
@@ -91,30 +100,26 @@ class Drill(Storm):
         Only the backup, with the keys, and the newest heads are left.
         """
         self.memory_ended = processes.memory(self.installation.family())
-        heads = self.directory / "log_heads.sqlite3"
         notes_before = Reader(self.installation, self.cast).heads()
-        self._burn(heads)
-        self._restore(heads)
+        self._burn()
+        self._restore()
         return self._check_restored(journal.acts, notes_before)
 
-    def _burn(self, heads: Path) -> None:
+    def _burn(self) -> None:
         family = self.installation.family()
         processes.send(signal.SIGKILL, *family)
         assert self.installation.process is not None
         self.installation.process.wait(30)
         self.installation.process = None
-        # The heads are always stored on another machine, so they do not come from the backup.
-        for suffix in ("", "-wal", "-shm"):
-            source = self.installation.data / f"log_heads.sqlite3{suffix}"
-            if source.exists():
-                shutil.copy(source, heads.with_name(heads.name + suffix))
+        # The heads are always stored on another machine too. This needs no database.
+        self._command("copy", self.installation)
         shutil.rmtree(self.installation.data)
         if self.server is not None:
             self.server.destroy()
         if self.proxy is not None:
             self.proxy.kill()
 
-    def _restore(self, heads: Path) -> None:
+    def _restore(self) -> None:
         """Restore on a new machine: a new directory and a new server, with the saved files."""
         elsewhere = self.directory / "elsewhere"
         url = ""
@@ -123,19 +128,19 @@ class Drill(Storm):
             self.server.create()
             url = self.server.url(self.server.port)
         restored = Installation(self.tree, elsewhere, database_url=url, mail_port=self.mail.port)
-        for name in ("log_key", "secret_key"):
-            shutil.copy(self.backup / name, restored.data / name)
-        (restored.data / "log_key").chmod(0o600)
-        shutil.copytree(self.backup / "content", restored.data / "content")
-        for suffix in ("", "-wal", "-shm"):
-            if (source := heads.with_name(heads.name + suffix)).exists():
-                shutil.copy(source, restored.data / source.name)
-        if self.server is not None:
-            self._shell(self.commands["restore"], restored, cwd=self.backup, RESTORED_URL=url)
-        else:
-            self._shell(self.commands["restore-sqlite"], restored, cwd=self.backup)
+        shutil.copytree(self.directory / "content", restored.data / "content")
+        (file,) = self.backup.glob("lockbox-*.age")
+        words = self.commands["restore"].split()
+        started = time.monotonic()
+        print(self._command("restore", restored, {words[2]: str(file), "lockbox-backup.key": str(self.key)}))
+        print(f"The restore took {time.monotonic() - started:.1f} s", flush=True)
+        facts = self.installation.facts
         self.installation, self.rows = restored, Database(restored, self.server)
         restored.manage("collectstatic", "--noinput", "-v0")
+        # The restore has ended all tokens.
+        restored.run([sys.executable, str(Path(__file__).with_name("world.py")), str(facts)])
+        for name, token in json.loads(facts.read_text())["callers"]["tokens"].items():
+            self.cast.people[name].token = token
 
     def _check_restored(self, acts: list[IntendedAct], notes_before: list[str]) -> list[Violation]:
         found = self._reported_as_documented()
@@ -165,7 +170,7 @@ class Drill(Storm):
         Return no violation. `_signed_as_documented` uses the stored value.
         """
         try:
-            output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
+            output = self._command("verify", self.installation)
             status = 0
         except CommandFailed as failure:
             output, status = failure.output, failure.status

@@ -2,6 +2,8 @@
 
 Usage: python world.py FACTS-FILE TENANTS, in the directory of that tree and with the settings of the installation. The
 rows are those of an installation on its first day. Every later act goes through an interface of the product.
+
+Without TENANTS, make new tokens for the auditors in that file. A restore ends all tokens.
 """
 
 from __future__ import annotations
@@ -108,28 +110,46 @@ def _content(root: Path, world: dict[str, Any]) -> None:
             (box / "cur" / f"{item}:2,S").write_bytes(text.encode() + b"x" * ITEM_BYTES)
 
 
+def new_tokens(facts: str) -> None:
+    """Replace the auditors' tokens in the file."""
+    django.setup()
+    world = json.loads(Path(facts).read_text())
+    world["callers"]["tokens"] |= _tokens(world, [name for name in world["people"] if name.startswith("audit")])
+    Path(facts).write_text(json.dumps(world))
+
+
+def _actor(world: dict[str, Any], name: str) -> Any:
+    from requests_app.domain import clock
+    from requests_app.models import Person
+    from requests_app.queries import actor_of
+
+    return actor_of(Person.objects.get(pk=world["people"][name]["id"]), door="pages", stepped_up_at=clock.now())
+
+
+def _tokens(world: dict[str, Any], names: list[str]) -> dict[str, str]:
+    from requests_app import operations
+    from requests_app.domain.scopes import Scope, in_order
+
+    everything = in_order(frozenset(Scope))
+    return {
+        name: operations.create_token(name="storm", scopes=everything, days=7, actor=_actor(world, name)).secret
+        for name in names
+    }
+
+
 def _callers(world: dict[str, Any]) -> dict[str, Any]:
     """Make a personal token for everybody, and a client of the provider.
 
     For each tenant, also make a client that decides on access requests, and a client that manages its people.
     """
     from requests_app import operations
-    from requests_app.domain import clock
     from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope, in_order
-    from requests_app.models import Client, Person
-    from requests_app.queries import actor_of
+    from requests_app.models import Client
 
-    def actor(name: str) -> Any:
-        return actor_of(Person.objects.get(pk=world["people"][name]["id"]), door="pages", stepped_up_at=clock.now())
-
-    everything = in_order(frozenset(Scope))
-    tokens = {
-        name: operations.create_token(name="storm", scopes=everything, days=7, actor=actor(name)).secret
-        for name in world["people"]
-    }
+    tokens = _tokens(world, list(world["people"]))
     machines, directories = {}, {}
     for number, (slug, tenant) in enumerate(world["tenants"].items()):
-        admin = actor(f"admin-{number}")
+        admin = _actor(world, f"admin-{number}")
         made = operations.create_client(
             tenant_id=tenant["id"], name="Machine",
             scopes=in_order({Scope.REQUESTS_READ, Scope.DECISIONS_WRITE, Scope.TICKETS_READ, Scope.TICKETS_WRITE}),
@@ -140,7 +160,7 @@ def _callers(world: dict[str, Any]) -> dict[str, Any]:
             tenant_id=tenant["id"], name="Directory", scopes=[Scope.MEMBERS_PROVISION], actor=admin
         )
         directories[slug] = {"id": str(made.row.pk), "secret": made.secret, "account": str(made.row.account_id)}
-    made = operations.create_client(name="Gateway", scopes=["grants:read"], actor=actor("staff-0"))
+    made = operations.create_client(name="Gateway", scopes=["grants:read"], actor=_actor(world, "staff-0"))
     # More scopes would be announced, and would take effect only after days. Here, that time is over.
     Client.objects.filter(pk=made.row.pk).update(scopes=in_order(OF_PROVIDER_CLIENTS))
     gateway = {"id": str(made.row.pk), "secret": made.secret, "account": str(made.row.account_id)}
@@ -148,4 +168,7 @@ def _callers(world: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    if len(sys.argv) > 2:
+        main(sys.argv[1], int(sys.argv[2]))
+    else:
+        new_tokens(sys.argv[1])

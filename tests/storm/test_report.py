@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,9 @@ def test_an_answer_that_puts_off_or_refuses_is_a_good_one() -> None:
 
 def test_the_drill_runs_the_printed_commands() -> None:
     found = drill.commands(ROOT)
-    assert found["dump"].startswith("pg_dump --enable-row-security")
-    assert found["restore"].startswith("pg_restore ")
-    assert "VACUUM INTO" in found["sqlite"]
-    assert found["restore-sqlite"].startswith("rm -f var/lockbox.sqlite3-wal")
-    assert found["verify"].endswith("manage.py verify_audit")
+    assert found["backup"] == "customer-lockbox backup --to /srv/backups --recipient age1…"
+    assert found["copy"] == "customer-lockbox log_heads copy --to /mnt/elsewhere/heads"
+    assert re.fullmatch(
+        r"customer-lockbox restore \S+\.age --identity \S+ --heads /mnt/elsewhere/heads", found["restore"]
+    )
+    assert found["verify"] == "customer-lockbox verify_audit --data-dir /tmp/practice"
