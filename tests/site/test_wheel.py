@@ -24,6 +24,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import hatch_build
 import lockbox_site
 from lockbox_site import command_words
 from tests.outbox.conftest import Postbox, Server
@@ -32,7 +33,10 @@ from tests.sources import PACKAGES, ROOT, files_in
 from tests.wheels import EPOCH, Environment, build
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-CARRIED: dict[str, str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+CARRIED: dict[str, str] = {
+    **PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"],
+    "deploy": "lockbox_site/deploy",  # by hatch_build.py
+}
 #: What a project of Django may have in the same environment, with names that others have too.
 THEIRS = {
     "theirs/__init__.py": "",
@@ -106,6 +110,19 @@ def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(wheel: Path) 
     assert {name.partition("/")[0] for name in found} == set(PACKAGES)
     for place in ("templates", "static"):
         assert {f"lockbox_site/{path.relative_to(ROOT).as_posix()}" for path in files_in(place)} <= found
+
+
+def test_no_package_has_the_secrets_that_an_operator_made_in_the_source_tree(tmp_path: Path) -> None:
+    """docs/containers.md makes them in deploy/. Later, the same tree may be built."""
+    for name in ("compose.yaml", "compose/make-secrets.sh", "compose/secrets/secret_key", ".env"):
+        path = tmp_path / "deploy" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    carried = set(hatch_build.examples(tmp_path).values())
+    assert carried == {f"lockbox_site/deploy/{name}" for name in ("compose.yaml", "compose/make-secrets.sh")}
+    secret = "deploy/compose/secrets/secret_key"
+    done = subprocess.run(["git", "check-ignore", "--no-index", secret, "deploy/.env"], cwd=ROOT, capture_output=True)
+    assert len(done.stdout.splitlines()) == 2, "neither a commit nor the source archive has them"
 
 
 def test_the_wheel_names_its_version_its_command_and_the_dependencies_of_the_lock_files_source(wheel: Path) -> None:
