@@ -180,6 +180,8 @@ def _tell_end() -> None:
     _say(f"The installation is ready. Start it: {commands.command('serve')}")
     if settings.TRUSTED_PROXY_COUNT:
         _say(f"The reverse proxy passes requests to {settings.HOST}:{settings.PORT}, as deploy/nginx.conf does.")
+    if not settings.BACKUP_TO:
+        _say("No backup is made yet. Before people use it, set up a backup each night: docs/backup.md")
     if installation.has_staff():
         _say("There is a staff member already, so no set-up link is made.")
     call_command("setup_link", if_needed=True)

@@ -81,6 +81,7 @@ def test_init_makes_an_installation_and_a_second_one_replaces_nothing(tmp_path: 
     data = tmp_path / "data"
     first = command(data, "init", *flags)
     assert first.returncode == 0, first.stdout + first.stderr
+    assert "No backup is made yet." in first.stdout
     stored = environment_file.read(data / ".env")
     assert (stored["PRODUCTION"], stored["PROVIDER_NAME"]) == ("on", "Example, Inc")
     assert stored["DATABASE_URL"] == f"sqlite:///{data}/lockbox.sqlite3"
