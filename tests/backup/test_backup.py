@@ -88,6 +88,18 @@ def test_a_backup_that_fails_leaves_nothing(source: Place, tmp_path: Path, monke
         Heartbeat.objects.filter(name="backup").delete()
 
 
+def test_a_backup_that_crashes_writes_no_memory_to_the_disk(
+    source: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys and rows are in the memory, so the limit is set before anything is read."""
+    done: list[object] = []
+    monkeypatch.setattr(making.resource, "setrlimit", lambda *limit: done.append(limit))
+    monkeypatch.setattr(making, "_members", lambda *_words: done.append("read") or iter(()))
+    with source.used():
+        making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now())
+    assert done == [(making.resource.RLIMIT_CORE, (0, 0)), "read"]
+
+
 def test_what_a_killed_backup_left_is_removed_and_never_taken_for_a_backup(source: Place, tmp_path: Path) -> None:
     left = tmp_path / ".lockbox-20261201T000000Z-0123abcd.age.partial"
     left.write_bytes(b"half")

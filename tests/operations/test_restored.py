@@ -36,6 +36,8 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Guard,
+    IdempotencyKey,
     Invitation,
     Membership,
     Mute,
@@ -271,6 +273,25 @@ def test_sessions_tokens_links_and_proposals_end(cast: Cast) -> None:
     assert not TokenKey.objects.exists()
     assert not Authenticator.objects.filter(type=Authenticator.Type.RECOVERY_CODES).exists()
     assert AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event="token_key.retired").exists()
+
+
+def test_what_guards_and_processes_of_the_former_machine_had_begun_is_forgotten(cast: Cast) -> None:
+    """A guard has reported more than the database knows. Nobody works on the calls and messages that were begun."""
+    at = clock.now()
+    guard = Guard.objects.create(
+        client=cast.guard().row, number=uuid4(), life=uuid4(), acknowledged=40, backlog=3, backlog_since=at, first_at=at
+    )
+    for key, done_at in (("begun", None), ("done", at)):
+        IdempotencyKey.objects.create(
+            account=cast.ada, key=key, asked="x", begun_at=at, claimed_until=at, done_at=done_at
+        )
+    cast.submitted()
+    assert OutboxMessage.objects.update(claimed_until=at) > 0
+    restore()
+    guard.refresh_from_db()
+    assert (guard.life, guard.acknowledged, guard.backlog, guard.backlog_since) == (None, 0, 0, None)
+    assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["done"]
+    assert not OutboxMessage.objects.exclude(claimed_until=None).exists()
 
 
 def test_only_mails_about_the_restore_itself_wait(cast: Cast) -> None:
