@@ -18,7 +18,7 @@ from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 
 from audit_app import checkpoints, log_name
-from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
+from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck, SignerLease
 from audit_app.notes import Head, Note
 from requests_app import operations
 from requests_app.domain import clock
@@ -199,6 +199,7 @@ def add_alarm(number: int) -> None:
     ClosedShard.objects.create(
         tenant_id=tenant.pk, shard=7, first_seq=0, end_seq=9, found_size=7, checkpoint="x\n", closed_at=at
     )
+    SignerLease.objects.get_or_create(pk=SignerLease.ONLY, defaults={"host": "a.example", "since": at, "until": at})
     LogCheck.objects.create(tenant_id=tenant.pk, asked_at=at, size=9, flaw_seq=3, flaw="missing", ended_at=at)
 
 
