@@ -24,7 +24,7 @@ from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.errors import ChangeProposed, NotAllowed, Unacceptable, WrongState
 from requests_app.doors.web._saml import ANSWER_SECONDS, QUESTION_SECONDS
-from requests_app.doors.web.single_sign_on import cookie
+from requests_app.doors.web._trips import cookie
 from requests_app.identity.sso import sealing
 from requests_app.identity.sso.saml import metadata, service
 from requests_app.identity.sso.saml.documents import MOST_METADATA

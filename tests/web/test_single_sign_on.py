@@ -28,7 +28,8 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
 from requests_app.domain.scopes import Scope
-from requests_app.doors.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
+from requests_app.doors.web._oidc import DISCOVERED_SECONDS, DOWN_SECONDS
+from requests_app.doors.web._trips import FLOW_SECONDS, cookie
 from requests_app.identity import sessions
 from requests_app.identity.sso import domains, sealing
 from requests_app.models import Client as Client_

@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 from django.core.cache import cache
-from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.identity.sso import sealing
@@ -156,50 +155,3 @@ def _one(attributes: Mapping[str, list[str]], name: str) -> str:
 def _key(kind: str, value: str) -> str:
     # A key of the cache must be short and plain; a part of the value comes from a stranger.
     return f"saml:{kind}:{hashlib.sha256(value.encode()).hexdigest()}"
-
-
-def words(code: str, *, is_test: bool) -> str:
-    """Return what a page says about a failure. Only a test says which check failed."""
-    general = _(
-        "The identity provider’s answer is not valid. Begin again. If this happens again, ask your administrator to "
-        "test single sign-on."
-    )
-    return _details().get(code, general) if is_test or code in _FOR_EVERYBODY else general
-
-
-#: Failures of the identity provider's metadata, which can be found before an answer comes.
-OF_METADATA = frozenset(("stale", "metadata"))
-#: Failures that need no attack, and that the person can do something about.
-_FOR_EVERYBODY = frozenset(("unasked", "refused", "stale", "metadata"))
-
-
-def _details() -> dict[str, str]:
-    return {
-        "unasked": _("This answer belongs to no sign-in that was started here, or was used before. Start again."),
-        "refused": _("The identity provider refused the sign-in."),
-        "stale": _("The identity provider’s metadata has expired. An administrator must enter the present metadata."),
-        "metadata": _("The identity provider’s metadata can’t be read."),
-        "relay_state": _("The answer came back without the value that this server sent (RelayState)."),
-        "recipient": _("The answer is meant for another address. Compare the answer address at the identity provider."),
-        "audience": _(
-            "The answer is meant for another service provider. Compare the entity ID at the identity provider."
-        ),
-        "issuer": _("The answer comes from an identity provider with another entity ID than the metadata."),
-        "assertions": _("The answer must contain exactly one assertion."),
-        "signature": _(
-            "The assertion is not signed by a certificate of the metadata. Sign the assertion, not only the answer."
-        ),
-        "algorithm": _("The answer is signed with an algorithm that is not accepted. Use SHA-256 with RSA or ECDSA."),
-        "decryption": _(
-            "The assertion can’t be decrypted. Compare the certificate at the identity provider. Use RSA-OAEP, and "
-            "AES-GCM. Or use AES-CBC, and also sign the answer."
-        ),
-        "name_format": _("The NameID must be persistent. Set its format at the identity provider."),
-        "subject": _("The NameID or its confirmation is not valid."),
-        "authentication": _("The answer does not say how the person signed in."),
-        "not_again": _("The identity provider did not ask the person to sign in again (ForceAuthn)."),
-        "document": _("The answer could not be read."),
-        "expired": _("The answer has expired. Compare this server’s clock with the identity provider’s clock."),
-        "time": _("The answer has the wrong time. Compare this server’s clock with the identity provider’s clock."),
-        "replay": _("This answer was used before."),
-    }

@@ -7,7 +7,6 @@ stay `SameSite=Strict`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -31,8 +30,10 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
-from requests_app.doors.web import _saml
+from requests_app.doors.web import _oidc, _saml
+from requests_app.doors.web._sign_on_failures import back, failed
 from requests_app.doors.web._step_up import local, note_failure, remember, remember_single_sign_on
+from requests_app.doors.web._trips import FLOW_SECONDS, cookie, stored_trip, without_cookie
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.sign_on import AddressForm, NextForm
 from requests_app.doors.web.forms.strict import require_nothing
@@ -40,26 +41,14 @@ from requests_app.doors.web.middleware import SINGLE_SIGN_ON_AGAIN, actor_in, st
 from requests_app.identity import sessions
 from requests_app.identity.sso import oidc, sealing
 from requests_app.identity.sso.failures import SignOnFailed
-from requests_app.identity.sso.oidc import Flow, Metadata, Party
+from requests_app.identity.sso.oidc import Flow, Party
 from requests_app.identity.sso.saml.service import Service
-from requests_app.models import Person, SignOn
+from requests_app.models import Person
 from requests_app.operations import AssertedIdentity
 from requests_app.queries import actor_of, readers
 from requests_app.queries import single_sign_on as queries
 
 security_log = structlog.get_logger("security")
-
-FLOW_SECONDS = 600
-#: For how many seconds a discovery document is used for everybody, and for how many seconds an issuer is not asked
-#: again after it did not answer. Anybody can enter an address, and must not keep the issuer or the workers busy in this
-#: way.
-DISCOVERED_SECONDS, DOWN_SECONDS = 60, 15
-_MOST_GROUPS, _MOST_NAME = 500, 120
-
-
-def cookie() -> tuple[str, str]:
-    """Return the name and the path of the round trip's cookie. With TLS, only this host can set the cookie."""
-    return ("__Host-lockbox_sso", "/") if settings.SESSION_COOKIE_SECURE else ("lockbox_sso", "/sign-in/")
 
 
 @never_cache
@@ -108,13 +97,13 @@ def begin(
             trip["question"], where = _saml.ask(name, place.party, again=again, is_test=is_test)
         else:
             flow = Flow.new()
-            metadata = oidc.discover(place.party) if is_test else _discovered(place.party)
+            metadata = oidc.discover(place.party) if is_test else _oidc.discovered(place.party)
             where = oidc.address(place.party, metadata, flow, login_hint=email, again=is_test)
             trip |= asdict(flow)
     except sealing.Unreadable:
-        return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
+        return failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
     except SignOnFailed as failure:
-        return _failed(request, failure, is_test=is_test, name=name)
+        return failed(request, failure, is_test=is_test, name=name)
     response = render(
         request, "sign_on/going.html", {"now": instant(request), "url": where, "organisation": place.organisation}
     )
@@ -152,7 +141,7 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
         if not isinstance(found.party, Party) or "state" not in trip:
             raise SignOnFailed("state")
         flow = Flow(state=trip["state"], nonce=trip["nonce"], verifier=trip["verifier"])
-        return _came(found, found.party, oidc.complete(found.party, flow, request.GET.dict(), at=clock.now()))
+        return _oidc.came(found, found.party, oidc.complete(found.party, flow, request.GET.dict(), at=clock.now()))
 
     return finished(request, place, came)
 
@@ -187,11 +176,11 @@ def answer(request: HttpRequest, place: str) -> HttpResponse:
             raise SignOnFailed("unasked")
         handle = _saml.judged(place, found.party, request.POST)
     except NotFound:
-        return _failed(request, SignOnFailed("unasked"), is_test=False, is_saml=True)
+        return failed(request, SignOnFailed("unasked"), is_test=False, is_saml=True)
     except sealing.Unreadable:
-        return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
+        return failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
     except SignOnFailed as failure:
-        return _failed(request, failure, is_test=is_test, name=place, is_saml=True)
+        return failed(request, failure, is_test=is_test, name=place, is_saml=True)
     context = {"now": instant(request), "url": reverse("web:saml_arrived", args=[place, handle])}
     return render(request, "sign_on/answered.html", context)
 
@@ -221,7 +210,7 @@ def finished(
 
     `read` checks the answer, and returns who came.
     """
-    trip = _stored_trip(request)
+    trip = stored_trip(request)
     is_test = trip.get("is_test") is True and trip.get("name") == place
     try:
         if trip.get("name") != place or not cache.add(f"sso:{trip['id']}", 1, timeout=FLOW_SECONDS):
@@ -231,20 +220,20 @@ def finished(
         if is_test:
             return _tested(request, found, came, trip)
         if trip.get("is_proof"):
-            return _without_cookie(_proved(request, found, came, trip))
+            return without_cookie(_proved(request, found, came, trip))
         if trip.get("accepts"):
             operations.accept_invitation(**trip["accepts"], came=came, via=found.name, actor=stranger(request))
         response = _signed_in(request, found, came, trip["next"], by_link=bool(trip.get("accepts")))
     except SignOnFailed as failure:
-        response = _failed(request, failure, is_test=is_test, name=place)
+        response = failed(request, failure, is_test=is_test, name=place)
     except sealing.Unreadable:
-        response = _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
+        response = failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
     except NotFound:
         # The invitation has ended on the way.
         response = render(request, "invitations/no_good.html", status=NotFound.status)
     except (NotAllowed, Unacceptable) as refusal:
-        response = _failed(request, SignOnFailed("nobody", str(refusal)), is_test=is_test, name=place)
-    return _without_cookie(response)
+        response = failed(request, SignOnFailed("nobody", str(refusal)), is_test=is_test, name=place)
+    return without_cookie(response)
 
 
 def _signed_in(
@@ -310,146 +299,8 @@ def _tested(
     else:
         readers.require_administrator(found.tenant_id, actor=actor_of(tester, door="pages"))
     seen = operations.preview(found.tenant_id, came=came)
-    context = {"now": instant(request), "came": came, "seen": seen, "back_url": _back(found.name)}
-    return _without_cookie(render(request, "sign_on/tested.html", context))
-
-
-def _without_cookie(response: HttpResponse) -> HttpResponse:
-    name, path_of_it = cookie()
-    response.delete_cookie(name, path=path_of_it, samesite="Lax")
-    return response
-
-
-def _discovered(party: Party) -> Metadata:
-    """Return the issuer's metadata. The issuer is asked only after the cached metadata has expired.
-
-    Raise SignOnFailed if the issuer does not answer, or did not answer a moment ago.
-    """
-    key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
-    trip = cache.get(key)
-    if isinstance(trip, str):
-        raise SignOnFailed(trip)
-    if isinstance(trip, dict):
-        return Metadata(**trip)
-    try:
-        found = oidc.discover(party)
-    except SignOnFailed as failure:
-        cache.set(key, failure.code, DOWN_SECONDS)
-        raise
-    cache.set(key, asdict(found), DISCOVERED_SECONDS)
-    return found
-
-
-def _came(found: queries.SignOnConnection, party: Party, claims: dict[str, Any]) -> AssertedIdentity:
-    row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
-    key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
-    key, email = claims.get(key_claim), claims.get("email")
-    verified = claims.get("email_verified")
-    # Some providers write a boolean as text. All other values count as false.
-    is_verified = verified is True or verified == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
-    return AssertedIdentity(
-        issuer=party.issuer,
-        subject=claims["sub"],
-        name=str(claims.get("name", ""))[:_MOST_NAME],
-        email=email.strip().lower() if isinstance(email, str) else "",
-        email_is_verified=is_verified,
-        directory_key=key if isinstance(key, str) else "",
-        groups=_groups(claims.get(groups_claim)) if groups_claim else None,
-    )
-
-
-def _groups(value: Any) -> tuple[str, ...] | None:
-    """Return the groups, or None if the token does not name them.
-
-    A person with too many groups for a token still has groups, so None does not mean "no groups".
-    """
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list):
-        return None
-    return tuple(each for each in values[:_MOST_GROUPS] if isinstance(each, str))
-
-
-def _stored_trip(request: HttpRequest) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(sealing.opened_flow(request.COOKIES.get(cookie()[0], "")))
-    except sealing.Unreadable:
-        return {}
-    return found if clock.now().timestamp() < found["until"] else {}
-
-
-def _failed(
-    request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "", is_saml: bool = False
-) -> HttpResponse:
-    """Explain a failure. Details are shown only to a person who tests the connection; others learn what they can do."""
-    # Wherever the operator's files are read, they can be bad.
-    is_saml = is_saml or failure.code in _saml.OF_METADATA
-    security_log.warning(
-        "sign_in.single_sign_on_failed",
-        code=failure.code,
-        # What a stranger has written is a detail of the log, and never a line of it.
-        detail=failure.detail[:120].encode("unicode_escape").decode(),
-        place=name[:40],
-        ip=request.META.get("REMOTE_ADDR", ""),
-    )
-    context = {
-        "now": instant(request),
-        "words": _saml.words(failure.code, is_test=is_test) if is_saml else _words(failure.code),
-        "detail": failure.detail if is_test or failure.code == "nobody" else "",
-        "code": failure.code,
-        "is_test": is_test,
-        "back_url": _back(name) if is_test else "",
-    }
-    return render(request, "sign_on/failed.html", context, status=403 if is_saml or failure.code in _FORBIDDEN else 502)
-
-
-def _back(name: str) -> str:
-    """Return the address of the page on which the test began."""
-    return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
-
-
-_FORBIDDEN = frozenset(
-    (
-        *("state", "mixed_up", "refused", "nobody", "no_code", "nonce", "signature", "audience"),
-        *("kind", "weak_key", "token_hash", "userinfo_subject"),
-    )
-)
-
-
-def _words(code: str) -> str:
-    return {
-        "unreachable": _("The identity provider does not answer."),
-        "document": _("The identity provider’s answer could not be read."),
-        "issuer": _("The identity provider uses a different issuer name than the name in the settings."),
-        "endpoint": _(
-            "The identity provider’s settings contain an address that this server is not allowed to contact."
-        ),
-        "pkce": _("The identity provider does not support PKCE with S256."),
-        "state": _("This sign-in was not started in this browser, or was started too long ago. Start again."),
-        "mixed_up": _("The answer came from a different identity provider than the one that this server asked."),
-        "refused": _("The identity provider refused the sign-in."),
-        "no_code": _("The identity provider’s answer contains no authorization code."),
-        "exchange": _(
-            "The identity provider did not accept the authorization code. Check the client’s id, its secret and the "
-            "redirect address."
-        ),
-        "no_token": _("The identity provider sent no identity token. The scopes must include “openid”."),
-        "keys": _("The identity provider’s keys could not be read."),
-        "signature": _("The identity token is not signed by the identity provider."),
-        "audience": _("The identity token is meant for another client."),
-        "expired": _("The identity token has expired."),
-        "time": _(
-            "The identity token has the wrong time. Compare this server’s clock with the identity provider’s clock."
-        ),
-        "nonce": _("The identity token belongs to another sign-in."),
-        "kind": _("The identity provider sent a token that is not an identity token."),
-        "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer key."),
-        "token_hash": _("The identity token does not belong to the access token that came with it."),
-        "userinfo": _("The identity provider’s UserInfo endpoint gave no readable answer."),
-        "userinfo_subject": _("The identity provider’s UserInfo endpoint answered about another person."),
-        "subject": _("The identity token does not say to whom it belongs."),
-        "unreadable": _("The client’s secret can’t be read any more. Enter it again."),
-        "nobody": _("You are not signed in."),
-    }[code]
+    context = {"now": instant(request), "came": came, "seen": seen, "back_url": back(found.name)}
+    return without_cookie(render(request, "sign_on/tested.html", context))
 
 
 def _address_page(request: HttpRequest, form: AddressForm, *, status: int = 200) -> HttpResponse:
