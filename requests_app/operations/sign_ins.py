@@ -48,15 +48,15 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
         if found is None and tenant_id is not None and role_of_newcomer(tenant_id, came):
-            tenant, person = admit(current, tenant_id, came)
-            _link(current, tenant, person, came)
-            _follow_groups(current, tenant, person, open_connection(tenant_id, came), came)
-            return person
+            home, newcomer = admit(current, tenant_id, came)
+            _link(current, home, newcomer, came)
+            _follow_groups(current, home, newcomer, open_connection(tenant_id, came), came)
+            return newcomer
         person = _locked_person(tenant_id, found)
         locked = _humans(tenant_id, person, came) if known is None else set()
         if locked:
             lock_humans(*locked)
-        tenant = Tenant.objects.locked().find(tenant_id) if tenant_id else None
+        tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
         # Everything is read again: until the turn was taken, others could change who may sign in, and which accounts
         # are one human.
