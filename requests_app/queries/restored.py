@@ -89,11 +89,11 @@ class Unconfirmed:
 def unconfirmed(tenant_id: UUID | None) -> Unconfirmed | None:
     """Return the earliest times, and the largest number of people, of the restorations that are not confirmed."""
     if tenant_id is None:
-        rows = Restoration.objects.filter(confirmed_at=None).values_list("taken_at", "restored_at", "people_needed")
+        of_provider = Restoration.objects.filter(confirmed_at=None)
+        found = list(of_provider.values_list("taken_at", "restored_at", "people_needed"))
     else:
         of_tenant = RestoredTenant.objects.filter(tenant=tenant_id, confirmed_at=None)
-        rows = of_tenant.values_list("of__taken_at", "of__restored_at", "people_needed")
-    found = list(rows)
+        found = list(of_tenant.values_list("of__taken_at", "of__restored_at", "people_needed"))
     if not found:
         return None
     taken, restored, needed = zip(*found, strict=True)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,12 @@ def test_a_backup_that_crashes_writes_no_memory_to_the_disk(
     """Keys and rows are in the memory, so the limit is set before anything is read."""
     done: list[object] = []
     monkeypatch.setattr(making.resource, "setrlimit", lambda *limit: done.append(limit))
-    monkeypatch.setattr(making, "_members", lambda *_words: done.append("read") or iter(()))
+
+    def read(*_words: object) -> Iterator[Any]:
+        done.append("read")
+        return iter(())
+
+    monkeypatch.setattr(making, "_members", read)
     with source.used():
         making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now())
     assert done == [(making.resource.RLIMIT_CORE, (0, 0)), "read"]
