@@ -40,7 +40,7 @@ from audit_app.entries import flaws_of
 from audit_app.heads_place import WrongPlace
 from audit_app.hsm import HsmFault
 from audit_app.keys import BadKey, Keys, NoKey
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
 from audit_app.notes import BadNote, Head, Note, Signature
 from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
@@ -540,54 +540,6 @@ def state(tenant_id: UUID) -> LogState:
 # --- Recovery --------------------------------------------------------------------------------------------
 
 
-def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
-    """Close a shard that can't be signed any more, and open the next one. Return the detail for the tombstone.
-
-    Call it in a transaction that has the log's lock and that then writes the tombstone as the next entry. The new shard
-    begins above all numbers that were ever signed, so that no number is used twice.
-    """
-    head = ChainHead.objects.get(pk=tenant_id)
-    origin, found = origin_of(tenant_id, head.shard), head.size - head.first_seq
-    try:
-        stored = heads.get(origin)
-    except HeadsUnavailable:
-        stored = None
-    latest = newest(tenant_id, head.shard)
-    alarm = LogAlarm.objects.filter(pk=tenant_id).first()
-    # This machine may not be the one that signs, and then has no file of heads. The alarm has the data of that file.
-    alarm_detail = alarm.detail if alarm else {}
-    known = [
-        (latest.size, latest.note) if latest else (0, ""),
-        (int(alarm_detail.get("signed", 0)), str(alarm_detail.get("checkpoint", ""))),
-        (stored.head.size, stored.note) if stored else (0, ""),
-    ]
-    signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
-    # The alarm's `end` also covers entries that a forged shard may lack. Their numbers must not be used again.
-    end = max(head.first_seq + max(signed, found), int(alarm_detail.get("end", 0)))
-    ClosedShard.objects.create(
-        tenant_id=tenant_id,
-        shard=head.shard,
-        first_seq=head.first_seq,
-        end_seq=end,
-        found_size=found,
-        checkpoint=last,
-        closed_at=at,
-    )
-    ChainHead.objects.filter(pk=tenant_id).update(shard=head.shard + 1, first_seq=end, size=end)
-    LogAlarm.objects.filter(pk=tenant_id).delete()
-    # The problems that witnesses reported were about the closed shard. They are asked immediately about the new one,
-    # from size 0.
-    Witness.objects.filter(tenant_id=tenant_id).update(problem="", failures=0, due_at=at)
-    return {
-        "closes": origin,
-        "opens": origin_of(tenant_id, head.shard + 1),
-        "signed_size": signed,
-        "found_size": found,
-        "checkpoint": last,
-        "cause": alarm.code if alarm else "",
-    }
-
-
 def adopt(tenant_id: UUID) -> Head:
     """Store the database's newest checkpoint again outside the database, after the stored heads were lost.
 
@@ -616,4 +568,4 @@ def adopt(tenant_id: UUID) -> Head:
     return head
 
 
-__all__ = ["NoKey", "Refusal", "adopt", "close_shard", "newest", "origin_of", "sign", "state"]
+__all__ = ["NoKey", "Refusal", "adopt", "newest", "origin_of", "sign", "state"]

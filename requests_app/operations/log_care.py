@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, heads, heads_place, log_events, pruning, unwitnessed
+from audit_app import checkpoints, closing_shards, heads, heads_place, log_events, pruning, unwitnessed
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app.domain import clock
@@ -57,7 +57,7 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
     with perform(TOMBSTONE, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
         head, comment = current.row, current.inputs["comment"]
-        detail = checkpoints.close_shard(head.pk, at=current.at)
+        detail = closing_shards.close_shard(head.pk, at=current.at)
         current.witness(LOG_TOMBSTONED, detail={**detail, "comment": comment}, text=comment)
     pk: UUID = head.pk
     return pk

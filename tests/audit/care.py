@@ -11,7 +11,7 @@ import time_machine
 from django.db import transaction
 from django.utils import timezone
 
-from audit_app import checkpoints, pruning, recorder
+from audit_app import closing_shards, pruning, recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain.actors import Actor
 from requests_app.models import Plan, Tenant
@@ -36,7 +36,7 @@ def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     """Close the current shard, as the product's command does. Return the tombstone's detail."""
     with transaction.atomic():
         recorder.lock(tenant_id)
-        detail = checkpoints.close_shard(tenant_id, at=at)
+        detail = closing_shards.close_shard(tenant_id, at=at)
         say(tenant_id, "log.tombstoned", detail, at=at)
     return detail
 

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 
-from audit_app import checkpoints, keys, recorder
+from audit_app import checkpoints, closing_shards, keys, recorder
 from audit_app.models import AuditEntry, Checkpoint, Cosignature, LogAlarm
 from requests_app import operations
 from requests_app.domain import clock
@@ -265,7 +265,7 @@ def test_a_closed_part_keeps_the_longest_checkpoint_that_was_ever_signed(cast: C
     meddle("DELETE FROM audit_app_checkpoint WHERE size = 5")
     with transaction.atomic():
         recorder.lock(cast.contoso.pk)
-        checkpoints.close_shard(cast.contoso.pk, at=clock.now())
+        closing_shards.close_shard(cast.contoso.pk, at=clock.now())
     response = signed_in(cast, "otto").get(url(cast.contoso, "log_checkpoint_of", "0"))
     assert response.content.decode() == longest.note
     assert response["Content-Disposition"] == 'attachment; filename="contoso-5.checkpoint"'
