@@ -95,7 +95,8 @@ def django_fits() -> Iterator[Found]:
     from django.core import checks
 
     found = checks.run_checks(include_deployment_checks=settings.PRODUCTION)
-    if settings.BASE_URL.startswith("http://") and any(message.id in _WITHOUT_TLS for message in found):
+    is_without_tls = settings.BASE_URL.startswith("http://") and any(message.id in _WITHOUT_TLS for message in found)
+    if is_without_tls:
         found = [message for message in found if message.id not in _WITHOUT_TLS]
         yield warning(
             f"The address is {settings.BASE_URL}, so nothing that people send is encrypted.",
@@ -105,7 +106,7 @@ def django_fits() -> Iterator[Found]:
         judge = problem if message.level >= checks.ERROR else warning
         if message.level >= checks.WARNING:
             yield judge(f"{message.id}: {_one_line(message.msg)}", _one_line(message.hint or ""))
-    if not any(message.level >= checks.WARNING for message in found):
+    if not is_without_tls and not any(message.level >= checks.WARNING for message in found):
         yield ok("All checks of the start pass.")
 
 

@@ -109,6 +109,7 @@ def test_an_address_without_tls_is_one_line_and_not_four(settings: Any) -> None:
     found = [line[1] for line in lines(of_machine.django_fits)]
     assert [line for line in found if "security.W0" in line] == []
     assert len([line for line in found if "http://localhost:8000" in line]) == 1
+    assert "All checks of the start pass." not in found
     settings.BASE_URL = "https://lockbox.example.com"
     assert [line for line in lines(of_machine.django_fits) if "security.W012" in line[1]]
 
