@@ -235,9 +235,10 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
     else:
         operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
         words = "the engineer was removed from the queue of this service"
-    says(mails.sent("ada", "access_request_ended"), f"The access request was withdrawn automatically, because {words}.")
+    sentence = f"The access request was withdrawn automatically, because {words}."
+    says(mails.sent("ada", "access_request_ended"), sentence)
     if cause != "switched off":  # then the engineer gets no mail
-        says(mails("priya", "access_request_ended"), f"The access request was withdrawn automatically, because {words}.")
+        says(mails("priya", "access_request_ended"), sentence)
 
 
 def test_every_cause_of_an_automatic_end_has_its_words_in_mails_and_in_the_log() -> None:
