@@ -211,26 +211,30 @@ def connections() -> Iterator[Found]:
     if connection.vendor != "postgresql":
         yield ok("SQLite has no limit of connections.")
         return
-    limits = dict(zip(_LIMITS, _row(_ALLOWED), strict=True))
-    statement, most = min(limits.items(), key=lambda each: each[1])
+    role, database, *limits = _row(_ALLOWED)
+    statements = (
+        "ALTER SYSTEM SET max_connections = <the sum>; Then restart PostgreSQL.",
+        f"ALTER ROLE {role} CONNECTION LIMIT <the sum>;",
+        f"ALTER DATABASE {database} CONNECTION LIMIT <the sum>;",
+    )
+    most, statement = min(zip(limits, statements, strict=True))
     [used] = _row("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
     needed = connections_needed()
     shown = f"The server allows {most} connections, {used} are open, and the processes here can open {needed}."
     if needed > most:
         yield warning(
             shown,
-            f"Add what your other machines need to {needed + 20}. In psql, as a superuser: {statement} <the sum>; "
-            "Then restart PostgreSQL. Or lower WEB_WORKERS, WEB_THREADS or CLUSTERS.",
+            f"Add what your other machines need to {needed + 20}. In psql, as a superuser: {statement} "
+            "Or lower WEB_WORKERS, WEB_THREADS or CLUSTERS.",
         )
     else:
         yield ok(shown)
 
 
-#: What changes each limit of connections, and the limits.
-_LIMITS = ("ALTER SYSTEM SET max_connections =", "ALTER ROLE <the role> CONNECTION LIMIT",
-           "ALTER DATABASE <the database> CONNECTION LIMIT")  # fmt: skip
+#: The limits of connections: of the server, of the role and of the database.
 _ALLOWED = """
-    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+    SELECT quote_ident(rolname), quote_ident(datname),
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
     coalesce(nullif(rolconnlimit, -1), 100000), coalesce(nullif(datconnlimit, -1), 100000)
     FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
 """

@@ -222,7 +222,14 @@ def test_more_processes_than_connections_are_named(settings: Any) -> None:
     [(level, found, advice)] = lines(of_database.connections)
     assert level == WARNING
     assert f"can open {of_database.connections_needed()}" in found
-    assert "max_connections" in advice
+    assert "ALTER SYSTEM SET max_connections = <the sum>; Then restart PostgreSQL." in advice
+    database = connection.ops.quote_name(connection.settings_dict["NAME"])
+    limit = f"ALTER DATABASE {database} CONNECTION LIMIT"
+    with changed(f"{limit} 40", f"{limit} -1"):
+        [(_, found, advice)] = lines(of_database.connections)
+    assert found.startswith("The server allows 40 connections")
+    assert "ALTER DATABASE " in advice
+    assert " CONNECTION LIMIT <the sum>; Or lower" in advice
 
 
 def test_the_documented_sum_of_connections_is_the_doctors(settings: Any) -> None:
