@@ -30,8 +30,14 @@ driver = "overlay"
 graphroot = "{place}/storage"
 runroot = "{place}/run"
 """
-#: crun refuses a machine that has both versions of cgroups. Only these processes stop seeing the second one.
+#: crun refuses a machine that has both versions of cgroups. Only these processes stop seeing the second one. And podman
+#: keeps in /run which containers run: another podman on this machine would change it.
 ALONE = """
+set -e
+for place in containers crun libpod netns; do
+    mkdir -p /run/$place
+    mount -t tmpfs tmpfs /run/$place
+done
 if grep -q ' cgroup ' /proc/mounts; then
     for place in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts); do umount -l "$place"; done
 fi

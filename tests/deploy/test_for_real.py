@@ -3,36 +3,31 @@ else, and no secret is found anywhere."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import io
 import json
 import os
 import re
-import shutil
 import signal
-import socket
-import ssl
 import tarfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyrage
 import pytest
 from django.conf import settings
 
 from tests.deploy.engine import Engine
-from tests.ports import free_port
+from tests.deploy.installation import IMAGE, OTHERS, SITE, Site, until, use, while_asked
 from tests.sources import ROOT
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(3600)]
 
-IMAGE, OTHERS = "localhost/customer-lockbox:test", "localhost/lockbox-others:test"
 PARTS = ("web1", "web2", "worker", "signer", "beat")
-SITE = "lockbox.example.test"
 KEY = re.compile(rb"lockbox-log-key-v1 [A-Za-z0-9+/]{40}|-----BEGIN [A-Z ]*PRIVATE")
 MOST_MEGABYTES = 450
+#: Of the memory of one service under a small load, and of the processor for all services when nobody uses them.
+MOST_MEGABYTES_OF_A_SERVICE, MOST_CORES_WHEN_IDLE = 450, 0.6
 TOOLS = re.compile(r"(^|/)bin/(pip3?|gcc|git|make)$|^src/|^tools/|^root/\.cache/")
 SECRET_FILES = re.compile(r"(^|/)(\.env|secret_key|log_key|log_key_copy\.pem|lockbox\.sqlite3|email_url|database_url)$")
 
@@ -96,87 +91,6 @@ def test_it_runs_as_any_user_on_a_read_only_root(engine: Engine) -> None:
 # --- deploy/compose.yaml ---------------------------------------------------------------------------------
 
 
-class Site:
-    """An installation in containers."""
-
-    def __init__(self, engine: Engine, place: Path) -> None:
-        self.engine, self.place = engine, place
-        self.http, self.https = free_port(), free_port()
-        shutil.copy(ROOT / "deploy" / "compose.yaml", place)
-        shutil.copytree(ROOT / "deploy" / "compose", place / "compose", ignore=shutil.ignore_patterns("secrets"))
-        example = (place / "compose" / "settings.example").read_text()
-        ours = {
-            "SITE_HOST": SITE, "SITE_TLS": "tls internal", "LOCKBOX_IMAGE": IMAGE, "POSTGRES_IMAGE": OTHERS,
-            "PROXY_IMAGE": OTHERS, "HTTP_PORT": self.http, "HTTPS_PORT": self.https,
-        }  # fmt: skip
-        (place / ".env").write_text(example + "".join(f"{name}={value}\n" for name, value in ours.items()))
-        # The other image has no entry point of PostgreSQL's.
-        (place / "test.yaml").write_text("services: {database: {entrypoint: [sh, /usr/local/bin/postgres.sh]}}\n")
-        engine.try_to("sh", place / "compose" / "make-secrets.sh")
-        (place / "compose" / "secrets" / "email_url").write_text("smtp://mail:word-of-the-mail-server@127.0.0.1:2525")
-        engine.do("sh", place / "compose" / "make-secrets.sh")
-        self._checking = threading.Event()
-        self._checker = threading.Thread(target=self._check_database, daemon=True)
-
-    def compose(self, *words: str) -> str:
-        return self.engine.do(
-            "podman-compose", "-p", "lockboxtest", "-f", "compose.yaml", "-f", "test.yaml", *words, cwd=self.place
-        )
-
-    def up(self) -> None:
-        self._checker.start()
-        self.compose("up", "-d")
-
-    def _check_database(self) -> None:
-        """Run the health check of the database. Without systemd, podman runs none by itself."""
-        while not self._checking.wait(2):
-            self.engine.try_to("podman", "healthcheck", "run", self.name("database"))
-
-    def down(self) -> None:
-        self._checking.set()
-        self.compose("down", "--volumes")
-
-    def name(self, service: str) -> str:
-        return f"lockboxtest_{service}_1"
-
-    def run_in(self, service: str, *words: str) -> str:
-        """Return what the command prints, to people and to programs."""
-        done = self.engine.try_to("podman", "exec", self.name(service), *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def is_ok(self, service: str, what: str = "ready") -> bool:
-        return (
-            self.engine.try_to("podman", "exec", self.name(service), "customer-lockbox", "probe", what).returncode == 0
-        )
-
-    def get(self, path: str) -> tuple[int, str]:
-        context = ssl._create_unverified_context()
-        with socket.create_connection(("127.0.0.1", self.https), 10) as plain:
-            secured = context.wrap_socket(plain, server_hostname=SITE)
-            connection = http.client.HTTPSConnection(SITE, context=context)
-            connection.sock = secured
-            with contextlib.closing(connection):
-                connection.request("GET", path, headers={"Connection": "close"})
-                answer = connection.getresponse()
-                return answer.status, answer.read().decode()
-
-    def get_without_tls(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers={"Host": SITE})
-            answer = connection.getresponse()
-            return answer.status, answer.headers.get("Location", "")
-
-
-def until(what: Callable[[], object], *, within: float = 120, why: str) -> float:
-    started = time.monotonic()
-    while not what():
-        assert time.monotonic() - started < within, why
-        time.sleep(0.5)
-    return time.monotonic() - started
-
-
 @pytest.fixture(scope="module")
 def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site(engine, tmp_path_factory.mktemp("site"))
@@ -193,29 +107,6 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         made.down()
 
 
-def load(site: Site, stop: threading.Event, codes: Counter[str]) -> None:
-    while not stop.wait(0.1):
-        try:
-            code, _ = site.get("/accounts/login/")
-            codes[str(code)] += 1
-        except OSError as failure:
-            codes[type(failure).__name__] += 1
-
-
-def while_asked(site: Site, act: Callable[[], object]) -> Counter[str]:
-    """Do this while somebody opens a page ten times a second. Return how often each answer came."""
-    codes: Counter[str] = Counter()
-    stop = threading.Event()
-    asking = threading.Thread(target=load, args=(site, stop, codes))
-    asking.start()
-    try:
-        act()
-    finally:
-        stop.set()
-        asking.join()
-    return codes
-
-
 def test_from_nothing_to_the_first_staff_link(site: Site) -> None:
     assert "The log's key was made" in site.run_in("signer", "customer-lockbox", "log_key", "create")
     assert "passphrase" in site.run_in("signer", "customer-lockbox", "log_key", "copy")
@@ -224,7 +115,7 @@ def test_from_nothing_to_the_first_staff_link(site: Site) -> None:
     assert status == 200
     [style, *_] = re.findall(r"/static/[^\"]+\.css", page)
     assert site.get(style)[0] == 200
-    until(lambda: "ok" in site.run_in("signer", "customer-lockbox", "ready", "--part", "signer"), why="it signs")
+    until(site.signs, why="it signs")
 
 
 def test_the_proxy_keeps_the_rules(site: Site) -> None:
@@ -316,3 +207,98 @@ def test_a_database_that_is_away_restarts_nothing(site: Site) -> None:
         until(lambda: site.is_ok(part), why=f"{part} is ready again")  # noqa: B023 - called at once
     after = {part: site.engine.podman("inspect", "--format", "{{.State.Pid}}", site.name(part)) for part in PARTS}
     assert after == before
+
+
+# --- The other services, another user, and what all this needs --------------------------------------------------
+
+
+def test_each_service_stays_within_the_memory_and_the_processor_time_of_the_docs(site: Site) -> None:
+    """docs/containers.md has a table of these numbers. The load: a page ten times a second, one after the other."""
+    names = (*PARTS, "proxy", "database")
+    seconds = 30.0
+    measured: dict[str, list[float]] = {name: [] for name in names}
+    for is_used in (False, True):
+        before = {name: use(site, name).processor for name in names}
+        if is_used:
+            print(while_asked(site, lambda: time.sleep(seconds)))
+        else:
+            time.sleep(seconds)
+        for name in names:
+            after = use(site, name)
+            measured[name] += [after.memory / 1e6, (after.processor - before[name]) / seconds]
+    print(f"{'service':<12}{'idle MB':>9}{'cores':>8}{'busy MB':>9}{'cores':>8}")
+    for name, (idle, little, busy, more) in measured.items():
+        print(f"{name:<12}{idle:>9.0f}{little:>8.3f}{busy:>9.0f}{more:>8.3f}")
+    probe = site.run_in("beat", "sh", "-c", "customer-lockbox probe ready; times")
+    print(f"a probe: {probe}")
+    assert all(numbers[2] < MOST_MEGABYTES_OF_A_SERVICE for numbers in measured.values()), measured
+    assert sum(numbers[1] for numbers in measured.values()) < MOST_CORES_WHEN_IDLE, measured
+
+
+def test_the_proxy_for_tools_runs_and_is_reached_from_the_proxy(site: Site) -> None:
+    site.compose("--profile", "tools", "up", "-d", "--no-deps", "tools")
+    until(lambda: site.is_ok("tools"), why="tools is ready")
+    print(f"tools: {use(site, 'tools').memory / 1e6:.0f} MB")
+    # It answers, and refuses a name that is no tool's.
+    answer = site.engine.try_to(
+        "podman",
+        "exec",
+        site.name("proxy"),
+        "curl",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "http://tools:8001/",
+    )
+    assert answer.stdout == "421", answer
+
+
+def test_backups_are_made_and_the_heads_are_copied(site: Site, tmp_path: Path) -> None:
+    site.run_in("signer", "customer-lockbox", "log_key", "create", "--if-missing")
+    until(site.signs, why="it signs")
+    site.compose("--profile", "backup", "up", "-d", "--no-deps", "backup", "heads")
+
+    def files(service: str, place: str) -> list[str]:
+        return site.engine.try_to("podman", "exec", site.name(service), "ls", place).stdout.split()
+
+    until(lambda: any(name.endswith(".age") for name in files("backup", "/backups")), why="a backup is there")
+    # A site without tenants has no logs yet, so it has no heads.
+    until(lambda: "heads were copied" in site.engine.podman("logs", site.name("heads")), why="the heads are copied")
+    site.run_in("heads", "touch", "/heads/it-can-be-written")
+    print(f"backup: {use(site, 'backup').memory / 1e6:.0f} MB, heads: {use(site, 'heads').memory / 1e6:.0f} MB")
+    [name] = [each for each in files("backup", "/backups") if each.endswith(".age")]
+    site.engine.podman("cp", f"{site.name('backup')}:/backups/{name}", tmp_path)
+    packed = pyrage.decrypt((tmp_path / name).read_bytes(), [site.identity])
+    with tarfile.open(fileobj=io.BytesIO(packed)) as backup:
+        assert any("database" in each for each in backup.getnames()), backup.getnames()
+
+
+def test_the_doctor_finds_nothing_wrong_but_what_this_site_lacks(site: Site) -> None:
+    """The site has no name that leads to it, and no mail server."""
+    site.run_in("signer", "customer-lockbox", "log_key", "create", "--if-missing")
+    for part in ("web1", "worker", "signer", "beat"):
+        done = site.engine.try_to("podman", "exec", site.name(part), "customer-lockbox", "doctor", "--json")
+        findings = json.loads(done.stdout)["findings"]
+        wrong = {each["check"]: each for each in findings if each["level"] == "problem"}
+        print(part, [each for each in findings if each["level"] != "ok"])
+        assert set(wrong) <= {"address", "mail"}, (part, wrong)
+        assert "systemctl" not in done.stdout
+
+
+def test_another_user_can_be_chosen(engine: Engine, tmp_path: Path) -> None:
+    """Only the secrets must belong to it: docs/containers.md names the setting LOCKBOX_UID."""
+    other = Site(engine, tmp_path, name="lockboxother", user=20_001)
+    services = ("database", "migrate", "web1", "signer", "beat")
+    try:
+        other.up(*services)
+        for part in ("web1", "signer", "beat"):
+            until(lambda: other.is_ok(part), why=f"{part} is ready")  # noqa: B023 - called at once
+            assert other.run_in(part, "id", "-u").strip() == "20001"
+        assert "The log's key was made" in other.run_in("signer", "customer-lockbox", "log_key", "create")
+        until(other.signs, why="it signs")
+    finally:
+        for part in services:
+            print(part, engine.try_to("podman", "logs", other.name(part)).stderr[-800:])
+        other.down()
