@@ -86,7 +86,7 @@ _FORMS |= {
     enc("EncryptedKey"): _form(
         "EncryptionMethod, KeyInfo?, CipherData, ReferenceList?, CarriedKeyName?", "", "Id Type Recipient"
     ),
-    enc("EncryptionMethod"): _form("KeySize?, DigestMethod?, MGF?", "Algorithm"),
+    enc("EncryptionMethod"): _form("KeySize?, (DigestMethod|MGF)*", "Algorithm"),
     enc("CipherData"): _form("CipherValue"),
     enc("CipherValue"): _TEXT,
 }
