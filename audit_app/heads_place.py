@@ -35,8 +35,11 @@ def require() -> None:
 
 
 def claim() -> None:
-    """Store the identity of this host's place in the database, unless one is stored. Call `require` before."""
-    if _known() is None:
+    """Store the identity of this host's place in the database, unless one is stored.
+
+    A place without the heads that were signed before is not stored: an operator must confirm it.
+    """
+    if _known() is None and not difference():
         HeadsPlace.objects.bulk_create([HeadsPlace(identity=_identity())], ignore_conflicts=True)
 
 

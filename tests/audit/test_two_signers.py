@@ -420,9 +420,13 @@ def test_an_installation_of_the_former_version_gets_its_identity_from_the_place_
     another_place(monkeypatch, tmp_path, "directory")
     with pytest.raises(heads.HeadsUnavailable, match="no head of the log that was signed last"):
         signing_round.work(lambda: AT, limit=10)
+    append(1, tenant=NEW)
+    on_host("a", monkeypatch)
+    assert dict(signing_round.work(lambda: AT, limit=10).refused).keys() == {TENANT, NEW}
     assert not HeadsPlace.objects.exists()
+    LogAlarm.objects.all().delete()
     monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
-    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=2)
     assert HeadsPlace.objects.get().identity == heads.store().identity() != ""
 
 
