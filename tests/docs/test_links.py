@@ -18,7 +18,7 @@ from tests.sources import ROOT, files_in, name_of, product_files, text_of
 #: Guides for people. Bold text in a guide is a label of a page or of a mail.
 GUIDES = ("customer-", "engineer", "provider-approver")
 #: Paths on a machine or at another site, which are not addresses of pages.
-PLACES = ("/.lockbox/", "/opt/", "/etc/", "/var/", "/srv/", "/tmp/", "/mnt/")
+PLACES = ("/.lockbox/", "/opt/", "/etc/", "/var/", "/srv/", "/tmp/", "/mnt/", "/run/")
 _PLACEHOLDER = re.compile(r"<[a-z: ]+>")
 _KINDS = {"approve|deny": "approve", "csv|jsonl": "csv", "action": "revoke", "slug:action": "close_ticket"}
 

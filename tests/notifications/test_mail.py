@@ -259,7 +259,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/requests_app/(proposal|signalstream)/[0-9a-f-]{36}/change/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|restored/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/(restored|requests_app/(proposal|signalstream)/[0-9a-f-]{36}/change)/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
@@ -280,6 +280,7 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
             assert match.view_name in (
                 "admin:requests_app_proposal_change",
                 "admin:requests_app_signalstream_change",
+                "admin:restored",
             )
             continue
         if path.startswith("/address/"):
@@ -432,7 +433,7 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
-    data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Erik", "Sten", "Berta"}
+    data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Northwind", "Erik", "Sten", "Berta"}
     data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp", "Quillo", "Cloud", "notes"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)

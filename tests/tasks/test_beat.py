@@ -32,7 +32,8 @@ EACH = [
     ),
     *("prune_logs", "refresh_sign_ons", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]
-IN_BETWEEN = [name for name in EACH if name not in ("check_resources", "forget_calls", "prune_logs", "tidy_webhooks")]
+SELDOM = ("check_resources", "forget_calls", "prune_logs", "refresh_sign_ons", "tidy_webhooks")
+IN_BETWEEN = [name for name in EACH if name not in SELDOM]
 
 
 def queued() -> list[str]:
