@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Q, QuerySet
 
 from audit_app import checkpoints, heads, heads_place, keys, lease, log_name, other_host, redating
 from audit_app.checkpoints import Refusal
@@ -124,10 +125,11 @@ def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
     return list(rows.order_by("dated_at")[:limit])
 
 
-def _alarmed(at: dt.datetime) -> list[UUID]:
-    """Return the logs that this host leaves alone for now.
+def _alarmed(at: dt.datetime) -> QuerySet[LogAlarm, UUID]:
+    """Return the logs that this host leaves alone for now. It is a part of other queries.
 
     If another host could not use the heads, this one tries at once: the cause may be the other host's mount or rights.
     """
-    rows = LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", "code", "detail__host")
-    return [pk for pk, code, host in rows if code not in OF_ONE_HOST or host in (None, lease.host())]
+    of_this_host = Q(detail__host__isnull=True) | Q(detail__host=None) | Q(detail__host=lease.host())
+    rows = LogAlarm.objects.filter(~Q(code__in=OF_ONE_HOST) | of_this_host, last_at__gt=at - RETRY_AFTER)
+    return rows.values_list("pk", flat=True)

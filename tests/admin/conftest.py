@@ -199,7 +199,9 @@ def add_alarm(number: int) -> None:
     ClosedShard.objects.create(
         tenant_id=tenant.pk, shard=7, first_seq=0, end_seq=9, found_size=7, checkpoint="x\n", closed_at=at
     )
-    SignerLease.objects.get_or_create(pk=SignerLease.ONLY, defaults={"host": "a.example", "since": at, "until": at})
+    SignerLease.objects.get_or_create(
+        pk=SignerLease.ONLY, defaults={"host": "a.example", "since": at, "until": at - dt.timedelta(hours=2)}
+    )
     LogCheck.objects.create(tenant_id=tenant.pk, asked_at=at, size=9, flaw_seq=3, flaw="missing", ended_at=at)
 
 

@@ -29,7 +29,7 @@ def snapshot() -> dict[str, list[dict[str, Any]]]:
 
 
 def test_every_evidence_table_is_in_the_portal() -> None:
-    assert len(EVIDENCE) == 29
+    assert len(EVIDENCE) == 30
 
 
 def test_a_change_form_takes_nothing_from_anybody(world: Cast, staff: Client) -> None:

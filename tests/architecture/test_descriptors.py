@@ -59,6 +59,7 @@ OPENS_OTHERS = {
     "audit_app/heads.py": "opens the lock file beside, which is no database",
     "lockbox_site/backup/loading.py": "makes the empty file before SQLite opens it, and syncs it after the last close",
     "lockbox_site/backup/restoring.py": "opens files with keys",
+    "lockbox_site/backup/fitting.py": "reads files with secrets; of the database it has only the setting",
     "lockbox_site/backup/tables.py": "calls COPY of PostgreSQL, which is no file",
     "lockbox_site/management/commands/backup.py": "touches a heartbeat, which is a row",
     "lockbox_site/demo/proof.py": "names the state of a witness's own process, and opens a bundle",

@@ -82,6 +82,7 @@ def test_a_store_takes_only_newer_heads(tmp_path: Path) -> None:
     assert {each.head for each in head_copies.read_from(place)} == {stored(10).head, stored(5, origin=OTHER).head}
 
 
+@pytest.mark.django_db
 def test_a_restore_replaces_no_head_that_another_host_has_moved_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,8 @@ class Place:
         before = dict(os.environ)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(settings, "DATA_DIR", self.data)
+            # Django would lead the logs of this process into the output of one test, which is closed afterwards.
+            patch.setattr("django.utils.log.configure_logging", lambda *_words: None)
             patch.setattr(settings, "LOG_HEADS_FILE", self.data / "log_heads.sqlite3")
             patch.setattr(settings, "LOG_KEY_FILE", self.data / "log_key")
             patch.setattr(settings, "CONTENT_ROOT", self.data / "content")

@@ -292,7 +292,16 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         listed = next(
             (
                 name
-                for name in ("people", "clients", "out-of-office", "mutes", "proposals", "sign-on", "levels")
+                for name in (
+                    "people",
+                    "clients",
+                    "out-of-office",
+                    "mutes",
+                    "proposals",
+                    "restored",
+                    "sign-on",
+                    "levels",
+                )
                 if path.endswith(f"/{name}/")
             ),
             None,

@@ -322,6 +322,8 @@ def as_nobody(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
         "import os, sys\n"
         "import lockbox_site.django_commands, lockbox_site.command_line as line\n"
         "import lockbox_site.settings\n"
+        # This account may not be able to read the tree, and the names of the commands are read once.
+        "line.command_words.is_known('log_key')\n"
         "os.geteuid() or (os.setgid(65534), os.setuid(65534))\n"
         "line.main()\n"
     )

@@ -70,8 +70,8 @@ def test_an_answer_that_puts_off_or_refuses_is_a_good_one() -> None:
 def test_the_drill_runs_the_printed_commands() -> None:
     found = drill.commands(ROOT)
     assert found["backup"] == "customer-lockbox backup --to /srv/backups --recipient age1…"
-    assert found["copy"] == "customer-lockbox log_heads copy --to /mnt/elsewhere/heads"
+    assert found["copy"] == "customer-lockbox log_heads copy --to /mnt/lockbox-heads"
     assert re.fullmatch(
-        r"customer-lockbox restore \S+\.age --identity \S+ --heads /mnt/elsewhere/heads", found["restore"]
+        r"customer-lockbox restore \S+\.age --identity \S+ --heads /mnt/lockbox-heads", found["restore"]
     )
     assert found["verify"] == "customer-lockbox verify_audit --data-dir /tmp/practice"
