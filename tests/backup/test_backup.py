@@ -38,9 +38,10 @@ def backup_command(to: Path, **more: Any) -> str:
     return out.getvalue()
 
 
-def test_a_backup_has_every_row_every_key_and_every_head(source: Place, backup: Made) -> None:
-    found = contents.read(backup.path, backup.opener)
+def test_a_backup_has_every_row_every_key_and_every_head(source: Place, tmp_path: Path) -> None:
     with source.used():
+        made = making.make(tmp_path, readers(), at=clock.now())
+        found = contents.read(made.path, made.opener)
         assert found.rows["audit_app_auditentry"] == AuditEntry.objects.count() > 0
         assert found.rows["requests_app_person"] == Person.objects.count() > 0
         assert {row.origin for row in found.heads} == {each.head.origin for each in heads.every()} != set()

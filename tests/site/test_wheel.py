@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import errno
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from packaging.utils import canonicalize_name
 
 import hatch_build
 import lockbox_site
-from lockbox_site import command_words
+from lockbox_site import command_words, django_commands, starting
 from tests.outbox.conftest import Postbox, Server
 from tests.ports import free_port
 from tests.sources import PACKAGES, ROOT, files_in
@@ -298,14 +299,19 @@ def test_another_account_learns_which_account_it_must_be(open_place: Path) -> No
         assert done.stderr.startswith(f"customer-lockbox: This account can't read {unreadable}. Run the command as ")
         assert len(done.stderr.splitlines()) == 1
         path.chmod(0o755)
-    readonly = open_place / "readonly"
-    readonly.mkdir()
-    (readonly / ".env").write_text(f"SECRET_KEY={'x' * 60}\nDATABASE_URL=sqlite:///:memory:\n")
-    readonly.chmod(0o555)
-    done = as_nobody(readonly, "collectstatic", "--noinput")
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"customer-lockbox: This account can't use {readonly}/static")
-    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_that_this_account_cant_use_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_words: list[str]) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/var/lib/lockbox/static")
+
+    monkeypatch.setattr(django_commands, "execute_from_command_line", refuse)
+    with pytest.raises(starting.CannotStart):
+        django_commands.run("customer-lockbox", ["collectstatic", "--noinput"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("customer-lockbox: This account can't use /var/lib/lockbox/static (Permission denied).")
 
 
 @pytest.fixture
