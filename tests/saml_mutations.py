@@ -40,7 +40,7 @@ _VALUES = [
 
 _NUMBER = st.integers(0, 60)
 _CHANGE = st.tuples(st.sampled_from(_KINDS), _NUMBER, _NUMBER, _NUMBER, st.sampled_from(_VALUES))
-#: Changes before the signature, what is signed, how it is encrypted, and changes afterwards.
+#: Changes before the signature, signed elements, kinds of encryption, and changes afterwards.
 RECIPES = st.tuples(
     st.lists(_CHANGE, max_size=2),
     st.sampled_from(["assertion", "assertion", "both", "response", "nothing"]),

@@ -503,7 +503,7 @@ def test_after_a_move_nobody_signs_at_the_former_place(target: str, monkeypatch:
 
 
 def test_a_signer_that_wakes_up_after_the_move_moves_nothing(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It moves a head while the heads are copied. Only what is in the file when it is closed counts."""
+    """A head moves while the heads are copied. The last state of the file is copied before it is closed."""
     first = put(3, None)
     plain = head_file.File.leave
 

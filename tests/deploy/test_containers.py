@@ -125,7 +125,7 @@ def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
     paths = rules.copied(rules.containerfile())
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
     first, *lines = [line for line in text_of(ROOT / ".dockerignore").splitlines() if line and line[0] != "#"]
-    assert first == "*", "what is not named is left out"
+    assert first == "*", "files without a line of their own are left out"
     named = {line[1:] for line in lines if line.startswith("!")}
     assert [
         path for path in sorted(paths) if not any(path == name or path.startswith(f"{name}/") for name in named)

@@ -35,7 +35,7 @@ _CONFIRMING = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 
 @dataclass(frozen=True)
 class Part:
-    """A part of what is to be confirmed. `url` is the name of the page on which it can be changed."""
+    """A part of the restored state that people confirm. `url` is the name of the page that changes this part."""
 
     title: str
     lines: list[str]
