@@ -5,16 +5,17 @@ No registry is needed: the base is made with debootstrap, and PostgreSQL and Cad
 
 from __future__ import annotations
 
+import ctypes
 import os
-import re
 import resource
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 from tests.sources import ROOT
 
-PROGRAMS = ("buildah", "debootstrap", "podman", "podman-compose", "nft", "unshare", "nsenter")
+PROGRAMS = ("buildah", "debootstrap", "podman", "podman-compose", "nft", "ip", "unshare", "nsenter")
 CONTAINERS = """
 [containers]
 cgroups = "disabled"
@@ -30,23 +31,40 @@ driver = "overlay"
 graphroot = "{place}/storage"
 runroot = "{place}/run"
 """
-#: crun refuses a machine that has both versions of cgroups. Only these processes stop seeing the second one. And podman
-#: keeps in /run which containers run: another podman on this machine would change it.
+#: Runs in namespaces of its own for processes, mounts and the network, as their first process. It ends when the tests
+#: end or are killed, because then nobody has the other end of its standard input. The kernel then ends all processes in
+#: these namespaces, and takes back their bridges, rules and mounts.
+#: podman keeps in /run and /dev/shm which containers run: another podman on this machine would change it. crun refuses
+#: a machine that has both versions of cgroups. Only these processes stop seeing the second one.
 ALONE = """
 set -e
-for place in containers crun libpod netns; do
-    mkdir -p /run/$place
-    mount -t tmpfs tmpfs /run/$place
+for place in /run/containers /run/crun /run/libpod /run/netns /dev/shm; do
+    mkdir -p $place
+    mount -t tmpfs tmpfs $place
 done
 if grep -q ' cgroup ' /proc/mounts; then
     for place in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts); do umount -l "$place"; done
 fi
-exec sleep infinity
+ip link set lo up
+# Ended processes that nobody waits for disappear.
+trap '' CHLD
+echo ready
+exec cat
 """
+#: Waits until the namespaces are gone, and then deletes the images: without them, nothing is left to clean up.
+HOLDER = """
+unshare --mount --net --pid --fork --kill-child --mount-proc sh -c "$1"
+rm -rf "$2/storage" "$2/run" "$2/networks" "$2/base"
+"""
+#: These need the network of the machine, for packages.
+ONLINE = {"buildah", "debootstrap"}
+#: From <sched.h>. `os.setns` exists since Python 3.12.
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Engine:
-    """All its commands run in one mount namespace, because podman keeps its networks in mounts."""
+    """Runs its commands in namespaces that end with these tests, however they end. So it touches no other container."""
 
     def __init__(self, place: Path) -> None:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -55,7 +73,15 @@ class Engine:
         self.place = place
         for name, text in {"containers.conf": CONTAINERS, "storage.conf": STORAGE}.items():
             (place / name).write_text(text.format(place=place))
-        self._alone = subprocess.Popen(["unshare", "--mount", "sh", "-c", ALONE])
+        self._holder = subprocess.Popen(
+            ["sh", "-c", HOLDER, "holder", ALONE, str(place)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            # A Ctrl-C in the terminal is for the tests. They end these processes.
+            start_new_session=True,
+        )  # fmt: skip
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n"
+        self._first = _first_inside(self._holder.pid)
         self.env = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "CONTAINERS_CONF": str(place / "containers.conf"),
@@ -66,7 +92,8 @@ class Engine:
 
     def try_to(self, *words: str | Path, cwd: Path = ROOT, within: float = 900) -> subprocess.CompletedProcess[str]:
         inside = ["sh", "-c", 'cd "$0" && exec "$@"', str(cwd), *map(str, words)]
-        command = ["nsenter", "--mount", f"--target={self._alone.pid}", *inside]
+        spaces = ["--mount", "--pid"] if words[0] in ONLINE else ["--mount", "--pid", "--net"]
+        command = ["nsenter", *spaces, f"--target={self._first}", *inside]
         return subprocess.run(
             command, env=self.env, capture_output=True, text=True, timeout=within, stdin=subprocess.DEVNULL
         )
@@ -114,7 +141,7 @@ class Engine:
     def processes(self, container: str) -> list[int]:
         """Return the processes of a running container, as the machine numbers them."""
         main = self.podman("inspect", "--format", "{{.State.Pid}}", container)
-        space = os.readlink(f"/proc/{main}/ns/pid")
+        space = self.do("readlink", f"/proc/{main}/ns/pid")
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -124,11 +151,35 @@ class Engine:
                 continue
         return found
 
+    def connect(self, port: int) -> socket.socket:
+        """Return a connection to a port that a container has published. Only the engine's own network has it."""
+        with open("/proc/self/ns/net") as ours, open(f"/proc/{self._first}/ns/net") as theirs:
+            _enter(theirs.fileno())
+            try:
+                made = socket.socket()
+            finally:
+                _enter(ours.fileno())
+        made.settimeout(10)
+        try:
+            made.connect(("127.0.0.1", port))
+        except OSError:
+            made.close()
+            raise
+        return made
+
     def close(self) -> None:
-        for name in re.findall(r"\S+", self.try_to("podman", "ps", "--all", "--quiet").stdout):
-            self.try_to("podman", "rm", "--force", "--time", "1", name)
-        for name in re.findall(r"\S+", self.try_to("podman", "network", "ls", "--quiet").stdout):
-            self.try_to("podman", "network", "rm", "--force", name)
-        self.try_to("podman", "system", "reset", "--force")
-        self._alone.terminate()
-        self._alone.wait()
+        """End everything that these tests have started, and delete their images."""
+        self._holder.communicate(timeout=120)
+
+
+def _first_inside(holder: int) -> int:
+    """Return the first process of the namespaces: the child of the holder's child."""
+    for _ in range(2):
+        [holder] = map(int, Path(f"/proc/{holder}/task/{holder}/children").read_text().split())
+    return holder
+
+
+def _enter(namespace: int) -> None:
+    """Bring this thread into a network. Sockets stay in the network in which they were made."""
+    if _libc.setns(namespace, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

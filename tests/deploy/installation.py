@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import shutil
-import socket
 import ssl
 import threading
 import time
@@ -89,7 +88,7 @@ class Site:
 
     def get(self, path: str) -> tuple[int, str]:
         context = ssl._create_unverified_context()
-        with socket.create_connection(("127.0.0.1", self.https), 10) as plain:
+        with self.engine.connect(self.https) as plain:
             secured = context.wrap_socket(plain, server_hostname=SITE)
             connection = http.client.HTTPSConnection(SITE, context=context)
             connection.sock = secured
@@ -99,7 +98,8 @@ class Site:
                 return answer.status, answer.read().decode()
 
     def get_without_tls(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http)
+        connection.sock = self.engine.connect(self.http)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Host": SITE})
             answer = connection.getresponse()

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -30,6 +32,42 @@ MOST_MEGABYTES = 450
 MOST_MEGABYTES_OF_A_SERVICE, MOST_CORES_WHEN_IDLE = 450, 0.6
 TOOLS = re.compile(r"(^|/)bin/(pip3?|gcc|git|make)$|^src/|^tools/|^root/\.cache/")
 SECRET_FILES = re.compile(r"(^|/)(\.env|secret_key|log_key|log_key_copy\.pem|lockbox\.sqlite3|email_url|database_url)$")
+
+
+# --- What is left of a run that was killed ---------------------------------------------------------------
+
+#: Runs a container with a network and a port, tells which process it is, and ends by a signal.
+KILLED = """
+import os, pathlib, sys
+from tests.deploy.engine import Engine
+engine = Engine(pathlib.Path(sys.argv[1]))
+engine.podman("network", "create", "of-a-killed-run")
+engine.podman(
+    "run", "--detach", "--name", "left", "--network", "of-a-killed-run", "--publish", "8099:80", "--rootfs", "/:O",
+    "sleep", "600",
+)
+print(*engine.processes("left"), flush=True)
+os.kill(os.getpid(), int(sys.argv[2]))
+"""
+
+
+def _bridges_and_rules() -> str:
+    return "".join(
+        subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        for words in (["ip", "-brief", "link"], ["nft", "list", "ruleset"])
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_a_run_that_was_killed(how: signal.Signals, tmp_path: Path) -> None:
+    before = _bridges_and_rules()
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(int(how))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == -how, done.stderr
+    [pid] = done.stdout.split()
+    until(lambda: not Path(f"/proc/{pid}").exists(), within=20, why="the container has ended")
+    until(lambda: not (tmp_path / "storage").exists(), within=20, why="the images are deleted")
+    assert _bridges_and_rules() == before
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +310,9 @@ def test_backups_are_made_and_the_heads_are_copied(site: Site, tmp_path: Path) -
     site.engine.podman("cp", f"{site.name('backup')}:/backups/{name}", tmp_path)
     packed = pyrage.decrypt((tmp_path / name).read_bytes(), [site.identity])
     with tarfile.open(fileobj=io.BytesIO(packed)) as backup:
-        assert any("database" in each for each in backup.getnames()), backup.getnames()
+        assert {"settings/keys", "settings/log_key", "heads", "tables/requests_app_installation/1"} <= set(
+            backup.getnames()
+        )
 
 
 def test_the_doctor_finds_nothing_wrong_but_what_this_site_lacks(site: Site) -> None:
