@@ -416,6 +416,10 @@ if METRICS_TOKEN and (len(METRICS_TOKEN) < 20 or not METRICS_TOKEN.isascii() or 
     raise ImproperlyConfigured("METRICS_TOKEN must have at least 20 characters, all of them ASCII.")
 if not METRICS_TOKEN and any(network.prefixlen == 0 for network in METRICS_ADDRESSES):
     raise ImproperlyConfigured("METRICS_ADDRESSES is every address. Name your networks, or set METRICS_TOKEN too.")
+# Where a supervisor without a web server answers /metrics, because nobody else can read the counters of its container.
+METRICS_PORT = whole_number("METRICS_PORT", default=0, least=0, most=65535)
+if METRICS_PORT and not METRICS:
+    raise ImproperlyConfigured("METRICS_PORT is set, but nobody may read the metrics. Set METRICS_TOKEN too.")
 # The counters of the processes of one host, in files that the processes share.
 METRICS_DIR = DATA_DIR / "run" / "metrics"
 # Where spans are sent (OTLP over HTTP). The other OTEL_ settings are read by OpenTelemetry itself.

@@ -1,5 +1,7 @@
 """Answers `/metrics` for Prometheus: the counters of this host, and the states that the database has.
 
+A web server gives both. A part without one gives its counters at a port of its own (`parts.py`).
+
 The states are the same from every process and host. They are read at most every few seconds, in a thread of their own
 whose wait is limited. So a frozen database does not delay the answer, and many scrapes cost no more than one.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import hmac
 import platform
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from ipaddress import ip_address
 
@@ -52,12 +54,21 @@ _answer: tuple[float, bytes] = (0.0, b"")
 
 def metrics(request: HttpRequest) -> HttpResponse | None:
     """Answer with all metrics. Return None if this address does not exist for the caller."""
-    if not settings.METRICS or request.method not in ("GET", "HEAD") or not _is_allowed_address(request):
+    return _guarded(request, _made, proxies=settings.TRUSTED_PROXY_COUNT)
+
+
+def metrics_of_part(request: HttpRequest) -> HttpResponse | None:
+    """Answer with the counters of this host. No proxy is in front of a part, so nobody can name another address."""
+    return _guarded(request, _made_of_part, proxies=0)
+
+
+def _guarded(request: HttpRequest, make: Callable[[float], bytes], *, proxies: int) -> HttpResponse | None:
+    if not settings.METRICS or request.method not in ("GET", "HEAD") or not _is_allowed_address(request, proxies):
         return None
     if settings.METRICS_TOKEN and not _has_token(request):
         headers = {"WWW-Authenticate": 'Bearer realm="metrics"', "Cache-Control": "no-store"}
         return HttpResponse("Send METRICS_TOKEN as a bearer token.\n", "text/plain", 401, headers=headers)
-    return HttpResponse(_text(), "text/plain; version=0.0.4; charset=utf-8", headers={"Cache-Control": "no-store"})
+    return HttpResponse(_text(make), "text/plain; version=0.0.4; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 
 def _has_token(request: HttpRequest) -> bool:
@@ -67,7 +78,7 @@ def _has_token(request: HttpRequest) -> bool:
     return hmac.compare_digest(sent, right) and scheme.lower() == "bearer"
 
 
-def _is_allowed_address(request: HttpRequest) -> bool:
+def _is_allowed_address(request: HttpRequest, proxies: int) -> bool:
     """Return whether the caller's address is in METRICS_ADDRESSES, or every address is allowed.
 
     `RequestIdMiddleware` has found the address. It falls back to the proxy's own address if a header of proxies is not
@@ -77,7 +88,7 @@ def _is_allowed_address(request: HttpRequest) -> bool:
         return True
     forwarded = any(request.META.get(name) for name in FORWARDED)
     hops = [hop for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    if forwarded and not 0 < settings.TRUSTED_PROXY_COUNT <= len(hops):
+    if forwarded and not 0 < proxies <= len(hops):
         return False
     try:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
@@ -87,13 +98,13 @@ def _is_allowed_address(request: HttpRequest) -> bool:
     return any(mapped in network for network in settings.METRICS_ADDRESSES)
 
 
-def _text() -> bytes:
+def _text(make: Callable[[float], bytes]) -> bytes:
     global _answer
     with _lock:
         made, found = _answer
         now = clock.monotonic()
         if not found or now - made > ANSWER_FOR:
-            found = _made(now)
+            found = make(now)
             _answer = (clock.monotonic(), found)
     return found
 
@@ -106,13 +117,21 @@ def forget() -> None:
 
 
 def _made(now: float) -> bytes:
+    state = PROBER.ask(now + ANSWER_WITHIN).get("states", {"ok": False})
+    return _written([*_of_database(state), _build(), *state.get("samples", ())])
+
+
+def _made_of_part(_now: float) -> bytes:
+    return _written([_build()])
+
+
+def _written(samples: list[Sample]) -> bytes:
+    """Return these samples and the counters of this host, in Prometheus's format."""
     # Imported here, because a process without metrics does not need it.
     from prometheus_client import CollectorRegistry, generate_latest
 
     from lockbox_site.monitoring import counters
 
-    state = PROBER.ask(now + ANSWER_WITHIN).get("states", {"ok": False})
-    samples = [*_of_process(state), *state.get("samples", ())]
     registry = CollectorRegistry()
     registry.register(_Families(_families(samples)))  # type: ignore[arg-type]  # a collector by its shape
     registry.register(_Families(counters.collected()))  # type: ignore[arg-type]
@@ -127,16 +146,16 @@ class _Families:
         return self._families
 
 
-def _of_process(state: Check) -> list[Sample]:
+def _of_database(state: Check) -> list[Sample]:
     return [
         Sample("lockbox_database_up", float(state["ok"])),
         Sample("lockbox_states_unread", state.get("failed", len(monitoring.GROUPS))),
-        Sample(
-            "lockbox_build_info",
-            1,
-            (settings.VERSION, platform.python_version(), django.__version__, connection.vendor),
-        ),
     ]
+
+
+def _build() -> Sample:
+    versions = (settings.VERSION, platform.python_version(), django.__version__, connection.vendor)
+    return Sample("lockbox_build_info", 1, versions)
 
 
 def _families(samples: Iterable[Sample]) -> list[object]:

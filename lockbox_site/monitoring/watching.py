@@ -10,7 +10,7 @@ from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponseBase
 
 from lockbox_site.middleware import GetResponse, ProbeMiddleware, StaticFilesMiddleware
-from lockbox_site.monitoring import counters, tracing
+from lockbox_site.monitoring import counters, parts, tracing
 from requests_app.domain import clock
 from requests_app.platform.waiting import Waiting
 
@@ -32,6 +32,8 @@ def start(part: str = "") -> None:
         part = PARTS.get(word, "")
     if settings.METRICS:
         counters.start(part)
+    if settings.METRICS_PORT:
+        parts.install()
     if settings.TRACES:
         tracing.start(part)
 

@@ -55,4 +55,5 @@ def may_connect_to(target: Target, addresses: Iterable[Address] = ()) -> bool:
 
 
 def _own_ports() -> set[int]:
-    return {settings.PORT, settings.TOOL_PROXY_PORT, int(settings.DATABASES["default"].get("PORT") or 0)}
+    database = int(settings.DATABASES["default"].get("PORT") or 0)
+    return {settings.PORT, settings.TOOL_PROXY_PORT, settings.METRICS_PORT, database}

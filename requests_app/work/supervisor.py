@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -41,6 +41,11 @@ HTTP_BUFFER = 64 * 1024
 #: How many connections one web process accepts (at most half of its descriptors), and for how many seconds it waits for
 #: the headers of a request.
 MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
+
+
+#: Called with the kinds of the parts before they start, in the process of the supervisor. The site adds what answers
+#: Prometheus there.
+beside: list[Callable[[Collection[str]], None]] = []
 
 
 class CannotStart(Exception):
@@ -137,8 +142,8 @@ def address_of(host: str, port: int) -> str:
     return str(found[0][4][0])
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise CannotStart if the port is in use.
+def require_free_port(host: str, port: int, *, setting: str = "PORT") -> None:
+    """Raise CannotStart if the port that this setting names is in use.
 
     Otherwise two web servers could share the port, and both would answer.
     """
@@ -151,10 +156,14 @@ def require_free_port(host: str, port: int) -> None:
             probe.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                line = _("Port %(port)s of %(host)s is in use. Stop what uses it, or choose another: PORT=%(next)s")
+                line = _(
+                    "Port %(port)s of %(host)s is in use. Stop what uses it, or choose another: %(setting)s=%(next)s"
+                )
             else:
-                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose others: HOST=localhost PORT=8000")
-            values = {"port": port, "host": host, "why": error.strerror, "next": port % 65535 + 1}
+                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose others: HOST and %(setting)s.")
+            values = {
+                "port": port, "host": host, "why": error.strerror, "setting": setting, "next": port % 65535 + 1
+            }  # fmt: skip
             raise CannotStart(line % values) from error
 
 
@@ -185,6 +194,8 @@ class Supervisor:
             line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
             self._say(line % {"why": self._signs.trouble})
         try:
+            for start in beside:
+                start({part.kind for part in self._parts})
             while not self._stops:
                 self._look_after_all()
                 time.sleep(0.1)

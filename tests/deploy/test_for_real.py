@@ -273,6 +273,33 @@ def test_each_service_stays_within_the_memory_and_the_processor_time_of_the_docs
     assert sum(numbers[1] for numbers in measured.values()) < MOST_CORES_WHEN_IDLE, measured
 
 
+#: Reads the metrics of another container, as Prometheus does, with the token and without it.
+SCRAPE = """
+import sys, urllib.error, urllib.request
+url = f"http://{sys.argv[1]}:9464/metrics"
+token = open("/run/secrets/metrics_token").read()
+print(urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": "Bearer " + token})).read().decode())
+try:
+    urllib.request.urlopen(url)
+except urllib.error.HTTPError as refusal:
+    print("without a token:", refusal.code)
+"""
+
+
+def test_prometheus_reaches_the_counters_of_each_part(site: Site) -> None:
+    """The states come from the web servers, and the counters of tasks from the containers that run them."""
+
+    def read(part: str) -> str:
+        return site.run_in("web1", "python3", "-c", SCRAPE, part)
+
+    for part in ("worker", "signer"):
+        until(lambda: "lockbox_tasks_total{" in read(part), why=f"{part} counts its tasks")  # noqa: B023 - called at once
+    assert 'lockbox_processes{part="beat"} 1.0' in read("beat")
+    for part in ("worker", "signer", "beat"):
+        assert "without a token: 401" in read(part)
+    assert site.engine.try_to("podman", "exec", site.name("web1"), "python3", "-c", SCRAPE, "web2").returncode != 0
+
+
 def test_the_proxy_for_tools_runs_and_is_reached_from_the_proxy(site: Site) -> None:
     site.compose("--profile", "tools", "up", "-d", "--no-deps", "tools")
     until(lambda: site.is_ok("tools"), why="tools is ready")

@@ -118,8 +118,22 @@ def set_breaches(manifests: tuple[Manifest, ...]) -> Iterator[str]:
             yield f"{name}: a rollout takes it away"
         if (spec["replicas"] > 1) != (name in guarded):
             yield f"{name}: the budget for disruptions does not fit its replicas"
+        ports = {port["name"]: port["containerPort"] for port in spec["template"]["spec"]["containers"][0]["ports"]}
+        asked = {"http": settings.PORT} if name == "web" else {"metrics": int(config["data"]["METRICS_PORT"])}
+        if not asked.items() <= ports.items() or not asked.keys() <= _open_ports(kinds["NetworkPolicy"], name):
+            yield f"{name}: Prometheus can't read its counters"
         if spec["replicas"] > 1 and "topologySpreadConstraints" not in spec["template"]["spec"]:
             yield f"{name}: all pods may be on one node"
+
+
+def _open_ports(policies: list[Manifest], name: str) -> set[str]:
+    """Return the names of the ports of a part that others may reach."""
+    found = set()
+    for policy in policies:
+        chosen = policy["spec"]["podSelector"].get("matchExpressions", [])
+        if any(name in each["values"] for each in chosen if each["key"].endswith("/component")):
+            found |= {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    return found
 
 
 def _claims(pod: Manifest, claim: str) -> bool:

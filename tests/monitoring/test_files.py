@@ -168,14 +168,36 @@ def test_a_changed_alarm_fails_its_test(tmp_path: Path) -> None:
     assert "LockboxTasksParked" in done.stdout + done.stderr
 
 
-def test_promtool_accepts_the_example_of_the_settings(tmp_path: Path) -> None:
-    example = text_of(PLACE / "prometheus.yml")
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-kubernetes.yml"])
+def test_promtool_accepts_the_examples_of_the_settings(tmp_path: Path, name: str) -> None:
+    example = text_of(PLACE / name)
     assert "/etc/prometheus/lockbox_token" in example
     (tmp_path / "token").write_text("x")
     (tmp_path / RULES.name).write_text(text_of(RULES))
-    (tmp_path / "prometheus.yml").write_text(example.replace("/etc/prometheus/lockbox_token", str(tmp_path / "token")))
-    done = promtool("check", "config", "prometheus.yml", cwd=tmp_path)
+    (tmp_path / name).write_text(example.replace("/etc/prometheus/lockbox_token", str(tmp_path / "token")))
+    done = promtool("check", "config", name, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def scrapes(name: str) -> dict[str, dict[str, Any]]:
+    return {job["job_name"]: job for job in yaml.safe_load(text_of(PLACE / name))["scrape_configs"]}
+
+
+def test_prometheus_asks_services_and_ports_that_exist() -> None:
+    """Each part counts for itself in containers, so Prometheus asks each service that runs a supervisor."""
+    services = yaml.safe_load(text_of(ROOT / "deploy" / "compose.yaml"))["services"]
+    port = int(services["worker"]["environment"]["METRICS_PORT"])
+    jobs = scrapes("prometheus.yml")
+    [parts] = jobs["lockbox-parts"]["dns_sd_configs"]
+    assert parts["port"] == port
+    [web] = jobs["lockbox"]["static_configs"]
+    asked = {*parts["names"], *(target.removesuffix(":8000") for target in web["targets"])}
+    counting = {
+        name for name, service in services.items() if service.get("command", [""])[0] in ("web", "worker", "beat")
+    }
+    assert asked == counting
+    assert {rule["expr"] for rule in rules() if "up{" in rule["expr"]} == {'up{job="lockbox"} == 0'}
+    assert set(jobs) == set(scrapes("prometheus-kubernetes.yml"))
 
 
 def test_the_dashboard_can_be_imported() -> None:

@@ -133,8 +133,8 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(place: Path, target: int) -> Iterator[Prometheus]:
-    """Run a Prometheus that reads the server at port `target` every second, with the alarms of this product."""
+def prometheus(place: Path, *targets: int) -> Iterator[Prometheus]:
+    """Run a Prometheus that reads the servers at these ports every second, with the alarms of this product."""
     port = free_port()
     place.mkdir()
     (place / "token").write_text(TOKEN)
@@ -142,7 +142,7 @@ def prometheus(place: Path, target: int) -> Iterator[Prometheus]:
     job = {
         "job_name": "lockbox",
         "authorization": {"credentials_file": str(place / "token")},
-        "static_configs": [{"targets": [f"127.0.0.1:{target}"]}],
+        "static_configs": [{"targets": [f"127.0.0.1:{target}" for target in targets]}],
     }
     settings = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

@@ -83,7 +83,9 @@ def test_an_address_that_is_not_the_tools_is_refused(cast: Cast, text: str) -> N
 
 def test_an_address_of_this_product_is_refused(cast: Cast, settings: Any) -> None:
     service, settings.BASE_URL, settings.TOOL_PROXY_PORT = cast.web_tool(), "https://lockbox.example", 8002
-    for text in ("https://lockbox.example", f"http://127.0.0.1:{settings.PORT}", "http://localhost:8002"):
+    settings.METRICS_PORT = 9464
+    ours = [f"http://127.0.0.1:{settings.PORT}", "http://localhost:8002", "http://localhost:9464"]
+    for text in ("https://lockbox.example", *ours):
         with nothing_happens(), pytest.raises(Unacceptable):
             saved(cast, service, gate_upstream=text)
 

@@ -541,6 +541,7 @@ def test_the_key_of_the_log_and_its_file_are_not_set_together(tmp_path: Path) ->
         ({"METRICS_ADDRESSES": "10.0.0.1/8"}, "METRICS_ADDRESSES must be networks like 10.2.0.0/16"),
         ({"METRICS_ADDRESSES": "0.0.0.0/0"}, "METRICS_ADDRESSES is every address"),
         ({"METRICS_ADDRESSES": "::/0"}, "METRICS_ADDRESSES is every address"),
+        ({"METRICS_PORT": "9464"}, "METRICS_PORT is set, but nobody may read the metrics"),
     ],
 )
 def test_metrics_are_not_left_open_by_a_mistake(tmp_path: Path, environment: dict[str, str], words: str) -> None:

@@ -70,7 +70,7 @@ class Command(BaseCommand):
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
             if tools:
-                supervisor.require_free_port(settings.HOST, settings.TOOL_PROXY_PORT)
+                supervisor.require_free_port(settings.HOST, settings.TOOL_PROXY_PORT, setting="TOOL_PROXY_PORT")
             wanted = supervisor.child_processes(web=web, beat=beat, clusters=clusters, tools=tools)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
