@@ -6,17 +6,23 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently
+from django.contrib.postgres.operations import (
+    AddConstraintNotValid,
+    AddIndexConcurrently,
+    RemoveIndexConcurrently,
+    ValidateConstraint,
+)
 from django.db import migrations
 from django.db.models import NOT_PROVIDED, CheckConstraint
 
-#: The tables whose number of rows grows with use. To read all rows of such a table would take too long under a lock.
-GROWING = frozenset(
+#: The tables that stay small: a few rows for the installation, for each tenant or for each place that enforces windows.
+#: To read all rows of another table would take too long under a lock.
+SMALL = frozenset(
     {
-        *("auditentry", "tile", "signedhead", "chainhead"),
-        *("accessrequest", "accessgrant", "grant", "contentaccess", "outboxmessage", "ticket", "ticketcomment"),
-        *("resource", "person", "membership", "tenant", "resourcecheck", "accesstask", "accessdraft"),
-        *("taskattempt", "idempotencykey", "guess", "onetimecode"),
+        *("installation", "headsplace", "signerlease", "heartbeat", "logorigin", "logkey", "closedshard", "witness"),
+        *("plan", "service", "queueassignment", "staffterm", "client", "signalstream", "guard", "gateproxy"),
+        *("signon", "domain", "webhook", "webhookcursor", "tokenkey", "mute", "notificationaddress", "grouprole"),
+        *("restoration", "restoredtenant", "restoredconfirmation"),
     }
 )
 _REMOVES = {
@@ -34,6 +40,21 @@ _SQL = {
     r"\bCREATE\s+(UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY)": "builds an index under a lock",
     r"\bADD\s+CONSTRAINT\b(?![^;]*\bNOT\s+VALID\b)": "checks all rows under a lock",
 }
+
+
+#: These let others read and write while they wait and work. Code has a transaction for each portion of rows.
+_BESIDE = (AddIndexConcurrently, RemoveIndexConcurrently, ValidateConstraint, migrations.RunPython)
+
+
+def without_a_transaction(operations: Iterable[Any]) -> Iterator[str]:
+    """Yield one sentence for each operation of a migration with `atomic = False` that others might wait for.
+
+    Nothing limits how long such a migration waits for a table.
+    """
+    for operation in operations:
+        is_beside = isinstance(operation, migrations.RunSQL) and "CONCURRENTLY" in str(operation.sql).upper()
+        if not is_beside and not isinstance(operation, _BESIDE):
+            yield f"{operation.describe()}: put it into a migration with a transaction"
 
 
 def problems(operations: Iterable[Any], *, state: Any = None, made: set[str] | None = None) -> Iterator[str]:
@@ -64,11 +85,11 @@ def _in_operation(operation: Any, table: str, state: Any) -> Iterator[str]:
         yield f"gets the column {operation.name}, which the previous release does not fill: add null=True or db_default"
     if isinstance(operation, migrations.AlterField):
         yield from _in_altered(operation, state)
-    if _is(operation, migrations.AddIndex, but_not=AddIndexConcurrently) and table in GROWING:
+    if _is(operation, migrations.AddIndex, but_not=AddIndexConcurrently) and table not in SMALL:
         yield f"gets the index {operation.index.name} under a lock: use AddIndexConcurrently in its own migration"
     if _is(operation, migrations.AddConstraint, but_not=AddConstraintNotValid):
         # A unique constraint can also refuse what the previous release writes.
-        may_be_refused = table in GROWING or not isinstance(operation.constraint, CheckConstraint)
+        may_be_refused = table not in SMALL or not isinstance(operation.constraint, CheckConstraint)
         if may_be_refused:
             yield f"gets the constraint {operation.constraint.name}, which its rows must fit: add it NOT VALID first"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently
+from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently, ValidateConstraint
 from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 
@@ -111,7 +111,10 @@ def test_each_newer_migration_leaves_the_previous_release_working() -> None:
     wrong = [
         f"{name}: {why}"
         for name, migration, state in _newer()
-        for why in migration_rules.problems(migration.operations, state=state, made=made)
+        for why in (
+            *migration_rules.problems(migration.operations, state=state, made=made),
+            *(() if migration.atomic else migration_rules.without_a_transaction(migration.operations)),
+        )
     ]
     assert wrong == []
 
@@ -160,6 +163,24 @@ def test_an_operation_that_breaks_the_previous_release_is_found(operation: Any, 
 )
 def test_an_operation_that_the_previous_release_survives_is_allowed(operation: Any) -> None:
     assert list(migration_rules.problems([operation])) == []
+
+
+def test_the_tables_that_stay_small_exist() -> None:
+    """All others count as large, a new one too."""
+    assert {
+        model._meta.model_name for app in OURS for model in apps.get_app_config(app).get_models()
+    } >= migration_rules.SMALL
+
+
+def test_a_migration_without_a_transaction_does_only_what_nobody_waits_for() -> None:
+    beside = [
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS m"),
+        AddIndexConcurrently("outboxmessage", models.Index(fields=["mark"], name="m")),
+        ValidateConstraint("grant", "c"),
+    ]
+    assert list(migration_rules.without_a_transaction(beside)) == []
+    for operation in (migrations.AddField("mute", "tone", _TEXT), migrations.RunSQL("DROP INDEX m")):
+        assert len(list(migration_rules.without_a_transaction([operation]))) == 1
 
 
 def _altered(**named: Any) -> Any:

@@ -1,13 +1,13 @@
 """`manage.py migrate`, as Django has it, but safe while the product runs.
 
-A process that is killed leaves no migration half recorded. Two processes take turns. And a migration that waits for a
-table gives up soon and is tried again, because everybody who needs the table then waits behind it.
+A process that is killed leaves no migration half recorded. Two processes take turns. And while others are connected, a
+migration that waits for tables, or keeps them, gives up soon and is tried again: everybody who needs them waits behind
+it.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -23,12 +23,22 @@ from requests_app.platform.database.alone import StillBusy, alone
 
 #: How long one process waits for another one that migrates the same database, in seconds.
 TURN_SECONDS = 600.0
-#: How long a migration waits for a table. Everybody who comes later waits behind it, but no act waits longer than this.
-LOCK_SECONDS = 1.0
+#: How long the statements of a migration may take at each attempt, in seconds, together with their waits for tables.
+#: The last number repeats. Everybody who needs one of the tables waits as long. A web server waits longer
+#: (`bounds.ACT_SECONDS_OF_SERVER`), so it answers. The last number is longer than the `deadlock_timeout` of the server:
+#: after it, PostgreSQL ends an automatic vacuum of the table.
+LIMITS = (0.2, 0.4, 0.8, 0.8, 0.8, 1.5)
 #: How long to wait before the next attempt, in seconds. The last number repeats.
 PAUSES, ATTEMPTS = (1.0, 2.0, 3.0, 5.0), 60
 #: The codes for a lock that was not free in time and for a deadlock (PostgreSQL, appendix A).
 _BUSY = ("55P03", "40P01")
+#: The code for statements that took too long, and how often they are tried: they may always take so long.
+_SLOW, SLOW_ATTEMPTS = "57014", 12
+#: Whether somebody may wait: the tables are there, and another process, or a person, is connected with the same role.
+_IS_SHARED = """
+    SELECT to_regclass('requests_app_tenant') IS NOT NULL AND EXISTS (SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid())
+"""
 FIRST = "0001_squashed_0036_idempotency_key_holder"
 
 
@@ -57,6 +67,9 @@ class _Executor(MigrationExecutor):
     there, later runs fail too.
     """
 
+    #: The limit of this attempt, in seconds. It applies only while others are connected.
+    limit = LIMITS[0]
+
     def __init__(self, connection: Any, progress_callback: Any = None) -> None:
         _record_the_first(connection)
         super().__init__(connection, progress_callback)
@@ -68,12 +81,26 @@ class _Executor(MigrationExecutor):
             # A migration without a transaction waits beside the others, so it may wait as long as it needs.
             if not migration.atomic:
                 return super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
-            patience = replace(bounds.MIGRATION, lock_on_server=LOCK_SECONDS)
-            with bounds.within(patience), atomic(self.connection.alias):
+            with bounds.within(self._bounds()), atomic(self.connection.alias):
                 return super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
         finally:
             if is_off:
                 self.connection.enable_constraint_checking()
+
+    def _bounds(self) -> bounds.Bounds:
+        if not _is_shared(self.connection):
+            return bounds.MIGRATION
+        # The limit for a lock ends first, so that the code tells which of the two it was.
+        return bounds.Bounds(lock_on_server=self.limit * 0.9, act_on_server=self.limit)
+
+
+def _is_shared(connection: Any) -> bool:
+    """Return whether others may wait for this process. On SQLite, everything is stopped during a migration."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_SHARED)
+        return bool(cursor.fetchone()[0])
 
 
 # The command has no other place in which an executor can be named.
@@ -107,16 +134,33 @@ class Command(migrate.Command):
 
     def _try_again_and_again(self, *args: Any, **options: Any) -> None:
         """Migrate. If a table is not free, try again. The migrations that are done stay done."""
+        slow = 0
         for attempt in range(ATTEMPTS):
+            _Executor.limit = _nth(LIMITS, attempt)
             try:
                 super().handle(*args, **options)
                 return
             except OperationalError as failure:
-                if getattr(failure.__cause__, "sqlstate", "") not in _BUSY:
+                code = getattr(failure.__cause__, "sqlstate", "")
+                if code not in (*_BUSY, _SLOW):
                     raise
-            self.stderr.write("\nA table is in use. Nothing waits for this migration; it is tried again.")
-            threading.Event().wait(PAUSES[min(attempt, len(PAUSES) - 1)])
+            slow += code == _SLOW
+            if slow == SLOW_ATTEMPTS:
+                raise CommandError(
+                    f"A migration took longer than {_Executor.limit} s at {slow} attempts, and people would wait for "
+                    "it. It has changed nothing; those before it are done. Stop all parts of the product, and run "
+                    "migrate again: if nobody is connected, it has no limit."
+                )
+            self.stderr.write(
+                "\nA table is in use, or the server is busy. Nobody waits for this migration; it is tried again."
+            )
+            threading.Event().wait(_nth(PAUSES, attempt))
         raise CommandError(
             f"A table was in use at {ATTEMPTS} attempts. The last migration has changed nothing; those before it are "
             "done. Look for a long transaction in pg_stat_activity, and run migrate again."
         )
+
+
+def _nth(numbers: tuple[float, ...], place: int) -> float:
+    """Return the number at this place. The last number repeats."""
+    return numbers[min(place, len(numbers) - 1)]

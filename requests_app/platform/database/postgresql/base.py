@@ -22,6 +22,7 @@ from psycopg import pq
 from requests_app.platform.database import bounds, versions
 from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.postgresql.schema import SchemaEditor
 from requests_app.platform.database.postgresql.session import CONNECTING, NotAsked, Session
 from requests_app.platform.database.pulse import PULSE
 from requests_app.platform.database.turns import STUCK_AFTER, TURNS
@@ -87,6 +88,7 @@ class _Operations(operations.DatabaseOperations):
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     ops_class = _Operations
+    SchemaEditorClass = SchemaEditor
     #: The seconds that the check of an unusable connection took. They are subtracted from the limit for a new
     #: connection.
     _waited = 0.0
