@@ -18,21 +18,10 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     begins above all numbers that were ever signed, so that no number is used twice.
     """
     head = ChainHead.objects.get(pk=tenant_id)
-    origin, found = checkpoints.origin_of(tenant_id, head.shard), head.size - head.first_seq
-    try:
-        stored = heads.get(origin)
-    except HeadsUnavailable:
-        stored = None
-    latest = checkpoints.newest(tenant_id, head.shard)
+    found = head.size - head.first_seq
     alarm = LogAlarm.objects.filter(pk=tenant_id).first()
-    # This machine may not be the one that signs, and then has no file of heads. The alarm has the data of that file.
     alarm_detail = alarm.detail if alarm else {}
-    known = [
-        (latest.size, latest.note) if latest else (0, ""),
-        (int(alarm_detail.get("signed", 0)), str(alarm_detail.get("checkpoint", ""))),
-        (stored.head.size, stored.note) if stored else (0, ""),
-    ]
-    signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
+    signed, last = _signed_last(head, alarm_detail)
     # The alarm's `end` also covers entries that a forged shard may lack. Their numbers must not be used again.
     end = max(head.first_seq + max(signed, found), int(alarm_detail.get("end", 0)))
     ClosedShard.objects.create(
@@ -50,10 +39,28 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     # from size 0.
     Witness.objects.filter(tenant_id=tenant_id).update(problem="", failures=0, due_at=at)
     return {
-        "closes": origin,
+        "closes": checkpoints.origin_of(tenant_id, head.shard),
         "opens": checkpoints.origin_of(tenant_id, head.shard + 1),
         "signed_size": signed,
         "found_size": found,
         "checkpoint": last,
         "cause": alarm.code if alarm else "",
     }
+
+
+def _signed_last(head: ChainHead, alarm_detail: dict[str, Any]) -> tuple[int, str]:
+    """Return the largest size of this shard that is known to be signed, and its checkpoint.
+
+    This machine may not be the one that signs, and then has no stored heads. The alarm has their data.
+    """
+    try:
+        stored = heads.get(checkpoints.origin_of(head.pk, head.shard))
+    except HeadsUnavailable:
+        stored = None
+    latest = checkpoints.newest(head.pk, head.shard)
+    known = [
+        (latest.size, latest.note) if latest else (0, ""),
+        (int(alarm_detail.get("signed", 0)), str(alarm_detail.get("checkpoint", ""))),
+        (stored.head.size, stored.note) if stored else (0, ""),
+    ]
+    return max(known, key=lambda each: (each[0], bool(each[1])))

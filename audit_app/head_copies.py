@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit_app import head_text, heads
+from audit_app.durable import sync
 from audit_app.notes import Head
 from audit_app.stored_heads import BUCKET, DIRECTORY, HeadsUnavailable, Move, Store, StoredHead
 
@@ -91,6 +92,8 @@ def copy(stored: Iterable[StoredHead], directory: Path) -> Copied:
                 differing.append(each.head.origin)
         else:
             done.new += _write(directory, each)
+    # Before older copies are removed: after a power failure, the names of the new ones could be missing otherwise.
+    sync(directory)
     _tidy(directory)
     if differing:
         raise CopyDiffers(f"{directory} has another head of {differing[0]}, with the same number of entries")

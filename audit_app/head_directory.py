@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit_app import head_text
+from audit_app.durable import sync
 from audit_app.stored_heads import HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
 
 #: So many older generations stay, so that somebody who has listed the directory can still read one.
@@ -89,7 +90,7 @@ class Directory:
             if new:
                 with suppress(HeadConflict):
                     _link(_draft(self.path, new.encode()), path)
-                _sync(self.path)
+                sync(self.path)
             try:
                 return _content(path).decode()
             except FileNotFoundError:
@@ -113,7 +114,7 @@ class Directory:
             if max(_generations(folder)) != generation:
                 name.unlink(missing_ok=True)
                 raise HeadConflict(f"another head of {move.after.head.origin} is kept than was read")
-            _sync(folder)
+            sync(folder)
             _tidy(folder, generation)
 
     @contextmanager
@@ -131,7 +132,7 @@ def _make(folder: Path) -> None:
     for each in (folder.parent, folder):
         if not each.is_dir():
             each.mkdir(exist_ok=True)
-            _sync(each.parent)
+            sync(each.parent)
 
 
 def _generations(folder: Path) -> list[int]:
@@ -201,15 +202,6 @@ def _link(draft: Path, name: Path) -> None:
     finally:
         with suppress(OSError):
             draft.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Write the directory's list of names to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _tidy(folder: Path, generation: int) -> None:

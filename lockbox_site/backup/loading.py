@@ -19,6 +19,7 @@ import psycopg
 from django.db import DatabaseError, connections, transaction
 
 from audit_app import log_name, queries
+from audit_app.durable import sync
 from audit_app.verify import verify
 from lockbox_site.backup import BackupRefused, contents, schema, tables
 from lockbox_site.backup.contents import Contents, Header
@@ -38,7 +39,7 @@ def into_sqlite(path: Path, backup: Path, key: Opener, finish: Finish) -> Conten
         found = _load(wrapper, backup, key, finish)
         wrapper.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         wrapper.close()
-        _sync(draft)
+        sync(draft)
         # What a killed process left beside a database that is gone. SQLite would read it as a part of the new one.
         for suffix in ("-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -46,7 +47,7 @@ def into_sqlite(path: Path, backup: Path, key: Opener, finish: Finish) -> Conten
             os.link(draft, path)
         except FileExistsError:
             raise BackupRefused(f"{path} exists already. Nothing was changed.") from None
-    _sync(path.parent)
+    sync(path.parent)
     return found
 
 
@@ -229,11 +230,3 @@ def remove_drafts(directory: Path) -> None:
         made = _DRAFT.fullmatch(path.name)
         if made is not None and not Path("/proc", made[1]).exists():
             path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

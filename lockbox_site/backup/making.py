@@ -20,6 +20,7 @@ from django.conf import settings
 
 import lockbox_site
 from audit_app import heads, keys, log_name
+from audit_app.durable import sync
 from lockbox_site.backup import BackupRefused, archive, contents, sealing, tables
 from lockbox_site.backup.contents import Header, StoredRow
 from lockbox_site.backup.sealing import Opener, Readers
@@ -59,7 +60,7 @@ def make(to: Path, readers: Readers, *, at: dt.datetime) -> Made:
             _name(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync(path.parent)
     return Made(path, backup_id, opener)
 
 
@@ -176,11 +177,3 @@ def _leave_no_core_dump() -> None:
     """Write no memory to the disk if this process crashes, because keys and rows are in it."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ def test_two_copies_at_once_leave_the_newer_head(tmp_path: Path, monkeypatch: py
     head_copies.copy([stored(7)], tmp_path)
     (found,) = head_copies.read(tmp_path)
     assert found.head.size == 10
+
+
+def test_the_names_of_copies_are_on_the_disk_before_older_ones_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head_copies.copy([stored(size) for size in (1, 2)], tmp_path)
+    seen, plain = [], os.fsync
+
+    def fsync(handle: int) -> None:
+        plain(handle)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            seen.append({path.name.split(".")[1] for path in tmp_path.glob("*.head")})
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    head_copies.copy([stored(3)], tmp_path)
+    assert seen == [{f"{size:020d}" for size in (1, 2, 3)}]
+    assert len(list(tmp_path.glob("*.head"))) == 2
 
 
 def test_a_store_takes_only_newer_heads(tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def three_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host a has signed a log with three entries."""
+    on_host("a", monkeypatch)
+    append(3)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+
+
+@pytest.fixture
 def signatures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of all heads that were signed, in their order."""
     plain, made = notes.sign, []
@@ -108,10 +116,8 @@ def require_sound() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_signer_that_continues_after_another_has_signed_publishes_nothing_older(
-    step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    three_signed: None, step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
 ) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
     append(2)
     before = len(signatures)
 
@@ -134,10 +140,8 @@ def test_a_signer_that_continues_after_another_has_signed_publishes_nothing_olde
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "put the note"])
 def test_a_signer_that_continues_after_another_has_dated_keeps_the_newer_date(
-    step: str, monkeypatch: pytest.MonkeyPatch
+    three_signed: None, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
     stop_after(step, lambda: checkpoints.sign(TENANT, at=AT + 2 * HOUR), monkeypatch)
     checkpoints.sign(TENANT, at=AT + HOUR)
     row = Checkpoint.objects.get()
@@ -147,9 +151,9 @@ def test_a_signer_that_continues_after_another_has_dated_keeps_the_newer_date(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_signer_that_dies_at_any_step_costs_nothing(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
+def test_a_signer_that_dies_at_any_step_costs_nothing(
+    three_signed: None, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(2)
 
     def die() -> None:
@@ -251,10 +255,8 @@ def test_without_compare_and_set_two_trees_of_one_size_would_be_signed(
 
 
 def test_a_signer_that_wakes_up_while_it_dates_many_logs_dates_only_those_that_nobody_has_moved(
-    monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
 ) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
     del signatures[:]
     plain = redating._read_tiles
 
@@ -271,10 +273,8 @@ def test_a_signer_that_wakes_up_while_it_dates_many_logs_dates_only_those_that_n
 
 
 def test_a_signer_that_wakes_up_after_it_has_dated_a_log_does_not_replace_what_is_newer(
-    monkeypatch: pytest.MonkeyPatch,
+    three_signed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
     plain = redating._write
 
     def other(*arguments: Any) -> set[Any]:
@@ -320,9 +320,9 @@ def test_no_transaction_is_open_while_the_head_is_moved_and_signed(monkeypatch: 
     assert depths == [0, 0]
 
 
-def test_a_place_that_is_away_stops_the_signatures_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    append(3)
-    checkpoints.sign(TENANT, at=AT)
+def test_a_place_that_is_away_stops_the_signatures_and_nothing_else(
+    three_signed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(1)
     monkeypatch.setattr(settings, "LOG_HEADS", f"{settings.LOG_HEADS}/gone")
     with pytest.raises(HeadsUnavailable):
@@ -346,11 +346,8 @@ def another_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str) ->
 
 @pytest.mark.parametrize("kind", ["directory", "file"])
 def test_a_host_with_other_heads_signs_nothing_and_raises_no_alarm(
-    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+    three_signed: None, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
 ) -> None:
-    append(3)
-    on_host("a", monkeypatch)
-    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
     append(1)
     append(1, tenant=NEW)
     before = len(signatures)
@@ -371,12 +368,9 @@ def test_a_host_with_other_heads_signs_nothing_and_raises_no_alarm(
 
 
 def test_without_the_identity_a_host_with_other_heads_would_sign_a_new_log(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """This shows that the test above can fail."""
-    append(3)
-    on_host("a", monkeypatch)
-    signing_round.work(lambda: AT, limit=10)
     append(1, tenant=NEW)
     on_host("b", monkeypatch)
     another_place(monkeypatch, tmp_path, "directory")
@@ -385,11 +379,8 @@ def test_without_the_identity_a_host_with_other_heads_would_sign_a_new_log(
 
 
 def test_a_host_that_has_lost_its_own_heads_signs_nothing_until_an_operator_confirms_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
 ) -> None:
-    append(3)
-    on_host("a", monkeypatch)
-    signing_round.work(lambda: AT, limit=10)
     append(1)
     append(1, tenant=NEW)
     before = len(signatures)
@@ -408,11 +399,8 @@ def test_a_host_that_has_lost_its_own_heads_signs_nothing_until_an_operator_conf
 
 
 def test_an_installation_of_the_former_version_gets_its_identity_from_the_place_with_its_heads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    append(3)
-    on_host("a", monkeypatch)
-    signing_round.work(lambda: AT, limit=10)
     HeadsPlace.objects.all().delete()
     (tmp_path / "installation").unlink()
     append(1)
@@ -465,11 +453,8 @@ def test_a_host_with_another_key_announces_nothing(
 
 
 def test_an_hour_after_the_other_host_and_its_key_were_lost_a_host_signs_with_a_new_key(
-    monkeypatch: pytest.MonkeyPatch,
+    three_signed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(3)
-    on_host("a", monkeypatch)
-    signing_round.work(lambda: AT, limit=10)
     append(1)
     on_host("b", monkeypatch)
     monkeypatch.setattr(settings, "LOG_KEY", new_key())
@@ -480,12 +465,9 @@ def test_an_hour_after_the_other_host_and_its_key_were_lost_a_host_signs_with_a_
 
 @pytest.mark.parametrize("what", ["rights", "rolled back"])
 def test_a_fault_of_one_host_keeps_the_other_from_nothing(
-    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    three_signed: None, what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """One host can't read the folder of a log, or its network file system shows an old state of it."""
-    append(3)
-    on_host("a", monkeypatch)
-    signing_round.work(lambda: AT, limit=10)
     append(1)
     on_host("b", monkeypatch)
     plain = heads.get
