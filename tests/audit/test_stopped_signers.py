@@ -146,17 +146,28 @@ def load() -> Iterator[None]:
 
 
 def stop_and_continue(signers: Signers, stops: int, *, seconds: float = TAKEN_OVER) -> list[float]:
-    """Stop a signer at a random moment of its work, until the other has signed. Return how long each wait was."""
-    waits, names = [], ["a", "b"]
+    """Stop the signer that has the lease at a random moment, until the other has signed. Return how long that took."""
+    waits = []
     for _ in range(stops):
-        first = names[0] if (row := SignerLease.objects.first()) is None else row.host
+        first = stop_in_its_turn(signers)
         other = "b" if first == "a" else "a"
-        time.sleep(random.uniform(0, 0.15))
-        signers.send(first, signal.SIGSTOP)
         done = signers.count(other)
         waits.append(signers.wait_for(lambda done=done, other=other: signers.count(other) > done + 2, seconds=seconds))
         signers.send(first, signal.SIGCONT)
     return waits
+
+
+def stop_in_its_turn(signers: Signers) -> str:
+    """Stop a signer that has the lease, and return its name. The other must wait until this lease has ended."""
+    while True:
+        time.sleep(random.uniform(0, 0.15))
+        row = SignerLease.objects.first()
+        first = row.host if row else "a"
+        signers.send(first, signal.SIGSTOP)
+        row = SignerLease.objects.first()
+        if row is not None and (row.host, row.released_at) == (first, None):
+            return first
+        signers.send(first, signal.SIGCONT)
 
 
 def judge(lines: list[dict[str, Any]]) -> None:
