@@ -37,12 +37,11 @@ from audit_app import (
     unwitnessed,
 )
 from audit_app.entries import flaws_of
-from audit_app.heads_place import WrongPlace
 from audit_app.hsm import HsmFault
 from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
 from audit_app.notes import BadNote, Head, Note, Signature
-from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, PlaceUnusable, StoredHead
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import EMPTY, Frontier
 
@@ -84,7 +83,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
     """Sign a log's newest entries, or sign its last checkpoint again with a new time.
 
     If this succeeds, the log's alarm is removed. Return None for an empty log, or if another signer is at work.
-    Raise NoKey if there is no key. If the log is refused, record an alarm and raise Refusal.
+    Raise NoKey if there is no key, and PlaceUnusable if the place of the heads can't be used. If the log is refused,
+    record an alarm and raise Refusal.
     """
     is_round, have = have is not None, have or keys.load()
     log_name.require()
@@ -102,11 +102,12 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
             found = _step(tenant_id, have, at)
             if found is None:
                 return None
-    except WrongPlace:
+    except PlaceUnusable:
         raise
     except (MissingTile, HeadsUnavailable) as error:
         refusal = Refusal("tile", why=str(error))
         if isinstance(error, HeadsUnavailable):
+            heads_place.require_reachable()
             refusal = Refusal("outside_unreadable", why=str(error), host=lease.host())
         alarm(tenant_id, refusal, at)
         raise refusal from error

@@ -12,11 +12,11 @@ import secrets
 
 from audit_app import heads, lease
 from audit_app.models import Checkpoint, HeadsPlace
-from audit_app.stored_heads import HeadsUnavailable
+from audit_app.stored_heads import HeadsUnavailable, PlaceUnusable
 
 
-class WrongPlace(HeadsUnavailable):
-    """The heads of this host are not those with which the logs are signed. It says nothing about a log."""
+class WrongPlace(PlaceUnusable):
+    """The heads of this host are not those with which the logs are signed."""
 
 
 def require() -> None:
@@ -32,6 +32,17 @@ def require() -> None:
             f"{why}: set LOG_HEADS on this host as on {last.host}, which has signed last; if the heads are lost, "
             "confirm a log with log_heads adopt"
         )
+
+
+def require_reachable() -> None:
+    """Raise PlaceUnusable if nothing in the place can be read. Call it when one log's head can't be read or written.
+
+    A place that is away, as after a cut of the network, would otherwise cost a time-out and an alarm for each log.
+    """
+    try:
+        heads.store().identity()
+    except HeadsUnavailable as error:
+        raise PlaceUnusable(str(error)) from error
 
 
 def claim() -> None:

@@ -10,13 +10,15 @@ import datetime as dt
 import hashlib
 import hmac
 import http.client
+import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree  # the answer comes from the operator's own store
 
-#: One call takes at most so long, at each wait for the network.
+#: One call takes at most so long, at each wait for the network. Connecting is one wait, for all addresses together.
 TIMEOUT = 10
 #: An object that is longer than this is not one of ours.
 MOST_BYTES = 1 << 20
@@ -118,8 +120,9 @@ class Bucket:
         path = quote(f"{parts.path.rstrip('/')}/{self.bucket}" + (f"/{name}" if name else ""), safe="/-_.~")
         asked = urlencode(sorted((query or {}).items()), quote_via=quote, safe="-_.~")
         signed = self._signed(method, parts.netloc, path, asked, body, headers or {})
-        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
         try:
+            connection.sock = self._connected(parts.scheme, parts.hostname or "", parts.port)
             connection.request(method, f"{path}?{asked}" if asked else path, body=body or None, headers=signed)
             answer = connection.getresponse()
             found = answer.read(MOST_BYTES + 1)
@@ -132,11 +135,16 @@ class Bucket:
         finally:
             connection.close()
 
-    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+    def _connected(self, scheme: str, host: str, port: int | None) -> socket.socket:
+        plain = _connected(host, port or (80 if scheme == "http" else 443))
         if scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+            return plain
         context = ssl.create_default_context(cafile=self.ca_file or None)
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+        try:
+            return context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
 
     def _signed(
         self, method: str, host: str, path: str, query: str, body: bytes, headers: dict[str, str]
@@ -158,6 +166,29 @@ class Bucket:
         credential = f"{self.access_key}/{scope}"
         proof = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
         return {**sent, "authorization": proof}
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """Connect to the first address that answers.
+
+    `socket.create_connection` waits for each address in full. The name of a store can have many, and after a cut of
+    the network none of them answers.
+    """
+    until, fault = time.monotonic() + TIMEOUT, OSError("the name has no address")
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _name, address) in enumerate(found):
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.settimeout(max(0.1, (until - time.monotonic()) / (len(found) - number)))
+            made.connect(address)
+            made.settimeout(TIMEOUT)
+            # Without this, the body of a write waits until the store has acknowledged the headers.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return made
+        except OSError as error:
+            made.close()
+            fault = error
+    raise fault
 
 
 def _code(body: bytes) -> str:

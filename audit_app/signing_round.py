@@ -16,6 +16,7 @@ from audit_app import checkpoints, heads, heads_place, keys, lease, log_name, ot
 from audit_app.checkpoints import Refusal
 from audit_app.keys import Keys
 from audit_app.models import ChainHead, LogAlarm, SignedHead
+from audit_app.stored_heads import HeadsUnavailable
 
 logger = structlog.get_logger(__name__)
 
@@ -87,8 +88,10 @@ def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int
             return done
         try:
             dated = redating.date(some, at=now(), have=have)
-        except DatabaseError:
-            # Afterwards they are dated one by one, so that a failure shows which log's rows caused it.
+        except (DatabaseError, HeadsUnavailable) as error:
+            if isinstance(error, HeadsUnavailable):
+                heads_place.require_reachable()
+            # Afterwards they are dated one by one, so that a failure shows which log's rows or head caused it.
             dated = set()
         done = replace(done, dated=done.dated + len(dated))
         for tenant_id in some:

@@ -16,6 +16,10 @@ class HeadsUnavailable(RuntimeError):
     """The stored heads can't be read or written. Nothing is then signed."""
 
 
+class PlaceUnusable(HeadsUnavailable):
+    """The whole place can't be used by this host now, so it says nothing about a log, and no log gets an alarm."""
+
+
 class HeadConflict(RuntimeError):
     """The head does not continue the stored head: another process has signed meanwhile, or the log was changed."""
 

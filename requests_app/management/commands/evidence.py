@@ -24,6 +24,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.evidence import Evidence
 from audit_app.keys import NoKey
 from audit_app.proofs import NotProven
+from audit_app.stored_heads import HeadsUnavailable
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.doors.web.timeline import Subject, timelines
@@ -84,6 +85,9 @@ class Command(BaseCommand):
             checkpoints.sign(tenant.pk, at=clock.now())
         except NoKey:
             pass
+        except HeadsUnavailable as why:
+            words = _("The newest entries can't be signed now: %(why)s. The evidence has only the signed entries.")
+            self.stderr.write(words % {"why": why})
         except Refusal as refusal:
             words = _(
                 "The log is not signed any more (%(code)s). The evidence has only the entries that were signed before."
