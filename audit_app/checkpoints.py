@@ -41,7 +41,7 @@ from audit_app.hsm import HsmFault
 from audit_app.keys import BadKey, Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
 from audit_app.notes import BadNote, Head, Note, Signature
-from audit_app.stored_heads import HeadConflict, HeadsUnavailable, PlaceUnusable, StoredHead
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, NoAnswer, PlaceUnusable, StoredHead
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import EMPTY, Frontier
 
@@ -83,8 +83,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
     """Sign a log's newest entries, or sign its last checkpoint again with a new time.
 
     If this succeeds, the log's alarm is removed. Return None for an empty log, or if another signer is at work.
-    Raise NoKey if there is no key, and PlaceUnusable if the place of the heads can't be used. If the log is refused,
-    record an alarm and raise Refusal.
+    Raise NoKey if there is no key, PlaceUnusable if the place of the heads can't be used, and NoAnswer if it does not
+    answer about this log. If the log is refused, record an alarm and raise Refusal.
     """
     is_round, have = have is not None, have or keys.load()
     log_name.require()
@@ -108,6 +108,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
         refusal = Refusal("tile", why=str(error))
         if isinstance(error, HeadsUnavailable):
             heads_place.require_reachable()
+            if isinstance(error, NoAnswer):
+                raise
             refusal = Refusal("outside_unreadable", why=str(error), host=lease.host())
         alarm(tenant_id, refusal, at)
         raise refusal from error

@@ -20,7 +20,7 @@ from django.utils.module_loading import import_string
 
 from audit_app import head_text
 from audit_app.s3 import Bucket, Conflict, StoreFault, Unknown
-from audit_app.stored_heads import BUCKET, HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
+from audit_app.stored_heads import BUCKET, HeadConflict, HeadsUnavailable, Move, NoAnswer, StoredHead, read_back
 
 #: How many objects are read or written at the same time.
 AT_ONCE = 8
@@ -169,7 +169,7 @@ class Objects:
                 last = fault
             else:
                 return
-        raise HeadsUnavailable(f"{self.name} can't be used ({last})")
+        raise NoAnswer(f"{self.name} can't be used ({last})")
 
     def _is_ours(self, name: str, content: bytes, tag: str | None) -> bool:
         """Return whether the object has this content. Raise HeadConflict if it is neither this nor the former one."""
@@ -205,7 +205,8 @@ class Objects:
         try:
             yield
         except StoreFault as error:
-            raise HeadsUnavailable(f"{self.name} can't be used ({error})") from error
+            kind = NoAnswer if isinstance(error, Unknown) else HeadsUnavailable
+            raise kind(f"{self.name} can't be used ({error})") from error
 
 
 def _at_once(call: Callable[[_A], _B], items: Sequence[_A]) -> list[_B]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from audit_app import head_text
 from audit_app.durable import sync
-from audit_app.stored_heads import HeadConflict, HeadsUnavailable, Move, StoredHead, read_back
+from audit_app.stored_heads import HeadConflict, HeadsUnavailable, Move, NoAnswer, StoredHead, read_back
 
 #: So many older generations stay, so that somebody who has listed the directory can still read one.
 RETAINED = 16
@@ -30,6 +30,8 @@ DRAFT_AGE = 86_400
 _IDENTITY = "installation"
 #: A file that is longer than this is not one of ours.
 MOST_BYTES = 1 << 20
+#: What a network file system reports after a restart of its server, and, if it is mounted with `soft`, after a cut.
+_NO_ANSWER = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT)
 _GENERATION = re.compile(r"[0-9]{20}")
 _DRAFT = re.compile(r"\.(?:draft|probe)-.+")
 
@@ -125,7 +127,8 @@ class Directory:
         try:
             yield
         except OSError as error:
-            raise HeadsUnavailable(f"{self.path} can't be used ({error.strerror or error})") from error
+            kind = NoAnswer if error.errno in _NO_ANSWER else HeadsUnavailable
+            raise kind(f"{self.path} can't be used ({error.strerror or error})") from error
 
 
 def _make(folder: Path) -> None:

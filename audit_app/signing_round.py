@@ -16,7 +16,7 @@ from audit_app import checkpoints, heads, heads_place, keys, lease, log_name, ot
 from audit_app.checkpoints import Refusal
 from audit_app.keys import Keys
 from audit_app.models import ChainHead, LogAlarm, SignedHead
-from audit_app.stored_heads import HeadsUnavailable
+from audit_app.stored_heads import HeadsUnavailable, NoAnswer
 
 logger = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Ke
     except Refusal as refusal:
         done.refused.append((tenant_id, refusal.code))
         return done
-    except DatabaseError as error:
+    except (DatabaseError, NoAnswer) as error:
         logger.error("log_signing_failed", tenant=str(tenant_id), error=f"{type(error).__name__}: {error}")
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()

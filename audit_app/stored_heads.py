@@ -20,6 +20,10 @@ class PlaceUnusable(HeadsUnavailable):
     """The whole place can't be used by this host now, so it says nothing about a log, and no log gets an alarm."""
 
 
+class NoAnswer(HeadsUnavailable):
+    """The place did not answer about one head. It is read again in the next round, so the log gets no alarm."""
+
+
 class HeadConflict(RuntimeError):
     """The head does not continue the stored head: another process has signed meanwhile, or the log was changed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +177,37 @@ def test_a_place_that_goes_away_ends_the_round_at_its_first_log(
     (tmp_path / "away").rename(share)
     cut.on("b")
     assert signing_round.work(lambda: AT + SECOND, limit=10) == Work(signed=len(OTHERS) - 1)
+
+
+@pytest.mark.parametrize("kind", ["bucket", "directory"])
+def test_a_log_whose_head_gets_no_answer_is_tried_again_without_an_alarm(
+    kind: str, cut: Cut, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The place answers about all others, so the network is back already, or one object or file has a fault."""
+    if kind == "directory":
+        monkeypatch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}")
+    for tenant in OTHERS:
+        append(1, tenant=tenant)
+    plain_call, plain_newest = s3.Bucket._call, head_directory._newest
+    name = head_text.folder_of(checkpoints.origin_of(OTHERS[0], 0))
+
+    def call(bucket: Any, method: str, of: str, **more: Any) -> Any:
+        if name in of:
+            raise s3.Unknown("the store does not answer (TimeoutError)")
+        return plain_call(bucket, method, of, **more)
+
+    def newest(folder: Path) -> Any:
+        if folder == tmp_path / name:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return plain_newest(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3.Bucket, "_call", call)
+        patch.setattr(head_directory, "_newest", newest)
+        done = signing_round.work(lambda: AT, limit=10)
+    assert (done.signed, done.failed, done.refused) == (len(OTHERS) - 1, [OTHERS[0]], [])
+    assert not LogAlarm.objects.exists()
+    assert signing_round.work(lambda: AT + SECOND, limit=10) == Work(signed=1)
 
 
 def test_a_head_that_cannot_be_read_keeps_no_other_idle_log_from_its_date(
