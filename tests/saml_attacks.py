@@ -474,7 +474,19 @@ def encrypted_attacks(certificate: str) -> dict[str, tuple[Attack, str]]:
         place = assertion_of(root)
         return as_bytes(encrypt_element(root, place, inner, certificate, data="AES256_GCM", transport="RSA_OAEP"))
 
+    def nested(inner: str) -> Attack:
+        """Encrypt an assertion that the identity provider has signed, with another one in the value of an attribute."""
+
+        def attack(says: Says) -> bytes:
+            root = response(replace(says, attributes={"x": [f"<saml:{inner} ID='_inner' Version='2.0'/>"]}))
+            sign(assertion_of(root))
+            return as_bytes(encrypt(root, certificate))
+
+        return attack
+
     return {
+        "encrypted, with an assertion in it": (nested("Assertion"), "assertions"),
+        "encrypted, with an encrypted assertion in it": (nested("EncryptedAssertion"), "assertions"),
         "encrypted, not signed": (enclosed(unsigned), "signature"),
         "encrypted, changed after signing": (enclosed(changed), "signature"),
         "encrypted with CBC in an answer that is not signed": (cbc, "decryption"),

@@ -469,6 +469,21 @@ def test_metadata_that_has_changed_too_much_waits_for_the_administrator(
     assert row.metadata_problem == ""
 
 
+def test_what_an_administrator_saved_while_the_metadata_was_read_stays(
+    world: Cast, address: dict[str, bytes], travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(world, metadata_url="https://idp.contoso.example/metadata")
+
+    def get(url: str, **options: Any) -> outbound.Answer:
+        SignOn.objects.update(changed_at=clock.now(), email_claim="of the administrator")
+        return outbound.Answer(200, "application/xml", saml_idp.metadata(key_pair()[1], key_pair("next")[1]))
+
+    monkeypatch.setattr(outbound, "get", get)
+    _round(travel)
+    row = SignOn.objects.get()
+    assert (row.email_claim, len(row.identity_provider["certificates"])) == ("of the administrator", 1)
+
+
 def test_an_address_that_does_not_answer_changes_nothing_until_the_metadata_ends(
     world: Cast, address: dict[str, bytes], travel: Any
 ) -> None:
