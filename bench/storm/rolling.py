@@ -74,6 +74,8 @@ class Phase:
     over: float = 0.0
     failed: list[str] = field(default_factory=list)
     calls: int = 0
+    #: The calls that the server answered with "try again in a few seconds", because too many people were signing in.
+    put_off: int = 0
     #: The longest time that a call took, in seconds.
     longest: float = 0.0
 
@@ -307,6 +309,7 @@ class Rolling(Storm):
                     if phase.begun <= call.ended < phase.over:
                         phase.calls += 1
                         phase.longest = max(phase.longest, call.ended - call.begun)
+                        phase.put_off += call.outcome == Outcome.PUT_OFF
                         if call.outcome not in _ANSWERED:
                             phase.failed.append(f"{act.door} {act.name}: {call.status} {call.code} {call.words[:80]}")
 
@@ -321,6 +324,7 @@ class Rolling(Storm):
         late = self._closed_late()
         return [
             *rows,
+            f"Sign-ins that were put off, as at any busy time: {sum(phase.put_off for phase in self.phases)}",
             f"Migrations applied while people worked: {', '.join(self.applied) or 'none'}",
             f"Windows that ended by themselves: {len(late)}, recorded at most {max(late, default=0):.1f} s later",
         ]

@@ -169,7 +169,8 @@ def test_somebody_who_signs_in_while_a_migration_keeps_a_table_waits_and_is_let_
         answer = browser.post(reverse("account_login"), {"login": cast.ada.email, "password": PASSWORD})
         assert time.monotonic() - begun > longest * 0.9
     assert answer.status_code == 302
-    assert longest < bounds.ACT_SECONDS_OF_SERVER
+    # PostgreSQL ends an automatic vacuum of the table after one second.
+    assert 1 < longest * 0.9 < bounds.ACT_SECONDS_OF_SERVER
 
 
 @pytest.mark.dialect

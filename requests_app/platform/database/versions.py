@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The tests run on both.
+#: All tests run on both.
 OLDEST, NEWEST = 15, 18
 
 
