@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
@@ -21,6 +22,7 @@ from django.db.models import Q
 from audit_app import canonical, checkpoints, heads, log_name, unwitnessed
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead
+from audit_app.notes import Head, Note
 from audit_app.stored_heads import HeadsUnavailable, StoredHead
 from audit_app.tiles import MissingTile, Tiles
 
@@ -28,8 +30,10 @@ from audit_app.tiles import MissingTile, Tiles
 AT_ONCE = 200
 #: How long others wait for a running comparison. After that they continue, so that it can't lock anybody out.
 WAIT_SECONDS = 10
+#: The codes of alarms about a log that lacks entries which were signed.
+SET_BACK = ("shorter", "different")
 #: The codes of alarms about a restored database.
-CODES = ("shorter", "different", unwitnessed.CODE)
+CODES = (*SET_BACK, unwitnessed.CODE)
 
 _Log = tuple[UUID, int]
 
@@ -41,6 +45,8 @@ class Comparison:
     is_made: bool = False
     problem: str = ""
     is_under_way: bool = False
+    #: What identifies the newest checkpoint that `look_again` has found.
+    seen: dict[str, Any] | None = None
 
 
 #: The comparison of this process. It is made once.
@@ -63,6 +69,18 @@ def compare_once(at: dt.datetime) -> Comparison:
     finally:
         _turn.release()
     return made
+
+
+def look_again(at: dt.datetime) -> None:
+    """Compare the logs again if the database was replaced while this process runs.
+
+    No checkpoint is ever deleted. So if the newest one that the process has seen is gone, this is another database, or
+    an older copy.
+    """
+    if made.seen is not None and not Checkpoint.objects.filter(**made.seen).exists():
+        made.is_made = False
+        compare_once(at)
+    made.seen = Checkpoint.objects.order_by("-pk").values("pk", "tenant_id", "shard", "size", "root").first()
 
 
 def _compare_now(at: dt.datetime) -> None:
@@ -112,6 +130,26 @@ def compare(at: dt.datetime) -> list[UUID]:
 def alarms() -> int:
     """Return how many logs are not signed because the database was restored."""
     return LogAlarm.objects.filter(code__in=CODES).count()
+
+
+def set_back_since() -> dt.datetime | None:
+    """Return since when an alarm shows that the database was set back to an older state, or None.
+
+    Such a database has no checkpoint for the head that was signed last. If entries of one log were removed or changed,
+    the checkpoints are still there: then the log has an alarm, but nothing else was set back.
+    """
+    found = LogAlarm.objects.filter(code__in=SET_BACK).order_by("-since")
+    return next((alarm.since for alarm in found.iterator() if not _has_checkpoint(alarm)), None)
+
+
+def _has_checkpoint(alarm: LogAlarm) -> bool:
+    """Return whether the database has a checkpoint of the size that the stored head has."""
+    rows = Checkpoint.objects.filter(tenant_id=alarm.pk, size=alarm.detail["signed"])
+    # A signer that was killed has stored a head without its note. Then the size alone is compared.
+    if note := alarm.detail.get("checkpoint"):
+        log = log_name.log_in(Head.parse(Note.parse(note).text).origin)
+        rows = rows.filter(shard=log[1] if log else None)
+    return rows.exists()
 
 
 def _stored_heads() -> dict[_Log, StoredHead]:

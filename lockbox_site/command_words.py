@@ -37,7 +37,7 @@ GROUPS = {
     "Run": ("serve", "web", "worker", "beat", "tools", "ready", "probe"),
     "Upgrade and check": ("migrate", "collectstatic", "sync_schedules", "check", "doctor"),
     "Customers, people and resources": ("plan", "apply", "import", "export"),
-    "Back up and restore": ("backup", "restore", "log_heads", "tombstone"),
+    "Back up and restore": ("backup", "restore", "restored_by_hand", "log_heads", "tombstone"),
     "The log": ("log_key", "checkpoint", "verify_audit", "evidence", "export_log"),
     "Keys and the queue": ("reseal", "roll_token_keys", "sweep", "drain_outbox"),
     "Try it": ("demo",),

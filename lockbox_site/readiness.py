@@ -227,18 +227,22 @@ def _log(at: dt.datetime) -> Check:
 def _heads(at: dt.datetime) -> Check:
     """Check that no log was set back by the restore of an older database.
 
-    The process compares the logs with the stored heads when it starts. If this failed, this check compares
-    them.
+    The process compares the logs with the stored heads when it starts, and when the database was replaced since. If
+    this failed, this check compares them.
     """
     from audit_app import restored_database
 
+    restored_database.look_again(at)
     made, set_back = restored_database.compare_once(at), restored_database.alarms()
     detail = {"detail": "The heads that are stored outside the database can't be read."} if made.problem else {}
     return {"ok": made.is_made and not set_back, "set_back": set_back, **detail}
 
 
 def _backup(at: dt.datetime) -> Check:
-    """Check that the last good backup is not too old. Where no backup was ever tried, there is nothing to check."""
+    """Check that the last good backup is not too old. Where no backup was ever tried, there is nothing to check.
+
+    Heads that were never copied to another place are only reported: web servers work without the copy.
+    """
     from requests_app.models import Heartbeat
     from requests_app.work.heartbeats import FAILED
 

@@ -92,8 +92,8 @@ def _require_log_name() -> None:
 def compare_heads() -> None:
     """Compare the logs with their signed heads, before this process adds anything to a log.
 
-    A difference raises an alarm. If a web server starts without its database, it compares as soon as the database
-    answers, and before any other use of it.
+    A difference raises an alarm, and a database that was set back closes all windows. If a web server starts without
+    its database, it compares as soon as the database answers, and before any other use of it.
     """
     from audit_app import restored_database
     from requests_app.domain import clock
@@ -113,11 +113,15 @@ def _has_compared() -> bool:
     from django.db import DatabaseError, InterfaceError, connection
 
     from audit_app import restored_database
+    from requests_app import operations
     from requests_app.domain import clock
+    from requests_app.domain.actors import Actor
+    from requests_app.domain.errors import DomainError
 
     try:
         restored_database.compare_once(clock.now())
-    except (DatabaseError, InterfaceError):
+        operations.note_set_back(actor=Actor.system("set-back"))
+    except (DatabaseError, InterfaceError, DomainError):
         return False
     finally:
         connection.close()

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from audit_app import cosigning, signing_round
+from audit_app import cosigning, restored_database, signing_round
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
 from audit_app.stored_heads import HeadsUnavailable
@@ -22,6 +22,7 @@ from requests_app.operations import (
     log_care,
     proposals,
     resource_checks,
+    set_back,
     sign_on_keys,
     sweeps,
     token_keys,
@@ -180,6 +181,7 @@ def checkpoint() -> int:
         return clock.monotonic() - started > LONGEST_SECONDS
 
     try:
+    restored_database.look_again(clock.now())
         done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
         if is_over():
             # A round that ended before its first log found nothing, but there is still work.
@@ -194,6 +196,9 @@ def checkpoint() -> int:
     except HeadsUnavailable as why:
         logger.error("log_heads_unavailable", why=str(why))
     if signing_round.is_for_another_host(clock.now()):
+    finally:
+        # On a host that can't sign, too: another host's signer may have found it.
+        set_back.note_set_back(actor=Actor.system("set-back"))
         bell.ring(bell.CHECKPOINT)
     return 0
 

@@ -441,7 +441,7 @@ def _nothing_left_over() -> Iterator[None]:
 
     Give each test a separate file for the logs' heads. Fail if the previous test has not set the clock back.
     """
-    from audit_app import log_name
+    from audit_app import log_name, restored_database
 
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
@@ -450,6 +450,7 @@ def _nothing_left_over() -> Iterator[None]:
     token_keys.KEYS.begin()
     mail.outbox.clear()
     log_name.forget()
+    restored_database.made.seen = None
     usual_heads, heads = settings.LOG_HEADS_FILE, settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
     settings.LOG_HEADS_FILE = heads
     yield

@@ -8,7 +8,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from audit_app import log_name, restored_database
+from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import DomainError
 from requests_app.platform import program, statics
 from requests_app.platform.database import versions
 
@@ -42,12 +45,14 @@ def require_log_name() -> None:
 def compare_heads() -> list[str]:
     """Compare the logs with their signed heads. Return a line for the operator if some logs are older than their heads.
 
-    The command starts anyway: each of these logs has an alarm, and the signer refuses to sign it.
+    The command starts anyway: each of these logs has an alarm, and the signer refuses to sign it. If the database was
+    set back, all windows are closed.
     """
     try:
         restored_database.compare_once(clock.now())
+        operations.note_set_back(actor=Actor.system("set-back"))
         count = restored_database.alarms()
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError, DomainError):
         # A process can start before its database does. The signer compares each log before it signs.
         restored_database.compare_when_connected(clock.now)
         return []

@@ -17,7 +17,12 @@ class Restoration(models.Model):
 
     `id` is the id of the backup. `people_needed` is how many members of the staff must confirm: two, if the restored
     staff had two humans. Customers and their clients can read this table: it holds nothing about a tenant.
+
+    The row with the id SET_BACK is about a database that was set back without the program. Until an operator has said
+    so, which makes a later row, nobody can confirm anything. Its `taken_at` is the time of the newest entry.
     """
+
+    SET_BACK = uuid.UUID(int=1)
 
     id = models.UUIDField(_("backup"), primary_key=True, editable=False)
     taken_at = models.DateTimeField(_("backup taken"))

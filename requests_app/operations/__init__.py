@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from requests_app.operations.samples import *
     from requests_app.operations.second_factors import *
     from requests_app.operations.services import *
+    from requests_app.operations.set_back import *
     from requests_app.operations.set_up import *
     from requests_app.operations.sign_ins import *
     from requests_app.operations.sign_on_keys import *

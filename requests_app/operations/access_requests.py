@@ -63,6 +63,7 @@ from requests_app.operations._deciding import decide
 from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
+from requests_app.queries import restored
 from requests_app.words import sentences
 
 
@@ -481,6 +482,8 @@ def _require_facts(step: Move) -> Tenant:
     rules = rules.annotate(waits=waits_at("pk"), waits_for_staff=waits_for_staff())
     facts: Tenant = rules.get(pk=row.tenant_id)
     if facts.waits or facts.waits_for_staff:  # type: ignore[attr-defined]  # annotated
+        if restored.is_set_back():
+            raise RestoreNotConfirmed(sentences.set_back())
         raise RestoreNotConfirmed(sentences.not_confirmed(row.tenant, at_tenant=facts.waits))  # type: ignore[attr-defined]
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s is no longer an engineer of this service.") % {"name": row.requested_by.name})

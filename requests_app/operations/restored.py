@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.restored import (
     CONFIRM_RESTORED,
@@ -62,10 +62,10 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
         if found is not None:
             return found
         restored_at = max(at, taken_at)
-        needed = min(queries.NEEDED, len(queries.staff_humans()))
-        if earlier := queries.unconfirmed(None):
-            needed = max(needed, earlier.people_needed)
-        row = Restoration(pk=backup_id, taken_at=taken_at, restored_at=restored_at, people_needed=needed)
+        if (last := queries.newest()) is not None:
+            restored_at = max(restored_at, last.restored_at + timedelta(microseconds=1))
+        row = Restoration(pk=backup_id, taken_at=taken_at, restored_at=restored_at)
+        row.people_needed = queries.people_needed(None)
         row.save(force_insert=True)
         # First, so that the messages about what ends now are not among those that are not sent again.
         ends.end_everything(at)
@@ -76,6 +76,23 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
         for tenant in list(Tenant.objects.order_by("pk")):
             _close(current, row, tenant)
     return row
+def restored_by_hand(*, taken_at: datetime, is_certain: bool = False) -> Restoration:
+    """Do what a restore from a backup does, for a database that was set back without the program.
+
+    `taken_at` is when the copy was made, as the operator says. If no head shows that the database was set back, the
+    operator must be certain: the heads may have been set back, too. A second call with the same time changes nothing.
+    """
+    last = queries.newest()
+    if not queries.is_set_back():
+        if last is not None and last.taken_at == taken_at:
+            return last
+        if not is_certain:
+            raise WrongState(_("No signed head shows that the database was set back. If you are certain, say so."))
+    elif last is not None and taken_at > last.restored_at:
+        raise Unacceptable(_("The copy can’t be newer than the restore."), field="taken_at")
+    return restored(backup_id=uuid4(), taken_at=taken_at, at=clock.now())
+
+
 
 
 def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> RestoredTenant:
@@ -89,6 +106,7 @@ def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> Restored
 
     def state(current: Step) -> None:
         row = queries.open_at(current.row.pk)
+        _require_declared()
         if row is None:
             raise WrongState(_("Nothing that was restored waits for a confirmation."))
         waiting.append(row)
@@ -119,6 +137,7 @@ def confirm_restored_people(*, shown: str, actor: Actor) -> Restoration:
     """Confirm the provider's people as they were restored. Two of the staff must, if the restored staff had two."""
 
     def state(current: Step) -> None:
+        _require_declared()
         if current.row is None:
             raise WrongState(_("Nothing that was restored waits for a confirmation."))
         _require_known_staff(current, current.row)
@@ -153,10 +172,7 @@ def _open_restoration(current: Step, _row_id: object) -> Restoration | None:
 
 def _close(current: Step, row: Restoration, tenant: Tenant) -> None:
     """End all access at a tenant, with an entry for each window, and write the tenant's own entry."""
-    needed = min(queries.NEEDED, len(queries.humans_of(tenant.pk)))
-    if earlier := queries.unconfirmed(tenant.pk):
-        needed = max(needed, earlier.people_needed)
-    RestoredTenant.objects.create(of=row, tenant=tenant, people_needed=needed)
+    RestoredTenant.objects.create(of=row, tenant=tenant, people_needed=queries.people_needed(tenant.pk))
     current.concerns("tenant", tenant, tenant.pk)
     _witness(current, INSTALLATION_RESTORED, row, lockbox_on=tenant.lockbox_on)
     _tell(current, Topic.RESTORED, row, tenant.pk)
@@ -181,6 +197,12 @@ def _confirm(current: Step, of: Restoration, tenant_id: UUID | None, facts: dict
         at=current.at,
     )
     return queries.confirmations(of, tenant_id, digest)
+def _require_declared() -> None:
+    """Raise WrongState if the database was set back, and no operator has said when the copy was made."""
+    if queries.is_set_back():
+        raise WrongState(sentences.set_back())
+
+
 
 
 def _require_known(current: Step, row: RestoredTenant) -> None:

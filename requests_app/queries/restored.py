@@ -73,6 +73,16 @@ def open_at_provider() -> Restoration | None:
     return Restoration.objects.filter(confirmed_at=None).order_by("-restored_at").first()
 
 
+def newest() -> Restoration | None:
+    return Restoration.objects.order_by("-restored_at").first()
+
+
+def is_set_back() -> bool:
+    """Return whether the database was set back without the program, and no operator has said so yet."""
+    found = newest()
+    return found is not None and found.pk == Restoration.SET_BACK
+
+
 @dataclass(frozen=True)
 class Unconfirmed:
     """What all restorations mean together that a tenant, or the provider without one, has not confirmed.
@@ -98,6 +108,13 @@ def unconfirmed(tenant_id: UUID | None) -> Unconfirmed | None:
         return None
     taken, restored, needed = zip(*found, strict=True)
     return Unconfirmed(min(taken), min(restored), max(needed))
+
+
+def people_needed(tenant_id: UUID | None) -> int:
+    """Return how many humans must confirm a restore of now: at a tenant, or of the staff without one."""
+    humans = staff_humans() if tenant_id is None else humans_of(tenant_id)
+    needed, earlier = min(NEEDED, len(humans)), unconfirmed(tenant_id)
+    return needed if earlier is None else max(needed, earlier.people_needed)
 
 
 def is_client_waiting(client: Client) -> bool:

@@ -457,6 +457,15 @@ def not_confirmed(tenant: Tenant, *, at_tenant: bool) -> str:
     return words % values
 
 
+def set_back() -> str:
+    """Return why no window can open, and nothing can be confirmed, after the database was set back by hand."""
+    words = _(
+        "The database was set back to an older state, so no window can open. An operator of %(provider)s must first "
+        "say when this copy of the database was made."
+    )
+    return words % {"provider": settings.PROVIDER_NAME}
+
+
 def muted_name(mute: Mute) -> str:
     """Return whose access requests the mute stops: an engineer's name, or "everybody"."""
     return mute.engineer.name if mute.engineer else everybody()

@@ -52,11 +52,11 @@ OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
 #: Functions of the kernel that take an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
 #: The sweep and the restore do these acts for many rows with a few statements.
-SWEPT = frozenset({"expire", "close", "restored"})
+SWEPT = frozenset({"expire", "close", "restored", "note_set_back"})
 #: Only the system does these acts.
 NEVER_TRIED = frozenset(
     {"expire", "close", "apply_proposal", "park_mail", "note_checks", "note_outcome", "give_up_webhook", "run_import"}
-    | {"expire_draft", "roll_token_keys", "give_up_stream", "report_failing_stream", "cut_at_gate"}
+    | {"note_set_back", "expire_draft", "roll_token_keys", "give_up_stream", "report_failing_stream", "cut_at_gate"}
 )
 
 

@@ -22,6 +22,17 @@ INSTALLATION_RESTORED = Event(
     siem=Meaning(Family.LOG, OTHER, "Restored from backup", Severity.HIGH),
     mark=Mark.TROUBLE,
 )
+INSTALLATION_SET_BACK = Event(
+    "installation.set_back",
+    label=_("Database set back to an older state"),
+    sentence=_(
+        "The database was set back to an older state: the logs lack entries that were signed. All windows were closed. "
+        "No window opens before an operator has said when the copy of the database was made, and people have confirmed "
+        "what came back"
+    ),
+    siem=Meaning(Family.LOG, OTHER, "Database set back", Severity.HIGH),
+    mark=Mark.TROUBLE,
+)
 RESTORED_CONFIRMED = Event(
     "restored.confirmed",
     label=_("Restored state confirmed"),
@@ -65,6 +76,14 @@ RESTORED = Act(
     tried=_("to close everything after a restore"),
     tells=(Tell("notify.restored", ("customer", "administrators")),),
     doors=frozenset({Door.COMMAND}),
+)
+NOTE_SET_BACK = Act(
+    "note_set_back",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Close all windows of a database that was set back"),
+    events=(INSTALLATION_SET_BACK, *REVOKE.events),
+    doors=frozenset({Door.TASK, Door.COMMAND}),
 )
 #: The hash of what the person read, in hexadecimal digits.
 _SHOWN = Field("shown", Kind.LINE, at_least=64, at_most=64)

@@ -18,6 +18,7 @@ from requests_app.domain.acts.restored import CONFIRM_RESTORED_PEOPLE
 from requests_app.doors.admin.acts import ActForm, AdminAction, actor_in, perform
 from requests_app.doors.admin.columns import list_of
 from requests_app.models import Client, GateProxy, GroupRole, Person, QueueAssignment, Service
+from requests_app.platform import program
 from requests_app.queries import restored as queries
 
 _TITLE = gettext_lazy("Restored from a backup")
@@ -74,6 +75,7 @@ def _found(request: HttpRequest, facts: queries.Facts, shown: str) -> dict[str, 
     mine = {each.human_id for each in confirmed}
     return {
         "found": found,
+        "set_back": program.command("restored_by_hand --taken-at TIME") if queries.is_set_back() else "",
         "earliest": queries.unconfirmed(None),
         "parts": _parts(facts),
         "confirmed": confirmed,

@@ -71,7 +71,8 @@ def _context(request: HttpRequest, row: Tenant, at: datetime) -> dict[str, Any]:
     found = queries.open_at(row.pk)
     context = {**about(actor, row), "now": at, "found": found, "staff_wait": queries.open_at_provider()}
     context["earliest"] = queries.unconfirmed(row.pk)
-    if found is None or not roles & queries.READERS:
+    context["set_back"] = sentences.set_back() if queries.is_set_back() else ""
+    if found is None or context["set_back"] or not roles & queries.READERS:
         return context
     facts = queries.facts_of_tenant(row, at)
     shown = queries.digest(facts)

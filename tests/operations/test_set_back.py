@@ -1,0 +1,104 @@
+"""Which alarms show that the whole database was set back, and who can confirm afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from unittest.mock import Mock
+from uuid import uuid4
+
+import pytest
+
+from audit_app import checkpoints, restored_database
+from audit_app.models import LogAlarm
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, RestoreNotConfirmed
+from requests_app.models import Membership, Restoration, RestoredTenant, Tenant
+from requests_app.operations import set_back as module
+from requests_app.queries import restored as queries
+from tests.audit.test_checkpoints import meddle, uuid_sql
+from tests.cast import Cast
+from tests.web.pages import only_a_refusal
+
+pytestmark = pytest.mark.django_db
+
+SYSTEM = Actor.system("set-back")
+
+
+def set_back(cast: Cast, *, ago: dt.timedelta = dt.timedelta(0)) -> bool:
+    since = clock.now() - ago
+    facts = {"code": "shorter", "detail": {"signed": 10_000, "found": 3, "checkpoint": ""}}
+    LogAlarm.objects.create(pk=cast.contoso.pk, since=since, last_at=since, **facts)
+    return operations.note_set_back(actor=SYSTEM)
+
+
+def test_entries_that_were_removed_from_one_log_close_nothing_elsewhere(cast: Cast) -> None:
+    """Its checkpoints are still there, so this is no older copy of the database."""
+    grant = cast.opened()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    tenant = uuid_sql(cast.contoso.pk)
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= 2", tenant)
+    meddle("UPDATE audit_app_chainhead SET size = 2 WHERE tenant_id = %s", tenant)
+    assert restored_database.compare(clock.now()) == [cast.contoso.pk]
+    assert LogAlarm.objects.get().code == "shorter"
+    assert not operations.note_set_back(actor=SYSTEM)
+    assert not Restoration.objects.exists()
+    grant.refresh_from_db()
+    assert grant.closed_at is None
+
+
+def test_a_restore_answers_the_alarms_that_it_has_raised(cast: Cast) -> None:
+    at = clock.now()
+    operations.restored(backup_id=uuid4(), taken_at=at - dt.timedelta(hours=1), at=at)
+    assert not set_back(cast, ago=dt.timedelta(minutes=1))
+
+
+def test_a_second_time_after_everything_was_confirmed_is_found_again(cast: Cast, travel: Any) -> None:
+    assert set_back(cast)
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(hours=1))
+    Restoration.objects.update(confirmed_at=clock.now())
+    RestoredTenant.objects.update(confirmed_at=clock.now())
+    LogAlarm.objects.all().delete()
+    travel.by(hours=1)
+    assert not operations.note_set_back(actor=SYSTEM)
+    assert set_back(cast)
+    assert queries.is_set_back()
+    assert queries.unconfirmed_tenants().count() == Tenant.objects.count()
+    assert queries.newest().confirmed_at is None
+
+
+def test_nobody_counts_who_came_between_the_alarm_and_the_operators_command(cast: Cast, travel: Any) -> None:
+    cast.colleague()
+    assert set_back(cast)
+    travel.by(minutes=5)
+    role = {"tenant": cast.contoso, "person": cast.mia, "role": "administrator", "given_at": clock.now()}
+    Membership.objects.create(**role)
+    # Taking roles away makes the confirmation no easier either.
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(hours=1))
+    found = queries.open_at(cast.contoso.pk)
+    assert found is not None
+    assert found.people_needed == 2
+    shown = queries.digest(queries.facts_of_tenant(Tenant.objects.get(pk=cast.contoso.pk), clock.now()))
+    with pytest.raises(NotAllowed, match="had their role before the restore"):
+        operations.confirm_restored(cast.contoso.pk, shown=shown, actor=cast.as_("mia"))
+
+
+def test_what_a_killed_process_left_open_is_closed_by_the_next_one(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant = cast.opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "end_access", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            set_back(cast)
+    grant.refresh_from_db()
+    assert grant.closed_at is None
+    asked = cast.submitted()
+    with only_a_refusal(), pytest.raises(RestoreNotConfirmed):
+        operations.approve_as_provider(asked.pk, actor=cast.as_("pat"))
+    assert operations.note_set_back(actor=SYSTEM)
+    grant.refresh_from_db()
+    assert grant.closed_at is not None
+    asked.refresh_from_db()
+    assert asked.state == "PENDING_PROVIDER", "the operator's command withdraws it"
