@@ -244,13 +244,15 @@ def _backup(at: dt.datetime) -> Check:
     Heads that were never copied to another place are only reported: web servers work without the copy.
     """
     from requests_app.models import Heartbeat
-    from requests_app.work.heartbeats import FAILED
+    from requests_app.queries import backups
 
     row = Heartbeat.objects.filter(name=Heartbeat.BACKUP).first()
     if row is None and not settings.BACKUP_TO:
         return {"ok": True}
     found = _age(Heartbeat.objects.filter(name=Heartbeat.BACKUP), at, settings.BACKUP_MAX_AGE_SECONDS)
-    if row is None or not row.detail.startswith(FAILED):
+    if backups.are_heads_never_copied(set(Heartbeat.objects.values_list("name", flat=True))):
+        found["heads_copied"] = False
+    if row is None or not row.detail.startswith(Heartbeat.FAILED):
         return found
     return {**found, "ok": False, "detail": "The last backup failed. The command “backup” says why."}
 

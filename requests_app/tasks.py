@@ -163,9 +163,10 @@ def silent_guards() -> int:
 
 @guarded
 def remind() -> int:
-    """Send the reminders that are due: about access requests, and about changes that wait for a second person."""
+    """Send the reminders that are due: about access requests, changes that wait for a second person, and backups."""
     system = Actor.system("remind")
-    return sweeps.remind_deciders(actor=system, limit=BATCH) + proposals.remind_second(actor=system, limit=BATCH)
+    done = sweeps.remind_deciders(actor=system, limit=BATCH) + proposals.remind_second(actor=system, limit=BATCH)
+    return done + sweeps.announce_backup_trouble(actor=system)
 
 
 @guarded
@@ -180,8 +181,8 @@ def checkpoint() -> int:
     def is_over() -> bool:
         return clock.monotonic() - started > LONGEST_SECONDS
 
-    try:
     restored_database.look_again(clock.now())
+    try:
         done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
         if is_over():
             # A round that ended before its first log found nothing, but there is still work.
@@ -195,10 +196,10 @@ def checkpoint() -> int:
         logger.debug("log_key_absent")
     except HeadsUnavailable as why:
         logger.error("log_heads_unavailable", why=str(why))
-    if signing_round.is_for_another_host(clock.now()):
     finally:
         # On a host that can't sign, too: another host's signer may have found it.
         set_back.note_set_back(actor=Actor.system("set-back"))
+    if signing_round.is_for_another_host(clock.now()):
         bell.ring(bell.CHECKPOINT)
     return 0
 

@@ -37,6 +37,10 @@ TOKEN_RENEWED_EVERY = timedelta(seconds=60)
 GUARD_SILENT_AFTER = timedelta(seconds=60)
 #: How often people get a mail that an application is silent, for each window.
 SILENCE_MAILED_EVERY = timedelta(hours=1)
+#: How much two machines' clocks can differ when the time of a backup is compared.
+CLOCKS_DIFFER = timedelta(minutes=5)
+#: While backups fail or are too old, staff get a mail this often.
+BACKUP_MAILED_EVERY = timedelta(days=1)
 #: How exactly it is stored when a proxy last asked at a gate.
 GATE_ASKED_GRAIN = timedelta(minutes=1)
 #: A guard whose backlog has not become smaller for this long does not get its reports through.

@@ -95,6 +95,7 @@ class Topic(StrEnum):
     STREAM_FAILING = "notify.stream_failing"
     RESTORED = "notify.restored"
     RESTORED_CONFIRMED = "notify.restored_confirmed"
+    BACKUP_TROUBLE = "notify.backup_trouble"
 
     @property
     def purpose(self) -> str:
@@ -187,7 +188,7 @@ class Audience(StrEnum):
 
 
 #: The topics that no act sends. The sweep posts them because of the time.
-SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON, Topic.GUARD_SILENT})
+SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON, Topic.GUARD_SILENT, Topic.BACKUP_TROUBLE})
 #: The beginning of an audience that is the person in a field of the message's row.
 OF_ROW = "row."
 

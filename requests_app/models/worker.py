@@ -1,5 +1,7 @@
 """Heartbeats of the background processes, and tasks that have not succeeded."""
 
+from datetime import UTC, datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -41,6 +43,10 @@ class Heartbeat(models.Model):
     TOOLS = "tools:"
     BACKUP = "backup"
     HEADS = "heads"
+    #: The beginning of the detail of a job that failed.
+    FAILED = "failed: "
+    #: When a job that has never succeeded was last seen. It is older than every limit.
+    NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
     name = models.CharField(_("name"), max_length=120, primary_key=True)
     at = models.DateTimeField(_("last seen"), db_index=True)

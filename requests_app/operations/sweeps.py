@@ -20,6 +20,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import CLOSE, EXPIRE
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.states import State
 from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, OutboxMessage
@@ -27,7 +28,7 @@ from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.platform import bell
 from requests_app.platform.database import bounds
-from requests_app.queries import guards
+from requests_app.queries import backups, guards
 
 logger = structlog.get_logger(__name__)
 
@@ -196,6 +197,30 @@ def _not_announced(notes: Iterable[Note]) -> list[Note]:
         for note in notes
         if note.key() not in keys and (note.tenant_id and note.about, note.mark.rpartition(" ")[0]) not in known
     ]
+
+
+def announce_backup_trouble(*, actor: Actor) -> int:
+    """Tell staff that the last backup failed, or is too old: once, and again after a day, while it is so."""
+    at, found = clock.now(), backups.trouble(clock.now())
+    if found is None:
+        return 0
+    since = f"{found.last_at:%Y%m%dT%H%M%S}" if found.last_at else "never"
+    recent = OutboxMessage.objects.filter(topic=Topic.BACKUP_TROUBLE, created_at__gt=at - limits.BACKUP_MAILED_EVERY)
+    if recent.filter(mark__startswith=since).exists():
+        return 0
+    extra = {"last_at": found.last_at.isoformat() if found.last_at else "", "failed": "yes" if found.has_failed else ""}
+    return _tell(
+        [
+            Note(
+                topic=Topic.BACKUP_TROUBLE,
+                tenant_id=None,
+                about=PROVIDER_LOG,
+                audiences=(Audience.ADMINISTRATORS,),
+                mark=f"{since} {at:%Y%m%dT%H%M%S}",
+                extra=extra,
+            )
+        ]
+    )
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:

@@ -32,7 +32,7 @@ from requests_app.models import (
     TaskAttempt,
     Webhook,
 )
-from requests_app.queries import restored
+from requests_app.queries import backups, restored
 
 #: A deadline that is nearer than this counts as near.
 NEAR = timedelta(hours=1)
@@ -79,6 +79,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_witness_oldest_cosignature_seconds": ("For how long the most silent witness has not cosigned.", ()),
     "lockbox_webhooks": ("Webhooks.", ("state",)),
     "lockbox_signal_streams": ("Signal streams (Shared Signals Framework).", ("state",)),
+    "lockbox_heads_never_copied": ("1 if backups are made, but the heads were never copied elsewhere.", ()),
     "lockbox_restored_unconfirmed": ("Tenants, or 1 for the provider, with a restore not confirmed.", ("side",)),
     "lockbox_sign_on_metadata_problems": ("Single sign-ons whose SAML metadata needs somebody.", ("state",)),
     "lockbox_guards_silent": ("Guards of applications that should report, and do not.", ()),
@@ -158,6 +159,7 @@ def heartbeats(at: datetime) -> Iterator[Sample]:
     for name, seen in sorted(rows.items()):
         if _TASK.match(name) and name != Heartbeat.BEAT:
             yield Sample("lockbox_last_success_timestamp_seconds", seen.timestamp(), (name,))
+    yield Sample("lockbox_heads_never_copied", backups.are_heads_never_copied(rows))
 
 
 def tasks(at: datetime) -> Iterator[Sample]:

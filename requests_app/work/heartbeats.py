@@ -11,9 +11,6 @@ from django.db.models import Q
 
 from requests_app.models import Heartbeat
 
-#: The beginning of the detail of a job that failed.
-FAILED = "failed: "
-
 
 def host_name() -> str:
     return socket.gethostname()
@@ -51,13 +48,9 @@ def touch(name: str, *, at: dt.datetime) -> None:
 
 
 def report_failure(name: str, why: str) -> None:
-    """Store why the job `name` failed, and leave the time of its last success.
-
-    A job that has never succeeded gets the year 1970, so that it is older than every limit.
-    """
-    detail = f"{FAILED}{why}"[:200]
-    never = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    Heartbeat.objects.get_or_create(name=name, defaults={"at": never, "pid": os.getpid()})
+    """Store why the job `name` failed, and leave the time of its last success."""
+    detail = f"{Heartbeat.FAILED}{why}"[:200]
+    Heartbeat.objects.get_or_create(name=name, defaults={"at": Heartbeat.NEVER, "pid": os.getpid()})
     Heartbeat.objects.filter(name=name).update(detail=detail)
 
 

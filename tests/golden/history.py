@@ -44,6 +44,7 @@ from requests_app.models import (
     GateProxy,
     Grant,
     GroupRole,
+    Heartbeat,
     Identity,
     Installation,
     Invitation,
@@ -67,7 +68,7 @@ from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import csv_files, outbound, token_ids
 from requests_app.queries import restored, signing
 from requests_app.queries.installation import MAIL_FILES
-from requests_app.work import outbox
+from requests_app.work import heartbeats, outbox
 from requests_app.work.webhooks import delivery as webhooks
 from tests import saml_idp
 from tests.caller import Caller
@@ -1014,6 +1015,17 @@ class History:
         self.step("stella confirms the provider's people")
         shown = restored.digest(restored.facts_of_provider())
         operations.confirm_restored_people(shown=shown, actor=w.as_("stella", door="admin"))
+        self.leave()
+        self.step("a backup fails")
+        heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
+        sweeps.announce_backup_trouble(actor=Actor.system("remind"))
+        self.leave()
+        self.step("the database is set back by hand")
+        at = clock.now()
+        gone = {"code": "shorter", "detail": {"signed": 10**9, "found": 1}}
+        LogAlarm.objects.create(pk=uuid.UUID(int=43), since=at, last_at=at, **gone)
+        operations.note_set_back(actor=Actor.system("set-back"))
+        LogAlarm.objects.filter(pk=uuid.UUID(int=43)).delete()
 
     def _set_up(self) -> None:
         w, pk = self.world, self.world.tenant().pk

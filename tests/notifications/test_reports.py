@@ -9,12 +9,13 @@ from uuid import UUID
 import pytest
 
 from bench import gates
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain import clock
-from requests_app.models import GateProxy, Grant, Guard, OutboxMessage
+from requests_app.models import GateProxy, Grant, Guard, Heartbeat, OutboxMessage
 from requests_app.operations import sweeps
 from requests_app.queries import guards
 from requests_app.queries.gates import Asker
+from requests_app.work import heartbeats
 from tests.cast import Cast
 from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
 from tests.notifications.conftest import Mails, says
@@ -263,3 +264,39 @@ def test_a_backlog_that_does_not_shrink_is_mailed_though_there_are_signs(
     assert announce(world) == 0
     travel.by(seconds=1)
     assert announce(world) == 2
+
+
+def test_staff_hear_of_backups_that_fail_once_a_day(world: Cast, mails: Mails, travel: Any) -> None:
+    def due() -> int:
+        return sweeps.announce_backup_trouble(actor=world.system())
+
+    assert due() == 0, "nobody ever tried to make a backup"
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
+    travel.by(hours=26)
+    assert due() == 0
+    travel.by(seconds=1)
+    assert due() == 1
+    found = mails.sent("stella", "backup_trouble")
+    assert (found.subject, mails.to("backup_trouble")) == ("There is no new backup", ["stella"])
+    says(found, "No backup of this installation was made when one was due", "because you are on the staff")
+    # It fails again and again: this is no news.
+    for _night in range(3):
+        heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
+        travel.by(hours=7)
+        assert due() == 0
+    travel.by(hours=3)
+    assert due() == 1
+    assert due() == 0
+    assert mails.sent("stella", "backup_trouble").subject == "The last backup failed"
+    # A good one ends it. The next failure is news.
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
+    assert due() == 0
+    heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
+    travel.by(seconds=1)
+    assert due() == 1
+
+
+def test_staff_hear_of_a_first_backup_that_fails(world: Cast, mails: Mails) -> None:
+    heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
+    assert tasks.remind() == 1
+    says(mails.sent("stella", "backup_trouble"), "There is no good backup.", "Ask your operators")

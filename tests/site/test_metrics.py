@@ -20,13 +20,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
+from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, SignerLease
+from lockbox_site import readiness
 from lockbox_site.monitoring import counters, metrics, watching
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage, SignOn, TaskAttempt
 from requests_app.platform import telemetry
 from requests_app.queries import monitoring
+from requests_app.work import heartbeats
 from tests.cast import Cast
 
 TOKEN = "a-token-of-the-monitoring"
@@ -247,6 +250,26 @@ def test_saml_metadata_that_needs_somebody_is_counted(cast: Cast) -> None:
     found = numbers(read())
     states = {state: number(found, "lockbox_sign_on_metadata_problems", state=state) for state in ("unread", "changed")}
     assert states == {"unread": 1, "changed": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_heads_that_are_on_one_disk_only_are_counted_where_backups_are_made(cast: Cast, settings: Any) -> None:
+    def never_copied() -> float:
+        metrics.forget()
+        return number(numbers(read()), "lockbox_heads_never_copied")
+
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    assert never_copied() == 0, "this installation makes no backups"
+    assert "heads_copied" not in readiness.run_checks(["backup"])["backup"]
+    heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
+    assert never_copied() == 1
+    found = readiness.run_checks(["backup"])["backup"]
+    assert (found["ok"], found["heads_copied"]) == (True, False)
+    settings.LOG_HEADS = "dir:///mnt/lockbox-heads"
+    assert never_copied() == 0, "a shared place is not this machine"
+    settings.LOG_HEADS = ""
+    heartbeats.touch(Heartbeat.HEADS, at=clock.now() - dt.timedelta(days=9))
+    assert never_copied() == 0, "LockboxHeadsNotCopied is about this"
 
 
 @pytest.mark.django_db(transaction=True)

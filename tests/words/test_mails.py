@@ -233,12 +233,17 @@ def of_several(at: dt.datetime) -> list[dict[str, Any]]:
 
 
 def of_a_restore() -> list[Note]:
-    """Return the messages after a restore from a backup. A restore itself would end what the other mails are about."""
+    """Return the messages about backups and restores. A restore itself would end what the other mails are about."""
     contoso, at = Tenant.objects.get(slug="contoso").pk, clock.now().isoformat()
     by = Person.objects.get_queryset().filter(memberships__tenant=contoso).order_by("email")[0].name
     facts = {"taken_at": at, "restored_at": at, "by": by, "complete": ""}
     to: dict[str, Any] = {"about": contoso, "audiences": (Audience.ADMINISTRATORS,)}
+    backups = (("", "yes"), (at, ""))
     return [
+        *(
+            Note(topic=Topic.BACKUP_TROUBLE, tenant_id=None, **to, extra={"last_at": last, "failed": failed}, mark=last)
+            for last, failed in backups
+        ),
         *(Note(topic=Topic.RESTORED, tenant_id=pk, **to, extra=facts, mark=str(pk)) for pk in (contoso, None)),
         *(
             Note(
