@@ -8,14 +8,15 @@ that can't be of one log are refused.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from uuid import UUID
 
 from audit_app import checkpoints, heads, heads_place, log_name, restored_database, unwitnessed
-from audit_app.models import ChainHead, LogAlarm, Witness
-from audit_app.notes import Head, Note
+from audit_app.models import ChainHead, LogAlarm, LogKey, Witness
+from audit_app.notes import BadNote, Head, Note
 from audit_app.stored_heads import StoredHead
 from audit_app.tiles import Tiles
 
@@ -71,19 +72,18 @@ class Choice:
         return set_back
 
 
-def choose(places: Mapping[Source, Iterable[StoredHead]], known: dict[str, Source]) -> Choice:
+def choose(places: Mapping[Source, Sequence[StoredHead]], known: dict[str, Source]) -> Choice:
     """Compare the heads of all places with each other and with the restored logs, and choose one for each log.
 
     `known` is where an earlier attempt of this restore found heads, because it may have stored some of the others
     already. Call it while the database is as it was restored, before any entry is added. Raise Fork.
     """
     choice = Choice()
-    sources: dict[str, Source] = dict(known)
+    sources = {**sources_of(places), **known}
     for source in sorted(places):
         for stored in places[source]:
             _require_ours(stored.head.origin)
             origin = stored.head.origin
-            sources.setdefault(origin, source)
             _require_same_log(stored)
             other = choice.chosen.get(origin)
             if other is not None and other.head.size == stored.head.size and other.head.root != stored.head.root:
@@ -103,13 +103,30 @@ def choose(places: Mapping[Source, Iterable[StoredHead]], known: dict[str, Sourc
     return choice
 
 
-def sources_of(places: Mapping[Source, Iterable[StoredHead]]) -> dict[str, Source]:
-    """Return, for each log, the most trustworthy place that has a head of it."""
+def sources_of(places: Mapping[Source, Sequence[StoredHead]]) -> dict[str, Source]:
+    """Return, for each log, the most trustworthy place that has a head of it.
+
+    A head that is shorter than the backup's was an old copy already when the backup was made. It proves nothing.
+    """
+    of_backup = {stored.head.origin: stored.head.size for stored in places.get(Source.BACKUP, ())}
     found: dict[str, Source] = {}
     for source in sorted(places):
         for stored in places[source]:
-            found.setdefault(stored.head.origin, source)
+            if stored.head.size >= of_backup.get(stored.head.origin, 0):
+                found.setdefault(stored.head.origin, source)
     return found
+
+
+def newest_date(places: Mapping[Source, Sequence[StoredHead]]) -> dt.datetime | None:
+    """Return when the newest of these heads was signed, or None. Call it when the database is restored."""
+    publics = [bytes(row.public) for row in LogKey.objects.all()]
+    found: set[int] = set()
+    for stored in (each for heads_there in places.values() for each in heads_there if each.note):
+        for public in publics:
+            # Without a signature of this key, or with a bad one, the date says nothing.
+            with suppress(BadNote):
+                found.update(filter(None, Note.parse(stored.note).times(log_name.clock_key(public))))
+    return dt.datetime.fromtimestamp(max(found), dt.UTC) if found else None
 
 
 def _require_ours(origin: str) -> None:

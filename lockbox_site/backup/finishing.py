@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 
 from audit_app import head_copies, heads, keys, restored_heads, unwitnessed
+from audit_app.models import ChainHead
 from audit_app.restored_heads import Choice, Fork, Source
 from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead, stored
 from lockbox_site.backup import BackupRefused, contents, fitting, sealing, unfinished
@@ -18,10 +21,12 @@ from lockbox_site.backup.contents import Contents, StoredRow
 from lockbox_site.backup.fitting import Fitted
 from lockbox_site.installing import environment_file
 from requests_app import operations
-from requests_app.domain import clock
+from requests_app.domain import clock, limits
 from requests_app.domain.errors import DomainError
 from requests_app.models import Restoration
 from requests_app.platform import statics
+
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
 class Finish:
@@ -31,6 +36,7 @@ class Finish:
         self._found, self._fitted, self._data, self._copies = found, fitted, data, copies
         self._places: dict[Source, list[StoredHead]] = {}
         self._known: dict[str, Source] = {}
+        self._newest = ""
         self._set_back = 0
         self._waiting = 0
 
@@ -52,6 +58,7 @@ class Finish:
         at = clock.now()
         if found.header != self._found.header:
             raise BackupRefused("The backup was replaced while it was read.")
+        self._newest = _require_times(found.header.taken_at, restored_heads.newest_date(self._places), at)
         try:
             choice = restored_heads.choose(self._places, self._known)
         except (Fork, HeadsUnavailable) as error:
@@ -123,7 +130,7 @@ class Finish:
 
     def report(self, program: str) -> Iterator[str]:
         """Yield what the operator reads at the end."""
-        yield f"Restored. The logs were verified: {self._found.entries:,} entries."
+        yield f"Restored. The logs were verified: {self._found.entries:,} entries.{self._newest}"
         if contents.LOG_KEY not in self._found.settings and "LOG_KEY" not in self._found.keys:
             yield "The backup has no key of the log: put it in its place on the machine that signs."
         if self._set_back:
@@ -144,6 +151,27 @@ class Finish:
             f"Then start it. No window opens before the staff have confirmed the people at {settings.BASE_URL}"
             "/admin/restored/, and the people of each tenant what their page shows."
         )
+
+
+def _require_times(taken_at: dt.datetime, signed_at: dt.datetime | None, at: dt.datetime) -> str:
+    """Raise BackupRefused if the clock, or the backup's own time, can't be right. Return what the operator compares.
+
+    With a clock that is late, the days in which only people of the backup can confirm would be over too soon.
+    """
+    entry_at = ChainHead.objects.aggregate(last=Max("last_at"))["last"]
+    if entry_at is not None and entry_at > taken_at + limits.CLOCKS_DIFFER:
+        raise BackupRefused(
+            f"Nothing was restored: the backup says that it was made at {taken_at:{_TIME}}, but it has an entry of "
+            f"{entry_at:{_TIME}}."
+        )
+    last = max(each for each in (entry_at, signed_at, taken_at) if each is not None)
+    if last > at + limits.CLOCKS_DIFFER:
+        raise BackupRefused(
+            f"Nothing was restored: the clock says {at:{_TIME}}, but the backup or a signed head is of {last:{_TIME}}. "
+            "Correct the clock of the machine with the database."
+        )
+    signed = f", and the newest head was signed at {signed_at:{_TIME}}" if signed_at is not None else ""
+    return f" The newest entry is of {entry_at:{_TIME}}{signed}." if entry_at is not None else ""
 
 
 def _without(env: str, names: Collection[str]) -> str:

@@ -10,6 +10,8 @@ import fcntl
 import os
 import re
 import resource
+import shlex
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ def make(to: Path, readers: Readers, *, at: dt.datetime) -> Made:
         raise BackupRefused(f"{to} exists already. Name a new file, or a directory.")
     else:
         path = to
+    _require_closed(path.parent)
     with turn(path.parent):
         remove_drafts(path.parent)
         draft = path.with_name(f".{path.name}.partial")
@@ -62,6 +65,15 @@ def make(to: Path, readers: Readers, *, at: dt.datetime) -> Made:
             draft.unlink(missing_ok=True)
         sync(path.parent)
     return Made(path, backup_id, opener)
+
+
+def _require_closed(directory: Path) -> None:
+    """Raise BackupRefused if every account of this machine can write to the directory.
+
+    Another account could replace backups, or make files with newer names, so that `--keep` removes the real ones.
+    """
+    if directory.stat().st_mode & stat.S_IWOTH:
+        raise BackupRefused(f"Every account can write to {directory}. Run: chmod o-w {shlex.quote(str(directory))}")
 
 
 def _write(draft: Path, readers: Readers, backup_id: UUID, at: dt.datetime) -> Opener:

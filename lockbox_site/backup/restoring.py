@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from lockbox_site.backup import BackupRefused, contents, fitting, sealing
 from lockbox_site.backup.contents import Contents
@@ -187,7 +188,7 @@ def _into_database(
     from lockbox_site.backup.finishing import Finish
 
     schema.targets(found.header)
-    _require_log_key(found)
+    _require_log_key(found, fitted)
     finish = Finish(found, fitted, data, given.heads)
     finish.read_heads()
     try:
@@ -209,15 +210,32 @@ def _into_database(
     return 0
 
 
-def _require_log_key(found: Contents) -> None:
+def _require_log_key(found: Contents, fitted: Fitted) -> None:
+    """Raise BackupRefused if this machine has another key, or if only the backup names a library for an HSM.
+
+    The signer loads this library into its process, so a hostile backup could make it run any program.
+    """
     from django.conf import settings
+
+    from audit_app import hsm
 
     path = Path(settings.LOG_KEY_FILE)
     content = found.settings.get(contents.LOG_KEY)
-    if not path.is_file() or settings.LOG_KEY:
-        return
-    if path.read_bytes() != content:
-        raise BackupRefused(f"{path} is another key than the one in the backup: there is an installation here.")
+    if path.is_file() and not settings.LOG_KEY:
+        if path.read_bytes() != content:
+            raise BackupRefused(f"{path} is another key than the one in the backup: there is an installation here.")
+        content = None
+    if hsm.SCHEME.encode() in (content or b"") and not settings.LOG_KEY:
+        _refuse_library(f"write the same key into {path}")
+    if hsm.SCHEME in fitted.values.get("LOG_KEY", ""):
+        _refuse_library("set LOG_KEY in the environment to the same key")
+
+
+def _refuse_library(how: str) -> NoReturn:
+    raise BackupRefused(
+        "The key of the log is in an HSM, and no library is taken from a backup. Look at the key in the backup with "
+        f"“age” and “tar”. If it names the right library, {how}, and run the command again."
+    )
 
 
 def _one_line(failure: Exception) -> str:

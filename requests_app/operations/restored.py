@@ -43,9 +43,7 @@ from requests_app.operations._change import Step, act
 from requests_app.operations._ending import end_access
 from requests_app.operations._perform import perform
 from requests_app.queries import restored as queries
-
-#: How much later than the restore the time of a backup can be, because the clocks of two machines differ.
-_CLOCKS_DIFFER = timedelta(minutes=5)
+from requests_app.words import sentences
 
 
 def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoration:
@@ -54,7 +52,7 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
     The program that restores calls this before anything else can use the database, in its own transaction if it has
     one. A second call for the same backup changes nothing.
     """
-    if taken_at > at + _CLOCKS_DIFFER:
+    if taken_at > at + limits.CLOCKS_DIFFER:
         raise Unacceptable(_("The backup is from the future. Check the clock of this machine."), field="taken_at")
     operator = replace(Actor.system("restore"), door="command")
     with act(RESTORED, actor=operator, is_inside=connection.in_atomic_block) as current:
@@ -76,6 +74,8 @@ def restored(*, backup_id: UUID, taken_at: datetime, at: datetime) -> Restoratio
         for tenant in list(Tenant.objects.order_by("pk")):
             _close(current, row, tenant)
     return row
+
+
 def restored_by_hand(*, taken_at: datetime, is_certain: bool = False) -> Restoration:
     """Do what a restore from a backup does, for a database that was set back without the program.
 
@@ -93,8 +93,6 @@ def restored_by_hand(*, taken_at: datetime, is_certain: bool = False) -> Restora
     return restored(backup_id=uuid4(), taken_at=taken_at, at=clock.now())
 
 
-
-
 def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> RestoredTenant:
     """Confirm Lockbox, people, roles, mutes and the rest of a tenant, as they were restored.
 
@@ -106,9 +104,9 @@ def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> Restored
 
     def state(current: Step) -> None:
         row = queries.open_at(current.row.pk)
-        _require_declared()
         if row is None:
             raise WrongState(_("Nothing that was restored waits for a confirmation."))
+        _require_declared()
         waiting.append(row)
         _require_known(current, row)
 
@@ -137,9 +135,9 @@ def confirm_restored_people(*, shown: str, actor: Actor) -> Restoration:
     """Confirm the provider's people as they were restored. Two of the staff must, if the restored staff had two."""
 
     def state(current: Step) -> None:
-        _require_declared()
         if current.row is None:
             raise WrongState(_("Nothing that was restored waits for a confirmation."))
+        _require_declared()
         _require_known_staff(current, current.row)
 
     def check(current: Step) -> None:
@@ -197,12 +195,12 @@ def _confirm(current: Step, of: Restoration, tenant_id: UUID | None, facts: dict
         at=current.at,
     )
     return queries.confirmations(of, tenant_id, digest)
+
+
 def _require_declared() -> None:
     """Raise WrongState if the database was set back, and no operator has said when the copy was made."""
     if queries.is_set_back():
         raise WrongState(sentences.set_back())
-
-
 
 
 def _require_known(current: Step, row: RestoredTenant) -> None:
@@ -213,7 +211,8 @@ def _require_known(current: Step, row: RestoredTenant) -> None:
     """
     tenant_id, since = row.tenant_id, row.of.restored_at
     may = queries.humans_of(tenant_id)
-    if row.people_needed and current.at < since + limits.staff_change_wait():
+    if current.at < since + limits.staff_change_wait():
+        # Also if nobody had a role in the backup: it may have been made before the customer's people came.
         may = queries.humans_of(tenant_id, before=_first(tenant_id, since))
     if current.actor.human not in may:
         raise NotAllowed(_late(since))

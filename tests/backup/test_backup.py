@@ -115,6 +115,18 @@ def test_what_a_killed_backup_left_is_removed_and_never_taken_for_a_backup(sourc
     assert list(tmp_path.iterdir()) == [made.path]
 
 
+def test_a_directory_in_which_every_account_can_write_is_refused(source: Place, tmp_path: Path) -> None:
+    """Another account could make files with newer names, and `--keep` would remove the real backups."""
+    tmp_path.chmod(0o1777)
+    with source.used(), pytest.raises(BackupRefused, match=f"Run: chmod o-w {tmp_path}"):
+        making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now())
+    assert list(tmp_path.iterdir()) == []
+    # A group is what containers need.
+    tmp_path.chmod(0o770)
+    with source.used():
+        assert making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now()).path.exists()
+
+
 def test_a_file_is_never_replaced(source: Place, tmp_path: Path) -> None:
     there = tmp_path / "mine"
     there.write_bytes(b"something")

@@ -9,13 +9,14 @@ import sys
 import time
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from lockbox_site.backup import making, sealing
+from lockbox_site.backup import contents, making, sealing
 from lockbox_site.backup.making import Made
 from requests_app.domain import clock
 from tests import ground
@@ -116,3 +117,37 @@ def test_a_restore_that_is_killed_at_any_time_leaves_nothing_usable(
                 printed = process.stdout.read()
                 assert process.wait(120) == 0, printed
         assert place.sizes() == source.sizes(), f"killed in attempt {number}"
+
+
+@pytest.mark.deep
+def test_a_backup_that_is_killed_at_any_time_leaves_no_file_that_looks_complete(
+    source: Place, identity: Path, tmp_path: Path
+) -> None:
+    """Nor does it leave a scratch place, in which the backup is checked."""
+    chance = random.Random(int(os.environ.get("SEED", "1")))
+    command = [sys.executable, "manage.py", "backup", "--to", str(tmp_path), "--recipient", RECIPIENT]
+    words: dict[str, Any] = {"env": environment(source), "cwd": settings.BASE_DIR, "stdout": subprocess.DEVNULL}
+
+    def complete() -> list[Path]:
+        return [path for path in tmp_path.iterdir() if path.suffix == ".age" and not path.name.startswith(".")]
+
+    began = time.monotonic()
+    assert subprocess.run(command, check=False, **words).returncode == 0
+    took = time.monotonic() - began
+    for number in range(30 if IS_DEEP else 1):
+        with subprocess.Popen(command, **words) as process:
+            time.sleep(chance.uniform(0, took))
+            process.kill()
+            process.wait(30)
+        for path in complete():
+            assert contents.read(path, sealing.opener(identity, None)).entries == 703, f"killed in attempt {number}"
+    before = len(complete())
+    assert subprocess.run(command, check=False, **words).returncode == 0
+    assert len(complete()) == before + 1
+    assert not [path for path in tmp_path.iterdir() if path not in complete()], "drafts are removed by the next backup"
+    if connection.vendor == "postgresql":
+        with source.used(), connection.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'lockbox_verify%'")
+            assert cursor.fetchall() == []
+    else:
+        assert not [name for name in source.files if ".verify-" in name]

@@ -174,6 +174,45 @@ def test_a_log_that_was_signed_after_the_backup_is_refused_until_a_tombstone(
         assert queries.size(LONG) == 703, "no number is used twice"
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize("place", ["here", "copied"])
+def test_heads_that_were_old_when_the_backup_was_made_prove_nothing(
+    source: Place, later: Place, target: Place, identity: Path, restored: Restored, tmp_path: Path, place: str,
+    capsys: Any,
+) -> None:  # fmt: skip
+    """They are shorter than those in the backup. So they don't show either what was signed after it."""
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    with source.used():
+        call_command("log_heads", "copy", to=str(elsewhere), stdout=io.StringIO())
+    if place == "here":
+        shutil.copy(source.data / "log_heads.sqlite3", target.data / "log_heads.sqlite3")
+    with later.used():
+        made = making.make(tmp_path, sealing.readers([RECIPIENT], None), at=clock.now())
+    assert restore(target, made.path, identity, *(["--heads", str(elsewhere)] if place == "copied" else [])) == 0
+    assert "The newest heads of 1 logs are lost" in capsys.readouterr().out
+    with target.used():
+        assert unwitnessed.logs() == [LONG], "the other log has the same head in both"
+        with pytest.raises(Refusal, match="unwitnessed"):
+            checkpoints.sign(LONG, at=clock.now())
+        assert checkpoints.sign(SHORT, at=clock.now()) is not None
+
+
+@pytest.mark.sqlite
+def test_a_clock_that_is_late_is_refused(
+    backup: Made, later: Place, target: Place, identity: Path, restored: Restored, travel: Any, capsys: Any
+) -> None:
+    """Otherwise the 72 hours in which only people of the backup can confirm would be over as soon as it is right."""
+    with later.used():
+        travel.by(hours=73)
+        append(LONG, 803)
+        checkpoints.sign(LONG, at=clock.now())
+        travel.back()
+    shutil.copy(later.data / "log_heads.sqlite3", target.data / "log_heads.sqlite3")
+    assert restore(target, backup.path, identity) == 1
+    assert "Correct the clock" in refused(capsys)
+    assert (target.is_empty, target.files, restored) == (True, {"log_heads.sqlite3"}, [])
+
+
 # --- Only the backup's heads -----------------------------------------------------------------------------
 
 
@@ -312,6 +351,16 @@ def test_the_wrong_key_and_the_wrong_passphrase_are_refused(
     assert (target.is_empty, target.files) == (True, set())
 
 
+@pytest.mark.sqlite
+def test_a_key_in_an_hsm_that_the_operator_gives_is_used(
+    backup: Made, target: Place, identity: Path, restored: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_KEY", IN_HSM)
+    members = changed(backup, contents.KEYS, lambda keys: keys | {"LOG_KEY": IN_HSM})
+    assert restore(target, written(tmp_path, members), identity) == 0
+    assert "pkcs11" not in (target.data / ".env").read_text(), "as every setting that the environment has"
+
+
 def test_nothing_is_overwritten(
     source: Place, backup: Made, target: Place, identity: Path, restored: Restored, capsys: Any
 ) -> None:
@@ -374,7 +423,8 @@ def changed(backup: Made, name: str, change: Callable[[Any], Any]) -> list[tuple
     """Return the files of a backup, with one JSON file changed and a manifest that fits."""
     with sealing.opened(backup.path, backup.opener) as pieces:
         members = dict(archive.unpacked(pieces))
-    content = json.loads(members[name]) if name != contents.ENV else members[name].decode()
+    is_text = name in (contents.ENV, contents.LOG_KEY)
+    content = members[name].decode() if is_text else json.loads(members[name])
     new = change(content)
     members[name] = new.encode() if isinstance(new, str) else contents.as_json(new)
     manifest = json.loads(members.pop(contents.MANIFEST))
@@ -383,6 +433,10 @@ def changed(backup: Made, name: str, change: Callable[[Any], Any]) -> list[tuple
     if name in manifest["files"]:
         manifest["files"][name] = hashlib.sha256(members[name]).hexdigest()
     return [*members.items(), (contents.MANIFEST, contents.as_json(manifest))]
+
+
+#: A key in an HSM, with a library of an attacker.
+IN_HSM = "pkcs11:token=x;object=y?module-path=/tmp/evil.so&pin-source=file:/tmp/pin"
 
 
 def with_header(**values: Any) -> Callable[[Any], Any]:
@@ -413,6 +467,11 @@ def other_tables(header: Any) -> Any:
         (contents.ENV, lambda env: env + "OPENSSL_CONF=/tmp/x.cnf\n", "OPENSSL_CONF"),
         (contents.ENV, lambda env: env + "SSLKEYLOGFILE=/tmp/x\n", "SSLKEYLOGFILE"),
         (contents.KEYS, lambda keys: {"PYTHONPATH": "/tmp"}, "PYTHONPATH"),
+        (contents.HEADER, with_header(taken_at="2999-01-01T00:00:00+00:00"), "Correct the clock"),
+        (contents.HEADER, with_header(taken_at="2020-01-01T00:00:00+00:00"), "but it has an entry of"),
+        (contents.ENV, lambda env: env + f"LOG_KEY={IN_HSM}\n", "no library is taken from a backup"),
+        (contents.KEYS, lambda keys: keys | {"LOG_KEY": IN_HSM}, "no library is taken from a backup"),
+        (contents.LOG_KEY, lambda key: f"{key}{IN_HSM}\n", "no library is taken from a backup"),
     ],
 )
 def test_a_backup_with_another_content_is_refused_and_nothing_is_written(

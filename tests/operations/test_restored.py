@@ -493,6 +493,21 @@ def test_somebody_who_got_a_role_after_the_restore_does_not_count(cast: Cast, tr
         confirm(cast, "mia")
 
 
+def test_a_tenant_without_people_in_the_backup_can_not_be_confirmed_at_once(cast: Cast, travel: Any) -> None:
+    """The backup may have been made before its people came. Then staff could invite one person, who confirms alone."""
+    Membership.objects.filter(tenant=cast.contoso).delete()
+    restore(cast)
+    assert queries.open_at(cast.contoso.pk).people_needed == 0
+    travel.by(minutes=1)
+    role = {"tenant": cast.contoso, "person": cast.mia, "role": "administrator", "given_at": clock.now()}
+    Membership.objects.create(**role)
+    with only_a_refusal(), pytest.raises(NotAllowed, match="before the restore"):
+        confirm(cast, "mia")
+    travel.by(seconds=limits.staff_change_wait().total_seconds())
+    confirm(cast, "mia")
+    assert queries.open_at(cast.contoso.pk) is None
+
+
 def test_the_deputy_of_an_approver_does_not_confirm(cast: Cast) -> None:
     at = clock.now()
     Membership.objects.create(tenant=cast.contoso, person=cast.otto, role="deputy", given_at=at)
