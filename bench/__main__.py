@@ -21,6 +21,7 @@ from rich.table import Table
 PARTS = (
     "acts",
     "log",
+    "decisions",
     "evaluation",
     "guards",
     "revoked",
@@ -68,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--slow", type=int, nargs="+", default=[200], help="slow clients of each kind at once")
     parser.add_argument("--revocations", type=int, default=25, help="how many windows are revoked for each way")
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
-    parser.add_argument("--seconds", type=int, default=8, help="how long each load on a gate lasts")
+    parser.add_argument("--seconds", type=int, default=8, help="how long each load of wrk lasts")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
@@ -95,7 +96,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
+            if not {"acts", "decisions", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -103,12 +104,17 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 _lift_limits()
                 for count in arguments.slow:
                     results += slow_clients.run(cast, count, seconds=7, bar=bar)
+            notes: list[str] = []
             if "evaluation" in parts:
                 from bench import evaluation
 
-                found, missing = evaluation.run(
-                    cast, arguments.grants, each=arguments.asked, with_peers=arguments.peers, bar=bar
-                )
+                each, size = arguments.asked, arguments.grants[0]
+                found, missing = evaluation.run(cast, size, each=each, with_peers=arguments.peers, bar=bar)
+                results += found
+            if "decisions" in parts:
+                from bench import decisions
+
+                found, notes = decisions.run(cast, arguments.grants, seconds=arguments.seconds, bar=bar)
                 results += found
             for part in _BEHIND:
                 if part in parts:
@@ -124,12 +130,11 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 results.append(_sweep(operations.sweeps.expire_overdue, "sweep of {} due", arguments.due, bar))
                 world.elapsed(cast, arguments.due)
                 results.append(_sweep(operations.sweeps.close_elapsed, "sweep of {} windows", arguments.due, bar))
-            notes: list[str] = []
             if "sign-in" in parts:
                 from bench import sign_in
 
-                found, notes = sign_in.run(arguments.signs, bar)
-                results += found
+                found, more = sign_in.run(arguments.signs, bar)
+                results, notes = results + found, notes + more
             if "log" in parts:
                 from bench import log
 

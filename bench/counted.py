@@ -5,21 +5,16 @@ The throughput of a machine drifts by more than the cost. So the cost is the pro
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import statistics
-import subprocess
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from bench import grants, over_http, product
+from bench import decisions, grants, load, product
+from bench.load import Answers, Load
 from bench.measure import Result
 from requests_app import operations
 from requests_app.domain.scopes import Scope
 from tests.cast import Cast
-from tests.proxies import stand
 
 #: How many times each of the two servers is measured. They take turns.
 ROUNDS = 6
@@ -29,33 +24,33 @@ MOST = 0.02
 
 
 def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
-    wrk = stand.path_of("wrk")
-    if wrk is None:
+    if not load.has_wrk():
         return [], ["metrics: wrk is needed"]
-    cast.opened()
-    question = over_http.question(grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read"), {})
+    grant = cast.opened()
+    pair = grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read", str(grant.tenant_id))
     scopes = frozenset({Scope.EVALUATE})
     secret = operations.issue_access_token(cast.own_client("Gateway", sorted(scopes)).row, scopes=scopes).secret
     servers = {"without metrics": {}, "with metrics": {"METRICS_TOKEN": "a-token-of-the-measurement"}}
-    found: dict[str, list[tuple[dict[str, Any], float]]] = {name: [] for name in servers}
+    found: dict[str, list[tuple[Answers, float]]] = {name: [] for name in servers}
     with ExitStack() as stack:
+        requests = stack.enter_context(Load(decisions.lines([pair], [secret], {})))
         running = {name: stack.enter_context(product.running(**more)) for name, more in servers.items()}
         ticking = bar.add_task("counting", total=(ROUNDS + 1) * len(servers))
         for turn in range(ROUNDS + 1):
             for name, server in running.items():
                 before = server.used()[0]
-                record = _wrk(wrk, server, json.dumps(question), secret, 2 if turn == 0 else seconds)
+                answers = requests.run(server.port, connections=CONNECTIONS, seconds=2 if turn == 0 else seconds)
                 spent = server.used()[0] - before
                 bar.advance(ticking)
-                if record["failed"]:
-                    raise SystemExit(f"no: {name}: {record['failed']} of {record['requests']} failed")
+                if answers.refused or answers.broken:
+                    raise SystemExit(f"no: {name}: {answers.refused + answers.broken} of {answers.count} failed")
                 if turn:
-                    found[name].append((record, spent / record["requests"] * 1000))
+                    found[name].append((answers, spent / answers.count * 1000))
     return _results(found), []
 
 
-def _results(found: dict[str, list[tuple[dict[str, Any], float]]]) -> list[Result]:
-    costs = {name: statistics.median(cost for _record, cost in rows) for name, rows in found.items()}
+def _results(found: dict[str, list[tuple[Answers, float]]]) -> list[Result]:
+    costs = {name: statistics.median(cost for _answers, cost in rows) for name, rows in found.items()}
     plain, counted = costs.values()
     aims = {
         "without metrics": f"CPU ms: web {plain:,.3f}",
@@ -63,21 +58,8 @@ def _results(found: dict[str, list[tuple[dict[str, Any], float]]]) -> list[Resul
     }
     results = []
     for name, rows in found.items():
-        quantiles = [float(each) / 1e6 for record, _cost in rows for each in record["quantiles"]]
-        wall = sum(record["microseconds"] for record, _cost in rows) / 1e6
-        requests = sum(record["requests"] for record, _cost in rows)
+        quantiles = [each for answers, _cost in rows for each in answers.seconds]
+        wall = sum(answers.wall for answers, _cost in rows)
+        requests = sum(answers.count for answers, _cost in rows)
         results.append(Result(f"advice over HTTP, {name}", quantiles, wall, aims[name], requests))
     return results
-
-
-def _wrk(wrk: str, server: product.Product, body: str, secret: str, seconds: int) -> dict[str, Any]:
-    script = Path(__file__).with_name("advice.lua")
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
-    address = f"http://127.0.0.1:{server.port}/access/v1/evaluation"
-    environment = {**os.environ, "BODY": body, "SECRET": secret}
-    done = subprocess.run([*command, address], env=environment, capture_output=True, text=True, timeout=seconds + 60)
-    line = re.search(r"^RESULT (.*)$", done.stdout, flags=re.MULTILINE)
-    if line is None:
-        raise SystemExit(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")
-    record: dict[str, Any] = json.loads(line.group(1))
-    return record

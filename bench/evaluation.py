@@ -1,25 +1,22 @@
-"""Measure how fast the decision point gives advice, and how fast it allows an access and writes the entry.
+"""Measure how fast the operations give advice, and allow an access and write the entry, inside processes of their own.
 
-Other products are measured for comparison.
+Libraries of other makers are measured for comparison. What a caller sees over HTTP is in bench/decisions.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
-from bench import grants, over_http, together
+from bench import grants, together
 from bench.measure import Result
 from requests_app.domain.evaluation import Question
 from requests_app.operations import allow_access
@@ -31,57 +28,19 @@ CONNECTIONS, ROUNDS = 8, 3
 PEERS = Path(__file__).parent / "peers"
 #: Where the other products are installed. They stay for later runs.
 PLACE = Path("var/bench/peers")
-#: The npm package of Cerbos, and the SHA-256 of its file.
-_CERBOS = "@cerbos/cerbos-linux-x64@0.55.0"
-_CERBOS_SUM = "dab3152a1530bec16b945473e9aea9af493fee123c477c4196a990fad58656d1"
 _LACKS = "no database, no log"
 #: The other products that are libraries.
 IN_PROCESS = ("cedarpy", "pycasbin", "regopy")
 
 
-def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
-    """Measure with each number of grants in the database. Return the results, and what could not be measured.
-
-    Other products are measured only with the first number.
-    """
-    results: list[Result] = []
-    missing: list[str] = []
-    if connection.vendor != "postgresql":
-        cast.opened()
-        pair = grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read")
-        return _ours(cast, [pair], each // 4, "1 grant", bar), missing
-    grants.people(cast)
-    done = 0
-    first: dict[str, float] = {}
-    for size in sizes:
-        ticking = bar.add_task(f"writing {size:,} grants", total=size)
-        grants.fill(cast, done, size, partial(_show, bar, ticking))
-        done, pairs = size, grants.pairs()
-        found = _ours(cast, pairs, each, f"{size:,} grants", bar)
-        first = first or {result.name.partition(",")[0]: p95(result) for result in found}
-        results += [_compared(result, first) for result in found]
-        if size == sizes[0]:
-            results.append(_one_log(cast, pairs, each, bar))
-            results += over_http.measure(cast, pairs, each=each, callers=CONNECTIONS, bar=bar)
-            if with_peers:
-                known, missing = peers(pairs, each, bar)
-                results += known
-    return results, missing
-
-
-def _show(bar: Any, ticking: Any, done: int) -> None:
-    bar.update(ticking, completed=done)
-
-
-def p95(result: Result) -> float:
-    ordered = sorted(result.seconds)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] * 1000
-
-
-def _compared(result: Result, first: dict[str, float]) -> Result:
-    here, begun = p95(result), first[result.name.partition(",")[0]]
-    aim = f"{result.aim}; p95 {here:,.1f} ms, × {here / begun:,.2f} (≤ 1.5)"
-    return Result(result.name, result.seconds, result.wall, aim.removeprefix("; "))
+def run(cast: Cast, size: int, *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
+    """Measure with this number of grants in the database. Return the results, and what could not be measured."""
+    pairs = grants.ensure(cast, size, bar)
+    results = [*_ours(cast, pairs, each, f"{size:,} grants", bar), _one_log(cast, pairs, each, bar)]
+    if not with_peers:
+        return results, []
+    known, missing = peers(pairs, each, bar)
+    return results + known, missing
 
 
 def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) -> list[Result]:
@@ -145,7 +104,7 @@ def peers(
     each: int,
     bar: Any,
     *,
-    products: Sequence[str] = ("cerbos", *IN_PROCESS),
+    products: Sequence[str] = IN_PROCESS,
     processes: int = CONNECTIONS,
     lacks: str = _LACKS,
 ) -> tuple[list[Result], list[str]]:
@@ -157,15 +116,13 @@ def peers(
         for name in products:
             ticking = bar.add_task(name, total=1)
             try:
-                python, program = _environment(), "" if name in IN_PROCESS else _cerbos()
-                answer = _peer_answer(python, name, program, file.name, each, processes)
+                answer = _peer_answer(_environment(), name, file.name, each, processes)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 missing.append(f"{name}: {error}")
                 continue
             finally:
                 bar.advance(ticking)
-            how = "in the process" if name in IN_PROCESS else "a server, over HTTP"
-            called = f"{name} {answer['version']}, {how}, handed the grant"
+            called = f"{name} {answer['version']}, in the process, handed the grant"
             results.append(Result(called, answer["seconds"], answer["wall"], lacks))
     return results, missing
 
@@ -175,8 +132,8 @@ def _for_peers(pair: grants.Pair) -> dict[str, Any]:
     return {"engineer": pair.engineer, "resource": pair.resource, "action": "read", "grant": grant}
 
 
-def _peer_answer(python: str, name: str, program: str, questions: str, each: int, processes: int) -> dict[str, Any]:
-    command = [python, str(PEERS / "ask.py"), name, program, questions, str(each), str(processes)]
+def _peer_answer(python: str, name: str, questions: str, each: int, processes: int) -> dict[str, Any]:
+    command = [python, str(PEERS / "ask.py"), name, questions, str(each), str(processes)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or ["it failed"])[-1])
@@ -198,21 +155,3 @@ def _environment() -> str:
         subprocess.run(install, check=True, capture_output=True, timeout=300)
         stamp.write_text(lock.read_text())
     return str(python.absolute())
-
-
-def _cerbos() -> str:
-    """Return the path of Cerbos's program, from npm. Raise an error if the file's hash is wrong."""
-    program = PLACE / "cerbos" / "package" / "cerbos-linux-x64"
-    if not program.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise ValueError("npm is not installed, which has its server")
-        with tempfile.TemporaryDirectory(dir=PLACE) as scratch:
-            packed = [npm, "pack", _CERBOS, "--silent", "--pack-destination", scratch]
-            subprocess.run(packed, check=True, capture_output=True, timeout=300)
-            [archive] = Path(scratch).glob("*.tgz")
-            if hashlib.sha256(archive.read_bytes()).hexdigest() != _CERBOS_SUM:
-                raise ValueError("the registry's file is not the known one")
-            with tarfile.open(archive) as tar:
-                tar.extractall(PLACE / "cerbos", filter="data")
-    return str(program.absolute())

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
-import re
 import secrets
-import subprocess
 import tempfile
 import time
 import uuid
@@ -17,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import product
+from bench import load, product
+from bench.load import Load
 from bench.measure import Result
 from requests_app.domain import clock
 from requests_app.models import (
@@ -42,11 +40,11 @@ MANY = 64
 
 @dataclass(frozen=True)
 class _Load:
-    """What wrk does: on which port of nginx, with which sessions, and on how many connections."""
+    """What wrk does: on which port of nginx, with which requests, and on how many connections."""
 
     name: str
     port: int
-    sessions: Path
+    requests: Load
     connections: int
     is_judged: bool = True
 
@@ -56,60 +54,50 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
     cast.proxy()
     grant = cast.in_quillo()
     with tempfile.TemporaryDirectory(dir=os.environ["DATA_DIR"]) as place, product.running() as running:
-        wrk = stand.path_of("wrk")
-        if wrk is None or stand.path_of("nginx") is None:
+        if not load.has_wrk() or stand.path_of("nginx") is None:
             return [], ["gates: wrk and nginx are needed"]
-        one, many = Path(place) / "one", Path(place) / "many"
-        one.write_text(f"/tenants/7/pages __Host-lockbox={_session(grant)}\n")
-        many.write_text("".join(_elsewhere(grant, service)))
-        with _proxies(Path(place), running) as (pid, gate, plain, asking):
+        with (
+            Load([_line("/tenants/7/pages", _session(grant))]) as one,
+            Load(_elsewhere(grant, service)) as many,
+            _proxies(Path(place), running) as (pid, gate, plain, asking),
+        ):
             loads = [_Load("one tenant", gate, one, connections) for connections in CONNECTIONS] + [
                 _Load(f"{MANY} tenants", gate, many, connections) for connections in CONNECTIONS
             ]
             baselines = [("no gate", plain), ("a gate that is nginx’s own 200", asking)]
             loads += [_Load(name, port, one, count, False) for name, port in baselines for count in CONNECTIONS]
-            results = [_measured(wrk, load, seconds, running, pid, bar) for load in loads]
+            results = [_measured(each, seconds, running, pid, bar) for each in loads]
             Service.objects.filter(pk=service.pk).update(gate_identity=True)
-            for name, sessions in (("one tenant", one), (f"{MANY} tenants", many)):
-                load = _Load(f"{name}, with identity", gate, sessions, 8)
-                results.append(_measured(wrk, load, seconds, running, pid, bar))
+            for name, requests in (("one tenant", one), (f"{MANY} tenants", many)):
+                again = _Load(f"{name}, with identity", gate, requests, 8)
+                results.append(_measured(again, seconds, running, pid, bar))
     return results, []
 
 
-def _measured(wrk: str, load: _Load, seconds: int, running: product.Product, nginx: int, bar: Any) -> Result:
-    name = f"{load.name}, {load.connections} connections"
+def _measured(one: _Load, seconds: int, running: product.Product, nginx: int, bar: Any) -> Result:
+    name = f"{one.name}, {one.connections} connections"
     ticking = bar.add_task(name, total=1)
-    _wrk(wrk, load, 2)
+    one.requests.run(one.port, connections=one.connections, seconds=2)
     before, rows = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count()
-    found = _wrk(wrk, load, seconds)
-    after, written = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count() - rows
-    bar.advance(ticking)
-    requests = found["requests"]
-    # wrk does not wait for the answers of its last requests, so there can be more entries than answers.
-    if found["failed"] or (load.is_judged and not requests <= written <= requests + load.connections):
-        raise SystemExit(f"no: {name}: {found['failed']} of {requests} failed, {written} were recorded")
-    parts = zip(("web", "database", "nginx"), before, after, strict=True)
-    spent = [f"{part} {(now - then) / requests * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
-    quantiles = [float(each) / 1e6 for each in found["quantiles"]]
-    return Result(name, quantiles, found["microseconds"] / 1e6, f"CPU ms: {', '.join(spent)}", requests)
-
-
-def _wrk(wrk: str, load: _Load, seconds: int) -> dict[str, Any]:
-    script = Path(__file__).with_name("gate.lua")
-    command = [wrk, "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
-    address = f"http://127.0.0.1:{load.port}/"
-    environment = {**os.environ, "SESSIONS": str(load.sessions)}
-    done = subprocess.run([*command, address], env=environment, capture_output=True, text=True, timeout=seconds + 60)
-    line = re.search(r"^RESULT (.*)$", done.stdout, flags=re.MULTILINE)
-    if line is None:
-        raise SystemExit(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")
+    found = one.requests.run(one.port, connections=one.connections, seconds=seconds)
     # The connections that wrk has just closed can still have a request at work.
     time.sleep(0.5)
-    record: dict[str, Any] = json.loads(line.group(1))
-    return record
+    after, written = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count() - rows
+    bar.advance(ticking)
+    requests, failed = found.count, found.refused + found.broken
+    # wrk does not wait for the answers of its last requests, so there can be more entries than answers.
+    if failed or (one.is_judged and not requests <= written <= requests + one.connections):
+        raise SystemExit(f"no: {name}: {failed} of {requests} failed, {written} were recorded")
+    parts = zip(("web", "database", "nginx"), before, after, strict=True)
+    spent = [f"{part} {(now - then) / requests * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
+    return Result(name, found.seconds, found.wall, f"CPU ms: {', '.join(spent)}", requests)
 
 
 # --- Windows and sessions -------------------------------------------------------------------------------------
+
+
+def _line(path: str, session: str) -> str:
+    return load.line("GET", path, {"Host": "quillo.example", "Cookie": f"__Host-lockbox={session}"})
 
 
 def _session(grant: Grant) -> str:
@@ -132,7 +120,7 @@ def _session(grant: Grant) -> str:
 
 
 def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
-    """Yield the paths and cookies of windows that are like this one, but each in another tenant."""
+    """Yield a request for each of the windows that are like this one, but each in another tenant."""
     for number, tenant in enumerate(Tenant.objects.filter(slug__startswith="tenant-").order_by("slug")[:MANY]):
         resource = Resource.objects.create(
             tenant=tenant, service=service, kind="workspace", name=f"notes {number}", external_id=f"t{number}",
@@ -147,7 +135,7 @@ def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
         other: Grant = Grant.objects.get(pk=grant.pk)
         other.pk, other.access_request, other.tenant = uuid.uuid4(), asked, tenant
         other.save(force_insert=True)
-        yield f"/tenants/t{number}/pages __Host-lockbox={_session(other)}\n"
+        yield _line(f"/tenants/t{number}/pages", _session(other))
 
 
 # --- nginx ----------------------------------------------------------------------------------------------------

@@ -6,19 +6,24 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 from django.db import connection
 from django.test import override_settings
 
-from bench import over_http
+from bench import server
 from requests_app.work.processes import tree
 from requests_app.work.supervisor import web_command
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+#: One process for each core.
+WORKERS = os.cpu_count() or 2
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,11 @@ def used_with_children(pid: int) -> float:
 def _used_by_database() -> float:
     if connection.vendor != "postgresql":
         return 0.0
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        backend = int(cursor.fetchone()[0])
-    server = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
-    return used_with_children(server)
+    return used_with_children(server.pid())
 
 
 @contextmanager
-def running(
-    *, whole: bool = False, workers: int = over_http.WORKERS, threads: int = 16, **more: str
-) -> Iterator[Product]:
+def running(*, whole: bool = False, workers: int = WORKERS, threads: int = 16, **more: str) -> Iterator[Product]:
     """Run the web server, or the whole product, until the block ends. Settings of this process name its address.
 
     `more` are further settings.
@@ -86,13 +85,35 @@ def running(
         **more,
     }  # fmt: skip
     if connection.vendor == "postgresql":
-        environment["DATABASE_URL"] = over_http.address()
+        environment["DATABASE_URL"] = address_of_database()
     with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=workers, WEB_THREADS=threads, BASE_URL=address):
         command = [sys.executable, "manage.py", "lockbox"] if whole else web_command()
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        with Path(os.environ["DATA_DIR"], f"log-{port}").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            over_http.wait_for(port, process)
+            wait_for(port, process)
             yield Product(port, process.pid)
         finally:
             process.terminate()
             process.wait(60)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            probe = HTTPConnection("127.0.0.1", port, timeout=5)
+            probe.request("GET", "/healthz")
+            if probe.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the web server did not come up")
+
+
+def address_of_database() -> str:
+    """Return the URL of the database that this process uses, in the form of DATABASE_URL."""
+    so = connection.settings_dict
+    user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")
+    host = quote(so["HOST"], safe="")
+    return f"postgresql://{user}@{host}{':' + str(so['PORT']) if so['PORT'] else ''}/{quote(so['NAME'], safe='')}"

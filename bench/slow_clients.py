@@ -18,7 +18,7 @@ from django.db import connection
 from django.test import override_settings
 from django.urls import reverse
 
-from bench import over_http
+from bench import product
 from bench.measure import Result
 from lockbox_site.demo.browser import Browser
 from requests_app import operations
@@ -196,13 +196,13 @@ def _server(content: Path) -> Iterator[int]:
         "BASE_URL": f"http://127.0.0.1:{port}", "API_CALLS_PER_MINUTE": "1000000",
     }  # fmt: skip
     if connection.vendor == "postgresql":
-        environment["DATABASE_URL"] = over_http.address()
+        environment["DATABASE_URL"] = product.address_of_database()
     connection.close()
     with override_settings(HOST="127.0.0.1", PORT=port):
         command = web_command()
     process = subprocess.Popen(command, env=environment)
     try:
-        over_http.wait_for(port, process)
+        product.wait_for(port, process)
         yield port
     finally:
         process.terminate()

@@ -112,16 +112,16 @@ def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, d
     values = {
         "start": start,
         "end": start + count - 1,
-        "hot": _key(cast.contoso.pk),
-        "human": _key(cast.priya.human_id),
+        "hot": key(cast.contoso.pk),
+        "human": key(cast.priya.human_id),
         "yes": True,
         "state": state,
         "at": decide_by - dt.timedelta(days=60),
         "by": decide_by,
-        "priya": _key(cast.priya.pk),
-        "erik": _key(cast.erik.pk),
-        "service": _key(cast.exchange.pk),
-        "ticket": _key(ticket),
+        "priya": key(cast.priya.pk),
+        "erik": key(cast.erik.pk),
+        "service": key(cast.exchange.pk),
+        "ticket": key(ticket),
     }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -132,10 +132,10 @@ def _scope_of_contoso(cast: Cast) -> None:
         cursor.execute(
             "INSERT INTO requests_app_accessrequestresource (access_request_id, resource_id, position) "
             "SELECT id, %s, 0 FROM requests_app_accessrequest WHERE tenant_id = %s AND state = 'DENIED'",
-            [_key(cast.resource().pk), _key(cast.contoso.pk)],
+            [key(cast.resource().pk), key(cast.contoso.pk)],
         )
 
 
-def _key(value: object) -> object:
+def key(value: object) -> object:
     """Return a UUID as the database stores it. SQLite has no type for UUIDs."""
     return str(value) if connection.vendor == "postgresql" else str(value).replace("-", "")

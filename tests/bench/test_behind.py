@@ -17,13 +17,16 @@ from tests.cast import PROXY_SECRET, Cast
 from tests.guards import guard
 
 
-class _Bar:
+class Bar:
     """Takes the place of the bar that shows the progress."""
 
     def add_task(self, name: str, total: int) -> int:
         return 0
 
     def advance(self, task: int) -> None:
+        pass
+
+    def update(self, task: int, *, completed: int) -> None:
         pass
 
 
@@ -56,7 +59,7 @@ def test_a_session_of_the_benchmark_passes_the_gate_and_each_request_is_recorded
 def test_both_guards_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setattr(guards, "FIRSTS", 5)
-    results, missing = guards.run(20, with_peers=False, bar=_Bar())
+    results, missing = guards.run(20, with_peers=False, bar=Bar())
     assert missing == []
     assert len({result.name for result in results}) == 6
     measured = {result.name: len(result.seconds) for result in results}
