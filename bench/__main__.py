@@ -20,6 +20,7 @@ from rich.table import Table
 
 PARTS = (
     "acts",
+    "calls",
     "log",
     "decisions",
     "evaluation",
@@ -96,7 +97,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "decisions", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
+            if not {"acts", "calls", "decisions", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -116,6 +117,11 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
 
                 found, notes = decisions.run(cast, arguments.grants, seconds=arguments.seconds, bar=bar)
                 results += found
+            if "calls" in parts:
+                from bench import calls
+
+                _lift_limits()
+                results += calls.run(cast, bar)
             for part in _BEHIND:
                 if part in parts:
                     found, lacking = _behind(part, cast, arguments, bar)
