@@ -17,12 +17,16 @@ HIDDEN = "[hidden]"
 
 class Level(StrEnum):
     OK = "ok"
+    #: Nobody can tell from this machine. It may be right, so it is no failure.
+    UNKNOWN = "unknown"
     WARNING = "warning"
     PROBLEM = "problem"
 
 
 #: The exit status, by the worst level.
-STATUS = {Level.OK: 0, Level.WARNING: 1, Level.PROBLEM: 2}
+STATUS = {Level.OK: 0, Level.UNKNOWN: 0, Level.WARNING: 1, Level.PROBLEM: 2}
+#: A check that takes longer than this, in seconds, is announced.
+ANNOUNCED_AFTER = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,30 +55,38 @@ def problem(found: str, advice: str) -> Found:
     return Level.PROBLEM, found, advice
 
 
+def unknown(found: str, advice: str) -> Found:
+    return Level.UNKNOWN, found, advice
+
+
 @dataclass(frozen=True)
 class Check:
-    """A check, and its limit in seconds. With `needs_database`, it runs only if the database works."""
+    """A check, and its limit in seconds. With `needs_database`, it runs only if the database works.
+
+    `late` returns what an answer that does not come in time means, if it is not a problem.
+    """
 
     name: str
     run: Callable[[], Iterable[Found]]
     seconds: float = WITHIN
     needs_database: bool = False
+    late: Callable[[], Found | None] | None = None
 
 
-def examine(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Run the checks one after the other, and yield what they find."""
+def examine(checks: Iterable[Check], *, announce: Callable[[Check], object] = lambda _: None) -> Iterator[Finding]:
+    """Run the checks one after the other, and yield what they find. Announce each one that takes longer than others."""
     has_database = True
     for check in checks:
         if check.needs_database and not has_database:
             yield Finding(check.name, Level.WARNING, "Not checked, because the database can't be used.", "")
             continue
-        found = list(_within(check))
+        found = list(_within(check, announce))
         if check.name == "database":
             has_database = all(each.level is not Level.PROBLEM for each in found)
         yield from found
 
 
-def _within(check: Check) -> list[Finding]:
+def _within(check: Check, announce: Callable[[Check], object]) -> list[Finding]:
     """Run a check in a thread of its own. If it takes too long, its thread is left alone, and ends with the process."""
     found: list[Finding] = []
 
@@ -90,13 +102,16 @@ def _within(check: Check) -> list[Finding]:
 
     thread = threading.Thread(target=run, name=f"doctor-{check.name}", daemon=True)
     thread.start()
-    thread.join(check.seconds)
+    thread.join(min(ANNOUNCED_AFTER, check.seconds))
+    if thread.is_alive() and check.seconds > ANNOUNCED_AFTER:
+        announce(check)
+        thread.join(check.seconds - ANNOUNCED_AFTER)
     if thread.is_alive():
-        late = Finding(
-            check.name, Level.PROBLEM, f"No answer within {check.seconds:g} seconds.",
+        hangs = problem(
+            f"No answer within {check.seconds:g} seconds.",
             "Find out what hangs: the database, the disk or the network.",
-        )  # fmt: skip
-        return [*found, late]
+        )
+        return [*found, Finding(check.name, *((check.late and check.late()) or hangs))]
     return found
 
 

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core import mail
 
-from lockbox_site.doctor.findings import Found, ok, problem, warning
+from lockbox_site.doctor.findings import Found, ok, problem, unknown, warning
 from lockbox_site.doctor.question import question
 from lockbox_site.installing import answers
 from lockbox_site.installing.answers import WrongAnswer
 from requests_app.domain import clock
 from requests_app.platform.certificates import fault_of
+from requests_app.work.supervisor import web_answers
 
 #: For one dialogue, in seconds.
 WITHIN = 5.0
@@ -33,7 +34,8 @@ def address() -> Iterator[Found]:
     try:
         status, headers, body = _asked(parts)
     except (OSError, http.client.HTTPException) as failure:
-        yield problem(f"{settings.BASE_URL} can't be reached from here: {_why(failure)}.", _way_out(failure))
+        judge = unknown if _may_be_right(failure) else problem
+        yield judge(f"{settings.BASE_URL} can't be reached from here: {_why(failure)}.", _way_out(failure))
         return
     if status != 200 or not isinstance(body.get("seen"), dict):
         yield problem(
@@ -106,10 +108,35 @@ def _why(failure: Exception) -> str:
     return " ".join(str(why).split()).rstrip(".")
 
 
+def _may_be_right(failure: Exception | None) -> bool:
+    """Return whether the site may work although its public address does not lead to it from here.
+
+    A container often can't reach the address in front of it. On a machine whose web server answers, the name may lead
+    somewhere else from inside. But if nothing listens where the name leads, no proxy runs.
+    """
+    if failure is not None and fault_of(failure) is not None:
+        return False
+    if settings.PROBE_FILE:
+        return True
+    return not isinstance(failure, ConnectionRefusedError) and web_answers(settings.HOST, settings.PORT)
+
+
+def no_answer_in_time() -> Found | None:
+    """Return what it means if this check takes too long: a name server may not answer, for example."""
+    if not _may_be_right(None):
+        return None
+    return unknown(f"{settings.BASE_URL} can't be reached from here: no answer in time.", _FROM_OUTSIDE)
+
+
+_FROM_OUTSIDE = "Open it from outside. If it works there, ignore this."
+
+
 def _way_out(failure: Exception) -> str:
     if fault_of(failure) is not None:
         return "Correct the certificate, or name the file of the authority that made it: SSL_CERT_FILE."
-    return "Check the name, the proxy and the firewall. If the site is reachable only from outside, ignore this."
+    if _may_be_right(failure):
+        return _FROM_OUTSIDE
+    return "Check the name, the proxy and the firewall."
 
 
 def mail_server(to: str) -> Callable[[], Iterator[Found]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -42,7 +43,7 @@ def checks(*, mail_to: str = "") -> list[Check]:
         Check("parts", of_work.parts, needs_database=True),
         Check("task", of_work.task, seconds=of_work.TASK_WITHIN + 5, needs_database=True),
         Check("waiting", of_work.waiting, needs_database=True),
-        Check("address", of_network.address, seconds=15),
+        Check("address", of_network.address, seconds=15, late=of_network.no_answer_in_time),
         Check("mail", of_network.mail_server(mail_to), seconds=25),
     ]
 
@@ -89,19 +90,25 @@ def _where_settings_are() -> str:
     return f"\nSettings are in {settings.DATA_DIR}/.env, or in the environment of the units. {restart}\n"
 
 
+def announced(check: Check) -> None:
+    """Say which check somebody waits for. It is no result, so it goes to standard error."""
+    sys.stderr.write(f"{'…':<8} {check.name:<{_NAME}} This takes up to {check.seconds:.0f} seconds.\n")
+    sys.stderr.flush()
+
+
 def report(found: Iterable[Finding], out: TextIO, *, as_json: bool) -> int:
     """Print the findings, each as soon as it is there. Return the exit status."""
     secrets = [each for each in secrets_of_process() if each]
     worst, rows = Level.OK, []
     for finding in found:
         shown = without(secrets, finding)
-        worst = max(worst, shown.level, key=STATUS.__getitem__)
+        worst = max(worst, shown.level, key=list(Level).index)
         rows.append({"check": shown.name, "level": shown.level, "found": shown.found, "do": shown.advice})
         if not as_json:
             out.write(f"{shown.level:<8} {shown.name:<{_NAME}} {shown.found}\n")
             out.write(f"{'':<8} {'':<{_NAME}} → {shown.advice}\n" if shown.advice else "")
             out.flush()
-    if not as_json and worst is not Level.OK:
+    if not as_json and STATUS[worst]:
         out.write(_where_settings_are())
     if as_json:
         out.write(json.dumps({"level": worst, "findings": rows}, indent=2, ensure_ascii=False) + "\n")

@@ -32,8 +32,10 @@ from requests_app.domain import clock
 from requests_app.models import Heartbeat, Installation, OutboxMessage
 from requests_app.work import heartbeats
 from tests import saml_idp
+from tests.authority import Authority
 from tests.cast import Cast
 from tests.outbox.conftest import Postbox, Server, _use
+from tests.ports import free_port
 from tests.site.test_settings import bare
 from tests.site.test_statics import collect, storage
 from tests.sources import ROOT
@@ -42,7 +44,7 @@ __all__ = ["storage"]
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 
-OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
+OK, UNKNOWN, WARNING, PROBLEM = Level.OK, Level.UNKNOWN, Level.WARNING, Level.PROBLEM
 Lines = list[tuple[Level, str, str]]
 
 
@@ -486,6 +488,33 @@ def test_an_address_that_leads_to_another_site_or_nowhere_is_named(settings: Any
     assert (level, found) == (PROBLEM, f"http://127.0.0.1:{port} can't be reached from here: Connection refused.")
 
 
+def test_an_address_that_only_others_can_reach_is_no_failure(live_server: Any, settings: Any) -> None:
+    """A container can't say more. On a machine, the web server must answer, and something else than nobody listens."""
+    settings.BASE_URL, settings.PROBE_FILE = "https://lockbox.example.test", ""
+    settings.HOST, settings.PORT = "127.0.0.1", free_port()
+    assert levels(of_network.address) == [PROBLEM]
+    assert of_network.no_answer_in_time() is None
+    settings.PORT = int(live_server.url.rpartition(":")[2])
+    [(level, found, advice)] = lines(of_network.address)
+    assert (level, advice) == (UNKNOWN, "Open it from outside. If it works there, ignore this.")
+    assert found.startswith("https://lockbox.example.test can't be reached from here: ")
+    settings.BASE_URL = f"http://127.0.0.1:{free_port()}"
+    assert levels(of_network.address) == [PROBLEM], "no proxy listens"
+    settings.PROBE_FILE, settings.PORT = "/tmp/probe", free_port()
+    assert levels(of_network.address) == [UNKNOWN], "a container has a network of its own"
+    assert of_network.no_answer_in_time() == (UNKNOWN, f"{settings.BASE_URL} can't be reached from here: no answer in "
+        "time.", "Open it from outside. If it works there, ignore this.")  # fmt: skip
+
+
+def test_a_certificate_that_nobody_trusts_is_a_problem_in_a_container_too(settings: Any, tmp_path: Path) -> None:
+    settings.PROBE_FILE = "/tmp/probe"
+    Authority(tmp_path).self_signed("localhost")
+    with listening(BaseHTTPRequestHandler, tmp_path / "localhost.pem") as port:
+        settings.BASE_URL = f"https://localhost:{port}"
+        [(level, found, _)] = lines(of_network.address)
+        assert (level, "certificate" in found) == (PROBLEM, True)
+
+
 def test_a_mail_server_that_does_not_answer_is_named_and_a_test_mail_arrives(settings: Any) -> None:
     postbox = Postbox()
     server = Server(postbox, hostname="127.0.0.1", port=0)
@@ -533,6 +562,23 @@ def test_a_check_that_hangs_or_breaks_delays_and_hides_no_other() -> None:
     assert found[2].found == "The check failed (ValueError)."
 
 
+def test_a_check_that_takes_long_is_announced_and_may_say_what_that_means(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(findings, "ANNOUNCED_AFTER", 0.1)
+    is_over = threading.Event()
+    checks = [
+        Check("quick", lambda: [findings.ok("well")]),
+        Check("slow", lambda: is_over.wait(30) and [], seconds=0.4, late=lambda: findings.unknown("late", "wait")),
+        Check("slow too", lambda: is_over.wait(30) and [], seconds=0.4, late=lambda: None),
+    ]
+    found = list(examine(checks, announce=running.announced))
+    is_over.set()
+    assert [each.level for each in found] == [OK, UNKNOWN, PROBLEM]
+    output = capsys.readouterr()
+    assert (output.out, [line.split()[1] for line in output.err.splitlines()]) == ("", ["slow", "slow"])
+
+
 def test_no_secret_is_printed_even_if_a_library_shows_it(settings: Any) -> None:
     settings.SECRET_KEY, out = "s3cret-of-this-site", io.StringIO()
     shown = Finding("it", PROBLEM, "The key s3cret-of-this-site is bad.", "Replace s3cret-of-this-site.")
@@ -541,7 +587,7 @@ def test_no_secret_is_printed_even_if_a_library_shows_it(settings: Any) -> None:
     assert out.getvalue().count(findings.HIDDEN) == 2
 
 
-@pytest.mark.parametrize(("worst", "status"), [(OK, 0), (WARNING, 1), (PROBLEM, 2)])
+@pytest.mark.parametrize(("worst", "status"), [(OK, 0), (UNKNOWN, 0), (WARNING, 1), (PROBLEM, 2)])
 def test_the_exit_status_is_that_of_the_worst_line(worst: Level, status: int) -> None:
     found = [Finding("a", OK, "x"), Finding("b", worst, "y", "z"), Finding("c", OK, "x")]
     out = io.StringIO()
