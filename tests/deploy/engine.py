@@ -123,7 +123,8 @@ class Engine:
         shutil.rmtree(directory)
         return "localhost/debian:trixie"
 
-    def build(self, name: str, file: Path, context: Path, **arguments: str) -> str:
+    def build(self, name: str, file: Path, context: Path, *, target: str = "", **arguments: str) -> str:
+        """Build an image, or only its stage `target`. The layers stay for the next build."""
         limit = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         most = limit if limit != resource.RLIM_INFINITY else 65_536
         given = dict(arguments)
@@ -132,9 +133,11 @@ class Engine:
         if index := os.environ.get("PIP_INDEX_URL"):
             given["PIP_INDEX_URL"] = index
         pairs = [word for key, value in given.items() for word in ("--build-arg", f"{key}={value}")]
+        stage = ["--target", target] if target else []
         self.do(
-            "buildah", "build", "--format", "docker", "--network", "host", "--ulimit", "nofile=20000:20000",
-            "--ulimit", f"nproc={most}:{most}", *pairs, "--file", file, "--tag", name, context, within=1800,
+            "buildah", "build", "--layers", *stage, "--format", "docker", "--network", "host",
+            "--ulimit", "nofile=20000:20000", "--ulimit", f"nproc={most}:{most}", *pairs,
+            "--file", file, "--tag", name, context, within=1800,
         )  # fmt: skip
         return name
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import stat
 import subprocess
+import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,32 @@ def test_the_build_gets_what_it_copies_and_nothing_else() -> None:
     ] == []
     assert named <= paths | {path.partition("/")[0] for path in paths}
     assert {"**/.env", "deploy/compose/secrets"} <= set(lines)
+
+
+@pytest.mark.parametrize("extra", ["otel", "pkcs11"])
+def test_an_extra_of_the_image_is_the_extra_of_the_wheel_in_the_versions_of_the_tests(extra: str) -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    assert set(project["optional-dependencies"]) == {"otel", "pkcs11"}
+    place = ROOT / "deploy" / f"requirements-{extra}.in"
+    named = [line for line in text_of(place).splitlines() if line[0] not in "#-"]
+    assert named == project["optional-dependencies"][extra]
+    locked = pinned(place.with_suffix(".txt"))
+    assert {re.split("[>=]", line)[0] for line in named} <= set(locked)
+    for name, (version, hashes) in locked.items():
+        assert hashes, f"{name} has no hash"
+        for lock in ("requirements.txt", "requirements-dev.txt"):
+            assert pinned(ROOT / lock).get(name, (version, hashes)) == (version, hashes)
+        assert name in pinned(ROOT / "requirements-dev.txt"), f"no test uses {name}"
+
+
+@cache
+def pinned(lock: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return the packages of a lock file, with their versions and hashes."""
+    found = {}
+    for entry in re.split(r"\n(?=[A-Za-z])", text_of(lock)):
+        name, _, rest = entry.partition("==")
+        found[name] = (rest.split()[0], frozenset(re.findall(r"sha256:\w+", rest)))
+    return found
 
 
 def test_the_settings_of_the_image_exist() -> None:
