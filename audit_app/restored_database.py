@@ -138,7 +138,7 @@ def set_back_since() -> dt.datetime | None:
     Such a database has no checkpoint for the head that was signed last. If entries of one log were removed or changed,
     the checkpoints are still there: then the log has an alarm, but nothing else was set back.
     """
-    found = LogAlarm.objects.filter(code__in=SET_BACK).order_by("-since")
+    found = LogAlarm.objects.filter(code__in=SET_BACK, detail__has_key="signed").order_by("-since")
     return next((alarm.since for alarm in found.iterator() if not _has_checkpoint(alarm)), None)
 
 

@@ -20,8 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
-from audit_app import checkpoints
-from audit_app.models import AuditEntry, LogAlarm, SignerLease
+from audit_app.models import AuditEntry, LogAlarm, SignedHead, SignerLease
 from lockbox_site import readiness
 from lockbox_site.monitoring import counters, metrics, watching
 from requests_app import operations
@@ -258,7 +257,7 @@ def test_heads_that_are_on_one_disk_only_are_counted_where_backups_are_made(cast
         metrics.forget()
         return number(numbers(read()), "lockbox_heads_never_copied")
 
-    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    SignedHead.objects.create(tenant_id=cast.contoso.pk)
     assert never_copied() == 0, "this installation makes no backups"
     assert "heads_copied" not in readiness.run_checks(["backup"])["backup"]
     heartbeats.touch(Heartbeat.BACKUP, at=clock.now())
