@@ -39,7 +39,7 @@ GROUPS = {
     "Customers, people and resources": ("plan", "apply", "import", "export"),
     "Back up and restore": ("backup", "restore", "restored_by_hand", "log_heads", "tombstone"),
     "The log": ("log_key", "checkpoint", "verify_audit", "evidence", "export_log"),
-    "Keys and the queue": ("reseal", "roll_token_keys", "sweep", "drain_outbox"),
+    "Keys and the queue": ("reseal", "roll_token_keys", "provider_metadata", "sweep", "drain_outbox"),
     "Try it": ("demo",),
 }
 #: Commands that other commands start, that developers use, or that have a better form above.

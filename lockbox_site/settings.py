@@ -197,12 +197,21 @@ SSO_ISSUER = text("SSO_ISSUER")
 SSO_CLIENT_ID = text("SSO_CLIENT_ID")
 SSO_CLIENT_SECRET = secret("SSO_CLIENT_SECRET")
 SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
-# The same with SAML: the file with the identity provider's metadata, and files with the keys of this installation.
+# The same with SAML: a file with the identity provider's metadata, or its address and the certificate that signs it;
+# and files with the keys of this installation.
 SSO_SAML_METADATA = text("SSO_SAML_METADATA")
+SSO_SAML_METADATA_URL = text("SSO_SAML_METADATA_URL")
+SSO_SAML_METADATA_SIGNER = text("SSO_SAML_METADATA_SIGNER")
 SSO_SAML_KEYS = words("SSO_SAML_KEYS", default=[])
 SSO_SAML_EMAIL = text("SSO_SAML_EMAIL")
-if SSO_SAML_METADATA and (SSO_ISSUER or not (SSO_SAML_KEYS and SSO_DOMAINS)):
-    raise ImproperlyConfigured("SSO_SAML_METADATA also needs SSO_SAML_KEYS and SSO_DOMAINS, and no SSO_ISSUER.")
+if (SSO_SAML_METADATA or SSO_SAML_METADATA_URL) and (SSO_ISSUER or not (SSO_SAML_KEYS and SSO_DOMAINS)):
+    raise ImproperlyConfigured("Metadata for SAML also needs SSO_SAML_KEYS and SSO_DOMAINS, and no SSO_ISSUER.")
+if SSO_SAML_METADATA and SSO_SAML_METADATA_URL:
+    raise ImproperlyConfigured("Set SSO_SAML_METADATA (a file) or SSO_SAML_METADATA_URL (an address), not both.")
+if SSO_SAML_METADATA_SIGNER and not SSO_SAML_METADATA_URL:
+    raise ImproperlyConfigured("SSO_SAML_METADATA_SIGNER also needs SSO_SAML_METADATA_URL.")
+if SSO_SAML_METADATA_URL and not SSO_SAML_METADATA_URL.startswith("https://") and not SSO_PRIVATE_NETWORK:
+    raise ImproperlyConfigured("SSO_SAML_METADATA_URL must begin with https://.")
 if len(SSO_SAML_KEYS) > 2:
     raise ImproperlyConfigured("SSO_SAML_KEYS must be at most two files, separated by a comma.")
 if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):

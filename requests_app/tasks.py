@@ -23,7 +23,7 @@ from requests_app.operations import (
     proposals,
     resource_checks,
     set_back,
-    sign_on_keys,
+    sign_on_metadata,
     sweeps,
     token_keys,
 )
@@ -144,8 +144,8 @@ def refresh_sign_ons() -> int:
         if turn is None:
             return 0
         actor = Actor.system("single sign-on")
-        done = sign_on_keys.refresh_due_sign_ons(actor=actor, is_over=is_over)
-        sign_on_keys.report_sign_on_trouble(actor=actor, is_over=is_over)
+        done = sign_on_metadata.refresh_due_sign_ons(actor=actor, is_over=is_over)
+        sign_on_metadata.report_sign_on_trouble(actor=actor, is_over=is_over)
         return done
 
 

@@ -240,7 +240,12 @@ def good(says: Says, **how: Any) -> bytes:
 
 
 def metadata(
-    *certificates: str, entity_id: str = ENTITY_ID, sso_url: str = SSO_URL, until: str = "", more: str = ""
+    *certificates: str,
+    entity_id: str = ENTITY_ID,
+    sso_url: str = SSO_URL,
+    until: str = "",
+    keep_for: str = "",
+    more: str = "",
 ) -> bytes:
     keys = "".join(
         f'<md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{each}</ds:X509Certificate>'
@@ -248,6 +253,7 @@ def metadata(
         for each in certificates or (key_pair()[1],)
     )
     end = f' validUntil="{until}"' if until else ""
+    end += f' cacheDuration="{keep_for}"' if keep_for else ""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <!-- Written by hand, as administrators do. -->
 <md:EntityDescriptor xmlns:md="{METADATA}" xmlns:ds="{DS}" entityID="{entity_id}"{end}>{more}
@@ -256,6 +262,13 @@ def metadata(
     <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="{sso_url}"/>
   </md:IDPSSODescriptor>
 </md:EntityDescriptor>""".encode()
+
+
+def signed_metadata(data: bytes, key: tuple[bytes, str], **how: Any) -> bytes:
+    """Return the same metadata, with a signature by this key over all of it."""
+    root = etree.fromstring(data)
+    root.set("ID", "_metadata")
+    return as_bytes(sign(root, key=key, **how))
 
 
 @dataclass(frozen=True)

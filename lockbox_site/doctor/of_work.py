@@ -22,7 +22,7 @@ from lockbox_site.doctor.of_database import bounded
 from requests_app.domain import clock
 from requests_app.models import Installation, OutboxMessage, Resource
 from requests_app.platform import program
-from requests_app.queries import single_sign_on
+from requests_app.queries import sign_on_metadata
 
 #: How long a worker has to run the doctor's own task, in seconds.
 TASK_WITHIN = 10.0
@@ -177,7 +177,7 @@ def waiting() -> Iterator[Found]:
         (states["witnesses"].get("failing", 0), "witnesses fail", "Their tenants see why on the page Witnesses."),
         (unreachable, "resources can't be reached", "The page of each resource says why. Check its connector."),
         (
-            single_sign_on.in_trouble(at=clock.now()),
+            sign_on_metadata.in_trouble(at=clock.now()),
             "tenants have a SAML identity provider whose metadata has ended, ends soon, or can't be used",
             "Their administrators got a mail. The administration shows each problem under Single sign-on.",
         ),

@@ -40,6 +40,7 @@ def checks(*, mail_to: str = "") -> list[Check]:
         Check("heads", of_work.heads_are_writable),
         Check("backups", of_backup.backups, needs_database=True),
         Check("sign-on", of_sign_on.provider_sign_on),
+        Check("metadata", of_sign_on.provider_metadata, needs_database=True),
         Check("parts", of_work.parts, needs_database=True),
         Check("task", of_work.task, seconds=of_work.TASK_WITHIN + 5, needs_database=True),
         Check("waiting", of_work.waiting, needs_database=True),

@@ -88,6 +88,7 @@ class Topic(StrEnum):
     PASSKEYS_CHANGED = "notify.passkeys_changed"
     SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
     SIGN_ON_CHANGED = "notify.sign_on_changed"
+    PROVIDER_SIGN_ON = "notify.provider_sign_on"
     SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
     YES_RULES_CHANGED = "notify.yes_rules_changed"
     LEVEL_RULE_CHANGED = "notify.level_rule_changed"

@@ -30,7 +30,7 @@ from requests_app.models.recovery import RecoveryKey
 from requests_app.models.restored import Restoration, RestoredConfirmation, RestoredTenant
 from requests_app.models.services import Resource, Service
 from requests_app.models.signal_streams import SignalStream
-from requests_app.models.single_sign_on import Domain, Identity, SignOn
+from requests_app.models.single_sign_on import Domain, Identity, ProviderSignOn, SignOn
 from requests_app.models.staff_terms import StaffTerm
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
@@ -75,6 +75,7 @@ __all__ = [
     "Person",
     "Plan",
     "Proposal",
+    "ProviderSignOn",
     "QueueAssignment",
     "RecoveryKey",
     "Resource",

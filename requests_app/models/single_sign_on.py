@@ -22,7 +22,44 @@ def saml_issuer(entity_id: str) -> str:
     return f"saml:{entity_id}"
 
 
-class SignOn(models.Model):
+class PinnedMetadata(models.Model):
+    """The metadata of a SAML identity provider as it was last accepted, and how reading it again went.
+
+    `issuer` is the identity provider's entity id. `identity_provider` has the sign-in address and the pinned
+    certificates, or None if there is no metadata.
+    """
+
+    #: What can be new in the metadata so that somebody must confirm it.
+    WAITING = ("entity_id", "sso_url", "all_keys")
+
+    issuer = models.CharField(_("issuer"), max_length=300)
+    identity_provider = models.JSONField(_("identity provider’s metadata"), null=True, blank=True)
+    metadata_url = models.CharField(_("address of the metadata"), max_length=300, blank=True, default="", db_default="")
+    metadata_checked_at = models.DateTimeField(_("metadata read"), null=True, blank=True)
+    metadata_problem = models.CharField(
+        _("problem with the metadata"), max_length=40, blank=True, default="", db_default=""
+    )
+    metadata_failing_since = models.DateTimeField(_("metadata unread since"), null=True, blank=True)
+    changed_at = models.DateTimeField(_("changed"))
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.issuer
+
+    @property
+    def waits_for_confirmation(self) -> bool:
+        """Return whether the metadata at the address has changed so much that somebody must confirm it."""
+        return self.metadata_problem in self.WAITING
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """What the identity provider's metadata said, as `IdentityProvider.of_stored` reads it."""
+        return dict(self.identity_provider or {})
+
+
+class SignOn(PinnedMetadata):
     """A tenant's connection to its identity provider (OpenID Connect or SAML 2.0).
 
     The provider's own connection is in the settings. `role_map` maps the groups of a claim to roles. With `is_only`,
@@ -30,8 +67,8 @@ class SignOn(models.Model):
     the identity provider does not answer.
 
     With SAML, `issuer` is the identity provider's entity id, `client_id` is this service provider's, and the claims are
-    names of attributes. `identity_provider` has the sign-in address and the pinned certificates of the metadata. With
-    `is_proof`, a new sign-in there also counts as a proof of identity for acts.
+    names of attributes. With `is_proof`, a new sign-in there also counts as a proof of identity for acts. With
+    `metadata_signer`, only metadata that this certificate's key has signed is accepted.
 
     With `newcomer_role`, a person of the tenant's verified domains who has no account gets one at the first sign-in.
     """
@@ -46,12 +83,8 @@ class SignOn(models.Model):
         MEMBER = "member", _("Member")
         AUDITOR = "auditor", _("Auditor")
 
-    #: What can be new in the metadata so that an administrator must confirm it.
-    WAITING = ("entity_id", "sso_url", "all_keys")
-
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.OneToOneField("requests_app.Tenant", models.PROTECT, related_name="sign_on")
-    issuer = models.CharField(_("issuer"), max_length=300)
     client_id = models.CharField(_("client id"), max_length=254)
     sealed = models.TextField(_("encrypted secret"))
     scopes = models.CharField(_("scopes"), max_length=200, default="openid profile email")
@@ -60,13 +93,7 @@ class SignOn(models.Model):
     protocol = models.CharField(
         _("protocol"), max_length=8, choices=Protocol.choices, default=Protocol.OIDC, db_default=Protocol.OIDC
     )
-    identity_provider = models.JSONField(_("identity provider’s metadata"), null=True, blank=True)
-    metadata_url = models.CharField(_("address of the metadata"), max_length=300, blank=True, default="", db_default="")
-    metadata_checked_at = models.DateTimeField(_("metadata read"), null=True, blank=True)
-    metadata_problem = models.CharField(
-        _("problem with the metadata"), max_length=40, blank=True, default="", db_default=""
-    )
-    metadata_failing_since = models.DateTimeField(_("metadata unread since"), null=True, blank=True)
+    metadata_signer = models.TextField(_("certificate that signs the metadata"), blank=True, default="", db_default="")
     email_claim = models.CharField(
         _("attribute with the address"), max_length=80, blank=True, default="", db_default=""
     )
@@ -84,7 +111,6 @@ class SignOn(models.Model):
     is_on = models.BooleanField(_("on"), default=False)
     is_only = models.BooleanField(_("the only way to sign in"), default=False)
     break_glass = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
-    changed_at = models.DateTimeField(_("changed"))
 
     objects = ScopedQuerySet.as_manager()
 
@@ -106,27 +132,28 @@ class SignOn(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.issuer
-
     @property
     def identity_issuer(self) -> str:
         """The issuer under which people's identities are stored."""
         return saml_issuer(self.issuer) if self.is_saml else self.issuer
 
     @property
-    def waits_for_confirmation(self) -> bool:
-        """Return whether the metadata at the address has changed so much that an administrator must confirm it."""
-        return self.metadata_problem in self.WAITING
-
-    @property
-    def pinned(self) -> dict[str, Any]:
-        """What the identity provider's metadata said, as `IdentityProvider.of_stored` reads it."""
-        return dict(self.identity_provider or {})
-
-    @property
     def is_saml(self) -> bool:
         return self.protocol == self.Protocol.SAML
+
+
+class ProviderSignOn(PinnedMetadata):
+    """The metadata for the provider's own people at the address in SSO_SAML_METADATA_URL.
+
+    The other settings of this connection are in the environment. A row of another address does not count.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    class Meta:
+        verbose_name = _("metadata for the provider’s single sign-on")
+        verbose_name_plural = _("metadata for the provider’s single sign-on")
+        constraints = [models.UniqueConstraint(fields=["metadata_url"], name="provider_sign_on_once")]
 
 
 class Domain(models.Model):

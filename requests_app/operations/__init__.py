@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from requests_app.operations.set_up import *
     from requests_app.operations.sign_ins import *
     from requests_app.operations.sign_on_keys import *
+    from requests_app.operations.sign_on_metadata import *
     from requests_app.operations.signal_polls import *
     from requests_app.operations.signal_streams import *
     from requests_app.operations.single_sign_on import *

@@ -27,7 +27,9 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Proposal,
+    ProviderSignOn,
     RecoveryKey,
+    SignOn,
     Token,
     TokenKey,
 )
@@ -111,6 +113,12 @@ def _guards(at: datetime) -> None:
     Guard.objects.update(life=None, acknowledged=0, backlog=0, backlog_since=None)
 
 
+def _metadata(at: datetime) -> None:
+    """Read all metadata of identity providers again: a key in it may have been withdrawn after the backup."""
+    for model in (SignOn, ProviderSignOn):
+        model._default_manager.exclude(metadata_url="").update(metadata_checked_at=None)
+
+
 def _processes(at: datetime) -> None:
     """Forget the calls that processes of the former machine were answering."""
     IdempotencyKey.objects.filter(done_at=None).delete()
@@ -125,5 +133,6 @@ _ENDS: tuple[Callable[[datetime], None], ...] = (
     _plans,
     _mails,
     _guards,
+    _metadata,
     _processes,
 )

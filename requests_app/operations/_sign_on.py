@@ -36,6 +36,8 @@ def described_connection(row: SignOn) -> dict[str, Any]:
     if not row.is_saml:
         return found
     pinned = IdentityProvider.of_stored(row.issuer, row.pinned)
+    if row.metadata_signer:
+        found["metadata_signer"] = row.metadata_signer
     return found | {
         "protocol": row.protocol,
         "metadata_url": row.metadata_url,

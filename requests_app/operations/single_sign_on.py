@@ -38,7 +38,7 @@ from requests_app.queries.single_sign_on import entity_id
 
 MOST_GROUPS = 100
 #: Fields of a connection that a proposal names only if they matter.
-_MORE_TERMS = ("protocol", "metadata_url", "email_claim", "is_proof", "newcomer_role")
+_MORE_TERMS = ("protocol", "metadata_url", "metadata_signer", "email_claim", "is_proof", "newcomer_role")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Connection:
     """A tenant's settings for its identity provider. If `client_secret` is empty, the stored secret is used.
 
     With SAML, `metadata` or the document at `metadata_url` names the issuer and its keys. If both are empty, the stored
-    ones are used.
+    ones are used. With `metadata_signer`, a certificate, this certificate's key must have signed the metadata.
     """
 
     issuer: str = ""
@@ -55,6 +55,7 @@ class Connection:
     protocol: str = SignOn.Protocol.OIDC
     metadata: str = ""
     metadata_url: str = ""
+    metadata_signer: str = ""
     email_claim: str = ""
     is_proof: bool = False
     scopes: str = "openid profile email"
@@ -157,9 +158,11 @@ def _given_metadata(tenant_id: object, connection: Connection, actor: Actor) -> 
         return None
     at, private = clock.now(), settings.SSO_PRIVATE_NETWORK
     try:
+        signer = metadata.certificate_of(connection.metadata_signer) if connection.metadata_signer.strip() else ""
         if connection.metadata_url:
-            return service.fetched(connection.metadata_url, private=private, peer=str(tenant.pk), at=at)
-        return metadata.read(connection.metadata.encode(), at=at) if connection.metadata.strip() else None
+            return service.fetched(connection.metadata_url, private=private, peer=str(tenant.pk), at=at, signer=signer)
+        found = connection.metadata.strip()
+        return metadata.read(found.encode(), at=at, signer=signer) if found else None
     except SignOnFailed as failure:
         return failure
 
@@ -189,18 +192,22 @@ def _fill_saml(
 ) -> None:
     field = "metadata_url" if connection.metadata_url else "metadata"
     if isinstance(given, SignOnFailed):
-        raise Unacceptable(_metadata_words(given.code), field=field)
+        is_signer = given.code in ("signer", "unsigned")
+        raise Unacceptable(_metadata_words(given.code), field="metadata_signer" if is_signer else field)
     if connection.metadata_url and connection.metadata.strip():
         raise Unacceptable(_("Enter the metadata or its address, not both."), field="metadata")
     if given is None and not (row.is_saml and row.identity_provider):
         raise Unacceptable(_("Enter the identity provider’s metadata, or its address."), field="metadata")
+    signer = metadata.certificate_of(connection.metadata_signer) if connection.metadata_signer.strip() else ""
+    if signer and given is None and signer != row.metadata_signer:
+        raise Unacceptable(_("Enter the metadata again, so that its signature can be checked."), field="metadata")
     if given is not None:
         if not settings.SSO_PRIVATE_NETWORK and not given.sso_url.startswith("https://"):
             raise Unacceptable(_("The identity provider’s sign-in address must begin with https://."), field=field)
         row.issuer, row.identity_provider = given.entity_id, given.stored()
     row.protocol, row.client_id = SignOn.Protocol.SAML, entity_id(str(tenant.pk))
     row.sealed = row.scopes = ""
-    row.metadata_url = _line(connection.metadata_url, "metadata_url", at_most=300)
+    row.metadata_url, row.metadata_signer = _line(connection.metadata_url, "metadata_url", at_most=300), signer
     row.key_claim = _line(connection.key_claim, "key_claim", at_most=80)
     row.email_claim = _line(connection.email_claim, "email_claim", at_most=80)
     row.is_proof = connection.is_proof
@@ -211,6 +218,13 @@ def _metadata_words(code: str) -> str:
         "unreachable": _(
             "The metadata can’t be read at this address. It must begin with https://, be public, and answer without a "
             "redirect."
+        ),
+        "signer": _(
+            "This is not a certificate with an RSA key of at least 2048 bits, or with an elliptic-curve key (NIST)."
+        ),
+        "unsigned": _(
+            "The key of this certificate has not signed the metadata. The signature must be a part of the metadata, "
+            "and must use SHA-256 or better."
         ),
         "stale": _("This metadata has expired (validUntil). Get the present metadata from your identity provider."),
     }.get(
@@ -227,6 +241,7 @@ def _fill_oidc(row: SignOn, connection: Connection) -> None:
     if row.is_saml:
         row.sealed = ""
     row.protocol, row.identity_provider, row.metadata_url = SignOn.Protocol.OIDC, None, ""
+    row.metadata_signer = ""
     row.email_claim, row.is_proof, row.sealed_keys, row.metadata_problem = "", False, "", ""
     if connection.is_proof:
         raise Unacceptable(_("Only SAML can count as a proof of identity."), field="is_proof")

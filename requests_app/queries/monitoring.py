@@ -28,11 +28,10 @@ from requests_app.models import (
     OutboxMessage,
     Resource,
     SignalStream,
-    SignOn,
     TaskAttempt,
     Webhook,
 )
-from requests_app.queries import backups, restored
+from requests_app.queries import backups, restored, sign_on_metadata
 
 #: A deadline that is nearer than this counts as near.
 NEAR = timedelta(hours=1)
@@ -190,12 +189,8 @@ def signer(at: datetime) -> Iterator[Sample]:
 
 
 def sign_ons(at: datetime) -> Iterator[Sample]:
-    """Count the metadata that could not be read, and the changes in it that wait for an administrator."""
-    waits = Q(metadata_problem__in=SignOn.WAITING)
-    row = SignOn.objects.exclude(metadata_problem="").aggregate(
-        unread=Count("pk", filter=~waits), changed=Count("pk", filter=waits)
-    )
-    for state, count in row.items():
+    """Count the metadata that can't be read, that has ended or ends soon, and the changes that wait for somebody."""
+    for state, count in sign_on_metadata.problems(at=at).items():
         yield Sample("lockbox_sign_on_metadata_problems", count, (state,))
 
 

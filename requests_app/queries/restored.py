@@ -272,7 +272,12 @@ def _sign_on(row: SignOn) -> Facts:
         "metadata_address": row.metadata_url,
         "claims": [row.email_claim, row.key_claim, row.groups_claim],
         "newcomers": str(row.newcomer_role),
-        "metadata": digest({"metadata": json.dumps(row.identity_provider, sort_keys=True)}),
+        "metadata": digest(
+            {
+                "metadata": json.dumps(row.identity_provider, sort_keys=True),
+                **({"signer": row.metadata_signer} if row.metadata_signer else {}),
+            }
+        ),
         "roles": sorted(f"{group}: {role}" for group, role in row.role_map.items()),
     }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,15 +16,14 @@ from requests_app.domain.ids import as_id
 from requests_app.identity.sso import domains, sealing
 from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.oidc import Party
-from requests_app.identity.sso.saml import service
+from requests_app.identity.sso.saml import metadata, service
 from requests_app.identity.sso.saml.metadata import IdentityProvider, fingerprint
 from requests_app.identity.sso.saml.service import Service
 from requests_app.models import Domain, Identity, Invitation, Person, SignOn, Tenant
 from requests_app.models.single_sign_on import saml_issuer
+from requests_app.queries import sign_on_metadata
 
 PROVIDER = "provider"
-#: How long before its end metadata must be renewed, and how long its address may fail before people hear of it.
-ENDS_SOON, FAILS_FOR = timedelta(days=2), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def find_connection(name: str) -> SignOnConnection:
     """Return the connection with this name.
 
     Raise NotFound for an unknown name, or sealing.Unreadable if its client secret can't be decrypted. Raise
-    SignOnFailed if the operator's files about SAML can't be read.
+    SignOnFailed if the provider's own metadata or the operator's keys can't be read.
     """
     if name == PROVIDER:
         return _provider_connection()
@@ -65,14 +62,14 @@ def find_connection(name: str) -> SignOnConnection:
 
 def _provider_connection() -> SignOnConnection:
     party: Party | Service
-    if settings.SSO_SAML_METADATA:
-        provider, keys = service.in_files(settings.SSO_SAML_METADATA, settings.SSO_SAML_KEYS, at=clock.now())
+    if has_provider_saml():
+        keys = service.keys_in(settings.SSO_SAML_KEYS)
+        provider = sign_on_metadata.of_provider(at=clock.now())
         party = Service(
             identity_provider=provider,
             entity_id=entity_id(PROVIDER),
             acs=acs(PROVIDER),
             keys=keys,
-            organisation=settings.PROVIDER_NAME,
             email_claim=settings.SSO_SAML_EMAIL,
         )
         issuer = saml_issuer(provider.entity_id)
@@ -94,9 +91,11 @@ def provider_issuer() -> str:
 
 def provider_saml() -> dict[str, Any]:
     """Return what staff see of the provider's own SAML connection, or {} without such a connection."""
-    if not settings.SSO_SAML_METADATA:
+    if not has_provider_saml():
         return {}
-    shown: dict[str, Any] = {"entity_id": entity_id(PROVIDER), "acs": acs(PROVIDER)}
+    row = sign_on_metadata.provider_row()
+    shown: dict[str, Any] = {"entity_id": entity_id(PROVIDER), "acs": acs(PROVIDER), "row": row}
+    shown |= {"url": settings.SSO_SAML_METADATA_URL, "pinned": sign_on_metadata.pinned_of(row)}
     try:
         party = _provider_connection().party
     except SignOnFailed as failure:
@@ -104,8 +103,30 @@ def provider_saml() -> dict[str, Any]:
     return shown | {"pinned": party.identity_provider} if isinstance(party, Service) else shown
 
 
+def own_metadata(name: str) -> bytes:
+    """Return this service provider's metadata for one connection. The identity provider may not be known yet.
+
+    Raise NotFound without a SAML connection of this name, and errors about our keys as `find_connection` does.
+    """
+    if name == PROVIDER and has_provider_saml():
+        keys, organisation = service.keys_in(settings.SSO_SAML_KEYS), settings.PROVIDER_NAME
+    else:
+        row = SignOn.objects.select_related("tenant").filter(tenant=as_id(name), protocol=SignOn.Protocol.SAML).first()
+        if row is None:
+            raise NotFound
+        keys, organisation = service.unpacked(sealing.opened(row.sealed_keys)), row.tenant.name
+    certificates = [each.certificate for each in keys]
+    return metadata.written(
+        entity_id=entity_id(name), acs=acs(name), certificates=certificates, organisation=organisation
+    )
+
+
+def has_provider_saml() -> bool:
+    return bool(settings.SSO_SAML_METADATA or settings.SSO_SAML_METADATA_URL)
+
+
 def has_provider_connection() -> bool:
-    return bool(settings.SSO_ISSUER or settings.SSO_SAML_METADATA)
+    return bool(settings.SSO_ISSUER) or has_provider_saml()
 
 
 def _service(row: SignOn) -> Service:
@@ -115,7 +136,6 @@ def _service(row: SignOn) -> Service:
         entity_id=entity_id(name),
         acs=acs(name),
         keys=service.unpacked(sealing.opened(row.sealed_keys)),
-        organisation=row.tenant.name,
         email_claim=row.email_claim,
         key_claim=row.key_claim,
         groups_claim=row.groups_claim,
@@ -230,28 +250,6 @@ def saml_facts(row: SignOn | None) -> dict[str, Any]:
     except sealing.Unreadable:
         own_keys = []
     return {"pinned": pinned, "own_keys": [fingerprint(each.certificate) for each in own_keys]}
-
-
-def trouble_of(row: SignOn, *, at: datetime) -> Iterator[tuple[str, datetime]]:
-    """Yield what is wrong with a SAML connection's metadata, and the time that names this trouble.
-
-    "ended" and "ends" are about validUntil, after which nobody can sign in. "unread" is about an address that has
-    failed for a day. An address that answers renews its metadata in time, even if each one is valid for a day only.
-    """
-    until = IdentityProvider.of_stored(row.issuer, row.pinned).valid_until
-    if until is not None and until <= at:
-        yield "ended", until
-    elif until is not None and until <= at + ENDS_SOON and (row.metadata_problem or not row.metadata_url):
-        yield "ends", until
-    since = row.metadata_failing_since
-    if row.metadata_url and since is not None and since <= at - FAILS_FOR:
-        yield "unread", since
-
-
-def in_trouble(*, at: datetime) -> int:
-    """Return for how many tenants the metadata has ended, ends soon, can't be read, or waits for a confirmation."""
-    rows = SignOn.objects.filter(protocol=SignOn.Protocol.SAML, is_on=True)
-    return sum(1 for row in rows if row.waits_for_confirmation or any(trouble_of(row, at=at)))
 
 
 def domains_of(tenant: Tenant) -> list[Domain]:

@@ -107,6 +107,7 @@ TABLES = {
     "requests_app.IdempotencyKey": "ended: unfinished calls. A finished one only repeats an answer",
     "requests_app.Passkey": "confirmed: one that was removed after the backup is listed. Its counter may be older",
     "requests_app.SignOn": "confirmed",
+    "requests_app.ProviderSignOn": "kept: it is read again at once, as that of a tenant",
     "requests_app.Domain": "kept: it gives nobody a role",
     "requests_app.Identity": "kept: it signs in a person, whose roles are confirmed",
     "requests_app.StaffTerm": "confirmed by staff: who is on the staff",

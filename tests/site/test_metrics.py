@@ -244,7 +244,7 @@ def test_saml_metadata_that_needs_somebody_is_counted(cast: Cast) -> None:
     for name, problem in (("contoso", "unreachable"), ("fabrikam", "all_keys"), ("northwind", "")):
         SignOn.objects.create(
             tenant=cast.tenants[name], protocol="saml", identity_provider={}, issuer=name, client_id=name, sealed="",
-            metadata_problem=problem, changed_at=clock.now(),
+            metadata_problem=problem, changed_at=clock.now(), is_on=True,
         )  # fmt: skip
     found = numbers(read())
     states = {state: number(found, "lockbox_sign_on_metadata_problems", state=state) for state in ("unread", "changed")}

@@ -485,6 +485,7 @@ NO_SECRETS = {
     "LOG_KEY_FILE": "is a path",
     "LOG_HEADS_S3_ACCESS_KEY": "is the name of a key",
     "SSO_SAML_KEYS": "is a path",
+    "SSO_SAML_METADATA_URL": "is public",
 }
 
 

@@ -16,7 +16,7 @@ from tests import lemonldap
 from tests.cast import Cast
 from tests.ports import free_port
 from tests.saml_idp import ENTITY_ID, metadata
-from tests.web.test_saml import connect, onward, send_form, who
+from tests.web.saml_trips import connect, onward, send_form, who
 
 pytestmark = [pytest.mark.django_db, pytest.mark.deep]
 

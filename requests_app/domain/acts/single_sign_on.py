@@ -42,6 +42,8 @@ IDP_KEYS_CHANGED = Event(
             has("problem"),
             _("{issuer} published metadata that is not used, because too much of it is new ({problem})"),
         ),
+        (has("accepted"), _("An operator accepted the metadata of {issuer}, and its keys are used from now on")),
+        (has("first"), _("The metadata of {issuer} was read for the first time, and its keys are used from now on")),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
 )
@@ -118,6 +120,27 @@ REFRESH_SIGN_ON = Act(
     tells=(Tell("notify.sign_on_changed", ("customer", "administrators")),),
     doors=frozenset({Door.TASK}),
     own_order="The system does this. What the metadata says is judged under the tenant's lock.",
+)
+REFRESH_PROVIDER_SIGN_ON = Act(
+    "refresh_provider_sign_on",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Read the metadata of the provider’s own identity provider again"),
+    events=(IDP_KEYS_CHANGED,),
+    tried=_("to read the metadata of the provider’s own identity provider again"),
+    tells=(Tell("notify.provider_sign_on", ("administrators",)),),
+    doors=frozenset({Door.TASK}),
+    own_order="The system does this. What the metadata says is judged under the turn at the provider's log.",
+)
+ACCEPT_PROVIDER_METADATA = Act(
+    "accept_provider_metadata",
+    noun=Noun.INSTALLATION,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Accept the metadata of the provider’s own identity provider"),
+    events=(IDP_KEYS_CHANGED,),
+    tried=_("to accept the metadata of the provider’s own identity provider"),
+    tells=(Tell("notify.provider_sign_on", ("administrators",)),),
+    doors=frozenset({Door.COMMAND}),
 )
 CLAIM_DOMAIN = Act(
     "claim_domain",

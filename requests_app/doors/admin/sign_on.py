@@ -18,6 +18,7 @@ from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.identity.sso import domains
+from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.models import Domain, Identity, Person, SignOn
 from requests_app.queries import single_sign_on as queries
 
@@ -37,6 +38,11 @@ def redirect_uri(row: SignOn) -> str:
 def certificates(row: SignOn) -> str:
     pinned = queries.saml_facts(row)["pinned"]
     return preformatted("\n".join(pinned.fingerprints)) if pinned else NOTHING
+
+
+@admin.display(description=gettext_lazy("certificate that signs the metadata (SHA-256)"))
+def signer(row: SignOn) -> str:
+    return mono(fingerprint(row.metadata_signer)) if row.metadata_signer else NOTHING
 
 
 @admin.display(description=gettext_lazy("subject"))
@@ -76,7 +82,7 @@ class SignOnAdmin(StaffAdmin):
         ("", ("tenant", "protocol", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
         (gettext_lazy("Who can sign in"), ("is_on", "is_only", "is_proof", "newcomer_role", "break_glass")),
         (gettext_lazy("Claims"), ("key_claim", "email_claim", "groups_claim", role_map)),
-        (gettext_lazy("Metadata"), ("metadata_url", "metadata_checked_at", "metadata_problem", certificates)),
+        (gettext_lazy("Metadata"), ("metadata_url", signer, "metadata_checked_at", "metadata_problem", certificates)),
     ]
     related: ClassVar = [
         Related(model=Domain, by=lambda row: {"tenant": row.tenant}),

@@ -50,7 +50,8 @@ class SignOnOut(serializers.Serializer):
     """Enter `redirect_uri` at the identity provider. No answer contains the client's secret.
 
     With SAML, enter `entity_id` and `answer_url` there instead; the metadata is at `entity_id`. `issuer` and
-    `certificates` (SHA-256) are the identity provider's. `own_certificates` are ours, the one that signs first.
+    `certificates` (SHA-256) are the identity provider's. `own_certificates` are ours, the one that signs first. If
+    `metadata_signer` is not empty, this certificate's key must have signed the metadata.
     """
 
     protocol = serializers.ChoiceField(choices=SignOn.Protocol.choices)
@@ -69,6 +70,7 @@ class SignOnOut(serializers.Serializer):
     entity_id = serializers.SerializerMethodField()
     answer_url = serializers.SerializerMethodField()
     metadata_url = serializers.CharField()
+    metadata_signer = serializers.CharField()
     metadata_checked_at = serializers.DateTimeField(allow_null=True)
     metadata_problem = serializers.CharField()
     email_claim = serializers.CharField()
@@ -110,8 +112,9 @@ class SignOnIn(Strict):
     sign-on, except the administrator in `break_glass`.
 
     With SAML, send the identity provider's metadata in `metadata`, or its address in `metadata_url`. The metadata names
-    the issuer, so leave out issuer, client and secret. Claims are then names of attributes. With `is_proof`, a new
-    sign-in there also counts as a proof of identity for acts.
+    the issuer, so leave out issuer, client and secret. Claims are then names of attributes. With a certificate in
+    `metadata_signer`, only metadata that its key has signed is used. With `is_proof`, a new sign-in there also counts
+    as a proof of identity for acts.
     """
 
     needs_a_member = True
@@ -121,6 +124,7 @@ class SignOnIn(Strict):
     client_id = Text(required=False, allow_blank=True, default="")
     metadata = Text(required=False, allow_blank=True, default="", write_only=True)
     metadata_url = Text(required=False, allow_blank=True, default="")
+    metadata_signer = Text(required=False, allow_blank=True, default="")
     email_claim = Text(required=False, allow_blank=True, default="")
     is_proof = YesNo(required=False, default=False)
     client_secret = Text(required=False, allow_blank=True, default="", write_only=True)
@@ -140,7 +144,7 @@ class SignOnIn(Strict):
 
 #: Settings that only one of the protocols has.
 _ONLY_OIDC = ("issuer", "client_id", "client_secret")
-_ONLY_SAML = ("metadata", "metadata_url", "email_claim", "is_proof")
+_ONLY_SAML = ("metadata", "metadata_url", "metadata_signer", "email_claim", "is_proof")
 
 
 class KeyIn(Strict):

@@ -17,7 +17,9 @@ from typing import Any
 import structlog
 from django.core.cache import cache
 
+from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Actor
 from requests_app.identity.sso import sealing
 from requests_app.identity.sso.asserted import AssertedIdentity
 from requests_app.identity.sso.failures import SignOnFailed
@@ -29,12 +31,17 @@ security_log = structlog.get_logger("security")
 
 QUESTION_SECONDS, ANSWER_SECONDS = 600, 60
 _MOST_GROUPS = 500
+#: Who reads the metadata again if a sign-in fails. Nobody is signed in by then.
+_READER = Actor.system("single sign-on")
 
 
 def ask(place: str, party: Service, *, again: bool, is_test: bool) -> tuple[str, str]:
     """Store a new question. Return its id, and the address at the identity provider."""
     question = Question.new(at=clock.now(), again=again)
-    where = party.address(question)
+    try:
+        where = party.address(question)
+    except SignOnFailed as failure:
+        where = _renewed(place, failure).address(question)
     stored = {
         "place": place,
         "relay_state": question.relay_state,
@@ -44,6 +51,29 @@ def ask(place: str, party: Service, *, again: bool, is_test: bool) -> tuple[str,
     }
     cache.set(_key("question", question.id), stored, QUESTION_SECONDS)
     return question.id, where
+
+
+def connection(place: str) -> queries.SignOnConnection:
+    """Return the connection with this name. Its metadata is read first if it was never read."""
+    try:
+        return queries.find_connection(place)
+    except SignOnFailed as failure:
+        if failure.code != "unread" or not operations.refresh_at_need(place, actor=_READER):
+            raise
+        return queries.find_connection(place)
+
+
+def _renewed(place: str, failure: SignOnFailed) -> Service:
+    """Return the connection with other metadata, if present metadata can help. Otherwise raise the failure again.
+
+    The stored metadata has ended, or the identity provider has signed with a key that is not in it.
+    """
+    is_of_metadata = failure.code == "stale" or failure.args == ("signature", "key")
+    if is_of_metadata and operations.refresh_at_need(place, actor=_READER):
+        party = queries.find_connection(place).party
+        if isinstance(party, Service):
+            return party
+    raise failure
 
 
 def is_test(place: str, form_value: str) -> bool:
@@ -62,7 +92,11 @@ def judged(place: str, party: Service, form: Mapping[str, str]) -> str:
     if not hmac.compare_digest(form.get("RelayState", "").encode(), question.relay_state.encode()):
         raise SignOnFailed("relay_state")
     at = clock.now()
-    found = party.verified(data, question, at=at)
+    try:
+        found = party.verified(data, question, at=at)
+    except SignOnFailed as failure:
+        party = _renewed(place, failure)
+        found = party.verified(data, question, at=at)
     # An assertion is good for one question, and a question for one answer. This is a second lock on the same door.
     assertion = f"{party.identity_provider.entity_id} {found.assertion_id}"
     if not cache.add(_key("assertion", assertion), 1, timeout=2 * QUESTION_SECONDS):
@@ -88,6 +122,8 @@ def _taken(place: str, question_id: str) -> Question:
         raise SignOnFailed("unasked")
     if not cache.add(_key("used", question_id), 1, timeout=2 * QUESTION_SECONDS):
         raise SignOnFailed("unasked", "again")
+    # If the cache is full, it can lose the mark before the question. Then nothing would say that it was used.
+    cache.delete(key)
     asked_at = datetime.fromisoformat(stored["asked_at"])
     if (clock.now() - asked_at).total_seconds() >= QUESTION_SECONDS:
         raise SignOnFailed("unasked", "late")

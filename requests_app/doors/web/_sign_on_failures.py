@@ -100,9 +100,9 @@ def _saml_words(code: str, *, is_test: bool) -> str:
 
 
 #: Failures of the identity provider's metadata, which can be found before an answer comes.
-OF_METADATA = frozenset(("stale", "metadata"))
+OF_METADATA = frozenset(("stale", "metadata", "unread"))
 #: Failures that need no attack, and that the person can do something about.
-_FOR_EVERYBODY = frozenset(("unasked", "refused", "stale", "metadata"))
+_FOR_EVERYBODY = OF_METADATA | {"unasked", "refused"}
 
 
 def _saml_details() -> dict[str, str]:
@@ -111,6 +111,7 @@ def _saml_details() -> dict[str, str]:
         "refused": _("The identity provider refused the sign-in."),
         "stale": _("The identity provider’s metadata has expired. An administrator must enter the present metadata."),
         "metadata": _("The identity provider’s metadata can’t be read."),
+        "unread": _("The identity provider’s metadata could not be read at its address. Try again in a minute."),
         "relay_state": _("The answer came back without the value that this server sent (RelayState)."),
         "recipient": _("The answer is meant for another address. Compare the answer address at the identity provider."),
         "audience": _(

@@ -26,10 +26,11 @@ from requests_app.models import (
     OutOfOffice,
     Person,
     Proposal,
+    ProviderSignOn,
     SignOn,
     Tenant,
 )
-from requests_app.queries import imports, invitations
+from requests_app.queries import imports, invitations, sign_on_metadata
 from requests_app.words import proposals, sentences
 
 
@@ -354,6 +355,24 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Other ways to sign in"), [_("not allowed") if row.is_only else _("allowed")]),
             Fact(_("People of your domains without an account"), [_newcomers(row)]),
             *_act(message, at),
+        ],
+    }
+
+
+@reads(Topic.PROVIDER_SIGN_ON)
+def provider_sign_on(message: OutboxMessage, at: datetime) -> Facts:
+    """Return the facts for the mail to staff about the metadata for the provider's own single sign-on."""
+    row = ProviderSignOn.objects.get(pk=message.about)
+    pinned = sign_on_metadata.pinned_of(row)
+    keys = pinned.fingerprints if pinned is not None else []
+    return {
+        "path": reverse("admin:single_sign_on"),
+        "keys": message.payload["keys"],
+        "facts": [
+            Fact(_("Identity provider"), [words.line(row.issuer or _("not known yet"))]),
+            Fact(_("Address of the metadata"), [words.line(row.metadata_url)]),
+            Fact(_("Certificates in use (SHA-256)"), keys or [_("none")]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
 

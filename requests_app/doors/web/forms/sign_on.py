@@ -13,6 +13,8 @@ from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.identity.sso.saml.documents import MOST_METADATA
 from requests_app.models import Membership, Person, SignOn
 
+#: The most characters of a certificate in PEM. One of a thousand bytes is usual.
+MOST_CERTIFICATE = 10_000
 _PLAIN = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
 
 
@@ -152,7 +154,7 @@ class SamlForm(SignOnForm):
 
     metadata_url = forms.CharField(
         label=gettext_lazy("Address of the identity provider’s metadata"),
-        help_text=gettext_lazy("https://… The address is read again every hour, so a change of keys has an effect."),
+        help_text=gettext_lazy("https://… The address is read again every hour, or earlier if the metadata says so."),
         max_length=300,
         required=False,
         widget=_PLAIN,
@@ -172,6 +174,16 @@ class SamlForm(SignOnForm):
         max_length=MOST_METADATA,
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
+    )
+    metadata_signer = forms.CharField(
+        label=gettext_lazy("Certificate that signs the metadata"),
+        help_text=gettext_lazy(
+            "Enter it if your identity provider signs its metadata. Then only metadata with this signature is used, "
+            "and all its keys can change at once. If this is empty, the address is trusted."
+        ),
+        max_length=MOST_CERTIFICATE,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocomplete": "off"}),
     )
     email_claim = forms.CharField(
         label=gettext_lazy("Attribute with the email address"),
@@ -209,8 +221,8 @@ class SamlForm(SignOnForm):
         required=False,
     )
     field_order = (
-        *("metadata_url", "metadata_file", "metadata", "email_claim", "key_claim", "groups_claim"),
-        *("role_map", "newcomer_role", "is_on", "is_only", "is_proof", "break_glass_id", "shown"),
+        *("metadata_url", "metadata_file", "metadata", "metadata_signer", "email_claim", "key_claim"),
+        *("groups_claim", "role_map", "newcomer_role", "is_on", "is_only", "is_proof", "break_glass_id", "shown"),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -269,6 +281,7 @@ def _initial_of(row: SignOn | None, protocol: str) -> dict[str, Any]:
 def _initial(row: SignOn) -> dict[str, Any]:
     return {
         "metadata_url": row.metadata_url,
+        "metadata_signer": row.metadata_signer,
         "email_claim": row.email_claim,
         "is_proof": row.is_proof,
         "issuer": row.issuer,

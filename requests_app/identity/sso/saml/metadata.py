@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
@@ -23,6 +24,21 @@ MOST_CERTIFICATES = 10
 MOST_ENTITY_ID = 280
 MOST_URL = 1000
 
+#: A duration of XML Schema. A year and a month have the greatest length that they can have.
+_DURATION = re.compile(
+    r"P(?=.)(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})D)?"
+    r"(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})(?:\.\d{1,9})?S)?)?\Z",
+    re.ASCII,
+)
+_UNITS = (
+    timedelta(days=366),
+    timedelta(days=31),
+    timedelta(days=1),
+    timedelta(hours=1),
+    timedelta(minutes=1),
+    timedelta(seconds=1),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityProvider:
@@ -32,19 +48,24 @@ class IdentityProvider:
     sso_url: str
     certificates: tuple[str, ...]
     valid_until: datetime | None = None
+    #: After how long the metadata at an address must be read again (cacheDuration).
+    cache_for: timedelta | None = None
 
     def stored(self) -> dict[str, Any]:
         until = self.valid_until.isoformat() if self.valid_until else None
-        return {"sso_url": self.sso_url, "certificates": list(self.certificates), "valid_until": until}
+        found = {"sso_url": self.sso_url, "certificates": list(self.certificates), "valid_until": until}
+        return found | ({"cache_seconds": int(self.cache_for.total_seconds())} if self.cache_for is not None else {})
 
     @classmethod
     def of_stored(cls, entity_id: str, row: dict[str, Any]) -> IdentityProvider:
         until = datetime.fromisoformat(row["valid_until"]) if row.get("valid_until") else None
+        seconds = row.get("cache_seconds")
         return cls(
             entity_id=entity_id,
             sso_url=row["sso_url"],
             certificates=tuple(row["certificates"]),
             valid_until=until,
+            cache_for=timedelta(seconds=seconds) if seconds is not None else None,
         )
 
     @property
@@ -75,21 +96,28 @@ def key_of(certificate: str) -> signatures.PublicKey | None:
     return key if signatures.is_strong(key) else None  # type: ignore[return-value]  # is_strong says which kinds
 
 
-def read(data: bytes, *, at: datetime) -> IdentityProvider:
+def certificate_of(given: str) -> str:
+    """Return a certificate that somebody entered, as PEM or as the text between its lines, as DER in base64.
+
+    Raise SignOnFailed if it is no certificate with a strong key.
+    """
+    found = "".join(line for line in given.splitlines() if not line.startswith("-----"))
+    found = "".join(found.split())
+    if key_of(found) is None:
+        raise SignOnFailed("signer")
+    return found
+
+
+def read(data: bytes, *, at: datetime, signer: str = "") -> IdentityProvider:
     """Read the metadata of one identity provider. Raise SignOnFailed.
 
-    A signature on the metadata is not checked: who trusts it has come to it over TLS, or by hand.
+    With the certificate of a `signer`, only what this certificate's key has signed is read. Without one, a signature on
+    the metadata is not checked: it has come over TLS, or by hand.
     """
-    entity = parsed(data, code="metadata", at_most=MOST_METADATA, comments=True)
-    if entity.tag == md("EntitiesDescriptor"):
-        found = [each for each in children(entity, md("EntityDescriptor")) if children(each, md("IDPSSODescriptor"))]
-        if len(found) != 1:
-            raise SignOnFailed("metadata", "several")
-        ends, entity = [entity.get("validUntil")], found[0]
-    else:
-        ends = []
-    if entity.tag != md("EntityDescriptor"):
-        raise SignOnFailed("metadata", "root")
+    root = parsed(data, code="metadata", at_most=MOST_METADATA, comments=True)
+    if signer:
+        root = _signed(root, signer)
+    entity = _entity(root)
     roles = [
         each
         for each in children(entity, md("IDPSSODescriptor"))
@@ -100,16 +128,48 @@ def read(data: bytes, *, at: datetime) -> IdentityProvider:
     name = entity.get("entityID", "")
     if not 1 <= len(name) <= MOST_ENTITY_ID or not name.isprintable() or name != name.strip():
         raise SignOnFailed("metadata", "entityID")
-    ends += [entity.get("validUntil"), roles[0].get("validUntil")]
-    times = [instant(each, code="metadata") for each in ends if each is not None]
+    # A group, a party and its role can each end, and the first end counts.
+    levels = list(dict.fromkeys((root, entity, roles[0])))
+    ends = [instant(each.get("validUntil"), code="metadata") for each in levels if each.get("validUntil") is not None]
+    waits = [_duration(each.get("cacheDuration")) for each in levels if each.get("cacheDuration") is not None]
     result = IdentityProvider(
         entity_id=name,
         sso_url=_sso_url(roles[0]),
         certificates=_certificates(roles[0]),
-        valid_until=min(times, default=None),
+        valid_until=min(ends, default=None),
+        cache_for=min(waits, default=None),
     )
     result.require_valid(at)
     return result
+
+
+def _signed(root: Element, signer: str) -> Element:
+    """Return a copy of the metadata, parsed from what this certificate's key has signed."""
+    key = key_of(signer)
+    try:
+        return signatures.verified(root, [key] if key is not None else [], at_most=MOST_METADATA)
+    except SignOnFailed as failure:
+        raise SignOnFailed("unsigned", f"{failure.code} {failure.detail}".strip()) from None
+
+
+def _entity(root: Element) -> Element:
+    """Return the one identity provider in the document, which can also be a group of parties."""
+    entity = root
+    if root.tag == md("EntitiesDescriptor"):
+        found = [each for each in children(root, md("EntityDescriptor")) if children(each, md("IDPSSODescriptor"))]
+        if len(found) != 1:
+            raise SignOnFailed("metadata", "several")
+        entity = found[0]
+    if entity.tag != md("EntityDescriptor"):
+        raise SignOnFailed("metadata", "root")
+    return entity
+
+
+def _duration(value: str) -> timedelta:
+    found = _DURATION.match(value)
+    if found is None:
+        raise SignOnFailed("metadata", "cacheDuration")
+    return sum((unit * int(count) for unit, count in zip(_UNITS, found.groups(), strict=True) if count), timedelta())
 
 
 def _sso_url(role: Element) -> str:

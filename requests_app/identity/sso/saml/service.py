@@ -49,7 +49,6 @@ class Service:
     entity_id: str
     acs: str
     keys: Sequence[ServiceKey]
-    organisation: str = ""
     email_claim: str = ""
     key_claim: str = ""
     groups_claim: str = ""
@@ -83,27 +82,30 @@ class Service:
         )
         return answers.verified(data, expected)
 
-    def metadata(self) -> bytes:
-        return metadata.written(
-            entity_id=self.entity_id,
-            acs=self.acs,
-            certificates=[each.certificate for each in self.keys],
-            organisation=self.organisation,
-        )
 
+def fetched(url: str, *, private: bool, peer: str, at: datetime, signer: str = "") -> IdentityProvider:
+    """Read the metadata at this address. Raise SignOnFailed.
 
-def fetched(url: str, *, private: bool, peer: str, at: datetime) -> IdentityProvider:
-    """Read the metadata at this address. Raise SignOnFailed."""
+    `peer` shares the limit on outgoing calls with the other calls of its tenant. `signer` is the certificate whose key
+    must have signed the metadata, or "".
+    """
     headers = {"Accept": "application/samlmetadata+xml, application/xml, text/xml;q=0.8"}
     try:
         answer = outbound.get(
-            url, private=private, seconds=_SECONDS, query=True, headers=headers, peer=peer, most=MOST_METADATA
+            url,
+            private=private,
+            seconds=_SECONDS,
+            query=True,
+            headers=headers,
+            peer=peer,
+            purpose="sign_on",
+            most=MOST_METADATA,
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", str(error)) from None
     if answer.status != 200:
         raise SignOnFailed("unreachable", str(answer.status))
-    return metadata.read(answer.body, at=at)
+    return metadata.read(answer.body, at=at, signer=signer)
 
 
 def packed(keys: Sequence[ServiceKey]) -> str:
@@ -115,16 +117,21 @@ def unpacked(text: str) -> list[ServiceKey]:
     return [ServiceKey(private=row["private"], certificate=row["certificate"]) for row in rows]
 
 
-def in_files(
-    metadata_file: str, key_files: Sequence[str], *, at: datetime
-) -> tuple[IdentityProvider, list[ServiceKey]]:
-    """Read the operator's files: the identity provider's metadata, and keys with their certificates as PEM.
+def in_file(metadata_file: str, *, at: datetime) -> IdentityProvider:
+    """Read the identity provider's metadata in the operator's file. Raise SignOnFailed.
 
-    Raise SignOnFailed. The files are read each time, so a change has an effect immediately.
+    The files are read each time, so a change has an effect immediately.
     """
     try:
-        provider = metadata.read(Path(metadata_file).read_bytes(), at=at)
-        return provider, [_in_file(Path(each).read_bytes()) for each in key_files]
+        return metadata.read(Path(metadata_file).read_bytes(), at=at)
+    except OSError as error:
+        raise SignOnFailed("unreadable", type(error).__name__) from None
+
+
+def keys_in(key_files: Sequence[str]) -> list[ServiceKey]:
+    """Read our keys with their certificates in the operator's files (PEM). Raise SignOnFailed."""
+    try:
+        return [_in_file(Path(each).read_bytes()) for each in key_files]
     except (OSError, ValueError) as error:
         raise SignOnFailed("unreadable", type(error).__name__) from None
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from lxml import etree
 
 from requests_app.identity.sso.failures import SignOnFailed
-from requests_app.identity.sso.saml.documents import Element, base64_text, children, only, parsed
+from requests_app.identity.sso.saml.documents import MOST_ANSWER, Element, base64_text, children, only, parsed
 from requests_app.identity.sso.saml.names import DS, ENVELOPED, EXCLUSIVE, ds
 
 _MORE = "http://www.w3.org/2001/04/xmldsig-more#"
@@ -66,7 +66,7 @@ def is_signed(element: Element) -> bool:
     return bool(children(element, ds("Signature")))
 
 
-def verified(element: Element, keys: Sequence[PublicKey]) -> Element:
+def verified(element: Element, keys: Sequence[PublicKey], *, at_most: int = MOST_ANSWER) -> Element:
     """Return a copy of the element, parsed from the bytes that one of these keys has signed. Raise SignOnFailed.
 
     The signature must be a child of the element and must sign exactly this element (SAML Core, section 5.4). The
@@ -91,7 +91,7 @@ def verified(element: Element, keys: Sequence[PublicKey]) -> Element:
     canonical = _canonical(element, signed.prefixes)
     if not hmac.compare_digest(hashlib.new(signed.digest, canonical).digest(), _decoded(signed.value)):
         raise SignOnFailed("signature", "digest")
-    copy = parsed(canonical, code="signature")
+    copy = parsed(canonical, code="signature", at_most=at_most)
     if copy.tag != element.tag or copy.get("ID") != identifier:
         raise SignOnFailed("signature", "element")
     return copy
