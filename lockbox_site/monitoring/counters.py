@@ -43,6 +43,8 @@ PATIENCE = 0.5
 FORGET_AFTER = 7 * 86400
 #: The files of the processes that have ended.
 ENDED = "ended"
+#: Each file begins with the number of bytes in use, and padding.
+_HEAD_BYTES = 8
 #: A decision takes a few milliseconds, a page tens of them. The web server gives up a statement after 15 seconds.
 SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 15)
 LONG_SECONDS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 60)
@@ -104,8 +106,13 @@ def _make_files(identity: str) -> None:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     (place / "lock").touch(mode=0o600)
     for kind, size in SIZES.items():
-        with (place / f"{kind}_{identity}.db").open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+        path = place / f"{kind}_{identity}.db"
+        try:
+            with path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -134,8 +141,15 @@ def collected() -> list[Metric]:
         return []
     with _alone(place) as is_alone:
         if is_alone:
-            _fold(place)
-        return list(MultiProcessCollector.merge([str(each) for each in place.glob("*.db")]))
+            # If the disk is full, the files of ended processes stay, and still count.
+            with contextlib.suppress(OSError):
+                _fold(place)
+        return list(MultiProcessCollector.merge([str(each) for each in place.glob("*.db") if _has_entries(each)]))
+
+
+def _has_entries(path: Path) -> bool:
+    """Return whether the file can be read. It is empty for a moment when a process makes it."""
+    return path.stat().st_size >= _HEAD_BYTES
 
 
 def _fold(place: Path) -> None:
@@ -157,12 +171,12 @@ def _add_up(total: Path, files: list[Path]) -> None:
     """Add the values of these files to the file `total`, which is replaced when the new one is complete."""
     sums: dict[str, float] = defaultdict(float)
     for each in [total, *files]:
-        if each.exists():
+        if each.exists() and _has_entries(each):
             for key, value, _at, _position in MmapedDict.read_all_values_from_file(str(each)):
                 sums[key] += value
     entries = b"".join(_entry(key, value) for key, value in sums.items())
     new = total.with_suffix(".new")
-    new.write_bytes(struct.pack("ii", 8 + len(entries), 0) + entries)
+    new.write_bytes(struct.pack("ii", _HEAD_BYTES + len(entries), 0) + entries)
     new.replace(total)
 
 

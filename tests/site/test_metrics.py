@@ -483,6 +483,33 @@ def test_a_full_disk_stops_the_counting_and_nothing_else(
     for _ in range(3):
         assert Client().get("/healthz").status_code == 200
     assert len([record for record in caplog.records if "metrics_not_counted" in record.getMessage()]) == 1
+    # An empty file would make the address fail from then on, also when there is room again.
+    assert list(counters.directory().glob("*.db")) == []
+    counters.collected()
+
+
+def test_a_file_that_is_still_empty_hides_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process makes its file and then takes its space. It can be killed between these two steps."""
+    counters.counted(lambda each: each.request("/of-a-child/", "GET", 200, 0.01))
+    empty = counters.directory() / "counter_1-1.db"
+    empty.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(counters.process_names, "has_ended", lambda _name: False)
+        assert of_children() == 1
+    assert of_children() == 1
+    assert not empty.exists(), "its process has ended"
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_ended_processes_still_count_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    count_in_child(3)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert (of_children(), of_children()) == (3, 3)
+    monkeypatch.undo()
+    assert of_children() == 3
 
 
 def test_the_files_of_a_host_that_is_gone_are_deleted_after_a_week() -> None:
