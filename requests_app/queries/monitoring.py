@@ -60,6 +60,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_outbox_waiting": ("Messages that wait.", ("kind",)),
     "lockbox_outbox_oldest_seconds": ("Age of the oldest message that waits.", ("kind",)),
     "lockbox_outbox_late_seconds": ("For how long the oldest message has been due.", ("kind",)),
+    "lockbox_outbox_failing_seconds": ("Age of the oldest message that failed and is retried.", ("kind",)),
     "lockbox_outbox_parked": ("Messages that are not retried any more.", ("kind",)),
     "lockbox_workers_alive": ("Clusters of workers seen within HEARTBEAT_MAX_AGE_SECONDS.", ()),
     "lockbox_part_last_seen_timestamp_seconds": ("When a part was last seen anywhere.", ("part",)),
@@ -134,15 +135,22 @@ def windows(at: datetime) -> Iterator[Sample]:
 
 def outbox(at: datetime) -> Iterator[Sample]:
     waiting = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING).order_by().values("lane")
-    rows = waiting.annotate(n=Count("pk"), oldest=Min("created_at"), due=Min("next_attempt_at"))
+    rows = waiting.annotate(
+        n=Count("pk"),
+        oldest=Min("created_at"),
+        due=Min("next_attempt_at"),
+        # Each failure makes the next attempt later, so such a message is hardly ever due.
+        failing=Min("created_at", filter=~Q(last_error="")),
+    )
     found = {row["lane"]: row for row in rows}
     parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED).order_by().values("lane")
     stopped = dict(parked.annotate(n=Count("pk")).values_list("lane", "n"))
     for lane in LANES:
-        row = found.get(lane, {"n": 0, "oldest": None, "due": None})
+        row = found.get(lane, {"n": 0, "oldest": None, "due": None, "failing": None})
         yield Sample("lockbox_outbox_waiting", row["n"], (lane,))
         yield Sample("lockbox_outbox_oldest_seconds", _seconds(row["oldest"], at), (lane,))
         yield Sample("lockbox_outbox_late_seconds", _seconds(row["due"], at), (lane,))
+        yield Sample("lockbox_outbox_failing_seconds", _seconds(row["failing"], at), (lane,))
         yield Sample("lockbox_outbox_parked", stopped.get(lane, 0), (lane,))
 
 

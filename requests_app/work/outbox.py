@@ -75,6 +75,15 @@ def drain(*, limit: int = 100) -> int:
     return worked
 
 
+def retry_now() -> int:
+    """Make the messages due that failed and wait for their next attempt. Return how many there are.
+
+    After a long outage of the mail server, they would wait for up to four more hours.
+    """
+    failed = OutboxMessage.objects.filter(lane__in=(FANOUT, MAIL), state=OutboxMessage.State.WAITING)
+    return failed.exclude(last_error="").update(next_attempt_at=clock.now())
+
+
 def _mail_places() -> int:
     """Return how many drains can use the mail server at the same time. The other workers stay free for other tasks."""
     return max(1, settings.Q_CLUSTER["workers"] - 3)

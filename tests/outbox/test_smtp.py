@@ -8,11 +8,13 @@ import socket
 import threading
 import time
 from html import unescape
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.core.management import call_command
 from django.db import connection
 
 from audit_app.models import AuditEntry
@@ -23,6 +25,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import Installation, OutboxMessage
 from requests_app.models.outbox import MAIL
 from requests_app.platform import bell
+from requests_app.queries import monitoring
 from requests_app.queries.guide import StepState
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.work import outbox
@@ -270,3 +273,23 @@ def test_postponed_mail_leaves_when_the_server_is_back(
     travel.to(clock.now() + dt.timedelta(minutes=1))
     drain_all()
     assert box.addresses == PROVIDERS
+
+
+def test_failed_mail_is_an_alarm_and_leaves_when_an_operator_asks_for_it(
+    cast: Cast, closed_port: int, travel: Any, settings: Any, request: pytest.FixtureRequest
+) -> None:
+    """Each failure makes the next attempt later. Meanwhile nothing is due, so nothing is late."""
+    travel.freeze()
+    a_submission(cast)
+    for _ in range(10):
+        travel.by(minutes=5)
+        drain_all()
+    found = {(each.name, each.labels): each.value for each in monitoring.outbox(clock.now())}
+    assert found["lockbox_outbox_late_seconds", (MAIL,)] == 0
+    assert found["lockbox_outbox_failing_seconds", (MAIL,)] == 50 * 60
+    box: Postbox = request.getfixturevalue("postbox")
+    call_command("drain_outbox", stdout=StringIO())
+    assert box.addresses == [], "nothing is due"
+    call_command("drain_outbox", "--failed", stdout=StringIO())
+    assert box.addresses == PROVIDERS
+    assert {each.value for each in monitoring.outbox(clock.now()) if "failing" in each.name} == {0}
