@@ -29,7 +29,7 @@ from requests_app.operations import (
 )
 from requests_app.platform import bell, outbound, turns
 from requests_app.queries import imports as queries
-from requests_app.work import outbox, resealing
+from requests_app.work import outbox, resealing, sent_mail
 from requests_app.work.guard import guarded
 from requests_app.work.webhooks import alarms, dispatch, tidying
 from requests_app.work.webhooks import delivery as webhooks
@@ -122,13 +122,14 @@ def deliver_webhooks() -> int:
 
 @guarded
 def tidy_webhooks() -> int:
-    """Delete old deliveries, and encrypt with the present key what a former key of the settings encrypted."""
+    """Delete old deliveries and texts of old mails, and encrypt with the present key what a former key encrypted."""
     started = clock.monotonic()
 
     def is_over() -> bool:
         return clock.monotonic() - started > LONGEST_SECONDS
 
     resealing.work(is_over)
+    sent_mail.forget(is_over)
     return tidying.work(is_over)
 
 

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.messages import handlers
@@ -24,6 +24,7 @@ from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.work import outbox
 from tests.cast import Cast, events_in
+from tests.web.pages import signed_in
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
@@ -461,3 +462,21 @@ def _broken(*args: object, **kwargs: object) -> Any:
 
 def _quoting(*args: object, **kwargs: object) -> Any:
     raise ValueError("canary")
+
+
+def test_the_text_of_a_sent_mail_is_deleted_after_ninety_days_and_its_row_stays(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    cast.submitted()
+    drain_all()
+    sent, waiting = OutboxMessage.objects.filter(lane=MAIL, rendered__isnull=False).order_by("recipient")[:2]
+    OutboxMessage.objects.filter(pk=waiting.pk).update(state="waiting")
+    before = OutboxMessage.objects.count()
+    travel.by(days=89)
+    tasks.tidy_webhooks()
+    assert OutboxMessage.objects.get(pk=sent.pk).rendered == sent.rendered
+    travel.by(days=2)
+    tasks.tidy_webhooks()
+    assert OutboxMessage.objects.get(pk=sent.pk).rendered is None
+    assert OutboxMessage.objects.get(pk=waiting.pk).rendered == waiting.rendered, "it can still be sent"
+    assert OutboxMessage.objects.count() == before
+    assert signed_in(cast, "stella").get(f"/admin/requests_app/outboxmessage/{sent.pk}/change/").status_code == 200
