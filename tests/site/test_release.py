@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import textwrap
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lockbox_site
-from tests.sources import ROOT
+from tests.sources import ROOT, text_of
 
 WITHIN = 300
 NAMESPACE = "customer-lockbox-release"
@@ -207,19 +209,56 @@ def test_the_changelog_names_the_version_of_the_source() -> None:
     assert f"\n## {lockbox_site.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def lines_of_the_document(heading: str) -> list[str]:
+    """Return the commands that docs/releases.md shows below this heading."""
+    _before, _heading, rest = text_of(ROOT / "docs/releases.md").partition(f"\n## {heading}\n")
+    return re.findall(r"^\$ (.*)$", rest.partition("\n## ")[0], flags=re.MULTILINE)
+
+
 @pytest.mark.deep
-@pytest.mark.timeout(600)
-def test_the_product_itself_is_built_alike_twice(key: Path, tmp_path: Path) -> None:
-    """The commit is of a copy, so that work that is not committed yet is tested too."""
-    copy = tmp_path / "copy"
-    files = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in files:
+@pytest.mark.timeout(900)
+def test_the_script_releases_the_product_and_a_reader_verifies_it_by_the_document(tmp_path: Path) -> None:
+    """Every line of the document runs, in a clone without an environment. It needs a package index.
+
+    The commit is of a copy, so that work that is not committed yet is tested too.
+    """
+    copy, out, home = tmp_path / "copy", tmp_path / "release", tmp_path / "home"
+    home.mkdir()
+    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
     git(copy, "init", "--quiet")
     git(copy, "add", "--all")
     git(copy, "commit", "--quiet", "--message", "Release")
-    done = release(copy, "--key", key, tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert verified(tmp_path / "out", key)
+    index = {name: text for name, text in os.environ.items() if name.startswith("PIP_")}
+
+    def typed(line: str, at: Path) -> int:
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), **index}
+        done = subprocess.run(["bash", "-c", line], cwd=at, env=env, stdin=subprocess.DEVNULL, timeout=600)  # noqa: S607
+        return done.returncode
+
+    make_key, make_release = lines_of_the_document("Make a release")
+    assert typed(f"{make_key} -q -N ''", copy) == 0, "without a passphrase, because nobody types one here"
+    assert typed(make_release, copy) == 0
+    assert git(copy, "status", "--porcelain") == ""
+    public = " ".join((home / "release-key.pub").read_text().split()[:2])
+    (out / "allowed_signers").write_text(f"releases {public}\n")
+
+    def verify() -> list[int]:
+        return [typed(line, out) for line in lines_of_the_document("Verify a release")]
+
+    assert verify() == [0, 0]
+    [wheel] = out.glob("*.whl")
+    was = wheel.read_bytes()
+    wheel.write_bytes(was[:5000] + bytes([was[5000] ^ 1]) + was[5001:])
+    assert verify() == [0, 1]
+    sums = (out / "SHA256SUMS").read_text()
+    (out / "SHA256SUMS").write_text(sums.replace(sha256(was).hexdigest(), sha256(wheel.read_bytes()).hexdigest()))
+    assert verify() == [255, 0], "nobody else can sign a changed list"
+    wheel.write_bytes(was)
+    (out / "SHA256SUMS").write_text(sums)
+    clone, build, compare = lines_of_the_document("Build it yourself and compare")
+    here = clone.replace("https://git.example.com/lockbox", f"{copy} lockbox").replace("COMMIT", "HEAD")
+    line = " && ".join([here, build, compare.replace("RELEASE", str(out))])
+    assert typed(line, tmp_path) == 0
