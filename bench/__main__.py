@@ -1,5 +1,5 @@
-"""`python -m bench`: measure decisions, accesses, sweeps, pages, the log, the decision point, the guards, the gates and
-the sign-in.
+"""`python -m bench`: measure decisions, accesses, sweeps, pages, the log, the decision point, the guards, the gates,
+the sign-in, and what an installation needs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ PARTS = (
     "sign-in",
     "slow-clients",
     "backup",
+    "sizing",
 )
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
@@ -97,7 +98,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "calls", "decisions", "evaluation", "slow-clients", *_BEHIND}.isdisjoint(parts):
+            if not {"acts", "calls", "decisions", "evaluation", "slow-clients", "sizing", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -145,6 +146,13 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 from bench import log
 
                 results += log.run(arguments.entries, arguments.proven, bar)
+            if "sizing" in parts:
+                from bench import sizing
+
+                _lift_limits()
+                found, lines = sizing.run(cast, arguments.seconds, bar)
+                results += found
+                notes += lines
             if "backup" in parts:
                 from bench import backup
 

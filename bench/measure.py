@@ -94,9 +94,14 @@ def _memory_of_session(leader: int) -> int:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):  # the process has just ended
             if int(path.read_text().rpartition(")")[2].split()[3]) == leader:
-                rollup = path.with_name("smaps_rollup").read_text()
-                found += int(rollup.partition("\nPss:")[2].split()[0]) * 1024
+                found += memory_of(int(path.parent.name))
     return found
+
+
+def memory_of(pid: int) -> int:
+    """Return the memory of a process in bytes. A page of memory that several processes share is divided (PSS)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition("\nPss:")[2].split()[0]) * 1024
 
 
 def machine() -> str:
