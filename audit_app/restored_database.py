@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class Comparison:
     problem: str = ""
     is_under_way: bool = False
     #: What identifies the newest checkpoint that `look_again` has found.
-    seen: dict[str, Any] | None = None
+    seen: Mapping[str, Any] | None = None
 
 
 #: The comparison of this process. It is made once.
@@ -148,7 +148,7 @@ def _has_checkpoint(alarm: LogAlarm) -> bool:
     # A signer that was killed has stored a head without its note. Then the size alone is compared.
     if note := alarm.detail.get("checkpoint"):
         log = log_name.log_in(Head.parse(Note.parse(note).text).origin)
-        rows = rows.filter(shard=log[1] if log else None)
+        rows = rows.filter(shard=log[1]) if log else rows.none()
     return rows.exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -109,7 +110,7 @@ def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, d
         JOIN (SELECT id, row_number() OVER (ORDER BY id) AS number FROM requests_app_tenant) AS t
           ON t.number = 1 + n %% {TENANTS}
     """
-    values = {
+    values: dict[str, Any] = {
         "start": start,
         "end": start + count - 1,
         "hot": key(cast.contoso.pk),
@@ -136,6 +137,6 @@ def _scope_of_contoso(cast: Cast) -> None:
         )
 
 
-def key(value: object) -> object:
+def key(value: object) -> str:
     """Return a UUID as the database stores it. SQLite has no type for UUIDs."""
     return str(value) if connection.vendor == "postgresql" else str(value).replace("-", "")

@@ -119,7 +119,9 @@ def test_a_write_whose_answer_never_comes_is_continued_by_the_next_host(
     writes = cut.server.writes
     cut.proxy.heal()
     _wait_for(lambda: cut.server.writes == writes + (not is_written))
-    assert heads.get(by_b.head.origin).is_same(by_b)
+    now = heads.get(by_b.head.origin)
+    assert now is not None
+    assert now.is_same(by_b)
     cut.on("a")
     append(1)
     assert signing_round.work(lambda: AT + 2 * SECOND, limit=10) == Work(signed=1)

@@ -569,8 +569,10 @@ def test_a_check_that_takes_long_is_announced_and_may_say_what_that_means(
     is_over = threading.Event()
     checks = [
         Check("quick", lambda: [findings.ok("well")]),
-        Check("slow", lambda: is_over.wait(30) and [], seconds=0.4, late=lambda: findings.unknown("late", "wait")),
-        Check("slow too", lambda: is_over.wait(30) and [], seconds=0.4, late=lambda: None),
+        Check(
+            "slow", lambda: [] if is_over.wait(30) else [], seconds=0.4, late=lambda: findings.unknown("late", "wait")
+        ),
+        Check("slow too", lambda: [] if is_over.wait(30) else [], seconds=0.4, late=lambda: None),
     ]
     found = list(examine(checks, announce=running.announced))
     is_over.set()

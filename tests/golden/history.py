@@ -68,6 +68,7 @@ from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.platform import csv_files, outbound, token_ids
 from requests_app.queries import restored, signing
 from requests_app.queries.installation import MAIL_FILES
+from requests_app.queries.single_sign_on import PROVIDER
 from requests_app.work import heartbeats, outbox
 from requests_app.work.webhooks import delivery as webhooks
 from tests import saml_idp
@@ -675,7 +676,7 @@ class History:
         w, pk, url = self.world, self.world.tenant().pk, "https://idp.contoso.example/metadata"
         row = SignOn.objects.get(tenant=pk)
         first, second = saml_idp.fixed_certificate(1), saml_idp.fixed_certificate(2)
-        shown = [saml_idp.metadata(first), saml_idp.metadata(first, second)]
+        shown = [saml_idp.metadata(first), saml_idp.metadata(first, second), saml_idp.metadata(second)]
         key = ServiceKey(private="", certificate=saml_idp.fixed_certificate(3))
         with (
             patch.object(ServiceKey, "new", lambda name, *, at: key),
@@ -688,6 +689,10 @@ class History:
             operations.refresh_sign_on(row, actor=Actor.system("single sign-on"))
             self.step("ines renews our key")
             operations.renew_sign_on_key(pk, had=1, actor=w.as_("ines"))
+            self.step("the metadata of the provider is read for the first time")
+            self.settings.SSO_SAML_METADATA_URL = url
+            operations.refresh_at_need(PROVIDER, actor=Actor.system("single sign-on"))
+            self.settings.SSO_SAML_METADATA_URL = ""
         self.step("mia confirms a token")
         token = operations.create_token(name="own page", scopes=["requests:read"], days=7, actor=w.as_("mia")).row
         operations.confirm_token(token.pk, actor=w.as_("mia"))
