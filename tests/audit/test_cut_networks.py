@@ -115,6 +115,7 @@ def test_a_write_whose_answer_never_comes_is_continued_by_the_next_host(
     assert signed_sizes.count(5) == number
     require_sound()
     by_b = heads.get(checkpoints.origin_of(TENANT, 0))
+    assert by_b is not None
 
     writes = cut.server.writes
     cut.proxy.heal()
