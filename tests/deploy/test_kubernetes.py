@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -14,8 +17,9 @@ import pytest
 import yaml
 from django.conf import settings
 
+from lockbox_site.backup import restoring as restoring_command
 from tests.deploy import rules
-from tests.sources import ROOT
+from tests.sources import ROOT, text_of
 
 EXAMPLE = ROOT / "deploy" / "kubernetes" / "example"
 #: The oldest version that providers still offer, and the newest whose schemas are here.
@@ -28,9 +32,9 @@ Manifest = dict[str, Any]
 
 
 @cache
-def rendered() -> tuple[Manifest, ...]:
+def rendered(overlay: Path = EXAMPLE) -> tuple[Manifest, ...]:
     assert shutil.which("kubectl"), "Install kubectl (Debian: kubernetes-client)."
-    done = subprocess.run(["kubectl", "kustomize", str(EXAMPLE)], capture_output=True, text=True)
+    done = subprocess.run(["kubectl", "kustomize", str(overlay)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
 
@@ -169,6 +173,72 @@ def test_the_steps_of_a_rollout_select_what_they_need() -> None:
     assert None not in steps
     first = [each["kind"] for each, step in zip(rendered(), steps, strict=True) if step in ("settings", "migrate")]
     assert sorted(first) == ["ConfigMap", "Job"]
+
+
+# --- The restore -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def restoring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, ...]:
+    """Return the manifests while the overlay has the lines that docs/kubernetes.md says."""
+    place = tmp_path_factory.mktemp("manifests") / "kubernetes"
+    shutil.copytree(EXAMPLE.parent, place)
+    [lines] = re.findall(r"```yaml\n(components:\n.+?)```", text_of(ROOT / "docs" / "kubernetes.md"), flags=re.DOTALL)
+    with (place / "example" / "kustomization.yaml").open("a") as file:
+        file.write(lines)
+    return rendered(place / "example")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_manifests_of_a_restore_are_valid(restoring: tuple[Manifest, ...], version: str) -> None:
+    for each in restoring:
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_only_the_restore_runs_while_it_is_applied(restoring: tuple[Manifest, ...]) -> None:
+    replicas = {each["spec"]["replicas"] for each in restoring if each["kind"] == "Deployment"}
+    waits = {each["spec"]["suspend"] for each in restoring if each["kind"] == "CronJob"}
+    jobs = [each["metadata"]["name"] for each in restoring if each["kind"] == "Job"]
+    assert (replicas, waits, jobs) == ({0}, {True}, ["lockbox-restore"])
+    # Without the component, each number is named again, so that applying it brings all parts back.
+    assert all(each["spec"]["replicas"] >= 1 for each in rendered() if each["kind"] == "Deployment")
+    assert not any(each["spec"].get("suspend") for each in rendered() if each["kind"] == "CronJob")
+
+
+def test_the_restore_keeps_the_rules_of_the_other_jobs(restoring: tuple[Manifest, ...]) -> None:
+    [(kind, name, pod)] = [each for each in pods(restoring) if each[1] == "lockbox-restore"]
+    assert list(pod_breaches(kind, name, pod)) == []
+    [(_, _, other)] = [each for each in pods(rendered()) if each[1] == "lockbox-migrate"]
+    for field in ("securityContext", "automountServiceAccountToken", "enableServiceLinks"):
+        assert pod[field] == other[field]
+    [container], [like] = pod["containers"], other["containers"]
+    for field in ("image", "securityContext"):
+        assert container[field] == like[field]
+    [config] = [each for each in restoring if each["kind"] == "ConfigMap"]
+    assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+
+
+def test_the_restore_writes_where_the_signer_reads_and_finds_what_the_timers_wrote(
+    restoring: tuple[Manifest, ...],
+) -> None:
+    found = {name: pod for _, name, pod in pods(restoring)}
+    at = {name: _claims_by_place(pod) for name, pod in found.items()}
+    assert at["lockbox-restore"]["/var/lib/lockbox"] == at["lockbox-signer"]["/var/lib/lockbox"]
+    assert at["lockbox-restore"]["/backup"] == at["lockbox-backup"]["/backup"]
+    assert at["lockbox-restore"]["/heads"] == at["lockbox-heads"]["/heads"]
+    command, *words = found["lockbox-restore"]["containers"][0]["args"]
+    given = argparse.ArgumentParser()
+    restoring_command.add_arguments(given)
+    options = given.parse_args(words)
+    assert (command, options.check, options.heads) == ("restore", False, "/heads")
+    assert options.file.parent == Path("/backup")
+    places = [mount["mountPath"] for mount in found["lockbox-restore"]["containers"][0]["volumeMounts"]]
+    assert str(options.identity.parent) in places
+
+
+def _claims_by_place(pod: Manifest) -> dict[str, str]:
+    claims = {volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["volumes"]}
+    return {mount["mountPath"]: claims.get(mount["name"]) for mount in pod["containers"][0]["volumeMounts"]}
 
 
 def changed(name: str, change: Callable[[Manifest, Manifest], object]) -> list[str]:
