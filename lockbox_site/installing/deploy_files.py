@@ -47,5 +47,8 @@ def _sources() -> list[Path]:
 
 
 def _adapted(text: bytes) -> bytes:
-    here = places.PROGRAM
+    # A link to the environment of one version stays a link, so the units need no change after an upgrade.
+    called = Path(sys.argv[0]).absolute()
+    is_same = called.name == places.PROGRAM.name and called.is_file() and called.samefile(places.PROGRAM)
+    here = called if is_same else places.PROGRAM
     return text.replace(AS_WRITTEN, os.fsencode(shlex.quote(str(here)))) if here.is_file() else text

@@ -339,6 +339,16 @@ def as_nobody(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_units_name_the_link_through_which_the_program_was_called(installed: Environment, tmp_path: Path) -> None:
+    """An upgrade makes the link lead to another environment (docs/upgrades.md). The units stay as they are."""
+    link = tmp_path / "current"
+    link.symlink_to(installed.program.parent.parent)
+    program = link / "bin" / "customer-lockbox"
+    subprocess.run([program, "deploy-files", tmp_path / "deploy"], check=True, capture_output=True, cwd="/")
+    unit = (tmp_path / "deploy" / "systemd" / "lockbox-web.service").read_text()
+    assert re.findall(r"^ExecStart=(\S+)", unit, flags=re.MULTILINE) == [str(program)]
+
+
 def test_the_units_of_deploy_files_start_this_installation(installed: Environment, tmp_path: Path) -> None:
     target = tmp_path / "deploy"
     written = installed.done("deploy-files", str(target)).split()
