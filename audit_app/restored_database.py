@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class Comparison:
     problem: str = ""
     is_under_way: bool = False
     #: What identifies the newest checkpoint that `look_again` has found.
-    seen: Mapping[str, Any] | None = None
+    seen: dict[str, Any] | None = None
 
 
 #: The comparison of this process. It is made once.
@@ -80,7 +80,8 @@ def look_again(at: dt.datetime) -> None:
     if made.seen is not None and not Checkpoint.objects.filter(**made.seen).exists():
         made.is_made = False
         compare_once(at)
-    made.seen = Checkpoint.objects.order_by("-pk").values("pk", "tenant_id", "shard", "size", "root").first()
+    newest = Checkpoint.objects.order_by("-pk").values("pk", "tenant_id", "shard", "size", "root").first()
+    made.seen = dict(newest) if newest is not None else None
 
 
 def _compare_now(at: dt.datetime) -> None:
@@ -148,7 +149,7 @@ def _has_checkpoint(alarm: LogAlarm) -> bool:
     # A signer that was killed has stored a head without its note. Then the size alone is compared.
     if note := alarm.detail.get("checkpoint"):
         log = log_name.log_in(Head.parse(Note.parse(note).text).origin)
-        rows = rows.filter(shard=log[1]) if log else rows.none()
+        return log is not None and rows.filter(shard=log[1]).exists()
     return rows.exists()
 
 
