@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree  # the answer comes from the operator's own store
 
 #: One call takes at most so long, at each wait for the network. Connecting is one wait, for all addresses together.
-TIMEOUT = 10
+TIMEOUT: float = 10
 #: An object that is longer than this is not one of ours.
 MOST_BYTES = 1 << 20
 #: Between this many objects, a listing needs another call.

@@ -29,7 +29,7 @@ from requests_app.operations import (
 )
 from requests_app.platform import bell, outbound, turns
 from requests_app.queries import imports as queries
-from requests_app.work import outbox, resealing, sent_mail
+from requests_app.work import heartbeats, outbox, resealing, sent_mail
 from requests_app.work.guard import guarded
 from requests_app.work.webhooks import alarms, dispatch, tidying
 from requests_app.work.webhooks import delivery as webhooks
@@ -177,37 +177,47 @@ def checkpoint() -> int:
     A machine that can't sign, because it has no key, leaves the task to another host that has signed. If nobody signs,
     /readyz reports the unsigned entries.
     """
-    started = clock.monotonic()
-
-    def is_over() -> bool:
-        return clock.monotonic() - started > LONGEST_SECONDS
-
+    refused = ""
     restored_database.look_again(clock.now())
     try:
-        done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
-        if is_over():
-            # A round that ended before its first log found nothing, but there is still work.
-            bell.ring(bell.CHECKPOINT)
-        return done
+        return _sign_until_done()
     except WrongName as why:
         logger.error("log_name_contradicted", why=str(why))
+        refused = str(why)
     except BadKey as why:
         logger.error("log_key_unreadable", why=str(why))
+        refused = str(why)
     except NoKey:
         logger.debug("log_key_absent")
     except HeadsUnavailable as why:
         logger.error("log_heads_unavailable", why=str(why))
+        refused = str(why)
     finally:
         # On a host that can't sign, too: another host's signer may have found it.
         set_back.note_set_back(actor=Actor.system("set-back"))
+    if refused:
+        heartbeats.report_signer(at=clock.now(), refused=refused)
     if signing_round.is_for_another_host(clock.now()):
         bell.ring(bell.CHECKPOINT)
     return 0
 
 
-def _sign_once(is_over: Callable[[], bool]) -> int:
-    done = signing_round.work(clock.now, limit=BATCH, is_over=is_over)
-    return done.signed + done.dated
+def _sign_until_done() -> int:
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    def once() -> int:
+        done = signing_round.work(clock.now, limit=BATCH, is_over=is_over)
+        return done.signed + done.dated
+
+    done = _until_done(bell.CHECKPOINT, once)
+    heartbeats.report_signer(at=clock.now())
+    if is_over():
+        # A round that ended before its first log found nothing, but there is still work.
+        bell.ring(bell.CHECKPOINT)
+    return done
 
 
 @guarded

@@ -17,7 +17,12 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     def of_places(self) -> "HeartbeatQuerySet":
         """Return the heartbeats of clusters, beats, proxies and hosts. A removed host still has its rows."""
         beats = self.filter(name__startswith=f"{Heartbeat.BEAT}:")
-        return self.workers() | beats | self.tool_proxies() | self.filter(name__startswith=Heartbeat.HOST)
+        hosts = self.filter(name__startswith=Heartbeat.HOST)
+        return self.workers() | beats | self.tool_proxies() | self.signers() | hosts
+
+    def signers(self) -> "HeartbeatQuerySet":
+        """Return the heartbeats of the hosts that have the log's key. `detail` says why a host is refused."""
+        return self.filter(name__startswith=Heartbeat.SIGNER)
 
 
 class Heartbeat(models.Model):
@@ -31,6 +36,7 @@ class Heartbeat(models.Model):
     - `beat:<host>`: The beat of this host runs.
     - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.
     - `tools:<host>`: The proxy for web tools runs on this host.
+    - `signer:<host>`: This host has the log's key. If it can't sign, `detail` says why.
     - `backup`: A backup was made and checked. If the last one failed, `detail` says why.
     - `heads`: The signed heads were copied to another place.
     - `host:<name>`: The health check of a web server wrote this row, to test that the server can write.
@@ -41,6 +47,9 @@ class Heartbeat(models.Model):
     PULSE = "pulse:"
     HOST = "host:"
     TOOLS = "tools:"
+    SIGNER = "signer:"
+    #: The beginning of the detail of what failed.
+    FAILED = "failed: "
     BACKUP = "backup"
     HEADS = "heads"
     #: The beginning of the detail of a job that failed.

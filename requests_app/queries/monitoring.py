@@ -6,6 +6,7 @@ Each group of numbers is one or two queries over a small index. A group that can
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from requests_app.models import (
     Webhook,
 )
 from requests_app.queries import backups, restored, sign_on_metadata
+from requests_app.queries.signing_hosts import host_of
 
 #: A deadline that is nearer than this counts as near.
 NEAR = timedelta(hours=1)
@@ -72,6 +74,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_log_refused": ("Logs that the signer refuses to sign.", ("code",)),
     "lockbox_log_oldest_date_seconds": ("Age of the oldest date on a signed log.", ()),
     "lockbox_log_signer_last_seconds": ("For how long no host has had the turn to sign.", ()),
+    "lockbox_log_signer_hosts": ("Hosts that have the log's key.", ("state",)),
     "lockbox_log_signer_taken_over_timestamp_seconds": ("When a host last took over from one that was lost.", ()),
     "lockbox_witnesses": ("Registered witnesses.", ()),
     "lockbox_witnesses_failing": ("Witnesses whose last call failed.", ()),
@@ -156,7 +159,8 @@ def outbox(at: datetime) -> Iterator[Sample]:
 
 def heartbeats(at: datetime) -> Iterator[Sample]:
     limit = at - timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
-    rows = dict(Heartbeat.objects.exclude(name__startswith=Heartbeat.PULSE).values_list("name", "at"))
+    found = list(Heartbeat.objects.exclude(name__startswith=Heartbeat.PULSE))
+    rows = {row.name: row.at for row in found}
     workers = [seen for name, seen in rows.items() if name.startswith(Heartbeat.WORKER)]
     yield Sample("lockbox_workers_alive", sum(seen >= limit for seen in workers))
     places = {"worker": Heartbeat.WORKER, "beat": Heartbeat.BEAT, "tools": Heartbeat.TOOLS}
@@ -167,6 +171,9 @@ def heartbeats(at: datetime) -> Iterator[Sample]:
         if _TASK.match(name) and name != Heartbeat.BEAT:
             yield Sample("lockbox_last_success_timestamp_seconds", seen.timestamp(), (name,))
     yield Sample("lockbox_heads_never_copied", backups.are_heads_never_copied(rows))
+    hosts = Counter(host_of(row, at).state for row in found if row.name.startswith(Heartbeat.SIGNER))
+    for state in ("ready", "refused", "away"):
+        yield Sample("lockbox_log_signer_hosts", hosts[state], (state,))
 
 
 def tasks(at: datetime) -> Iterator[Sample]:

@@ -9,7 +9,11 @@ import socket
 
 from django.db.models import Q
 
+from audit_app import lease
 from requests_app.models import Heartbeat
+
+#: How often a host writes that nothing has changed about its right to sign.
+SIGNER_EVERY = dt.timedelta(minutes=1)
 
 
 def host_name() -> str:
@@ -41,7 +45,10 @@ def of_tool_proxy() -> str:
 
 def touch(name: str, *, at: dt.datetime) -> None:
     """Store that the process or task `name` was alive at `at`."""
-    beat = Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200])
+    _store(Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200]))
+
+
+def _store(beat: Heartbeat) -> None:
     Heartbeat.objects.bulk_create(
         [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
     )
@@ -52,6 +59,15 @@ def report_failure(name: str, why: str) -> None:
     detail = f"{Heartbeat.FAILED}{why}"[:200]
     Heartbeat.objects.get_or_create(name=name, defaults={"at": Heartbeat.NEVER, "pid": os.getpid()})
     Heartbeat.objects.filter(name=name).update(detail=detail)
+
+
+def report_signer(*, at: dt.datetime, refused: str = "") -> None:
+    """Store that this host can sign the logs, or why it can't. Without a change, this is written once a minute."""
+    name = f"{Heartbeat.SIGNER}{lease.host()}"[:120]
+    detail = f"{Heartbeat.FAILED}{refused}"[:200] if refused else ""
+    if Heartbeat.objects.filter(name=name, detail=detail, at__gt=at - SIGNER_EVERY, at__lte=at).exists():
+        return
+    _store(Heartbeat(name=name, at=at, pid=os.getpid(), detail=detail))
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:

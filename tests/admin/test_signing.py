@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import html
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey, SignerLe
 from requests_app.domain import clock
 from requests_app.domain.acts.log import LOG_TOMBSTONED
 from requests_app.doors.admin.signing import _FOUND
+from requests_app.models import Heartbeat
+from requests_app.queries import signing_hosts
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast
 from tests.sources import nodes_of
@@ -99,6 +102,26 @@ def test_staff_see_which_host_signs_and_which_was_lost(staff: Client) -> None:
         assert "b.example" in shown
     assert staff.post(address(SignerLease, "change", row.pk), {"host": "x"}).status_code == 403
     assert SignerLease.objects.get().host == "b.example"
+
+
+def test_staff_see_which_hosts_could_take_over_and_why_one_could_not(staff: Client) -> None:
+    at = clock.now()
+    row = SignerLease.objects.create(host="a.example", since=at, until=at)
+    for name, detail, age in (
+        ("a.example", "", dt.timedelta()),
+        ("b.example", "failed: the key of <b> differs.", dt.timedelta()),
+        ("c.example", "failed: x", 2 * signing_hosts.AWAY_AFTER),
+    ):
+        Heartbeat.objects.create(name=f"signer:{name}", at=at - age, pid=1, detail=detail)
+    assert "1 can sign, 1 can’t sign, 1 away" in text(staff.get(address(SignerLease)))
+    page = staff.get(address(SignerLease, "change", row.pk))
+    assert "<b>" not in page.content.decode()
+    for words in (
+        "a.example can sign.",
+        "b.example can’t sign: the key of <b> differs. It reported",
+        "c.example has not reported since",
+    ):
+        assert words in text(page)
 
 
 def test_public_keys_are_shown_and_nothing_of_the_private_ones(alarm: LogAlarm, staff: Client) -> None:

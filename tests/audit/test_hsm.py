@@ -22,6 +22,7 @@ from audit_app.models import AuditEntry, Checkpoint, LogAlarm
 from audit_app.notes import Note
 from audit_app.signing_round import Work
 from requests_app import tasks
+from requests_app.models import Heartbeat
 from tests.audit.test_checkpoints import AT, TENANT, append
 from tests.cast import gather
 
@@ -175,6 +176,47 @@ def test_a_token_that_is_away_signs_nothing_and_goes_on_when_it_is_back(in_hsm: 
         (token / "away").rename(token / "tokens")
     assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
     assert not LogAlarm.objects.exists()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_token_that_is_removed_while_it_signs_leaves_nothing_half_signed(
+    number: int, in_hsm: str, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has an open session, and notices it at the next signature: it makes two for each checkpoint."""
+    append(3)
+    assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
+    append(2)
+    plain, calls = hsm.HsmKey.sign, 0
+
+    def sign(key: hsm.HsmKey, data: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            (token / "tokens").rename(token / "away")
+            (token / "tokens").mkdir()
+        return plain(key, data)
+
+    monkeypatch.setattr(hsm.HsmKey, "sign", sign)
+    try:
+        with capture_logs() as logged:
+            tasks.checkpoint()
+            if number == 3:
+                append(1)
+                tasks.checkpoint()
+        [why] = [each["why"] for each in logged if each["event"] == "log_key_unreadable"]
+        assert "is the HSM connected" in why
+        assert PIN not in str(logged)
+        published = [3] if number < 3 else [3, 5]
+        assert list(Checkpoint.objects.order_by("pk").values_list("size", flat=True)) == published
+        assert not LogAlarm.objects.exists()
+        assert Heartbeat.objects.get(name__startswith="signer:").detail.startswith("failed: the log key log-key")
+    finally:
+        (token / "tokens").rmdir()
+        (token / "away").rename(token / "tokens")
+    # Nobody starts the process again.
+    tasks.checkpoint()
+    assert Checkpoint.objects.order_by("pk").last().size == (5 if number < 3 else 6)
+    assert Heartbeat.objects.get(name__startswith="signer:").detail == ""
 
 
 def test_a_wrong_pin_is_tried_once_because_the_token_locks_itself(

@@ -295,6 +295,17 @@ def test_the_last_turn_of_a_signer_and_the_last_takeover_are_shown() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_hosts_that_could_sign_and_could_not_are_counted() -> None:
+    at = clock.now()
+    for name, detail, age in (("a", "", 0), ("b", "", 60), ("c", "failed: its key differs", 0), ("d", "", 7200)):
+        seen = at - dt.timedelta(seconds=age)
+        Heartbeat.objects.create(name=f"{Heartbeat.SIGNER}{name}", at=seen, pid=1, detail=detail)
+    found = numbers(read())
+    states = {state: number(found, "lockbox_log_signer_hosts", state=state) for state in ("ready", "refused", "away")}
+    assert states == {"ready": 2, "refused": 1, "away": 1}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_no_label_names_a_customer_or_a_person(cast: Cast) -> None:
     counters.start()
     row = cast.opened().access_request

@@ -149,6 +149,18 @@ def test_a_log_that_is_refused_is_taken_as_far_as_it_was_signed(cast: Cast, tmp_
     assert "1 more entry waits" in out
 
 
+def test_where_the_heads_are_away_the_evidence_has_what_was_signed(cast: Cast, tmp_path: Path) -> None:
+    cast.ticket()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    cast.ticket()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}/none")
+        _bundle, out, err = written(tmp_path / "evidence.zip", "contoso")
+    assert "can't be signed now" in err
+    assert "there is no such directory" in err
+    assert "1 more entry waits" in out
+
+
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from audit_app.notes import Note, Verifier
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.acts.log import LOG_KEY_ROTATED
+from requests_app.models import Heartbeat
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform import bell
 from requests_app.work import schedules
@@ -53,6 +54,39 @@ def own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 # --- The task --------------------------------------------------------------------------------------------
+
+
+def test_a_host_reports_that_it_can_sign_and_why_it_can_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, travel: Any
+) -> None:
+    """So that somebody sees that a second host can't take over, before it has to."""
+
+    def report_of(name: str) -> tuple[str, dt.datetime]:
+        monkeypatch.setattr(settings, "LOG_SIGNER_NAME", name)
+        tasks.checkpoint()
+        row = Heartbeat.objects.get(name=f"signer:{name}")
+        return row.detail, row.at
+
+    append(1)
+    assert report_of("a")[0] == ""
+    with monkeypatch.context() as patch:
+        (tmp_path / "other").mkdir()
+        patch.setattr(settings, "LOG_HEADS", f"dir://{tmp_path}/other")
+        refused, first_at = report_of("b")
+        assert "is not the place where the logs were signed before" in refused
+        travel.by(seconds=30)
+        # Nothing has changed, so nothing is written, until a minute has passed.
+        assert report_of("b") == (refused, first_at)
+        travel.by(seconds=60)
+        assert report_of("b")[1] > first_at
+    assert report_of("b")[0] == ""
+
+
+def test_a_host_without_a_key_reports_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "LOG_KEY_FILE", tmp_path / "none")
+    monkeypatch.setattr(settings, "LOG_KEY", "")
+    tasks.checkpoint()
+    assert not Heartbeat.objects.filter(name__startswith="signer:").exists()
 
 
 def test_every_log_is_signed_by_the_task_and_dated_an_hour_later(travel: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,7 +20,7 @@ from audit_app import checkpoints
 from audit_app.log_name import clock_key
 from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey, SignerLease
 from requests_app import operations
-from requests_app.domain import limits
+from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import TOMBSTONE
 from requests_app.doors.admin.acts import ActForm, AdminAction
@@ -27,7 +29,8 @@ from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_choice
 from requests_app.doors.admin.log import TENANT_NAME, ByLog, log_name, tenant
 from requests_app.platform import program
-from requests_app.words import text
+from requests_app.queries.signing_hosts import signing_hosts
+from requests_app.words import text, times
 
 #: What was found, by the code of the refusal (audit_app.checkpoints.Refusal).
 _FOUND: dict[str, Promise] = {
@@ -148,6 +151,35 @@ def verdict(row: LogCheck) -> str:
     return row.flaw if row.flaw_seq is None else _("entry %(seq)d: %(why)s") % {"seq": row.flaw_seq, "why": row.flaw}
 
 
+#: What the administration says about a host that has the log's key, by its state.
+_HOSTS: dict[str, Promise] = {
+    "ready": gettext_lazy("%(host)s can sign. It reported on %(when)s."),
+    "refused": gettext_lazy("%(host)s can’t sign: %(why)s. It reported on %(when)s."),
+    "away": gettext_lazy("%(host)s has not reported since %(when)s."),
+}
+
+
+@admin.display(description=gettext_lazy("hosts with the log’s key"))
+def hosts(_row: SignerLease) -> str:
+    now = clock.now()
+    lines = [
+        (
+            str(_HOSTS[host.state])
+            % {"host": host.name, "why": host.refused.rstrip("."), "when": times.when_words(host.seen_at, now)},
+        )
+        for host in signing_hosts(now)
+    ]
+    return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", lines)) if lines else NOTHING
+
+
+@admin.display(description=gettext_lazy("hosts with the log’s key"))
+def host_count(_row: SignerLease) -> str:
+    count = Counter(host.state for host in signing_hosts(clock.now()))
+    # Translators: numbers of hosts
+    words = _("%(ready)d can sign, %(refused)d can’t sign, %(away)d away")
+    return words % {state: count[state] for state in _HOSTS}
+
+
 class TombstoneForm(ActForm):
     comment = forms.CharField(
         label=gettext_lazy("What happened"),
@@ -243,14 +275,15 @@ class SignedHeadAdmin(OfOneLog):
 
 
 class SignerAdmin(StaffAdmin):
-    list_display = ("host", "since", "until", "taken_from", "taken_over_at")
+    list_display = ("host", "since", "taken_from", "taken_over_at", host_count)
     ordering = ("pk",)
     words = gettext_lazy("Who signs")
     lead = gettext_lazy(
         "The host that signs the logs, or has signed last. If it is lost, another host that has the key takes over. "
-        "This page then names the lost host, which you have to repair."
+        "This page then names the lost host, which you have to repair. A host that can’t sign can’t take over: correct "
+        "its settings."
     )
-    facts: ClassVar = [("", ("host", "since", "until", "released_at", "taken_from", "taken_over_at"))]
+    facts: ClassVar = [("", ("host", "since", "until", "released_at", "taken_from", "taken_over_at", hosts))]
 
     def name_of(self, row: SignerLease) -> str:
         return row.host
