@@ -24,7 +24,7 @@ def main(name: str, journal: Path) -> None:
     from django.conf import settings
     from django.db import DatabaseError, connection
 
-    from audit_app import checkpoints, heads, redating, signing_round
+    from audit_app import checkpoints, heads, redating, s3, signing_round
     from audit_app.stored_heads import HeadsUnavailable
     from requests_app.domain import clock
     from requests_app.platform.database import bounds
@@ -36,6 +36,7 @@ def main(name: str, journal: Path) -> None:
     settings.LOG_KEY = os.environ["SIGNER_KEY"]
     # The server ends the transaction of a process that is stopped in it, as in production, but sooner.
     bounds.of_process(replace(bounds.worker(wait_seconds=5.0), idle=1))
+    s3.TIMEOUT = float(os.environ.get("SIGNER_S3_TIMEOUT", s3.TIMEOUT))
     if os.environ.get("SIGNER_OVERWRITES"):
         plain = heads.put
         heads.put = lambda head, frontier, note, *, after: plain(head, frontier, note, after=heads.get(head.origin))
