@@ -281,6 +281,7 @@ def test_failed_mail_is_an_alarm_and_leaves_when_an_operator_asks_for_it(
     """Each failure makes the next attempt later. Meanwhile nothing is due, so nothing is late."""
     travel.freeze()
     a_submission(cast)
+    drain_all()
     for _ in range(10):
         travel.by(minutes=5)
         drain_all()
