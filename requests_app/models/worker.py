@@ -52,8 +52,6 @@ class Heartbeat(models.Model):
     FAILED = "failed: "
     BACKUP = "backup"
     HEADS = "heads"
-    #: The beginning of the detail of a job that failed.
-    FAILED = "failed: "
     #: When a job that has never succeeded was last seen. It is older than every limit.
     NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
