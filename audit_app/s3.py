@@ -12,7 +12,6 @@ import hmac
 import http.client
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
@@ -174,12 +173,12 @@ def _connected(host: str, port: int) -> socket.socket:
     `socket.create_connection` waits for each address in full. The name of a store can have many, and after a cut of
     the network none of them answers.
     """
-    until, fault = time.monotonic() + TIMEOUT, OSError("the name has no address")
+    fault = OSError("the name has no address")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for number, (family, kind, protocol, _name, address) in enumerate(found):
+    for family, kind, protocol, _name, address in found:
         made = socket.socket(family, kind, protocol)
         try:
-            made.settimeout(max(0.1, (until - time.monotonic()) / (len(found) - number)))
+            made.settimeout(TIMEOUT / len(found))
             made.connect(address)
             made.settimeout(TIMEOUT)
             # Without this, the body of a write waits until the store has acknowledged the headers.

@@ -578,7 +578,7 @@ STEPS = {
     "before the logs are verified": (loading, "require_good_logs"),
     "before the files": (finishing.Finish, "_write_files"),
     "before the heads": (finishing.Finish, "_store"),
-    "after the heads": (loading, "_sync"),
+    "after the heads": (loading, "sync"),
 }
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.core import mail
+from django.test import override_settings
 from django.utils.html import escape
 
 from requests_app import operations
+from requests_app.domain import clock
+from requests_app.identity.sso.saml import metadata, service
 from requests_app.models import OutboxMessage, Person, Tenant
+from requests_app.queries.single_sign_on import PROVIDER
 from requests_app.work import outbox
+from tests import saml_idp
 from tests.cast import Cast
 from tests.remembered import MEMORY
 
@@ -93,3 +99,11 @@ def silent(found: Any, *texts: str) -> None:
     for text in texts:
         assert text not in plain
         assert escape(text) not in html
+
+
+def provider_metadata_is_read(world: Cast) -> None:
+    """Read the metadata of the provider's identity provider for the first time."""
+    url = "https://idp.provider.example/metadata"
+    found = metadata.read(saml_idp.metadata(saml_idp.fixed_certificate(1)), at=clock.now())
+    with override_settings(SSO_SAML_METADATA_URL=url), patch.object(service, "fetched", lambda *_, **__: found):
+        assert operations.refresh_at_need(PROVIDER, actor=world.system())

@@ -23,18 +23,19 @@ from requests_app.domain.scopes import Scope
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.messages.mails import email, words
 from requests_app.messages.topics import Topic
-from requests_app.models import OutboxMessage, Person, Tenant
+from requests_app.models import Heartbeat, OutboxMessage, Person, Tenant
 from requests_app.models.people import actor_of_token
 from requests_app.operations import sweeps
 from requests_app.operations._stream_settings import Delivery, Wanted
 from requests_app.queries import restored
+from requests_app.work import heartbeats
 from tests import ground
 from tests.acts.restored import restore
 from tests.caller import client_of
 from tests.cast import Cast
 from tests.factors import SECRET
 from tests.guards import actor_of_guard, client_of_guards
-from tests.notifications.conftest import Mails, parts
+from tests.notifications.conftest import Mails, parts, provider_metadata_is_read
 from tests.operations.test_reports import one, report
 from tests.passkeys import enrolled
 
@@ -150,6 +151,9 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     ).webhook
     operations.give_up_webhook(hook.pk, because="gone", actor=world.system("webhooks"))
     stream_fails(world)
+    provider_metadata_is_read(world)
+    heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
+    sweeps.announce_backup_trouble(actor=world.system())
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     operations.create_client(
         tenant_id=world.contoso.pk,
@@ -259,7 +263,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|restored/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/(restored|requests_app/(proposal|signalstream)/[0-9a-f-]{36}/change)/|(invitation|address)/[\w-]{43}/)?",
+            r"http://localhost:8000/((access-requests|tickets|tenant|log)/[0-9a-f-]{36}/(people/|clients/|levels/|restored/|sign-on/|out-of-office/|mutes/|proposals/|(webhooks|signal-streams)/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|admin/(restored|single-sign-on|requests_app/(heartbeat|(proposal|signalstream)/[0-9a-f-]{36}/change))/|(invitation|address)/[\w-]{43}/)?",
             str(link),
         )
 
@@ -281,6 +285,8 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
                 "admin:requests_app_proposal_change",
                 "admin:requests_app_signalstream_change",
                 "admin:restored",
+                "admin:single_sign_on",
+                "admin:requests_app_heartbeat_changelist",
             )
             continue
         if path.startswith("/address/"):
@@ -443,9 +449,10 @@ def test_every_word_of_every_mail_is_translated(
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
     data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam", "Northwind", "Erik", "Sten", "Berta"}
-    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp", "Quillo", "Cloud", "notes"}
+    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp", "Quillo", "Cloud", "notes", "provider"}
+    data |= {"metadata"}
     for found in request.getfixturevalue("one_of_each_anew"):
-        raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
+        raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|\b[0-9A-F]{64}\b|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data
 
 

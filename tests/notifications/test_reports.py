@@ -18,7 +18,7 @@ from requests_app.queries.gates import Asker
 from requests_app.work import heartbeats
 from tests.cast import Cast
 from tests.guards import ONE, OTHER, actor_of_guard, client_of_guards
-from tests.notifications.conftest import Mails, says
+from tests.notifications.conftest import Mails, provider_metadata_is_read, says
 from tests.operations.test_reports import one, report
 
 pytestmark = pytest.mark.django_db
@@ -300,3 +300,10 @@ def test_staff_hear_of_a_first_backup_that_fails(world: Cast, mails: Mails) -> N
     heartbeats.report_failure(Heartbeat.BACKUP, "The place is full.")
     assert tasks.remind() == 1
     says(mails.sent("stella", "backup_trouble"), "There is no good backup.", "Ask your operators")
+
+
+def test_staff_hear_that_the_providers_identity_provider_has_other_keys(world: Cast, mails: Mails) -> None:
+    provider_metadata_is_read(world)
+    found = mails.sent("stella", "provider_sign_on")
+    assert mails.to("provider_sign_on") == ["stella"]
+    says(found, "was read at this address for the first time", "idp.provider.example/metadata")

@@ -23,7 +23,18 @@ from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_t
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Audience, Note, Topic, post
-from requests_app.models import AccessRequest, Grant, Guard, OutboxMessage, Person, Proposal, Service, StaffTerm, Tenant
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Guard,
+    OutboxMessage,
+    Person,
+    Proposal,
+    ProviderSignOn,
+    Service,
+    StaffTerm,
+    Tenant,
+)
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.models.people import actor_of_token
 from requests_app.operations import sweeps
@@ -255,12 +266,28 @@ def of_a_restore() -> list[Note]:
     ]
 
 
+def of_provider_metadata() -> list[Note]:
+    """Return each message about the metadata of the provider's own identity provider."""
+    row = ProviderSignOn.objects.create(metadata_url="https://idp.provider.example/metadata", changed_at=clock.now())
+    return [
+        Note(
+            topic=Topic.PROVIDER_SIGN_ON,
+            tenant_id=None,
+            about=row.pk,
+            audiences=(Audience.ADMINISTRATORS,),
+            mark=keys,
+            extra={"keys": keys},
+        )
+        for keys in ("changed", "first", "accepted", "refused", "ended", "ends", "unread")
+    ]
+
+
 @pytest.mark.slow
 def test_every_word_of_every_mail_is_marked(world: World) -> None:
     at = clock.now()
     with translation.override("en"):
         tell_the_rest()
-    post(of_a_restore(), at=at)
+    post([*of_a_restore(), *of_provider_metadata()], at=at)
     for message in OutboxMessage.objects.filter(lane=FANOUT):
         handlers.fan_out(message, at)
     found: dict[str, str] = {}

@@ -369,12 +369,17 @@ def provider_sign_on(message: OutboxMessage, at: datetime) -> Facts:
         "path": reverse("admin:single_sign_on"),
         "keys": message.payload["keys"],
         "facts": [
-            Fact(_("Identity provider"), [words.line(row.issuer or _("not known yet"))]),
-            Fact(_("Address of the metadata"), [words.line(row.metadata_url)]),
+            Fact(_("Identity provider"), [words.line(_no_link(row.issuer) or _("not known yet"))]),
+            Fact(_("Address of the metadata"), [words.line(_no_link(row.metadata_url))]),
             Fact(_("Certificates in use (SHA-256)"), keys or [_("none")]),
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
+
+
+def _no_link(address: str) -> str:
+    """Return an address without "https://", so that mail programs do not make a link of it."""
+    return address.removeprefix("https://").removeprefix("http://")
 
 
 @reads(Topic.LEVEL_RULE_CHANGED)
