@@ -268,7 +268,7 @@ def of_a_restore() -> list[Note]:
 
 def of_provider_metadata() -> list[Note]:
     """Return each message about the metadata of the provider's own identity provider."""
-    row = ProviderSignOn.objects.create(metadata_url="https://idp.provider.example/metadata", changed_at=clock.now())
+    row = ProviderSignOn.objects.create(metadata_url="https://idp.provider.example/m", changed_at=clock.now())
     return [
         Note(
             topic=Topic.PROVIDER_SIGN_ON,
