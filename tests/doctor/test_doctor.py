@@ -563,16 +563,18 @@ def test_a_check_that_hangs_or_breaks_delays_and_hides_no_other() -> None:
 
 
 def test_a_check_that_takes_long_is_announced_and_may_say_what_that_means(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(findings, "ANNOUNCED_AFTER", 0.1)
     is_over = threading.Event()
+
+    def hangs() -> Iterator[Any]:
+        is_over.wait(30)
+        yield findings.ok("late")
+
     checks = [
         Check("quick", lambda: [findings.ok("well")]),
-        Check(
-            "slow", lambda: [] if is_over.wait(30) else [], seconds=0.4, late=lambda: findings.unknown("late", "wait")
-        ),
-        Check("slow too", lambda: [] if is_over.wait(30) else [], seconds=0.4, late=lambda: None),
+        Check("slow", hangs, seconds=1.2, late=lambda: findings.unknown("late", "wait")),
+        Check("slow too", hangs, seconds=1.2, late=lambda: None),
     ]
     found = list(examine(checks, announce=running.announced))
     is_over.set()
