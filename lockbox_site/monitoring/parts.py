@@ -30,7 +30,10 @@ def install() -> None:
 
 
 def listen(kinds: Collection[str]) -> None:
-    """Listen at METRICS_PORT, in threads of this process. A web server among the parts answers instead of it."""
+    """Listen at METRICS_PORT, in threads of this process. A web server among the parts answers instead of it.
+
+    Raise CannotStart if the port can't be used. The parts run without it: metrics never stop the work.
+    """
     if supervisor.WEB in kinds:
         return
     supervisor.require_free_port(settings.HOST, settings.METRICS_PORT, setting="METRICS_PORT")
@@ -52,17 +55,21 @@ class Server(ThreadingMixIn, TCPServer):
         super().__init__((address, port), Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         # A caller that sends one byte now and then is disconnected, too.
         limit = threading.Timer(WITHIN, _disconnect, [request])
         limit.daemon = True
-        limit.start()
         try:
+            limit.start()
             super().process_request_thread(request, client_address)
         finally:
             limit.cancel()

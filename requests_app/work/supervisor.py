@@ -44,7 +44,7 @@ MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
 
 
 #: Called with the kinds of the parts before they start, in the process of the supervisor. The site adds what answers
-#: Prometheus there.
+#: Prometheus there. A function that raises CannotStart delays nothing.
 beside: list[Callable[[Collection[str]], None]] = []
 
 
@@ -194,8 +194,7 @@ class Supervisor:
             line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
             self._say(line % {"why": self._signs.trouble})
         try:
-            for start in beside:
-                start({part.kind for part in self._parts})
+            self._start_beside()
             while not self._stops:
                 self._look_after_all()
                 time.sleep(0.1)
@@ -206,6 +205,14 @@ class Supervisor:
             self._stop_all()
             self._signs.close()
         return 0
+
+    def _start_beside(self) -> None:
+        """Start what else runs in this process. The parts run without it if it can't start."""
+        for start in beside:
+            try:
+                start({part.kind for part in self._parts})
+            except CannotStart as refusal:
+                self._say(str(refusal))
 
     def _say(self, line: str) -> None:
         say(LABEL if self._has_labels else "", line)

@@ -20,7 +20,7 @@ from requests_app.work import supervisor
 from requests_app.work.processes import tree
 from tests.monitoring.test_processes import ON, TOKEN, prometheus
 from tests.ports import free_port
-from tests.tasks.conftest import Running, Start, wait_for
+from tests.tasks.conftest import Running, Start, in_service, wait_for
 from tests.tasks.conftest import start as start  # a fixture
 
 BEARER = f"Bearer {TOKEN}"
@@ -95,12 +95,13 @@ class TestProcesses:
         wait_for(lambda: len(tree(running.pid)) > 3, within=60, why="the cluster runs")
         assert listening(running) == []
 
-    def test_a_port_in_use_ends_the_part_with_the_name_of_the_setting(self, start: Start) -> None:
+    def test_a_port_in_use_is_named_and_stops_no_work(self, start: Start) -> None:
         port = free_port()
         with socket.create_server(("127.0.0.1", port)):
             running = start(*WORKER, METRICS_PORT=str(port), **ON)
             running.until(f"Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another: METRICS_PORT=")
-            assert running.process.wait(60) == 1
+            in_service()
+            running.stop()
 
     @pytest.mark.deep
     def test_prometheus_reads_worker_and_beat(self, start: Start, tmp_path: Path) -> None:
