@@ -24,10 +24,10 @@ from requests_app.platform.database.alone import StillBusy, alone
 #: How long one process waits for another one that migrates the same database, in seconds.
 TURN_SECONDS = 600.0
 #: How long the statements of a migration may take at each attempt, in seconds, together with their waits for tables.
-#: The last number repeats. Everybody who needs one of the tables waits as long. A web server waits longer
-#: (`bounds.ACT_SECONDS_OF_SERVER`), so it answers. The last number is longer than the `deadlock_timeout` of the server:
-#: after it, PostgreSQL ends an automatic vacuum of the table.
-LIMITS = (0.2, 0.4, 0.8, 0.8, 0.8, 1.5)
+#: After the last number, the first one follows. Everybody who needs one of the tables waits as long. A web server waits
+#: longer (`bounds.ACT_SECONDS_OF_SERVER`), and refuses nobody before a lock counts as stuck (`turns.STUCK_AFTER`). The
+#: last number is for an automatic vacuum of the table: PostgreSQL ends it after its `deadlock_timeout` of one second.
+LIMITS = (0.2, *[0.4] * 6, 1.5)
 #: How long to wait before the next attempt, in seconds. The last number repeats.
 PAUSES, ATTEMPTS = (1.0, 2.0, 3.0, 5.0), 60
 #: The codes for a lock that was not free in time and for a deadlock (PostgreSQL, appendix A).
@@ -136,7 +136,7 @@ class Command(migrate.Command):
         """Migrate. If a table is not free, try again. The migrations that are done stay done."""
         slow = 0
         for attempt in range(ATTEMPTS):
-            _Executor.limit = _nth(LIMITS, attempt)
+            _Executor.limit = LIMITS[attempt % len(LIMITS)]
             try:
                 super().handle(*args, **options)
                 return
@@ -147,20 +147,15 @@ class Command(migrate.Command):
             slow += code == _SLOW
             if slow == SLOW_ATTEMPTS:
                 raise CommandError(
-                    f"A migration took longer than {_Executor.limit} s at {slow} attempts, and people would wait for "
-                    "it. It has changed nothing; those before it are done. Stop all parts of the product, and run "
-                    "migrate again: if nobody is connected, it has no limit."
+                    f"A migration took too long at {slow} attempts, and people would wait for it. It has changed "
+                    "nothing; those before it are done. Stop all parts of the product, and run migrate again: if "
+                    "nobody is connected, it has no limit."
                 )
             self.stderr.write(
                 "\nA table is in use, or the server is busy. Nobody waits for this migration; it is tried again."
             )
-            threading.Event().wait(_nth(PAUSES, attempt))
+            threading.Event().wait(PAUSES[min(attempt, len(PAUSES) - 1)])
         raise CommandError(
             f"A table was in use at {ATTEMPTS} attempts. The last migration has changed nothing; those before it are "
             "done. Look for a long transaction in pg_stat_activity, and run migrate again."
         )
-
-
-def _nth(numbers: tuple[float, ...], place: int) -> float:
-    """Return the number at this place. The last number repeats."""
-    return numbers[min(place, len(numbers) - 1)]
