@@ -129,6 +129,8 @@ class Bucket:
             if answer.length and len(found) <= MOST_BYTES:
                 raise http.client.IncompleteRead(found, answer.length)
             return answer.status, {key.lower(): value for key, value in answer.getheaders()}, found
+        except ssl.SSLCertVerificationError as error:
+            raise StoreFault(f"the store's certificate is not accepted: {error.verify_message}") from error
         except (OSError, http.client.HTTPException) as error:
             raise Unknown(f"the store does not answer ({type(error).__name__})") from error
         finally:

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ class Faulty(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, ignores: tuple[str, ...] = ()) -> None:
+    def __init__(self, ignores: tuple[str, ...] = (), *, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults: list[str] = []
         #: How many of the next reads get half of their answer.
@@ -96,6 +97,8 @@ class Faulty(ThreadingHTTPServer):
         self.writes = 0
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property

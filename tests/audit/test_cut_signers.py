@@ -97,7 +97,7 @@ class Packets:
             where = ("-n", space) if space else ()
             _run("ip", *where, "address", "add", address, "dev", device)
             _run("ip", *where, "link", "set", device, "up")
-        _run("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        _run("ip", "netns", "exec", router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         _run("ip", "-n", host, "route", "add", "default", "via", f"{there}.1")
         _run("ip", "route", "add", f"{there}.0/30", "via", f"{here}.2")
 

@@ -21,6 +21,7 @@ from audit_app.notes import Head
 from audit_app.stored_heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.tree import Frontier
 from tests import object_store
+from tests.authority import Authority
 
 ORIGIN = "lockbox.example.com/log/a"
 
@@ -455,6 +456,30 @@ def test_a_store_that_is_away_or_refuses_the_key_signs_nothing(
     monkeypatch.setattr(settings, "LOG_HEADS_S3_SECRET_KEY", object_store.SECRET)
     with pytest.raises(HeadsUnavailable):
         heads.get(ORIGIN)
+
+
+def test_a_store_is_read_over_tls_and_its_certificate_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    authority, other = Authority(tmp_path), Authority(tmp_path / "other")
+    servers = [object_store.Faulty(tls=each.server("localhost")) for each in (authority, other)]
+    try:
+        good, bad = (f"https://localhost:{server.server_port}" for server in servers)
+        use_bucket(good, monkeypatch)
+        with pytest.raises(HeadsUnavailable, match="certificate is not accepted"):
+            heads.get(ORIGIN)
+        monkeypatch.setattr(settings, "LOG_HEADS_S3_CA_FILE", str(authority.path))
+        assert put(4, put(3, None)).generation == 2
+        assert heads.get(ORIGIN).head.size == 4
+        for endpoint in (bad, good.replace("localhost", "127.0.0.1")):
+            use_bucket(endpoint, monkeypatch)
+            with pytest.raises(HeadsUnavailable, match="certificate is not accepted"):
+                heads.get(ORIGIN)
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
 
 
 def test_an_object_of_another_log_or_a_newer_version_is_refused(faulty: Any) -> None:
