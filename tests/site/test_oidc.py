@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc import jws
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
-from requests_app.identity.sso import oidc
+from requests_app.identity.sso import id_tokens, oidc
 from requests_app.identity.sso.oidc import Party, SignOnFailed
 from requests_app.platform.outbound import Answer
 from tests.offenders import collected
@@ -50,7 +50,8 @@ def keys(*more: Any) -> dict[str, Any]:
 
 
 def verified(given: str, **options: Any) -> dict[str, Any]:
-    return oidc.verified(given, options.pop("keys", keys()), PARTY, nonce=NONCE, at=AT, **options)
+    whose = {"issuer": PARTY.issuer, "client_id": PARTY.client_id}
+    return id_tokens.verified(given, options.pop("keys", keys()), **whose, nonce=NONCE, at=AT, **options)
 
 
 def test_a_valid_identity_token_is_accepted() -> None:
