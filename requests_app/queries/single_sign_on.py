@@ -244,11 +244,11 @@ def saml_facts(row: SignOn | None) -> dict[str, Any]:
     """Return what the page and the API show of a SAML connection: both parties' keys, never a private one."""
     if row is None or not row.is_saml:
         return {"pinned": None, "own_keys": []}
-    pinned = IdentityProvider.of_stored(row.issuer, row.pinned)
     try:
         own_keys = service.unpacked(sealing.opened(row.sealed_keys))
     except sealing.Unreadable:
         own_keys = []
+    pinned = sign_on_metadata.pinned_of(row)
     return {"pinned": pinned, "own_keys": [fingerprint(each.certificate) for each in own_keys]}
 
 

@@ -14,6 +14,7 @@ from requests_app.domain.acts.imports import IMPORT_ROWS
 from requests_app.domain.events import title_of
 from requests_app.domain.levels import Level, offers_in
 from requests_app.domain.scopes import LABELS, known
+from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.words import times
 
 #: What an announced change does to a field. The key is the field's name in the proposal.
@@ -116,6 +117,13 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
         sign_on = gettext("%(sign_on)s, and people of your domains without an account get one as: %(role)s") % {
             "sign_on": sign_on,
             "role": _ROLES.get(newcomer_role, newcomer_role),
+        }
+    if url := values.get("metadata_url"):
+        sign_on = gettext("%(sign_on)s, with new keys from %(address)s") % {"sign_on": sign_on, "address": url}
+    if signer := values.get("metadata_signer"):
+        sign_on = gettext("%(sign_on)s, with metadata that the certificate %(fingerprint)s signs") % {
+            "sign_on": sign_on,
+            "fingerprint": fingerprint(signer),
         }
     return {
         "changes": "; ".join(_changed(name, now, values) for name, now in (values.get("set") or {}).items()),

@@ -531,6 +531,7 @@ def test_under_two_person_control_the_second_person_confirms_exactly_these_keys(
     assert proposal.said["certificates"] == [metadata.fingerprint(key_pair()[1])]
     assert "proof of identity" in proposals.words(proposal.act, proposal.said)
     assert "without an account get one as: Member" in proposals.words(proposal.act, proposal.said)
+    assert f"with new keys from {url}" in proposals.words(proposal.act, proposal.said)
     # Meanwhile, somebody else controls the address. The second person confirms what they have read.
     address.body = saml_idp.metadata(key_pair("stranger")[1], sso_url="https://evil.example/sso")
     operations.confirm_proposal(proposal.pk, actor=cast.as_("ada"))

@@ -361,7 +361,7 @@ def test_metadata_without_the_right_signature_changes_nothing(
     row = SignOn.objects.get()
     assert (row.metadata_problem, row.identity_provider) == ("unsigned", before)
     page = signed_in(world, "ines").get(reverse("web:sign_on_saml", args=[world.contoso.pk])).content.decode()
-    assert "has not signed" in page
+    assert "has no signature by your certificate" in page
     with nothing_happens(), pytest.raises(Unacceptable) as refused:
         connect(world, metadata_url=URL, metadata_signer=signer[1])
     assert refused.value.field == "metadata_signer"
@@ -380,6 +380,9 @@ def test_the_signer_is_set_on_the_page_and_over_the_api(world: Cast, address: Ad
     address.body = signed_metadata(saml_idp.metadata(), key_pair("signer"))
     assert ines.post(url, {"metadata_url": URL, "metadata_signer": pem, "shown": shown}).status_code == 302
     assert SignOn.objects.get().metadata_signer == key_pair("signer")[1]
+    drained()
+    mail = outbox_mails("ada@contoso.example")[-1]
+    assert (URL in mail.body, fingerprint(key_pair("signer")[1]) in mail.body) == (True, True)
     caller = Caller(token_of(world, "ines"))
     path = f"tenants/{world.contoso.pk}/sign-on"
     answer = caller.get(path)

@@ -21,6 +21,7 @@ from requests_app.identity.sso import domains
 from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.models import Domain, Identity, Person, SignOn
 from requests_app.queries import single_sign_on as queries
+from requests_app.queries.sign_on_metadata import pinned_of
 
 
 @admin.display(description=gettext_lazy("roles by group"))
@@ -36,7 +37,7 @@ def redirect_uri(row: SignOn) -> str:
 
 @admin.display(description=gettext_lazy("certificates of the identity provider (SHA-256)"))
 def certificates(row: SignOn) -> str:
-    pinned = queries.saml_facts(row)["pinned"]
+    pinned = pinned_of(row)
     return preformatted("\n".join(pinned.fingerprints)) if pinned else NOTHING
 
 

@@ -36,6 +36,7 @@ from requests_app.models import Domain, Membership, SignOn, Tenant
 from requests_app.platform.addresses import absolute
 from requests_app.queries import single_sign_on as queries
 from requests_app.queries import tenant as tenants
+from requests_app.queries.sign_on_metadata import pinned_of
 
 _TAGS = ["single sign-on"]
 _IF_MATCH = OpenApiParameter(
@@ -88,11 +89,11 @@ class SignOnOut(serializers.Serializer):
         return queries.acs(str(row.tenant_id))
 
     def get_sso_url(self, row: SignOn) -> str:
-        pinned = queries.saml_facts(row)["pinned"]
+        pinned = pinned_of(row)
         return pinned.sso_url if pinned else ""
 
     def get_certificates(self, row: SignOn) -> list[str]:
-        pinned = queries.saml_facts(row)["pinned"]
+        pinned = pinned_of(row)
         return pinned.fingerprints if pinned else []
 
     def get_own_certificates(self, row: SignOn) -> list[str]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from requests_app.domain.levels import Level, can_change
+from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
@@ -329,6 +330,16 @@ def _effect(what: str, effective: str) -> list[Fact]:
     return [Fact(label, [effective])] if effective else []
 
 
+def _metadata(row: SignOn) -> list[Fact]:
+    """Return from where the keys of a SAML identity provider come. With OpenID Connect, no keys are stored."""
+    if not row.is_saml:
+        return []
+    lines = [words.line(row.metadata_url) if row.metadata_url else _("entered by an administrator")]
+    if row.metadata_signer:
+        lines.append(_("signed by the certificate %(fingerprint)s") % {"fingerprint": fingerprint(row.metadata_signer)})
+    return [Fact(_("Metadata"), lines)]
+
+
 def _newcomers(row: SignOn) -> str:
     if not (row.is_on and row.newcomer_role):
         return _("can’t sign in")
@@ -352,6 +363,7 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
             Fact(
                 _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
             ),
+            *_metadata(row),
             Fact(_("Other ways to sign in"), [_("not allowed") if row.is_only else _("allowed")]),
             Fact(_("People of your domains without an account"), [_newcomers(row)]),
             *_act(message, at),
