@@ -75,11 +75,11 @@ def _pem(name: str) -> tuple[str, str]:
     return private.decode(), f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
 
 
-def _configuration(place: Path, url: str, service_provider: bytes, encryption: str) -> dict[str, Any]:
+def _configuration(place: Path, url: str, service_provider: bytes, encryption: str, key: str) -> dict[str, Any]:
     found = json.loads(Path("/var/lib/lemonldap-ng/conf/lmConf-1.json").read_text(encoding="utf-8"))
     for name in ("sessions", "locks", "persistent", "plocks", "cache"):
-        (place / name).mkdir()
-    private, certificate = _pem("lemonldap")
+        (place / name).mkdir(exist_ok=True)
+    private, certificate = _pem(key)
     files = {"generateModule": "Lemonldap::NG::Common::Apache::Session::Generate::SHA256"}
     return found | {
         "portal": url,
@@ -123,13 +123,18 @@ def _configuration(place: Path, url: str, service_provider: bytes, encryption: s
 
 
 @contextmanager
-def running(place: Path, service_provider: bytes, *, encryption: str = "none", port: int = 0) -> Iterator[Portal]:
-    """Run the portal until the block ends. It knows one service provider, by its metadata."""
+def running(
+    place: Path, service_provider: bytes, *, encryption: str = "none", port: int = 0, key: str = "lemonldap"
+) -> Iterator[Portal]:
+    """Run the portal until the block ends. It knows one service provider, by its metadata. `key` names its key pair.
+
+    In the same place, it knows people by the same names again.
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/"
     conf = place / "conf"
-    conf.mkdir(parents=True)
-    settings = _configuration(place, url, service_provider, encryption)
+    conf.mkdir(parents=True, exist_ok=True)
+    settings = _configuration(place, url, service_provider, encryption, key)
     (conf / "lmConf-1.json").write_text(json.dumps(settings), encoding="utf-8")
     ini = Path("/etc/lemonldap-ng/lemonldap-ng.ini").read_text(encoding="utf-8")
     ini = ini.replace("dirName = /var/lib/lemonldap-ng/conf", f"dirName = {conf}")

@@ -5,12 +5,15 @@ An attacker has their own good answer, which the identity provider has signed (`
 
 from __future__ import annotations
 
+import base64
 import copy
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
 
 from tests.saml_idp import (
@@ -29,6 +32,7 @@ from tests.saml_idp import (
 
 Attack = Callable[[Says], bytes]
 _SIGNATURE = f"{{{DS}}}Signature"
+ENC = "http://www.w3.org/2001/04/xmlenc#"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
 
@@ -345,6 +349,107 @@ def signed(**how: Any) -> Attack:
     return lambda says: _signed(says, **how)
 
 
+def setting(path: str, name: str, value: str) -> Attack:
+    """Return a good answer, well signed, in which one attribute has another value."""
+
+    def attack(says: Says) -> bytes:
+        root = response(says)
+        for element in [root] if path == "." else root.findall(path, {"s": ASSERTION}):
+            element.set(name, value)
+        sign(assertion_of(root))
+        return as_bytes(root)
+
+    return attack
+
+
+def adding(path: str, xml: str, *, after_signing: bool = False) -> Attack:
+    """Return a good answer, well signed, in which one element has one more child."""
+
+    def attack(says: Says) -> bytes:
+        root = response(says)
+        if after_signing:
+            sign(assertion_of(root))
+            root = _read_again(root)
+        child = etree.fromstring(f"<x xmlns:saml='{ASSERTION}' xmlns:ds='{DS}'>{xml}</x>")[0]
+        place = root if path == "." else root.find(path, {"s": ASSERTION, "ds": DS})
+        place.append(child)
+        if not after_signing:
+            sign(assertion_of(root))
+        return as_bytes(root)
+
+    return attack
+
+
+def describing(change: Callable[[Any], None]) -> Attack:
+    """Return a good answer whose signature describes itself in another way. The identity provider has signed this, too.
+
+    A reader that does not understand the description can believe that something else was signed.
+    """
+
+    def attack(says: Says) -> bytes:
+        root = response(says)
+        sign(assertion_of(root))
+        root = _read_again(root)
+        info = next(root.iter(f"{{{DS}}}SignedInfo"))
+        change(info)
+        canonical = etree.tostring(info, method="c14n", exclusive=True, with_tail=False)
+        key: Any = serialization.load_pem_private_key(key_pair()[0], password=None)
+        value = base64.b64encode(key.sign(canonical, padding.PKCS1v15(), hashes.SHA256())).decode()
+        info.getparent().find(f"{{{DS}}}SignatureValue").text = value
+        return as_bytes(root)
+
+    return attack
+
+
+def _within(path: str, xml: str) -> Callable[[Any], None]:
+    """Return a change of a SignedInfo: new children of the element at this path."""
+
+    def change(info: Any) -> None:
+        place = info.find(path, {"ds": DS}) if path else info
+        place.extend(list(etree.fromstring(f"<x xmlns:ds='{DS}' xmlns:ec='{EXCLUSIVE}'>{xml}</x>")))
+
+    return change
+
+
+def _in_other_order(info: Any) -> None:
+    transforms = info.find(f".//{{{DS}}}Transforms")
+    transforms.append(transforms[0])
+
+
+_XPATH = (
+    "<ds:Transform Algorithm='http://www.w3.org/TR/1999/REC-xpath-19991116'>"
+    "<ds:XPath>not(ancestor-or-self::*[local-name()='NameID'])</ds:XPath></ds:Transform>"
+)
+_PREFIXES = "<ec:InclusiveNamespaces PrefixList=''/>"
+_ENVELOPED, _EXCLUSIVE = (f"ds:Reference/ds:Transforms/ds:Transform[{number}]" for number in (1, 2))
+#: Descriptions of a signature that SAML does not allow. The first one would leave the name out of what is signed.
+DESCRIPTIONS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "signed without the name (XPath)": (_within("ds:Reference/ds:Transforms", _XPATH), "signature"),
+    "transforms in another order": (_in_other_order, "signature"),
+    "a transform with content": (_within(_ENVELOPED, "<ds:XPath>1</ds:XPath>"), "signature"),
+    "an element that is no transform": (_within("ds:Reference/ds:Transforms", "<ds:Object/>"), "signature"),
+    "a second reference": (_within("", "<ds:Reference URI='#other'/>"), "signature"),
+    "a reference with more in it": (_within("ds:Reference", "<ds:Object/>"), "signature"),
+    "a digest method with content": (_within("ds:Reference/ds:DigestMethod", "<ds:Object/>"), "algorithm"),
+    "another element in place of prefixes": (_within(_EXCLUSIVE, "<ds:Object/>"), "signature"),
+    "prefixes with content": (
+        _within(_EXCLUSIVE, "<ec:InclusiveNamespaces PrefixList=''><ds:Object/></ec:InclusiveNamespaces>"),
+        "signature",
+    ),
+    "prefixes twice": (_within(_EXCLUSIVE, _PREFIXES + _PREFIXES), "signature"),
+}
+
+
+def only_in_extensions(says: Says) -> bytes:
+    """Put the one assertion, well signed, where nobody looks for it."""
+    root = response(says)
+    signed = sign(assertion_of(root))
+    extensions = etree.Element(f"{{{PROTOCOL}}}Extensions")
+    root.insert(1, extensions)
+    extensions.append(signed)
+    return as_bytes(root)
+
+
 def _minutes(count: float) -> dt.timedelta:
     return dt.timedelta(minutes=count)
 
@@ -439,6 +544,25 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "no subject": (without("s:Subject"), "subject"),
     "confirmed twice": (confirmed_twice, "subject"),
     "holder of a key": (saying(method="urn:oasis:names:tc:SAML:2.0:cm:holder-of-key"), "subject"),
+    "an answer of another version": (setting(".", "Version", "1.1"), "document"),
+    "an assertion of another version": (setting("s:Assertion", "Version", "1.1"), "document"),
+    "an answer without an id": (without_attribute(".", "ID"), "document"),
+    "the assertion only in Extensions": (only_in_extensions, "assertions"),
+    "the issuer's name in another format": (
+        setting("s:Assertion/s:Issuer", "Format", "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"),
+        "issuer",
+    ),
+    "an answer issued long ago": (setting(".", "IssueInstant", "2026-01-01T00:00:00Z"), "time"),
+    "an assertion issued long ago": (setting("s:Assertion", "IssueInstant", "2026-01-01T00:00:00Z"), "time"),
+    "a confirmation that begins": (
+        setting(".//s:SubjectConfirmationData", "NotBefore", "2026-01-01T00:00:00Z"),
+        "time",
+    ),
+    "a confirmation with another name": (adding(".//s:SubjectConfirmation", "<saml:NameID>x</saml:NameID>"), "subject"),
+    "an object in the signature": (adding(".//ds:Signature", "<ds:Object/>", after_signing=True), "signature"),
+    "an unknown attribute of the answer": (setting(".", "x", "y"), "document"),
+    "an unknown element in the answer": (adding(".", "<saml:Advice/>", after_signing=True), "document"),
+    **{name: (describing(change), code) for name, (change, code) in DESCRIPTIONS.items()},
     "nobody authenticated": (without("s:AuthnStatement"), "authentication"),
     "refused there": (saying(status="urn:oasis:names:tc:SAML:2.0:status:Responder"), "refused"),
 }
@@ -474,6 +598,28 @@ def encrypted_attacks(certificate: str) -> dict[str, tuple[Attack, str]]:
         place = assertion_of(root)
         return as_bytes(encrypt_element(root, place, inner, certificate, data="AES256_GCM", transport="RSA_OAEP"))
 
+    def wrapping(change: Callable[[Any], None]) -> Attack:
+        """Change how the key of an encrypted assertion is wrapped. Only a signed answer would protect this."""
+
+        def attack(says: Says) -> bytes:
+            root = etree.fromstring(as_bytes(encrypt(etree.fromstring(_signed(says)), certificate)))
+            change(next(root.iter(f"{{{ENC}}}EncryptedKey")))
+            return as_bytes(root)
+
+        return attack
+
+    def labelled(key: Any) -> None:
+        etree.SubElement(key.find(f"{{{ENC}}}EncryptionMethod"), f"{{{ENC}}}OAEPparams").text = "AAAA"
+
+    def two_digests(key: Any) -> None:
+        for _time in range(2):
+            method = key.find(f"{{{ENC}}}EncryptionMethod")
+            etree.SubElement(method, f"{{{DS}}}DigestMethod", Algorithm=f"{DS}sha1")
+
+    def six_keys(key: Any) -> None:
+        for _time in range(5):
+            key.addnext(copy.deepcopy(key))
+
     def nested(inner: str) -> Attack:
         """Encrypt an assertion that the identity provider has signed, with another one in the value of an attribute."""
 
@@ -487,6 +633,13 @@ def encrypted_attacks(certificate: str) -> dict[str, tuple[Attack, str]]:
     return {
         "encrypted, with an assertion in it": (nested("Assertion"), "assertions"),
         "encrypted, with an encrypted assertion in it": (nested("EncryptedAssertion"), "assertions"),
+        "encrypted, with an element that nobody expects": (
+            enclosed(adding("s:Assertion", "<saml:Advice/>")),
+            "document",
+        ),
+        "the wrapped key with a label": (wrapping(labelled), "decryption"),
+        "the wrapped key with two digests": (wrapping(two_digests), "decryption"),
+        "six wrapped keys": (wrapping(six_keys), "decryption"),
         "encrypted, not signed": (enclosed(unsigned), "signature"),
         "encrypted, changed after signing": (enclosed(changed), "signature"),
         "encrypted with CBC in an answer that is not signed": (cbc, "decryption"),

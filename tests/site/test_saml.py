@@ -14,7 +14,7 @@ from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.saml import answers, metadata, signatures
 from requests_app.identity.sso.saml.answers import Answer, Expected
 from requests_app.identity.sso.saml.questions import ServiceKey
-from tests.saml_attacks import ATTACKS, encrypted_attacks
+from tests.saml_attacks import ATTACKS, describing, encrypted_attacks
 from tests.saml_idp import (
     ENTITY_ID,
     Says,
@@ -94,6 +94,11 @@ def test_a_signed_answer_and_one_with_names_from_outside_the_assertion_are_accep
 def test_an_attack_is_refused(attack: str) -> None:
     makes, code = ATTACKS[attack]
     assert refusal(makes(SAYS)) == code
+
+
+def test_a_signature_that_a_test_makes_is_accepted() -> None:
+    """So the attacks that change only its description are refused because of what they change."""
+    assert verified(describing(lambda info: None)(SAYS)).subject == "p-ada"
 
 
 @pytest.mark.parametrize("attack", encrypted_attacks(""))
@@ -186,6 +191,19 @@ def test_the_first_and_the_last_time_that_there_is_can_be_compared() -> None:
     root = etree.fromstring(whole.replace(end, first))
     sign(assertion_of(root))
     assert refusal(as_bytes(root)) == "expired"
+
+
+def test_times_that_an_answer_need_not_have() -> None:
+    root = response(replace(SAYS, session_until=dt.timedelta(hours=8)))
+    del next(root.iter("{urn:oasis:names:tc:SAML:2.0:assertion}Conditions")).attrib["NotBefore"]
+    sign(assertion_of(root))
+    assert verified(as_bytes(root)).subject == "p-ada"
+
+
+def test_only_an_answer_names_a_question() -> None:
+    with pytest.raises(SignOnFailed) as failed:
+        answers.request_id_of(as_bytes(assertion_of(response(SAYS))))
+    assert failed.value.code == "document"
 
 
 def test_a_person_who_had_to_authenticate_again_did_so_after_the_question() -> None:
