@@ -452,7 +452,11 @@ def test_every_word_of_every_mail_is_translated(
     data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp", "Quillo", "Cloud", "notes", "provider"}
     data |= {"metadata"}
     for found in request.getfixturevalue("one_of_each_anew"):
-        raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|\b[0-9A-F]{64}\b|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
+        raw = re.sub(
+            r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|\b[0-9A-F]{64}\b|(?m:^>.*$|^  .*$)",
+            "",
+            found.subject + "\n" + found.body,
+        )
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data
 
 
