@@ -11,10 +11,10 @@ from requests_app.domain.acts.single_sign_on import (
     RENEW_SIGN_ON_KEY,
     SIGN_ON_KEY_RENEWED,
 )
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.errors import WrongState
 from requests_app.identity.sso import sealing
 from requests_app.identity.sso.saml import service
-from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.identity.sso.saml.questions import ServiceKey
 from requests_app.models import SignOn
 from requests_app.operations._change import Step

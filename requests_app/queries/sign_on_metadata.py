@@ -42,6 +42,14 @@ def of_provider(*, at: datetime) -> IdentityProvider:
     return found
 
 
+def used_by_provider(*, at: datetime) -> IdentityProvider | None:
+    """Return what `of_provider` does, or None if nothing can be used now."""
+    try:
+        return of_provider(at=at)
+    except SignOnFailed:
+        return None
+
+
 def pinned_of(row: Pinned | None) -> IdentityProvider | None:
     """Return the identity provider in a row, or None if no metadata was accepted yet."""
     if row is None or not row.identity_provider:

@@ -11,13 +11,14 @@ from django.urls import reverse
 
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
 from requests_app.identity.sso import domains, sealing
 from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.oidc import Party
 from requests_app.identity.sso.saml import metadata, service
-from requests_app.identity.sso.saml.metadata import IdentityProvider, fingerprint
+from requests_app.identity.sso.saml.metadata import IdentityProvider
 from requests_app.identity.sso.saml.service import Service
 from requests_app.models import Domain, Identity, Invitation, Person, SignOn, Tenant
 from requests_app.models.single_sign_on import saml_issuer

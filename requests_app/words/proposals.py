@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.acts import PROPOSALS
 from requests_app.domain.acts.imports import IMPORT_ROWS
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.events import title_of
 from requests_app.domain.levels import Level, offers_in
 from requests_app.domain.scopes import LABELS, known
-from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.words import times
 
 #: What an announced change does to a field. The key is the field's name in the proposal.

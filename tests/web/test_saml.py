@@ -22,6 +22,7 @@ from lxml import etree
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.errors import ChangeProposed, Unacceptable, WrongState
 from requests_app.doors.web._saml import ANSWER_SECONDS, QUESTION_SECONDS
 from requests_app.doors.web._trips import cookie
@@ -528,7 +529,7 @@ def test_under_two_person_control_the_second_person_confirms_exactly_these_keys(
         connect(cast, metadata="", metadata_url=url, is_proof=True, newcomer_role="member")
     assert not SignOn.objects.exists()
     proposal = Proposal.objects.get()
-    assert proposal.said["certificates"] == [metadata.fingerprint(key_pair()[1])]
+    assert proposal.said["certificates"] == [fingerprint(key_pair()[1])]
     assert "proof of identity" in proposals.words(proposal.act, proposal.said)
     assert "without an account get one as: Member" in proposals.words(proposal.act, proposal.said)
     assert f"with new keys from {url}" in proposals.words(proposal.act, proposal.said)

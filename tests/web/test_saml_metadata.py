@@ -20,9 +20,9 @@ from lockbox_site.doctor.findings import Level
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.models import OutboxMessage, Person, ProviderSignOn, SignOn
 from requests_app.queries import monitoring, sign_on_metadata
 from requests_app.work import outbox

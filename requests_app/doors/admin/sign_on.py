@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
+from requests_app.domain.certificates import fingerprint
 from requests_app.doors.admin.acts import of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
 from requests_app.identity.sso import domains
-from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.models import Domain, Identity, Person, SignOn
 from requests_app.queries import single_sign_on as queries
 from requests_app.queries.sign_on_metadata import pinned_of

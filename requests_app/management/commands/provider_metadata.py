@@ -11,8 +11,6 @@ from django.utils.translation import gettext as _
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
-from requests_app.identity.sso.failures import SignOnFailed
-from requests_app.identity.sso.saml.metadata import IdentityProvider
 from requests_app.management._ending import refused
 from requests_app.management._logs import actor
 from requests_app.queries import sign_on_metadata
@@ -25,32 +23,27 @@ class Command(BaseCommand):
         parser.add_argument("--accept", metavar="DIGEST", help="use the metadata at the address, if it has this digest")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        shown, refusal = {}, None
         try:
             if options["accept"]:
                 row = operations.accept_provider_metadata(digest=options["accept"], actor=actor("provider-metadata"))
-                self._show(_("Used from now on:"), sign_on_metadata.pinned_of(row))
-                return
-            self._show(_("Used now:"), _used())
-            found, digest = operations.metadata_at_address()
-        except DomainError as refusal:
+                shown[_("Used from now on:")] = sign_on_metadata.pinned_of(row)
+            else:
+                shown[_("Used now:")] = sign_on_metadata.used_by_provider(at=clock.now())
+                found, digest = operations.metadata_at_address()
+                shown[_("At the address now, with the digest %(digest)s:") % {"digest": digest}] = found
+        except DomainError as error:
+            refusal = error
+        for title, provider in shown.items():
+            self.stdout.write(title)
+            if provider is None:
+                self.stdout.write("  " + _("nothing"))
+                continue
+            self.stdout.write("  " + _("entity ID %(name)s") % {"name": provider.entity_id})
+            self.stdout.write("  " + _("sign-in address %(address)s") % {"address": provider.sso_url})
+            for each in provider.fingerprints:
+                self.stdout.write("  " + _("certificate %(fingerprint)s") % {"fingerprint": each})
+            if provider.valid_until is not None:
+                self.stdout.write("  " + _("valid until %(time)s") % {"time": provider.valid_until.isoformat()})
+        if refusal is not None:
             raise refused(refusal) from refusal
-        self._show(_("At the address now, with the digest %(digest)s:") % {"digest": digest}, found)
-
-    def _show(self, title: str, found: IdentityProvider | None) -> None:
-        self.stdout.write(title)
-        if found is None:
-            self.stdout.write("  " + _("nothing"))
-            return
-        self.stdout.write("  " + _("entity ID %(name)s") % {"name": found.entity_id})
-        self.stdout.write("  " + _("sign-in address %(address)s") % {"address": found.sso_url})
-        for each in found.fingerprints:
-            self.stdout.write("  " + _("certificate %(fingerprint)s") % {"fingerprint": each})
-        if found.valid_until is not None:
-            self.stdout.write("  " + _("valid until %(time)s") % {"time": found.valid_until.isoformat()})
-
-
-def _used() -> IdentityProvider | None:
-    try:
-        return sign_on_metadata.of_provider(at=clock.now())
-    except SignOnFailed:
-        return None

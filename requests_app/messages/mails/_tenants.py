@@ -11,8 +11,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from requests_app.domain.certificates import fingerprint
 from requests_app.domain.levels import Level, can_change
-from requests_app.identity.sso.saml.metadata import fingerprint
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact

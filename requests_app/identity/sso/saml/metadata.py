@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from cryptography import x509
 from lxml import etree
 
+from requests_app.domain.certificates import fingerprint
 from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.saml import signatures
 from requests_app.identity.sso.saml.documents import MOST_METADATA, Element, children, instant, parsed, text
@@ -81,10 +81,6 @@ class IdentityProvider:
         """Raise SignOnFailed if the metadata has ended: its keys may have been withdrawn since."""
         if self.valid_until is not None and at >= self.valid_until:
             raise SignOnFailed("stale")
-
-
-def fingerprint(certificate: str) -> str:
-    return hashlib.sha256(base64.b64decode(certificate)).hexdigest().upper()
 
 
 def key_of(certificate: str) -> signatures.PublicKey | None:
