@@ -65,10 +65,8 @@ class Site:
             self.engine.try_to("podman", "healthcheck", "run", self.name("database"))
 
     def down(self) -> None:
-        """Remove all containers at once. The engine deletes volumes and networks with everything else."""
         self._checking.set()
-        found = self.engine.podman("ps", "--all", "--quiet", "--filter", f"name=^{self.project}_").split()
-        self.engine.podman("rm", "--force", "--time", "0", *found)
+        self.compose("--profile", "tools", "--profile", "backup", "down", "--volumes")
 
     def name(self, service: str) -> str:
         return f"{self.project}_{service}_1"
