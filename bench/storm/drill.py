@@ -78,7 +78,7 @@ class Drill(Storm):
 
     def _command(self, name: str, installation: Installation, places: dict[str, str] | None = None) -> str:
         """Run a documented command with the places of the drill. Return its output."""
-        here = {"/srv/backups": self.backup, "/mnt/elsewhere/heads": self.heads, "/tmp/practice": installation.data}
+        here = {"/srv/backups": self.backup, "/mnt/lockbox-heads": self.heads, "/tmp/practice": installation.data}
         line = self.commands[name]
         for before, after in {**here, **(places or {})}.items():
             line = line.replace(before, str(after))
