@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from django.conf import settings
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -31,6 +33,7 @@ from requests_app.identity.sso.saml import documents, metadata, service
 from requests_app.identity.sso.saml.documents import MOST_METADATA
 from requests_app.models import Domain, Identity, Membership, Passkey, Person, Proposal, SignOn, Tenant
 from requests_app.operations import Profile
+from requests_app.queries import single_sign_on as queries
 from requests_app.words import proposals
 from tests import saml_idp
 from tests.api.test_approval_page import enrolling
@@ -164,6 +167,30 @@ def test_a_question_is_used_up_by_a_bad_answer(world: Cast) -> None:
     assert who(browser) == ""
 
 
+def test_of_two_answers_at_the_same_time_one_counts(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one has read the question before the first one has removed it."""
+    browser = Client()
+    question = begin(browser)
+    monkeypatch.setattr(cache, "delete", lambda *_args, **_options: True)
+    assert send(browser, question, ATTACKS["changed after signing"][0](says(question))).status_code == 403
+    assert send(browser, question, good(says(question))).status_code == 403
+
+
+def test_a_tenant_can_not_use_up_the_question_of_another(world: Cast) -> None:
+    """Its identity provider can sign anything, also the id of a question that was asked elsewhere."""
+    row = SignOn.objects.get()
+    row.pk, row.tenant = uuid4(), world.fabrikam
+    row.save(force_insert=True)
+    browser = Client()
+    question = begin(browser)
+    url = reverse("web:saml_answer", args=[world.fabrikam.pk])
+    places = {"acs": f"{settings.BASE_URL}{url}", "audience": queries.entity_id(str(world.fabrikam.pk))}
+    data = base64.b64encode(good(says(question, **places))).decode()
+    fields = {"SAMLResponse": data, "RelayState": question.relay_state}
+    assert browser.post(url, fields, headers=ELSEWHERE).status_code == 403
+    assert who_after(browser, send(browser, question, good(says(question)))) == str(world.ada.pk)
+
+
 def test_a_question_stays_used_if_the_cache_loses_its_marks(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Client()
     question = begin(browser)
@@ -187,6 +214,53 @@ def test_an_assertion_does_not_answer_a_second_question(world: Cast, monkeypatch
     monkeypatch.setattr(saml_idp, "uuid4", lambda: type("Id", (), {"hex": "0" * 32}))
     assert comes().status_code == 200
     assert comes().status_code == 403
+
+
+def test_a_question_ends_even_if_the_cache_keeps_it(world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = cache.set
+    monkeypatch.setattr(cache, "set", lambda key, value, _timeout: store(key, value, None))
+    browser = Client()
+    question = begin(browser)
+    travel.by(seconds=QUESTION_SECONDS, tick=True)
+    assert send(browser, question, good(says(question))).status_code == 403
+
+
+def test_an_answer_that_waited_is_removed_when_it_is_used(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it counts once even if the mark of the round trip is lost."""
+    monkeypatch.setattr(cache, "add", lambda *_args, **_options: True)
+    browser, again = Client(), Client()
+    question = begin(browser)
+    page = send(browser, question, good(says(question)))
+    again.cookies = browser.cookies.copy()
+    assert who_after(browser, page) == str(world.ada.pk)
+    assert (again.get(onward(page)).status_code, who(again)) == (403, "")
+
+
+def test_an_answer_to_a_connection_that_was_switched_off_is_refused_at_once(world: Cast) -> None:
+    browser = Client()
+    question = begin(browser)
+    SignOn.objects.update(is_on=False)
+    assert send(browser, question, good(says(question))).status_code == 403
+
+
+def test_an_answer_counts_only_while_its_issuer_is_the_tenants(world: Cast) -> None:
+    """The administrator replaces the identity provider while an answer of the former one is on its way."""
+    browser = Client()
+    question = begin(browser)
+    page = send(browser, question, good(says(question)))
+    SignOn.objects.update(issuer="https://new.example")
+    assert (browser.get(onward(page)).status_code, who(browser)) == (403, "")
+    assert not Identity.objects.exists()
+
+
+def test_metadata_that_ends_between_question_and_answer_is_not_used(world: Cast, travel: Any) -> None:
+    until = (clock.now() + dt.timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    connect(world, metadata=saml_idp.metadata(until=until).decode())
+    browser = Client()
+    question = begin(browser)
+    travel.by(minutes=6, tick=True)
+    page = send(browser, question, good(says(question)))
+    assert (page.status_code, "has expired" in page.content.decode()) == (403, True)
 
 
 def test_questions_and_answers_end(world: Cast, travel: Any) -> None:
@@ -452,6 +526,8 @@ def test_a_sign_in_confirms_acts_only_if_the_tenant_says_so(world: Cast) -> None
     browser = comes().browser
     assert browser.post(reverse("web:sso_prove"), {"next": "/"}).status_code == 404
     connect(world, is_proof=True)
+    # A person who never signed in there can't prove anything there.
+    assert signed_in(world, "otto").post(reverse("web:sso_prove"), {"next": "/"}).status_code == 404
     session = browser.session
     session.pop("stepped_up", None)
     session.save()
@@ -474,6 +550,20 @@ def test_a_proof_needs_a_new_authentication_of_the_same_person(world: Cast) -> N
     Membership.objects.create(tenant=world.fabrikam, person=world.ada, role="member", given_at=clock.now())
     assert browser.post(reverse("web:sso_prove"), {"next": "/"}).status_code == 404
     assert cookie()[0] in browser.cookies
+
+
+def test_a_proof_is_only_for_the_person_who_asked_for_it(world: Cast) -> None:
+    connect(world, is_proof=True)
+    comes(subject="p-mia", attributes={"mail": ["mia@contoso.example"]})
+    browser = comes().browser
+    question = asked(onward(browser.post(reverse("web:sso_prove"), {"next": "/tickets/"})))
+    # Somebody else signs in in this browser meanwhile.
+    trip = browser.cookies[cookie()[0]].value
+    browser.logout()
+    browser.force_login(world.mia, backend="django.contrib.auth.backends.ModelBackend")
+    browser.cookies[cookie()[0]] = trip
+    page = browser.get(onward(send(browser, question, good(says(question, subject="p-mia")))))
+    assert (page.status_code, _is_fresh(browser)) == (403, False)
 
 
 def test_a_person_without_a_password_adds_a_passkey_on_their_tenants_own_page(world: Cast) -> None:

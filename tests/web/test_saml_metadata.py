@@ -23,7 +23,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.certificates import fingerprint
 from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import OutboxMessage, Person, ProviderSignOn, SignOn
+from requests_app.models import Identity, OutboxMessage, Person, ProviderSignOn, SignOn
 from requests_app.queries import monitoring, sign_on_metadata
 from requests_app.work import outbox
 from tests import saml_idp
@@ -382,7 +382,9 @@ def test_the_signer_is_set_on_the_page_and_over_the_api(world: Cast, address: Ad
     assert SignOn.objects.get().metadata_signer == key_pair("signer")[1]
     drained()
     mail = outbox_mails("ada@contoso.example")[-1]
-    assert (URL in mail.body, fingerprint(key_pair("signer")[1]) in mail.body) == (True, True)
+    assert (URL.partition("//")[2] in mail.body, fingerprint(key_pair("signer")[1]) in mail.body) == (True, True)
+    # Only the links to this site are links.
+    assert URL not in mail.body
     caller = Caller(token_of(world, "ines"))
     path = f"tenants/{world.contoso.pk}/sign-on"
     answer = caller.get(path)
@@ -454,7 +456,7 @@ def test_the_first_sign_in_reads_the_providers_metadata(world: Cast, provider: A
     drained()
     [mail] = outbox_mails("stella@provider.example")
     assert "read at this address for the first time" in " ".join(mail.body.split())
-    assert fingerprint(key_pair()[1]) in mail.body
+    assert (fingerprint(key_pair()[1]) in mail.body, "https://idp" in mail.body) == (True, False)
     shown = signed_in(world, "stella").get(reverse("admin:single_sign_on")).content.decode()
     assert URL in shown
     assert saml_idp.ENTITY_ID in shown
@@ -589,6 +591,19 @@ def test_signed_metadata_of_the_provider(world: Cast, provider: Address, travel:
     assert [each[0] for each in of_sign_on.provider_sign_on()] == [Level.PROBLEM]
 
 
+def test_the_providers_address_is_not_read_more_often_than_every_ten_minutes(
+    world: Cast, provider: Address, travel: Any
+) -> None:
+    provider.body = saml_idp.metadata(keep_for="PT1S")
+    _priya(world)
+    travel.by(minutes=9, tick=True)
+    tasks.refresh_sign_ons()
+    assert provider.asked == [URL]
+    travel.by(minutes=2, tick=True)
+    tasks.refresh_sign_ons()
+    assert provider.asked == [URL, URL]
+
+
 def test_what_was_read_at_another_address_does_not_count(world: Cast, provider: Address, settings: Any) -> None:
     _priya(world)
     settings.SSO_SAML_METADATA_URL = "https://new.example/metadata"
@@ -603,9 +618,10 @@ def test_a_person_who_is_signing_in_while_the_issuer_changes_is_refused(
     _priya(world)
     browser = Client()
     question = asked(onward(browser.post(reverse("web:sso"), {"email": "somebody@provider.example"})))
-    page = send(browser, question, good(says(question, subject="p-priya")))
+    page = send(browser, question, good(says(question, subject="p-new", attributes={"mail": [world.priya.email]})))
     row = ProviderSignOn.objects.get()
     ProviderSignOn.objects.update(issuer="https://other.example")
     assert (browser.get(onward(page)).status_code, who(browser)) == (403, "")
     ProviderSignOn.objects.update(issuer=row.issuer)
+    assert Identity.objects.filter(tenant=None).count() == 1
     assert Person.objects.filter(email=world.priya.email).count() == 1

@@ -25,6 +25,7 @@ from requests_app.identity.sso.asserted import AssertedIdentity
 from requests_app.identity.sso.failures import SignOnFailed
 from requests_app.identity.sso.saml import answers
 from requests_app.identity.sso.saml.service import Question, Service
+from requests_app.models.single_sign_on import saml_issuer
 from requests_app.queries import single_sign_on as queries
 
 security_log = structlog.get_logger("security")
@@ -104,6 +105,8 @@ def judged(place: str, party: Service, form: Mapping[str, str]) -> str:
     handle = secrets.token_urlsafe(32)
     waiting = {
         "place": place,
+        # The connection can be changed before the browser comes. What this issuer said is never the word of another.
+        "issuer": saml_issuer(party.identity_provider.entity_id),
         "question": question.id,
         "subject": found.subject,
         "attributes": {name: list(values) for name, values in found.attributes.items()},
@@ -158,7 +161,8 @@ def came(found: queries.SignOnConnection, party: Service, answer: Mapping[str, A
         authenticated_at=answer["authenticated_at"],
     )
     return AssertedIdentity(
-        issuer=found.issuer,
+        # An answer that a process of the former version has stored names no issuer, and is refused.
+        issuer=answer.get("issuer", ""),
         subject=answer["subject"],
         name=next(filter(None, (_one(attributes, name) for name in _NAMES)), ""),
         email=email,

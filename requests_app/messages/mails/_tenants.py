@@ -334,7 +334,7 @@ def _metadata(row: SignOn) -> list[Fact]:
     """Return from where the keys of a SAML identity provider come. With OpenID Connect, no keys are stored."""
     if not row.is_saml:
         return []
-    lines = [words.line(row.metadata_url) if row.metadata_url else _("entered by an administrator")]
+    lines = [words.line(_no_link(row.metadata_url)) if row.metadata_url else _("entered by an administrator")]
     if row.metadata_signer:
         lines.append(_("signed by the certificate %(fingerprint)s") % {"fingerprint": fingerprint(row.metadata_signer)})
     return [Fact(_("Metadata"), lines)]
