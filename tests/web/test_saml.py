@@ -231,7 +231,7 @@ def test_an_answer_that_waited_is_removed_when_it_is_used(world: Cast, monkeypat
     browser, again = Client(), Client()
     question = begin(browser)
     page = send(browser, question, good(says(question)))
-    again.cookies = browser.cookies.copy()
+    again.cookies.update(browser.cookies)
     assert who_after(browser, page) == str(world.ada.pk)
     assert (again.get(onward(page)).status_code, who(again)) == (403, "")
 
