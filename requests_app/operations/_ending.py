@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 
 from audit_app import canonical
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.access_requests import REVOKE, WITHDRAW
+from requests_app.domain.acts.access_requests import CLOSE, EXPIRE, REVOKE, WITHDRAW
 from requests_app.domain.acts.tenants import TENANT_SWITCHED_OFF, TENANT_SWITCHED_ON
 from requests_app.domain.states import PENDING, State
 from requests_app.messages.topics import Audience, Note, Topic
@@ -24,8 +24,8 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str, also_over: bo
 
     All rows are locked before the first one is changed: first the access requests, then the grants, then the logs. So
     two such acts never wait for each other in a circle. Access requests and windows that are past their deadline are
-    left for the sweep, unless `also_over`: if the clock is set back later, they would be live again until it runs.
-    Return how many ended.
+    left for the sweep, unless `also_over`: if the clock is set back later, they would be live again until it runs. They
+    end as in the sweep, because nobody can withdraw or revoke what is over. Return how many ended.
     """
     rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}
@@ -33,12 +33,14 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str, also_over: bo
     ended = 0
     for row in sorted(rows, key=lambda row: (str(row.tenant_id), str(row.pk))):
         grant = grants.get(row.pk)
-        if not also_over and row.state_at(current.at) != row.state:
+        is_over = row.state_at(current.at) != row.state
+        if is_over and not also_over:
             continue
-        step = begin(Actor.system(cause), row, grant, REVOKE if grant else WITHDRAW, current.at)
+        how = (CLOSE if grant else EXPIRE) if is_over else (REVOKE if grant else WITHDRAW)
+        step = begin(Actor.system(cause), row, grant, how, current.at)
         step.detail = {"cause": cause, "by": by.name, "by_id": str(by.person_id) if by.person_id else None}
         if grant:
-            close_grant(step, Grant.CloseReason.REVOKED)
+            close_grant(step, Grant.CloseReason.ELAPSED if is_over else Grant.CloseReason.REVOKED)
         else:
             tell_ended(step)
         apply(step)

@@ -609,7 +609,12 @@ def test_a_window_stays_closed_if_the_clock_was_too_late_at_the_restore(cast: Ca
     assert (grant.closed_at, grant.is_live(clock.now())) == (grant.closes_at, False)
     with pytest.raises(WindowNotOpen):
         content.list_items(opened.pk, cast.resource().pk, actor=cast.as_("priya"))
-    assert AccessRequest.objects.get(pk=waiting.pk).state == "WITHDRAWN"
+    assert AccessRequest.objects.get(pk=waiting.pk).state == "EXPIRED"
+    # Nobody can revoke or withdraw what is over.
+    events = AuditEntry.objects.filter(correlation_id__in=[opened.access_request_id, waiting.pk]).order_by("pk")
+    ends = [event for event in events.values_list("event", flat=True) if event != "act.refused"][-2:]
+    assert set(ends) == {"grant.closed", "access_request.expired"}
+    assert grant.close_reason == "elapsed"
 
 
 def test_a_second_restore_before_the_confirmations_needs_no_fewer_people(cast: Cast) -> None:

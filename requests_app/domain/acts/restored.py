@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.access_requests import REVOKE, WITHDRAW
+from requests_app.domain.acts.access_requests import CLOSE, EXPIRE, REVOKE, WITHDRAW
 from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Mark, Noun, StepUp, Tell, has
 from requests_app.domain.acts.token_keys import TOKEN_KEY_RETIRED
 from requests_app.domain.scopes import Scope
@@ -72,7 +72,14 @@ RESTORED = Act(
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.SYSTEM}),
     title=_("Close everything after a restore from a backup"),
-    events=(INSTALLATION_RESTORED, TOKEN_KEY_RETIRED, *REVOKE.events, *WITHDRAW.events),
+    events=(
+        INSTALLATION_RESTORED,
+        TOKEN_KEY_RETIRED,
+        *REVOKE.events,
+        *WITHDRAW.events,
+        *CLOSE.events,
+        *EXPIRE.events,
+    ),
     tried=_("to close everything after a restore"),
     tells=(Tell("notify.restored", ("customer", "administrators")),),
     doors=frozenset({Door.COMMAND}),
@@ -82,7 +89,7 @@ NOTE_SET_BACK = Act(
     noun=Noun.INSTALLATION,
     roles=frozenset({Role.SYSTEM}),
     title=_("Close all windows of a database that was set back"),
-    events=(INSTALLATION_SET_BACK, *REVOKE.events),
+    events=(INSTALLATION_SET_BACK, *REVOKE.events, *CLOSE.events),
     doors=frozenset({Door.TASK, Door.COMMAND}),
 )
 #: The hash of what the person read, in hexadecimal digits.
