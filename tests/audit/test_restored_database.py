@@ -187,6 +187,16 @@ def test_a_file_that_was_mended_is_compared_without_a_new_start() -> None:
     assert readiness.STATES["heads"](AT) == {"ok": True, "set_back": 0}
 
 
+def test_a_database_that_was_replaced_meanwhile_is_compared_without_a_new_start() -> None:
+    signed(10)
+    assert readiness.STATES["heads"](AT)["ok"]
+    signed(20)
+    assert readiness.STATES["heads"](AT)["ok"]
+    cut_to(10)
+    assert readiness.STATES["heads"](AT) == {"ok": False, "set_back": 1}
+    assert alarm() == ("shorter", 30)
+
+
 @contextmanager
 def without_database(failure: type[Exception]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

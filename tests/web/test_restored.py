@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
@@ -25,6 +26,7 @@ from tests.acts.restored import restore
 from tests.caller import access_token, caller_for, client_of
 from tests.cast import Cast
 from tests.factors import force_login
+from tests.operations.test_set_back import set_back
 from tests.web.pages import answer, nothing_happens
 
 pytestmark = pytest.mark.django_db
@@ -190,3 +192,21 @@ def test_the_staffs_page_refuses_what_is_no_longer_so(cast: Cast) -> None:
     refused = signed_in(cast, "stella").post(reverse("admin:restored"), {"shown": "0" * 64})
     assert (refused.status_code, "Something has changed since" in refused.content.decode()) == (409, True)
     assert not RestoredConfirmation.objects.exists()
+
+
+def test_after_a_database_was_set_back_by_hand_people_read_what_they_wait_for(cast: Cast) -> None:
+    """Nobody can confirm before an operator has said when the copy was made. The pages name the command."""
+    cast.colleague()
+    assert set_back(cast)
+    ines, stella = signed_in(cast, "ines"), signed_in(cast, "stella")
+    text = " ".join(ines.get(page(cast)).content.decode().split())
+    assert "An operator of Microsoft must first say when this copy of the database was made." in text
+    staff = stella.get(reverse("admin:restored")).content.decode()
+    assert "restored_by_hand --taken-at TIME" in staff
+    for each in (text, staff):
+        assert 'name="shown"' not in each
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(hours=1))
+    # The command has ended all sessions.
+    for name, address in (("ines", page(cast)), ("stella", reverse("admin:restored"))):
+        cast.people[name].refresh_from_db()
+        assert shown_on(signed_in(cast, name).get(address).content.decode())
