@@ -274,12 +274,19 @@ def _sign_on(row: SignOn) -> Facts:
         "newcomers": str(row.newcomer_role),
         "metadata": digest(
             {
-                "metadata": json.dumps(row.identity_provider, sort_keys=True),
+                "metadata": json.dumps(_lasting(row.identity_provider), sort_keys=True),
                 **({"signer": row.metadata_signer} if row.metadata_signer else {}),
             }
         ),
         "roles": sorted(f"{group}: {role}" for group, role in row.role_map.items()),
     }
+
+
+def _lasting(metadata: Facts | None) -> Facts | None:
+    """Return metadata without its end, which can be another one at each reading: two people must confirm the same."""
+    if metadata is None:
+        return None
+    return {name: value for name, value in metadata.items() if name != "cache_seconds"} | {"valid_until": None}
 
 
 def _people(tenant: Tenant) -> list[Facts]:

@@ -45,11 +45,13 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Proposal,
+    ProviderSignOn,
     QueueAssignment,
     RecoveryKey,
     Restoration,
     RestoredConfirmation,
     Service,
+    SignOn,
     StaffTerm,
     Tenant,
     Token,
@@ -433,6 +435,37 @@ def test_no_single_sign_on_that_has_begun_goes_on(cast: Cast) -> None:
     cache.set("sso:question", {"asked": "before the restore"})
     restore()
     assert cache.get("sso:question") is None
+
+
+def with_metadata(cast: Cast) -> SignOn:
+    """Let Contoso sign in with SAML. The metadata at its address was read just now."""
+    found = {"sso_url": "https://idp.example/sso", "certificates": ["AAAA"], "valid_until": "2030-01-01T00:00:00+00:00"}
+    read = {"metadata_url": "https://idp.example/metadata", "metadata_checked_at": clock.now()}
+    ProviderSignOn.objects.create(issuer="https://idp.example", changed_at=clock.now(), **read)
+    return SignOn.objects.create(
+        tenant=cast.contoso, issuer="https://idp.example", client_id="x", protocol=SignOn.Protocol.SAML,
+        identity_provider=found, changed_at=clock.now(), **read,
+    )  # fmt: skip
+
+
+def test_the_metadata_of_identity_providers_is_read_again_at_once(cast: Cast) -> None:
+    """A key in it may have been withdrawn after the backup."""
+    with_metadata(cast)
+    restore()
+    assert SignOn.objects.get().metadata_checked_at is None
+    assert ProviderSignOn.objects.get().metadata_checked_at is None
+
+
+def test_metadata_that_only_ends_later_leaves_a_confirmation_valid(cast: Cast) -> None:
+    """An identity provider can give another end at each reading. Another key is something else to confirm."""
+    row = with_metadata(cast)
+    before = shown(cast)
+    row.identity_provider = row.pinned | {"valid_until": "2031-01-01T00:00:00+00:00", "cache_seconds": 60}
+    row.save()
+    assert shown(cast) == before
+    for change in ({"certificates": ["AAAA", "BBBB"]}, {"sso_url": "https://evil.example/sso"}):
+        SignOn.objects.update(identity_provider=row.pinned | change)
+        assert shown(cast) != before
 
 
 def test_each_tenant_costs_the_same_number_of_statements(cast: Cast) -> None:
