@@ -41,6 +41,8 @@ SILENCE_MAILED_EVERY = timedelta(hours=1)
 CLOCKS_DIFFER = timedelta(minutes=5)
 #: While backups fail or are too old, staff get a mail this often.
 BACKUP_MAILED_EVERY = timedelta(days=1)
+#: How long the text of a sent mail is stored. Until then, staff can read it and send it again.
+MAIL_STORED_FOR = timedelta(days=90)
 #: How exactly it is stored when a proxy last asked at a gate.
 GATE_ASKED_GRAIN = timedelta(minutes=1)
 #: A guard whose backlog has not become smaller for this long does not get its reports through.

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical
 from audit_app.models import ChainHead
-from requests_app.domain import policy
+from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import EXPORT_LOG, LOG_EVIDENCE_TAKEN, LOG_EXPORTED, TAKE_EVIDENCE
 from requests_app.domain.acts.mail import MAIL_PARKED, MAIL_RESENT, PARK_MAIL, RESEND_MAIL
@@ -106,6 +106,10 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
             raise WrongState(_("This mail is waiting to be sent."))
         if together.waits_in_another(message):
             raise WrongState(_("This message is waiting to be sent in one mail with other messages."))
+        is_old = message.created_at < current.at - limits.MAIL_STORED_FOR
+        if is_old and message.state == OutboxMessage.State.DELIVERED and message.rendered is None:
+            # It would be another mail: made of the present facts, and with another Message-ID.
+            raise WrongState(_("The text of this mail was deleted, because it was sent long ago."))
 
     with perform(RESEND_MAIL, message_id, actor=actor, state=state) as current:
         message: OutboxMessage = current.row

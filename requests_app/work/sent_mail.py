@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from requests_app.domain import clock
+from requests_app.domain import clock, limits
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import MAIL
 
-#: How long the text of a sent mail is stored. Until then, staff can read it.
-STORED_FOR = timedelta(days=90)
 #: Only mails of these days are searched, because no index knows which mails still have their text.
 SEARCHED = timedelta(days=60)
 BATCH = 500
@@ -22,7 +20,7 @@ def forget(is_over: Callable[[], bool]) -> int:
     The rows stay: they say who got which message, and when. A mail that waits or is parked keeps its text, because it
     can still be sent.
     """
-    latest = clock.now() - STORED_FOR
+    latest = clock.now() - limits.MAIL_STORED_FOR
     old = OutboxMessage.objects.filter(
         lane=MAIL,
         state=OutboxMessage.State.DELIVERED,

@@ -17,6 +17,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.errors import WrongState
 from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
@@ -24,7 +25,7 @@ from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.work import outbox
 from tests.cast import Cast, events_in
-from tests.web.pages import signed_in
+from tests.web.pages import only_a_refusal, signed_in
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
@@ -480,3 +481,6 @@ def test_the_text_of_a_sent_mail_is_deleted_after_ninety_days_and_its_row_stays(
     assert OutboxMessage.objects.get(pk=waiting.pk).rendered == waiting.rendered, "it can still be sent"
     assert OutboxMessage.objects.count() == before
     assert signed_in(cast, "stella").get(f"/admin/requests_app/outboxmessage/{sent.pk}/change/").status_code == 200
+    # It would be another mail, with the facts of today.
+    with only_a_refusal(), pytest.raises(WrongState, match="text of this mail was deleted"):
+        operations.resend_mail(sent.pk, actor=cast.as_("stella"))
