@@ -21,6 +21,7 @@ from lockbox_site import starting
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.errors import RestoreNotConfirmed, WindowNotOpen, WrongState
+from requests_app.management import _fitness
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Restoration, RestoredTenant, Tenant
 from requests_app.models.row_security import only_tenants
 from requests_app.operations import content
@@ -124,6 +125,16 @@ def test_nothing_stays_open_and_nothing_opens_before_the_operators_command(
         start(monkeypatch)
         assert AuditEntry.objects.count() == before, "a second process does nothing more"
         assert (Restoration.objects.count(), RestoredTenant.objects.count()) == (1, Tenant.objects.count())
+
+
+def test_a_worker_or_a_command_that_starts_first_closes_everything_too(
+    back: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with back.used():
+        monkeypatch.setattr(restored_database, "made", restored_database.Comparison())
+        assert _fitness.compare_heads()
+        assert restored.is_set_back()
+        assert not Grant.objects.filter(closed_at=None).exists()
 
 
 def test_the_command_does_what_a_restore_does_once(back: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,13 @@ def test_a_second_time_after_everything_was_confirmed_is_found_again(cast: Cast,
     assert queries.newest().confirmed_at is None
 
 
+def test_the_operators_command_answers_an_alarm_of_a_host_whose_clock_is_ahead(cast: Cast) -> None:
+    assert set_back(cast, ago=-dt.timedelta(minutes=2))
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(hours=1))
+    assert not queries.is_set_back()
+    assert not operations.note_set_back(actor=SYSTEM)
+
+
 def test_nobody_counts_who_came_between_the_alarm_and_the_operators_command(cast: Cast, travel: Any) -> None:
     cast.colleague()
     assert set_back(cast)
