@@ -440,7 +440,7 @@ def test_no_single_sign_on_that_has_begun_goes_on(cast: Cast) -> None:
 def with_metadata(cast: Cast) -> SignOn:
     """Let Contoso sign in with SAML. The metadata at its address was read just now."""
     found = {"sso_url": "https://idp.example/sso", "certificates": ["AAAA"], "valid_until": "2030-01-01T00:00:00+00:00"}
-    read = {"metadata_url": "https://idp.example/metadata", "metadata_checked_at": clock.now()}
+    read: dict[str, Any] = {"metadata_url": "https://idp.example/metadata", "metadata_checked_at": clock.now()}
     ProviderSignOn.objects.create(issuer="https://idp.example", changed_at=clock.now(), **read)
     return SignOn.objects.create(
         tenant=cast.contoso, issuer="https://idp.example", client_id="x", protocol=SignOn.Protocol.SAML,
