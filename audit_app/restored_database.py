@@ -21,8 +21,8 @@ from django.db.models import Q
 
 from audit_app import canonical, checkpoints, heads, log_name, unwitnessed
 from audit_app.checkpoints import Refusal
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead
-from audit_app.notes import Head, Note
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, LogKey, SignedHead
+from audit_app.notes import BadNote, Head, Note
 from audit_app.stored_heads import HeadsUnavailable, StoredHead
 from audit_app.tiles import MissingTile, Tiles
 
@@ -30,6 +30,8 @@ from audit_app.tiles import MissingTile, Tiles
 AT_ONCE = 200
 #: How long others wait for a running comparison. After that they continue, so that it can't lock anybody out.
 WAIT_SECONDS = 10
+#: By how much the clocks of two hosts that sign can differ.
+CLOCKS_DIFFER = dt.timedelta(minutes=5)
 #: The codes of alarms about a log that lacks entries which were signed.
 SET_BACK = ("shorter", "different")
 #: The codes of alarms about a restored database.
@@ -134,23 +136,46 @@ def alarms() -> int:
 
 
 def set_back_since() -> dt.datetime | None:
-    """Return since when an alarm shows that the database was set back to an older state, or None.
+    """Return since when it is proven that the database was set back to an older state, or None.
 
     Such a database has no checkpoint for the head that was signed last. If entries of one log were removed or changed,
     the checkpoints are still there: then the log has an alarm, but nothing else was set back.
     """
-    found = LogAlarm.objects.filter(code__in=SET_BACK, detail__has_key="signed").order_by("-since")
-    return next((alarm.since for alarm in found.iterator() if not _has_checkpoint(alarm)), None)
+    found = LogAlarm.objects.filter(code__in=SET_BACK, detail__has_key="signed")
+    publics = [bytes(row.public) for row in LogKey.objects.all()]
+    proofs = sorted(((_proven_at(alarm, publics), alarm) for alarm in found), key=lambda each: each[0], reverse=True)
+    return next((at for at, alarm in proofs if not _has_checkpoint(alarm)), None)
+
+
+def _proven_at(alarm: LogAlarm, publics: Iterable[bytes]) -> dt.datetime:
+    """Return since when the alarm has been there, or when the missing head was signed, if that was later.
+
+    The copy of a database can have an old alarm, which somebody answered long ago. It says nothing about this time.
+    """
+    signed = dates_in(str(alarm.detail.get("checkpoint", "")), publics)
+    return max([alarm.since, *(date - CLOCKS_DIFFER for date in signed)])
 
 
 def _has_checkpoint(alarm: LogAlarm) -> bool:
     """Return whether the database has a checkpoint of the size that the stored head has."""
     rows = Checkpoint.objects.filter(tenant_id=alarm.pk, size=alarm.detail["signed"])
-    # A signer that was killed has stored a head without its note. Then the size alone is compared.
-    if note := alarm.detail.get("checkpoint"):
-        log = log_name.log_in(Head.parse(Note.parse(note).text).origin)
+    # Without a readable note, only the size is compared. A signer that was killed has stored a head without its note,
+    # and nobody checks a note that comes from the place of the heads.
+    with suppress(BadNote):
+        log = log_name.log_in(Head.parse(Note.parse(str(alarm.detail.get("checkpoint", ""))).text).origin)
         return log is not None and rows.filter(shard=log[1]).exists()
     return rows.exists()
+
+
+def dates_in(note: str, publics: Iterable[bytes]) -> set[dt.datetime]:
+    """Return when these keys have dated a signed head. Without a good signature, a date says nothing."""
+    found: set[dt.datetime] = set()
+    for public in publics:
+        # The other errors come from a date after the year 9999. BadNote is a ValueError, too.
+        with suppress(ValueError, OverflowError, OSError):
+            times = Note.parse(note).times(log_name.clock_key(public))
+            found.update(dt.datetime.fromtimestamp(at, dt.UTC) for at in times if at)
+    return found
 
 
 def _stored_heads() -> dict[_Log, StoredHead]:

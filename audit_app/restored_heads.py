@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from uuid import UUID
 
 from audit_app import checkpoints, heads, heads_place, log_name, restored_database, unwitnessed
 from audit_app.models import ChainHead, LogAlarm, LogKey, Witness
-from audit_app.notes import BadNote, Head, Note
+from audit_app.notes import Head, Note
 from audit_app.stored_heads import StoredHead
 from audit_app.tiles import Tiles
 
@@ -120,13 +119,8 @@ def sources_of(places: Mapping[Source, Sequence[StoredHead]]) -> dict[str, Sourc
 def newest_date(places: Mapping[Source, Sequence[StoredHead]]) -> dt.datetime | None:
     """Return when the newest of these heads was signed, or None. Call it when the database is restored."""
     publics = [bytes(row.public) for row in LogKey.objects.all()]
-    found: set[int] = set()
-    for stored in (each for heads_there in places.values() for each in heads_there if each.note):
-        for public in publics:
-            # Without a signature of this key, or with a bad one, the date says nothing.
-            with suppress(BadNote):
-                found.update(filter(None, Note.parse(stored.note).times(log_name.clock_key(public))))
-    return dt.datetime.fromtimestamp(max(found), dt.UTC) if found else None
+    notes = [stored.note for heads_there in places.values() for stored in heads_there]
+    return max((date for note in notes for date in restored_database.dates_in(note, publics)), default=None)
 
 
 def _require_ours(origin: str) -> None:

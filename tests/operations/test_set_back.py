@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from audit_app import checkpoints, restored_database
-from audit_app.models import LogAlarm
+from audit_app.models import AuditEntry, LogAlarm
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system("set-back")
 
 
-def set_back(cast: Cast, *, ago: dt.timedelta = dt.timedelta(0)) -> bool:
+def set_back(cast: Cast, *, ago: dt.timedelta = dt.timedelta(0), note: str = "") -> bool:
     since = clock.now() - ago
-    facts = {"code": "shorter", "detail": {"signed": 10_000, "found": 3, "checkpoint": ""}}
+    facts = {"code": "shorter", "detail": {"signed": 10_000, "found": 3, "checkpoint": note}}
     LogAlarm.objects.create(pk=cast.contoso.pk, since=since, last_at=since, **facts)
     return operations.note_set_back(actor=SYSTEM)
 
@@ -74,6 +74,34 @@ def test_the_operators_command_answers_an_alarm_of_a_host_whose_clock_is_ahead(c
     operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(hours=1))
     assert not queries.is_set_back()
     assert not operations.note_set_back(actor=SYSTEM)
+
+
+def test_an_alarm_in_the_copy_that_was_answered_before_hides_no_newer_head(cast: Cast, travel: Any) -> None:
+    """A copy from between a restore and its tombstone has the alarm of that time, and the answer to it."""
+    at = clock.now()
+    operations.restored(backup_id=uuid4(), taken_at=at - dt.timedelta(hours=1), at=at)
+    travel.by(hours=1)
+    entry = AuditEntry.objects.count()
+    signed = checkpoints.sign(cast.contoso.pk, at=clock.now())
+    assert signed is not None
+    assert set_back(cast, ago=dt.timedelta(hours=2), note=signed.note)
+    assert queries.is_set_back()
+    assert AuditEntry.objects.filter(event="installation.set_back").count() == 1
+    assert AuditEntry.objects.count() == entry + 1
+    # The answer to this one is good for this head, too.
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(minutes=30))
+    entries = AuditEntry.objects.count()
+    assert not operations.note_set_back(actor=SYSTEM)
+    assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize("note", ["not a note", "a\n1\n2\n\n— b AAAA\n"])
+def test_a_note_that_nobody_can_read_stops_no_start_and_hides_nothing(cast: Cast, note: str) -> None:
+    """Anybody who can write to the place of the heads writes the notes, too."""
+    grant = cast.opened()
+    assert set_back(cast, note=note)
+    grant.refresh_from_db()
+    assert grant.closed_at is not None
 
 
 def test_nobody_counts_who_came_between_the_alarm_and_the_operators_command(cast: Cast, travel: Any) -> None:
