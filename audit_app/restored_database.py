@@ -156,6 +156,17 @@ def _proven_at(alarm: LogAlarm, publics: Iterable[bytes]) -> dt.datetime:
     return max([alarm.since, *(date - CLOCKS_DIFFER for date in signed)])
 
 
+def copied_before() -> dt.datetime | None:
+    """Return a time before which the copy of a set-back database was made, or None if no date proves one.
+
+    The copy has no checkpoint of a head that is missing, so it is older than each signature on this head.
+    """
+    publics = [bytes(row.public) for row in LogKey.objects.all()]
+    missing = LogAlarm.objects.filter(code__in=SET_BACK, detail__has_key="signed")
+    notes = [str(alarm.detail.get("checkpoint", "")) for alarm in missing if not _has_checkpoint(alarm)]
+    return min((date for note in notes for date in dates_in(note, publics)), default=None)
+
+
 def _has_checkpoint(alarm: LogAlarm) -> bool:
     """Return whether the database has a checkpoint of the size that the stored head has."""
     rows = Checkpoint.objects.filter(tenant_id=alarm.pk, size=alarm.detail["signed"])

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from audit_app import canonical
+from audit_app import canonical, restored_database
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.restored import (
@@ -90,7 +90,14 @@ def restored_by_hand(*, taken_at: datetime, is_certain: bool = False) -> Restora
             raise WrongState(_("No signed head shows that the database was set back. If you are certain, say so."))
     elif last is not None and taken_at > last.restored_at:
         raise Unacceptable(_("The copy can’t be newer than the restore."), field="taken_at")
-    return restored(backup_id=uuid4(), taken_at=taken_at, at=clock.now())
+    with transaction.atomic():
+        row = restored(backup_id=uuid4(), taken_at=taken_at, at=clock.now())
+        if (before := restored_database.copied_before()) is not None:
+            # People used the older database before a process noticed it. Nobody counts who got a role from then on.
+            # A date has no parts of a second.
+            before += timedelta(seconds=1)
+            Restoration.objects.filter(pk=Restoration.SET_BACK, restored_at__gt=before).update(restored_at=before)
+    return row
 
 
 def confirm_restored(tenant_id: object, *, shown: str, actor: Actor) -> RestoredTenant:

@@ -121,6 +121,23 @@ def test_nobody_counts_who_came_between_the_alarm_and_the_operators_command(cast
         operations.confirm_restored(cast.contoso.pk, shown=shown, actor=cast.as_("mia"))
 
 
+def test_nobody_counts_who_came_between_the_copy_and_the_alarm(cast: Cast, travel: Any) -> None:
+    """A person with an old role uses the older database before a process notices it, and invites an accomplice."""
+    cast.submitted()
+    signed = checkpoints.sign(cast.contoso.pk, at=clock.now())
+    assert signed is not None
+    travel.by(minutes=5)
+    role = {"tenant": cast.contoso, "person": cast.mia, "role": "approver", "given_at": clock.now()}
+    Membership.objects.create(**role)
+    assert set_back(cast, note=signed.note)
+    operations.restored_by_hand(taken_at=clock.now() - dt.timedelta(minutes=1))
+    shown = queries.digest(queries.facts_of_tenant(Tenant.objects.get(pk=cast.contoso.pk), clock.now()))
+    with only_a_refusal(), pytest.raises(NotAllowed, match="had their role before the restore"):
+        operations.confirm_restored(cast.contoso.pk, shown=shown, actor=cast.as_("mia"))
+    operations.confirm_restored(cast.contoso.pk, shown=shown, actor=cast.as_("ines"))
+    assert not operations.note_set_back(actor=SYSTEM)
+
+
 def test_what_a_killed_process_left_open_is_closed_by_the_next_one(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     grant = cast.opened()
     with monkeypatch.context() as patch:
