@@ -193,7 +193,9 @@ def test_prometheus_asks_services_and_ports_that_exist() -> None:
     [web] = jobs["lockbox"]["static_configs"]
     asked = {*parts["names"], *(target.removesuffix(":8000") for target in web["targets"])}
     counting = {
-        name for name, service in services.items() if service.get("command", [""])[0] in ("web", "worker", "beat")
+        name
+        for name, service in services.items()
+        if service.get("command", [""])[0] in ("web", "worker", "beat", "tools")
     }
     assert asked == counting
     assert {rule["expr"] for rule in rules() if "up{" in rule["expr"]} == {'up{job="lockbox"} == 0'}
