@@ -32,8 +32,6 @@ CONNECTIONS, CLIENTS = 32, 50
 #: How many times each load runs. They take turns.
 ROUNDS = 3
 ADDRESS = "/access/v1/evaluation"
-#: A question that takes longer than this is worth a line.
-LONG = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

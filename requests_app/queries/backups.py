@@ -21,7 +21,7 @@ class Trouble:
 
 
 def trouble(at: datetime) -> Trouble | None:
-    """Return what is wrong with the backups, or None. Where none was ever tried, nothing is wrong."""
+    """Return what is wrong with the backups, or None. If nobody ever tried to make one, nothing is wrong."""
     row = Heartbeat.objects.filter(name=Heartbeat.BACKUP).first()
     if row is None:
         return None

@@ -14,9 +14,8 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 
-from audit_app import checkpoints, head_bucket, head_directory, head_text, heads, notes, s3, signing_round
+from audit_app import checkpoints, head_bucket, head_directory, head_text, heads, s3, signing_round
 from audit_app.models import Checkpoint, LogAlarm, SignedHead, SignerLease
-from audit_app.notes import Head
 from audit_app.signing_round import Work
 from audit_app.stored_heads import HeadsUnavailable, PlaceUnusable
 from tests import object_store
@@ -74,18 +73,6 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cut]:
         ending.callback(made.proxy.end)
         made.on("a")
         yield made
-
-
-@pytest.fixture
-def signed_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    plain, made = notes.sign, []
-
-    def sign(text: str, *rest: Any) -> Any:
-        made.append(Head.parse(text).size)
-        return plain(text, *rest)
-
-    monkeypatch.setattr(notes, "sign", sign)
-    return made
 
 
 @pytest.mark.parametrize("kind", ["answer lost", "held back"])

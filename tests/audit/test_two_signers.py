@@ -22,7 +22,6 @@ from audit_app import (
     keys,
     lease,
     log_name,
-    notes,
     proofs,
     redating,
     signing_round,
@@ -65,19 +64,6 @@ def three_signed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
 
 
-@pytest.fixture
-def signatures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of all heads that were signed, in their order."""
-    plain, made = notes.sign, []
-
-    def sign(text: str, *rest: Any) -> Any:
-        made.append(Head.parse(text).size)
-        return plain(text, *rest)
-
-    monkeypatch.setattr(notes, "sign", sign)
-    return made
-
-
 def stop_after(step: str, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Do `what` once, when the next signer has done this step and before it continues."""
     name = "put" if step.startswith("put") else step
@@ -116,10 +102,10 @@ def require_sound() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_signer_that_continues_after_another_has_signed_publishes_nothing_older(
-    three_signed: None, step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    three_signed: None, step: str, monkeypatch: pytest.MonkeyPatch, signed_sizes: list[int]
 ) -> None:
     append(2)
-    before = len(signatures)
+    before = len(signed_sizes)
 
     def other() -> None:
         append(4)
@@ -131,7 +117,7 @@ def test_a_signer_that_continues_after_another_has_signed_publishes_nothing_olde
     sizes = [3, 5, 9] if step == "_publish" else [3, 9]
     assert list(Checkpoint.objects.order_by("pk").values_list("size", flat=True)) == sizes
     # Before the head is moved nothing is signed, so a signer that comes too late signs nothing at all.
-    assert (5 in signatures[before:]) == (step in AFTER)
+    assert (5 in signed_sizes[before:]) == (step in AFTER)
     require_sound()
     append(1)
     assert checkpoints.sign(TENANT, at=AT + HOUR).size == 10
@@ -195,7 +181,7 @@ def test_a_signer_that_has_read_the_checkpoints_before_another_published_one_pub
 
 @pytest.mark.parametrize("step", STEPS)
 def test_after_a_failover_to_a_database_that_lost_entries_the_stopped_signer_publishes_nothing(
-    step: str, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    step: str, monkeypatch: pytest.MonkeyPatch, signed_sizes: list[int]
 ) -> None:
     """The lost entry 5 has another one in its place. What one signer has moved, the other never contradicts."""
     append(4)
@@ -216,7 +202,7 @@ def test_after_a_failover_to_a_database_that_lost_entries_the_stopped_signer_pub
     published = list(Checkpoint.objects.filter(size=5))
     # At most one of the two trees of five entries was ever signed.
     assert {bytes(row.root) for row in published} <= {moved.root}
-    assert signatures.count(5) <= 1
+    assert signed_sizes.count(5) <= 1
     assert (tree.root_of(leaves()) == moved.root) == (step in BEFORE)
     if step in BEFORE:
         assert checkpoints.sign(TENANT, at=AT + 2 * SECOND).size == 5
@@ -228,7 +214,7 @@ def test_after_a_failover_to_a_database_that_lost_entries_the_stopped_signer_pub
 
 
 def test_without_compare_and_set_two_trees_of_one_size_would_be_signed(
-    monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    monkeypatch: pytest.MonkeyPatch, signed_sizes: list[int]
 ) -> None:
     """What `rename()` would do: each signer replaces what the other has stored. This shows that the tests can fail."""
     append(4)
@@ -251,13 +237,13 @@ def test_without_compare_and_set_two_trees_of_one_size_would_be_signed(
     with suppress(Refusal):
         checkpoints.sign(TENANT, at=AT)
     assert len({root for size, root in roots if size == 5}) == 2
-    assert signatures.count(5) == 2
+    assert signed_sizes.count(5) == 2
 
 
 def test_a_signer_that_wakes_up_while_it_dates_many_logs_dates_only_those_that_nobody_has_moved(
-    three_signed: None, monkeypatch: pytest.MonkeyPatch, signatures: list[int]
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, signed_sizes: list[int]
 ) -> None:
-    del signatures[:]
+    del signed_sizes[:]
     plain = redating._read_tiles
 
     def other(logs: Any) -> None:
@@ -268,7 +254,7 @@ def test_a_signer_that_wakes_up_while_it_dates_many_logs_dates_only_those_that_n
 
     monkeypatch.setattr(redating, "_read_tiles", other)
     assert redating.date([TENANT], at=AT + HOUR, have=keys.load()) == set()
-    assert signatures == [4]
+    assert signed_sizes == [4]
     require_sound()
 
 
@@ -346,17 +332,17 @@ def another_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str) ->
 
 @pytest.mark.parametrize("kind", ["directory", "file"])
 def test_a_host_with_other_heads_signs_nothing_and_raises_no_alarm(
-    three_signed: None, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+    three_signed: None, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signed_sizes: list[int]
 ) -> None:
     append(1)
     append(1, tenant=NEW)
-    before = len(signatures)
+    before = len(signed_sizes)
     on_host("b", monkeypatch)
     another_place(monkeypatch, tmp_path, kind)
     for call in (lambda: signing_round.work(lambda: AT, limit=10), lambda: checkpoints.sign(NEW, at=AT)):
         with pytest.raises(heads.HeadsUnavailable, match=r"is not the place .* as on a, which has signed last"):
             call()
-    assert len(signatures) == before
+    assert len(signed_sizes) == before
     assert heads.every() == []
     assert heads.store().identity() == ""
     assert not LogAlarm.objects.exists()
@@ -379,15 +365,15 @@ def test_without_the_identity_a_host_with_other_heads_would_sign_a_new_log(
 
 
 def test_a_host_that_has_lost_its_own_heads_signs_nothing_until_an_operator_confirms_them(
-    three_signed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+    three_signed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signed_sizes: list[int]
 ) -> None:
     append(1)
     append(1, tenant=NEW)
-    before = len(signatures)
+    before = len(signed_sizes)
     another_place(monkeypatch, tmp_path, "directory")
     done = signing_round.work(lambda: AT, limit=10)
     assert dict(done.refused) == {TENANT: "outside_behind", NEW: "outside_unreadable"}
-    assert len(signatures) == before
+    assert len(signed_sizes) == before
     checkpoints.adopt(TENANT)
     later = AT + signing_round.RETRY_AFTER
     assert signing_round.work(lambda: later, limit=10) == Work(signed=2)
@@ -419,7 +405,7 @@ def test_an_installation_of_the_former_version_gets_its_identity_from_the_place_
 
 
 def test_a_host_with_another_key_announces_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signatures: list[int]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signed_sizes: list[int]
 ) -> None:
     """Each host would announce its own key again and again, and each entry about a key needs a signature again."""
     append(3)
@@ -432,12 +418,12 @@ def test_a_host_with_another_key_announces_nothing(
     on_host("a", monkeypatch)
     assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)
     append(1)
-    entries, before = AuditEntry.objects.count(), len(signatures)
+    entries, before = AuditEntry.objects.count(), len(signed_sizes)
     on_host("b", monkeypatch)
     use_keys(new)
     with pytest.raises(keys.BadKey, match=r"a key that this host does not have, and the host a has signed last"):
         signing_round.work(lambda: AT, limit=10)
-    assert (AuditEntry.objects.count(), len(signatures)) == (entries, before)
+    assert (AuditEntry.objects.count(), len(signed_sizes)) == (entries, before)
     # A rotation is announced by a host that has both keys. Then the other host waits until it has them too.
     use_keys(new, old)
     assert signing_round.work(lambda: AT, limit=10) == Work(signed=1)

@@ -112,12 +112,12 @@ def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
     for name, value in times.items():
         if not _is_time(value) and (value is not None or name in ("exp", "iat")):
             raise SignOnFailed("time", name)
-    if now >= times["exp"] + LEEWAY:  # type: ignore[operator]  # a number, as was looked at above
+    if now >= times["exp"] + LEEWAY:  # type: ignore[operator]  # a number: checked above
         raise SignOnFailed("expired")
-    if not now - MOST_AGE <= times["iat"] <= now + LEEWAY:  # type: ignore[operator]  # the same
+    if not now - MOST_AGE <= times["iat"] <= now + LEEWAY:  # type: ignore[operator]  # a number: checked above
         raise SignOnFailed("time", "iat")
     for name in ("nbf", "auth_time"):
-        if times[name] is not None and now < times[name] - LEEWAY:  # type: ignore[operator]  # the same
+        if times[name] is not None and now < times[name] - LEEWAY:  # type: ignore[operator]  # a number: checked above
             raise SignOnFailed("time", name)
 
 
