@@ -16,7 +16,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import authzen
+from requests_app.doors.api import authzen, quota
 from requests_app.models import Client, ContentAccess, Membership, OutboxMessage, Person, Token
 from requests_app.models.row_security import own_account
 from tests.caller import Caller, access_token, client_of
@@ -323,15 +323,16 @@ def test_a_right_lost_after_authentication_is_noticed(
         code = "service_client_only"
     cast.opened()
     caller = calling(who)
-    read = authzen.evaluation_in
+    take = quota.CALLS.take
 
-    def meanwhile(body: Any) -> Any:
+    def meanwhile(*args: Any, **options: Any) -> Any:
         # Another account changes the rows, because row-level security on PostgreSQL limits this call's connection.
         with own_account():
             lose(cast)
-        return read(body)
+        return take(*args, **options)
 
-    monkeypatch.setattr(authzen, "evaluation_in", meanwhile)
+    # The quota is taken between the authentication and the question.
+    monkeypatch.setattr(quota.CALLS, "take", meanwhile)
     found = caller.post(ONE, question(cast, purpose=purpose))
     assert (found.status_code, found.json()["code"]) == (403, code)
     assert ContentAccess.objects.count() == 0

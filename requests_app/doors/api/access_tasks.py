@@ -47,7 +47,7 @@ from requests_app.doors.api import authzen, errors
 from requests_app.doors.api.authzen import Evaluation
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.callbacks import CALLBACK, CLIENT, callback_in, object_in, source_in, text_in
-from requests_app.doors.api.decision_point import TAG, question_of
+from requests_app.doors.api.decision_point import TAG
 from requests_app.doors.api.errors import KeyReused, in_words_of
 from requests_app.doors.api.fields import CommentIn
 from requests_app.models import AccessDraft, AccessRequest, AccessTask, Ticket
@@ -378,7 +378,7 @@ class AccessTasks(_Tasks):
         is_emergency, callback, source = _emergency_in(wanted), callback_in(body), source_in(body)
         texts = {name: text_in(asked.context, name, member="context") for name in ("ticket", "tried", "justification")}
         token, expires_at = (text_in(denied, name, member="denial") for name in ("binding_token", "expires_at"))
-        denial, found = asking.denial_of(token, question_of(asked), at=clock.now(), actor=self.actor)
+        denial, found = asking.denial_of(token, authzen.question_of(asked), at=clock.now(), actor=self.actor)
         if expires_at != instant(denial.ends_at):
             raise InvalidDenialBinding
         if level and not levels.covers(level, levels.NEEDED[asked.action]):

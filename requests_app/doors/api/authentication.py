@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -30,29 +30,35 @@ class BearerAuthentication(BaseAuthentication):
         scheme, _space, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if not scheme:
             return None
-        found = _found(secret.strip()) if scheme.lower() == "bearer" else None
-        if found is None:
+        token_hash = hash_of(secret) if scheme.lower() == "bearer" else None
+        token = token_with(token_hash) if token_hash is not None else None
+        if token is None:
             security_log.warning("api.token_refused", ip=request.META.get("REMOTE_ADDR", ""))
             raise AuthenticationFailed
-        token, at = found
-        if token.last_used_at is None or at - token.last_used_at >= USE_GRAIN:
-            operations.note_use(token, at=at)
         return token.account, token
 
     def authenticate_header(self, request: HttpRequest) -> str:
         return REALM
 
 
-def _found(secret: str) -> tuple[Token, datetime] | None:
-    """Return the token and when it was read, or None if the token can't be used. Every call of the API runs this query.
+def hash_of(secret: str) -> str | None:
+    """Return the hash of a token, or None if the text does not have the form of a token."""
+    secret = secret.strip()
+    return api_secrets.hashed(secret) if api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS) else None
+
+
+def token_with(token_hash: str) -> Token | None:
+    """Return the token, or None if it can't be used. Note its use. Every call of the API runs this query.
 
     Missing, ended and revoked tokens, and tokens of accounts that are switched off, all give None. So a caller can't
     tell these cases apart.
     """
-    if not api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS):
-        return None
-    found = find_token(secret_hash=api_secrets.hashed(secret))
+    found = find_token(secret_hash=token_hash)
     if found is None:
         return None
     token, at = found
-    return (token, at) if token.account.is_active and token.is_live(at) else None
+    if not (token.account.is_active and token.is_live(at)):
+        return None
+    if token.last_used_at is None or at - token.last_used_at >= USE_GRAIN:
+        operations.note_use(token, at=at)
+    return token

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from requests_app.domain import evaluation
 from requests_app.domain.access_tasks import ApprovalReason, NextAction
 from requests_app.domain.errors import DomainError, Malformed
+from requests_app.domain.evaluation import Question
 from requests_app.doors.api import errors
 from requests_app.doors.api.requestable import AccessRequestHint, ApprovalEcho
 from requests_app.doors.api.schema import Schema
@@ -80,6 +81,19 @@ def evaluation_in(body: Any) -> Evaluation:
         action_properties=action.get("properties", {}),
         resource=resource.get("properties", {}),
         context=parts.get("context", {}),
+    )
+
+
+def question_of(asked: Evaluation) -> Question:
+    """Return the question in the product's words. Raise Malformed if a text is too long or can't be stored."""
+    return Question(
+        subject_type=asked.subject_type,
+        subject=asked.subject_id,
+        action=asked.action,
+        service=asked.resource_type,
+        resource=asked.resource_id,
+        tenant=asked.context.get("tenant", ""),
+        item=asked.context.get("item", ""),
     )
 
 

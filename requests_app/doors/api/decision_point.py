@@ -6,49 +6,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.response import Response
 
-from requests_app import operations
-from requests_app.domain.actors import Actor
-from requests_app.domain.errors import Malformed
-from requests_app.domain.evaluation import Question
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import authzen, requestable
-from requests_app.doors.api.authzen import Evaluation, Purpose
+from requests_app.doors.api import authzen, exchange, requestable
 from requests_app.doors.api.base import ApiView
-from requests_app.platform import telemetry
-from requests_app.queries.evaluation import evaluate
+from requests_app.doors.api.exchange import Call
 
 TAG = "decision point"
-#: The longest id that a caller can give a call. The answer contains it unchanged, even if it is not fit for a log.
-_ID_MAX = 200
-
-
-def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
-    """Return the answer to one question. Raise Malformed if a text in the question is too long or can't be stored."""
-    question = question_of(asked)
-    ask = operations.allow_access if asked.context.get("purpose") == Purpose.ACCESS else evaluate
-    verdict = ask(question, actor=actor)
-    telemetry.happened(telemetry.DECISION, "decision_point", "permit" if verdict.decision else "deny")
-    approval = asked.context.get("approval")
-    return requestable.extended(authzen.answer(verdict), question, verdict, approval=approval, actor=actor)
-
-
-def question_of(asked: Evaluation) -> Question:
-    """Return the question in the product's words. Raise Malformed if a text is too long or can't be stored."""
-    return Question(
-        subject_type=asked.subject_type,
-        subject=asked.subject_id,
-        action=asked.action,
-        service=asked.resource_type,
-        resource=asked.resource_id,
-        tenant=asked.context.get("tenant", ""),
-        item=asked.context.get("item", ""),
-    )
 
 
 class DecisionPoint(ApiView):
@@ -61,7 +30,7 @@ class DecisionPoint(ApiView):
     scopes: ClassVar = {"POST": Scope.EVALUATE}
     changes: ClassVar[bool] = False
     has_no_etag: ClassVar[bool] = True
-    quota_name: ClassVar[str] = "evaluations"
+    quota_name: ClassVar[str] = exchange.QUOTA
 
     def quota_limit(self) -> int:
         return int(settings.EVALUATIONS_PER_MINUTE)
@@ -71,9 +40,48 @@ class DecisionPoint(ApiView):
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
         offered = getattr(self.request, "offered_id", "")
-        if offered.isascii() and offered.isprintable() and 0 < len(offered) <= _ID_MAX:
+        if exchange.is_echoed(offered):
             response["X-Request-ID"] = offered
         return super()._finished(response)
+
+
+class _Evaluating(DecisionPoint):
+    """The base of the routes for questions. `exchange` answers every POST; the framework refuses other methods."""
+
+    is_several: ClassVar[bool]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return super().dispatch(request, *args, **kwargs)
+        answer = exchange.answered(call_of(request, is_several=self.is_several))
+        return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+def call_of(request: HttpRequest, *, is_several: bool) -> Call:
+    meta = request.META
+    return Call(
+        path=request.path,
+        is_several=is_several,
+        body=_body_of(request),
+        authorization=meta.get("HTTP_AUTHORIZATION", ""),
+        accept=meta.get("HTTP_ACCEPT", "*/*"),
+        content_type=meta.get("CONTENT_TYPE", ""),
+        parameters=request.GET,
+        offered_id=getattr(request, "offered_id", ""),
+        request_id=getattr(request, "request_id", ""),
+        ip=meta.get("REMOTE_ADDR", ""),
+        has_key="HTTP_IDEMPOTENCY_KEY" in meta,
+    )
+
+
+def _body_of(request: HttpRequest) -> bytes | Exception | None:
+    try:
+        return request.body if int(request.META.get("CONTENT_LENGTH") or 0) else None
+    except ValueError:
+        return None
+    except Exception as error:
+        # Too long, or the client has disconnected. The caller learns it after the other refusals.
+        return error
 
 
 _QUESTION = {
@@ -84,11 +92,13 @@ _QUESTION = {
 }
 
 
-class OneEvaluation(DecisionPoint):
+class OneEvaluation(_Evaluating):
     """A denial is also answered with 200. If the purpose is `advice`, nothing is written to the log.
 
     If `context.purpose` is `access`, an entry is written before the permission is given.
     """
+
+    is_several: ClassVar[bool] = False
 
     @extend_schema(
         operation_id="evaluation",
@@ -104,16 +114,18 @@ class OneEvaluation(DecisionPoint):
             )
         ],
     )
-    def post(self, request: Any) -> Response:
-        return Response(answered(authzen.evaluation_in(request.data), actor=self.actor))
+    def post(self, request: Any) -> None:
+        """Describe the call. `dispatch` answers it."""
 
 
-class Evaluations(DecisionPoint):
+class Evaluations(_Evaluating):
     """The answers are in the order of the questions. Each question counts for the quota.
 
     With `deny_on_first_deny`, the answers end at the first denial; with `permit_on_first_permit`, at the first
     permission.
     """
+
+    is_several: ClassVar[bool] = True
 
     @extend_schema(
         operation_id="evaluations",
@@ -129,29 +141,8 @@ class Evaluations(DecisionPoint):
             )
         ],
     )
-    def post(self, request: Any) -> Response:
-        batch = authzen.batch_in(request.data)
-        if batch is None:
-            return Response(answered(authzen.evaluation_in(request.data), actor=self.actor))
-        self.take(len(batch.questions) - 1)
-        answers = []
-        for question in batch.questions:
-            answers.append(self._one(question))
-            if batch.semantic.ends_with(answers[-1]["decision"]):
-                break
-        return Response({"evaluations": answers})
-
-    def _one(self, question: Evaluation | Malformed) -> dict[str, Any]:
-        """Return the answer to one question of several. The answer to a malformed question is an error.
-
-        Other refusals, such as a missing permission or a database that fails, are raised: they answer the whole call.
-        """
-        try:
-            if isinstance(question, Malformed):
-                raise question
-            return answered(question, actor=self.actor)
-        except Malformed as error:
-            return authzen.fault(error)
+    def post(self, request: Any) -> None:
+        """Describe the call. `dispatch` answers it."""
 
 
 #: The names of the endpoints in the standard, with their routes.

@@ -1,0 +1,59 @@
+"""What the decision point's doors ask its engine, and what the engine answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from requests_app.domain.actors import Actor
+from requests_app.domain.evaluation import Question, Verdict
+
+
+class TokenRefused(Exception):
+    """The token is unknown, ended or revoked, or its account is switched off. A caller can't tell these cases apart."""
+
+
+class Standing(Protocol):
+    """What is left of a caller's quota."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+
+#: Takes this many places of the quota of the account that asks.
+Take = Callable[[UUID, int], Standing]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One question of a call, with the hash of the token that the caller has sent.
+
+    Without a `question`, the engine only authenticates. The first question of a call takes the `places` of all its
+    questions from the quota. `repeat_id` is the id that the caller gave the call: the same question of the same
+    caller under the same id gets the same entry.
+    """
+
+    token_hash: str
+    question: Question | None
+    is_access: bool = False
+    request_id: str = ""
+    ip: str = ""
+    repeat_id: str = ""
+    places: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The answer to one question. Without a `verdict`, the question was refused, or there was none.
+
+    `quota` is the caller's quota after this call. If it is over, nothing was judged. `about` names what the entry is
+    about that was committed for this question.
+    """
+
+    verdict: Verdict | None = None
+    refused: Exception | None = None
+    actor: Actor | None = None
+    quota: Standing | None = None
+    about: tuple[str, str] = ("", "")
