@@ -1,5 +1,6 @@
 """Structured logs: one line for each event, without secrets."""
 
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,14 @@ _PROCESSORS: list[Processor] = [
 ]
 
 
+class Lines(structlog.stdlib.ProcessorFormatter):
+    """Writes events as lines. A record can have its line already (serving/request_log.py)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = getattr(record, "line", None)
+        return super().format(record) if line is None else str(line)
+
+
 def configure_structlog() -> None:
     """Send structlog's events through the standard library, so that all lines of the log look the same."""
     structlog.configure(
@@ -98,7 +107,7 @@ def configuration(*, level: str, form: str, is_trial: bool = False) -> dict[str,
         ]
     )
     formatter = {
-        "()": structlog.stdlib.ProcessorFormatter,
+        "()": Lines,
         "foreign_pre_chain": _shared(),
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, one_line, *last],
     }

@@ -11,11 +11,12 @@ import atexit
 import logging
 import os
 import threading
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest
 
 from requests_app.platform import telemetry
 
@@ -49,11 +50,14 @@ class Tracer:
                     self._pid = os.getpid()
         return self._tracer
 
-    def begun(self, name: str, attributes: dict[str, Any], *, kind: Any = None, parent: Any = None) -> Span:
+    def begun(
+        self, name: str, attributes: dict[str, Any], *, kind: Any = None, parent: Any = None, is_current: bool = True
+    ) -> Span:
+        """Begin a span. With `is_current`, it is the parent of the spans that this thread begins before its end."""
         from opentelemetry import context, trace
 
         span = self.get().start_span(name, parent, kind or trace.SpanKind.INTERNAL, attributes)
-        return Span(span, context.attach(trace.set_span_in_context(span)))
+        return Span(span, context.attach(trace.set_span_in_context(span)) if is_current else None)
 
 
 class Span:
@@ -63,7 +67,8 @@ class Span:
     def end(self, *, is_error: bool) -> None:
         from opentelemetry import context, trace
 
-        context.detach(self._token)
+        if self._token is not None:
+            context.detach(self._token)
         if is_error:
             # Without a description: the message of an error can have names in it.
             self.span.set_status(trace.StatusCode.ERROR)
@@ -138,11 +143,27 @@ class Observer:
         trace.get_current_span().set_attribute(f"lockbox.{kind}.{name}", outcome)
 
 
+class Traced(Protocol):
+    """What a span says of a request."""
+
+    @property
+    def method(self) -> str | None: ...
+
+    @property
+    def META(self) -> Mapping[str, Any]: ...
+
+
 class RequestSpan:
     """The span of one request. Its route is known only at its end."""
 
-    def __init__(self, span: Span, request: HttpRequest) -> None:
+    def __init__(self, span: Span, request: Traced) -> None:
         self._span, self._request = span, request
+
+    def inside(self) -> AbstractContextManager[Any]:
+        """Return a context whose spans are a part of this one. For a request that the event loop answers in steps."""
+        from opentelemetry import trace
+
+        return trace.use_span(self._span.span, record_exception=False, set_status_on_exception=False)
 
     def ended(self, route: str, status: int) -> None:
         span = self._span.span
@@ -153,21 +174,22 @@ class RequestSpan:
         self._span.end(is_error=status >= 500)
 
 
-def request_began(request: HttpRequest) -> RequestSpan | None:
+def request_began(request: Traced, *, is_current: bool = True) -> RequestSpan | None:
     if _tracer is None:
         return None
     try:
         from opentelemetry import trace
 
         attributes = {"http.request.method": request.method or ""}
-        span = _tracer.begun("request", attributes, kind=trace.SpanKind.SERVER, parent=_parent(request))
+        kind, parent = trace.SpanKind.SERVER, _parent(request)
+        span = _tracer.begun("request", attributes, kind=kind, parent=parent, is_current=is_current)
     except Exception:
         log.exception("telemetry_failed")
         return None
     return RequestSpan(span, request)
 
 
-def _parent(request: HttpRequest) -> Any:
+def _parent(request: Traced) -> Any:
     """Return the trace that the proxy began, or an empty context.
 
     The header is read only if the operator says that the proxy replaces what its callers send. Otherwise a stranger

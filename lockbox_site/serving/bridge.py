@@ -24,6 +24,7 @@ from lockbox_site import views
 from lockbox_site.middleware import StaticFilesMiddleware
 from lockbox_site.monitoring import counters
 from lockbox_site.serving import bodies, environ, outlet
+from lockbox_site.serving.fast_path import FastCall, FastPath
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
 from requests_app.operations.streams import WindowClosed
@@ -79,6 +80,7 @@ class Bridge:
             path: Pool(f"probe{path.replace('/', '-')}", threads=PROBE_THREADS, most_waiting=PROBES_WAITING)
             for path in PROBES
         }
+        self._fast = FastPath(loop, self._pool)
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,7 +89,8 @@ class Bridge:
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         try:
-            caller = environ.caller_of(scope)
+            address = environ.address_of(scope)
+            caller = environ.caller_at(address)
             body, length = await self._bodies.body_of(scope, proto, client=caller)
         except bodies.TooSlow:
             _count("too_slow")
@@ -101,6 +104,9 @@ class Bridge:
         except (bodies.Broken, environ.Unreadable):
             # Nobody reads the answer, or the caller is an attacker.
             proto.response_empty(400, [("connection", "close")])
+            return
+        if (quick := self._fast.call_of(scope, body, address)) is not None:
+            await self._answer_fast(quick, scope, proto, caller)
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)
         pool = self._probes.get(scope.path, self._pool)
@@ -123,6 +129,24 @@ class Bridge:
                 await self._finish(rest, proto, client)
             elif body is None:
                 await self._bodies.discard(proto)
+
+    async def _answer_fast(self, quick: FastCall, scope: Any, proto: Any, caller: str) -> None:
+        try:
+            found = await self._fast.answer(quick, client=caller)
+        except Full:
+            log.warning("server_busy", path=scope.path)
+            _count("busy")
+            self._refusals.busy.answer(scope, proto)
+            return
+        if len(found.body) <= AT_ONCE:
+            proto.response_bytes(found.status, found.headers, found.body)
+            return
+        # The client may read slowly.
+        response = HttpResponse(found.body, status=found.status, headers=dict(found.headers))
+        rest = Call(self._handler, scope, proto, {}, caller).sent(response)
+        assert rest is not None
+        with Client(proto) as client:
+            await self._finish(rest, proto, client)
 
     def _work_of(self, call: Call) -> Callable[[], Any]:
         is_sign_in = call.scope.method == "POST" and call.scope.path == self._sign_in

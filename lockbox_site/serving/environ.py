@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -74,8 +75,8 @@ class Unreadable(Exception):
     """The headers that proxies write can't be read. This happens only if a caller has changed them."""
 
 
-def caller_of(scope: Any) -> str:
-    """Return the client that is charged for this request: the network of the address that the outermost proxy saw.
+def address_of(scope: Any) -> str:
+    """Return the address of the client, as the outermost proxy saw it.
 
     Raise Unreadable if the proxies' headers are damaged. Otherwise the request would be charged to the proxy.
     """
@@ -84,7 +85,13 @@ def caller_of(scope: Any) -> str:
     if name in headers and not values and settings.TRUSTED_PROXY_COUNT:
         raise Unreadable
     forwarded = ",".join(values)
-    return network_of(client_address({"REMOTE_ADDR": _peer(scope), "HTTP_X_FORWARDED_FOR": forwarded}))
+    return client_address({"REMOTE_ADDR": _peer(scope), "HTTP_X_FORWARDED_FOR": forwarded})
+
+
+@lru_cache(maxsize=1024)
+def caller_at(address: str) -> str:
+    """Return the client that is charged for the requests of this address: its network."""
+    return network_of(address)
 
 
 def _peer(scope: Any) -> str:

@@ -571,7 +571,7 @@ def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
 
     If each address were one client, this person would get one share for each.
     """
-    assert environ.caller_of(scope(client=address)) == caller
+    assert environ.caller_at(environ.address_of(scope(client=address))) == caller
 
 
 def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,56 @@
+"""Logs requests that were answered on the event loop, in the same lines as `RequestLogMiddleware`."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import structlog
+from django.conf import settings
+from structlog.contextvars import bound_contextvars
+
+from requests_app.domain import clock
+
+#: The name under which every request is logged.
+NAME = "django_structlog.middlewares.request"
+#: Text that looks the same in JSON, and needs no processor.
+_PLAIN = re.compile(r"[A-Za-z0-9._:-]*")
+_requests = logging.getLogger(NAME)
+log = structlog.get_logger(NAME)
+
+
+def began(request: str, *, request_id: str, ip: str, user_agent: str | None) -> None:
+    with bound_contextvars(request_id=request_id, ip=ip):
+        log.debug("request_started", request=request, user_agent=user_agent)
+
+
+def has_debug() -> bool:
+    return _requests.isEnabledFor(logging.DEBUG)
+
+
+def finished(request: str, status: int, *, request_id: str, ip: str, is_put_off: bool = False) -> None:
+    """Log a request. `request` is a text of this product, without a secret."""
+    if status == 200 and settings.LOG_FORMAT == "json" and _PLAIN.fullmatch(ip) and _PLAIN.fullmatch(request_id):
+        _finished_well(request, request_id, ip)
+        return
+    is_calm = status < 500 or is_put_off
+    level = logging.INFO if status < 400 else logging.WARNING if is_calm else logging.ERROR
+    with bound_contextvars(request_id=request_id, ip=ip):
+        log.log(level, "request_finished", code=status, request=request)
+
+
+def _finished_well(request: str, request_id: str, ip: str) -> None:
+    """Write the line that structlog would write, in a fraction of the time."""
+    if not _requests.isEnabledFor(logging.INFO):
+        return
+    at = clock.here().isoformat().replace("+00:00", "Z")
+    event = {
+        "code": 200, "request": request, "event": "request_finished", "request_id": request_id, "ip": ip,
+        "logger": NAME, "level": "info", "timestamp": at,
+    }  # fmt: skip
+    record = logging.LogRecord(NAME, logging.INFO, __file__, 0, event, None, None)
+    record.line = (
+        f'{{"code": 200, "request": "{request}", "event": "request_finished", "request_id": "{request_id}", '
+        f'"ip": "{ip}", "logger": "{NAME}", "level": "info", "timestamp": "{at}"}}'
+    )
+    _requests.handle(record)
