@@ -323,7 +323,7 @@ def _in_thread(work: Callable[[], Any]) -> Any:
 def _failed(call: Call, about: tuple[str, str]) -> Answer:
     """Return the answer to a call that failed because of a bug, and log the failure, as Django does."""
     request = Request(_environ(call.path, "localhost", None, "http"))
-    request.request_id = call.request_id
+    request.request_id = call.request_id  # type: ignore[attr-defined]  # read by the views of errors
     with bound_contextvars(request_id=call.request_id, ip=call.ip), outcome.watched():
         log.exception("request_failed", code=500, request=f"POST {call.path}")
         if about[0]:

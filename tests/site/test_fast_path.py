@@ -348,8 +348,8 @@ def generated(world: World, seed: int, count: int) -> Iterator[tuple[str, bytes]
 
 
 def _difference(one: tuple[list[str], bytes], other: tuple[list[str], bytes]) -> list[str]:
-    texts = [[*head, *body.decode("latin-1").splitlines()] for head, body in (one, other)]
-    return [line for line in difflib.unified_diff(*texts, n=0) if line[:2] not in ("@@", "--", "++")]
+    first, second = ([*head, *body.decode("latin-1").splitlines()] for head, body in (one, other))
+    return [line for line in difflib.unified_diff(first, second, n=0) if line[:2] not in ("@@", "--", "++")]
 
 
 #: How the servers stand: alone, behind a proxy that ends TLS, and with a quota that is soon used up.
