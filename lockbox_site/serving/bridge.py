@@ -27,6 +27,7 @@ from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.fast_path import FastCall, FastPath
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
+from lockbox_site.serving.results import ClientGone
 from requests_app.operations.streams import WindowClosed
 from requests_app.platform import hashing, waiting
 from requests_app.platform.sockets import Line
@@ -132,7 +133,9 @@ class Bridge:
 
     async def _answer_fast(self, quick: FastCall, scope: Any, proto: Any, caller: str) -> None:
         try:
-            found = await self._fast.answer(quick, client=caller)
+            found = await self._fast.answer(quick, proto, client=caller)
+        except ClientGone:
+            return
         except Full:
             log.warning("server_busy", path=scope.path)
             _count("busy")

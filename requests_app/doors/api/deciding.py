@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 
 from django.db import close_old_connections, connection
+from structlog.contextvars import bound_contextvars
 
 from requests_app import operations
 from requests_app.domain import policy
@@ -43,7 +44,8 @@ class Lane:
 
     def _decide_in_thread(self, asked: Sequence[Asked]) -> list[Decided]:
         try:
-            with outcome.watched():
+            # The lines of the log that the operations write name the call.
+            with outcome.watched(), bound_contextvars(request_id=asked[0].request_id, ip=asked[0].ip):
                 return self.decide(asked)
         finally:
             _release()

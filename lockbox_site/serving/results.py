@@ -1,0 +1,91 @@
+"""Brings the results of the decision point's engine from its threads to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from requests_app.domain import clock
+
+#: A call that has waited for this many seconds is cancelled if its client has disconnected.
+PATIENT_FOR = 0.5
+
+
+class ClientGone(Exception):
+    """The client has disconnected before the engine began with its call. Nothing was done."""
+
+
+@dataclass(eq=False, slots=True)
+class _Wait:
+    since: float
+    proto: Any
+    #: The engine's future.
+    future: Future[Any]
+    waiting: asyncio.Future[Any]
+    gone: asyncio.Future[Any] | None = None
+
+
+class Results:
+    """The calls that wait for the engine. Only the event loop uses this object, except for `_came`.
+
+    Several results that come together wake the loop only once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waits = dict[_Wait, None]()
+        self._ready = deque[_Wait]()
+        self._is_woken = self._is_looking = False
+
+    async def of(self, future: Future[Any], proto: Any) -> Any:
+        """Return the result of the engine's future. Raise ClientGone if the call was cancelled."""
+        wait = _Wait(clock.monotonic(), proto, future, self._loop.create_future())
+        self._waits[wait] = None
+        if not self._is_looking:
+            self._is_looking = True
+            self._loop.call_later(PATIENT_FOR, self._look)
+        future.add_done_callback(lambda _done: self._came(wait))
+        try:
+            return await wait.waiting
+        finally:
+            del self._waits[wait]
+            if wait.gone is not None:
+                wait.gone.cancel()
+
+    def _came(self, wait: _Wait) -> None:
+        """Take a result. The engine calls this in its threads."""
+        self._ready.append(wait)
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # Set before the first result is taken, so that a result that comes meanwhile wakes the loop again.
+        self._is_woken = False
+        while self._ready:
+            wait = self._ready.popleft()
+            if wait.waiting.done():
+                continue
+            if wait.future.cancelled():
+                wait.waiting.set_exception(ClientGone())
+            elif (error := wait.future.exception()) is not None:
+                wait.waiting.set_exception(error)
+            else:
+                wait.waiting.set_result(wait.future.result())
+
+    def _look(self) -> None:
+        """Ask the web server whether the clients of the calls that have waited for long are still there."""
+        now = clock.monotonic()
+        for wait in self._waits:
+            # The oldest come first.
+            if now - wait.since < PATIENT_FOR:
+                break
+            if wait.gone is None:
+                wait.gone = asyncio.ensure_future(wait.proto.client_disconnect())
+                wait.gone.add_done_callback(lambda gone, wait=wait: None if gone.cancelled() else wait.future.cancel())
+        self._is_looking = bool(self._waits)
+        if self._is_looking:
+            self._loop.call_later(PATIENT_FOR, self._look)
