@@ -20,9 +20,10 @@ from django.test import Client as Browser
 from django.test import override_settings
 from structlog.testing import capture_logs
 
-from lockbox_site.serving import as_django, fast_path, outlet
+from lockbox_site.serving import as_django, fast_path, outlet, results
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
+from lockbox_site.serving.results import ClientGone, Results
 from requests_app.domain import api_secrets, clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.api_secrets import Kind
@@ -404,14 +405,14 @@ HEADERS_OF_A_CALL = {
 QUESTION = b'{"subject": {"type": "x", "id": "x"}, "action": {"name": "x"}, "resource": {"type": "x", "id": "x"}}'
 
 
-def through_the_bridge(path: str = ONE, body: bytes = QUESTION, *, count: int = 1) -> list[Proto]:
+def through_the_bridge(path: str = ONE, body: bytes = QUESTION, *, count: int = 1, **headers: str) -> list[Proto]:
     """Send the same call several times at once through the bridge with the product's handler. Return the answers."""
 
     async def main() -> list[Proto]:
         found = Bridge(Handler(), threads=2, streams=4, longest_body=1024 * 1024)
         found.__rsgi_init__(asyncio.get_running_loop())
         answers = [Proto(body) for _ in range(count)]
-        asked = scope(path, "POST", **HEADERS_OF_A_CALL, content_length=str(len(body)))
+        asked = scope(path, "POST", **{**HEADERS_OF_A_CALL, "content_length": str(len(body)), **headers})
         calls = [asyncio.ensure_future(found.__rsgi__(asked, each)) for each in answers]
         await asyncio.wait(calls, timeout=60, return_when=asyncio.FIRST_COMPLETED)
         for call in calls:
@@ -499,3 +500,54 @@ def test_a_long_answer_is_sent_only_as_fast_as_its_client_reads(monkeypatch: pyt
     assert (found.status, found.headers["Content-Length"]) == (200, str(len(found.body)))
     assert len(sent) > 1
     assert max(sent) <= outlet.PIECE
+
+
+# --- Results of the engine -----------------------------------------------------------------------------------
+
+
+def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        found, woken = Results(loop), list[int]()
+        wake = loop.call_soon_threadsafe
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *work: (woken.append(1), wake(*work)))
+        engines = [Future[int]() for _ in range(20)]
+        calls = [asyncio.ensure_future(found.of(each, Proto())) for each in engines]
+        await asyncio.sleep(0)
+
+        def batch() -> None:
+            for number, each in enumerate(engines):
+                each.set_result(number)
+
+        await asyncio.gather(asyncio.to_thread(batch), *calls)
+        assert [call.result() for call in calls] == list(range(20))
+        # The thread itself wakes the loop, too, when it has ended.
+        assert len(woken) < 10
+
+    asyncio.run(main())
+
+
+def test_a_call_whose_client_has_gone_is_cancelled_unless_the_engine_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "PATIENT_FOR", 0.01)
+
+    async def main() -> None:
+        found = Results(asyncio.get_running_loop())
+        waits, begun, stays = (Future[str]() for _ in range(3))
+        begun.set_running_or_notify_cancel()
+        gone, away, here = Proto(), Proto(), Proto()
+        calls = [
+            asyncio.ensure_future(found.of(future, proto))
+            for future, proto in ((waits, gone), (begun, away), (stays, here))
+        ]
+        await asyncio.sleep(0)
+        for proto in (gone, away):
+            proto.gone.set_result(None)
+        with pytest.raises(ClientGone):
+            await asyncio.wait_for(calls[0], 60)
+        assert waits.cancelled()
+        for future in (begun, stays):
+            future.set_result("decided")
+        assert await asyncio.gather(*calls[1:]) == ["decided", "decided"]
+        assert found._waits == {}
+
+    asyncio.run(main())
