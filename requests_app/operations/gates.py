@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
+from django.db.models import CharField, QuerySet, UUIDField
 
 from audit_app import recorder
 from requests_app.domain import evaluation, gate_rules, limits
@@ -25,12 +26,23 @@ from requests_app.domain.errors import DomainError, NotFound
 from requests_app.domain.evaluation import Facts, Question, Verdict, Window
 from requests_app.domain.gate_rules import Match, Reason
 from requests_app.domain.link_templates import origin_of
-from requests_app.models import ContentAccess, GateProxy, GateSession, Grant, OneTimeCode, Person, Resource, Service
+from requests_app.models import (
+    AccessRequestResource,
+    ContentAccess,
+    GateProxy,
+    GateSession,
+    Grant,
+    OneTimeCode,
+    Person,
+    Resource,
+    Service,
+)
 from requests_app.models.evaluation import EvaluationQuery, read
 from requests_app.models.token_keys import signed
 from requests_app.operations import _allowing
 from requests_app.operations._change import Step, act, security_log
 from requests_app.platform import telemetry
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.groups import GroupFailed, Groups
 from requests_app.queries.gates import Asker
 
@@ -205,8 +217,8 @@ def _call(
     cuts: bool = False,
 ) -> _Call | None:
     """Return the request as a call to decide on. Return None if the session's window is not for this tool."""
-    grants = Grant.objects.filter(pk=session.grant_id, engineer=session.person_id, access_request__service=service)
-    grant: Grant | None = grants.select_related("access_request", "engineer", "tenant").first()
+    grants = _GRANT_OF(pk=session.grant_id, engineer=session.person_id, service=service.pk)
+    grant: Grant | None = next(iter(grants), None)
     if grant is None:
         return None
     of: dict[str, Any] = {"service": service, "grant": grant, "proxy": proxy}
@@ -231,13 +243,41 @@ def _call(
 
 def _resource(grant: Grant, match: Match) -> UUID | None:
     """Return the tenant's resource that the path names. A path that names none is judged with the window's first."""
-    rows = Resource.objects.filter(tenant=grant.tenant_id, service=grant.access_request.service_id)
+    where = {"tenant": grant.tenant_id, "service": grant.access_request.service_id}
     if match.resource is None:
-        rows = rows.filter(pk__in=grant.access_request.scope.values("resource"))
+        found = _FIRST_RESOURCE(**where, access_request=grant.access_request_id)
     else:
-        rows = rows.filter(external_id=match.resource)
-    found: UUID | None = rows.order_by("pk").values_list("pk", flat=True).first()
-    return found
+        found = _RESOURCE_CALLED(**where, external_id=match.resource)
+    return found[0].pk if found else None
+
+
+def _resources(tenant: Any, service: Any) -> QuerySet[Resource]:
+    return Resource.objects.filter(tenant=tenant, service=service).only("pk").order_by("pk")
+
+
+#: These queries run for each request to a web tool.
+_GRANT_OF = CompiledQuery(
+    lambda pk, engineer, service: Grant.objects.select_related("access_request", "engineer", "tenant").filter(
+        pk=pk, engineer=engineer, access_request__service=service
+    ),
+    pk=UUIDField(),
+    engineer=UUIDField(),
+    service=UUIDField(),
+)
+_FIRST_RESOURCE = CompiledQuery(
+    lambda tenant, service, access_request: _resources(tenant, service).filter(
+        pk__in=AccessRequestResource.objects.filter(access_request=access_request).values("resource")
+    )[:1],
+    tenant=UUIDField(),
+    service=UUIDField(),
+    access_request=UUIDField(),
+)
+_RESOURCE_CALLED = CompiledQuery(
+    lambda tenant, service, external_id: _resources(tenant, service).filter(external_id=external_id)[:1],
+    tenant=UUIDField(),
+    service=UUIDField(),
+    external_id=CharField(),
+)
 
 
 def _decide(calls: Sequence[_Call]) -> list[Decided]:

@@ -9,7 +9,7 @@ from typing import cast
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet, UUIDField
 from django.utils.crypto import constant_time_compare
 
 from requests_app.domain import clock
@@ -18,12 +18,27 @@ from requests_app.domain.ids import as_id
 from requests_app.domain.link_templates import origin_of
 from requests_app.models import GateProxy, GateSession, Grant, OneTimeCode, Service
 from requests_app.models.token_keys import verified
+from requests_app.platform.database.compiled import CompiledQuery
 
 #: A proxy's secret is not shorter, and a grant token is not longer.
 SECRET_MIN, TOKEN_MAX = 32, 16_384
 _DETAILS = "lockbox_grant"
 #: The cookie of a browser's session at the host of a tool.
 SESSION_COOKIE = "__Host-lockbox"
+
+
+#: These queries run for each request to a web tool. A hash is unique.
+_PROXY_WITH = CompiledQuery(
+    lambda secret_hash: GateProxy.objects.trusted().select_related("service").filter(secret_hash=secret_hash),
+    secret_hash=CharField(),
+)
+_SESSION_WITH = CompiledQuery(
+    lambda secret_hash, service: (
+        GateSession.objects.unended().select_related("person").filter(secret_hash=secret_hash, code__service=service)
+    ),
+    secret_hash=CharField(),
+    service=UUIDField(),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +67,7 @@ def trusted_proxy(secret: str) -> GateProxy | None:
     """Return the proxy with this secret, with its service. Return None if there is no such proxy, or no gate."""
     if len(secret) < SECRET_MIN:
         return None
-    rows = GateProxy.objects.trusted().select_related("service")
-    found = rows.filter(secret_hash=sha256(secret.encode()).hexdigest()).first()
+    found: GateProxy | None = next(iter(_PROXY_WITH(secret_hash=sha256(secret.encode()).hexdigest())), None)
     return found if found is not None and found.service.has_gate and found.service.is_active else None
 
 
@@ -119,8 +133,8 @@ def _is_signed_in(row: GateSession) -> bool:
 
 def _of_secret(service: Service, secret: str) -> Asker | None:
     """Return the session with this secret, if it is for this tool and the engineer was not signed out since then."""
-    rows = GateSession.objects.unended().filter(secret_hash=sha256(secret.encode()).hexdigest(), code__service=service)
-    row = rows.select_related("person").first()
+    found = _SESSION_WITH(secret_hash=sha256(secret.encode()).hexdigest(), service=service.pk)
+    row: GateSession | None = next(iter(found), None)
     if row is None or not _is_signed_in(row):
         return None
     return Asker(person_id=row.person_id, grant_id=row.grant_id, code_id=row.code_id, has_session=True)
