@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -11,23 +10,22 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import MiddlewareNotUsed
-from django.db import connections
 from django.test import Client
 
 from lockbox_site.monitoring import tracing, watching
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.deciding import Decided
 from requests_app.domain.errors import DomainError
-from requests_app.domain.scopes import Scope
-from requests_app.doors.api import deciding, exchange
-from requests_app.doors.api.deciding import Lane
+from requests_app.domain.evaluation import Verdict
+from requests_app.doors.api import exchange
 from requests_app.platform import outbound, telemetry
 from requests_app.work.guard import guarded
-from tests.caller import caller_for
 from tests.cast import Cast
 from tests.monitoring.conftest import Collector, attributes_of
 from tests.ports import free_port
-from tests.site.test_fast_path import through_the_bridge
+from tests.site.test_fast_path import Engine, through_the_bridge
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADER = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -83,26 +81,18 @@ def test_a_request_has_a_span_with_its_route_and_its_request_id(cast: Cast, coll
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_call_on_the_event_loop_has_a_span_with_its_act(
-    cast: Cast, collector: Collector, monkeypatch: pytest.MonkeyPatch
+def test_a_call_on_the_event_loop_has_a_span_with_its_decision(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    settings.TRACES_FROM_PROXY = True
     tracing.start("web")
-    resource, token = cast.opened().access_request.scope.get().resource, caller_for(cast, None, Scope.EVALUATE).secret
-    asked = {
-        "subject": {"type": "engineer", "id": cast.priya.email}, "action": {"name": "read"},
-        "resource": {"type": "exchange-online", "id": str(resource.pk)}, "context": {"purpose": "access"},
-    }  # fmt: skip
-    monkeypatch.setattr(deciding, "THREADS", 1)
-    lane = Lane(exchange._take)
-    monkeypatch.setattr(exchange, "LANE", lane)
-    [found] = through_the_bridge(body=json.dumps(asked).encode(), authorization=f"Bearer {token}")
-    assert lane._threads is not None
-    lane._threads.submit(connections.close_all).result(60)
-    lane._threads.shutdown()
+    verdict = Verdict(decision=True, reason="window_open", at=clock.here())
+    monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
+    [found] = through_the_bridge(**HEADER)
     assert found.status == 200
     sent()
-    [span], [act] = collector.named("POST /access/v1/evaluation"), collector.named("act allow_access")
-    assert (act.trace_id, act.parent_span_id) == (span.trace_id, span.span_id)
+    [span] = collector.named("POST /access/v1/evaluation")
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
     assert attributes_of(span) == {
         "http.request.method": "POST",
         "http.route": "/access/v1/evaluation",
