@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -65,6 +66,29 @@ def record(
         beside.row.save(force_insert=True)
     _write(rows)
     _move(list(heads.values()))
+    return rows
+
+
+def record_in(
+    entries: Sequence[tuple[Witnessed, datetime]], *, heads: Mapping[UUID, ChainHead], beside: Sequence[Model] = ()
+) -> list[AuditEntry]:
+    """Add entries to several logs whose heads the caller has locked and read. Each entry has a time of its own.
+
+    `beside` has rows of one model that are inserted together with the entries. On PostgreSQL, one statement writes
+    everything.
+    """
+    if not connection.in_atomic_block:
+        raise NotInTransaction("record_in() was called outside a transaction")
+    rows = [_appended(entry, heads[entry.tenant_id], at) for entry, at in entries]
+    moved = [heads[tenant_id] for tenant_id in sorted({row.tenant_id for row in rows})]
+    if not rows:
+        return []
+    if connection.vendor == "postgresql":
+        _write_together(rows, moved, beside)
+        return rows
+    for table in filter(None, (beside, rows)):
+        _insert(table)
+    _move(moved)
     return rows
 
 
@@ -138,6 +162,72 @@ def _write(rows: list[AuditEntry]) -> None:
             cursor.execute(statement, columns)
     else:
         AuditEntry.objects.bulk_create(rows, batch_size=500)
+
+
+def _write_together(rows: list[AuditEntry], heads: list[ChainHead], beside: Sequence[Model]) -> None:
+    """Insert all rows and update the heads in one statement.
+
+    The rows of a table are one JSON text, because the driver needs long for each array, even if it is short.
+    """
+    values: list[Any] = [[getattr(head, name) for head in heads] for name in _MOVES]
+    first = ""
+    if beside:
+        columns = _columns_of(type(beside[0]))
+        first = f", beside AS ({_inserted(type(beside[0]), columns)})"
+        values.append(_document(beside, columns))
+    values.append(_document(rows, tuple(_COLUMNS)))
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_MOVE_ALL}{first} {_inserted(AuditEntry, tuple(_COLUMNS))}", values)
+
+
+_MOVE_ALL = f"""
+    WITH head AS (
+        UPDATE {_HEADS} AS old SET size = new.size, last_at = new.last_at, unsigned_since = new.unsigned_since
+        FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::uuid[])
+            AS new(size, last_at, unsigned_since, tenant_id)
+        WHERE old.tenant_id = new.tenant_id
+    )"""  # noqa: S608 - names of the models
+
+
+@cache
+def _columns_of(model: type[Model]) -> tuple[str, ...]:
+    return tuple(str(field.column) for field in model._meta.concrete_fields)
+
+
+@cache
+def _inserted(model: type[Model], columns: tuple[str, ...]) -> str:
+    table, names = model._meta.db_table, ", ".join(columns)
+    return (
+        f"INSERT INTO {table} ({names}) SELECT {names}"  # noqa: S608 - names of the model
+        f" FROM json_populate_recordset(NULL::{table}, %s::json)"
+    )
+
+
+def _document(rows: Sequence[Model], columns: tuple[str, ...]) -> str:
+    return json.dumps([{column: getattr(row, column) for column in columns} for row in rows], default=_as_text)
+
+
+def _as_text(value: object) -> str:
+    """Return a value as PostgreSQL reads it from a text. It converts the text to the type of the column."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"{type(value).__name__} has no text for the database")
+
+
+def _insert(rows: Sequence[Model]) -> None:
+    """Insert rows of one model with one statement that SQLite compiles once."""
+    known = rows[0]._meta.concrete_fields
+    fields = [field for field in known if not (field.primary_key and getattr(rows[0], field.attname) is None)]
+    columns = ", ".join(str(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
+    values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, values)
 
 
 def _type(field: Field[Any, Any]) -> str:
