@@ -189,6 +189,19 @@ def after(verdict: Verdict, ended: Ended | None) -> Verdict:
     return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
 
 
+def answer(
+    question: Question, facts: Facts, ended: Ended | None, *, sees_people: bool
+) -> tuple[Verdict, Window | None]:
+    """Return what `judge` returns, with the closed window `ended` as the reason of a denial that it explains."""
+    verdict, window = judge(question, facts, at=facts.at, sees_people=sees_people)
+    return (after(verdict, ended), window) if may_have_ended(verdict, window) else (verdict, window)
+
+
+def allows(question: Question, facts: Facts, window: Window, *, at: datetime) -> bool:
+    """Return whether the rule allows the access through this window."""
+    return question.action in levels.NEEDED and _refusal(question, facts, window, at) is None
+
+
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
     """Return the code of the error with which the rule for content accesses refuses this window.
 

@@ -419,6 +419,15 @@ class Grant(models.Model):
             ),
             # For the decision point. Without this index, PostgreSQL would read all grants that the tenant ever had.
             models.Index(fields=["tenant", "engineer"], condition=Q(closed_at=None), name="grant_unclosed_in_tenant"),
+            # For many questions at once: only the window that ends last, and the one that closed last, are read.
+            models.Index(
+                fields=["tenant", "engineer", "closes_at"], condition=Q(closed_at=None), name="grant_open_by_end"
+            ),
+            models.Index(
+                fields=["tenant", "engineer", "closed_at"],
+                condition=Q(closed_at__isnull=False),
+                name="grant_closed_by_end",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -181,7 +181,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
         resource_id=resource,
         resource_name=called or "",
         is_active=bool(in_use),
-        is_own_place=_is_own_place(slug, locator),
+        is_own_place=is_own_place(slug, locator),
         is_practice=locator == PRACTICE_LOCATOR,
         windows=[_window(row[_WINDOW:]) for row in rows if row[_WINDOW] is not None],
     )
@@ -190,7 +190,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
     return facts, ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since)
 
 
-def _is_own_place(slug: str | None, locator: str | None) -> bool:
+def is_own_place(slug: str | None, locator: str | None) -> bool:
     """Return whether the resource belongs to its tenant.
 
     A resource of an external service has no locator that could lead to another tenant's content. Its application knows
@@ -252,7 +252,7 @@ def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
         resource_id=resource.pk if resource else None,
         resource_name=resource.name if resource else "",
         is_active=resource is not None and resource.is_in_use,
-        is_own_place=resource is not None and _is_own_place(resource.tenant.slug, resource.locator),
+        is_own_place=resource is not None and is_own_place(resource.tenant.slug, resource.locator),
         is_practice=resource is not None and resource.is_practice,
         windows=_windows(person, resource) if person and resource else [],
     )

@@ -57,6 +57,22 @@ def own_account() -> Iterator[None]:
             connection.close()
 
 
+@contextmanager
+def as_before() -> Iterator[None]:
+    """After the block, hide what was hidden before it, if the block is inside a transaction of the caller.
+
+    What a transaction itself has set ends with it.
+    """
+    if connection.vendor != "postgresql" or not connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
+        [before] = cursor.fetchone()
+    yield
+    _tell(before)
+
+
 def _tell(value: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lockbox.tenants', %s, false)", [value])

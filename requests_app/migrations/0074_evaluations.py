@@ -1,0 +1,264 @@
+from django.db import migrations
+
+#: Windows that are not closed, of one account in one tenant. The tenant must still allow the window's level.
+_OPEN = """
+    FROM requests_app_grant g
+    WHERE g.tenant_id = t.id AND g.engineer_id = own.id AND g.closed_at IS NULL
+    AND g.level <> ALL (string_to_array(t.ruled_out, ' ')) AND (g.level <> 'act_as' OR t.is_act_as_allowed)
+"""
+#: A sub-select with a limit is not made into a join. So the windows are read in the order of their ends, and the walk
+#: stops at the first one that fits. A join could read all windows that the resource ever had.
+_NAMES_IT = """
+    AND (SELECT true FROM requests_app_accessrequestresource line
+     WHERE line.access_request_id = g.access_request_id AND line.resource_id = r.id LIMIT 1)
+"""
+_FITS = """
+    g.opens_at <= a.moment AND a.moment < g.closes_at AND g.level = ANY (a.levels)
+    AND (SELECT q.requester_human = p.human_id AND (k.state IS NULL OR k.state = ANY (live))
+         FROM requests_app_accessrequest q LEFT JOIN requests_app_ticket k ON k.id = q.ticket_id
+         WHERE q.id = g.access_request_id LIMIT 1)
+"""
+#: The questions, with what is known of each: the moment of the answer, the person, and the resource with its tenant.
+_PAIRS = """
+    FROM (
+        SELECT q.n, q.levels, greatest(instant, lasts[array_position(held, owners[q.n])]) AS moment
+        FROM jsonb_to_recordset(asked) AS q(n integer, levels text[]) ORDER BY q.n OFFSET 0
+    ) AS a
+    LEFT JOIN requests_app_person p ON p.id = people[a.n]
+    LEFT JOIN requests_app_resource r ON r.id = things[a.n]
+    LEFT JOIN requests_app_tenant t ON t.id = r.tenant_id
+"""
+
+
+def _first(columns, condition="", *, of=_OPEN, by="closes_at", only_if="true"):
+    """Return a join with the window that comes last by this column, among the windows of all accounts of the human.
+
+    `only_if` is inside, so that PostgreSQL reads nothing if it is false.
+    """
+    return f"""
+        LEFT JOIN LATERAL (
+            SELECT top.* FROM requests_app_person own CROSS JOIN LATERAL (
+                SELECT {columns}, g.{by} AS last {of} {condition} ORDER BY g.{by} DESC LIMIT 1
+            ) AS top
+            WHERE own.human_id = p.human_id AND {only_if} ORDER BY top.last DESC LIMIT 1
+        )"""  # noqa: S608 - the texts of this file
+
+
+_CLOSED = """
+    FROM requests_app_grant g
+    WHERE g.tenant_id = t.id AND g.engineer_id = own.id AND g.closed_at IS NOT NULL AND g.level = ANY (a.levels)
+"""
+
+#: Reads the facts for many questions at once. Its rows are those of `requests_evaluation` with three differences. `n`
+#: says to which question a row belongs. A question has at most two windows: the one that names the resource and ends
+#: last, and the one that fits and ends last; or one that does not name the resource. And the closed window that could
+#: explain a denial is here too. `domain.evaluation.judge` gives the same answer as with all windows.
+#:
+#: `sees` has the tenants that the askers can see, or '' for all: the connection sees no others while this runs. With
+#: `hold`, the heads of the logs are locked before the facts are read, and from then on the connection sees only the
+#: tenants of the resources, until the transaction ends. Without `waits`, a head that somebody else has locked is left
+#: out: `is_held` is false.
+#:
+#: Each statement is small, because PostgreSQL prepares all of its parts at each call. What only a name needs, or only a
+#: denial, is apart.
+EVALUATIONS = f"""
+    CREATE FUNCTION requests_evaluations(asked jsonb, scope text, live text[], sees text, hold boolean, waits boolean)
+    RETURNS TABLE (
+        n integer, at timestamptz, asker_is_active boolean, asker_is_staff boolean, token_until timestamptz,
+        asker_has_scope boolean, asker_roles text, asker_is_client_here boolean,
+        person_id uuid, person_name text, human_id uuid,
+        tenant_id uuid, tenant_slug text, resource_id uuid, resource_name text, locator text, is_active boolean,
+        is_held boolean, head_size bigint, head_last_at timestamptz, head_unsigned_since timestamptz,
+        grant_id uuid, access_request_id uuid, reference text, level text, opens_at timestamptz, closes_at timestamptz,
+        requester_human uuid, ticket_state text, is_engineer boolean, is_in_scope boolean,
+        ended_id uuid, ended_request uuid, ended_at timestamptz, ended_reason text, ended_by text
+    ) LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_material = off SET enable_memoize = off SET jit = off SET plan_cache_mode = force_generic_plan
+    AS $$
+    #variable_conflict use_column
+    DECLARE
+        people uuid[]; services uuid[]; tenants uuid[]; things uuid[]; owners uuid[]; instant timestamptz;
+        named_ids uuid[]; fitting boolean[]; second_ids uuid[]; ended_ids uuid[];
+        outer_tenants text := coalesce(current_setting('lockbox.tenants', true), '');
+        held uuid[]; sizes bigint[]; lasts timestamptz[]; unsigned timestamptz[];
+    BEGIN
+        PERFORM set_config('lockbox.tenants', sees, true);
+        SELECT array_agg(found.person), array_agg(found.service), array_agg(found.tenant),
+            array_agg(found.thing), array_agg(found.owner)
+        INTO people, services, tenants, things, owners
+        FROM (
+            SELECT named.person, named.service, named.tenant,
+                CASE WHEN keyed.tenant_id <> ALL (named.within) THEN NULL ELSE keyed.id END AS thing,
+                CASE WHEN keyed.tenant_id <> ALL (named.within) THEN NULL ELSE keyed.tenant_id END AS owner
+            FROM (
+                SELECT q.n, q.within, q.by_key, q.of_tenant IS NULL AND q.of_slug IS NULL AS of_any,
+                    CASE WHEN q.by_email IS NULL THEN (SELECT p.id FROM requests_app_person p WHERE p.id = q.by_id)
+                         ELSE (SELECT p.id FROM requests_app_person p WHERE p.email = q.by_email) END AS person,
+                    (SELECT s.id FROM requests_app_service s WHERE s.key = q.service) AS service,
+                    CASE WHEN q.of_slug IS NULL THEN q.of_tenant
+                         ELSE (SELECT t.id FROM requests_app_tenant t WHERE t.slug = q.of_slug) END AS tenant
+                FROM jsonb_to_recordset(asked) AS q(
+                    n integer, within uuid[], by_id uuid, by_email text, service text, by_key uuid,
+                    of_tenant uuid, of_slug text)
+                ORDER BY q.n OFFSET 0
+            ) AS named
+            LEFT JOIN requests_app_resource keyed ON keyed.id = named.by_key AND keyed.service_id = named.service
+                AND (keyed.tenant_id = named.tenant OR named.of_any)
+            ORDER BY named.n
+        ) AS found;
+        IF array_position(things, NULL) IS NOT NULL THEN
+            SELECT array_agg(found.thing), array_agg(found.owner) INTO things, owners FROM (
+                SELECT coalesce(things[q.n], placed.id) AS thing,
+                    coalesce(owners[q.n], CASE WHEN placed.id IS NOT NULL THEN tenants[q.n] END) AS owner
+                FROM jsonb_to_recordset(asked) AS q(n integer, within uuid[], by_key uuid, by_place text)
+                LEFT JOIN LATERAL (
+                    SELECT (array_agg(called.id ORDER BY called.way))[1] AS id FROM (
+                        SELECT matched.id, min(matched.way) AS way FROM (
+                            SELECT r.id, 0 AS way FROM requests_app_resource r
+                            WHERE r.tenant_id = tenants[q.n] AND r.service_id = services[q.n]
+                            AND r.locator = q.by_place AND r.locator <> ''
+                            UNION ALL
+                            SELECT r.id, 1 FROM requests_app_resource r
+                            WHERE r.tenant_id = tenants[q.n] AND r.service_id = services[q.n]
+                            AND r.external_id = q.by_place AND r.external_id <> ''
+                            UNION ALL
+                            (SELECT r.id, 2 FROM requests_app_resource r
+                             WHERE r.tenant_id = tenants[q.n] AND r.service_id = services[q.n]
+                             AND r.name = q.by_place LIMIT 3)
+                        ) AS matched
+                        WHERE things[q.n] IS NULL AND q.by_place <> ''
+                        AND (q.within IS NULL OR tenants[q.n] = ANY (q.within))
+                        GROUP BY matched.id
+                    ) AS called
+                    HAVING count(*) = 1 OR (array_agg(called.way ORDER BY called.way))[1:2] = '{{0,2}}'
+                ) AS placed ON true
+                ORDER BY q.n
+            ) AS found;
+        END IF;
+        IF hold THEN
+            INSERT INTO audit_app_chainhead (tenant_id, size, shard, first_seq, pruned_to)
+            SELECT DISTINCT mine.id, 0, 0, 0, 0 FROM unnest(owners) AS mine(id)
+            WHERE mine.id IS NOT NULL
+            AND (SELECT true FROM audit_app_chainhead h WHERE h.tenant_id = mine.id LIMIT 1) IS NULL
+            ON CONFLICT DO NOTHING;
+            IF waits THEN
+                SELECT array_agg(h.tenant_id), array_agg(h.size), array_agg(h.last_at), array_agg(h.unsigned_since)
+                INTO held, sizes, lasts, unsigned FROM (
+                    SELECT c.* FROM audit_app_chainhead c WHERE c.tenant_id = ANY (owners)
+                    ORDER BY c.tenant_id FOR UPDATE) AS h;
+            ELSE
+                SELECT array_agg(h.tenant_id), array_agg(h.size), array_agg(h.last_at), array_agg(h.unsigned_since)
+                INTO held, sizes, lasts, unsigned FROM (
+                    SELECT c.* FROM audit_app_chainhead c WHERE c.tenant_id = ANY (owners)
+                    ORDER BY c.tenant_id FOR UPDATE SKIP LOCKED) AS h;
+            END IF;
+        END IF;
+        instant := clock_timestamp();
+        SELECT array_agg(one.id), array_agg(coalesce(one.fits, false)) INTO named_ids, fitting FROM (
+            SELECT named.id, named.fits {_PAIRS}
+            {_first(f"g.id, ({_FITS}) AS fits", _NAMES_IT)} AS named ON true ORDER BY a.n
+        ) AS one;
+        IF false = ANY (fitting) THEN
+            SELECT array_agg(more.second), array_agg(more.ended) INTO second_ids, ended_ids FROM (
+                SELECT coalesce(fit.id, other.id) AS second, ended.id AS ended {_PAIRS}
+                {_first("g.id", f"{_NAMES_IT} AND {_FITS}", only_if="named_ids[a.n] IS NOT NULL AND NOT fitting[a.n]")}
+                AS fit ON true
+                {_first("g.id", only_if="named_ids[a.n] IS NULL")} AS other ON true
+                {_first("g.id", _NAMES_IT, of=_CLOSED, by="closed_at", only_if="named_ids[a.n] IS NULL")}
+                AS ended ON true
+                ORDER BY a.n
+            ) AS more;
+        END IF;
+        RETURN QUERY
+        SELECT asked_for.n, instant, coalesce(a.is_active, false),
+            coalesce(a.is_staff OR (c.id IS NOT NULL AND c.tenant_id IS NULL), false), token.expires_at,
+            (token.id IS NULL OR jsonb_exists(token.scopes, scope)) AND (c.id IS NULL OR jsonb_exists(c.scopes, scope)),
+            (SELECT string_agg(m.role, ' ') FROM requests_app_membership m
+             WHERE m.person_id = a.id AND m.tenant_id = owners[asked_for.n]),
+            coalesce(c.tenant_id = owners[asked_for.n], false),
+            p.id, p.name::text, p.human_id,
+            r.tenant_id, t.slug::text, r.id, r.name::text, r.locator::text, r.is_active AND s.is_active AND t.is_active,
+            asked_for.place IS NOT NULL, sizes[asked_for.place], lasts[asked_for.place], unsigned[asked_for.place],
+            g.id, q.id, q.reference::text, g.level::text, g.opens_at, g.closes_at, q.requester_human, k.state::text,
+            p.is_active AND p.side = 'provider' AND EXISTS (
+                SELECT 1 FROM requests_app_queueassignment hat
+                WHERE hat.person_id = p.id AND hat.service_id = q.service_id AND hat.role = 'engineer'),
+            named_ids[asked_for.n] IS NOT NULL,
+            e.id, e.access_request_id, e.closed_at, e.close_reason::text, coalesce(who.name, '')::text
+        FROM (
+            SELECT one.n, one.asker, one.token, array_position(held, owners[one.n]) AS place
+            FROM jsonb_to_recordset(asked) AS one(n integer, asker uuid, token uuid) OFFSET 0
+        ) AS asked_for
+        LEFT JOIN requests_app_person a ON a.id = asked_for.asker
+        LEFT JOIN requests_app_client c ON c.account_id = a.id
+        LEFT JOIN requests_app_token token
+            ON token.id = asked_for.token AND token.account_id = a.id AND token.revoked_at IS NULL
+        LEFT JOIN requests_app_person p ON p.id = people[asked_for.n]
+        LEFT JOIN requests_app_resource r ON r.id = things[asked_for.n]
+        LEFT JOIN requests_app_service s ON s.id = r.service_id
+        LEFT JOIN requests_app_tenant t ON t.id = r.tenant_id
+        LEFT JOIN LATERAL unnest(
+            array_remove(ARRAY[named_ids[asked_for.n], second_ids[asked_for.n]], NULL)) AS pick(id) ON true
+        LEFT JOIN requests_app_grant g ON g.id = pick.id
+        LEFT JOIN requests_app_accessrequest q ON q.id = g.access_request_id
+        LEFT JOIN requests_app_ticket k ON k.id = q.ticket_id
+        LEFT JOIN requests_app_grant e ON e.id = ended_ids[asked_for.n]
+        LEFT JOIN requests_app_person who ON who.id = e.closed_by_id;
+        IF hold THEN
+            PERFORM set_config('lockbox.tenants', coalesce(
+                nullif(array_to_string(ARRAY(SELECT DISTINCT mine.id FROM unnest(owners) AS mine(id)), ','), ''),
+                'ffffffff-ffff-ffff-ffff-ffffffffffff'), true);
+        ELSE
+            PERFORM set_config('lockbox.tenants', outer_tenants, true);
+        END IF;
+    END $$
+"""  # noqa: S608 - the texts of this file
+
+
+#: Reads tokens with their accounts and clients. As a function, because PostgreSQL stores the plan of a function, and
+#: planning this join takes longer than running it.
+CALLERS = """
+    CREATE FUNCTION requests_callers(hashes text[])
+    RETURNS TABLE (
+        secret_hash text, token_id uuid, token_kind text, token_scopes text, expires_at timestamptz,
+        revoked_at timestamptz, stepped_up_at timestamptz,
+        account_id uuid, account_kind text, side text, name text, email text, human_id uuid, is_active boolean,
+        is_staff boolean, client_id uuid, tenant_id uuid, client_scopes text, decides_for_id uuid,
+        last_used_at timestamptz, at timestamptz
+    ) LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_material = off SET enable_memoize = off SET jit = off SET plan_cache_mode = force_generic_plan
+    AS $$
+    #variable_conflict use_column
+    BEGIN
+        RETURN QUERY
+        SELECT t.secret_hash::text, t.id, t.kind::text, t.scopes::text, t.expires_at, t.revoked_at, t.stepped_up_at,
+            p.id, p.kind::text, p.side::text, p.name::text, p.email::text, p.human_id, p.is_active, p.is_staff,
+            c.id, c.tenant_id, c.scopes::text, c.decides_for_id, t.last_used_at, clock_timestamp()
+        FROM unnest(hashes) AS asked(secret_hash)
+        JOIN requests_app_token t ON t.secret_hash = asked.secret_hash
+        JOIN requests_app_person p ON p.id = t.account_id
+        LEFT JOIN requests_app_client c ON c.account_id = p.id;
+    END $$
+"""
+
+
+def make(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(EVALUATIONS)
+        schema_editor.execute(CALLERS)
+
+
+def drop(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP FUNCTION requests_evaluations")
+        schema_editor.execute("DROP FUNCTION requests_callers")
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("requests_app", "0073_signed_metadata"),
+    ]
+
+    operations = [migrations.RunPython(make, drop)]

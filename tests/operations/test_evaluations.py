@@ -1,0 +1,227 @@
+"""Many questions are read at once. Each gets the answer that it would get alone, in every world."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from requests_app.domain import clock, evaluation, levels
+from requests_app.domain.actors import Actor
+from requests_app.domain.evaluation import Question, Verdict
+from requests_app.domain.states import TicketState
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    Grant,
+    Person,
+    QueueAssignment,
+    Resource,
+    Tenant,
+    Ticket,
+    evaluations,
+)
+from requests_app.models import evaluation as one
+from requests_app.models.evaluations import read_all
+from requests_app.queries.evaluation import evaluate
+from tests.caller import service_of
+from tests.cast import Cast
+from tests.operations.test_evaluation import ask
+
+pytestmark = pytest.mark.django_db
+
+
+def answers(questions: list[Question], actor: Actor) -> list[Verdict]:
+    """Return the answers to questions that are read together."""
+    queries = [one.ask(question, actor=actor) for question in questions]
+    found = []
+    for query, each in zip(queries, read_all(queries), strict=True):
+        one.require_still(each.facts, actor=actor)
+        sees_people = query.within is None
+        found.append(evaluation.answer(query.question, each.facts, each.ended, sees_people=sees_people)[0])
+    return found
+
+
+class World:
+    """A world with many windows, in which everything that can decide about an access is drawn."""
+
+    def __init__(self, cast: Cast, seed: int) -> None:
+        self.cast, self.draw, self.at = cast, random.Random(seed), clock.now()
+        self.model = cast.opened()
+        self.resources = [cast.resource(), cast.resource(name="sales"), cast.resource("fabrikam")]
+        self.accounts = [cast.priya, cast.erik, cast.samir]
+
+    def fill(self, windows: int) -> None:
+        draw = self.draw
+        for number, resource in enumerate(self.resources):
+            name = draw.choice([f"r{number}", "same", "finance@contoso.example"])
+            Resource.objects.filter(pk=resource.pk).update(
+                name=name,
+                external_id=draw.choice(["", f"x{number}"]),
+                is_active=draw.random() < 0.8,
+                locator=draw.choice([f"contoso/mail/{number}", f"fabrikam/mail/{number}"]),
+            )
+        if draw.random() < 0.4:
+            Person.objects.filter(pk=self.cast.erik.pk).update(human_id=self.cast.priya.human_id)
+        if draw.random() < 0.2:
+            QueueAssignment.objects.filter(person=self.cast.priya).delete()
+        Person.objects.filter(pk=self.cast.erik.pk).update(is_active=draw.random() < 0.8)
+        Tenant.objects.filter(pk=self.cast.contoso.pk).update(
+            ruled_out=draw.choice(["", "", "names", "names view"]), is_act_as_allowed=draw.random() < 0.5
+        )
+        for _ in range(windows):
+            self.window()
+
+    def window(self) -> None:
+        draw, minutes = self.draw, dt.timedelta(minutes=1)
+        resource = draw.choice(self.resources)
+        tenant = resource.tenant
+        engineer = Person.objects.get(pk=draw.choice(self.accounts).pk)
+        ticket = Ticket.objects.get(pk=self.model.access_request.ticket_id)
+        ticket.pk, ticket._state.adding, ticket.tenant = uuid4(), True, tenant
+        ticket.reference, ticket.state = (
+            f"T-{uuid4().hex[:8]}",
+            draw.choice(["ASSIGNED"] * 4 + list(TicketState.values)),
+        )
+        ticket.save(force_insert=True)
+        request = AccessRequest.objects.get(pk=self.model.access_request_id)
+        request.pk, request._state.adding, request.tenant, request.ticket = uuid4(), True, tenant, ticket
+        request.reference, request.requested_by = f"AR-{uuid4().hex[:8]}", engineer
+        request.service = draw.choice([resource.service] * 4 + [self.cast.sharepoint])
+        request.requester_human = draw.choice([engineer.human_id] * 6 + [uuid4()])
+        request.save(force_insert=True)
+        AccessRequestResource.objects.create(access_request=request, resource=resource, position=0)
+        opens_at = self.at + draw.randint(-60, 5) * minutes
+        closes_at = opens_at + draw.randint(1, 200) * minutes + dt.timedelta(microseconds=draw.randint(0, 10**6))
+        is_closed = draw.random() < 0.4
+        Grant.objects.create(
+            tenant=tenant,
+            access_request=request,
+            engineer=engineer,
+            level=draw.choice(levels.Level.values),
+            opens_at=opens_at,
+            closes_at=closes_at,
+            closed_at=opens_at + dt.timedelta(microseconds=draw.randint(0, 10**9)) if is_closed else None,
+            close_reason="revoked" if is_closed else "",
+            closed_by=draw.choice([self.cast.ada, None]) if is_closed else None,
+        )
+
+    def questions(self, number: int) -> list[Question]:
+        return [self.question() for _ in range(number)]
+
+    def question(self) -> Question:
+        draw, resource = self.draw, self.draw.choice(self.resources)
+        resource.refresh_from_db()
+        who = draw.choice([*self.accounts, self.cast.mia])
+        tenant = resource.tenant
+        return Question(
+            subject_type=draw.choice(["engineer"] * 9 + ["robot"]),
+            subject=draw.choice([str(who.pk), who.email.upper(), str(who.pk), str(uuid4()), "nobody@x.example"]),
+            action=draw.choice([*levels.Action, *levels.Action, "write"]),
+            service=draw.choice(["exchange-online"] * 8 + ["sharepoint-online", "none"]),
+            resource=draw.choice(
+                [str(resource.pk)] * 3 + [resource.name, resource.locator, resource.external_id or "x", str(uuid4())]
+            ),
+            tenant=draw.choice(["", "", tenant.slug, str(tenant.pk), "fabrikam", "nowhere"]),
+        )
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("seed", range(4))
+def test_many_questions_have_the_answers_that_they_have_alone(cast: Cast, travel: Any, seed: int) -> None:
+    world = World(cast, seed)
+    travel.freeze()
+    world.fill(windows=(40, 3, 12, 80)[seed])
+    questions = world.questions(30)
+    reasons = set()
+    for actor in (service_of(cast), service_of(cast, "contoso"), cast.as_("stella"), cast.as_("otto")):
+        alone = [evaluate(question, actor=actor) for question in questions]
+        # On PostgreSQL, each read has its own time.
+        for question, before, each in zip(questions, alone, answers(questions, actor), strict=True):
+            assert replace(each, at=before.at) == before, question
+        reasons |= {(each.decision, each.reason, each.ended is not None) for each in alone}
+    assert len(reasons) >= 3, "these questions are too much alike"
+
+
+def test_both_kinds_of_askers_are_never_read_together(cast: Cast) -> None:
+    queries = [one.ask(ask(cast), actor=actor) for actor in (service_of(cast), service_of(cast, "contoso"))]
+    with pytest.raises(ValueError, match="apart"):
+        read_all(queries)
+
+
+# --- The cost ------------------------------------------------------------------------------------------------
+
+
+def _add_windows(grant: Grant, number: int, *, is_closed: bool, to: Resource) -> None:
+    """Add windows of the same engineer for the resource `to`. All of them end before the window `grant`."""
+    request = AccessRequest.objects.get(pk=grant.access_request_id)
+    requests, lines, grants = [], [], []
+    for n in range(number):
+        values = {field.attname: getattr(request, field.attname) for field in AccessRequest._meta.concrete_fields}
+        row = AccessRequest(**{**values, "id": uuid4(), "reference": f"AR-{uuid4().hex[:12]}"})
+        requests.append(row)
+        lines.append(AccessRequestResource(access_request=row, resource=to, position=0))
+        ends = grant.closes_at - dt.timedelta(seconds=n + 1)
+        grants.append(
+            Grant(
+                tenant_id=grant.tenant_id,
+                access_request=row,
+                engineer_id=grant.engineer_id,
+                level=grant.level,
+                opens_at=grant.opens_at,
+                closes_at=ends,
+                closed_at=grant.opens_at + dt.timedelta(seconds=n) if is_closed else None,
+                close_reason="revoked" if is_closed else "",
+            )
+        )
+    AccessRequest.objects.bulk_create(requests)
+    AccessRequestResource.objects.bulk_create(lines)
+    Grant.objects.bulk_create(grants)
+
+
+def _cost(query: one.EvaluationQuery) -> int:
+    """Return how many pages PostgreSQL reads for one question, or how many steps SQLite takes."""
+    if connection.vendor == "postgresql":
+        values: list[Any] = [json.dumps([evaluations._asked(1, query)]), "evaluate", evaluations._LIVE, "", False, True]
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+            for _ in range(2):
+                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {evaluations._ASK}", values)
+                [[[plan]]] = cursor.fetchall()
+        return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection.connection.set_progress_handler(step, 1)
+    try:
+        read_all([query])
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.dialect
+def test_a_question_costs_the_same_with_many_windows_of_the_pair_open_and_closed(cast: Cast) -> None:
+    grant, sales = cast.opened(), cast.resource(name="sales")
+    staff = service_of(cast)
+    allowed = one.ask(ask(cast), actor=staff)
+    closed = one.ask(ask(cast, resource=str(sales.pk)), actor=staff)
+    _add_windows(grant, 3, is_closed=True, to=sales)
+    before = _cost(closed)
+    _add_windows(grant, 400, is_closed=True, to=sales)
+    assert _cost(closed) <= before * 1.5 + 10
+    before = _cost(allowed)
+    _add_windows(grant, 400, is_closed=False, to=cast.resource())
+    _add_windows(grant, 400, is_closed=True, to=cast.resource())
+    assert _cost(allowed) <= before * 1.5 + 10
+    assert answers([allowed.question], staff)[0].grant_id == grant.pk
