@@ -1,0 +1,121 @@
+"""Lets one thread do the work of all callers of a process, as many as wait at that moment.
+
+A caller that arrives while the thread is idle is served at once, alone. While the thread works, the others gather, and
+the thread then takes all of them. So under load the work gets larger portions, and nobody waits for a timer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+from django.db import connections
+
+#: An idle thread ends after this time, and closes its connection to the database.
+IDLE_SECONDS = 30.0
+log = structlog.get_logger(__name__)
+
+
+class LaneFull(Exception):
+    """Too many wait already, or this one has waited too long. Nothing was begun."""
+
+
+class Piece(Protocol):
+    """What a caller brings. `size` says how much work it is."""
+
+    @property
+    def size(self) -> int: ...
+
+    def begin(self) -> bool:
+        """Return False if the caller has gone. Nobody then begins the work."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller that there is no result. Do nothing if there is one already."""
+        ...
+
+
+P = TypeVar("P", bound=Piece)
+
+
+class Lane(Generic[P]):
+    """One thread. `work` gets the pieces that wait, and gives each its result.
+
+    At most `most` are taken at once, and at most `crowd` wait. A piece that was not taken after `patience` seconds
+    fails.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[P]], None], *, most: int, crowd: int, patience: float) -> None:
+        self._name, self._work = name, work
+        self._most, self._crowd, self._patience = most, crowd, patience
+        self._filled = threading.Condition()
+        self._waiting: deque[tuple[float, P]] = deque()
+        self._size = 0
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def submit(self, piece: P) -> None:
+        """Let the thread do this piece. Raise LaneFull if too many wait."""
+        with self._filled:
+            if self._is_closed or (self._waiting and self._size + piece.size > self._crowd):
+                raise LaneFull
+            self._waiting.append((monotonic(), piece))
+            self._size += piece.size
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._filled.notify()
+
+    def close(self, *, seconds: float) -> None:
+        """Take no more pieces, and wait until all that are here have their results."""
+        with self._filled:
+            self._is_closed, thread = True, self._thread
+            self._filled.notify_all()
+        if thread is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while pieces := self._next():
+                self._do(pieces)
+        finally:
+            connections.close_all()
+
+    def _do(self, pieces: list[P]) -> None:
+        try:
+            self._work(pieces)
+        except Exception as error:
+            log.exception("lane_failed", lane=self._name)
+            for piece in pieces:
+                piece.fail(error)
+
+    def _next(self) -> list[P]:
+        """Wait for pieces and return them. Return none if this thread ends, because nothing came for a while."""
+        while True:
+            with self._filled:
+                self._filled.wait_for(lambda: self._waiting or self._is_closed, IDLE_SECONDS)
+                if not self._waiting:
+                    self._thread = None
+                    return []
+                taken = self._take()
+            began, pieces = monotonic(), []
+            for since, piece in taken:
+                if began - since > self._patience:
+                    piece.fail(LaneFull())
+                elif piece.begin():
+                    pieces.append(piece)
+            if pieces:
+                return pieces
+
+    def _take(self) -> list[tuple[float, P]]:
+        taken: list[tuple[float, P]] = []
+        size = 0
+        while self._waiting and (not taken or size + self._waiting[0][1].size <= self._most):
+            taken.append(self._waiting.popleft())
+            size += taken[-1][1].size
+        self._size -= size
+        return taken

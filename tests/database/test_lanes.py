@@ -1,0 +1,153 @@
+"""One thread does the work of all callers: those who come meanwhile are served together, and each limit holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from time import sleep
+from typing import Any
+
+import pytest
+
+from requests_app.platform import lanes
+from requests_app.platform.lanes import Lane, LaneFull
+
+SECONDS = 20
+
+
+class Piece:
+    def __init__(self, name: object, *, size: int = 1, is_gone: bool = False) -> None:
+        self.name, self.size, self.is_gone = name, size, is_gone
+        self.is_done, self.error = threading.Event(), Exception("none")
+
+    def begin(self) -> bool:
+        return not self.is_gone
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.is_done.set()
+
+
+class Work:
+    """Records the portions. The first one waits for `go`, so that a test can let others gather."""
+
+    def __init__(self) -> None:
+        self.portions: list[list[object]] = []
+        self.has_begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, pieces: list[Piece]) -> None:
+        self.portions.append([piece.name for piece in pieces])
+        self.has_begun.set()
+        assert self.go.wait(SECONDS)
+        for piece in pieces:
+            if piece.name == "wrong":
+                raise ValueError("wrong")
+            piece.is_done.set()
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    made = Work()
+    yield made
+    made.go.set()
+
+
+def _lane(work: Work, **limits: Any) -> Lane[Any]:
+    return Lane("test", work, **{"most": 4, "crowd": 6, "patience": SECONDS, **limits})
+
+
+def _begun(lane: Lane[Any], work: Work) -> Piece:
+    """Submit a piece, and return it when the thread works on it."""
+    first = Piece("first")
+    lane.submit(first)
+    assert work.has_begun.wait(SECONDS)
+    return first
+
+
+def test_who_comes_alone_is_served_alone_and_those_who_come_meanwhile_are_served_together(work: Work) -> None:
+    lane = _lane(work)
+    others = [Piece(n) for n in range(6)]
+    first = _begun(lane, work)
+    for each in others:
+        lane.submit(each)
+    work.go.set()
+    assert all(each.is_done.wait(SECONDS) for each in (first, *others))
+    assert work.portions == [["first"], [0, 1, 2, 3], [4, 5]]
+
+
+def test_a_large_piece_is_not_cut(work: Work) -> None:
+    lane = _lane(work)
+    _begun(lane, work)
+    others = [Piece("large", size=5), Piece("small")]
+    for each in others:
+        lane.submit(each)
+    work.go.set()
+    assert all(each.is_done.wait(SECONDS) for each in others)
+    assert work.portions == [["first"], ["large"], ["small"]]
+
+
+def test_no_more_wait_than_may(work: Work) -> None:
+    lane = _lane(work)
+    _begun(lane, work)
+    for n in range(6):
+        lane.submit(Piece(n))
+    with pytest.raises(LaneFull):
+        lane.submit(Piece("one too many"))
+    work.go.set()
+
+
+def test_a_piece_that_has_waited_too_long_fails_and_is_not_begun(work: Work) -> None:
+    lane = _lane(work, patience=0.05)
+    _begun(lane, work)
+    late = Piece("late")
+    lane.submit(late)
+    sleep(0.1)
+    work.go.set()
+    assert late.is_done.wait(SECONDS)
+    assert isinstance(late.error, LaneFull)
+    assert work.portions == [["first"]]
+
+
+def test_nothing_is_begun_for_a_caller_who_has_gone(work: Work) -> None:
+    lane = _lane(work)
+    _begun(lane, work)
+    last = Piece("last")
+    for each in (Piece("gone", is_gone=True), last):
+        lane.submit(each)
+    work.go.set()
+    assert last.is_done.wait(SECONDS)
+    assert work.portions == [["first"], ["last"]]
+
+
+def test_work_that_fails_ends_no_thread(work: Work) -> None:
+    lane = _lane(work)
+    work.go.set()
+    for name in ("wrong", "right"):
+        piece = Piece(name)
+        lane.submit(piece)
+        assert piece.is_done.wait(SECONDS)
+        assert isinstance(piece.error, ValueError) is (name == "wrong")
+
+
+def test_an_idle_thread_ends_and_the_next_piece_begins_another(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.01)
+    lane = _lane(work)
+    work.go.set()
+    for n in range(3):
+        piece = Piece(n)
+        lane.submit(piece)
+        assert piece.is_done.wait(SECONDS)
+        sleep(0.05)
+    assert work.portions == [[0], [1], [2]]
+
+
+def test_a_lane_that_closes_finishes_what_is_here(work: Work) -> None:
+    lane = _lane(work)
+    _begun(lane, work)
+    last = Piece("last")
+    lane.submit(last)
+    work.go.set()
+    lane.close(seconds=SECONDS)
+    assert last.is_done.is_set()
+    with pytest.raises(LaneFull):
+        lane.submit(Piece("late"))
