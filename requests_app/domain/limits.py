@@ -160,3 +160,7 @@ def require_note(value: object, *, needed: bool) -> str:
 def is_within(at: datetime, opens_at: datetime, closes_at: datetime) -> bool:
     """Return whether a window is open at this instant. At `opens_at` it is open, at `closes_at` it is closed."""
     return opens_at <= at < closes_at
+
+
+#: How exactly the time of a token's last use is stored. A smaller unit would cause a write for each call.
+TOKEN_USE_GRAIN = timedelta(minutes=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -11,15 +10,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from requests_app import operations
-from requests_app.domain import api_secrets
+from requests_app.domain import api_secrets, limits
 from requests_app.domain.api_secrets import Kind
 from requests_app.models import Person, Token
 from requests_app.models.people import find_token
 
 security_log = structlog.get_logger("security")
 
-#: How exactly the time of a token's last use is stored. A smaller unit would cause a write for each call.
-USE_GRAIN = timedelta(minutes=1)
 REALM = 'Bearer realm="lockbox"'
 
 
@@ -59,6 +56,6 @@ def token_with(token_hash: str) -> Token | None:
     token, at = found
     if not (token.account.is_active and token.is_live(at)):
         return None
-    if token.last_used_at is None or at - token.last_used_at >= USE_GRAIN:
+    if token.last_used_at is None or at - token.last_used_at >= limits.TOKEN_USE_GRAIN:
         operations.note_use(token, at=at)
     return token

@@ -1,0 +1,438 @@
+"""The questions of all callers are answered together, and yet each caller gets only what is theirs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import DataError, OperationalError, connection, transaction
+from django.db.models.functions import Reverse
+from django.test.utils import CaptureQueriesContext
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from audit_app.verify import verify
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.deciding import Asked, Decided, TokenRefused
+from requests_app.domain.errors import InsufficientScope, OutcomeUnknown, ServiceClientOnly, StoreUnavailable
+from requests_app.domain.evaluation import Question, Verdict
+from requests_app.domain.scopes import Scope
+from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, Resource, Token
+from requests_app.models import evaluation as one
+from requests_app.models.evaluations import read_all
+from requests_app.models.people import actor_of_token
+from requests_app.operations import decision_lane
+from requests_app.operations.decision_lane import DecisionLane
+from requests_app.platform import telemetry
+from requests_app.platform.database.errors import CommitUnknown
+from tests.caller import service_of, token_of
+from tests.cast import Cast
+from tests.operations.test_evaluation import ask
+
+pytestmark = pytest.mark.django_db
+
+
+class Quota:
+    """Counts the places, and gives each account `limit` of them."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.limit, self.taken = limit, dict[UUID, int]()
+        self.is_over = False
+
+    def __call__(self, account: UUID, places: int) -> Quota:
+        found = Quota(self.limit)
+        found.is_over = self.taken.get(account, 0) + places > self.limit
+        if not found.is_over:
+            self.taken[account] = self.taken.get(account, 0) + places
+        return found
+
+
+def hash_of(actor: Actor) -> str:
+    return Token.objects.get(pk=actor.token_id).secret_hash
+
+
+def together(*calls: list[Asked], quota: Quota | None = None) -> list[list[Decided]]:
+    """Answer these calls in one portion, in the transaction of the test."""
+    made = [decision_lane._Call(asked) for asked in calls]
+    DecisionLane(quota or Quota())._decide(made)
+    return [call.future.result(0) for call in made]
+
+
+def access(question: Question, actor: Actor, **options: Any) -> Asked:
+    return Asked(token_hash=hash_of(actor), question=question, is_access=True, **options)
+
+
+def entries_of(cast: Cast) -> int:
+    return AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
+
+
+def verdict_of(decided: list[Decided]) -> Verdict:
+    assert decided[0].refused is None
+    assert decided[0].verdict is not None
+    return decided[0].verdict
+
+
+# --- Together ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.dialect
+def test_callers_of_both_sides_are_answered_together_and_each_entry_is_in_its_log(cast: Cast) -> None:
+    cast.opened()
+    cast.opened("fabrikam")
+    staff, ours, theirs = service_of(cast), service_of(cast, "contoso"), service_of(cast, "fabrikam")
+    foreign = ask(cast, resource=str(cast.resource("fabrikam").pk))
+    answers = together(
+        [access(ask(cast, item=f"{n}"), staff) for n in range(3)],
+        [access(foreign, staff)],
+        [access(ask(cast), ours)],
+        [access(foreign, ours)],
+        [access(foreign, theirs)],
+    )
+    found = [[(each.verdict.decision, each.verdict.reason) for each in call if each.verdict] for call in answers]
+    yes, no = (True, "window_open"), (False, "not_found")
+    assert found == [[yes] * 3, [yes], [yes], [no], [yes]]
+    numbers = [each.verdict.entry for call in answers[:1] + answers[2:3] for each in call if each.verdict]
+    assert len(set(numbers)) == 4
+    assert answers[3][0].verdict is not None
+    assert answers[3][0].verdict.entry is None
+    assert ContentAccess.objects.count() == 6
+    for tenant in (cast.contoso, cast.fabrikam):
+        assert verify(tenant.pk).is_good
+
+
+@pytest.mark.dialect
+def test_many_questions_take_as_many_statements_as_one(cast: Cast) -> None:
+    cast.opened()
+    staff = service_of(cast)
+    counts = []
+    for number in (1, 1, 20):
+        calls = [[access(ask(cast), staff)] for _ in range(number)]
+        with CaptureQueriesContext(connection) as seen:
+            together(*calls)
+        counts.append(len(seen))
+    # On SQLite, which runs in this process, each question has three small statements of its own.
+    assert counts[2] <= counts[1] + (0 if connection.vendor == "postgresql" else 3 * 19)
+    assert counts[1] <= 9
+
+
+def test_a_call_without_a_question_learns_who_asks(cast: Cast) -> None:
+    staff, quota = service_of(cast), Quota()
+    [[decided]] = together([Asked(token_hash=hash_of(staff), question=None, places=3)], quota=quota)
+    assert (decided.actor, decided.verdict, decided.refused) == (staff, None, None)
+    assert list(quota.taken.values()) == [3]
+
+
+# --- Callers -------------------------------------------------------------------------------------------------
+
+GONE: dict[str, Any] = {
+    "unknown": lambda: Token.objects.update(secret_hash=Reverse("secret_hash")),
+    "revoked": lambda: Token.objects.update(revoked_at=clock.now()),
+    "expired": lambda: Token.objects.update(expires_at=clock.now()),
+    "account off": lambda: Person.objects.filter(kind="client").update(is_active=False),
+}
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("who", [None, "contoso", "decides", "stella", "otto"])
+def test_the_actor_is_that_of_every_other_call(cast: Cast, who: str | None) -> None:
+    if who in cast.people:
+        token_of(cast, who, Scope.EVALUATE)
+        token = Token.objects.select_related("account__client").latest("created_at")
+    else:
+        found = service_of(cast, "contoso" if who == "decides" else who)
+        Client.objects.update(decides_for=cast.ada if who == "decides" else None)
+        token = Token.objects.select_related("account__client").get(pk=found.token_id)
+    asked = Asked(token_hash=token.secret_hash, question=None, request_id="a", ip="192.0.2.1")
+    for _ in range(2):
+        [[decided]] = together([asked])
+        assert decided.actor == actor_of_token(token, request_id="a", ip="192.0.2.1")
+
+
+@pytest.mark.dialect
+def test_a_changed_client_is_another_actor_at_once(cast: Cast) -> None:
+    """The actor of a client is remembered under the columns that it is made from."""
+    staff = service_of(cast)
+    asked = Asked(token_hash=hash_of(staff), question=None)
+    changes: list[tuple[Any, dict[str, Any]]] = [
+        (Person.objects.filter(kind="client"), {"name": "Renamed"}),
+        (Token.objects.all(), {"scopes": ["evaluate", "log:read"]}),
+        (Client.objects.all(), {"scopes": ["evaluate", "log:read"]}),
+    ]
+    actors = [together([asked])[0][0].actor]
+    for rows, change in changes:
+        rows.update(**change)
+        actors.append(together([asked])[0][0].actor)
+    assert [actor.name for actor in actors if actor] == ["Help desk", "Renamed", "Renamed", "Renamed"]
+    assert actors[-1] != actors[-2]
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("how", sorted(GONE))
+def test_a_token_that_does_not_work_asks_nothing(cast: Cast, how: str) -> None:
+    cast.opened()
+    other, staff = service_of(cast, "contoso"), service_of(cast)
+    asked, beside = access(ask(cast), staff), access(ask(cast), other)
+    before = AuditEntry.objects.count()
+    GONE[how]()
+    [[decided], [_second]] = together([asked], [beside])
+    assert isinstance(decided.refused, TokenRefused)
+    assert (decided.verdict, decided.actor) == (None, None)
+    assert (AuditEntry.objects.count(), ContentAccess.objects.count()) == (before, 0)
+
+
+def test_a_token_without_the_scope_asks_nothing(cast: Cast) -> None:
+    cast.opened()
+    staff = service_of(cast)
+    before = AuditEntry.objects.count()
+    Client.objects.update(scopes=["log:read"])
+    [[decided]] = together([access(ask(cast), staff)])
+    assert isinstance(decided.refused, InsufficientScope)
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_person_gets_advice_and_reports_no_access(cast: Cast) -> None:
+    cast.opened()
+    secret = token_of(cast, "stella", Scope.EVALUATE)
+    found = Token.objects.latest("created_at")
+    assert secret.endswith(found.hint)
+    advice = Asked(token_hash=found.secret_hash, question=ask(cast))
+    report = Asked(token_hash=found.secret_hash, question=ask(cast), is_access=True)
+    [[first], [second]] = together([advice], [report])
+    assert first.verdict is not None
+    assert first.verdict.decision
+    assert isinstance(second.refused, ServiceClientOnly)
+    assert ContentAccess.objects.count() == 0
+
+
+def test_a_spent_quota_answers_nothing(cast: Cast) -> None:
+    """As over HTTP: first one place, and then the others of the call or none."""
+    cast.opened()
+    staff = service_of(cast)
+    quota, questions = Quota(3), [access(ask(cast), staff) for _ in range(4)]
+    [answers] = together(questions, quota=quota)
+    assert {(each.verdict, each.refused) for each in answers} == {(None, None)}
+    assert all(each.quota is not None and each.quota.is_over for each in answers)
+    assert (list(quota.taken.values()), ContentAccess.objects.count()) == ([1], 0)
+    [answers] = together(questions[:2], quota=quota)
+    assert [each.verdict.decision for each in answers if each.verdict] == [True, True]
+
+
+def test_the_use_of_a_token_is_stored_once_a_minute(cast: Cast, travel: Any) -> None:
+    cast.opened()
+    staff, at = service_of(cast), travel.freeze()
+    uses = []
+    for seconds in (0, 59, 60):
+        travel.to(at + dt.timedelta(seconds=seconds))
+        together([Asked(token_hash=hash_of(staff), question=ask(cast))])
+        uses.append(Token.objects.get(pk=staff.token_id).last_used_at)
+    assert uses == [at, at, at + dt.timedelta(seconds=60)]
+
+
+# --- Faults --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("error", [DataError("bad"), RuntimeError("bad")])
+def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    grant, staff = cast.opened(), service_of(cast)
+    before, record_in = entries_of(cast), recorder.record_in
+
+    def write(entries: Any, **options: Any) -> Any:
+        if any(entry.detail.get("item") == "bad" for entry, _ in entries):
+            raise error
+        return record_in(entries, **options)
+
+    monkeypatch.setattr(recorder, "record_in", write)
+    items = ["0", "1", "bad", "3", "4", "5"]
+    answers = together(*([access(ask(cast, item=item), staff)] for item in items))
+    refused = [item for item, [each] in zip(items, answers, strict=True) if each.refused is not None]
+    numbers = [each.verdict.entry for [each] in answers if each.verdict is not None]
+    assert refused == ["bad"]
+    assert sorted(number for number in numbers if number is not None) == list(range(before, before + 5)), (
+        "one dense log"
+    )
+    assert set(ContentAccess.objects.values_list("item_id", flat=True)) == {*items} - {"bad"}
+    assert verify(grant.tenant_id).is_good
+
+
+def test_what_has_waited_in_vain_is_not_tried_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt would wait as long, and so would everybody else."""
+    cast.opened()
+    staff, tries = service_of(cast), []
+
+    def write(entries: Any, **options: Any) -> Any:
+        tries.append(len(entries))
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(recorder, "record_in", write)
+    answers = together(*([access(ask(cast), staff)] for _ in range(4)))
+    assert all(isinstance(each.refused, StoreUnavailable) and each.verdict is None for [each] in answers)
+    assert (tries, ContentAccess.objects.count()) == ([4], 0)
+
+
+def test_if_nobody_knows_whether_it_was_committed_nobody_gets_a_yes(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.opened()
+    staff, tries = service_of(cast), []
+
+    def write(entries: Any, **options: Any) -> Any:
+        tries.append(len(entries))
+        raise CommitUnknown("the connection failed")
+
+    monkeypatch.setattr(recorder, "record_in", write)
+    answers = together(*([access(ask(cast), staff)] for _ in range(4)))
+    assert all(isinstance(each.refused, OutcomeUnknown) and each.verdict is None for [each] in answers)
+    assert tries == [4], "nothing is tried again, because it may be there already"
+
+
+# --- Row-level security --------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("side", [None, "contoso"])
+def test_a_statement_that_forgets_its_filter_sees_only_the_tenants_of_the_portion(cast: Cast, side: str | None) -> None:
+    cast.opened()
+    query = one.ask(ask(cast), actor=service_of(cast, side))
+    with transaction.atomic():
+        read_all([query], hold=True)
+        assert {row.tenant_id for row in Resource.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in AuditEntry.objects.all()} == {cast.contoso.pk}
+        transaction.set_rollback(True)
+    read_all([query])
+    assert len({row.tenant_id for row in Resource.objects.all()}) > 1, "advice leaves nothing behind"
+
+
+@pytest.mark.postgres
+def test_a_customers_question_is_bounded_even_if_its_own_limit_is_forgotten(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.opened("fabrikam")
+    theirs = ask(cast, resource=str(cast.resource("fabrikam").pk), tenant="fabrikam")
+    query = one.ask(theirs, actor=service_of(cast, "contoso"))
+    asked = read_all.__globals__["_asked"]
+    monkeypatch.setitem(read_all.__globals__, "_asked", lambda n, query: {**asked(n, query), "within": None})
+    [found] = read_all([query])
+    assert (found.facts.resource_id, found.facts.windows) == (None, [])
+
+
+@pytest.mark.dialect
+def test_an_asker_who_sees_no_tenant_learns_nothing(cast: Cast) -> None:
+    """No such asker gets here. Yet an empty list must not mean all tenants."""
+    cast.opened()
+    query = replace(one.ask(ask(cast), actor=service_of(cast, "contoso")), within=frozenset())
+    [found] = read_all([query])
+    assert (found.facts.resource_id, found.facts.windows) == (None, [])
+
+
+# --- Repeated calls ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.dialect
+def test_a_repeated_call_gets_the_number_of_the_same_entry(cast: Cast, travel: Any) -> None:
+    grant, staff, at = cast.opened(), service_of(cast), travel.freeze()
+    before = entries_of(cast)
+    first = verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0])
+    travel.to(at + dt.timedelta(seconds=59))
+    [again], [beside], [other], [unnamed] = together(
+        [access(ask(cast), staff, repeat_id="a")],
+        [access(ask(cast), staff, repeat_id="a")],
+        [access(ask(cast, item="7"), staff, repeat_id="a")],
+        [access(ask(cast), staff)],
+    )
+    numbers = [verdict_of([each]).entry for each in (again, beside, other, unnamed)]
+    assert numbers == [first.entry, first.entry, before + 1, before + 2]
+    assert ContentAccess.objects.count() == 3
+    travel.to(at + dt.timedelta(seconds=60))
+    assert verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0]).entry == before + 3
+    assert verify(grant.tenant_id).is_good
+
+
+def test_two_that_are_the_same_in_one_portion_have_one_entry(cast: Cast) -> None:
+    cast.opened()
+    staff = service_of(cast)
+    answers = together(*([access(ask(cast), staff, repeat_id="a")] for _ in range(3)))
+    assert len({verdict_of(each).entry for each in answers}) == 1
+    assert ContentAccess.objects.count() == 1
+
+
+@pytest.mark.dialect
+def test_a_repeated_call_is_judged_again(cast: Cast) -> None:
+    grant, staff = cast.opened(), service_of(cast)
+    first = verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0])
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    second = verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0])
+    assert (first.decision, second.decision, second.reason) == (True, False, "window_not_open")
+    assert second.entry is not None
+    assert first.entry is not None
+    assert second.entry > first.entry, "an entry says what its answer says"
+
+
+def test_another_client_with_the_same_id_gets_another_entry(cast: Cast) -> None:
+    cast.opened()
+    answers = together(
+        [access(ask(cast), service_of(cast), repeat_id="a")],
+        [access(ask(cast), service_of(cast, "contoso"), repeat_id="a")],
+    )
+    assert len({verdict_of(each).entry for each in answers}) == 2
+
+
+def test_advice_has_no_entry_whatever_its_id(cast: Cast) -> None:
+    cast.opened()
+    staff = service_of(cast)
+    before = AuditEntry.objects.count()
+    for _ in range(2):
+        [[decided]] = together([Asked(token_hash=hash_of(staff), question=ask(cast), repeat_id="a")])
+        assert decided.verdict is not None
+        assert decided.verdict.entry is None
+    assert (AuditEntry.objects.count(), IdempotencyKey.objects.count()) == (before, 0)
+
+
+def test_numbers_of_old_calls_are_deleted(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.opened()
+    staff, at = service_of(cast), travel.freeze()
+    monkeypatch.setattr(decision_lane, "FORGET_EACH", 3)
+    monkeypatch.setattr(decision_lane.FORGETTING, "_written", 0)
+    for n in range(3):
+        travel.to(at + dt.timedelta(seconds=61 * n))
+        together([access(ask(cast), staff, repeat_id=f"{n}")])
+    assert [row.begun_at for row in IdempotencyKey.objects.all()] == [at + dt.timedelta(seconds=122)]
+
+
+# --- Observers -----------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """An observer that counts how acts end."""
+
+    def __init__(self) -> None:
+        self.ends = Counter[tuple[str, str]]()
+
+    def began(self, kind: str, name: str) -> telemetry.End:
+        return lambda outcome: self.ends.update([(f"{kind} {name}", outcome)])
+
+    def happened(self, kind: str, name: str, outcome: str) -> None:
+        self.ends.update([(f"{kind} {name}", outcome)])
+
+
+def test_each_access_is_counted_once_whether_it_was_answered_or_refused(cast: Cast) -> None:
+    cast.opened()
+    staff, counted = service_of(cast), Counted()
+    token_of(cast, "stella", Scope.EVALUATE)
+    person = Token.objects.latest("created_at").secret_hash
+    telemetry.add(counted)
+    try:
+        together(
+            [access(ask(cast), staff), access(ask(cast, action="act_as"), staff)],
+            [Asked(token_hash=person, question=ask(cast), is_access=True)],
+            [Asked(token_hash=hash_of(staff), question=ask(cast))],
+        )
+    finally:
+        telemetry.remove(counted)
+    assert counted.ends == {("act allow_access", telemetry.DONE): 2, ("act allow_access", telemetry.REFUSED): 1}
