@@ -144,14 +144,14 @@ def answer(port: int, request: bytes) -> bytes:
 #: What differs in each call: the time, ids that the server makes, numbers of entries, and when the quota is full again.
 DIFFERENT = re.compile(
     rb'("(?:at|evaluated_at|expires_at|evaluation_id|binding_token)": ?"|lockbox-now" content=")[^"]*'
-    rb'|(nonce=")[^"]*|(\'nonce-)[^\']*|(date: )[^\r]*|("entry": ?|;t=|retry-after: \d|available in )\d+'
+    rb'|(nonce=")[^"]*|(\'nonce-)[^\']*|(date: )[^\r]*|("entry": ?|;t=|available in )\d+|(retry-after: )\d\d+'
     rb"|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"
 )
 
 
 def comparable(found: bytes) -> tuple[list[str], bytes]:
     """Return the head of a response in lines, in their order, and its body, both without what differs."""
-    head, _blank, body = DIFFERENT.sub(rb"\1\2\3\4\5~", found).partition(b"\r\n\r\n")
+    head, _blank, body = DIFFERENT.sub(rb"\1\2\3\4\5\6~", found).partition(b"\r\n\r\n")
     return head.decode("latin-1").split("\r\n"), body
 
 
