@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from requests_app.domain import clock
@@ -85,7 +86,13 @@ class Results:
                 break
             if wait.gone is None:
                 wait.gone = asyncio.ensure_future(wait.proto.client_disconnect())
-                wait.gone.add_done_callback(lambda gone, wait=wait: None if gone.cancelled() else wait.future.cancel())
+                wait.gone.add_done_callback(partial(_cancel, wait))
         self._is_looking = bool(self._waits)
         if self._is_looking:
             self._loop.call_later(PATIENT_FOR, self._look)
+
+
+def _cancel(wait: _Wait, gone: asyncio.Future[Any]) -> None:
+    """Cancel the call of a client that has disconnected, unless the engine has begun with it."""
+    if not gone.cancelled():
+        wait.future.cancel()
