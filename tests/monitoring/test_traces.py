@@ -88,7 +88,7 @@ def test_a_call_on_the_event_loop_has_a_span_with_its_decision(
     tracing.start("web")
     verdict = Verdict(decision=True, reason="window_open", at=clock.here())
     monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
-    [found] = through_the_bridge(**HEADER)
+    [found] = through_the_bridge(traceparent=HEADER["traceparent"])
     assert found.status == 200
     sent()
     [span] = collector.named("POST /access/v1/evaluation")

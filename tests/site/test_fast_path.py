@@ -510,7 +510,12 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
         loop = asyncio.get_running_loop()
         found, woken = Results(loop), list[int]()
         wake = loop.call_soon_threadsafe
-        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *work: (woken.append(1), wake(*work)))
+
+        def counted(*work: Any) -> Any:
+            woken.append(1)
+            return wake(*work)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
         engines = [Future[int]() for _ in range(20)]
         calls = [asyncio.ensure_future(found.of(each, Proto())) for each in engines]
         await asyncio.sleep(0)
