@@ -138,8 +138,7 @@ def test_nothing_is_permitted_if_the_entry_cannot_be_written(
         raise OperationalError("No space left on device")
 
     before = left()
-    monkeypatch.setattr(recorder, "_write_one", full)
-    monkeypatch.setattr(recorder, "_write", full)
+    monkeypatch.setattr(recorder, "record_in", full)
     for path, body in (
         (ONE, question(cast, purpose="access")),
         (MANY, {**question(cast, purpose="access"), "evaluations": [{}, {}]}),
