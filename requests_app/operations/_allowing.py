@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
+from structlog.contextvars import bound_contextvars
+
 from audit_app import canonical
 from audit_app.recorder import Witnessed
 from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
@@ -76,8 +78,10 @@ def answered(
 
 def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) -> Witnessed | None:
     if facts.resource_id is None:
-        who = str(current.actor.person_id)
-        security_log.warning("act.refused", action=current.action, code=verdict.reason, person=who)
+        actor = current.actor
+        with bound_contextvars(request_id=actor.request_id, ip=actor.ip):
+            who = str(actor.person_id)
+            security_log.warning("act.refused", action=current.action, code=verdict.reason, person=who)
         return None
     current.subject_type, current.subject_id = "resource", str(facts.resource_id)
     # The subject is recorded as the asker wrote it. A name from the database would show a customer who is one of the

@@ -27,6 +27,7 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
+from structlog.contextvars import bound_contextvars
 
 from audit_app import recorder
 from requests_app.domain import clock, evaluation, limits, policy
@@ -359,10 +360,13 @@ def _count(refused: Exception | None) -> None:
 
 def _note_refusal(actor: Actor, refused: DomainError) -> None:
     """Write what every act writes that was refused before its tenant was known."""
-    if refused.is_evidence:
-        security_log.warning("act.refused", action=ALLOW_ACCESS.name, code=refused.code, person=str(actor.person_id))
-    else:
-        security_log.info("act.failed", action=ALLOW_ACCESS.name, code=refused.code, person=str(actor.person_id))
+    who = str(actor.person_id)
+    # This thread works for many calls, so the line must name its own.
+    with bound_contextvars(request_id=actor.request_id, ip=actor.ip):
+        if refused.is_evidence:
+            security_log.warning("act.refused", action=ALLOW_ACCESS.name, code=refused.code, person=who)
+        else:
+            security_log.info("act.failed", action=ALLOW_ACCESS.name, code=refused.code, person=who)
 
 
 def _apart(questions: Iterable[_Open]) -> list[list[_Open]]:

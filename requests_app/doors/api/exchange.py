@@ -26,6 +26,7 @@ from rest_framework.utils.json import strict_constant
 from rest_framework.utils.mediatypes import media_type_matches
 from structlog.contextvars import bound_contextvars
 
+from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.deciding import Asked, Decided, TokenRefused
 from requests_app.domain.errors import Malformed, OutcomeUnknown, StoreUnavailable
@@ -34,7 +35,6 @@ from requests_app.doors.api import authzen, quota, requestable
 from requests_app.doors.api.authentication import hash_of
 from requests_app.doors.api.authzen import Evaluation, Purpose, Semantic
 from requests_app.doors.api.base import TooOften
-from requests_app.doors.api.deciding import Lane
 from requests_app.doors.api.pages import require_known
 from requests_app.platform import outcome, telemetry
 from requests_app.queries import asking
@@ -94,7 +94,7 @@ def _take(account_id: UUID, places: int) -> quota.QuotaStatus:
     return replace(standing, name=QUOTA)
 
 
-LANE = Lane(_take)
+LANE = operations.DecisionLane(_take)
 
 
 def is_echoed(offered: str) -> bool:
