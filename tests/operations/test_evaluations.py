@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -147,6 +148,33 @@ def test_many_questions_have_the_answers_that_they_have_alone(cast: Cast, travel
             assert replace(each, at=before.at) == before, question
         reasons |= {(each.decision, each.reason, each.ended is not None) for each in alone}
     assert len(reasons) >= 3, "these questions are too much alike"
+
+
+#: What makes a window useless, although it names the resource and ends last.
+USELESS: dict[str, Callable[[Grant], object]] = {
+    "not yet open": lambda grant: _change(grant, opens_at=grant.closes_at - dt.timedelta(seconds=1)),
+    "closed ticket": lambda grant: Ticket.objects.filter(pk=grant.access_request.ticket_id).update(state="CLOSED"),
+    "another human": lambda grant: AccessRequest.objects.filter(grant=grant).update(requester_human=uuid4()),
+    "too small": lambda grant: _change(grant, level="names"),
+    "ruled out": lambda grant: (_change(grant, level="view"), Tenant.objects.update(ruled_out="view")),
+}
+
+
+def _change(grant: Grant, **values: Any) -> None:
+    Grant.objects.filter(pk=grant.pk).update(**values)
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("why", sorted(USELESS))
+def test_a_useless_window_that_ends_later_hides_no_other(cast: Cast, why: str) -> None:
+    shorter = cast.opened(ticket=cast.ticket(), window_for=1800)
+    longer = cast.opened(ticket=cast.ticket(), window_for=7200)
+    staff = service_of(cast)
+    assert answers([ask(cast)], staff)[0].grant_id == longer.pk
+    USELESS[why](longer)
+    [verdict] = answers([ask(cast)], staff)
+    assert (verdict.decision, verdict.grant_id) == (True, shorter.pk)
+    assert verdict == replace(evaluate(ask(cast), actor=staff), at=verdict.at)
 
 
 def test_both_kinds_of_askers_are_never_read_together(cast: Cast) -> None:
