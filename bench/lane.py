@@ -97,7 +97,8 @@ def _ways(cast: Any, pairs: list[Any]) -> Iterator[tuple[str, Callable[[int], No
     from requests_app.domain.deciding import Asked
     from requests_app.domain.scopes import Scope
     from requests_app.models.people import actor_of_token, find_token
-    from requests_app.operations.decision_lane import DecisionLane, _Call
+    from requests_app.operations._waiting_questions import Call
+    from requests_app.operations.decision_lane import DecisionLane
     from requests_app.queries.evaluation import evaluate
 
     scopes = frozenset({Scope.EVALUATE})
@@ -125,7 +126,7 @@ def _ways(cast: Any, pairs: list[Any]) -> Iterator[tuple[str, Callable[[int], No
         def run(number: int) -> None:
             for _ in range(number // size):
                 calls = [
-                    _Call([Asked(token_hash=draw.choice(tokens), question=draw.choice(questions), is_access=is_access)])
+                    Call([Asked(token_hash=draw.choice(tokens), question=draw.choice(questions), is_access=is_access)])
                     for _ in range(size)
                 ]
                 lane._work(calls)

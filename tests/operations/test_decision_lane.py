@@ -27,7 +27,8 @@ from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, R
 from requests_app.models import evaluation as one
 from requests_app.models.evaluations import read_all
 from requests_app.models.people import actor_of_token
-from requests_app.operations import decision_lane
+from requests_app.operations import _repeated_questions
+from requests_app.operations._waiting_questions import Call
 from requests_app.operations.decision_lane import DecisionLane
 from requests_app.platform import telemetry
 from requests_app.platform.database.errors import CommitUnknown
@@ -59,7 +60,7 @@ def hash_of(actor: Actor) -> str:
 
 def together(*calls: list[Asked], quota: Quota | None = None) -> list[list[Decided]]:
     """Answer these calls in one portion, in the transaction of the test."""
-    made = [decision_lane._Call(asked) for asked in calls]
+    made = [Call(asked) for asked in calls]
     DecisionLane(quota or Quota())._decide(made)
     return [call.future.result(0) for call in made]
 
@@ -397,8 +398,8 @@ def test_advice_has_no_entry_whatever_its_id(cast: Cast) -> None:
 def test_numbers_of_old_calls_are_deleted(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.opened()
     staff, at = service_of(cast), travel.freeze()
-    monkeypatch.setattr(decision_lane, "FORGET_EACH", 3)
-    monkeypatch.setattr(decision_lane.FORGETTING, "_written", 0)
+    monkeypatch.setattr(_repeated_questions, "FORGET_EACH", 3)
+    monkeypatch.setattr(_repeated_questions.FORGETTING, "_written", 0)
     for n in range(3):
         travel.to(at + dt.timedelta(seconds=61 * n))
         together([access(ask(cast), staff, repeat_id=f"{n}")])

@@ -1,0 +1,143 @@
+"""Holds the questions of callers until the threads of the decision lane have answered them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.content import ALLOW_ACCESS
+from requests_app.domain.deciding import Asked, Decided, Standing
+from requests_app.domain.errors import Busy
+from requests_app.domain.evaluation import Question, Verdict
+from requests_app.models.evaluation import EvaluationQuery
+from requests_app.platform import telemetry
+from requests_app.platform.lanes import LaneFull
+
+#: How many questions wait at most, for a thread or for one log.
+CROWD = 4096
+#: What a caller learns whose question was not begun.
+TOO_BUSY = _("The server is too busy at this moment. This attempt changed nothing. Try again in a few seconds.")
+
+
+class Call:
+    """The questions of one caller. The caller learns all answers together."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self.asked = asked
+        self.future: Future[list[Decided]] = Future()
+        self._decided: list[Decided | None] = [None] * len(asked)
+        self._left, self._lock = len(asked), threading.Lock()
+
+    @property
+    def size(self) -> int:
+        return len(self.asked)
+
+    def begin(self) -> bool:
+        return self.future.set_running_or_notify_cancel()
+
+    def fail(self, error: Exception) -> None:
+        self.refuse(Busy(TOO_BUSY) if isinstance(error, LaneFull) else error)
+
+    def decide(self, place: int, decided: Decided) -> None:
+        """Store one answer, unless the question has one. The last one ends the call."""
+        with self._lock:
+            if self._decided[place] is not None:
+                return
+            self._decided[place] = decided
+            self._left -= 1
+            is_last = not self._left
+        if is_last and not self.future.cancelled():
+            self.future.set_result([each for each in self._decided if each is not None])
+
+    def refuse(self, refused: Exception | None, **known: Any) -> None:
+        """Give the questions that have no answer yet this one."""
+        for place in range(self.size):
+            self.decide(place, Decided(refused=refused, **known))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class OpenQuestion:
+    """A question of an authenticated caller that waits for its answer."""
+
+    call: Call
+    place: int
+    actor: Actor
+    quota: Standing | None
+    query: EvaluationQuery
+    verdict: Verdict | None = None
+    refused: Exception | None = None
+    #: What its entry is about.
+    about: tuple[str, str] = ("", "")
+    #: The place of its entry among those of its transaction, or the number of an earlier entry.
+    entry: int | None = None
+    earlier: int | None = None
+
+    @property
+    def asked(self) -> Asked:
+        return self.call.asked[self.place]
+
+    @property
+    def question(self) -> Question:
+        return self.query.question
+
+    def answer(self) -> None:
+        if self.asked.is_access:
+            count(self.refused)
+        known: dict[str, Any] = {"actor": self.actor, "quota": self.quota, "about": self.about}
+        self.call.decide(self.place, Decided(verdict=self.verdict, refused=self.refused, **known))
+
+    def refuse(self, refused: Exception) -> None:
+        self.verdict, self.refused, self.about = None, refused, ("", "")
+        self.answer()
+
+
+class BusyLog:
+    """A log that somebody else has locked, and the questions that wait for it."""
+
+    size = 1
+
+    def __init__(self, tenant_id: UUID) -> None:
+        self.tenant_id = tenant_id
+        self._questions: list[OpenQuestion] = []
+        self._lock = threading.Lock()
+
+    def begin(self) -> bool:
+        return True
+
+    def fail(self, error: Exception) -> None:
+        for each in self.take(CROWD):
+            each.refuse(Busy(TOO_BUSY) if isinstance(error, LaneFull) else error)
+
+    def add(self, questions: list[OpenQuestion]) -> bool:
+        """Return whether these are the first ones. Those that are too many are refused."""
+        with self._lock:
+            is_first = not self._questions
+            room = CROWD - len(self._questions)
+            self._questions += questions[:room]
+        for each in questions[room:]:
+            each.refuse(Busy(TOO_BUSY))
+        return is_first
+
+    def take(self, most: int) -> list[OpenQuestion]:
+        with self._lock:
+            taken = self._questions[:most]
+            del self._questions[:most]
+            return taken
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._questions
+
+
+def count(refused: Exception | None) -> None:
+    """Tell the observers how the act ended. It has no time of its own, because many share a transaction."""
+    watched = telemetry.watched(telemetry.ACT, ALLOW_ACCESS.name)
+    watched.__enter__()
+    watched.__exit__(None if refused is None else type(refused), refused, None)
