@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from requests_app.operations.approval_pages import *
     from requests_app.operations.checks import *
     from requests_app.operations.codes import *
+    from requests_app.operations.decision_lane import *
     from requests_app.operations.deputies import *
     from requests_app.operations.directory import *
     from requests_app.operations.discovery import *

@@ -56,7 +56,7 @@ WAITERS = 2
 USE_SECONDS = 0.2
 #: deadlock_detected (PostgreSQL, appendix A).
 _DEADLOCK = "40P01"
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 #: Questions that could not be answered, because somebody else has locked the log of this tenant.
@@ -391,4 +391,4 @@ def _note_use(used: dict[UUID, datetime]) -> None:
         with bounds.within(replace(bounds.current(), write=USE_SECONDS)):
             Token.objects.filter(pk__in=list(used)).update(last_used_at=max(used.values()))
     except (DatabaseError, InterfaceError) as error:
-        log.warning("token_use_not_stored", error=type(error).__name__)
+        _log.warning("token_use_not_stored", error=type(error).__name__)
