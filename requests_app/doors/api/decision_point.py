@@ -115,7 +115,8 @@ class OneEvaluation(_Evaluating):
         ],
     )
     def post(self, request: Any) -> None:
-        """Describe the call. `dispatch` answers it."""
+        # `dispatch` answers the call. This method only has its description.
+        raise NotImplementedError
 
 
 class Evaluations(_Evaluating):
@@ -142,7 +143,8 @@ class Evaluations(_Evaluating):
         ],
     )
     def post(self, request: Any) -> None:
-        """Describe the call. `dispatch` answers it."""
+        # `dispatch` answers the call. This method only has its description.
+        raise NotImplementedError
 
 
 #: The names of the endpoints in the standard, with their routes.
