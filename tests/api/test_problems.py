@@ -203,10 +203,11 @@ def test_an_absent_store_is_a_problem_and_not_a_page(
 ) -> None:
     caller = calling("ada")
 
-    def gone(**_which: str) -> None:
+    def gone(*_given: object, **_which: str) -> None:
         raise OperationalError("gone")
 
     monkeypatch.setattr(authentication, "find_token", gone)
+    monkeypatch.setattr(decision_lane, "find_callers", gone)
     found = caller("get" if path.endswith("me") else "post", path)
     assert (found.status_code, found["Content-Type"]) == (503, "application/problem+json")
     assert (found.json()["code"], found["Retry-After"]) == ("store_unavailable", "5")
