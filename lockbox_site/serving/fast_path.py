@@ -29,13 +29,17 @@ from lockbox_site.serving.pool import Full, Pool
 from lockbox_site.serving.results import ClientGone, Results
 from requests_app.domain import clock
 from requests_app.domain.deciding import Asked
+from requests_app.domain.errors import Busy
 from requests_app.doors.api import exchange
 from requests_app.doors.api.exchange import Answer, Call, Exchange, Steps
+from requests_app.operations.decision_lane import CROWD, TOO_BUSY
 
 #: A longer body would keep the event loop busy for too long.
 LONGEST_BODY = 16 * 1024
 #: How many calls can wait for the engine in one process. One client can have half of them.
 MOST_WAITING = 1024
+#: How many questions one client can have there. Otherwise a few calls with a hundred questions each would fill it.
+MOST_QUESTIONS = CROWD // 2
 #: How many combinations of host and scheme are remembered.
 _MOST_SEEN = 64
 
@@ -82,6 +86,7 @@ class FastPath:
         self._around: dict[bool, exchange.Headers] = {}
         self._proto_header = as_django.header_of_proxy()
         self._waiting, self._waiting_of = 0, Counter[str]()
+        self._questions_of = Counter[str]()
 
     def call_of(self, scope: Any, body: bytes | None, ip: str) -> FastCall | None:
         """Return the call, or None if Django must answer it."""
@@ -180,13 +185,27 @@ class FastPath:
                 go_on, result = steps.send, await coming
             except ClientGone:
                 raise
+            except Full:
+                # An earlier question of the call may have an entry, so the exchange answers.
+                go_on, result = steps.throw, Busy(TOO_BUSY)
             except Exception as error:
                 go_on, result = steps.throw, error
 
     def _begun(self, wanted: Sequence[Asked] | Callable[[], Any], proto: Any, client: str) -> Awaitable[Any]:
         if callable(wanted):
             return self._pool.submit(partial(_in_thread, wanted), self._loop, client=client).future
-        return self._results.of(exchange.LANE.submit(wanted), proto)
+        return self._asked(wanted, proto, client)
+
+    async def _asked(self, wanted: Sequence[Asked], proto: Any, client: str) -> Any:
+        if self._questions_of[client] + len(wanted) > MOST_QUESTIONS:
+            raise Full
+        self._questions_of[client] += len(wanted)
+        try:
+            return await self._results.of(exchange.LANE.submit(wanted), proto)
+        finally:
+            self._questions_of[client] -= len(wanted)
+            if not self._questions_of[client]:
+                del self._questions_of[client]
 
     def _headers(self, call: Call, answer: Answer, *, is_secure: bool) -> exchange.Headers:
         around = self._around.get(is_secure)

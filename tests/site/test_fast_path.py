@@ -460,6 +460,35 @@ def test_a_refusal_of_the_engine_is_the_same_both_ways(
     assert fast_lines == [line for line in lines if line["log_level"] != "debug"]
 
 
+@pytest.mark.parametrize("refused", [StoreUnavailable(), Busy()], ids=lambda each: type(each).__name__)
+def test_a_refusal_does_not_deny_the_entry_of_a_later_question(
+    monkeypatch: pytest.MonkeyPatch, refused: Exception
+) -> None:
+    """One question of the call waits in vain for the log of its tenant. The next one is about another tenant."""
+    verdict = Verdict(decision=True, reason="window_open", at=clock.here())
+    after = Decided(verdict=verdict, actor=Actor.system("test"), about=("grant", str(UUID(int=2))))
+    monkeypatch.setattr(Engine, "decide", lambda _self, _asked: [Decided(refused=refused), after])
+    monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
+    body = b'{"evaluations": [{}, {}], ' + QUESTION[1:]
+    headers = {name.replace("_", "-"): value for name, value in HEADERS_OF_A_CALL.items()}
+    slow = Browser(raise_request_exception=False).post(MANY, body, content_type="application/json", headers=headers)
+    [fast] = through_the_bridge(MANY, body)
+    for found in (json.loads(slow.content), json.loads(fast.body)):
+        assert found["code"] == "outcome_unknown"
+        assert found["current"]["subject_id"] == str(UUID(int=2))
+
+
+def test_one_client_can_have_half_of_the_questions_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a few calls of somebody without an account would fill the engine, and everybody would be refused."""
+    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    monkeypatch.setattr(fast_path, "MOST_QUESTIONS", 7)
+    body = b'{"evaluations": [{}, {}, {}], ' + QUESTION[1:]
+    answers = through_the_bridge(MANY, body, count=3)
+    assert sorted(each.status for each in answers) == [0, 0, 503]
+    [busy] = [each for each in answers if each.status]
+    assert json.loads(busy.body)["code"] == "busy"
+
+
 def test_too_many_calls_that_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "LANE", Engine(None))
     monkeypatch.setattr(fast_path, "MOST_WAITING", 4)

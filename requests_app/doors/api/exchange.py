@@ -29,7 +29,7 @@ from structlog.contextvars import bound_contextvars
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.deciding import Asked, Decided, TokenRefused
-from requests_app.domain.errors import Malformed, OutcomeUnknown, StoreUnavailable
+from requests_app.domain.errors import Busy, Malformed, OutcomeUnknown, StoreUnavailable
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.doors.api import authzen, quota, requestable
 from requests_app.doors.api.authentication import hash_of
@@ -184,6 +184,10 @@ class Exchange:
         """Ask the engine. Raise the first refusal, which answers the whole call."""
         decided: Sequence[Decided] = (yield asked) if asked else ()
         for each in decided:
+            # Noted before anything is raised: a question after the refused one may have its entry.
+            if each.about[0]:
+                self.about = each.about
+        for each in decided:
             self._actor = each.actor
             if each.quota is not None:
                 self._standing = standing = cast(quota.QuotaStatus, each.quota)
@@ -191,8 +195,6 @@ class Exchange:
                     raise TooOften(wait=standing.reset)
             if each.refused is not None:
                 raise each.refused
-            if each.about[0]:
-                self.about = each.about
         return decided
 
     def _extended(self, read: _Read, decided: Decided) -> _Part:
@@ -214,7 +216,8 @@ class Exchange:
         with bound_contextvars(request_id=self.call.request_id, ip=self.call.ip), outcome.watched() as found:
             if self.about[0]:
                 outcome.note(*self.about, claim=None)
-                if isinstance(error, StoreUnavailable):
+                if isinstance(error, StoreUnavailable | Busy):
+                    # Both say that nothing was changed.
                     error = OutcomeUnknown(current=found.about)
             if isinstance(error, exceptions.AuthenticationFailed):
                 security_log.warning("api.token_refused", ip=self.call.ip)
