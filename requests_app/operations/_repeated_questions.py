@@ -9,9 +9,13 @@ from dataclasses import astuple
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from requests_app.domain.evaluation import Verdict
+import structlog
+from django.db import DatabaseError, InterfaceError
+
 from requests_app.models import IdempotencyKey
 from requests_app.operations._waiting_questions import OpenQuestion
+
+_log = structlog.get_logger(__name__)
 
 #: How long a repeated question of the same call gets the number of the same entry.
 REPEATS_FOR = timedelta(seconds=60)
@@ -45,7 +49,7 @@ class Repeats:
         if key is None:
             return False
         assert each.verdict is not None
-        answer = _answer_of(each.verdict)
+        answer = _answer_of(each)
         if key in self._new:
             before, first = self._new[key]
             each.entry = first.entry if before == answer else None
@@ -66,8 +70,7 @@ class Repeats:
     def note(self, each: OpenQuestion) -> None:
         key = self._key_of.get(id(each))
         if key is not None:
-            assert each.verdict is not None
-            self._new[key] = _answer_of(each.verdict), each
+            self._new[key] = _answer_of(each), each
 
     def keep(self) -> None:
         """Store the numbers of the new entries, in the transaction that writes them."""
@@ -101,9 +104,11 @@ def _stored_row(account_id: UUID, key: str, answer: str, each: OpenQuestion) -> 
     )
 
 
-def _answer_of(verdict: Verdict) -> str:
+def _answer_of(each: OpenQuestion) -> str:
     """Return a digest of what the entry says about the answer."""
-    parts = [verdict.decision, verdict.reason, str(verdict.grant_id), str(verdict.closes_at)]
+    assert each.verdict is not None
+    verdict, ended = each.verdict, each.verdict.ended
+    parts = [verdict.decision, verdict.reason, *each.about, str(verdict.closes_at), ended and str(ended.grant_id)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -122,9 +127,14 @@ class _Forgetting:
         with self._lock:
             if self._written < FORGET_EACH:
                 return
-            number, self._written = 2 * self._written, 0
-        old = IdempotencyKey.objects.filter(subject_type=_OF_ENTRIES, begun_at__lt=at - REPEATS_FOR)
-        IdempotencyKey.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:number])).delete()
+            written, self._written = self._written, 0
+        try:
+            old = IdempotencyKey.objects.filter(subject_type=_OF_ENTRIES, begun_at__lt=at - REPEATS_FOR)
+            IdempotencyKey.objects.filter(pk__in=list(old.values_list("pk", flat=True)[: 2 * written])).delete()
+        except (DatabaseError, InterfaceError) as error:
+            # All callers have their answers. The next portion deletes these too.
+            self.note(written)
+            _log.warning("old_numbers_not_deleted", error=type(error).__name__)
 
 
 FORGETTING = _Forgetting()

@@ -112,8 +112,7 @@ class DecisionLane:
     # --- One portion ---------------------------------------------------------------------------------------------
 
     def _work(self, calls: list[Call]) -> None:
-        # No request holds this connection between two portions, so a broken one is replaced.
-        with bounds.within(replace(bounds.current(), threads=0, reconnects=True)):
+        with bounds.within(_limits()):
             self._decide(calls)
 
     def _decide(self, calls: list[Call]) -> None:
@@ -129,7 +128,9 @@ class DecisionLane:
             blocked = _tried(group, lambda some: _record(some, waits=False), _access_failed)
             self._hand_over(blocked)
         _note_use(used)
-        FORGETTING.forget(clock.here())
+        if any(each.is_access for call in calls for each in call.asked):
+            # Not after advice, which never waits for the disk.
+            FORGETTING.forget(clock.here())
 
     def _authenticated(self, calls: list[Call]) -> tuple[list[OpenQuestion], dict[UUID, datetime]]:
         """Return the questions of the callers who may ask, and the tokens whose use is to be stored."""
@@ -195,7 +196,7 @@ class DecisionLane:
 
     def _wait(self, logs: list[BusyLog]) -> None:
         """Answer one portion of each log. What has gathered meanwhile waits behind the other logs."""
-        with bounds.within(replace(bounds.current(), threads=0, reconnects=True)):
+        with bounds.within(_limits()):
             for busy in logs:
                 for group in _apart(busy.take(MOST)):
                     _tried(group, lambda some: _record(some, waits=True), _access_failed)
@@ -205,6 +206,15 @@ class DecisionLane:
                         del self._busy[busy.tenant_id]
                 if not is_over:
                     self._let_wait(busy)
+
+
+def _limits() -> bounds.Bounds:
+    """Return the limits of these threads. Each statement has the limit of an act, because others wait behind it.
+
+    No request holds this connection between two portions, so a broken one is replaced.
+    """
+    now = bounds.current()
+    return replace(now, threads=0, reconnects=True, read=now.act, read_on_server=now.act_on_server)
 
 
 def _callers(hashes: set[str]) -> dict[str, Caller]:
@@ -388,7 +398,12 @@ def _note_use(used: dict[UUID, datetime]) -> None:
     if not used:
         return
     try:
-        with bounds.within(replace(bounds.current(), write=USE_SECONDS)):
-            Token.objects.filter(pk__in=list(used)).update(last_used_at=max(used.values()))
+        with bounds.within(replace(bounds.current(), write=USE_SECONDS)), transaction.atomic():
+            rows = Token.objects.filter(pk__in=list(used))
+            if connection.features.has_select_for_update_skip_locked:
+                # An act that holds a token may wait for its log. Nobody here waits for the act.
+                rows = rows.select_for_update(skip_locked=True, no_key=True)
+            free = list(rows.values_list("pk", flat=True))
+            Token.objects.filter(pk__in=free).update(last_used_at=max(used.values()))
     except (DatabaseError, InterfaceError) as error:
         _log.warning("token_use_not_stored", error=type(error).__name__)

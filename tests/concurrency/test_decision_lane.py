@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -123,10 +124,13 @@ def test_a_token_that_is_revoked_meanwhile_asks_nothing_more(world: Cast, lane: 
 
 
 class Holder:
-    """Another session holds the head of Contoso's log, until `go` is set. `last` is what it does before it commits."""
+    """Another session holds the head of a log, and perhaps a token, until `go` is set.
 
-    def __init__(self, tenant_id: UUID, last: Any = None) -> None:
-        self._tenant_id, self._last = tenant_id, last
+    `last` is what it does before it commits.
+    """
+
+    def __init__(self, tenant_id: UUID, last: Any = None, *, token: UUID | None = None) -> None:
+        self._tenant_id, self._last, self._token = tenant_id, last, token
         self.holds, self.go = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._hold)
 
@@ -143,6 +147,7 @@ class Holder:
         try:
             with transaction.atomic():
                 recorder.lock(self._tenant_id)
+                list(Token.objects.filter(pk=self._token).select_for_update(no_key=True))
                 self.holds.set()
                 self.go.wait(SECONDS)
                 if self._last is not None:
@@ -295,3 +300,19 @@ def test_a_caller_that_has_gone_is_not_answered(world: Cast, lane: DecisionLane)
     assert _verdict(first).decision
     lane.close()
     assert ContentAccess.objects.count() == 1
+
+
+@pytest.mark.postgres
+def test_nobody_waits_for_a_token_that_an_act_holds(world: Cast, lane: DecisionLane) -> None:
+    """The act may wait for its log. The time of the token's use is stored by a later call."""
+    world.opened()
+    held, other = service_of(world), service_of(world, "contoso")
+    Token.objects.update(last_used_at=None)
+    with Holder(world.contoso.pk, token=held.token_id):
+        for staff in (held, other, other):
+            began = time.monotonic()
+            assert _verdict(lane.submit([replace(access(ask(world), staff), is_access=False)])).decision
+            assert time.monotonic() - began < 1.0
+    lane.close()
+    assert Token.objects.get(pk=held.token_id).last_used_at is None
+    assert Token.objects.get(pk=other.token_id).last_used_at is not None

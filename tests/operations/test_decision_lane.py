@@ -31,6 +31,7 @@ from requests_app.operations import _repeated_questions
 from requests_app.operations._waiting_questions import Call
 from requests_app.operations.decision_lane import DecisionLane
 from requests_app.platform import telemetry
+from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown
 from tests.caller import service_of, token_of
 from tests.cast import Cast
@@ -404,6 +405,45 @@ def test_numbers_of_old_calls_are_deleted(cast: Cast, travel: Any, monkeypatch: 
         travel.to(at + dt.timedelta(seconds=61 * n))
         together([access(ask(cast), staff, repeat_id=f"{n}")])
     assert [row.begun_at for row in IdempotencyKey.objects.all()] == [at + dt.timedelta(seconds=122)]
+
+
+def test_a_denial_with_another_reason_has_another_entry(cast: Cast) -> None:
+    """Its entry names the window that was closed, which the first entry could not know of."""
+    staff = service_of(cast)
+    first = verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0])
+    operations.revoke(cast.opened().access_request_id, actor=cast.as_("ada"))
+    second = verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0])
+    assert first.reason == second.reason == "window_not_open"
+    assert (first.ended, second.ended is not None) == (None, True)
+    assert first.entry != second.entry
+
+
+def test_old_numbers_are_deleted_after_accesses_alone_and_a_failure_spoils_nothing(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.opened()
+    staff, forgetting = service_of(cast), decision_lane.FORGETTING
+    monkeypatch.setattr(decision_lane, "FORGET_EACH", 3)
+    monkeypatch.setattr(forgetting, "_written", 3)
+    together([Asked(token_hash=hash_of(staff), question=ask(cast))])
+    assert forgetting._written == 3, "advice does not wait for the disk"
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(IdempotencyKey.objects, "filter", fail)
+    assert verdict_of(together([access(ask(cast), staff)])[0]).decision
+    assert forgetting._written == 3, "the next portion tries again"
+
+
+def test_no_statement_of_these_threads_lasts_longer_than_one_of_an_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody else waits behind it. A page can wait longer for its own statement."""
+    monkeypatch.setattr(bounds, "_process", bounds.web(statement_seconds=15, threads=8))
+    lane, found = DecisionLane(Quota()), list[bounds.Bounds]()
+    monkeypatch.setattr(lane, "_decide", lambda _calls: found.append(bounds.current()))
+    lane._work([])
+    lane._wait([])
+    assert [(each.read, each.read_on_server) for each in found] == [(bounds.ACT_SECONDS, bounds.ACT_SECONDS_OF_SERVER)]
 
 
 # --- Observers -----------------------------------------------------------------------------------------------
