@@ -32,7 +32,7 @@ from requests_app.domain.deciding import Asked
 from requests_app.domain.errors import Busy
 from requests_app.doors.api import exchange
 from requests_app.doors.api.exchange import Answer, Call, Exchange, Steps
-from requests_app.operations.decision_lane import CROWD, TOO_BUSY
+from requests_app.operations._waiting_questions import CROWD, TOO_BUSY
 
 #: A longer body would keep the event loop busy for too long.
 LONGEST_BODY = 16 * 1024

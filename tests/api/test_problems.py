@@ -12,6 +12,7 @@ from django.test import Client as Browser
 from audit_app.models import AuditEntry
 from requests_app.doors.api import authentication
 from requests_app.models import AccessRequest, IdempotencyKey
+from requests_app.operations import decision_lane
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
 from tests.cast import Cast

@@ -422,8 +422,8 @@ def test_old_numbers_are_deleted_after_accesses_alone_and_a_failure_spoils_nothi
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast.opened()
-    staff, forgetting = service_of(cast), decision_lane.FORGETTING
-    monkeypatch.setattr(decision_lane, "FORGET_EACH", 3)
+    staff, forgetting = service_of(cast), _repeated_questions.FORGETTING
+    monkeypatch.setattr(_repeated_questions, "FORGET_EACH", 3)
     monkeypatch.setattr(forgetting, "_written", 3)
     together([Asked(token_hash=hash_of(staff), question=ask(cast))])
     assert forgetting._written == 3, "advice does not wait for the disk"
