@@ -398,12 +398,12 @@ def _note_use(used: dict[UUID, datetime]) -> None:
     if not used:
         return
     try:
-        with bounds.within(replace(bounds.current(), write=USE_SECONDS)), transaction.atomic():
+        with bounds.within(replace(bounds.current(), write=USE_SECONDS)), transaction.atomic(savepoint=False):
             rows = Token.objects.filter(pk__in=list(used))
             if connection.features.has_select_for_update_skip_locked:
                 # An act that holds a token may wait for its log. Nobody here waits for the act.
-                rows = rows.select_for_update(skip_locked=True, no_key=True)
-            free = list(rows.values_list("pk", flat=True))
-            Token.objects.filter(pk__in=free).update(last_used_at=max(used.values()))
+                free = rows.select_for_update(skip_locked=True, no_key=True).values("pk")
+                rows = Token.objects.filter(pk__in=free)
+            rows.update(last_used_at=max(used.values()))
     except (DatabaseError, InterfaceError) as error:
         _log.warning("token_use_not_stored", error=type(error).__name__)
