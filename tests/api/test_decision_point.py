@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
@@ -553,13 +554,15 @@ def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) 
 
 
 @pytest.mark.dialect
-@pytest.mark.parametrize(("purpose", "most"), [("advice", (2, 6)), ("access", (5, 13))])
+@pytest.mark.parametrize(("purpose", "most"), [("advice", (2, 6)), ("access", (3, 13))])
 @pytest.mark.real_clock
-def test_a_question_takes_few_statements(
-    cast: Cast, gateway: Caller, django_assert_max_num_queries: Any, purpose: str, most: tuple[int, int]
-) -> None:
+def test_a_question_takes_few_statements(cast: Cast, gateway: Caller, purpose: str, most: tuple[int, int]) -> None:
     cast.opened()
     gateway.post(ONE, question(cast))
     body = question(cast, purpose=purpose)
-    with django_assert_max_num_queries(most[connection.vendor == "sqlite"]):
+    with CaptureQueriesContext(connection) as found:
         assert reason(gateway.post(ONE, body)) == (200, True, "window_open")
+    sent = [each["sql"] for each in found.captured_queries]
+    # The engine is inside the transaction of this test, and leaves it as it was.
+    of_test = ("SAVEPOINT", "RELEASE", "SELECT coalesce(current_setting", "SELECT set_config")
+    assert len([each for each in sent if not each.startswith(of_test)]) <= most[connection.vendor == "sqlite"]
