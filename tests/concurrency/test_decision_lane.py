@@ -78,6 +78,17 @@ def test_many_threads_have_each_their_entry(world: Cast, lane: DecisionLane) -> 
     assert ContentAccess.objects.filter(grant=grant).count() == 10
 
 
+def test_an_answer_is_given_only_after_the_commit(world: Cast, lane: DecisionLane) -> None:
+    world.opened()
+    in_transaction = list[bool]()
+    future = lane.submit([access(ask(world), service_of(world))])
+    # The thread of the lane calls this with its own connection, unless the answer is here already.
+    future.add_done_callback(lambda _: in_transaction.append(connection.in_atomic_block))
+    assert _verdict(future).decision
+    lane.close()
+    assert in_transaction == [False]
+
+
 def test_no_yes_comes_after_the_close(world: Cast, lane: DecisionLane) -> None:
     grant, staff, ada = world.opened(), service_of(world), world.as_("ada")
     asked = access(ask(world), staff)

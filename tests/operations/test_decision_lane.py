@@ -20,7 +20,13 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.deciding import Asked, Decided, TokenRefused
-from requests_app.domain.errors import InsufficientScope, OutcomeUnknown, ServiceClientOnly, StoreUnavailable
+from requests_app.domain.errors import (
+    InsufficientScope,
+    OutcomeUnknown,
+    SecondFactorRequired,
+    ServiceClientOnly,
+    StoreUnavailable,
+)
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, Resource, Token
@@ -210,6 +216,16 @@ def test_a_person_gets_advice_and_reports_no_access(cast: Cast) -> None:
     assert first.verdict.decision
     assert isinstance(second.refused, ServiceClientOnly)
     assert ContentAccess.objects.count() == 0
+
+
+def test_a_person_without_a_needed_second_factor_asks_nothing(cast: Cast) -> None:
+    cast.opened()
+    token_of(cast, "stella", Scope.EVALUATE)
+    token = Token.objects.latest("created_at")
+    Person.objects.filter(pk=token.account_id).update(totp_set_up_at=None)
+    [[decided]] = together([Asked(token_hash=token.secret_hash, question=ask(cast))])
+    assert isinstance(decided.refused, SecondFactorRequired)
+    assert decided.verdict is None
 
 
 def test_a_spent_quota_answers_nothing(cast: Cast) -> None:
