@@ -222,12 +222,19 @@ _NAMED = "AND line.access_request_id = g.access_request_id AND line.resource_id 
 _CLOSED = """
     SELECT g.id, g.access_request_id, g.closed_at, g.close_reason,
         coalesce((SELECT who.name FROM requests_app_person who WHERE who.id = g.closed_by_id), '')
-    FROM requests_app_grant g INDEXED BY grant_closed_by_end CROSS JOIN requests_app_accessrequestresource line
+    FROM {walk}
     WHERE g.tenant_id = %s AND g.engineer_id {account} AND g.closed_at IS NOT NULL
     AND line.access_request_id = g.access_request_id AND line.resource_id = %s
     AND g.level IN ({levels})
     ORDER BY g.closed_at DESC
 """
+#: Through the access requests of the resource if these are few, or else through the closed windows, the last one first.
+_FEW = 100
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM requests_app_accessrequestresource WHERE resource_id = %s LIMIT %s)"
+_LINES_FIRST = "requests_app_accessrequestresource line CROSS JOIN requests_app_grant g"
+_WINDOWS_FIRST = (
+    "requests_app_grant g INDEXED BY grant_closed_by_end CROSS JOIN requests_app_accessrequestresource line"
+)
 #: Nearly every human has one account. Then SQLite need not sort.
 _ONE_ACCOUNT, _ACCOUNTS = "= %s", "IN (SELECT own.id FROM requests_app_person own WHERE own.human_id = %s)"
 
@@ -348,7 +355,9 @@ class _Row:
             return None
         wide_enough = levels.covering(needed)
         account, whose = self._account
-        text = _CLOSED.format(account=account, levels=", ".join(["%s"] * len(wide_enough)))
+        [(lines,)] = _rows(_COUNT, [self.resource[2], _FEW + 1])
+        walk = _LINES_FIRST if lines <= _FEW else _WINDOWS_FIRST
+        text = _CLOSED.format(walk=walk, account=account, levels=", ".join(["%s"] * len(wide_enough)))
         for grant, request, closed_at, reason, name in _rows(
             text, [self.resource[0], whose, self.resource[2], *wide_enough]
         ):
