@@ -353,6 +353,15 @@ def test_each_question_counts_for_the_quota(cast: Cast, gateway: Caller, setting
     assert gateway.get("me")["RateLimit-Policy"].startswith('"calls";')
 
 
+def test_questions_that_are_asked_one_after_the_other_count_once(cast: Cast, gateway: Caller, settings: Any) -> None:
+    settings.EVALUATIONS_PER_MINUTE = 4
+    cast.opened()
+    options = {"evaluations_semantic": "deny_on_first_deny"}
+    found = gateway.post(MANY, {**question(cast), "evaluations": [{}] * 3, "options": options})
+    assert [each["decision"] for each in found.json()["evaluations"]] == [True] * 3
+    assert found["RateLimit"].startswith('"evaluations";r=1;')
+
+
 # --- Several questions ---------------------------------------------------------------------------------------
 
 

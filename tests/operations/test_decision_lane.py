@@ -341,6 +341,22 @@ def test_a_customers_question_is_bounded_even_if_its_own_limit_is_forgotten(
 
 
 @pytest.mark.dialect
+@pytest.mark.parametrize("named", ["name", "locator", "pk"])
+def test_a_portion_with_anothers_question_shows_nothing_of_the_other_tenant(cast: Cast, named: str) -> None:
+    """The connection sees the tenants of all callers of the portion, so each question needs its own limit."""
+    cast.opened("fabrikam")
+    there = str(getattr(cast.resource("fabrikam"), named))
+    question = ask(cast, resource=there, tenant="fabrikam")
+    [[theirs], [ours]] = together(
+        [access(question, service_of(cast, "fabrikam"))], [access(question, service_of(cast, "contoso"))]
+    )
+    assert theirs.verdict is not None
+    assert theirs.verdict.decision
+    assert ours.verdict is not None
+    assert (ours.verdict.decision, ours.verdict.reason, ours.verdict.entry) == (False, "not_found", None)
+
+
+@pytest.mark.dialect
 def test_an_asker_who_sees_no_tenant_learns_nothing(cast: Cast) -> None:
     """No such asker gets here. Yet an empty list must not mean all tenants."""
     cast.opened()
