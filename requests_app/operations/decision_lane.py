@@ -31,7 +31,7 @@ from requests_app.domain import clock, evaluation, limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.deciding import Asked, Decided, Standing, Take, TokenRefused
-from requests_app.domain.errors import DomainError, SecondFactorRequired
+from requests_app.domain.errors import Busy, DomainError, SecondFactorRequired
 from requests_app.domain.evaluation import Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Token
@@ -42,7 +42,7 @@ from requests_app.models.row_security import as_before
 from requests_app.operations import _allowing
 from requests_app.operations._change import Step, security_log
 from requests_app.operations._repeated_questions import FORGETTING, Repeats
-from requests_app.operations._waiting_questions import CROWD, BusyLog, Call, OpenQuestion, count
+from requests_app.operations._waiting_questions import CROWD, TOO_BUSY, BusyLog, Call, OpenQuestion, count
 from requests_app.platform import outcome
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
@@ -199,7 +199,10 @@ class DecisionLane:
         with bounds.within(_limits()):
             for busy in logs:
                 for group in _apart(busy.take(MOST)):
-                    _tried(group, lambda some: _record(some, waits=True), _access_failed)
+                    blocked = _tried(group, lambda some: _record(some, waits=True), _access_failed)
+                    # This can't be: each log was waited for. But no caller may wait for ever.
+                    for each in [one for some in blocked.values() for one in some]:
+                        each.refuse(Busy(TOO_BUSY))
                 with self._lock:
                     is_over = busy.is_empty
                     if is_over and self._busy.get(busy.tenant_id) is busy:
