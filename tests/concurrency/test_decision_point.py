@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
 from django.db import transaction
 
+from audit_app import recorder
 from audit_app.models import AuditEntry
 from audit_app.verify import verify
 from requests_app import operations
@@ -18,7 +18,7 @@ from requests_app.doors.api import quota
 from requests_app.models import Client, ContentAccess, Grant, Person, Token
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast
-from tests.concurrency.test_races import at_once
+from tests.concurrency.test_races import at_once, wait_for_somebody_who_waits
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -79,18 +79,18 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """The call waits for the lock on the window's row, which another transaction holds.
+    """The call waits for the log, which another transaction has locked.
 
-    Meanwhile, that transaction closes the window or takes the caller's right away.
+    When the call waits, that transaction closes the window or takes the caller's right away.
     """
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()
 
     def meanwhile() -> None:
         with transaction.atomic():
-            Grant.objects.locked().get(pk=grant.pk)
+            recorder.turn(world.contoso.pk)
             holds.set()
-            time.sleep(0.7)
+            wait_for_somebody_who_waits()
             if how == "token revoked":
                 Token.objects.update(revoked_at=clock.now())
             elif how == "client removed":
