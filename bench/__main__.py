@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +35,9 @@ PARTS = (
     "backup",
     "sizing",
 )
+#: What `--quick` measures, and the sizes and lengths that it measures with.
+_QUICK = ("acts", "calls", "log", "decisions")
+_SMALL = {"rows": 50_000, "due": 1_000, "acts": 100, "entries": 100_000, "proven": 1_000_000, "grants": [10_000]}
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))
@@ -41,20 +45,74 @@ console = Console(width=max(Console().width, 100))
 
 def main() -> int:
     arguments = _arguments()
-    scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
-    os.environ["DATA_DIR"] = str(scratch)
     os.environ["LOG_LEVEL"] = "ERROR"
+    if arguments.world is not None:
+        return _in_world(arguments)
+    parts = _parts(arguments)
+    if arguments.prepare or "decisions" in parts:
+        # Each world is a database of its own, and so needs a process of its own.
+        for size in arguments.grants:
+            subprocess.run([sys.executable, "-m", "bench", *sys.argv[1:], "--world", str(size)], check=True)
+    if arguments.prepare or parts == ["decisions"]:
+        return 0
+    scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
+    os.environ["DATA_DIR"] = str(scratch)
+    _set_up()
+    try:
+        return _run(arguments, parts, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _parts(arguments: argparse.Namespace) -> list[str]:
+    if arguments.part != "all":
+        return [arguments.part]
+    return list(_QUICK if arguments.quick else PARTS)
+
+
+def _set_up() -> None:
     import django
 
     django.setup()
     from django.test.utils import setup_test_environment
 
     setup_test_environment()
-    try:
-        return _run(arguments, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _in_world(arguments: argparse.Namespace) -> int:
+    """Measure decisions in a world that stays, or only make the world."""
+    from bench import kept
+
+    size = arguments.world
+    is_there = kept.settle(Path(arguments.dir or tempfile.gettempdir()), size)
+    _set_up()
+    from django.core.management import call_command
+
+    from bench import decisions, measure
+
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    with _progress() as bar:
+        cast, pairs = kept.world(size, is_there, bar)
+        if arguments.prepare:
+            return 0
+        _lift_limits()
+        rounds, seconds = (1, 3) if arguments.quick else (3, arguments.seconds)
+        results, notes = decisions.run(cast, size, pairs, seconds=seconds, rounds=rounds, bar=bar)
+    _print(f"{measure.machine()}; {size:,} grants", results, arguments)
+    _print_notes(notes)
+    return 0
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True)
+
+
+def _print_notes(notes: list[str]) -> None:
+    for each in notes:
+        console.print(each, soft_wrap=True, highlight=False)
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,10 +132,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=8, help="how long each load of wrk lasts")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
-    return parser.parse_args()
+    parser.add_argument("--prepare", action="store_true", help="only make the worlds of --grants, which then stay")
+    parser.add_argument("--quick", action="store_true", help="some parts, on less data, in three minutes")
+    parser.add_argument("--markdown", action="store_true", help="print tables for a document")
+    parser.add_argument("--world", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        vars(arguments).update(_SMALL)
+    return arguments
 
 
-def _run(arguments: argparse.Namespace, scratch: Path) -> int:
+def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
     from django.core.management import call_command
     from django.db import connection
 
@@ -91,14 +156,12 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
     else:
         old = None
         call_command("migrate", verbosity=0)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     call_command("collectstatic", interactive=False, verbosity=0)
     try:
-        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        with _progress() as bar:
             results: list[Any] = []
             missing: list[str] = []
-            parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "calls", "decisions", "evaluation", "slow-clients", "sizing", *_BEHIND}.isdisjoint(parts):
+            if not {"acts", "calls", "evaluation", "slow-clients", "sizing", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -110,13 +173,8 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             if "evaluation" in parts:
                 from bench import evaluation
 
-                each, size = arguments.asked, arguments.grants[0]
-                found, missing = evaluation.run(cast, size, each=each, with_peers=arguments.peers, bar=bar)
-                results += found
-            if "decisions" in parts:
-                from bench import decisions
-
-                found, notes = decisions.run(cast, arguments.grants, seconds=arguments.seconds, bar=bar)
+                size = arguments.grants[0]
+                found, missing = evaluation.run(cast, size, each=arguments.asked, with_peers=arguments.peers, bar=bar)
                 results += found
             if "calls" in parts:
                 from bench import calls
@@ -159,11 +217,9 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 found, sizes = backup.run(arguments.entries, scratch, bar)
                 results += found
                 notes += sizes
-        _print(measure.machine(), results, arguments)
-        for each in notes:
-            console.print(each, soft_wrap=True, highlight=False)
-        for each in missing:
-            console.print(f"Not measured: {each}", soft_wrap=True, highlight=False)
+        scale = f"{arguments.rows:,} access requests, {arguments.entries:,} entries in one log"
+        _print(f"{measure.machine()}; {scale}", results, arguments)
+        _print_notes([*notes, *(f"Not measured: {what}" for what in missing)])
     finally:
         if old is not None:
             DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)
@@ -294,34 +350,32 @@ def _sweep(swept: Callable[..., int], name: str, due: int, bar: Any) -> Any:
     return Result(named, seconds, time.perf_counter() - begun, "≤ 2 s in all")
 
 
-def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> None:
-    console.print(
-        f"\n{machine}; {arguments.rows:,} access requests, {arguments.entries:,} entries in one log",
-        soft_wrap=True,
-        highlight=False,
-    )
+def _print(conditions: str, results: list[Any], arguments: argparse.Namespace) -> None:
+    console.print(f"\n{conditions}", soft_wrap=True, highlight=False)
+    headings = ("", "median", "p99", "per second", "in all", "memory", "aim")
+    rows = [_row(result) for result in results]
+    if arguments.markdown:
+        lines = (headings, ("---", *["---:"] * 5, "---"), *rows)
+        _print_notes(["", *(f"| {' | '.join(line)} |" for line in lines), ""])
+        return
     table = Table(box=None, pad_edge=False)
-    for heading, justify in (
-        ("", "left"),
-        ("median", "right"),
-        ("p99", "right"),
-        ("per second", "right"),
-        ("in all", "right"),
-        ("memory", "right"),
-        ("aim", "left"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # rich names them in a Literal
-    for result in results:
-        table.add_row(
-            result.name,
-            _time(result.median),
-            _time(result.p99),
-            f"{result.rate:,.0f} {result.unit}".strip(),
-            f"{result.wall:,.2f} s",
-            f"{result.peak / 1e6:,.0f} MB" if result.peak else "",
-            result.aim,
-        )
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("", "aim") else "right")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
+
+
+def _row(result: Any) -> tuple[str, ...]:
+    return (
+        result.name,
+        _time(result.median),
+        _time(result.p99),
+        f"{result.rate:,.0f} {result.unit}".strip(),
+        f"{result.wall:,.2f} s",
+        f"{result.peak / 1e6:,.0f} MB" if result.peak else "",
+        result.aim,
+    )
 
 
 def _time(milliseconds: float) -> str:

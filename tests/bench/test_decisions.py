@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from bench import decisions, grants, world
+from bench import decisions, grants, kept, world
 from bench.load import Load, line
+from requests_app.domain import clock
 from requests_app.domain.evaluation import Question
 from requests_app.models import Grant, Ticket
 from requests_app.queries.evaluation import evaluate
 from tests.bench.test_behind import Bar
 from tests.caller import service_of
+
+DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture
@@ -50,6 +55,31 @@ def test_each_question_of_the_benchmark_is_about_an_open_window_among_many_ended
         assert found.decision, found
     assert grants.ensure(cast, 130, Bar()) == pairs
     assert Grant.objects.count() == 130
+    # A world that stays is used again when its windows have long ended.
+    Grant.objects.filter(closed_at=None).update(opens_at=clock.now() - 2 * DAY, closes_at=clock.now() - DAY)
+    again = grants.open_again()
+    assert [pair.engineer for pair in again] == [pair.engineer for pair in pairs]
+    assert all(pair.until > clock.now().timestamp() for pair in again)
+    assert Grant.objects.filter(closed_at=None, opens_at__lt=clock.now()).count() == 20
+
+
+def test_a_world_stays_until_the_program_that_made_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("DATA_DIR", "")
+    assert not kept.settle(tmp_path, 7)
+    home = Path(os.environ["DATA_DIR"])
+    assert home == tmp_path / "worlds" / "sqlite-7"
+    (home / "rows").touch()
+    # Nobody has finished it, so it is made again.
+    assert not kept.settle(tmp_path, 7)
+    assert not (home / "rows").exists()
+    (home / "rows").touch()
+    (home / "made").write_text(kept._fingerprint())
+    assert kept.settle(tmp_path, 7)
+    assert (home / "rows").exists()
+    monkeypatch.setattr(kept, "_MADE_BY", ("grants.py",))
+    assert not kept.settle(tmp_path, 7)
+    assert not (home / "rows").exists()
 
 
 def test_wrk_sends_each_request_in_turn_and_counts_answers_and_refusals() -> None:

