@@ -39,6 +39,8 @@ AT_ONCE = 64 * 1024
 LEAST_PIECE = 16 * 1024
 #: How many requests may wait for each thread. Further requests are refused and can be sent again.
 WAITING_PER_THREAD = 16
+#: For how many seconds requests that have begun can still finish when the server ends.
+END_SECONDS = 3
 #: The addresses that have their own threads, so that they are answered even if all other threads are blocked.
 PROBES = ("/healthz", "/readyz", "/metrics")
 PROBE_THREADS, PROBES_WAITING = 2, 64
@@ -85,8 +87,12 @@ class Bridge:
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the threads. Requests that have begun can still finish."""
-        self._pool.wait_until_idle(seconds=3)
+        """Stop the threads. Requests that have begun can still finish, and the others are refused.
+
+        The web server does not run the loop any more, so this does, for the answers of the decision point.
+        """
+        loop.run_until_complete(self._fast.end(seconds=END_SECONDS))
+        self._pool.wait_until_idle(seconds=END_SECONDS)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         try:

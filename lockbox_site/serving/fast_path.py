@@ -143,6 +143,13 @@ class FastPath:
             span.ended(quick.route.pattern, answer.status)
         return Answer(answer.status, self._headers(call, answer, is_secure=quick.is_secure), answer.body)
 
+    async def end(self, *, seconds: float) -> None:
+        """Refuse the calls that the engine has not begun with, and wait until all calls have their answers."""
+        exchange.LANE.close()
+        until = clock.monotonic() + seconds
+        while self._waiting and clock.monotonic() < until:
+            await asyncio.sleep(0.01)
+
     @contextmanager
     def _place(self, client: str) -> Iterator[None]:
         if self._waiting >= MOST_WAITING or self._waiting_of[client] >= MOST_WAITING // 2:
@@ -161,7 +168,10 @@ class FastPath:
         one = Exchange(call)
         try:
             answer = await self._driven(one.steps(), proto, client, inside)
-        except (Full, ClientGone):
+        except ClientGone:
+            request_log.cancelled(f"POST {call.path}", request_id=call.request_id, ip=call.ip)
+            raise
+        except Full:
             raise
         except Exception:
             return as_django.failed(call, one.about)

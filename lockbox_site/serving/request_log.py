@@ -39,6 +39,12 @@ def finished(request: str, status: int, *, request_id: str, ip: str, is_put_off:
         log.log(level, "request_finished", code=status, request=request)
 
 
+def cancelled(request: str, *, request_id: str, ip: str) -> None:
+    """Log a request whose client has disconnected before anybody began with it."""
+    with bound_contextvars(request_id=request_id, ip=ip):
+        log.info("request_cancelled", request=request)
+
+
 def _finished_well(request: str, request_id: str, ip: str) -> None:
     """Write the line that structlog would write, in a fraction of the time."""
     if not _requests.isEnabledFor(logging.INFO):

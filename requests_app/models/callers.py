@@ -15,7 +15,7 @@ from django.db import connection
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.models.integrations import Client, Token
-from requests_app.models.people import Person, actor_of_token, find_token
+from requests_app.models.people import Person, actor_of_token, find_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,8 @@ _KIND, _DECIDES_FOR = 8, 18
 def find_callers(hashes: Collection[str]) -> dict[str, Caller]:
     """Return the callers with these hashes of tokens, as far as they are known. One statement reads most of them.
 
-    The token of a person, or of a client that decides for somebody, is read with everything that its roles depend on.
+    A second statement reads the tokens of persons, and of clients that decide for somebody, with everything that their
+    roles depend on.
     """
     is_postgresql = connection.vendor == "postgresql"
     wanted = list(hashes)
@@ -63,26 +64,19 @@ def find_callers(hashes: Collection[str]) -> dict[str, Caller]:
         else:
             cursor.execute(_SQLITE, [json.dumps(wanted)])
         rows = cursor.fetchall()
-    found = {}
+    found, others = dict[str, Caller](), list[str]()
     for row in rows:
         *columns, used_at, at = row
         if columns[_KIND] != Person.Kind.CLIENT or columns[_DECIDES_FOR] is not None:
-            caller = _read_alone(columns[0])
+            others.append(columns[0])
         else:
             token, actor = _made(tuple(columns))
             read_at = here if at is None else clock.brought(at)
-            caller = Caller(token=token, actor=actor, at=read_at, used_at=used_at and _utc(used_at))
-        if caller is not None:
-            found[columns[0]] = caller
+            found[columns[0]] = Caller(token=token, actor=actor, at=read_at, used_at=used_at and _utc(used_at))
+    for token, token_at in find_tokens(others):
+        used_at = token.last_used_at
+        found[token.secret_hash] = Caller(token=token, actor=actor_of_token(token), at=token_at, used_at=used_at)
     return found
-
-
-def _read_alone(secret_hash: str) -> Caller | None:
-    found = find_token(secret_hash=secret_hash)
-    if found is None:
-        return None
-    token, at = found
-    return Caller(token=token, actor=actor_of_token(token), at=at, used_at=token.last_used_at)
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
@@ -545,11 +546,25 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
     found = _TOKEN_BY[by](here=clock.here(), **which)
     if not found:
         return None
-    token: Token = found[0]
+    return _with_held_roles(found)
+
+
+def find_tokens(hashes: Sequence[str]) -> list[tuple[Token, datetime]]:
+    """Return the tokens with these hashes that exist, each as `find_token` returns it. One statement reads them all."""
+    if len(hashes) <= 1:
+        return [found for each in hashes if (found := find_token(secret_hash=each)) is not None]
+    rows = defaultdict[UUID, list[Any]](list)
+    for row in _token(None, secret_hash__in=hashes):
+        rows[row.pk].append(row)
+    return [_with_held_roles(found) for found in rows.values()]
+
+
+def _with_held_roles(rows: Sequence[Any]) -> tuple[Token, datetime]:
+    token: Token = rows[0]
     is_customer = token.account.side == Person.Side.CUSTOMER
-    pairs = {(one.in_tenant, one.tenant_role) if is_customer else (one.in_queue, one.queue_role) for one in found}
+    pairs = {(one.in_tenant, one.tenant_role) if is_customer else (one.in_queue, one.queue_role) for one in rows}
     token.held_roles = [(where, role) for where, role in pairs if role]
-    return token, clock.brought(found[0].now)
+    return token, clock.brought(rows[0].now)
 
 
 def _without_roles(actor: Actor) -> Actor:

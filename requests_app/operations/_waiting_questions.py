@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ class Call:
         self.future: Future[list[Decided]] = Future()
         self._decided: list[Decided | None] = [None] * len(asked)
         self._left, self._lock = len(asked), threading.Lock()
+        self.since = monotonic()
 
     @property
     def size(self) -> int:
@@ -84,6 +86,11 @@ class OpenQuestion:
         return self.call.asked[self.place]
 
     @property
+    def waited(self) -> float:
+        """For how many seconds the caller has waited."""
+        return monotonic() - self.call.since
+
+    @property
     def question(self) -> Question:
         return self.query.question
 
@@ -130,6 +137,11 @@ class BusyLog:
             taken = self._questions[:most]
             del self._questions[:most]
             return taken
+
+    def take_back(self, questions: list[OpenQuestion]) -> None:
+        """Put questions before the others, because they came first."""
+        with self._lock:
+            self._questions[:0] = questions
 
     @property
     def is_empty(self) -> bool:

@@ -5,7 +5,8 @@ the logs, reads the facts, judges, writes the entries and commits. Only then doe
 answered "yes" has its entry. An answer that is lost on its way leaves an entry, and no permission.
 
 **A busy log stops nobody else.** The thread takes only heads that nobody holds. Questions for another head go to a
-second kind of thread, which waits for one log at a time, with all questions for it that have gathered.
+second kind of thread, which waits for one log at a time, with all questions for it that have gathered. It waits only
+briefly for a log, and then for the next one. Each time a log was not free, it waits longer.
 
 **The fault of one question is its own.** If the transaction of several questions fails, each half of them is tried
 again, until the question that fails is alone. If the outcome of a commit is unknown, or if the database is lost or
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -50,12 +52,12 @@ from requests_app.platform.lanes import Lane, LaneFull
 
 #: How many questions share a transaction, and how many seconds one waits before it is begun.
 MOST, PATIENCE = 128, 5.0
-#: How many threads wait for the logs that others have locked.
-WAITERS = 2
+#: How many threads wait for the logs that others have locked, and for how many seconds the first time.
+WAITERS, SHORTLY = 2, 0.2
 #: How long the time of a token's use waits for its turn to write (SQLite).
 USE_SECONDS = 0.2
-#: deadlock_detected (PostgreSQL, appendix A).
-_DEADLOCK = "40P01"
+#: deadlock_detected and lock_not_available (PostgreSQL, appendix A).
+_DEADLOCK, _LOCKED = "40P01", "55P03"
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +73,8 @@ class DecisionLane:
         limits_of: dict[str, Any] = {"most": MOST, "crowd": CROWD, "patience": PATIENCE}
         self._advice: Lane[Call] = Lane("advice", self._work, **limits_of)
         self._access: Lane[Call] = Lane("access", self._work, **limits_of)
-        one = {**limits_of, "most": 1}
+        # These questions have waited already. Each of them counts its own time.
+        one = {**limits_of, "most": 1, "patience": float("inf")}
         self._waiters = [Lane[BusyLog](f"access to a busy log {n}", self._wait, **one) for n in range(WAITERS)]
         self._busy: dict[UUID, BusyLog] = {}
         self._lock = threading.Lock()
@@ -102,12 +105,15 @@ class DecisionLane:
         self._decide([call])
         return call.future.result(0)
 
-    def close(self, *, seconds: float = 10.0) -> None:
-        """Take no more questions, and wait until those that are here are answered."""
-        self._advice.close(seconds=seconds)
-        self._access.close(seconds=seconds)
-        for lane in self._waiters:
-            lane.close(seconds=seconds)
+    def close(self) -> None:
+        """Refuse all questions from now on, and those that nobody has begun with. All others are still answered."""
+        for lane in (self._advice, self._access, *self._waiters):
+            lane.close()
+
+    def join(self, *, seconds: float) -> bool:
+        """Wait until all threads have ended. Call it after `close`. Return whether they have."""
+        lanes = (self._advice, self._access, *self._waiters)
+        return all(lane.join(seconds=seconds) for lane in lanes)
 
     # --- One portion ---------------------------------------------------------------------------------------------
 
@@ -134,11 +140,14 @@ class DecisionLane:
 
     def _authenticated(self, calls: list[Call]) -> tuple[list[OpenQuestion], dict[UUID, datetime]]:
         """Return the questions of the callers who may ask, and the tokens whose use is to be stored."""
-        callers = _callers({call.asked[0].token_hash for call in calls})
+        callers = _callers(sorted({call.asked[0].token_hash for call in calls}))
         questions: list[OpenQuestion] = []
         used: dict[UUID, datetime] = {}
         for call in calls:
             caller = callers.get(call.asked[0].token_hash)
+            if isinstance(caller, Exception):
+                call.refuse(caller)
+                continue
             if caller is None or not caller.is_live:
                 call.refuse(TokenRefused())
                 continue
@@ -190,19 +199,21 @@ class DecisionLane:
 
     def _let_wait(self, busy: BusyLog) -> None:
         try:
-            self._waiters[busy.tenant_id.int % WAITERS].submit(busy)
+            min(self._waiters, key=lambda lane: lane.load).submit(busy)
         except LaneFull as error:
             busy.fail(error)
 
     def _wait(self, logs: list[BusyLog]) -> None:
-        """Answer one portion of each log. What has gathered meanwhile waits behind the other logs."""
+        """Answer one portion of each log. What is left, or has gathered meanwhile, waits behind the other logs."""
         with bounds.within(_limits()):
             for busy in logs:
                 for group in _apart(busy.take(MOST)):
-                    blocked = _tried(group, lambda some: _record(some, waits=True), _access_failed)
-                    # This can't be: each log was waited for. But no caller may wait for ever.
-                    for each in [one for some in blocked.values() for one in some]:
-                        each.refuse(Busy(TOO_BUSY))
+                    blocked = _tried(group, partial(_record_soon, busy.tenant_id), _access_failed)
+                    left = [each for some in blocked.values() for each in some]
+                    busy.take_back([each for each in left if each.waited < PATIENCE])
+                    for each in left:
+                        if each.waited >= PATIENCE:
+                            each.refuse(Busy(TOO_BUSY))
                 with self._lock:
                     is_over = busy.is_empty
                     if is_over and self._busy.get(busy.tenant_id) is busy:
@@ -220,8 +231,23 @@ def _limits() -> bounds.Bounds:
     return replace(now, threads=0, reconnects=True, read=now.act, read_on_server=now.act_on_server)
 
 
-def _callers(hashes: set[str]) -> dict[str, Caller]:
-    """Read the callers. If the server has ended the idle connection of this thread, connect again once."""
+def _callers(hashes: list[str]) -> dict[str, Caller | Exception]:
+    """Read the callers. If that fails, read each half of them, until the one that fails is alone with its error.
+
+    If the server has ended the idle connection of this thread, connect again once.
+    """
+    try:
+        return {**_read_callers(hashes)}
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and (connection.in_atomic_block or _is_final(error)):
+            raise
+        if len(hashes) == 1:
+            return {hashes[0]: error}
+    middle = len(hashes) // 2
+    return _callers(hashes[:middle]) | _callers(hashes[middle:])
+
+
+def _read_callers(hashes: list[str]) -> dict[str, Caller]:
     try:
         return find_callers(hashes)
     except (DatabaseError, InterfaceError):
@@ -297,8 +323,12 @@ def _is_final(error: Exception) -> bool:
     """
     if _is_lost() or isinstance(error, CommitUnknown):
         return True
-    is_deadlock = getattr(error.__cause__, "sqlstate", None) == _DEADLOCK
+    is_deadlock = _state(error) == _DEADLOCK
     return isinstance(error, OperationalError | InterfaceError) and gave_up_waiting(error) and not is_deadlock
+
+
+def _state(error: Exception) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def _is_lost() -> bool:
@@ -372,6 +402,20 @@ def _record(group: list[OpenQuestion], *, waits: bool) -> Blocked:
     for each in done:
         each.answer()
     return blocked
+
+
+def _record_soon(tenant_id: UUID, group: list[OpenQuestion]) -> Blocked:
+    """Wait for the log of these questions, as long as they have waited already. If it is not free, nothing is done."""
+    now = bounds.current()
+    longest = min(now.lock_on_server or bounds.ACT_SECONDS_OF_SERVER, max(SHORTLY, *(each.waited for each in group)))
+    try:
+        with bounds.within(replace(now, lock_on_server=longest)):
+            return _record(group, waits=True)
+    except OperationalError as error:
+        if _state(error) != _LOCKED:
+            raise
+        # The transaction has ended. Nothing of it was stored.
+        return {tenant_id: group}
 
 
 def _draft(each: OpenQuestion, found: Found, written: _Written, repeats: Repeats) -> None:

@@ -54,7 +54,7 @@ class Lane(Generic[P]):
         self._most, self._crowd, self._patience = most, crowd, patience
         self._filled = threading.Condition()
         self._waiting: deque[tuple[float, P]] = deque()
-        self._size = 0
+        self._size = self._at_work = 0
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -70,13 +70,27 @@ class Lane(Generic[P]):
                 self._thread.start()
             self._filled.notify()
 
-    def close(self, *, seconds: float) -> None:
-        """Take no more pieces, and wait until all that are here have their results."""
+    @property
+    def load(self) -> int:
+        """The size of all pieces that are here."""
+        return self._size + self._at_work
+
+    def close(self) -> None:
+        """Take no more pieces, and begin with none. Those that wait fail. Those that are begun get their results."""
         with self._filled:
-            self._is_closed, thread = True, self._thread
+            self._is_closed = True
+            left, self._size = list(self._waiting), 0
+            self._waiting.clear()
             self._filled.notify_all()
+        for _since, piece in left:
+            piece.fail(LaneFull())
+
+    def join(self, *, seconds: float) -> bool:
+        """Wait until what is begun has ended. Return whether it has."""
+        thread = self._thread
         if thread is not None:
             thread.join(seconds)
+        return thread is None or not thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -92,6 +106,8 @@ class Lane(Generic[P]):
             log.exception("lane_failed", lane=self._name)
             for piece in pieces:
                 piece.fail(error)
+        finally:
+            self._at_work = 0
 
     def _next(self) -> list[P]:
         """Wait for pieces and return them. Return none if this thread ends, because nothing came for a while."""
@@ -118,4 +134,5 @@ class Lane(Generic[P]):
             taken.append(self._waiting.popleft())
             size += taken[-1][1].size
         self._size -= size
+        self._at_work = size
         return taken

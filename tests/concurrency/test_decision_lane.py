@@ -22,14 +22,15 @@ from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.deciding import Asked, Decided, TokenRefused
-from requests_app.domain.errors import NotAllowed, OutcomeUnknown
+from requests_app.domain.errors import Busy, NotAllowed, OutcomeUnknown
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.models import ContentAccess, Grant, Token
-from requests_app.operations.decision_lane import DecisionLane
+from requests_app.operations import decision_lane
+from requests_app.operations.decision_lane import WAITERS, DecisionLane
 from tests.audit import care
 from tests.caller import service_of
 from tests.cast import Cast
-from tests.concurrency.test_races import at_once
+from tests.concurrency.test_races import at_once, wait_for_somebody_who_waits
 from tests.operations.test_decision_lane import Quota, access
 from tests.operations.test_evaluation import ask
 from tests.wire import AtCommit, Wire, through
@@ -45,10 +46,17 @@ def world(transactional_db: None, cast: Cast) -> Cast:
 
 
 @pytest.fixture
-def lane(world: Cast) -> Iterator[DecisionLane]:
+def lane(world: Cast, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionLane]:
+    # A slow machine may hold a log for longer than callers wait.
+    monkeypatch.setattr(decision_lane, "PATIENCE", SECONDS)
     made = DecisionLane(Quota(100_000))
     yield made
-    made.close()
+    _end(made)
+
+
+def _end(lane: DecisionLane) -> None:
+    lane.close()
+    assert lane.join(seconds=SECONDS)
 
 
 def _foreign(world: Cast, **fields: Any) -> Question:
@@ -85,7 +93,7 @@ def test_an_answer_is_given_only_after_the_commit(world: Cast, lane: DecisionLan
     # The thread of the lane calls this with its own connection, unless the answer is here already.
     future.add_done_callback(lambda _: in_transaction.append(connection.in_atomic_block))
     assert _verdict(future).decision
-    lane.close()
+    _end(lane)
     assert in_transaction == [False]
 
 
@@ -181,6 +189,71 @@ def test_a_busy_log_stops_no_other(world: Cast, lane: DecisionLane) -> None:
     assert all(_verdict(future).decision for future in blocked)
     assert [each.verdict.decision for each in mixed.result(SECONDS) if each.verdict] == [True, True]
     assert verify(world.contoso.pk).is_good
+
+
+@pytest.mark.postgres
+def test_logs_that_stay_busy_delay_no_question_for_another_busy_log(world: Cast, lane: DecisionLane) -> None:
+    """As many logs as there are threads are never free. The third one is free soon after its question came."""
+    assert WAITERS == 2
+    tenants = ("contoso", "fabrikam", "northwind")
+    for tenant in tenants:
+        world.opened(tenant)
+    staff = service_of(world)
+    never, soon = [Holder(getattr(world, tenant).pk) for tenant in tenants[:2]], Holder(world.northwind.pk)
+    questions = [ask(world, resource=str(world.resource(tenant).pk)) for tenant in tenants]
+    with never[0], never[1]:
+        with soon:
+            futures = [lane.submit([access(question, staff)]) for question in questions]
+            wait_for_somebody_who_waits()
+        assert _verdict(futures[2]).decision
+        assert not any(future.done() for future in futures[:2])
+    assert [_verdict(future).decision for future in futures[:2]] == [True, True]
+
+
+@pytest.mark.postgres
+def test_each_question_for_a_busy_log_has_its_own_patience(
+    world: Cast, lane: DecisionLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.opened()
+    staff = service_of(world)
+    with Holder(world.contoso.pk):
+        first = lane.submit([access(ask(world), staff)])
+        wait_for_somebody_who_waits()
+        monkeypatch.setattr(decision_lane, "PATIENCE", 1.0)
+        with pytest.raises(Busy):
+            _verdict(first)
+        monkeypatch.setattr(decision_lane, "PATIENCE", SECONDS)
+        second = lane.submit([access(ask(world), staff)])
+        wait_for_somebody_who_waits()
+    assert _verdict(second).decision
+    assert ContentAccess.objects.count() == 1
+
+
+@pytest.mark.postgres
+def test_a_lane_that_closes_answers_what_it_has_begun_and_refuses_the_rest(world: Cast, lane: DecisionLane) -> None:
+    world.opened()
+    staff = service_of(world)
+    begun, go = threading.Event(), threading.Event()
+    plain = lane._access._work
+
+    def work(calls: Any) -> None:
+        begun.set()
+        assert go.wait(SECONDS)
+        plain(calls)
+
+    lane._access._work = work
+    first = lane.submit([access(ask(world), staff)])
+    assert begun.wait(SECONDS)
+    rest = [lane.submit([access(ask(world), staff)]) for _ in range(3)]
+    lane.close()
+    late = lane.submit([access(ask(world), staff)])
+    go.set()
+    assert _verdict(first).decision
+    for each in [*rest, late]:
+        with pytest.raises(Busy):
+            _verdict(each)
+    assert lane.join(seconds=SECONDS)
+    assert ContentAccess.objects.count() == 1
 
 
 @pytest.mark.postgres
@@ -309,7 +382,7 @@ def test_a_caller_that_has_gone_is_not_answered(world: Cast, lane: DecisionLane)
     assert second.cancel()
     go.set()
     assert _verdict(first).decision
-    lane.close()
+    _end(lane)
     assert ContentAccess.objects.count() == 1
 
 
@@ -324,6 +397,6 @@ def test_nobody_waits_for_a_token_that_an_act_holds(world: Cast, lane: DecisionL
             began = time.monotonic()
             assert _verdict(lane.submit([replace(access(ask(world), staff), is_access=False)])).decision
             assert time.monotonic() - began < 1.0
-    lane.close()
+    _end(lane)
     assert Token.objects.get(pk=held.token_id).last_used_at is None
     assert Token.objects.get(pk=other.token_id).last_used_at is not None

@@ -141,13 +141,18 @@ def test_an_idle_thread_ends_and_the_next_piece_begins_another(work: Work, monke
     assert work.portions == [[0], [1], [2]]
 
 
-def test_a_lane_that_closes_finishes_what_is_here(work: Work) -> None:
+def test_a_lane_that_closes_finishes_what_it_has_begun_and_refuses_the_rest(work: Work) -> None:
     lane = _lane(work)
-    _begun(lane, work)
-    last = Piece("last")
+    first, last = _begun(lane, work), Piece("last")
     lane.submit(last)
+    assert lane.load == 2
+    lane.close()
+    assert last.is_done.wait(0), "nobody waits for the thread"
+    assert isinstance(last.error, LaneFull)
+    assert not lane.join(seconds=0)
     work.go.set()
-    lane.close(seconds=SECONDS)
+    assert lane.join(seconds=SECONDS)
+    assert first.is_done.is_set()
     assert last.is_done.is_set()
     with pytest.raises(LaneFull):
         lane.submit(Piece("late"))

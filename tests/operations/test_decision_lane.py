@@ -31,9 +31,10 @@ from requests_app.domain.evaluation import Question, Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, Resource, Token
 from requests_app.models import evaluation as one
+from requests_app.models.callers import find_callers
 from requests_app.models.evaluations import read_all
-from requests_app.models.people import actor_of_token
-from requests_app.operations import _repeated_questions
+from requests_app.models.people import actor_of_token, find_token
+from requests_app.operations import _repeated_questions, decision_lane
 from requests_app.operations._waiting_questions import Call
 from requests_app.operations.decision_lane import DecisionLane
 from requests_app.platform import telemetry
@@ -277,6 +278,37 @@ def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest
     )
     assert set(ContentAccess.objects.values_list("item_id", flat=True)) == {*items} - {"bad"}
     assert verify(grant.tenant_id).is_good
+
+
+@pytest.mark.dialect
+def test_a_token_that_can_not_be_read_spoils_no_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.opened()
+    good, bad = service_of(cast), service_of(cast, "contoso")
+    wrong, plain = hash_of(bad), decision_lane.find_callers
+
+    def find(hashes: Any) -> Any:
+        if wrong in hashes:
+            raise ValueError("bad row")
+        return plain(hashes)
+
+    monkeypatch.setattr(decision_lane, "find_callers", find)
+    answers = together(*([access(ask(cast), staff)] for staff in (good, bad, service_of(cast, "fabrikam"), good)))
+    assert [isinstance(each.refused, ValueError) for [each] in answers] == [False, True, False, False]
+    assert [each.verdict is None for [each] in answers] == [False, True, False, False]
+
+
+@pytest.mark.dialect
+def test_the_tokens_of_many_people_are_read_together(cast: Cast) -> None:
+    counts, hashes = list[int](), list[str]()
+    for who in ("stella", "otto", "ada", "priya"):
+        token_of(cast, who, Scope.EVALUATE)
+        hashes.append(Token.objects.latest("created_at").secret_hash)
+        with CaptureQueriesContext(connection) as seen:
+            found = find_callers(hashes)
+        alone = [find_token(secret_hash=each) for each in hashes]
+        assert [found[each].actor for each in hashes] == [actor_of_token(one[0]) for one in alone if one]
+        counts.append(len(seen))
+    assert counts == [2, 2, 2, 2]
 
 
 def test_what_has_waited_in_vain_is_not_tried_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import json
 import random
@@ -391,7 +392,7 @@ class Engine:
     """Gives each question this answer. With `None`, it never answers."""
 
     def __init__(self, decided: Decided | None) -> None:
-        self._decided = decided
+        self._decided, self._waiting = decided, list[Future[list[Decided]]]()
 
     def decide(self, asked: Sequence[Asked]) -> list[Decided]:
         assert self._decided is not None
@@ -401,7 +402,13 @@ class Engine:
         found = Future[list[Decided]]()
         if self._decided is not None:
             found.set_result(self.decide(asked))
+        else:
+            self._waiting.append(found)
         return found
+
+    def close(self) -> None:
+        for each in self._waiting:
+            each.set_result([Decided(refused=Busy())])
 
 
 HEADERS_OF_A_CALL = {
@@ -477,6 +484,39 @@ def test_a_refusal_does_not_deny_the_entry_of_a_later_question(
     for found in (json.loads(slow.content), json.loads(fast.body)):
         assert found["code"] == "outcome_unknown"
         assert found["current"]["subject_id"] == str(UUID(int=2))
+
+
+def test_a_call_whose_client_has_gone_has_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "PATIENT_FOR", 0.01)
+    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    monkeypatch.setattr(Proto, "client_disconnect", lambda _self: asyncio.sleep(0.01))
+    with capture_logs() as lines:
+        [answer] = through_the_bridge()
+    assert answer.status == 0
+    # The test captures lines of every level.
+    [line] = [line for line in lines if line["log_level"] != "debug"]
+    assert (line["event"], line["request"]) == ("request_cancelled", f"POST {ONE}")
+
+
+def test_a_server_that_ends_answers_the_calls_that_wait_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web server has stopped the loop by then."""
+    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    found = Bridge(Handler(), threads=2, streams=4, longest_body=1024 * 1024)
+    asked = scope(ONE, "POST", **{**HEADERS_OF_A_CALL, "content_length": str(len(QUESTION))})
+
+    async def begin() -> tuple[Proto, asyncio.Task[None]]:
+        answer = Proto(QUESTION)
+        call = asyncio.ensure_future(found.__rsgi__(asked, answer))
+        await asyncio.sleep(0.05)
+        assert answer.status == 0
+        return answer, call
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        found.__rsgi_init__(loop)
+        answer, call = loop.run_until_complete(begin())
+        found.__rsgi_del__(loop)
+        assert call.done()
+    assert answer.status == 503
 
 
 def test_one_client_can_have_half_of_the_questions_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
