@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -39,6 +39,14 @@ class Witnessed:
     text: str = ""
 
 
+_listeners: list[Callable[[], object]] = []
+
+
+def tell(listener: Callable[[], object]) -> None:
+    """Call this function in each transaction that adds entries with `record`, for example to wait for its commit."""
+    _listeners.append(listener)
+
+
 def record(
     entries: Sequence[Witnessed], *, at: datetime, locked_head: ChainHead | None = None, beside: Beside | None = None
 ) -> list[AuditEntry]:
@@ -55,6 +63,8 @@ def record(
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")
+    for listener in _listeners:
+        listener()
     tenants = {entry.tenant_id for entry in entries}
     is_locked = locked_head is not None and tenants == {locked_head.pk}
     heads = {locked_head.pk: locked_head} if locked_head is not None and is_locked else _locked_heads(tenants)

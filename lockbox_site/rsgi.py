@@ -26,7 +26,7 @@ from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
-from requests_app.work import feed, polls
+from requests_app.work import feed, lookout
 
 #: Each client needs a descriptor, and a slow client needs it for a long time.
 DESCRIPTORS = 65_536
@@ -47,7 +47,7 @@ hashing.bound()
 outbound.bound()
 streams.keep_watch()
 feed.keep_watch()
-polls.keep_watch()
+lookout.keep_watch()
 # The listening socket already exists, and connections inherit its limits.
 sockets.narrow(settings.PORT)
 application = Bridge(

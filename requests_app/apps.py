@@ -11,8 +11,12 @@ class RequestsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from audit_app import recorder
         from requests_app.identity import sessions  # noqa: F401 - importing registers what a sign-out ends
+        from requests_app.platform import chime
         from requests_app.work import startup_checks  # noqa: F401 - importing registers them
+
+        recorder.tell(chime.strike_after_commit)
 
 
 class LockboxAdminConfig(AdminConfig):

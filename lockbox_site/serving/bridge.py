@@ -44,6 +44,9 @@ END_SECONDS = 3
 #: The addresses that have their own threads, so that they are answered even if all other threads are blocked.
 PROBES = ("/healthz", "/readyz", "/metrics")
 PROBE_THREADS, PROBES_WAITING = 2, 64
+#: Event streams and calls that wait have their own threads. So they hear at once, although slow sources of content
+#: occupy the threads of downloads. Each of their steps is short, so two are enough.
+EVENT_THREADS = 2
 #: All readers of a file or a long page count as this one client, because they may be strangers with any number of
 #: addresses.
 ANYBODY = "anybody"
@@ -75,10 +78,11 @@ class Bridge:
         self._pool = Pool(
             "web", threads=threads, most_waiting=WAITING_PER_THREAD * threads, most_of_one=threads - threads // 4
         )
-        # Pieces of streams have their own threads, so that hundreds of readers do not delay a page. One client can have
-        # at most half of these threads, because a piece of an export may search a whole log.
+        # Pieces of downloads have their own threads, so that hundreds of readers do not delay a page. One client can
+        # have at most half of these threads, because a piece of an export may search a whole log.
         threads = max(2, threads // 4)
         self._steps = Pool("stream", threads=threads, most_of_one=threads // 2)
+        self._events = Pool("event", threads=EVENT_THREADS)
         self._probes = {
             path: Pool(f"probe{path.replace('/', '-')}", threads=PROBE_THREADS, most_waiting=PROBES_WAITING)
             for path in PROBES
@@ -182,6 +186,8 @@ class Bridge:
             self._streams_of[share] >= self._most_of_client for share in shares
         ):
             if isinstance(rest, Poll):
+                if await self._step(rest.answer_at_once, rest):
+                    return
                 rest.refused(self._refusals.streams_full.status)
             await self._step(rest.close, rest)
             log.warning("streams_full")
@@ -206,7 +212,7 @@ class Bridge:
     async def _wait(self, poll: Poll, client: Client) -> None:
         """Check regularly whether the answer is ready, and send it. Stop if the client has disconnected."""
         news = poll.news.next(self._loop) if poll.news is not None else None
-        while not await self._pause(client, news):
+        while not await self._pause(client, news, poll.look_every):
             # Taken before the look, so that nothing that happens meanwhile is missed.
             news = poll.news.next(self._loop) if poll.news is not None else None
             rest = await self._step(poll.look, poll)
@@ -220,14 +226,15 @@ class Bridge:
             return
 
     async def _send(self, stream: Stream, client: Client) -> None:
-        out = outlet.Outlet(stream.begin(), stream.line, is_framed=stream.is_framed)
+        ending = stream.ending.future(self._loop) if stream.ending is not None else None
+        out = outlet.Outlet(stream.begin(), stream.line, is_framed=stream.is_framed, ending=ending)
         piece: bytes | None = stream.first
         news: asyncio.Future[None] | None = None
         try:
             while piece is not None:
                 if piece:
                     await out.send(piece)
-                elif await self._pause(client, news):
+                elif await self._pause(client, news, stream.look_every):
                     return
                 # Wait for room before the next piece is made, so that no piece waits here until its window has closed.
                 await out.room()
@@ -238,19 +245,20 @@ class Bridge:
                 piece = await self._step(stream.next_piece, stream)
         except Exception as why:
             # If the window has closed, a piece that still waits here is not sent either.
-            await out.abort(at_once=isinstance(why, WindowClosed))
+            await out.abort(at_once=isinstance(why, (WindowClosed, outlet.Ended)))
             raise
         finally:
             out.end()
 
-    async def _pause(self, client: Client, news: asyncio.Future[None] | None = None) -> bool:
-        """Wait for LOOK_EVERY seconds, or until there is news. Return whether the client has disconnected."""
+    async def _pause(self, client: Client, news: asyncio.Future[None] | None, pause: waiting.Pause) -> bool:
+        """Wait for a while, or until there is news. Return whether the client has disconnected."""
         wakes = {client.gone} if news is None else {client.gone, news}
-        await asyncio.wait(wakes, timeout=waiting.LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(wakes, timeout=waiting.seconds_of(pause), return_when=asyncio.FIRST_COMPLETED)
         return client.gone.done()
 
     async def _step(self, work: Callable[[], Any], rest: Stream | Poll) -> Any:
-        return await self._steps.submit(work, self._loop, client=rest.caller).future
+        pool = self._steps if rest.news is None else self._events
+        return await pool.submit(work, self._loop, client=rest.caller).future
 
 
 class Client:
@@ -338,6 +346,8 @@ class Stream:
         self._failure: Exception | None = None
         self._has_begun = False
         self.news: waiting.News | None = getattr(response, "news", None)
+        self.look_every: waiting.Pause = getattr(response, "look_every", None)
+        self.ending: waiting.Ending | None = getattr(response, "ending", None)
         # Files and whole pages are for everybody. Content, exports and events are only for people who are signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that is complete has no pauses. An empty answer, such as a redirect, must not look like a pause.
@@ -404,7 +414,7 @@ class Poll:
 
     def __init__(self, call: Call, response: waiting.Waiting) -> None:
         self._call, self._response = call, response
-        self.news = response.news
+        self.news, self.look_every = response.news, response.look_every
 
     @property
     def scope(self) -> Any:
@@ -435,6 +445,17 @@ class Poll:
         except Exception:
             log.exception("look_failed")
             return views.server_error(self._response.request)
+
+    def answer_at_once(self) -> bool:
+        """Send the short answer that needs no wait, and close the poll. Return False if it has no such answer."""
+        answer = self._response.at_once
+        if answer is None:
+            return False
+        try:
+            self._call.run(lambda: self._call.sent(self._response.answered(answer())))
+        finally:
+            self.close()
+        return True
 
     def refused(self, status: int) -> None:
         """Record that the web server refuses the request with this status, and does not wait for the answer."""

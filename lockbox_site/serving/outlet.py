@@ -27,19 +27,29 @@ class TooSlow(Exception):
     """The client reads nothing, or almost nothing."""
 
 
-class Outlet:
-    """Sends one answer. `is_framed` says that the web server adds a length before each piece (chunked encoding)."""
+class Ended(Exception):
+    """The stream must end now, although its client has not taken what was sent."""
 
-    def __init__(self, transport: Any, line: Line | None, *, is_framed: bool) -> None:
-        self._transport, self._line, self._is_framed = transport, line, is_framed
+
+class Outlet:
+    """Sends one answer. `is_framed` says that the web server adds a length before each piece (chunked encoding).
+
+    When the future `ending` is done, nothing more is sent, and nobody waits for the client any more.
+    """
+
+    def __init__(
+        self, transport: Any, line: Line | None, *, is_framed: bool, ending: asyncio.Future[None] | None = None
+    ) -> None:
+        self._transport, self._line, self._is_framed, self._ending = transport, line, is_framed, ending
         self._sent = 0
         self._before = line.acknowledged() + line.waiting() if line else 0
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
 
     async def send(self, data: bytes) -> None:
-        """Send all data, as fast as the client reads. Raise TooSlow, or an error if the client has disconnected."""
+        """Send all data, as fast as the client reads. Raise TooSlow or Ended, or an error if the client has gone."""
         view = memoryview(data)
         for start in range(0, len(view), PIECE):
+            self._require_not_ended()
             if start:
                 await self.room()
             piece = bytes(view[start : start + PIECE])
@@ -64,7 +74,7 @@ class Outlet:
         self._line.hang_up()
 
     async def room(self) -> None:
-        """Wait until the client has acknowledged enough that another piece can be sent. Raise TooSlow."""
+        """Wait until the client has acknowledged enough that another piece can be sent. Raise TooSlow or Ended."""
         if self._line is None:
             return
         loop, pause = asyncio.get_running_loop(), SOON
@@ -78,7 +88,18 @@ class Outlet:
                     self._line.hang_up()
                     raise TooSlow
                 self._since, self._taken_then = loop.time(), taken
-            await asyncio.sleep(pause)
+            await self._pause(pause)
+            self._require_not_ended()
             now = self._line.acknowledged() - self._before
             pause = SOON if now > taken else min(2 * pause, SELDOM)
             taken = now
+
+    async def _pause(self, seconds: float) -> None:
+        if self._ending is None:
+            await asyncio.sleep(seconds)
+        else:
+            await asyncio.wait({self._ending}, timeout=seconds)
+
+    def _require_not_ended(self) -> None:
+        if self._ending is not None and self._ending.done():
+            raise Ended

@@ -54,6 +54,7 @@ from requests_app.models import ContentAccess, Grant, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
+from requests_app.platform.waiting import Ending
 from requests_app.words import sentences
 
 PAGE = 100
@@ -151,11 +152,12 @@ def download(
     actor: Actor,
     part: str | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
+    ending: Ending | None = None,
 ) -> tuple[Stream, Iterator[bytes]]:
     """Open one item. Return its stream, and the chunks to send, which stop when the window ends.
 
     The reader can be slow. Raise TooMany if too many downloads are running already. `kind` is OPENED for a
-    picture inside a page.
+    picture inside a page. `ending` comes when the window ends, so that nobody need wait for the next chunk.
     """
     place = DownloadSlot()
     try:
@@ -165,11 +167,17 @@ def download(
     except BaseException:
         place.leave()
         raise
-    return stream, guarded(access, stream, actor=actor, item_id=item_id, place=place)
+    return stream, guarded(access, stream, actor=actor, item_id=item_id, place=place, ending=ending)
 
 
 def guarded(
-    access: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
+    access: RecordedAccess,
+    stream: Stream,
+    *,
+    actor: Actor,
+    item_id: str,
+    place: DownloadSlot | None = None,
+    ending: Ending | None = None,
 ) -> Iterator[bytes]:
     """Yield the stream's chunks while the window is open. Raise WindowClosed within a second of the window's end.
 
@@ -180,7 +188,7 @@ def guarded(
     ends = clock.monotonic() + (access.grant.closes_at - access.at).total_seconds()
     note_cut = partial(_note, access, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
     try:
-        with watched(access.grant.pk, ends=ends, note=note_cut) as watch:
+        with watched(access.grant.pk, ends=ends, note=note_cut, ending=ending) as watch:
             for chunk in stream.chunks:
                 watch.require_open()
                 yield chunk

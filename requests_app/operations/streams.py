@@ -2,7 +2,7 @@
 
 The server requests the next chunk when its client has received the last one. So a client that stops reading would delay
 the check of the window, and also the entry that says that the stream was cut off. Therefore a thread checks all open
-streams.
+streams: after each commit on this host, and at regular intervals (`requests_app.work.lookout`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.models import Grant
 from requests_app.platform.slots import Slot, Slots
+from requests_app.platform.waiting import WANTED, Ending
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,8 @@ DOWNLOADS = Slots(
 #: Re-entrant, because the garbage collector may end an abandoned stream while this thread holds the lock.
 _lock = threading.RLock()
 _open: set[Watched] = set()
-_begun = threading.Event()
+#: Set when a stream was cut whose entry is not written yet.
+_unnoted = threading.Event()
 
 
 class WindowClosed(Exception):
@@ -53,9 +55,10 @@ class DownloadSlot(Slot):
 class Watched:
     """One open stream. `note` writes the log entry that says that the stream was cut off."""
 
-    def __init__(self, grant_id: UUID, *, ends: float, note: Callable[[], None]) -> None:
+    def __init__(self, grant_id: UUID, *, ends: float, note: Callable[[], None], ending: Ending | None = None) -> None:
         self.grant_id, self.is_cut = grant_id, False
         self._ends, self._note = ends, note
+        self._ending = ending or Ending()
         self._checked = float("-inf")
         self._turn = threading.Lock()
         self._is_noted = self._has_ended = False
@@ -77,17 +80,36 @@ class Watched:
 
         The reader's thread and the watching thread may call this at the same time. The entry is written only once.
         """
-        if not self.is_cut and is_live and clock.monotonic() < self._ends:
-            return
+        if self.cut(is_live=is_live):
+            self.note()
+
+    def cut(self, *, is_live: bool) -> bool:
+        """As `look`, but write no entry. Return whether the stream is cut.
+
+        From now on, the stream yields nothing more, and the web server breaks the connection. Neither waits for the
+        database, nor for a reader who is slow.
+        """
+        if self.is_cut:
+            return True
+        if is_live and clock.monotonic() < self._ends:
+            return False
         with self._turn:
-            if self._has_ended and not self.is_cut:
-                return
-            # Set before the entry is written, so that the stream yields nothing more even if the entry can't be
-            # written.
+            if self._has_ended:
+                return self.is_cut
             self.is_cut = True
+        self._ending.come()
+        return True
+
+    def note(self) -> None:
+        """Write the entry that says that the stream was cut off, if it is not written yet."""
+        with self._turn:
             if not self._is_noted:
                 self._note()
                 self._is_noted = True
+
+    @property
+    def is_unnoted(self) -> bool:
+        return self.is_cut and not self._is_noted
 
     def end(self) -> None:
         """Mark the stream as ended, so that it can't be cut off any more.
@@ -104,12 +126,14 @@ class Watched:
 
 
 @contextmanager
-def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterator[Watched]:
-    """Watch a stream until the block ends."""
-    stream = Watched(grant_id, ends=ends, note=note)
+def watched(
+    grant_id: UUID, *, ends: float, note: Callable[[], None], ending: Ending | None = None
+) -> Iterator[Watched]:
+    """Watch a stream until the block ends. `ending` comes when the stream is cut off."""
+    stream = Watched(grant_id, ends=ends, note=note, ending=ending)
     with _lock:
         _open.add(stream)
-        _begun.set()
+    WANTED.set()
     try:
         yield stream
     finally:
@@ -129,26 +153,47 @@ def live(grant_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def keep_watch() -> None:
-    """Start the thread that watches the streams of this process. The web server calls this once."""
-    threading.Thread(target=_watch, name="streams", daemon=True).start()
+    """Start the thread that writes the entries about streams that were cut. The web server calls this once."""
+    threading.Thread(target=_keep_noting, name="cuts", daemon=True).start()
 
 
 def look_at_all() -> bool:
-    """Cut off all streams whose window has ended. Return False if no stream is open."""
+    """Cut off all streams whose window has ended, and write the entries. Return False if no stream is open."""
+    if not cut_ended():
+        return False
+    note_cuts()
+    return True
+
+
+def cut_ended() -> bool:
+    """Cut off all streams whose window has ended. Return False if no stream is open.
+
+    The entries are written by another thread. One entry can wait for the tenant's log, and no stream may wait for it.
+    """
     with _lock:
         streams = list(_open)
-        if not streams:
-            _begun.clear()
-            return False
+    if not streams:
+        return False
     still = live({stream.grant_id for stream in streams})
     for stream in streams:
+        if stream.cut(is_live=stream.grant_id in still):
+            _unnoted.set()
+        _forget(stream)
+    return True
+
+
+def note_cuts() -> bool:
+    """Write the entries about streams that were cut. Return whether all of them are written."""
+    with _lock:
+        streams = [stream for stream in _open if stream.is_unnoted]
+    for stream in streams:
         try:
-            stream.look(is_live=stream.grant_id in still)
+            stream.note()
         except (DomainError, DatabaseError) as error:
             # The stream yields nothing more. The entry is written as soon as this is possible.
             log.warning("cut_not_recorded", grant=str(stream.grant_id), error=type(error).__name__)
         _forget(stream)
-    return True
+    return not any(stream.is_unnoted for stream in streams)
 
 
 def _forget(stream: Watched) -> None:
@@ -157,14 +202,19 @@ def _forget(stream: Watched) -> None:
             _open.discard(stream)
 
 
-def _watch() -> None:
+def _keep_noting() -> None:
     while True:
-        _begun.wait()
+        _unnoted.wait()
+        _unnoted.clear()
         close_old_connections()
         try:
-            if not look_at_all():
-                connection.close()
+            while not note_cuts():
+                time.sleep(RECHECK_SECONDS)
         except Exception:
-            # Every exception is caught: without this thread, a stalled stream would not be cut.
-            log.exception("watch_failed")
-        time.sleep(RECHECK_SECONDS)
+            # Every exception is caught: without this thread, no entry about a stalled stream would be written.
+            log.exception("cuts_failed")
+            _unnoted.set()
+            time.sleep(RECHECK_SECONDS)
+        finally:
+            # A connection for the few moments in which streams are cut.
+            connection.close()

@@ -18,6 +18,11 @@ KEY = "lockbox.waits"
 #: Seconds between two checks. If a stream yields an empty chunk, the server asks it again after this time.
 LOOK_EVERY = 0.5
 
+#: How long the server waits after an empty chunk, or after a check in vain, if nobody rings. None is LOOK_EVERY.
+Pause = float | Callable[[], float] | None
+#: Set as soon as somebody in this process waits for something that a thread looks for (`requests_app.work.lookout`).
+WANTED = threading.Event()
+
 
 class Waiting(HttpResponse):
     """An answer that is not ready yet. The server calls `look` every LOOK_EVERY seconds until it returns the answer.
@@ -30,6 +35,10 @@ class Waiting(HttpResponse):
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
     #: If somebody rings here, the server calls `look` immediately.
     news: News | None = None
+    #: The seconds until the next check if nobody rings, or None for LOOK_EVERY.
+    look_every: Pause = None
+    #: If the server has no place for a call that waits, it answers with this instead of a refusal.
+    at_once: Callable[[], HttpResponseBase] | None = None
 
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
         super().__init__()
@@ -97,4 +106,45 @@ class News:
             waiting, self._next = self._next, None
         if waiting is not None:
             with suppress(RuntimeError):  # The loop has ended, and its streams with it.
-                waiting.get_loop().call_soon_threadsafe(waiting.set_result, None)
+                waiting.get_loop().call_soon_threadsafe(_done, waiting)
+
+
+def seconds_of(pause: Pause) -> float:
+    return LOOK_EVERY if pause is None else max(0.0, pause() if callable(pause) else pause)
+
+
+class Ending:
+    """Says that a stream must end now. Unlike News, it can't be missed: a caller that asks later learns it, too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._has_come = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def has_come(self) -> bool:
+        return self._has_come
+
+    def future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a future that is done when the stream must end. Call it on the loop."""
+        with self._lock:
+            if self._waiting is None:
+                self._waiting = loop.create_future()
+                if self._has_come:
+                    self._waiting.set_result(None)
+            return self._waiting
+
+    def come(self) -> None:
+        """End the stream. Any thread can call this, more than once."""
+        with self._lock:
+            if self._has_come:
+                return
+            self._has_come, waiting = True, self._waiting
+        if waiting is not None:
+            with suppress(RuntimeError):  # The loop has ended, and its streams with it.
+                waiting.get_loop().call_soon_threadsafe(_done, waiting)
+
+
+def _done(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

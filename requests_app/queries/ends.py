@@ -52,6 +52,16 @@ def begun(services: Iterable[UUID], *, at: datetime, since: datetime) -> list[Wi
     return _windows(grants, at)
 
 
+def changed(services: Iterable[UUID], *, at: datetime, since: datetime) -> list[Window]:
+    """Return those of the windows of `begun` that have begun, or have ended, after `since`.
+
+    Short ranges of three indexes have all of them, however many windows are open.
+    """
+    elapsed = Q(closed_at=None, closes_at__gt=since, closes_at__lte=at)
+    changing = Q(opens_at__gt=since, opens_at__lte=at) | Q(closed_at__gt=since) | elapsed
+    return _windows(Grant.objects.real().filter(changing, access_request__service__in=list(services)), at)
+
+
 def these(grants: Iterable[UUID], *, at: datetime) -> list[Window]:
     """Return the windows with these ids."""
     return _windows(Grant.objects.filter(pk__in=list(grants)), at)

@@ -3,9 +3,11 @@
 One thread in each process reads the windows of all services that somebody follows. A follower holds no thread and no
 connection to the database. It gets what this thread has read.
 
-The thread compares the windows that are open now with those that were open before. So it also notices a change that
-another transaction commits late, with an earlier time. And it notices the planned end of a window when the database's
-clock reaches it, though no sweep has run.
+It looks after each commit on this host (`requests_app.platform.chime`), and four times a second. Usually it reads only
+the windows that have begun or ended in the last ten minutes, because ten thousand may be open. It compares them with
+those that were open before. So it also notices a change that another transaction commits late, with an earlier time.
+And it notices the planned end of a window when the database's clock reaches it, though no sweep has run. Every few
+seconds it reads and compares all open windows.
 """
 
 from __future__ import annotations
@@ -27,17 +29,22 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.canonical import instant
 from requests_app.domain import clock
 from requests_app.models import token_keys
+from requests_app.platform.chime import Listener
 from requests_app.platform.slots import Slots
 from requests_app.platform.waiting import News
 from requests_app.queries import ends
 from requests_app.queries.ends import Window
 
-#: The windows are read again after this many seconds, and the followers' tokens and the signing keys after the others.
-LOOK_SECONDS, CHECK_SECONDS = 0.25, 2.0
+#: What has changed is read again after this many seconds, and the followers' tokens, the signing keys and all open
+#: windows after the others.
+LOOK_SECONDS, CHECK_SECONDS, WHOLE_SECONDS = 0.25, 2.0, 5.0
+#: After each look, the thread rests for at least this many seconds, and for a multiple of the time that it has worked.
+REST_SECONDS, REST_FACTOR = 0.01, 3
 #: A follower gets a sign after this many seconds, a little earlier than promised. A sign is only sent if the windows
 #: were read at most FRESH_SECONDS ago.
 SIGN_SECONDS, FRESH_SECONDS = 4.5, 1.0
-#: The first message has what ended in this time. A grant token lives for 5 minutes, so an older end can't matter.
+#: The first message has what ended in this time, and each look compares it. A grant token lives for 5 minutes, so an
+#: older end can't matter.
 RECENT = timedelta(minutes=10)
 #: A transaction commits its end of a window at most this long after the time that it gives to it.
 LATE = timedelta(minutes=1)
@@ -59,8 +66,11 @@ log = structlog.get_logger(__name__)
 class Follower:
     """One feed that is open. `after` is the time that the guard has reached before, if it comes back."""
 
-    def __init__(self, hub: Hub, *, token_id: UUID, service_id: UUID, after: datetime | None) -> None:
+    def __init__(
+        self, hub: Hub, *, token_id: UUID, service_id: UUID, after: datetime | None, news: News | None = None
+    ) -> None:
         self.token_id, self.service_id, self.after = token_id, service_id, after
+        self.news = news or News()
         self.has_begun = False
         self._hub = hub
         self._waiting: deque[bytes] = deque()
@@ -73,17 +83,32 @@ class Follower:
         with self._lock:
             self._waiting.append(messages)
             self.has_begun, self._signed = True, clock.monotonic()
+        self.news.ring()
 
     def tell(self, messages: Iterable[bytes]) -> None:
         with self._lock:
+            before = len(self._waiting)
             self._waiting.extend(messages)
+            is_news = len(self._waiting) > before
             if len(self._waiting) > MOST_WAITING:
                 self._waiting.clear()
                 self._end = "too_slow"
+        if is_news:
+            self.news.ring()
 
     def end(self, why: str) -> None:
         with self._lock:
             self._end = self._end or why
+        self.news.ring()
+
+    def wake_for_sign(self) -> None:
+        """Wake the follower if it is to send a sign now."""
+        if self.has_begun and self._is_sign_due:
+            self.news.ring()
+
+    @property
+    def _is_sign_due(self) -> bool:
+        return clock.monotonic() - self._signed >= SIGN_SECONDS
 
     def piece(self) -> bytes | None:
         """Return what is to be sent now. It is empty if there is nothing, and None after the last piece."""
@@ -93,7 +118,7 @@ class Follower:
             found = b"".join(self._waiting)
             self._waiting.clear()
             # The sign is made when it is sent. One that has waited would tell a time that has passed.
-            if self.has_begun and clock.monotonic() - self._signed >= SIGN_SECONDS:
+            if self.has_begun and self._is_sign_due:
                 found += self._sign()
             return found
 
@@ -114,7 +139,6 @@ class Hub:
     """What all feeds of one process share."""
 
     def __init__(self) -> None:
-        self.news = News()
         self._followers: set[Follower] = set()
         self._lock = threading.RLock()
         self._begun = threading.Event()
@@ -124,7 +148,7 @@ class Hub:
         self._open: dict[UUID, dict[UUID, Window]] = {}
         self._ended: dict[UUID, set[UUID]] = {}
         self._at: datetime | None = None
-        self._read = self._checked = float("-inf")
+        self._read = self._checked = self._read_all = float("-inf")
         self._keys = ""
 
     def follow(self, **facts: Any) -> Follower:
@@ -163,31 +187,46 @@ class Hub:
                 follower.tell(changes.get(follower.service_id, ()))
         self._begin([each for each in followers if not each.has_begun], at)
         self._at, self._read = at, read
-        if any(changes.values()) or any(each.why for each in followers):
-            self.news.ring()
+        for follower in followers:
+            follower.wake_for_sign()
         return True
 
     def _changes(self, services: set[UUID], at: datetime) -> dict[UUID, list[bytes]]:
         """Return the messages about what has changed since the last look, for each service that was followed then."""
+        is_whole = clock.monotonic() - self._read_all >= WHOLE_SECONDS or not services <= self._open.keys()
+        if is_whole:
+            self._read_all = clock.monotonic()
+            rows = ends.begun(services, at=at, since=at - RECENT)
+        else:
+            rows = ends.changed(services, at=at, since=at - RECENT)
         now: dict[UUID, dict[UUID, Window]] = {service: {} for service in services}
-        for window in ends.begun(services, at=at, since=at - LATE):
+        for window in rows:
             now[window.service_id][window.grant_id] = window
-        found: dict[UUID, list[bytes]] = {}
-        for service, windows in now.items():
-            before = self._open.get(service)
-            is_open = {pk: window for pk, window in windows.items() if not window.reason}
-            ended = [window for window in windows.values() if window.reason]
-            if before is not None:
-                new = [window for window in ended if window.grant_id not in self._ended[service]]
-                gone = before.keys() - windows.keys()
-                found[service] = [
-                    *(message("opened", window.opened, at) for pk, window in is_open.items() if pk not in before),
-                    *(message("closed", window.closed, at) for window in [*new, *_gone(gone, before, at)]),
-                ]
-            self._ended[service] = {window.grant_id for window in ended}
-            self._open[service] = is_open
+        found = {service: self._compare(service, windows, at, is_whole=is_whole) for service, windows in now.items()}
         for service in self._open.keys() - services:
             del self._open[service], self._ended[service]
+        return found
+
+    def _compare(self, service: UUID, windows: dict[UUID, Window], at: datetime, *, is_whole: bool) -> list[bytes]:
+        """Return the messages of one service. `windows` has all of its windows, or those that have changed recently."""
+        before = self._open.get(service)
+        is_open = {pk: window for pk, window in windows.items() if not window.reason}
+        ended = {pk: window for pk, window in windows.items() if window.reason}
+        found: list[bytes] = []
+        if before is not None:
+            new = [window for pk, window in ended.items() if pk not in self._ended[service]]
+            gone = before.keys() - windows.keys() if is_whole else set[UUID]()
+            found = [
+                *(message("opened", window.opened, at) for pk, window in is_open.items() if pk not in before),
+                *(message("closed", window.closed, at) for window in [*new, *_gone(gone, before, at)]),
+            ]
+        if is_whole or before is None:
+            self._open[service] = is_open
+        else:
+            before.update(is_open)
+            for pk in ended:
+                before.pop(pk, None)
+        self._ended[service] = set(ended)
         return found
 
     def _begin(self, followers: list[Follower], at: datetime) -> None:
@@ -202,8 +241,6 @@ class Hub:
                 read[service] = windows, state_of(windows, at=at)
             windows, state = read[service]
             follower.begin(b"".join([state, *missed(windows, at=at, after=follower.after)]))
-        if followers:
-            self.news.ring()
 
     def _check(self, followers: list[Follower], at: datetime) -> None:
         """End the feeds whose token, scope or client has ended. Tell the others if the signing keys have changed."""
@@ -284,9 +321,11 @@ def keep_watch() -> None:
 
 
 def _watch() -> None:
+    listener = Listener()
     while True:
         HUB._begun.wait()
         close_old_connections()
+        began = clock.monotonic()
         try:
             if not HUB.look():
                 connection.close()
@@ -294,4 +333,6 @@ def _watch() -> None:
             # Every exception is caught: without this thread, no guard would learn of an end. Until the next look
             # succeeds, followers get no sign, and refuse everything after 15 seconds.
             log.exception("feed_failed")
-        time.sleep(LOOK_SECONDS)
+        rest = max(REST_SECONDS, REST_FACTOR * (clock.monotonic() - began))
+        time.sleep(rest)
+        listener.wait(LOOK_SECONDS - rest)

@@ -1,24 +1,17 @@
 """Wakes the calls that wait for events of a signal stream, as soon as there is an event.
 
-One thread in each process of the web server asks the database for all calls that wait there. So a call is answered at
-once, although it holds no thread and no connection while it waits.
+One thread in each process of the web server (`requests_app.work.lookout`) asks the database for all calls that wait
+there. So a call is answered at once, although it holds no thread and no connection while it waits.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from uuid import UUID
 
-import structlog
-from django.db import close_old_connections, connection
-
 from requests_app.operations import signal_polls
-from requests_app.platform.waiting import News
-
-LOOK_SECONDS = 0.1
-log = structlog.get_logger(__name__)
+from requests_app.platform.waiting import WANTED, News
 
 
 class Hub:
@@ -27,14 +20,13 @@ class Hub:
     def __init__(self) -> None:
         self._waiting: dict[UUID, list[News]] = {}
         self._lock = threading.Lock()
-        self._begun = threading.Event()
 
     def wait_for(self, stream_id: UUID) -> tuple[News, Callable[[], None]]:
         """Return what is rung when this stream has events, and a function to call when nobody waits any more."""
         news = News()
         with self._lock:
             self._waiting.setdefault(stream_id, []).append(news)
-            self._begun.set()
+        WANTED.set()
 
         def leave() -> None:
             with self._lock:
@@ -50,30 +42,12 @@ class Hub:
         """Wake the calls whose stream has an event. Return False if nobody waits."""
         with self._lock:
             waiting = {stream: list(each) for stream, each in self._waiting.items()}
-            if not waiting:
-                self._begun.clear()
-                return False
+        if not waiting:
+            return False
         for stream in signal_polls.with_events(waiting):
             for news in waiting[stream]:
                 news.ring()
         return True
 
-    def watch(self) -> None:
-        while True:
-            self._begun.wait()
-            close_old_connections()
-            try:
-                if not self.look():
-                    connection.close()
-            except Exception:
-                # Every exception is caught. The web server itself also looks, but less often.
-                log.exception("polls_failed")
-            time.sleep(LOOK_SECONDS)
-
 
 HUB = Hub()
-
-
-def keep_watch() -> None:
-    """Start the thread for the calls of this process. The web server calls this once."""
-    threading.Thread(target=HUB.watch, name="polls", daemon=True).start()

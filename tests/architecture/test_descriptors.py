@@ -23,6 +23,7 @@ LISTS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", "/dev/stdin")
 #: Each exception, with the reason why it can't affect a descriptor of SQLite.
 ALLOWED = {
     "requests_app/platform/sockets.py": {"/dev/fd": "reads the numbers, and neither copies nor closes any of them"},
+    "requests_app/platform/chime.py": {"os.close": "closes named pipes that it opened itself"},
     "requests_app/content/connectors/_paths.py": {
         "os.dup": "copies a directory that it opened itself, and a directory is no database",
         "os.close": "closes directories that it opened itself",

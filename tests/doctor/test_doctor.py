@@ -238,7 +238,7 @@ def test_the_documented_sum_of_connections_is_the_doctors(settings: Any) -> None
     """docs/operators.md counts two web processes, two clusters, a beat and a watchdog for each unit."""
     settings.WEB_WORKERS, settings.WEB_THREADS, settings.CLUSTERS, settings.TOOL_PROXY_PORT = 2, 16, 2, 0
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "workers": 4}
-    assert of_database.connections_needed() == 2 * 32 + 2 * 7 + 2 + 1
+    assert of_database.connections_needed() == 2 * 34 + 2 * 7 + 2 + 1
 
 
 def test_a_clock_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -908,6 +908,80 @@ def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.Monke
     run(lambda _request: StreamingHttpResponse(b"x" * 50_000 for _ in range(100)), test)
 
 
+def test_a_stream_that_must_end_does_not_wait_for_its_reader() -> None:
+    """The reader has taken nothing, so no next piece would be made for a minute."""
+    ending = waiting.Ending()
+
+    def view(_request: Any) -> StreamingHttpResponse:
+        response = StreamingHttpResponse(b"x" * 50_000 for _ in range(100))
+        response.ending = ending  # type: ignore[attr-defined]  # for the web server
+        return response
+
+    async def test(found: Bridge) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as client,
+        ):
+            served, _address = listener.accept()
+            with served:
+                host, port = client.getsockname()
+                call = asyncio.create_task(found.__rsgi__(scope(client=f"{host}:{port}"), proto := Proto()))
+                while len(proto.body) < outlet.WINDOW - outlet.PIECE:
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(ending.come)
+                async with asyncio.timeout(10):
+                    await call
+                assert client.recv(1) == b"", "it is told by the end of the connection"
+                assert len(proto.body) <= outlet.WINDOW
+                # A stream that had to end before it began sends nothing.
+                late = Proto()
+                await found.__rsgi__(scope(), late)
+                assert late.body == b""
+
+    run(view, test)
+
+
+def test_streams_with_news_do_not_share_the_threads_of_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow sources of content can occupy all threads of downloads, and events still come."""
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    gate, begun, news = threading.Event(), Counter[str](), waiting.News()
+
+    def slow() -> Iterator[bytes]:
+        yield b"x" * bridge.LEAST_PIECE
+        begun["slow"] += 1
+        gate.wait(60)
+        yield b"end"
+
+    def events() -> Iterator[bytes]:
+        yield b"here"
+        yield b""
+        yield b"event"
+
+    def view(request: Any) -> StreamingHttpResponse:
+        if request.path == "/slow":
+            return StreamingHttpResponse(slow())
+        response = StreamingHttpResponse(events())
+        response.news = news  # type: ignore[attr-defined]  # for the web server
+        return response
+
+    async def test(found: Bridge) -> None:
+        readers = [Proto() for _ in range(4)]
+        addresses = (scope("/slow", client=f"10.0.0.{number}:9") for number in range(4))
+        calls = [
+            asyncio.create_task(found.__rsgi__(each, proto)) for each, proto in zip(addresses, readers, strict=True)
+        ]
+        while begun["slow"] < found._steps.threads:
+            await asyncio.sleep(0.01)
+        client = Proto()
+        async with asyncio.timeout(10):
+            await found.__rsgi__(scope("/events"), client)
+        assert client.body == b"hereevent"
+        gate.set()
+        await asyncio.gather(*calls)
+
+    run(view, test)
+
+
 # --- Waiting ---------------------------------------------------------------------------------------------
 
 

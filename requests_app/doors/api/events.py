@@ -1,8 +1,8 @@
 """A tenant's events as they happen: by long polling, or as Server-Sent Events.
 
-An event has the same content as in a webhook's message. All readers of one log in a process share one query, twice a
-second, for the number of entries in the log. Between these queries, readers hold neither a thread nor a database
-connection.
+An event has the same content as in a webhook's message. Calls that wait hold neither a thread nor a connection to the
+database. One thread reads the lengths of the logs for all of them, and whether their callers can still read them
+(`requests_app.work.readers`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -35,17 +36,18 @@ from requests_app.models.people import reread
 from requests_app.models.row_security import only_tenants
 from requests_app.platform import waiting
 from requests_app.platform.long_calls import LongCall, long_call
-from requests_app.platform.waiting import LOOK_EVERY
+from requests_app.platform.waiting import LOOK_EVERY, News
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
+from requests_app.work import readers
 
 #: The longest time in seconds that a call waits for an event, and the longest life of a stream.
 LONGEST_WAIT, LONGEST_STREAM = 30, 300
 #: For how many seconds a silent stream relies on the roles that were read last. Before the stream sends an event, the
 #: roles are always read again.
-REREAD_SECONDS = 5.0
-#: After this many checks without a new entry, a stream sends a comment to show that it is alive.
-BEAT_AFTER = 20
+REREAD_SECONDS = readers.RELIES_FOR
+#: After this many seconds without a new entry, a stream sends a comment to show that it is alive.
+BEAT_SECONDS = 10
 #: How many events one answer, or one chunk of a stream, contains at most.
 MOST = 100
 
@@ -131,9 +133,9 @@ class Events(ApiView):
         found = happened(log, after)
         if found or not wait:
             return _answer(found, after)
-        look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
         if self._is_outside:
-            return self._answered_later(look, after, wait)
+            return self._answered_later(log, after, wait)
+        look = LogReader(log, actor=self.actor)
         with long_call(self.token.account_id):
             for _look in range(round(wait / LOOK_EVERY)):
                 pause(LOOK_EVERY)
@@ -146,8 +148,14 @@ class Events(ApiView):
         """Whether the web server can keep this call open without a thread."""
         return waiting.is_outside(self.request.META)
 
-    def _answered_later(self, look: LogReader, after: int, wait: int) -> waiting.Waiting:
+    def _seat(self, log: Log, news: News) -> readers.Seat:
+        return readers.HUB.sit(tenant_id=log.pk, token_id=judged_by_token(self.actor), news=news)
+
+    def _answered_later(self, log: Log, after: int, wait: int) -> waiting.Waiting:
+        with LongCall(self.token.account_id) as place:
+            seat = self._seat(log, news := News())
         ends = clock.monotonic() + wait
+        look = LogReader(log, actor=self.actor, seat=seat)
 
         def answer() -> HttpResponseBase | None:
             try:
@@ -159,16 +167,20 @@ class Events(ApiView):
                 response = self.handle_exception(refusal)
             return self.finalize_response(self.request, response).render()
 
-        with LongCall(self.token.account_id) as place:
-            response = waiting.Waiting(self.request._request, answer)
-            response.at_its_end(place.leave)
-            return response
+        response = waiting.Waiting(self.request._request, answer)
+        response.news, response.look_every = news, lambda: min(REREAD_SECONDS, ends - clock.monotonic())
+        response.at_its_end(partial(readers.HUB.leave, seat))
+        response.at_its_end(place.leave)
+        return response
 
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
+        news = News()
+        seated = partial(self._seat, log, news) if self._is_outside else None
         with LongCall(self.token.account_id) as place:
-            look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
-            chunks = place.to_the_end_of(stream_of(look, after, wait=no_pause if self._is_outside else pause))
+            chunks = place.to_the_end_of(stream_of(log, after, actor=self.actor, seated=seated))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
+            if self._is_outside:
+                response.news, response.look_every = news, BEAT_SECONDS  # type: ignore[attr-defined]  # for the server
             # Some proxies would otherwise collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
             return response
@@ -208,11 +220,11 @@ def happened(log: Log, after: int) -> list[Happened]:
 class LogReader:
     """Reads new events from one log for one caller, as long as the caller is allowed to read the log.
 
-    With `is_shared`, all readers of this log in the process share one query for the number of entries.
+    With a seat, it reads nothing as long as another thread says that nothing has changed.
     """
 
-    def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
-        self._log, self._actor, self._is_shared = log, actor, is_shared
+    def __init__(self, log: Log, *, actor: Actor, seat: readers.Seat | None = None) -> None:
+        self._log, self._actor, self._seat = log, actor, seat
         self._reread_at = clock.monotonic()
 
     def at_news(self, after: int) -> list[Happened]:
@@ -221,31 +233,29 @@ class LogReader:
         Raise NotAllowed, or a subclass, if the actor is not allowed to read the log any more.
         """
         present = clock.monotonic()
-        is_news = not self._is_shared or _size_just_now(self._log) > after
-        if not is_news and present - self._reread_at < REREAD_SECONDS:
+        if not self._may_be_new(after) and present - self._relied_on < REREAD_SECONDS:
             return []
         # This connection can read only this tenant's rows, and only inside this block.
         with only_tenants([self._log.pk]):
             require_reader(reread(self._actor), self._log.pk)
             self._reread_at = present
-            return happened(self._log, after) if is_news else []
+            return happened(self._log, after)
+
+    def _may_be_new(self, after: int) -> bool:
+        return self._seat is None or self._seat.size is None or self._seat.size > after
+
+    @property
+    def _relied_on(self) -> float:
+        """The last time at which the caller was known to be allowed to read."""
+        if self._seat is None or self._seat.token_id is None:
+            return self._reread_at
+        return self._seat.relied_on(self._reread_at)
 
 
-#: For each log that somebody waits for: when its length was read, and the length.
-_sizes: dict[UUID, tuple[float, int]] = {}
-
-
-def _size_just_now(log: Log) -> int:
-    """Return the number of entries in the log.
-
-    A number that was read less than LOOK_EVERY / 2 seconds ago is used again.
-    """
-    present = clock.monotonic()
-    seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
-    if present - seen_at > LOOK_EVERY / 2:
-        size = queries.head(log).size
-        _sizes[log.pk] = (present, size)
-    return size
+def judged_by_token(actor: Actor) -> UUID | None:
+    """Return the token that alone decides what the actor may do, or None. A deputy's role also ends with time."""
+    is_for_another = actor.machine is not None and actor.person_id != actor.machine.account_id
+    return None if is_for_another or actor.stands_in_for else actor.token_id
 
 
 def _answer(found: list[Happened], after: int) -> Response:
@@ -253,39 +263,57 @@ def _answer(found: list[Happened], after: int) -> Response:
     return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
 
 
-def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
+def stream_of(
+    log: Log, after: int, *, actor: Actor, seated: Callable[[], readers.Seat] | None = None
+) -> Iterator[bytes]:
     """Yield the chunks of an event stream.
 
-    A chunk is empty if nothing has happened. Any thread can compute the next chunk.
+    A chunk is empty if nothing has happened. Any thread can compute the next chunk. With `seated`, the web server waits
+    after an empty chunk, and otherwise this function does.
     """
-    # This begins the answer. `retry` belongs to the first message: alone, some clients take it for an empty message.
-    yield b": here\n\n"
-    retry = b"retry: 2000\n"
-    ends, silent = clock.monotonic() + LONGEST_STREAM, 0
-    for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
-        try:
-            found = look.at_news(after)
-        except DomainError as refusal:
-            # A client that connects again gets this refusal with its status.
-            yield f": {refusal.code}\n\n".encode()
-            return
-        if found:
-            after, silent = found[-1].cursor, 0
-            yield retry + b"".join(each.sent for each in found)
-            retry = b""
-            continue
-        silent += 1
-        if silent % BEAT_AFTER == 0:
-            yield b": still here\n\n"
-        yield b""
-        wait(LOOK_EVERY)
-        if clock.monotonic() >= ends:
-            return
+    # The seat is taken with the first chunk. An answer that nobody reads would otherwise never leave it.
+    seat = seated() if seated else None
+    look = LogReader(log, actor=actor, seat=seat)
+    try:
+        # This begins the answer. `retry` belongs to the first message. Some clients take it for an empty message if it
+        # is alone.
+        yield b": here\n\n"
+        retry = b"retry: 2000\n"
+        for is_silent in _turns() if seat else _turns_with_pauses():
+            try:
+                found = look.at_news(after)
+            except DomainError as refusal:
+                # A client that connects again gets this refusal with its status.
+                yield f": {refusal.code}\n\n".encode()
+                return
+            if found:
+                after = found[-1].cursor
+                yield retry + b"".join(each.sent for each in found)
+                retry = b""
+                continue
+            if is_silent:
+                yield b": still here\n\n"
+            yield b""
+    finally:
+        if seat:
+            readers.HUB.leave(seat)
+
+
+def _turns() -> Iterator[bool]:
+    """Yield, once for each look, whether a sign of life is due. End when the stream has lived long enough."""
+    begun = beat = clock.monotonic()
+    while (present := clock.monotonic()) - begun < LONGEST_STREAM:
+        is_due = present - beat >= BEAT_SECONDS
+        beat = present if is_due else beat
+        yield is_due
+
+
+def _turns_with_pauses() -> Iterator[bool]:
+    """As `_turns`, but wait before each look except the first."""
+    for number in range(round(LONGEST_STREAM / LOOK_EVERY)):
+        yield number > 0 and number % (BEAT_SECONDS / LOOK_EVERY) == 0
+        pause(LOOK_EVERY)
 
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
-
-
-def no_pause(_seconds: float) -> None:
-    """Do nothing, because the web server itself waits after an empty chunk."""

@@ -89,13 +89,15 @@ class Feed(ApiView):
         after = self._after()
         with LongCall(self.token.account_id, most=feed.MOST_OF_CLIENT, slots=feed.FEEDS) as place:
             note = Noted(partial(operations.note_guard, number, version=version, actor=self.actor))
-            follow = partial(feed.HUB.follow, token_id=self.token.pk, service_id=service, after=after)
+            news = waiting.News()
+            follow = partial(feed.HUB.follow, token_id=self.token.pk, service_id=service, after=after, news=news)
             is_outside = waiting.is_outside(request.META)
             chunks = chunks_of(follow, note, wait=no_pause if is_outside else pause)
             response = StreamingHttpResponse(place.to_the_end_of(chunks), content_type="text/event-stream")
             # Some proxies would otherwise collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
-            response.news = feed.HUB.news  # type: ignore[attr-defined]  # for the web server
+            # For the web server. The feed rings for each message, and when a sign is due.
+            response.news, response.look_every = news, feed.SIGN_SECONDS  # type: ignore[attr-defined]
             return response
 
     def _after(self) -> datetime | None:

@@ -46,7 +46,7 @@ from requests_app.platform import waiting
 from requests_app.platform.long_calls import LongCall, long_call
 from requests_app.platform.waiting import LOOK_EVERY
 from requests_app.queries import signal_streams as queries
-from requests_app.work import polls
+from requests_app.work import polls, readers
 
 _schema = partial(extend_schema, tags=["shared signals"])
 _STREAM_ID = OpenApiParameter("stream_id", {"type": "string", "minLength": 1}, description="The stream.")
@@ -288,6 +288,12 @@ class Fetch(_Signals):
             response.at_its_end(place.leave)
             response.news, leave = polls.HUB.wait_for(poll.stream.pk)
             response.at_its_end(leave)
+            # Wakes the call, too, as soon as something was taken away from the caller.
+            token = events.judged_by_token(self.actor)
+            seat = readers.HUB.sit(tenant_id=None, token_id=token, news=response.news)
+            response.at_its_end(partial(readers.HUB.leave, seat))
+            most = LOOK_EVERY if token is None else readers.RELIES_FOR
+            response.look_every = lambda: min(most, ends - clock.monotonic())
             return response
 
 

@@ -34,6 +34,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
+from requests_app.platform.waiting import Ending
 from requests_app.queries import access, callers, receivers
 from requests_app.queries import content as queries
 from requests_app.words import sentences
@@ -206,13 +207,17 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
     kind = ContentAccess.Kind.OPENED if is_inline else ContentAccess.Kind.DOWNLOADED
-    stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None, kind=kind)
+    ending = Ending()
+    stream, chunks = operations.content.download(
+        pk, resource, item_id, actor=actor, part=part or None, kind=kind, ending=ending
+    )
     body = Body(chunks)
     if is_inline and render_hint(stream.media_type) != "image":
         body.close()
         raise Malformed
     media_type = stream.media_type if is_inline else "application/octet-stream"
     response = StreamingHttpResponse(body, content_type=media_type)
+    response.ending = ending  # type: ignore[attr-defined]  # for the web server
     response["Content-Disposition"] = disposition(stream.filename, as_attachment=not is_inline)
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"

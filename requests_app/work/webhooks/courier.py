@@ -19,6 +19,7 @@ from audit_app.models import ChainHead
 from requests_app.domain import clock
 from requests_app.models import Webhook
 from requests_app.models.outbox import SIGNAL
+from requests_app.platform import chime
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.work.webhooks import dispatch
@@ -86,9 +87,12 @@ class Courier:
         if not _ANY():
             return
         try:
-            if self._has_grown() and dispatch.work(clock.monotonic() + READ_SECONDS, of_streams=True):
-                # There can be more: not all entries are read at once.
-                self._searched = float("-inf")
+            if self._has_grown():
+                if dispatch.work(clock.monotonic() + READ_SECONDS, of_streams=True):
+                    # There can be more: not all entries are read at once.
+                    self._searched = float("-inf")
+                # For calls that wait for the events.
+                chime.strike()
         finally:
             # If one log can't be read, the events that exist are sent.
             self._sender.claim(pool, endings)

@@ -1,0 +1,272 @@
+"""One thread looks for all who wait, with a fixed number of statements. It wakes only those whom a change concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
+from structlog.testing import capture_logs
+
+from requests_app import operations
+from requests_app.domain.errors import NotAllowed
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.events import LogReader, judged_by_token
+from requests_app.models import Client, Grant, Token
+from requests_app.models.people import actor_of_token
+from requests_app.operations import streams
+from requests_app.platform.waiting import Ending, News
+from requests_app.queries import ends
+from requests_app.queries import log as logs
+from requests_app.queries import waiting as queries
+from requests_app.work import feed, lookout, readers
+from tests.caller import client_of, token_of
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+class Rung(News):
+    times = 0
+
+    def ring(self) -> None:
+        self.times += 1
+
+    def taken(self) -> bool:
+        """Return whether it was rung since the last call."""
+        before, self.times = self.times, 0
+        return before > 0
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> readers.Hub:
+    hub = readers.Hub()
+    monkeypatch.setattr(readers, "HUB", hub)
+    return hub
+
+
+def token_id(cast: Cast, name: str) -> UUID:
+    token_of(cast, name, Scope.LOG_READ)
+    token: Token = Token.objects.filter(account=cast.people[name]).latest("created_at")
+    return token.pk
+
+
+def seat(hub: readers.Hub, cast: Cast, name: str, tenant: str = "contoso") -> tuple[readers.Seat, Rung]:
+    news = Rung()
+    tenant_id = cast.tenants[tenant].pk
+    return hub.sit(tenant_id=tenant_id, token_id=token_id(cast, name), news=news), news
+
+
+# --- Logs ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_calls_that_wait_for_this_log_are_woken(cast: Cast, hub: readers.Hub) -> None:
+    (_, ours), (_, theirs) = seat(hub, cast, "otto"), seat(hub, cast, "frida", "fabrikam")
+    assert hub.look()
+    assert (ours.taken(), theirs.taken()) == (True, True), "each call begins with a look of its own"
+    assert hub.look()
+    assert (ours.taken(), theirs.taken()) == (False, False)
+    cast.submitted()
+    assert hub.look()
+    assert (ours.taken(), theirs.taken()) == (True, False)
+
+
+def test_the_number_of_statements_does_not_grow_with_the_calls(
+    cast: Cast, hub: readers.Hub, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for name in ("otto", "ada"):
+        seat(hub, cast, name)
+    with django_assert_num_queries(2):
+        hub.look()
+    for name in ("otto", "ada", "ines", "alan") * 5:
+        seat(hub, cast, name)
+    seat(hub, cast, "frida", "fabrikam")
+    with django_assert_num_queries(2):
+        hub.look()
+
+
+def test_a_call_asks_nothing_while_the_thread_finds_no_change(
+    cast: Cast, hub: readers.Hub, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = [1000.0]
+    monkeypatch.setattr("requests_app.domain.clock.monotonic", lambda: present[0])
+    look, after = reader(cast, hub, "otto")
+    for _ in range(10):
+        present[0] += 1.0
+        hub.look()
+        with django_assert_num_queries(0):
+            assert look.at_news(after) == []
+    # The thread has died, or the database does not answer it. So the call looks itself after five seconds.
+    present[0] += 4.9
+    with django_assert_num_queries(0):
+        assert look.at_news(after) == []
+    present[0] += 0.1
+    with CaptureQueriesContext(connection) as asked:
+        assert look.at_news(after) == []
+    assert asked.captured_queries
+
+
+def reader(cast: Cast, hub: readers.Hub, name: str) -> tuple[LogReader, int]:
+    place, _news = seat(hub, cast, name)
+    actor = actor_of_token(Token.objects.select_related("account__client").get(pk=place.token_id))
+    log = logs.of_tenant(cast.contoso.pk, actor=actor)
+    look, after = LogReader(log, actor=actor, seat=place), logs.head(log).size
+    hub.look()
+    assert look.at_news(after) == []
+    return look, after
+
+
+def _revoke(cast: Cast) -> None:
+    operations.revoke_token(Token.objects.get(account=cast.people["otto"]).pk, actor=cast.as_("otto"))
+
+
+def _expire(cast: Cast) -> None:
+    Token.objects.filter(account=cast.people["otto"]).update(expires_at="2001-01-01T00:00:00Z")
+
+
+def _take_role(cast: Cast) -> None:
+    otto = cast.people["otto"]
+    operations.give_role(cast.contoso.pk, otto.pk, role="member", actor=cast.as_("ines"))
+    operations.take_role(cast.contoso.pk, otto.pk, role="auditor", actor=cast.as_("ines"))
+
+
+def _switch_off(cast: Cast) -> None:
+    operations.switch_off_person(cast.people["otto"].pk, actor=cast.as_("ines"))
+
+
+@pytest.mark.parametrize("lose", [_revoke, _expire, _take_role, _switch_off])
+def test_a_caller_who_loses_the_right_is_woken_and_refused_at_the_next_look(
+    cast: Cast, hub: readers.Hub, lose: Callable[[Cast], None]
+) -> None:
+    look, _after = reader(cast, hub, "otto")
+    other, news = reader(cast, hub, "ada"), next(each.news for each in hub._seats if each is not look._seat)
+    assert isinstance(news, Rung)
+    hub.look()
+    news.taken()
+    lose(cast)
+    beyond = 1_000_000
+    hub.look()
+    # The log has grown, too, but this call waits for entries far beyond its end.
+    with pytest.raises(NotAllowed):
+        look.at_news(beyond)
+    assert other[0].at_news(beyond) == []
+
+
+def test_a_client_whose_scopes_are_narrowed_has_another_standing(cast: Cast) -> None:
+    client, _secret = client_of(cast, "contoso", Scope.LOG_READ)
+    made = operations.issue_access_token(client, scopes=frozenset({Scope.LOG_READ}))
+    token = Token.objects.get(account=client.account)
+    assert made.secret
+    before = queries.standings({token.pk})
+    Token.objects.filter(pk=token.pk).update(last_used_at=token.created_at)
+    assert queries.standings({token.pk}) == before, "a use of the token wakes nobody"
+    operations.change_client(client.pk, scopes=["requests:read"], actor=cast.as_("ines"))
+    assert queries.standings({token.pk}) != before
+    operations.remove_client(Client.objects.get().pk, actor=cast.as_("ines"))
+    assert queries.standings({token.pk}) == {}
+
+
+def test_a_deputy_is_judged_by_the_call_itself(cast: Cast) -> None:
+    """A deputy's role ends at a time, without a change of any row."""
+    token = Token.objects.select_related("account__client").get(pk=token_id(cast, "otto"))
+    actor = actor_of_token(token)
+    assert judged_by_token(actor) == token.pk
+    away = {cast.contoso.pk: ()}
+    object.__setattr__(actor, "stands_in_for", away)
+    assert judged_by_token(actor) is None
+
+
+# --- Content ---------------------------------------------------------------------------------------------------
+
+
+def test_many_streams_are_cut_in_two_statements_and_noted_afterwards(
+    cast: Cast, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    grants = [cast.opened() for _ in range(6)]
+    noted, endings = list[UUID](), {grant.pk: Ending() for grant in grants}
+
+    def note(grant: Grant) -> Callable[[], None]:
+        return lambda: noted.append(grant.pk)
+
+    for each in grants[:4]:
+        operations.revoke(each.access_request_id, actor=cast.as_("ada"))
+    blocks = [streams.watched(each.pk, ends=1e12, note=note(each), ending=endings[each.pk]) for each in grants]
+    for block in blocks:
+        block.__enter__()
+    # The time, and the windows. On SQLite, this process knows the time.
+    with django_assert_num_queries(2 if connection.vendor == "postgresql" else 1):
+        assert streams.cut_ended()
+    assert [endings[each.pk].has_come for each in grants] == [True] * 4 + [False] * 2
+    assert noted == [], "no stream waits until the log of another one is free"
+    assert streams.note_cuts()
+    assert sorted(noted) == sorted(each.pk for each in grants[:4])
+    for block in blocks:
+        block.__exit__(None, None, None)
+    assert streams.cut_ended() is False
+
+
+# --- The feed of the guards --------------------------------------------------------------------------------------
+
+
+def test_a_look_reads_no_window_that_has_long_been_open(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = [cast.in_quillo() for _ in range(3)]
+    Grant.objects.update(opens_at=grants[0].opens_at - feed.RECENT * 2)
+    service, whole = grants[0].access_request.service_id, list[int]()
+    begun = ends.begun
+
+    def counted(*args: object, **named: object) -> object:
+        whole.append(1)
+        return begun(*args, **named)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(ends, "begun", counted)
+    present = [1000.0]
+    monkeypatch.setattr("requests_app.domain.clock.monotonic", lambda: present[0])
+    hub = feed.Hub()
+    follower = hub.follow(token_id=uuid4(), service_id=service, after=None)
+    hub._checked = float("inf")  # whether the token is live is not asked here
+    hub.look()
+    assert len(whole) == 2, "what is open, and the first message"
+    rows = ends.changed([service], at=hub._at, since=hub._at - feed.RECENT)  # type: ignore[arg-type, operator]
+    assert rows == []
+    follower.piece()
+    operations.revoke(grants[0].access_request_id, actor=cast.as_("ada"))
+    # It ended so long ago that only the comparison of all windows finds it.
+    Grant.objects.filter(pk=grants[1].pk).update(
+        closed_at=grants[1].opens_at - feed.RECENT, close_reason="revoked", closed_by=None
+    )
+    hub.look()
+    assert (len(whole), follower.piece().count(b"event: closed")) == (2, 1)  # type: ignore[union-attr]
+    present[0] += feed.WHOLE_SECONDS
+    hub.look()
+    assert (len(whole), follower.piece().count(b"event: closed")) == (3, 1)  # type: ignore[union-attr]
+
+
+# --- The thread ------------------------------------------------------------------------------------------------
+
+
+def test_one_kind_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = list[str]()
+
+    def fail() -> bool:
+        raise OperationalError("gone")
+
+    watches = [
+        lookout.Watch("broken", fail, lambda: done.append("told")),
+        lookout.Watch("idle", lambda: False),
+        lookout.Watch("next", lambda: bool(done.append("looked"))),
+    ]
+    monkeypatch.setattr(lookout, "WATCHES", watches)
+    with capture_logs() as lines:
+        assert lookout.look(), "somebody may still wait for what has failed"
+    assert done == ["told", "looked"]
+    assert [(line["event"], line["watch"]) for line in lines] == [("lookout_failed", "broken")]
+    monkeypatch.setattr(lookout, "WATCHES", watches[1:])
+    assert not lookout.look()
+
+
+def test_nobody_waits_longer_than_a_second_for_another_host() -> None:
+    assert lookout.LOOK_SECONDS <= 0.25
+    assert feed.LOOK_SECONDS <= 0.25
