@@ -277,7 +277,9 @@ class SessionLimitsMiddleware:
             return "session_over"
         if at - seen_at >= dt.timedelta(seconds=settings.DECIDER_IDLE_SECONDS) and decides(request):
             return "session_idle"
-        if at - seen_at >= SEEN_GRAIN and not is_background(request):
+        if is_background(request):
+            _note_time_left(request, at - started_at, at - seen_at)
+        elif at - seen_at >= SEEN_GRAIN:
             request.session[SEEN_AT] = at.isoformat()
         return ""
 
@@ -303,6 +305,13 @@ class SessionLimitsMiddleware:
             keeping.keep(request, fields, person_id=person_id, at=clock.now())
             target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
+
+
+def _note_time_left(request: HttpRequest, lasts: dt.timedelta, idle: dt.timedelta) -> None:
+    """Store for how many seconds an answer can wait. Then the page must ask again, because its session may end."""
+    left = [settings.SESSION_SECONDS - lasts.total_seconds(), settings.DECIDER_IDLE_SECONDS - idle.total_seconds()]
+    # A session can be idle for longer if the person can't decide.
+    request.session_left = min(each for each in left if each > 0)  # type: ignore[attr-defined]  # read by held()
 
 
 def _ended(why: str, *, is_stored: bool) -> str:

@@ -17,6 +17,12 @@ from requests_app.platform.slots import Slot, Slots
 #: The most long calls in one process for a caller of the API, and for a person with a browser.
 MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
+#: How many pages of one person wait in one process. A browser without HTTP/2 opens only six connections to a site, for
+#: all of its pages. So a page that gets no place is answered at once, and asks again.
+PAGES_PER_PERSON = 1
+#: The share of the process's capacity that pages can have. All of it would leave nothing for downloads.
+SHARE_OF_PAGES = 4
+
 CALLS = Slots(
     own_taken=_(
         "You already run as many downloads and waiting calls as are allowed at the same time. Wait until one of them "
@@ -24,6 +30,8 @@ CALLS = Slots(
     ),
     all_taken=_("Too many calls are waiting at the moment. Try again in a minute."),
 )
+#: Nobody sees its messages.
+PAGES = Slots(own_taken=CALLS.own_taken, all_taken=CALLS.all_taken, share=SHARE_OF_PAGES)
 
 
 class LongCall(Slot):

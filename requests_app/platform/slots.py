@@ -13,14 +13,14 @@ from requests_app.domain.errors import TooMany
 
 
 class Slots:
-    """All slots of one kind in this process. Together they are half of the process's capacity.
+    """All slots of one kind in this process. Together they are one half of the process's capacity, or 1/`share` of it.
 
     `own_taken` and `all_taken` are the messages for a caller who gets no slot: because this caller has too many
     already, or because all slots are taken.
     """
 
-    def __init__(self, *, own_taken: Promise, all_taken: Promise) -> None:
-        self.own_taken, self.all_taken = own_taken, all_taken
+    def __init__(self, *, own_taken: Promise, all_taken: Promise, share: int = 2) -> None:
+        self.own_taken, self.all_taken, self.share = own_taken, all_taken, share
         # Re-entrant, because the garbage collector may release a slot while this thread holds the lock.
         self.lock = threading.RLock()
         self.of: Counter[UUID] = Counter()
@@ -46,7 +46,7 @@ class Slot:
         with slots.lock:
             if slots.of[owner] >= self._most:
                 raise TooMany(str(slots.own_taken))
-            if slots.of.total() >= settings.WEB_STREAMS // 2:
+            if slots.of.total() >= settings.WEB_STREAMS // slots.share:
                 raise TooMany(str(slots.all_taken))
             slots.of[owner] += 1
             self._owner = owner

@@ -1,17 +1,18 @@
-"""Reads, for all callers that wait in a process, what can wake or end their calls: one statement for each question."""
+"""Reads, for all calls and pages that wait in a process, what can wake or end them: one statement for each question."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.contrib.sessions.models import Session
 from django.db.models import F, Model
 
 from audit_app.models import ChainHead
 from requests_app.domain import clock
-from requests_app.models import Client, Person, Token
+from requests_app.models import Client, Grant, Person, Token
 
 #: The fields that change with every use, and decide nothing.
 _UNRELATED = frozenset({"last_used_at", "last_login"})
@@ -19,6 +20,8 @@ _UNRELATED = frozenset({"last_used_at", "last_login"})
 
 def log_sizes(tenants: Collection[UUID]) -> dict[UUID, int]:
     """Return the number of entries in each of these logs. An empty log is left out."""
+    if not tenants:
+        return {}
     rows = ChainHead.objects.filter(pk__in=tenants).order_by()
     return dict(rows.values_list("pk", "size"))
 
@@ -30,22 +33,55 @@ def standings(tokens: Collection[UUID]) -> dict[UUID, frozenset[Any]]:
     fields of the token, its account and its client, and the roles. What depends on more than that, such as a deputy's
     role, must be judged by itself.
     """
+    if not tokens:
+        return {}
     rows = Token.objects.live(clock.column()).filter(pk__in=tokens, account__is_active=True).order_by()
+    return _grouped(rows.values_list("pk", *_columns_of_tokens()))
+
+
+def standings_of_people(people: Collection[UUID]) -> dict[UUID, frozenset[Any]]:
+    """Return the same for people who are signed in: all fields of each account, and the roles."""
+    if not people:
+        return {}
+    rows = Person.objects.active().filter(pk__in=people).order_by()
+    return _grouped(rows.values_list("pk", *_columns_of_people()))
+
+
+def live_sessions(keys: Collection[str]) -> set[str]:
+    """Return the keys of those of these sessions that have not ended."""
+    if not keys:
+        return set()
+    rows = Session.objects.filter(session_key__in=keys, expire_date__gt=clock.here()).order_by()
+    return set(rows.values_list("session_key", flat=True))
+
+
+def live_windows(grants: Collection[UUID]) -> set[UUID]:
+    """Return those of these grants that are live now."""
+    if not grants:
+        return set()
+    rows = Grant.objects.live(clock.column()).filter(pk__in=grants).order_by()
+    return set(rows.values_list("pk", flat=True))
+
+
+def _grouped(rows: Iterable[Any]) -> dict[UUID, frozenset[Any]]:
     found: dict[UUID, set[Any]] = {}
-    for token, *columns in rows.values_list("pk", *_columns()):
-        found.setdefault(token, set()).add(tuple(map(_hashable, columns)))
-    return {token: frozenset(rows) for token, rows in found.items()}
+    for pk, *columns in rows:
+        found.setdefault(pk, set()).add(tuple(map(_hashable, columns)))
+    return {pk: frozenset(rows) for pk, rows in found.items()}
+
+
+_ROLES = "memberships__tenant_id", "memberships__role", "queue_assignments__service_id", "queue_assignments__role"
 
 
 @cache
-def _columns() -> list[Any]:
-    roles = ("memberships__tenant_id", "memberships__role", "queue_assignments__service_id", "queue_assignments__role")
-    return [
-        *_fields(Token, ""),
-        *_fields(Person, "account__"),
-        *_fields(Client, "account__client__"),
-        *(F(f"account__{role}") for role in roles),
-    ]
+def _columns_of_tokens() -> list[Any]:
+    client, roles = _fields(Client, "account__client__"), (F(f"account__{role}") for role in _ROLES)
+    return [*_fields(Token, ""), *_fields(Person, "account__"), *client, *roles]
+
+
+@cache
+def _columns_of_people() -> list[Any]:
+    return [*_fields(Person, ""), *(F(role) for role in _ROLES)]
 
 
 def _fields(model: type[Model], prefix: str) -> list[str]:

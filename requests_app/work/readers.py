@@ -1,7 +1,8 @@
-"""Wakes the calls that wait for entries of a log: when there are new ones, and when a caller may have lost a right.
+"""Wakes calls and pages that wait: if a log has new entries, a window has ended, or somebody may have lost a right.
 
-For all calls of a process, one statement reads the lengths of their logs, and one reads what their callers may do. So a
-call that waits holds no thread and no connection, and costs nothing while nothing of its own changes.
+For all of them in a process, one statement reads the lengths of their logs, one the windows, and one what each kind of
+caller may do. So a call that waits holds no thread and no connection, and costs nothing while nothing of its own
+changes.
 """
 
 from __future__ import annotations
@@ -19,14 +20,23 @@ RELIES_FOR = 5.0
 
 
 class Seat:
-    """The place of one call that waits.
+    """The place of one call or page that waits: for entries in a tenant's log, for the end of a window, or for both.
 
-    A call that waits for something else than a log has no `tenant_id`. If only the call itself can judge its caller, it
-    has no `token_id`.
+    Its caller is a token, or a person with a session. If only the call itself can judge its caller, it has neither.
     """
 
-    def __init__(self, *, tenant_id: UUID | None, token_id: UUID | None, news: News) -> None:
-        self.tenant_id, self.token_id, self.news = tenant_id, token_id, news
+    def __init__(
+        self,
+        *,
+        news: News,
+        tenant_id: UUID | None = None,
+        grant_id: UUID | None = None,
+        token_id: UUID | None = None,
+        session: tuple[str, UUID] | None = None,
+    ) -> None:
+        self.news, self.tenant_id, self.grant_id, self.token_id, self.session = (
+            news, tenant_id, grant_id, token_id, session,
+        )  # fmt: skip
         #: The length of the log when it was read last, or None.
         self.size: int | None = None
         #: When it was last read that the caller's standing is the same as before.
@@ -34,6 +44,8 @@ class Seat:
         #: When it was last read that the standing is another one, or is there no more.
         self._changed_at = float("-inf")
         self._standing: Any = None
+        #: Whether the caller's token or session was gone when it was read last.
+        self.is_gone = False
 
     def hear_size(self, size: int) -> bool:
         """Take the length of the log. Return whether it has changed."""
@@ -45,7 +57,7 @@ class Seat:
         if standing is not None and standing == self._standing:
             self.confirmed_at = read_at
             return False
-        self._standing, self._changed_at = standing, clock.monotonic()
+        self._standing, self._changed_at, self.is_gone = standing, clock.monotonic(), standing is None
         return True
 
     def relied_on(self, checked_at: float) -> float:
@@ -55,8 +67,26 @@ class Seat:
         return max(checked_at, self.confirmed_at)
 
 
+class _Found:
+    """What was read for these seats. Nothing is asked for a kind of thing that nobody waits for."""
+
+    def __init__(self, seats: list[Seat]) -> None:
+        sessions = [seat.session for seat in seats if seat.session is not None]
+        self.windows = waiting.live_windows({seat.grant_id for seat in seats if seat.grant_id is not None})
+        self.sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
+        self._tokens = waiting.standings({seat.token_id for seat in seats if seat.token_id is not None})
+        self._people = waiting.standings_of_people({person_id for _key, person_id in sessions})
+        self._sessions = waiting.live_sessions({key for key, _person_id in sessions})
+
+    def standing_of(self, seat: Seat) -> Any:
+        if seat.session is None:
+            return self._tokens.get(seat.token_id) if seat.token_id is not None else None
+        key, person_id = seat.session
+        return self._people.get(person_id) if key in self._sessions else None
+
+
 class Hub:
-    """All calls of this process that wait for entries."""
+    """All calls and pages of this process that wait."""
 
     def __init__(self) -> None:
         self._seats: set[Seat] = set()
@@ -81,12 +111,12 @@ class Hub:
         if not seats:
             return False
         read_at = clock.monotonic()
-        sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
-        standings = waiting.standings({seat.token_id for seat in seats if seat.token_id is not None})
+        found = _Found(seats)
         for seat in seats:
-            is_news = seat.tenant_id is not None and seat.hear_size(sizes.get(seat.tenant_id, 0))
-            if seat.token_id is not None:
-                is_news |= seat.hear_standing(standings.get(seat.token_id), read_at=read_at)
+            is_news = seat.tenant_id is not None and seat.hear_size(found.sizes.get(seat.tenant_id, 0))
+            is_news |= seat.grant_id is not None and seat.grant_id not in found.windows
+            if seat.token_id is not None or seat.session is not None:
+                is_news |= seat.hear_standing(found.standing_of(seat), read_at=read_at)
             if is_news:
                 seat.news.ring()
         return True

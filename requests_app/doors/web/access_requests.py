@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -37,6 +38,7 @@ from requests_app.doors.web._access import (
     whose_turn,
     window,
 )
+from requests_app.doors.web._held import held
 from requests_app.doors.web._history import how_closed, last_change, needs_customer, steps, timeline
 from requests_app.doors.web._refusals import noted
 from requests_app.doors.web._step_up import approval_words
@@ -50,6 +52,8 @@ from requests_app.words import sentences
 
 #: htmx stops polling at this status.
 STOP_POLLING = 286
+#: How often a page that waits checks whether the guard of an application has become silent.
+SILENCE_SECONDS = 3.0
 
 GROUP_WORDS = {
     "waiting": gettext_lazy("Waiting for an answer"),
@@ -260,17 +264,31 @@ def changed(
 @login_required
 @require_safe
 def live(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show the accesses, the newest first. For htmx, send only the list, or nothing if there is no new access."""
+    """Show the accesses, the newest first. For htmx, wait for a new access or the end, and send only the list."""
     actor, at = actor_in(request), instant(request)
     row = review.watched(pk, actor=actor)
     if not policy.sees_looks(actor, row):
         with noted(row, "watch", actor):
             raise NotAllowed
     if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
-        return _fragment(request, row, at=at)
+        first, grant = _fragment(request, row, at=at), grant_of(row)
+        if grant is None:
+            return first
+        # An application that is enforced by a guard can become silent, which changes no row.
+        every = SILENCE_SECONDS if row.enforced_by else None
+        again = partial(_live_again, request, pk)
+        return held(request, first, again, every=every, tenant_id=row.tenant_id, grant_id=grant.pk)
     row = access.access_request(pk, actor=actor)
     context = {**facts(row, actor=actor, at=at), "window": _window(row, actor=actor, at=at)}
     return render(request, "access_requests/live.html", context)
+
+
+def _live_again(request: HttpRequest, pk: UUID) -> HttpResponse:
+    actor = actor_in(request)
+    row = review.watched(pk, actor=actor)
+    if not policy.sees_looks(actor, row):
+        raise NotAllowed
+    return _fragment(request, row, at=clock.now())
 
 
 def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:

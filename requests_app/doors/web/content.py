@@ -27,6 +27,7 @@ from requests_app.content.downloads import disposition
 from requests_app.domain import clock
 from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.domain.levels import Level, covers
+from requests_app.doors.web._held import held
 from requests_app.doors.web._places import places
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.forms.strict import require_nothing
@@ -146,15 +147,19 @@ def grant_token(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @reader
 def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Answer the page, which asks every second whether the window is open.
+    """Answer the page, which asks again and again whether the window is open. The answer waits until it has closed.
 
     If the window has closed, send a notice that says so.
     """
-    window = _window(request, pk)
-    if window.is_live:
-        return HttpResponse(status=204)
-    # With the status 286, htmx stops asking.
-    return render(request, "content/_closed.html", _closed_facts(window), status=286)
+
+    def answer() -> HttpResponse:
+        window = _window(request, pk)
+        if window.is_live:
+            return HttpResponse(status=204)
+        # With the status 286, htmx stops asking.
+        return render(request, "content/_closed.html", _closed_facts(window), status=286)
+
+    return held(request, answer(), answer, grant_id=pk)
 
 
 @look

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import cast
 
@@ -44,7 +44,7 @@ class ActorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
-        with timezone.override(_zone_of(request)), _own_rows(request):
+        with as_in_request(request):
             response = self.get_response(request)
             if isinstance(response, HttpResponseNotAllowed) and request.user.is_authenticated:
                 response = _not_allowed(request, response)
@@ -106,6 +106,13 @@ def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
     if step_up["way"] in _ONE_FACTOR and cast(Person, request.user).has_second_factor:
         return "", None
     return step_up["way"], datetime.fromisoformat(step_up["at"])
+
+
+@contextmanager
+def as_in_request(request: HttpRequest) -> Iterator[None]:
+    """Inside the block, the time zone is that of the person, and the database hides rows of other tenants."""
+    with timezone.override(_zone_of(request)), _own_rows(request):
+        yield
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
