@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -47,6 +49,9 @@ PROBE_THREADS, PROBES_WAITING = 2, 64
 #: Event streams and calls that wait have their own threads. So they hear at once, although slow sources of content
 #: occupy the threads of downloads. Each of their steps is short, so two are enough.
 EVENT_THREADS = 2
+#: When the server stops, each stream of events and each call that waits ends after a random part of these seconds. So
+#: those who come back do not come all at once. The web server breaks what is left after five seconds.
+LEAVE_WITHIN = 3.0
 #: All readers of a file or a long page count as this one client, because they may be strangers with any number of
 #: addresses.
 ANYBODY = "anybody"
@@ -72,7 +77,8 @@ class Bridge:
 
         Threads that were started earlier would not survive the fork.
         """
-        self._loop = loop
+        self._loop, self._stopping = loop, loop.create_future()
+        _before_stop(loop, self._stop)
         self._sign_in = resolve_url(settings.LOGIN_URL)
         threads = self._threads
         self._pool = Pool(
@@ -89,6 +95,10 @@ class Bridge:
         }
         self._fast = FastPath(loop, self._pool)
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
+
+    def _stop(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(None)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the threads. Requests that have begun can still finish, and the others are refused.
@@ -186,7 +196,7 @@ class Bridge:
             self._streams_of[share] >= self._most_of_client for share in shares
         ):
             if isinstance(rest, Poll):
-                if await self._step(rest.answer_at_once, rest):
+                if await self._step(partial(rest.answer_with, rest.at_once), rest):
                     return
                 rest.refused(self._refusals.streams_full.status)
             await self._step(rest.close, rest)
@@ -212,9 +222,13 @@ class Bridge:
     async def _wait(self, poll: Poll, client: Client) -> None:
         """Check regularly whether the answer is ready, and send it. Stop if the client has disconnected."""
         news = poll.news.next(self._loop) if poll.news is not None else None
-        while not await self._pause(client, news, poll.look_every):
+        while not await self._pause(client, news, poll):
             # Taken before the look, so that nothing that happens meanwhile is missed.
             news = poll.news.next(self._loop) if poll.news is not None else None
+            if self._stopping.done() and poll.ends_at_stop:
+                await self._take_turn_to_leave(client)
+                await self._step(partial(poll.answer_with, poll.at_stop), poll)
+                return
             rest = await self._step(poll.look, poll)
             if rest is poll:
                 continue
@@ -234,7 +248,12 @@ class Bridge:
             while piece is not None:
                 if piece:
                     await out.send(piece)
-                elif await self._pause(client, news, stream.look_every):
+                elif await self._pause(client, news, stream):
+                    return
+                elif self._stopping.done() and stream.ends_at_stop:
+                    await self._take_turn_to_leave(client)
+                    if not client.gone.done():
+                        await out.send(stream.last_words)
                     return
                 # Wait for room before the next piece is made, so that no piece waits here until its window has closed.
                 await out.room()
@@ -250,11 +269,17 @@ class Bridge:
         finally:
             out.end()
 
-    async def _pause(self, client: Client, news: asyncio.Future[None] | None, pause: waiting.Pause) -> bool:
-        """Wait for a while, or until there is news. Return whether the client has disconnected."""
+    async def _pause(self, client: Client, news: asyncio.Future[None] | None, rest: Stream | Poll) -> bool:
+        """Wait for a while, or until there is news or the server stops. Return whether the client has disconnected."""
         wakes = {client.gone} if news is None else {client.gone, news}
-        await asyncio.wait(wakes, timeout=waiting.seconds_of(pause), return_when=asyncio.FIRST_COMPLETED)
+        if rest.ends_at_stop:
+            wakes.add(self._stopping)
+        await asyncio.wait(wakes, timeout=waiting.seconds_of(rest.look_every), return_when=asyncio.FIRST_COMPLETED)
         return client.gone.done()
+
+    async def _take_turn_to_leave(self, client: Client) -> None:
+        seconds = random.uniform(0, LEAVE_WITHIN)  # noqa: S311 - no secret
+        await asyncio.wait({client.gone}, timeout=seconds)
 
     async def _step(self, work: Callable[[], Any], rest: Stream | Poll) -> Any:
         pool = self._steps if rest.news is None else self._events
@@ -348,6 +373,9 @@ class Stream:
         self.news: waiting.News | None = getattr(response, "news", None)
         self.look_every: waiting.Pause = getattr(response, "look_every", None)
         self.ending: waiting.Ending | None = getattr(response, "ending", None)
+        #: What is sent if the server stops. A stream without it would look complete, although it is not.
+        self.last_words: bytes = getattr(response, "last_words", b"")
+        self.ends_at_stop = bool(self.last_words)
         # Files and whole pages are for everybody. Content, exports and events are only for people who are signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that is complete has no pauses. An empty answer, such as a redirect, must not look like a pause.
@@ -415,6 +443,8 @@ class Poll:
     def __init__(self, call: Call, response: waiting.Waiting) -> None:
         self._call, self._response = call, response
         self.news, self.look_every = response.news, response.look_every
+        self.at_once, self.at_stop = response.at_once, response.at_stop
+        self.ends_at_stop = self.at_stop is not None
 
     @property
     def scope(self) -> Any:
@@ -446,9 +476,8 @@ class Poll:
             log.exception("look_failed")
             return views.server_error(self._response.request)
 
-    def answer_at_once(self) -> bool:
-        """Send the short answer that needs no wait, and close the poll. Return False if it has no such answer."""
-        answer = self._response.at_once
+    def answer_with(self, answer: Callable[[], HttpResponseBase] | None) -> bool:
+        """Send a short answer that needs no wait, and close the poll. Return False if it has no such answer."""
         if answer is None:
             return False
         try:
@@ -463,6 +492,25 @@ class Poll:
 
     def close(self) -> None:
         self._call.run(self._response.close)
+
+
+def _before_stop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    """Call this function when the web server tells its process to stop, before the web server's own handler.
+
+    The web server calls nothing of the application before all connections have ended, and no stream of events ends by
+    itself. It has set its handler on the loop, which has no public way to read it.
+    """
+    handlers: dict[int, asyncio.Handle] = getattr(loop, "_signal_handlers", {})
+    former = handlers.get(signal.SIGTERM)
+    if former is None:
+        return
+    callback, arguments = former._callback, former._args  # type: ignore[attr-defined]  # see above
+
+    def stop() -> None:
+        act()
+        callback(*arguments)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
 
 
 def _count(reason: str) -> None:

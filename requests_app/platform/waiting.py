@@ -39,6 +39,8 @@ class Waiting(HttpResponse):
     look_every: Pause = None
     #: If the server has no place for a call that waits, it answers with this instead of a refusal.
     at_once: Callable[[], HttpResponseBase] | None = None
+    #: If the server stops, it answers with this, and not with a broken connection.
+    at_stop: Callable[[], HttpResponseBase] | None = None
 
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
         super().__init__()

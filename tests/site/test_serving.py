@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import socket
 import threading
 from collections import Counter
@@ -1045,6 +1047,104 @@ def test_a_waiting_call_is_polled_on_the_loop_and_answered_once(monkeypatch: pyt
         assert len(left) == 8
 
     run(view, test)
+
+
+def test_a_page_that_gets_no_place_to_wait_is_answered_at_once() -> None:
+    left: list[int] = []
+
+    def view(request: Any) -> HttpResponse:
+        found = waiting.Waiting(request, lambda: None)
+        found.at_its_end(lambda: left.append(1))
+        if request.path == "/page":
+            found.at_once = lambda: HttpResponse(status=204)
+        return found
+
+    async def test(found: Bridge) -> None:
+        clients = [Proto() for _ in range(2)]
+        calls = [
+            asyncio.create_task(found.__rsgi__(scope(client=f"10.0.0.{number}:9"), client))
+            for number, client in enumerate(clients)
+        ]
+        while found._streams != 2:
+            await asyncio.sleep(0.01)
+        page, call = Proto(), Proto()
+        await found.__rsgi__(scope("/page", client="10.0.0.8:9"), page)
+        await found.__rsgi__(scope("/call", client="10.0.0.9:9"), call)
+        assert (page.status, call.status, len(left)) == (204, 503, 2)
+        for client in clients:
+            client.gone.set_result(None)
+        await asyncio.gather(*calls)
+
+    run(view, test, streams=2)
+
+
+def test_when_the_server_stops_events_and_calls_end_in_turn_and_downloads_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(bridge, "LEAVE_WITHIN", 0.3)
+    left, is_over = list[float](), threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"begun"
+        while not is_over.is_set():
+            yield b""
+        yield b"end"
+
+    def view(request: Any) -> HttpResponseBase:
+        if request.path == "/call":
+            found = waiting.Waiting(request, lambda: None)
+            found.look_every, found.at_stop = 60.0, lambda: HttpResponse("nothing new")
+            return found
+        response = StreamingHttpResponse(pieces())
+        if request.path == "/events":
+            response.look_every, response.last_words = 60.0, b": bye"  # type: ignore[attr-defined]  # for the server
+        return response
+
+    async def ask(found: Bridge, path: str) -> Proto:
+        client = Proto()
+        await found.__rsgi__(scope(path), client)
+        left.append(asyncio.get_running_loop().time())
+        return client
+
+    async def test(found: Bridge) -> None:
+        loop = asyncio.get_running_loop()
+        download = asyncio.create_task(ask(found, "/download"))
+        calls = [asyncio.create_task(ask(found, path)) for path in ("/events", "/call") * 3]
+        while found._streams != 7:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        stopped_at = loop.time()
+        found._stop()
+        async with asyncio.timeout(10):
+            ended = await asyncio.gather(*calls)
+        assert {client.body for client in ended} == {b"begun: bye", b"nothing new"}
+        assert len({round(at - stopped_at, 3) for at in left}) > 1, "they do not come back at the same moment"
+        assert not download.done(), "a download that ended here would look complete"
+        is_over.set()
+        assert (await download).body == b"begunend"
+
+    run(view, test)
+
+
+def test_the_web_servers_signal_ends_the_streams_first() -> None:
+    done: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, done.append, "the web server's own handler")
+        bridge._before_stop(loop, lambda: done.append("ours"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            while len(done) < 2:
+                await asyncio.sleep(0.01)
+        loop.remove_signal_handler(signal.SIGTERM)
+        # Without a handler of the web server, nothing is changed.
+        bridge._before_stop(loop, lambda: done.append("never"))
+        assert not loop.remove_signal_handler(signal.SIGTERM)
+
+    asyncio.run(main())
+    assert done == ["ours", "the web server's own handler"]
 
 
 def test_a_failing_poll_is_answered_as_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:

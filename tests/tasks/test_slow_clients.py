@@ -143,6 +143,8 @@ def test_those_who_wait_for_news_hold_nobody_up_and_hear_it_or_are_refused(site:
     wait_for_news(site)
     site.hang_up()
     lose_a_role_while_waiting(site)
+    site.hang_up()
+    stop_while_they_wait(site)
 
 
 def test_fifty_guards_hold_nobody_up_and_hear_of_an_end_in_a_second(site: Site) -> None:
@@ -254,6 +256,26 @@ def lose_a_role_while_waiting(site: Site) -> None:
     [line] = site.ends(403)
     assert (line["request"], line["level"]) == (f"GET {path}", "warning"), "logged with the answer that it got"
     assert line["request_id"]
+
+
+def stop_while_they_wait(site: Site) -> None:
+    """Nobody gets a broken answer, and the server need not wait until its streams are killed."""
+    path, streams, polls = f"/api/v1/tenants/{site.cast.contoso.pk}/events", [], []
+    for number in range(4):
+        head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(2 * SLOW + number)}\n"
+        streams.append(site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n"))
+        assert b"here" in until(streams[-1], b"here")
+        polls.append(a_call_that_waits(site, f"GET {path}?wait=30 HTTP/1.1\n{head}\n"))
+    assert site.running is not None
+    site.running.process.terminate()
+    for stream in streams:
+        assert b": the server restarts\n\n" in until(stream, b"0\r\n\r\n")
+    for poll in polls:
+        answer = http.client.HTTPResponse(poll)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["items"]) == (200, [])
+    assert site.running.process.wait(STOP_SECONDS) == 0
+    assert "Killing worker" not in site.running.log
 
 
 def until(plain: socket.socket, wanted: bytes) -> bytes:

@@ -51,6 +51,9 @@ BEAT_SECONDS = 10
 #: How many events one answer, or one chunk of a stream, contains at most.
 MOST = 100
 
+#: The last comment of a stream if the server stops.
+STOPPED = b": the server restarts\n\n"
+
 _CURSOR = re.compile("[0-9]{1,16}")
 
 
@@ -169,6 +172,7 @@ class Events(ApiView):
 
         response = waiting.Waiting(self.request._request, answer)
         response.news, response.look_every = news, lambda: min(REREAD_SECONDS, ends - clock.monotonic())
+        response.at_stop = lambda: self.finalize_response(self.request, _answer([], after)).render()
         response.at_its_end(partial(readers.HUB.leave, seat))
         response.at_its_end(place.leave)
         return response
@@ -181,6 +185,7 @@ class Events(ApiView):
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
             if self._is_outside:
                 response.news, response.look_every = news, BEAT_SECONDS  # type: ignore[attr-defined]  # for the server
+                response.last_words = STOPPED  # type: ignore[attr-defined]  # as above
             # Some proxies would otherwise collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
             return response

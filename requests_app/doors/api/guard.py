@@ -23,6 +23,7 @@ from requests_app.domain.errors import Malformed
 from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.events import STOPPED
 from requests_app.doors.api.media import EventStream
 from requests_app.platform import waiting
 from requests_app.platform.long_calls import LongCall
@@ -98,6 +99,7 @@ class Feed(ApiView):
             response["X-Accel-Buffering"] = "no"
             # For the web server. The feed rings for each message, and when a sign is due.
             response.news, response.look_every = news, feed.SIGN_SECONDS  # type: ignore[attr-defined]
+            response.last_words = STOPPED  # type: ignore[attr-defined]
             return response
 
     def _after(self) -> datetime | None:

@@ -294,6 +294,8 @@ class Fetch(_Signals):
             response.at_its_end(partial(readers.HUB.leave, seat))
             most = LOOK_EVERY if token is None else readers.RELIES_FOR
             response.look_every = lambda: min(most, ends - clock.monotonic())
+            nothing = {"sets": {}, "moreAvailable": False}
+            response.at_stop = lambda: self.finalize_response(self.request, Response(nothing)).render()
             return response
 
 
