@@ -97,8 +97,8 @@ def _ways(cast: Any, pairs: list[Any]) -> Iterator[tuple[str, Callable[[int], No
     from requests_app.domain.deciding import Asked
     from requests_app.domain.scopes import Scope
     from requests_app.models.people import actor_of_token, find_token
+    from requests_app.operations._decision_lane import DecisionLane
     from requests_app.operations._waiting_questions import Call
-    from requests_app.operations.decision_lane import DecisionLane
     from requests_app.queries.evaluation import evaluate
 
     scopes = frozenset({Scope.EVALUATE})

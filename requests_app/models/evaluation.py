@@ -34,13 +34,16 @@ from requests_app.platform.database.compiled import CompiledQuery
 class EvaluationQuery:
     """A question to the decision point, with its asker.
 
-    `within` has the tenants that the asker can see; None means all tenants.
+    `within` has the tenants that the asker can see; None means all tenants. If only one window counts, `sole` names it.
+    `log` names the tenant in whose log the answer is recorded, whether a resource is found or not.
     """
 
     question: Question
     asker: UUID
     within: frozenset[UUID] | None
     token: UUID | None = None
+    sole: UUID | None = None
+    log: UUID | None = None
 
     @property
     def subject(self) -> tuple[UUID | None, str | None]:

@@ -44,8 +44,8 @@ class Found:
     #: The head of the tenant's log, if it is locked in this transaction.
     head: ChainHead | None = None
     ended: Ended | None = None
-    #: Whether somebody else has locked the head. Nothing may be answered.
-    is_blocked: bool = False
+    #: The tenant whose head somebody else has locked. Then nothing may be answered.
+    blocked_log: UUID | None = None
 
 
 def read_all(queries: Sequence[EvaluationQuery], *, hold: bool = False, waits: bool = True) -> list[Found]:
@@ -107,6 +107,8 @@ def _asked(n: int, query: EvaluationQuery) -> dict[str, Any]:
         "of_tenant": tenant and str(tenant),
         "of_slug": slug,
         "levels": levels.covering(needed) if needed else [],
+        "sole": query.sole and str(query.sole),
+        "log": query.log and str(query.log),
     }
 
 
@@ -137,9 +139,10 @@ def _found(row: Sequence[Any], query: EvaluationQuery, *, hold: bool) -> Found:
         is_practice=locator == PRACTICE_LOCATOR,
         windows=[] if row[_WINDOW] is None else [_window(row[_WINDOW:_ENDED])],
     )
-    head = ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since) if is_held else None
+    log = query.log or tenant
+    head = ChainHead(tenant_id=log, size=size, last_at=last_at, unsigned_since=unsigned_since) if is_held else None
     ended = None if row[_ENDED] is None else Ended(**dict(zip(_OF_ENDED, row[_ENDED:], strict=True)))
-    return Found(facts=facts, head=head, ended=ended, is_blocked=hold and tenant is not None and head is None)
+    return Found(facts=facts, head=head, ended=ended, blocked_log=log if hold and head is None else None)
 
 
 _OF_ENDED = ("grant_id", "access_request_id", "closed_at", "close_reason", "closed_by")
@@ -214,7 +217,7 @@ _WINDOWS = """
                 WHERE hat.person_id = %s AND hat.service_id = q.service_id AND hat.role = 'engineer'),
         {is_named}
     FROM requests_app_grant g INDEXED BY grant_open_by_end CROSS JOIN {line} requests_app_accessrequest q
-    WHERE g.tenant_id = %s AND g.engineer_id {account} AND g.closed_at IS NULL {named}
+    WHERE g.tenant_id = %s AND g.engineer_id {account} AND g.closed_at IS NULL AND (%s IS NULL OR g.id = %s) {named}
     AND q.id = g.access_request_id
     ORDER BY g.closes_at DESC
 """
@@ -246,10 +249,11 @@ def _one_by_one(queries: Sequence[EvaluationQuery], *, hold: bool) -> list[Found
     for query in queries:
         row = _Row(query)
         head = None
-        if hold and row.tenant is not None:
-            if row.tenant not in heads:
-                heads[row.tenant] = recorder.turn(row.tenant)[0]
-            head = heads[row.tenant]
+        log = query.log or row.tenant
+        if hold and log is not None:
+            if log not in heads:
+                heads[log] = recorder.turn(log)[0]
+            head = heads[log]
         found.append(row.found(head))
     return found
 
@@ -324,7 +328,8 @@ class _Row:
         named = {"line": "requests_app_accessrequestresource line CROSS JOIN", "named": _NAMED, "is_named": 1}
         text = _WINDOWS.format(account=account, **(named if is_named else {"line": "", "named": "", "is_named": 0}))
         resource = [self.resource[2]] if is_named else []
-        for row in _rows(text, [person, self.resource[0], whose, *resource]):
+        sole = self.query.sole and self.query.sole.hex
+        for row in _rows(text, [person, self.resource[0], whose, sole, sole, *resource]):
             if self._allows(row[3]):
                 yield _window(
                     [

@@ -198,7 +198,7 @@ class IdempotencyKey(models.Model):
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="idempotency_key_once")]
         indexes = [
             models.Index(fields=["begun_at"], name="idempotency_key_by_age"),
-            # For the numbers of entries (`operations.decision_lane`), which live for a minute and not for days.
+            # For the numbers of entries (`operations._decision_lane`), which live for a minute and not for days.
             models.Index(fields=["begun_at"], condition=Q(subject_type="entry"), name="idempotency_key_of_entry"),
         ]
 

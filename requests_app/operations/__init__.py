@@ -19,6 +19,7 @@ from requests_app.identity.sso.asserted import AssertedIdentity as AssertedIdent
 from requests_app.operations import content as content
 from requests_app.operations import streams as streams
 from requests_app.operations import sweeps as sweeps
+from requests_app.operations._decision_lane import DecisionLane as DecisionLane
 from requests_app.operations._directory import Profile as Profile
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from requests_app.operations.approval_pages import *
     from requests_app.operations.checks import *
     from requests_app.operations.codes import *
-    from requests_app.operations.decision_lane import *
     from requests_app.operations.deputies import *
     from requests_app.operations.directory import *
     from requests_app.operations.discovery import *

@@ -7,17 +7,24 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
+from audit_app.recorder import Witnessed
+from requests_app.domain import evaluation
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
+from requests_app.domain.acts.declaration import Act
 from requests_app.domain.deciding import Asked, Decided, Standing
 from requests_app.domain.errors import Busy
 from requests_app.domain.evaluation import Question, Verdict
-from requests_app.models.evaluation import EvaluationQuery
+from requests_app.models import ContentAccess
+from requests_app.models.evaluation import EvaluationQuery, require_still
+from requests_app.models.evaluations import Found
+from requests_app.operations import _allowing
+from requests_app.operations._change import Step
 from requests_app.platform import telemetry
 from requests_app.platform.lanes import LaneFull
 
@@ -36,6 +43,8 @@ class Call:
         self._decided: list[Decided | None] = [None] * len(asked)
         self._left, self._lock = len(asked), threading.Lock()
         self.since = monotonic()
+        #: The questions, if their caller is authenticated already.
+        self.opened: Sequence[OpenQuestion] = ()
 
     @property
     def size(self) -> int:
@@ -81,6 +90,9 @@ class OpenQuestion:
     entry: int | None = None
     earlier: int | None = None
 
+    #: The act of a question about an access.
+    act: ClassVar[Act] = ALLOW_ACCESS
+
     @property
     def asked(self) -> Asked:
         return self.call.asked[self.place]
@@ -94,9 +106,21 @@ class OpenQuestion:
     def question(self) -> Question:
         return self.query.question
 
+    def judged(self, found: Found) -> tuple[Verdict, evaluation.Window | None]:
+        """Return the answer, and its window. Raise an error if the caller may not ask any more."""
+        require_still(found.facts, actor=self.actor)
+        return evaluation.answer(self.question, found.facts, found.ended, sees_people=self.query.within is None)
+
+    def drafted(
+        self, found: Found, verdict: Verdict, window: evaluation.Window | None
+    ) -> tuple[Witnessed | None, ContentAccess | None]:
+        """Return the entry about the answer, and the row of the access if it is allowed."""
+        current = Step(actor=self.actor, act=self.act)
+        return _allowing.answered(current, self.question, found.facts, verdict, window)
+
     def answer(self) -> None:
         if self.asked.is_access:
-            count(self.refused)
+            count(self.refused, self.act)
         known: dict[str, Any] = {"actor": self.actor, "quota": self.quota, "about": self.about}
         self.call.decide(self.place, Decided(verdict=self.verdict, refused=self.refused, **known))
 
@@ -148,8 +172,8 @@ class BusyLog:
         return not self._questions
 
 
-def count(refused: Exception | None) -> None:
+def count(refused: Exception | None, act: Act = ALLOW_ACCESS) -> None:
     """Tell the observers how the act ended. It has no time of its own, because many share a transaction."""
-    watched = telemetry.watched(telemetry.ACT, ALLOW_ACCESS.name)
+    watched = telemetry.watched(telemetry.ACT, act.name)
     watched.__enter__()
     watched.__exit__(None if refused is None else type(refused), refused, None)

@@ -1,15 +1,15 @@
 """Decides on each request to a web tool, and records the decision before anybody learns it.
 
-Concurrent requests of one tenant share a transaction. If it fails, all of them are refused.
+The engine of the decision point (`_decision_lane`) answers all requests that wait at the same moment together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -20,8 +20,10 @@ from audit_app import recorder
 from requests_app.domain import evaluation, gate_rules, limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
+from requests_app.domain.acts.declaration import Act
 from requests_app.domain.acts.gates import PASS_GATE
 from requests_app.domain.acts.refusals import ACT_REFUSED
+from requests_app.domain.deciding import Asked
 from requests_app.domain.errors import DomainError, NotFound
 from requests_app.domain.evaluation import Facts, Question, Verdict, Window
 from requests_app.domain.gate_rules import Match, Reason
@@ -37,13 +39,16 @@ from requests_app.models import (
     Resource,
     Service,
 )
-from requests_app.models.evaluation import EvaluationQuery, read
+from requests_app.models.evaluation import EvaluationQuery
+from requests_app.models.evaluations import Found
 from requests_app.models.token_keys import signed
 from requests_app.operations import _allowing
-from requests_app.operations._change import Step, act, security_log
+from requests_app.operations._change import Step, security_log
+from requests_app.operations._decision_lane import DecisionLane
+from requests_app.operations._waiting_questions import Call, OpenQuestion
 from requests_app.platform import telemetry
 from requests_app.platform.database.compiled import CompiledQuery
-from requests_app.platform.groups import GroupFailed, Groups
+from requests_app.platform.lanes import GaveUp, LaneFull
 from requests_app.queries.gates import Asker
 
 #: How long the identity that a gate tells its tool is valid, and what kind of token it is.
@@ -115,18 +120,6 @@ class _Call:
         )
 
 
-#: A decision, who asked, and the row of the access if the request may pass.
-Decided = tuple[Verdict, Person, UUID | None]
-
-
-@dataclass(kw_only=True)
-class _Written:
-    """What a group writes: entries, and rows of accesses."""
-
-    entries: list[recorder.Witnessed] = field(default_factory=list)
-    accesses: list[ContentAccess] = field(default_factory=list)
-
-
 def judge(
     service: Service,
     *,
@@ -169,11 +162,16 @@ def _judged(
         call = _call(service, session, method, target, headers, proxy, cuts=cuts)
         if call is None:
             return _without_entry(NO_SESSION, service, session)
-        verdict, person, access_id = _GROUPS.submit(call.grant.tenant_id, call)
-        if access_id is None:
-            return Refusal(verdict.reason)
-        return _passed(call, verdict, person, access_id)
-    except (GroupFailed, DomainError, DatabaseError, InterfaceError) as error:
+        asked = _asked(call)
+        LANE.answer(asked)
+        if asked.refused is not None:
+            raise asked.refused
+        assert asked.verdict is not None
+        _note_asked(call, asked.verdict.at)
+        if asked.access_id is None:
+            return Refusal(asked.verdict.reason)
+        return _passed(call, asked.verdict, asked.access_id)
+    except (GaveUp, LaneFull, DomainError, DatabaseError, InterfaceError) as error:
         security_log.error("gate.unavailable", service=service.key, error=type(error).__name__)
         return Refusal(UNAVAILABLE)
 
@@ -280,37 +278,44 @@ _RESOURCE_CALLED = CompiledQuery(
 )
 
 
-def _decide(calls: Sequence[_Call]) -> list[Decided]:
-    """Decide on the calls of one tenant in one transaction, and write an entry about each of them.
-
-    The turn at the tenant's log is taken before anything is read. Each act that ends a window takes it too, before it
-    commits. So a request either comes before the end of its window, or is refused.
-    """
-    tenant_id = calls[0].grant.tenant_id
-    written, known = _Written(), dict[tuple[UUID, UUID | None], Facts]()
-    with act(PASS_GATE, actor=Actor.system("gate"), rereads=False) as current:
-        current.tenant_id = tenant_id
-        head = current.take_turn(tenant_id)
-        verdicts = [_decided(current, call, known, written) for call in calls]
-        ContentAccess.objects.bulk_create(written.accesses)
-        recorder.record(written.entries, at=current.at, locked_head=head)
-        for proxy in {call.proxy.pk: call.proxy for call in calls if call.proxy is not None}.values():
-            if proxy.asked_at is None or proxy.asked_at <= current.at - limits.GATE_ASKED_GRAIN:
-                GateProxy.objects.filter(pk=proxy.pk).update(asked_at=current.at)
-    return [(verdict, call.person, access) for call, (verdict, access) in zip(calls, verdicts, strict=True)]
+def _no_quota(*_: Any) -> Any:
+    raise AssertionError("A gate has no quota.")
 
 
-_GROUPS: Groups[_Call, Decided] = Groups(_decide)
+LANE = DecisionLane(_no_quota)
 
 
-def _decided(
-    current: Step,
-    call: _Call,
-    known: dict[tuple[UUID, UUID | None], Facts],
-    written: _Written,
-) -> tuple[Verdict, UUID | None]:
-    person = call.person
-    current.actor = Actor(
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Asked(OpenQuestion):
+    """A request that waits for its answer. If the rules refuse it, only its entry is written."""
+
+    act: ClassVar[Act] = PASS_GATE
+    of: _Call
+    access_id: UUID | None = None
+
+    def judged(self, found: Found) -> tuple[Verdict, Window | None]:
+        self.access_id = None
+        if self.of.refused:
+            return Verdict(decision=False, reason=self.of.refused, at=found.facts.at), None
+        return evaluation.judge(self.of.question, found.facts, at=found.facts.at, sees_people=True)
+
+    def drafted(
+        self, found: Found, verdict: Verdict, window: Window | None
+    ) -> tuple[recorder.Witnessed, ContentAccess | None]:
+        current = Step(actor=self.actor, act=self.act)
+        current.at, current.tenant_id = verdict.at, self.of.grant.tenant_id
+        current.correlation_id = self.of.grant.access_request_id
+        current.subject_type, current.subject_id = "grant", str(self.of.grant.pk)
+        if window is None or not verdict.decision:
+            return _refused(current, self.of, verdict.reason, None if self.of.refused else found.facts), None
+        entry, access = _allowed(current, self.of, found.facts, window)
+        self.access_id = access.pk
+        return entry, access
+
+
+def _asked(call: _Call) -> _Asked:
+    person, tenant_id = call.person, call.grant.tenant_id
+    actor = Actor(
         side=Side.PROVIDER,
         door="api",
         name=person.name,
@@ -318,24 +323,29 @@ def _decided(
         human_id=person.human_id,
         email=person.email,
     )
-    current.correlation_id = call.grant.access_request_id
-    current.subject_type, current.subject_id = "grant", str(call.grant.pk)
-    if call.refused:
-        return _refused(current, call, call.refused, written), None
-    question, key = call.question, (person.pk, call.resource_id)
-    if key not in known:
-        known[key] = read(EvaluationQuery(question, person.pk, None), hold=False)[0]
-    facts = known[key]
+    question = call.question if not call.refused else _NOTHING
     # Another window of the same engineer does not count: the session is for this one.
-    windows = [window for window in facts.windows if window.grant_id == call.grant.pk]
-    at = max(current.at, facts.at)
-    verdict, window = evaluation.judge(question, replace(facts, windows=windows), at=at, sees_people=True)
-    if window is None or not verdict.decision:
-        return _refused(current, call, verdict.reason, written, facts), None
-    return verdict, _allowed(current, call, facts, window, written)
+    query = EvaluationQuery(question, person.pk, None, sole=call.grant.pk, log=tenant_id)
+    asked = Asked(token_hash="", question=question, is_access=True)
+    return _Asked(call=Call([asked]), place=0, actor=actor, quota=None, query=query, of=call)
 
 
-def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: _Written) -> UUID:
+#: Finds no resource.
+_NOTHING = Question(subject_type="engineer", subject="", action="", service="", resource="")
+
+
+def _note_asked(call: _Call, at: datetime) -> None:
+    """Store about when the proxy last asked. The decision is committed already, so a failure changes nothing."""
+    proxy = call.proxy
+    if proxy is None or (proxy.asked_at is not None and proxy.asked_at > at - limits.GATE_ASKED_GRAIN):
+        return
+    try:
+        GateProxy.objects.filter(pk=proxy.pk).update(asked_at=at)
+    except (DatabaseError, InterfaceError) as error:
+        security_log.warning("gate.asked_at_not_stored", error=type(error).__name__)
+
+
+def _allowed(current: Step, call: _Call, facts: Facts, window: Window) -> tuple[recorder.Witnessed, ContentAccess]:
     question = call.question
     access = _allowing.row_of(question, facts, window, at=current.at)
     detail = {**_allowing.detail_of(access, question, facts, window), "gate": call.service.name}
@@ -344,30 +354,26 @@ def _allowed(current: Step, call: _Call, facts: Facts, window: Window, written: 
         # Nobody knows which resource this was about, if any.
         access.resource = None
         detail, text = _without_resource(detail), f"{facts.person_name} {question.item}"
-    written.accesses.append(access)
-    written.entries.append(current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text))
-    return access.pk
+    return current.entry(CONTENT_ACCESS_ALLOWED, detail=detail, text=text), access
 
 
 def _without_resource(detail: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in detail.items() if name not in ("resource", "resource_name")}
 
 
-def _refused(current: Step, call: _Call, code: str, written: _Written, facts: Facts | None = None) -> Verdict:
+def _refused(current: Step, call: _Call, code: str, facts: Facts | None) -> recorder.Witnessed:
     detail: dict[str, Any] = {"action": current.action, "code": code, "item": call.item, "gate": call.service.name}
     if call.match is not None:
         detail["asked"] = call.match.rule.action
     if facts is not None and facts.resource_id is not None and not call.is_shared:
         detail |= {"resource": str(facts.resource_id), "resource_name": facts.resource_name}
-    text = f"{current.action} {code}"
-    written.entries.append(current.entry(ACT_REFUSED, detail=detail, text=text))
-    return Verdict(decision=False, reason=code, at=current.at)
+    return current.entry(ACT_REFUSED, detail=detail, text=f"{current.action} {code}")
 
 
-def _passed(call: _Call, verdict: Verdict, person: Person, access_id: UUID) -> Pass:
+def _passed(call: _Call, verdict: Verdict, access_id: UUID) -> Pass:
     assert call.match is not None
     assert verdict.closes_at is not None
-    identity = _identity(call, verdict, person) if call.service.gate_identity else ""
+    identity = _identity(call, verdict) if call.service.gate_identity else ""
     return Pass(
         grant_id=call.grant.pk,
         tenant_id=call.grant.tenant_id,
@@ -379,8 +385,9 @@ def _passed(call: _Call, verdict: Verdict, person: Person, access_id: UUID) -> P
     )
 
 
-def _identity(call: _Call, verdict: Verdict, person: Person) -> str:
+def _identity(call: _Call, verdict: Verdict) -> str:
     """Return a signed token that tells the tool who asks. It is valid for a minute, and only for this tool."""
+    person = call.person
     at = int(verdict.at.timestamp())
     claims = {
         "iss": settings.BASE_URL,

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 from django.db import connections
 
+from requests_app.platform.database import bounds
+from requests_app.platform.database.turns import TURNS
+
 #: An idle thread ends after this time, and closes its connection to the database.
 IDLE_SECONDS = 30.0
 log = structlog.get_logger(__name__)
+
+
+class GaveUp(Exception):
+    """A thread has waited too long for a result. The work may still be done."""
 
 
 class LaneFull(Exception):
@@ -40,6 +49,29 @@ class Piece(Protocol):
 
 
 P = TypeVar("P", bound=Piece)
+#: How long a thread waits for a result, and how often it then looks whether it still may wait.
+PATIENCE, LOOK_EVERY = 5.0, 0.1
+
+
+def wait(key: Hashable, future: Future[Any]) -> None:
+    """Wait for a result. A process has only a part of its threads waiting with this key.
+
+    Raise GaveUp after some seconds, or TurnRefused (`platform.database.turns`) if too many threads wait already, and
+    nothing moves.
+    """
+    if future.done():
+        return
+    threads, ends = bounds.current().threads, monotonic() + PATIENCE
+    turn = TURNS.enter(("lane", key), threads=threads) if threads else None
+    try:
+        while not wait_for([future], LOOK_EVERY).done:
+            if monotonic() > ends:
+                raise GaveUp
+            if turn is not None:
+                turn.require_place()
+    finally:
+        if turn is not None:
+            turn.leave(is_taken=future.done())
 
 
 class Lane(Generic[P]):

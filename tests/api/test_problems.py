@@ -12,7 +12,7 @@ from django.test import Client as Browser
 from audit_app.models import AuditEntry
 from requests_app.doors.api import authentication
 from requests_app.models import AccessRequest, IdempotencyKey
-from requests_app.operations import decision_lane
+from requests_app.operations import _decision_lane
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
 from tests.cast import Cast
@@ -208,7 +208,7 @@ def test_an_absent_store_is_a_problem_and_not_a_page(
         raise OperationalError("gone")
 
     monkeypatch.setattr(authentication, "find_token", gone)
-    monkeypatch.setattr(decision_lane, "find_callers", gone)
+    monkeypatch.setattr(_decision_lane, "find_callers", gone)
     found = caller("get" if path.endswith("me") else "post", path)
     assert (found.status_code, found["Content-Type"]) == (503, "application/problem+json")
     assert (found.json()["code"], found["Retry-After"]) == ("store_unavailable", "5")

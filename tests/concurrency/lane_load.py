@@ -21,7 +21,7 @@ def main() -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from requests_app.operations.decision_lane import DecisionLane
+    from requests_app.operations._decision_lane import DecisionLane
     from requests_app.platform.database import bounds
     from tests.caller import service_of
     from tests.cast import gather

@@ -25,8 +25,8 @@ from requests_app.domain.deciding import Asked, Decided, TokenRefused
 from requests_app.domain.errors import Busy, NotAllowed, OutcomeUnknown
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.models import ContentAccess, Grant, Token
-from requests_app.operations import decision_lane
-from requests_app.operations.decision_lane import WAITERS, DecisionLane
+from requests_app.operations import _decision_lane
+from requests_app.operations._decision_lane import WAITERS, DecisionLane
 from tests.audit import care
 from tests.caller import service_of
 from tests.cast import Cast
@@ -48,7 +48,7 @@ def world(transactional_db: None, cast: Cast) -> Cast:
 @pytest.fixture
 def lane(world: Cast, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionLane]:
     # A slow machine may hold a log for longer than callers wait.
-    monkeypatch.setattr(decision_lane, "PATIENCE", SECONDS)
+    monkeypatch.setattr(_decision_lane, "PATIENCE", SECONDS)
     made = DecisionLane(Quota(100_000))
     yield made
     _end(made)
@@ -219,10 +219,10 @@ def test_each_question_for_a_busy_log_has_its_own_patience(
     with Holder(world.contoso.pk):
         first = lane.submit([access(ask(world), staff)])
         wait_for_somebody_who_waits()
-        monkeypatch.setattr(decision_lane, "PATIENCE", 1.0)
+        monkeypatch.setattr(_decision_lane, "PATIENCE", 1.0)
         with pytest.raises(Busy):
             _verdict(first)
-        monkeypatch.setattr(decision_lane, "PATIENCE", SECONDS)
+        monkeypatch.setattr(_decision_lane, "PATIENCE", SECONDS)
         second = lane.submit([access(ask(world), staff)])
         wait_for_somebody_who_waits()
     assert _verdict(second).decision

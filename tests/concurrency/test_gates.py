@@ -40,14 +40,15 @@ def asking(service: Service, grant: Grant) -> Any:
 def test_requests_at_once_share_transactions_and_each_has_its_entry(
     cast: Cast, tool: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grant, groups, decide = cast.in_quillo(), [], operations.gates._decide
+    grant, groups = cast.in_quillo(), []
+    decide = operations.gates.LANE._decide
 
     def counted(calls: Any) -> Any:
         groups.append(len(calls))
         assert not transaction.get_connection().in_atomic_block
         return decide(calls)
 
-    monkeypatch.setattr(operations.gates._GROUPS, "_commit", counted)
+    monkeypatch.setattr(operations.gates.LANE, "_decide", counted)
     results = at_once(*[asking(tool, grant)] * 12)
     assert [type(result) for result in results] == [Pass] * 12
     assert sum(groups) == 12

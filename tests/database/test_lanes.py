@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from time import sleep
 from typing import Any
 
 import pytest
 
 from requests_app.platform import lanes
-from requests_app.platform.lanes import Lane, LaneFull
+from requests_app.platform.database import bounds
+from requests_app.platform.database.turns import TurnRefused
+from requests_app.platform.lanes import GaveUp, Lane, LaneFull
 
 SECONDS = 20
 
@@ -156,3 +159,33 @@ def test_a_lane_that_closes_finishes_what_it_has_begun_and_refuses_the_rest(work
     assert last.is_done.is_set()
     with pytest.raises(LaneFull):
         lane.submit(Piece("late"))
+
+
+def test_a_thread_waits_for_its_result_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    future = Future[str]()
+    threading.Timer(0.1, future.set_result, args=["done"]).start()
+    lanes.wait("key", future)
+    assert future.result(0) == "done"
+    monkeypatch.setattr(lanes, "PATIENCE", 0.1)
+    with pytest.raises(GaveUp):
+        lanes.wait("key", Future[str]())
+
+
+def test_only_a_part_of_the_threads_waits_with_one_key() -> None:
+    """Otherwise one log that is locked for long would hold all threads of a web server."""
+    held, refused = Future[str](), list[Exception]()
+
+    def call() -> None:
+        with bounds.within(bounds.web(statement_seconds=15, threads=4)):
+            try:
+                lanes.wait("key", held)
+            except (TurnRefused, GaveUp) as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert any(isinstance(error, TurnRefused) for error in refused)
+    assert len(refused) == 4

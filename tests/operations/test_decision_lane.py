@@ -34,9 +34,9 @@ from requests_app.models import evaluation as one
 from requests_app.models.callers import find_callers
 from requests_app.models.evaluations import read_all
 from requests_app.models.people import actor_of_token, find_token
-from requests_app.operations import _repeated_questions, decision_lane
+from requests_app.operations import _decision_lane, _repeated_questions
+from requests_app.operations._decision_lane import DecisionLane
 from requests_app.operations._waiting_questions import Call
-from requests_app.operations.decision_lane import DecisionLane
 from requests_app.platform import telemetry
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown
@@ -284,14 +284,14 @@ def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest
 def test_a_token_that_can_not_be_read_spoils_no_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.opened()
     good, bad = service_of(cast), service_of(cast, "contoso")
-    wrong, plain = hash_of(bad), decision_lane.find_callers
+    wrong, plain = hash_of(bad), _decision_lane.find_callers
 
     def find(hashes: Any) -> Any:
         if wrong in hashes:
             raise ValueError("bad row")
         return plain(hashes)
 
-    monkeypatch.setattr(decision_lane, "find_callers", find)
+    monkeypatch.setattr(_decision_lane, "find_callers", find)
     answers = together(*([access(ask(cast), staff)] for staff in (good, bad, service_of(cast, "fabrikam"), good)))
     assert [isinstance(each.refused, ValueError) for [each] in answers] == [False, True, False, False]
     assert [each.verdict is None for [each] in answers] == [False, True, False, False]

@@ -42,7 +42,7 @@ from requests_app.models import evaluation as reading
 from requests_app.models.people import actor_of_token
 from requests_app.operations import content
 from requests_app.operations._change import act
-from requests_app.operations.decision_lane import DecisionLane
+from requests_app.operations._decision_lane import DecisionLane
 from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
 from tests.cast import Cast, events_of

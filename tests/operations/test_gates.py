@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import threading
 from html import unescape
 from typing import Any
 
@@ -24,7 +23,6 @@ from requests_app.models import ContentAccess, GateProxy, Grant, QueueAssignment
 from requests_app.models.token_keys import verified
 from requests_app.operations import gate_cuts, gates
 from requests_app.operations.gates import Pass, Refusal
-from requests_app.platform.groups import GroupFailed, Groups
 from requests_app.queries import access, callers, review
 from requests_app.queries import gates as queries
 from requests_app.queries.gates import Asker
@@ -264,13 +262,13 @@ def test_if_the_entry_cant_be_written_nobody_passes(cast: Cast, grant: Grant, mo
     def fail(*_args: Any, **_more: Any) -> None:
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(recorder, "record", fail)
+    monkeypatch.setattr(recorder, "record_in", fail)
     with nothing_happens():
         assert asked(cast, grant) == Refusal("unavailable")
     assert not ContentAccess.objects.exists()
 
 
-def test_one_group_is_one_transaction_with_an_entry_for_each_request(cast: Cast, grant: Grant) -> None:
+def test_requests_that_wait_together_have_an_entry_each(cast: Cast, grant: Grant) -> None:
     service = Service.objects.get(key="quillo")
     of = {"service": service, "grant": grant, "person_id": grant.engineer_id}
     session = Asker(person_id=grant.engineer_id, grant_id=grant.pk)
@@ -278,9 +276,13 @@ def test_one_group_is_one_transaction_with_an_entry_for_each_request(cast: Cast,
     calls = [gates._call(service, session, "GET", target, {}, None) for target in targets]
     assert all(call is not None and {**of} for call in calls)
     before = AuditEntry.objects.count()
-    found = gates._decide([call for call in calls if call is not None])
-    assert [verdict.decision for verdict, _person, _access in found] == [True] * 30 + [False] * 2
-    rows = [access for _verdict, _person, access in found]
+    questions = [gates._asked(call) for call in calls if call is not None]
+    for each in questions:
+        each.call.opened = [each]
+        each.call.begin()
+    gates.LANE._decide([each.call for each in questions])
+    assert [each.verdict.decision for each in questions if each.verdict] == [True] * 30 + [False] * 2
+    rows = [each.access_id for each in questions]
     assert rows[30:] == [None] * 2
     assert set(rows[:30]) == set(ContentAccess.objects.values_list("pk", flat=True))
     assert ContentAccess.objects.count() == 30
@@ -309,84 +311,3 @@ def test_the_summary_says_that_lockbox_recorded_the_requests_before_the_answers(
     assert (
         sentences.summary(seen, enforced_by="Quillo") == "Lockbox recorded 2 accesses in Quillo, each before its answer"
     )
-
-
-# --- Groups --------------------------------------------------------------------------------------------------
-
-
-class Slow:
-    """Commits groups, and waits until the test lets it go on."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[int]] = []
-        self.goes, self.entered = threading.Event(), threading.Event()
-        self.error: Exception | None = None
-
-    def commit(self, items: list[int]) -> list[int]:
-        self.groups.append(list(items))
-        self.entered.set()
-        assert self.goes.wait(10)
-        if self.error is not None and len(self.groups) == 2:
-            raise self.error
-        return [item * 10 for item in items]
-
-
-def _calls(slow: Slow, groups: Groups[int, int], keys: list[str]) -> dict[int, Any]:
-    """Make one call alone, then the others while it commits. Return the result of each."""
-    found: dict[int, Any] = {}
-
-    def call(number: int) -> None:
-        try:
-            found[number] = groups.submit(keys[number], number)
-        except GroupFailed as error:
-            found[number] = type(error.__cause__)
-
-    threads = [threading.Thread(target=call, args=[number]) for number in range(len(keys))]
-    threads[0].start()
-    assert slow.entered.wait(10)
-    for thread in threads[1:]:
-        thread.start()
-    wanted = sum(key == keys[0] for key in keys[1:])
-    while groups._lanes[keys[0]].calls < wanted + 1:
-        pass
-    slow.goes.set()
-    for thread in threads:
-        thread.join(10)
-    assert groups._lanes == {}
-    return found
-
-
-def test_calls_that_arrive_while_a_group_commits_are_one_group() -> None:
-    slow = Slow()
-    found = _calls(slow, Groups(slow.commit), ["a"] * 6)
-    assert found == {number: number * 10 for number in range(6)}
-    assert [sorted(group) for group in slow.groups] == [[0], [1, 2, 3, 4, 5]]
-
-
-def test_groups_of_two_keys_do_not_wait_for_each_other() -> None:
-    slow = Slow()
-    found = _calls(slow, Groups(slow.commit), ["a", "a", "b"])
-    assert found == {0: 0, 1: 10, 2: 20}
-    assert sorted(map(sorted, slow.groups)) == [[0], [1], [2]]
-
-
-def test_a_fault_fails_all_calls_of_its_group_and_no_other() -> None:
-    slow = Slow()
-    slow.error = ValueError("no")
-    found = _calls(slow, Groups(slow.commit), ["a"] * 4)
-    assert found.pop(0) == 0
-    assert found == dict.fromkeys((1, 2, 3), ValueError)
-
-
-def test_a_call_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("requests_app.platform.groups.PATIENCE", 0.2)
-    slow = Slow()
-    groups = Groups(slow.commit)
-    first = threading.Thread(target=groups.submit, args=["a", 1])
-    first.start()
-    assert slow.entered.wait(10)
-    with pytest.raises(GroupFailed):
-        groups.submit("a", 2)
-    slow.goes.set()
-    first.join(10)
-    assert groups.submit("a", 3) == 30

@@ -29,26 +29,24 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from structlog.contextvars import bound_contextvars
 
 from audit_app import recorder
-from requests_app.domain import clock, evaluation, limits, policy
+from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.deciding import Asked, Decided, Standing, Take, TokenRefused
 from requests_app.domain.errors import Busy, DomainError, SecondFactorRequired
-from requests_app.domain.evaluation import Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Token
 from requests_app.models.callers import Caller, find_callers
-from requests_app.models.evaluation import EvaluationQuery, ask, require_still
+from requests_app.models.evaluation import EvaluationQuery, ask
 from requests_app.models.evaluations import Found, read_all
 from requests_app.models.row_security import as_before
-from requests_app.operations import _allowing
-from requests_app.operations._change import Step, security_log
+from requests_app.operations._change import security_log
 from requests_app.operations._repeated_questions import FORGETTING, Repeats
 from requests_app.operations._waiting_questions import CROWD, TOO_BUSY, BusyLog, Call, OpenQuestion, count
 from requests_app.platform import outcome
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
-from requests_app.platform.lanes import Lane, LaneFull
+from requests_app.platform.lanes import Lane, LaneFull, wait
 
 #: How many questions share a transaction, and how many seconds one waits before it is begun.
 MOST, PATIENCE = 128, 5.0
@@ -105,6 +103,24 @@ class DecisionLane:
         self._decide([call])
         return call.future.result(0)
 
+    def answer(self, question: OpenQuestion) -> None:
+        """Answer a question about an access, whose caller is authenticated already.
+
+        Raise GaveUp, LaneFull or TurnRefused if the thread that calls this can't wait until it is answered.
+        """
+        call = question.call
+        call.opened = [question]
+        if connection.in_atomic_block:
+            call.begin()
+            self._decide([call])
+            return
+        self._access.submit(call)
+        try:
+            wait(("log", question.query.log), call.future)
+        finally:
+            # Nobody needs an answer that comes later.
+            call.future.cancel()
+
     def close(self) -> None:
         """Refuse all questions from now on, and those that nobody has begun with. All others are still answered."""
         for lane in (self._advice, self._access, *self._waiters):
@@ -123,11 +139,12 @@ class DecisionLane:
 
     def _decide(self, calls: list[Call]) -> None:
         try:
-            questions, used = self._authenticated(calls)
+            questions, used = self._authenticated([call for call in calls if not call.opened])
         except (DatabaseError, InterfaceError) as error:
             for call in calls:
                 call.refuse(error)
             return
+        questions += [each for call in calls for each in call.opened]
         for group in _apart(each for each in questions if not each.asked.is_access):
             _tried(group, _advise, _advice_failed)
         for group in _apart(each for each in questions if each.asked.is_access):
@@ -140,7 +157,8 @@ class DecisionLane:
 
     def _authenticated(self, calls: list[Call]) -> tuple[list[OpenQuestion], dict[UUID, datetime]]:
         """Return the questions of the callers who may ask, and the tokens whose use is to be stored."""
-        callers = _callers(sorted({call.asked[0].token_hash for call in calls}))
+        hashes = sorted({call.asked[0].token_hash for call in calls})
+        callers = _callers(hashes) if hashes else {}
         questions: list[OpenQuestion] = []
         used: dict[UUID, datetime] = {}
         for call in calls:
@@ -351,17 +369,12 @@ def _advise(group: list[OpenQuestion]) -> Blocked:
     for each, found in zip(group, read_all([each.query for each in group]), strict=True):
         each.refused = None
         try:
-            require_still(found.facts, actor=each.actor)
-            each.verdict, _window = _judged(each, found)
+            each.verdict, _window = each.judged(found)
         except DomainError as refused:
             each.refused = refused
     for each in group:
         each.answer()
     return {}
-
-
-def _judged(each: OpenQuestion, found: Found) -> tuple[Verdict, evaluation.Window | None]:
-    return evaluation.answer(each.question, found.facts, found.ended, sees_people=each.query.within is None)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -382,13 +395,11 @@ def _record(group: list[OpenQuestion], *, waits: bool) -> Blocked:
         facts = read_all([each.query for each in group], hold=True, waits=waits)
         for each, found in zip(group, facts, strict=True):
             each.verdict, each.refused, each.entry, each.earlier, each.about = None, None, None, None, ("", "")
-            if found.is_blocked:
-                assert found.facts.tenant_id is not None
-                blocked.setdefault(found.facts.tenant_id, []).append(each)
+            if found.blocked_log is not None:
+                blocked.setdefault(found.blocked_log, []).append(each)
                 continue
             done.append(each)
             try:
-                require_still(found.facts, actor=each.actor)
                 _draft(each, found, written, repeats)
             except DomainError as refused:
                 _note_refusal(each.actor, refused)
@@ -420,15 +431,14 @@ def _record_soon(tenant_id: UUID, group: list[OpenQuestion]) -> Blocked:
 
 def _draft(each: OpenQuestion, found: Found, written: _Written, repeats: Repeats) -> None:
     """Judge one question, and prepare its entry."""
-    each.verdict, window = _judged(each, found)
+    each.verdict, window = each.judged(found)
     if each.verdict.decision:
         each.about = "grant", str(each.verdict.grant_id)
     elif found.facts.resource_id is not None:
         each.about = "resource", str(found.facts.resource_id)
     if repeats.knows(each):
         return
-    current = Step(actor=each.actor, act=ALLOW_ACCESS)
-    entry, access = _allowing.answered(current, each.question, found.facts, each.verdict, window)
+    entry, access = each.drafted(found, each.verdict, window)
     if entry is None:
         return
     if found.head is not None:
