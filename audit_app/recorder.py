@@ -80,12 +80,16 @@ def record(
 
 
 def record_in(
-    entries: Sequence[tuple[Witnessed, datetime]], *, heads: Mapping[UUID, ChainHead], beside: Sequence[Model] = ()
+    entries: Sequence[tuple[Witnessed, datetime]],
+    *,
+    heads: Mapping[UUID, ChainHead],
+    beside: Sequence[Model] = (),
+    skips_known: bool = False,
 ) -> list[AuditEntry]:
     """Add entries to several logs whose heads the caller has locked and read. Each entry has a time of its own.
 
-    `beside` has rows of one model that are inserted together with the entries. On PostgreSQL, one statement writes
-    everything.
+    `beside` has rows of one model that are inserted together with the entries. With `skips_known`, those whose key the
+    table already has are left out. On PostgreSQL, one statement writes everything.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record_in() was called outside a transaction")
@@ -94,10 +98,11 @@ def record_in(
     if not rows:
         return []
     if connection.vendor == "postgresql":
-        _write_together(rows, moved, beside)
+        _write_together(rows, moved, beside, skips_known=skips_known)
         return rows
-    for table in filter(None, (beside, rows)):
-        _insert(table)
+    if beside:
+        _insert(beside, skips_known=skips_known)
+    _insert(rows)
     _move(moved)
     return rows
 
@@ -174,7 +179,9 @@ def _write(rows: list[AuditEntry]) -> None:
         AuditEntry.objects.bulk_create(rows, batch_size=500)
 
 
-def _write_together(rows: list[AuditEntry], heads: list[ChainHead], beside: Sequence[Model]) -> None:
+def _write_together(
+    rows: list[AuditEntry], heads: list[ChainHead], beside: Sequence[Model], *, skips_known: bool
+) -> None:
     """Insert all rows and update the heads in one statement.
 
     The rows of a table are one JSON text, because the driver needs long for each array, even if it is short.
@@ -183,7 +190,7 @@ def _write_together(rows: list[AuditEntry], heads: list[ChainHead], beside: Sequ
     first = ""
     if beside:
         columns = _columns_of(type(beside[0]))
-        first = f", beside AS ({_inserted(type(beside[0]), columns)})"
+        first = f", beside AS ({_inserted(type(beside[0]), columns)}{_SKIPPING if skips_known else ''})"
         values.append(_document(beside, columns))
     values.append(_document(rows, tuple(_COLUMNS)))
     with connection.cursor() as cursor:
@@ -197,6 +204,9 @@ _MOVE_ALL = f"""
             AS new(size, last_at, unsigned_since, tenant_id)
         WHERE old.tenant_id = new.tenant_id
     )"""  # noqa: S608 - names of the models
+
+
+_SKIPPING = " ON CONFLICT DO NOTHING"
 
 
 @cache
@@ -228,13 +238,14 @@ def _as_text(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no text for the database")
 
 
-def _insert(rows: Sequence[Model]) -> None:
+def _insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
     """Insert rows of one model with one statement that SQLite compiles once."""
     known = rows[0]._meta.concrete_fields
     fields = [field for field in known if not (field.primary_key and getattr(rows[0], field.attname) is None)]
     columns = ", ".join(str(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
     statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
+    statement += _SKIPPING if skips_known else ""
     values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
     with connection.cursor() as cursor:
         cursor.executemany(statement, values)
@@ -275,6 +286,35 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
         cursor.execute(_TURN, [tenant_id])
         *head, at = cursor.fetchone()
     return ChainHead(**dict(zip(_HEAD, head, strict=True))), at
+
+
+def claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | None]:
+    """Lock those of these logs that nobody else has locked, until the caller commits. Nothing is waited for.
+
+    Return their heads, and on PostgreSQL the time after the last lock. On other databases there is no time, and all
+    logs are locked, because only one transaction writes.
+    """
+    if connection.vendor != "postgresql":
+        return _locked_heads(tenant_ids), None
+    heads, at = _claim(tenant_ids)
+    missing = sorted(tenant_ids - heads.keys())
+    if missing:
+        # Somebody else holds them, or they have no entry yet.
+        known = set(ChainHead.objects.filter(pk__in=missing).values_list("pk", flat=True))
+        if unknown := [pk for pk in missing if pk not in known]:
+            ChainHead.objects.bulk_create([ChainHead(tenant_id=pk) for pk in unknown], ignore_conflicts=True)
+            more, later = _claim(set(unknown))
+            heads, at = heads | more, later or at
+    return heads, at
+
+
+def _claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [f"{{{','.join(map(str, tenant_ids))}}}"])
+        found = cursor.fetchall()
+    heads = {row[0]: ChainHead(**dict(zip(_HEAD, row[:-1], strict=True))) for row in found}
+    # The rows come as they are locked, each with its own time.
+    return heads, max((row[-1] for row in found), default=None)
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
@@ -344,6 +384,13 @@ def _locked_or_made(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
 
 _HEAD = [str(field.column) for field in ChainHead._meta.concrete_fields]
 _TURN = f"SELECT {', '.join(_HEAD)}, clock_timestamp() FROM audit_lock_head(%s)"  # noqa: S608 - names of the model
+_CLAIM = f"""
+    WITH held AS MATERIALIZED (
+        SELECT {", ".join(_HEAD)} FROM {_HEADS} WHERE tenant_id = ANY (%s::uuid[])
+        ORDER BY tenant_id FOR UPDATE SKIP LOCKED
+    )
+    SELECT *, clock_timestamp() FROM held
+"""  # noqa: S608 - as above
 _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
 
 

@@ -226,18 +226,20 @@ def post(notes: Iterable[Note], *, at: datetime) -> int:
     A worker later finds the recipients and writes a row for each of them, so the caller need not find them. A note that
     was posted before is not sent again, because its `key` is unique.
     """
-    rows = [
-        OutboxMessage(
-            tenant_id=note.tenant_id,
-            topic=note.topic,
-            about=note.about,
-            mark=note.mark,
-            key=note.key(),
-            lane=FANOUT,
-            payload={"audiences": [str(audience) for audience in note.audiences], **note.extra},
-            created_at=at,
-            next_attempt_at=at + note.waits_for,
-        )
-        for note in notes
-    ]
+    rows = [row_of(note, at=at) for note in notes]
     return len(OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500))
+
+
+def row_of(note: Note, *, at: datetime) -> OutboxMessage:
+    """Return the row of the outbox for a note. It is not saved yet."""
+    return OutboxMessage(
+        tenant_id=note.tenant_id,
+        topic=note.topic,
+        about=note.about,
+        mark=note.mark,
+        key=note.key(),
+        lane=FANOUT,
+        payload={"audiences": [str(audience) for audience in note.audiences], **note.extra},
+        created_at=at,
+        next_attempt_at=at + note.waits_for,
+    )

@@ -27,6 +27,17 @@ LISTED_ID = 16
 SOURCE_URL_MAX = 500
 
 
+class _IsPending(models.Func):
+    """Says that a state is pending, with the text of the partial index and not with parameters.
+
+    With parameters, SQLite never uses this index, and PostgreSQL does not use it for a plan that it keeps.
+    """
+
+    template = "%(expressions)s IN ({})".format(", ".join(f"'{state}'" for state in sorted(PENDING)))
+    arity = 1
+    output_field = models.BooleanField()
+
+
 class AccessRequestQuerySet(ScopedQuerySet):
     service_path = "service_id"
 
@@ -35,13 +46,17 @@ class AccessRequestQuerySet(ScopedQuerySet):
         return self.filter(is_practice=False)
 
     def pending(self) -> Self:
-        return self.filter(state__in=PENDING)
+        return self.filter(_IsPending("state"))
 
     def overdue(self, at: datetime) -> Self:
         return self.pending().filter(decide_by__lte=at)
 
     def waiting(self, at: datetime) -> Self:
         return self.pending().filter(decide_by__gt=at)
+
+    def elapsed(self, at: datetime) -> Self:
+        """Return the access requests whose window has ended, but is not closed yet."""
+        return self.filter(state=State.OPEN, grant__closed_at=None, grant__closes_at__lte=at)
 
     def under_way(self, at: datetime) -> Self:
         """Return the access requests that still wait for a decision, or whose window is still open, at this instant.

@@ -39,7 +39,7 @@ from requests_app.domain.errors import (
 from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
-from requests_app.messages.topics import Note, post
+from requests_app.messages.topics import Note, post, row_of
 from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.models.practice import is_practice
@@ -443,25 +443,31 @@ def apply(step: Move) -> None:
     row.decide_by = step.decide_by or row.decide_by
     row.save(update_fields=["state", "state_changed_at", "decide_by"])
     detail = {"reference": row.reference, "state": str(row.state), **_noted(step.note)}
-    step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}")
+    step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}".strip())
 
 
-def apply_all(steps: list[Move], *, at: datetime) -> None:
-    """Make the same transition for many access requests, and write their entries, in only a few statements.
+def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
+    """Make the same transition for many access requests, and write entries and messages, with a few statements.
 
-    The sweep uses this. All steps must have the same transition.
+    The sweep uses this. All steps must have the same transition, and the caller has locked the heads of their logs.
     """
     if not steps:
         return
     edge = steps[0].edge
-    rows = [step.row for step in steps]
-    AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).update(state=edge.target, state_changed_at=at)
-    entries = []
+    entries: list[tuple[recorder.Witnessed, datetime]] = []
+    by_time: dict[datetime, list[UUID]] = {}
     for step in steps:
         step.row.state = edge.target
-        detail = {"reference": step.row.reference, "state": edge.target}
-        entries.append(step.entry(edge.event, detail=detail, text=step.row.reference))
-    recorder.record(entries, at=at)
+        by_time.setdefault(step.at, []).append(step.row.pk)
+        detail = {"reference": step.row.reference, "state": str(edge.target)}
+        entries.append((step.entry(edge.event, detail=detail, text=step.row.reference), step.at))
+    # There is one time, unless a clock was set back: then each log has its own.
+    for at, keys in by_time.items():
+        AccessRequest.objects.filter(pk__in=keys).update(state=edge.target, state_changed_at=at)
+    messages = [row_of(note, at=step.at) for step in steps for note in step.notes]
+    recorder.record_in(entries, heads=heads, beside=messages, skips_known=True)
+    if messages:
+        bell.ring()
 
 
 def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: Act, at: datetime) -> Move:

@@ -5,17 +5,15 @@ A deadline applies even if this work runs late.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
@@ -24,124 +22,44 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.states import State
 from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations._change import Move, act, apply_all, begin
+from requests_app.operations._batches import Ripe, swept
+from requests_app.operations._change import Move
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.platform import bell
-from requests_app.platform.database import bounds
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import backups, guards
-
-logger = structlog.get_logger(__name__)
-
-#: A sweep that waits for one log holds the logs of other tenants, which then wait too. So the wait is short.
-LOCK_SECONDS = 0.5
-#: lock_not_available (PostgreSQL, appendix A).
-_LOCK_NOT_AVAILABLE = "55P03"
-#: The columns that the end of an access request needs. Its long texts are not fetched.
-_NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
 
 
 def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
     """Expire at most `limit` access requests that are past their deadline. Return how many were expired."""
-    return _swept(_expire, _overdue, actor=actor, limit=limit, passed_over=passed_over)
+    return swept(EXPIRE, _OVERDUE, actor=actor, limit=limit, passed_over=passed_over)
 
 
 def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
     """Close at most `limit` windows whose time is over. Return how many were closed."""
-    return _swept(_close, _elapsed, actor=actor, limit=limit, passed_over=passed_over)
+    return swept(CLOSE, _ELAPSED, actor=actor, limit=limit, passed_over=passed_over)
 
 
-def _swept(
-    end: Callable[..., int],
-    ripe: Callable[[datetime], QuerySet[Any]],
-    *,
-    actor: Actor,
-    limit: int,
-    passed_over: set[UUID] | None,
-) -> int:
-    """End a batch in one transaction. If that fails, end the rows one by one, and leave out each row that fails.
-
-    Without this, one row that can't be ended would roll back its whole batch again every minute. Each access request
-    that fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds the lock of a
-    row or of a tenant's log, all access requests of that tenant wait for the next sweep.
-    """
-    passed_over = set() if passed_over is None else passed_over
-    with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
-        try:
-            return end(~Q(pk__in=passed_over), actor=actor, limit=limit)
-        except Exception as failure:
-            _require_store(failure)
-            logger.error("sweep.batch_failed", error=_kind(failure))
-        done, held = 0, set[UUID]()
-        rows = ripe(clock.now()).exclude(pk__in=passed_over).values_list("pk", "tenant_id")
-        for pk, tenant_id in list(rows[:limit]):
-            if tenant_id in held:
-                passed_over.add(pk)
-                continue
-            try:
-                done += end(Q(pk=pk), actor=actor, limit=1)
-            except Exception as failure:
-                _require_store(failure)
-                passed_over.add(pk)
-                if _is_held(failure):
-                    held.add(tenant_id)
-                logger.error("sweep.passed_over", access_request=str(pk), error=_kind(failure))
-    return done
+def _tell_all_ended(steps: list[Move]) -> None:
+    for step in steps:
+        tell_ended(step)
 
 
-def _require_store(failure: Exception) -> None:
-    """Raise the error again if it comes from the database itself, because then every row would fail."""
-    if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
-        raise failure
+def _close_all(steps: list[Move]) -> None:
+    close_grants(steps, Grant.CloseReason.ELAPSED)
 
 
-def _is_held(failure: Exception) -> bool:
-    """Return whether the error only means that a lock was not granted in time.
-
-    In that case the database works, and the access requests of other tenants can still be ended.
-    """
-    cause = failure.__cause__
-    return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
-
-
-def _kind(failure: Exception) -> str:
-    """Return the type of the error. Its message is not used, because it may contain text that a person wrote."""
-    return type(failure.__cause__ or failure).__name__
-
-
-def _overdue(at: datetime) -> QuerySet[Any]:
-    return AccessRequest.objects.overdue(at).order_by("decide_by")
-
-
-def _elapsed(at: datetime) -> QuerySet[Any]:
-    ripe = Grant.objects.elapsed(at).values("access_request_id")
-    return AccessRequest.objects.filter(state=State.OPEN, pk__in=ripe).order_by("grant__closes_at")
-
-
-def _expire(which: Q, *, actor: Actor, limit: int) -> int:
-    with act(EXPIRE, actor=actor) as current:
-        current.at = clock.now()
-        rows = _overdue(current.at).filter(which).only(*_NEEDED)[:limit]
-        steps = [begin(actor, row, None, EXPIRE, current.at) for row in rows.claimed()]  # type: ignore[attr-defined]  # ScopedQuerySet
-        for step in steps:
-            tell_ended(step)
-        apply_all(steps, at=current.at)
-        current.notes.extend(_notes(steps))
-    return len(steps)
-
-
-def _close(which: Q, *, actor: Actor, limit: int) -> int:
-    with act(CLOSE, actor=actor) as current:
-        current.at = clock.now()
-        ripe = list(_elapsed(current.at).filter(which).values_list("pk", flat=True)[:limit])
-        elapsed = AccessRequest.objects.filter(state=State.OPEN, pk__in=ripe).only(*_NEEDED)
-        rows = list(elapsed.order_by("pk").claimed())
-        grants = Grant.objects.filter(access_request__in=[row.pk for row in rows]).order_by("pk").locked()
-        by_request = {grant.access_request_id: grant for grant in grants}
-        steps = [begin(actor, row, by_request[row.pk], CLOSE, current.at) for row in rows]
-        close_grants(steps, Grant.CloseReason.ELAPSED)
-        apply_all(steps, at=current.at)
-        current.notes.extend(_notes(steps))
-    return len(steps)
+_OVERDUE = Ripe(
+    rows=lambda at: AccessRequest.objects.overdue(at).order_by("decide_by"),
+    first=CompiledQuery(lambda at: AccessRequest.objects.overdue(at).values_list("pk")[:1], at=DateTimeField()),
+    end=_tell_all_ended,
+)
+_ELAPSED = Ripe(
+    rows=lambda at: AccessRequest.objects.elapsed(at).order_by("grant__closes_at"),
+    first=CompiledQuery(lambda at: Grant.objects.elapsed(at).values_list("pk")[:1], at=DateTimeField()),
+    end=_close_all,
+    has_grant=True,
+)
 
 
 def announce_closing_soon(*, actor: Actor, limit: int) -> int:
@@ -252,7 +170,3 @@ def _tell(notes: list[Note]) -> int:
             post(notes, at=clock.now())
             bell.ring()
     return len(notes)
-
-
-def _notes(steps: list[Move]) -> list[Note]:
-    return [note for step in steps for note in step.notes]

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from audit_app import canonical, export, exported_entries, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
@@ -23,6 +23,7 @@ from audit_app.shard_positions import Shards
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain.errors import StoreUnavailable
+from requests_app.models import OutboxMessage
 from tests.cast import Cast, events_in
 
 AT = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.UTC)
@@ -146,6 +147,24 @@ def test_an_entry_is_written_in_more_than_twenty_logs_at_once_of_which_two_are_n
         recorder.record([an_entry(tenant) for tenant in tenants], at=AT)
     sizes = dict(ChainHead.objects.filter(pk__in=tenants).values_list("pk", "size"))
     assert sizes == {tenant: 2 if tenant in tenants[:20] else 1 for tenant in tenants}
+
+
+@pytest.mark.django_db
+def test_a_log_without_entries_is_claimed_and_a_row_beside_is_inserted_once() -> None:
+    """A row whose key the table has already is left out. Without `skips_known`, it is an error."""
+    one, two = uuid4(), uuid4()
+    known = OutboxMessage(topic="a", about=one, key="known", created_at=AT, next_attempt_at=AT)
+    for count in (1, 2):
+        heads, _at = recorder.claim({one, two})
+        rows = [known, OutboxMessage(topic="a", about=one, key=f"new {count}", created_at=AT, next_attempt_at=AT)]
+        entries = [(an_entry(one), AT), (an_entry(two), AT), (an_entry(one), AT)]
+        recorder.record_in(entries, heads=heads, beside=rows, skips_known=True)
+    assert sorted(OutboxMessage.objects.values_list("key", flat=True)) == ["known", "new 1", "new 2"]
+    assert (queries.size(one), queries.size(two)) == (4, 2)
+    heads, _at = recorder.claim({one})
+    with pytest.raises(IntegrityError), transaction.atomic():
+        recorder.record_in([(an_entry(one), AT)], heads=heads, beside=[known])
+    assert queries.size(one) == 4
 
 
 @pytest.mark.django_db

@@ -14,7 +14,7 @@ from requests_app.domain.errors import StoreUnavailable
 from requests_app.domain.states import State
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations import _change, sweeps
+from requests_app.operations import _batches, _change, sweeps
 from requests_app.platform.database import bounds
 from requests_app.work import outbox
 from tests.cast import Cast, events_of, outbox_topics
@@ -250,7 +250,7 @@ def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Excep
             raise error or ZeroDivisionError("a bug")
         return plain(actor, row, *rest)
 
-    monkeypatch.setattr(sweeps, "begin", begin)
+    monkeypatch.setattr(_batches, "begin", begin)
     return tried
 
 

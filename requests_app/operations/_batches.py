@@ -1,0 +1,198 @@
+"""Ends many access requests whose time is over: each as a single act would end it, but hundreds in one transaction.
+
+A batch takes only access requests and logs that nobody else has locked, so several sweeps work at the same time. Each
+statement is about the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.db.models import Q, QuerySet
+
+from audit_app import recorder
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Act
+from requests_app.operations._change import Move, act, apply_all, begin
+from requests_app.platform.database import bounds
+from requests_app.platform.database.compiled import CompiledQuery
+
+logger = structlog.get_logger(__name__)
+
+#: How long a sweep waits for one log, if it finds nothing else to do. Meanwhile it holds only rows of the same tenant.
+LOCK_SECONDS = 0.5
+#: For how many logs it waits in one batch. All others wait for the next sweep.
+MOST_WAITS = 10
+#: lock_not_available (PostgreSQL, appendix A).
+_LOCK_NOT_AVAILABLE = "55P03"
+#: The columns that the end of an access request needs. Its long texts are not fetched. A column that is missing here
+#: would be fetched for each row by itself.
+_NEEDED = ("id", "reference", "tenant_id", "state", "decide_by", "is_practice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ripe:
+    """The access requests that a sweep ends with one act."""
+
+    #: Returns those that are ripe at an instant, with the one that has waited longest first.
+    rows: Callable[[datetime], QuerySet[Any]]
+    #: Finds one of them, if there is any.
+    first: CompiledQuery
+    #: Does what is special about this end. `apply_all` does the rest.
+    end: Callable[[list[Move]], None]
+    has_grant: bool = False
+
+    def claimed(self, at: datetime) -> QuerySet[Any]:
+        rows = self.rows(at)
+        if not self.has_grant:
+            return rows.only(*_NEEDED).claimed()  # type: ignore[attr-defined, no-any-return]  # ScopedQuerySet
+        return rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant")  # type: ignore[attr-defined, no-any-return]  # as above
+
+
+@dataclass
+class _Batch:
+    """How many access requests were ended, and those of tenants whose log somebody else has locked."""
+
+    done: int = 0
+    busy: dict[UUID, list[UUID]] = field(default_factory=dict)
+
+
+def swept(declared: Act, ripe: Ripe, *, actor: Actor, limit: int, passed_over: set[UUID] | None) -> int:
+    """End a batch in one transaction, and return how many access requests were ended.
+
+    If that fails, try each half, until the row that fails is alone. Without this, one row that can't be ended would
+    roll back its whole batch again every minute. Each access request that fails is added to `passed_over`, so that the
+    caller's next batch leaves it out. If somebody holds the lock of a row or of a tenant's log, those access requests
+    wait for the next batch, or for the next sweep.
+    """
+    passed_over = set() if passed_over is None else passed_over
+    at = clock.now()
+    if actor.is_system and not ripe.first(at=at):
+        # Nearly every sweep ends here, and needs no transaction.
+        return 0
+    sweep = _Sweep(declared, ripe, actor, limit, at, passed_over)
+    with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
+        return sweep.run()
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    declared: Act
+    ripe: Ripe
+    actor: Actor
+    limit: int
+    at: datetime
+    passed_over: set[UUID]
+
+    def run(self) -> int:
+        which = ~Q(pk__in=self.passed_over)
+        try:
+            batch = self._end(which)
+        except Exception as failure:
+            _require_store(failure)
+            logger.error("sweep.batch_failed", error=_kind(failure))
+            return self._apart(self._keys(which))
+        if batch.done:
+            # What was busy comes with the next batch.
+            return batch.done
+        return self._wait_for(batch.busy)
+
+    def _end(self, which: Q, *, waits: bool = False) -> _Batch:
+        batch = _Batch()
+        with act(self.declared, actor=self.actor) as current:
+            rows = list(self.ripe.claimed(self.at).filter(which)[: self.limit])
+            if not rows:
+                return batch
+            tenants = {row.tenant_id for row in rows}
+            if waits:
+                recorder.lock(*tenants)
+            heads, now = recorder.claim(tenants)
+            now = current.at = clock.now() if now is None else clock.brought(now)
+            steps = []
+            for row in rows:
+                head = heads.get(row.tenant_id)
+                if head is None:
+                    batch.busy.setdefault(row.tenant_id, []).append(row.pk)
+                    continue
+                grant = row.grant if self.ripe.has_grant else None
+                # If the clock was set back, the log's time does not go back.
+                at = now if head.last_at is None else max(now, head.last_at)
+                steps.append(begin(self.actor, row, grant, self.declared, at))
+            self.ripe.end(steps)
+            apply_all(steps, heads=heads)
+        batch.done = len(steps)
+        return batch
+
+    def _keys(self, which: Q) -> list[UUID]:
+        return list(self.ripe.rows(self.at).filter(which).values_list("pk", flat=True)[: self.limit])
+
+    def _apart(self, keys: list[UUID]) -> int:
+        """End each half of these access requests by itself. Pass over a single one that fails."""
+        if len(keys) > 1:
+            middle = len(keys) // 2
+            return self._tried(keys[:middle]) + self._tried(keys[middle:])
+        return self._tried(keys)
+
+    def _tried(self, keys: list[UUID]) -> int:
+        if not keys:
+            return 0
+        try:
+            return self._end(Q(pk__in=keys)).done
+        except Exception as failure:
+            _require_store(failure)
+            if len(keys) > 1:
+                return self._apart(keys)
+            self._pass_over(keys, failure)
+            return 0
+
+    def _wait_for(self, busy: dict[UUID, list[UUID]]) -> int:
+        """Wait a short time for each of these logs, because nothing else is to be done.
+
+        Without this, a log that is nearly always locked would never be free when a sweep looks.
+        """
+        done = 0
+        for number, (tenant_id, keys) in enumerate(sorted(busy.items())):
+            if number >= MOST_WAITS:
+                self.passed_over.update(keys)
+                continue
+            try:
+                done += self._end(Q(tenant_id=tenant_id, pk__in=keys), waits=True).done
+            except Exception as failure:
+                _require_store(failure)
+                if _is_held(failure):
+                    self._pass_over(keys, failure)
+                else:
+                    done += self._apart(keys)
+        return done
+
+    def _pass_over(self, keys: Iterable[UUID], failure: Exception) -> None:
+        for key in keys:
+            self.passed_over.add(key)
+            logger.error("sweep.passed_over", access_request=str(key), error=_kind(failure))
+
+
+def _require_store(failure: Exception) -> None:
+    """Raise the error again if it comes from the database itself, because then every row would fail."""
+    if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
+        raise failure
+
+
+def _is_held(failure: Exception) -> bool:
+    """Return whether the error only means that a lock was not granted in time.
+
+    In that case the database works, and the access requests of other tenants can still be ended.
+    """
+    cause = failure.__cause__
+    return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
+
+
+def _kind(failure: Exception) -> str:
+    """Return the type of the error. Its message is not used, because it may contain text that a person wrote."""
+    return type(failure.__cause__ or failure).__name__

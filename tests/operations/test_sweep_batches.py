@@ -1,0 +1,322 @@
+"""A sweep ends hundreds of access requests together, each exactly as a single act would end it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from audit_app.models import AuditEntry, ChainHead
+from audit_app.verify import verify
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.states import State
+from requests_app.messages.topics import Topic
+from requests_app.models import AccessRequest, Grant, OutboxMessage
+from requests_app.operations import _batches, sweeps
+from requests_app.operations._change import Move
+from tests import practice
+from tests.cast import Cast, events_of, outbox_topics
+from tests.conftest import Traveller
+from tests.database.test_bounds import held
+
+pytestmark = pytest.mark.django_db
+
+SWEEPS: dict[str, Callable[..., int]] = {"close": sweeps.close_elapsed, "expire": sweeps.expire_overdue}
+#: The tables that the end of an access request changes.
+_CHANGED = (AccessRequest, Grant, AuditEntry, ChainHead, OutboxMessage)
+
+
+def _ripe(cast: Cast, travel: Traveller, act: str, count: int = 2) -> list[AccessRequest]:
+    """Return access requests of two tenants whose time is over, with the one that has waited longest first."""
+    rows = []
+    for tenant, customer in (("contoso", "mia"), ("fabrikam", "fred")):
+        ticket = cast.ticket(tenant, customer)
+        for _ in range(count):
+            travel.by(seconds=1)
+            if act == "close":
+                rows.append(cast.opened(tenant, ticket=ticket, window_for=3600).access_request)
+            else:
+                rows.append(cast.submitted(tenant, ticket=ticket))
+    travel.by(hours=40)
+    return rows
+
+
+def _stored() -> dict[str, list[dict[str, Any]]]:
+    """Return all columns of all rows that an end can change, except the random ids of new rows."""
+    found = {}
+    for model in _CHANGED:
+        random = {"id"} if model in (AuditEntry, OutboxMessage) else set()
+        names = [field.attname for field in model._meta.concrete_fields if field.attname not in random]
+        rows = [{name: _plain(row[name]) for name in names} for row in model._default_manager.values(*names)]
+        found[model.__name__] = sorted(rows, key=str)
+    return found
+
+
+def _plain(value: object) -> object:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def _undone(run: Callable[[], object]) -> dict[str, list[dict[str, Any]]]:
+    """Run this, roll it back, and return what was stored meanwhile."""
+    here = transaction.savepoint()
+    run()
+    stored = _stored()
+    transaction.savepoint_rollback(here)
+    return stored
+
+
+@pytest.mark.parametrize("stage", ["provider", "customer", "practice", "window", "practice window"])
+def test_a_batch_stores_what_the_single_acts_store(cast: Cast, travel: Traveller, stage: str) -> None:
+    """Every column of every row is compared: states, entries with their hashes, heads of the logs, messages."""
+    travel.freeze()
+    if stage == "customer":
+        rows = [cast.confirmed(), cast.confirmed("fabrikam")]
+    elif stage == "practice":
+        rows = [practice.submitted(cast)]
+    elif stage == "practice window":
+        rows = [practice.opened(cast).access_request]
+    else:
+        rows = _ripe(cast, travel, "close" if stage == "window" else "expire")
+    travel.by(hours=40)
+    act, system = "close" if "window" in stage else "expire", cast.system("sweep")
+    before = _stored()
+    one_by_one = _undone(lambda: [getattr(operations, act)(row.pk, actor=system) for row in rows])
+    together = _undone(lambda: SWEEPS[act](actor=system, limit=10))
+    assert together == one_by_one
+    assert len(together["AuditEntry"]) == len(before["AuditEntry"]) + len(rows)
+    assert len(together["OutboxMessage"]) == len(before["OutboxMessage"]) + len(rows)
+
+
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_batch_stores_it_alike_if_the_clock_was_set_back_for_one_log(cast: Cast, travel: Traveller, act: str) -> None:
+    travel.freeze()
+    rows, system = _ripe(cast, travel, act), cast.system("sweep")
+    ChainHead.objects.filter(pk=cast.fabrikam.pk).update(last_at=clock.now().replace(year=2031))
+    one_by_one = _undone(lambda: [getattr(operations, act)(row.pk, actor=system) for row in rows])
+    assert _undone(lambda: SWEEPS[act](actor=system, limit=10)) == one_by_one
+    years = {
+        row["state_changed_at"].year for row in one_by_one["AccessRequest"] if row["tenant_id"] == cast.fabrikam.pk
+    }
+    assert years == {2031}
+
+
+def test_a_message_that_was_posted_before_stops_no_batch(cast: Cast, travel: Traveller) -> None:
+    travel.freeze()
+    rows = _ripe(cast, travel, "expire")
+    sent = OutboxMessage.objects.filter(about=rows[0].pk).order_by("created_at")[0]
+    OutboxMessage.objects.filter(pk=sent.pk).update(key=f"{Topic.ACCESS_REQUEST_ENDED}:{rows[0].pk}")
+    before = OutboxMessage.objects.count()
+    assert sweeps.expire_overdue(actor=cast.system("sweep"), limit=10) == len(rows)
+    assert OutboxMessage.objects.count() == before + len(rows) - 1
+    assert {events_of(row)[-1] for row in rows} == {"access_request.expired"}
+
+
+# --- How many statements a batch takes ---------------------------------------------------------------------------
+
+
+def _statements(run: Callable[[], object]) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        run()
+    sent = [query["sql"].strip() for query in captured.captured_queries]
+    return [sql for sql in sent if sql.split()[0] not in ("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT")]
+
+
+#: A search for the first one, the access requests (with their windows), the logs, the new states (and the ends of the
+#: windows), and the entries with the heads of their logs and the messages. On SQLite, one statement writes one table.
+_OF_BATCH = {("postgresql", "expire"): 5, ("postgresql", "close"): 6, ("sqlite", "expire"): 7, ("sqlite", "close"): 8}
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_batch_of_any_size_takes_the_same_statements(cast: Cast, travel: Traveller, act: str) -> None:
+    """It runs in the database role of the documents, which row-level security limits."""
+    travel.freeze()
+    system, found = cast.system("sweep"), []
+    for count in (1, 4):
+        rows = _ripe(cast, travel, act, count)
+        found.append(_statements(lambda: SWEEPS[act](actor=system, limit=100)))
+        assert {events_of(row)[-1] for row in rows} == {"grant.closed" if act == "close" else "access_request.expired"}
+    few, many = map(len, found)
+    assert (few, many) == (many, _OF_BATCH[connection.vendor, act]), [sql[:150] for sql in found[-1]]
+
+
+@pytest.mark.postgres
+def test_these_statements_are_those_of_a_role_that_row_level_security_limits() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        assert cursor.fetchone() == (False,)
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND NOT (relrowsecurity AND relforcerowsecurity)",
+            [[model._meta.db_table for model in _CHANGED]],
+        )
+        assert cursor.fetchall() == []
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_sweep_that_finds_nothing_takes_one_read_and_no_transaction(cast: Cast, act: str) -> None:
+    cast.opened(window_for=3600)
+    cast.submitted()
+    with CaptureQueriesContext(connection) as captured:
+        assert SWEEPS[act](actor=cast.system("sweep"), limit=500) == 0
+    assert [query["sql"].split()[0] for query in captured.captured_queries] == ["SELECT"]
+
+
+#: The index by which each statement finds its rows.
+_BY_INDEX = {"close": "grant_unclosed", "expire": "access_request_overdue"}
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_sweep_finds_its_rows_by_an_index(cast: Cast, travel: Traveller, act: str) -> None:
+    travel.freeze()
+    rows = _ripe(cast, travel, act)
+    _crowd(rows[0])
+    reads: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('SELECT "requests_app_'):
+            reads.append((sql, values))
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(note):
+        assert SWEEPS[act](actor=cast.system("sweep"), limit=500) == len(rows)
+    plans = [_plan(*read) for read in reads]
+    assert [_BY_INDEX[act] in plan for plan in plans] == [True, True], "\n".join(plans)
+    lines = [line.strip() for plan in plans for line in plan.splitlines()]
+    assert not [line for line in lines if "Seq Scan" in line or line.startswith("SCAN")]
+
+
+def _crowd(row: AccessRequest, count: int = 3_000) -> None:
+    """Add windows that ended long ago, and a few that are open. The databases then plan as for a real table."""
+    is_postgres = connection.vendor == "postgresql"
+    new_id = "gen_random_uuid()" if is_postgres else "lower(hex(randomblob(16)))"
+    numbers = f"WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count})"
+    state = "CASE WHEN n / 150 = 1 THEN 'OPEN' ELSE 'CLOSED' END"
+    new = {"id": new_id, "reference": "'X' || n", "state": state}
+    names = [field.column for field in AccessRequest._meta.concrete_fields]
+    columns = ", ".join(new.get(name, f"old.{name}") for name in names)
+    later = clock.now() + dt.timedelta(hours=1)
+    grants = "id, tenant_id, access_request_id, engineer_id, level, opens_at, closes_at, closed_at, close_reason"
+    instant = "%s::timestamptz" if is_postgres else "%s"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{numbers} INSERT INTO requests_app_accessrequest ({', '.join(names)})"
+            f" SELECT {columns} FROM requests_app_accessrequest AS old, s WHERE old.reference = %s".replace(
+                "% 2", "%% 2"
+            ),
+            [row.reference],
+        )
+        cursor.execute(
+            f"INSERT INTO requests_app_grant ({grants}) SELECT {new_id}, tenant_id, id, requested_by_id, level,"
+            f" submitted_at, {instant}, CASE WHEN state = 'CLOSED' THEN {instant} END,"
+            " CASE WHEN state = 'CLOSED' THEN 'elapsed' ELSE '' END"
+            " FROM requests_app_accessrequest WHERE reference LIKE 'X%%'",
+            [later, later],
+        )
+        cursor.execute("ANALYZE")
+
+
+def _plan(sql: str, values: Any) -> str:
+    with connection.cursor() as cursor:
+        # With the parameters and not with the values in the text: SQLite plans these differently.
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(f"{explain} {sql}", values)
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+# --- Rows that fail, logs that are busy, and crashes -------------------------------------------------------------
+
+
+def _break(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Any], None]) -> None:
+    plain = _batches.begin
+
+    def begin(actor: Any, row: AccessRequest, *rest: Any) -> Move:
+        fails(row)
+        return plain(actor, row, *rest)
+
+    monkeypatch.setattr(_batches, "begin", begin)
+
+
+def test_one_row_that_fails_costs_a_few_transactions_and_not_one_for_each_row(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travel.freeze()
+    rows = _ripe(cast, travel, "expire", 8)
+    broken, transactions, passed_over = rows[5].pk, list[object](), set[Any]()
+    plain = _batches.act
+
+    def fails(row: AccessRequest) -> None:
+        if row.pk == broken:
+            raise ZeroDivisionError
+
+    _break(monkeypatch, fails)
+    monkeypatch.setattr(_batches, "act", lambda *args, **kwargs: transactions.append(1) or plain(*args, **kwargs))
+    assert sweeps.expire_overdue(actor=cast.system(), limit=100, passed_over=passed_over) == len(rows) - 1
+    assert passed_over == {broken}
+    # The whole batch, and then two halves four times.
+    assert len(transactions) == 1 + 2 * 4
+    assert AccessRequest.objects.get(pk=broken).state == State.PENDING_PROVIDER
+    assert "access_request.expired" not in events_of(rows[5])
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_crash_between_two_batches_leaves_whole_ends_and_the_next_sweep_goes_on(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travel.freeze()
+    rows, seen = _ripe(cast, travel, "expire"), list[object]()
+
+    def killed(row: AccessRequest) -> None:
+        seen.append(row.pk)
+        if len(seen) == 4:
+            raise _Killed
+
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    with monkeypatch.context() as patch:
+        _break(patch, killed)
+        with pytest.raises(_Killed):
+            tasks.sweep()
+    ended = [row for row in rows if AccessRequest.objects.get(pk=row.pk).state == State.EXPIRED]
+    assert ended == rows[:2]
+    for row in rows:
+        is_ended = row in ended
+        assert ("access_request.expired" in events_of(row)) == is_ended
+        assert (Topic.ACCESS_REQUEST_ENDED in outbox_topics(row)) == is_ended
+    assert tasks.sweep() == 2
+    for row in rows:
+        assert events_of(row).count("access_request.expired") == 1
+        assert outbox_topics(row).count(Topic.ACCESS_REQUEST_ENDED) == 1
+    assert verify(cast.contoso.pk).is_good
+    assert verify(cast.fabrikam.pk).is_good
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_busy_log_costs_others_no_wait_and_its_rows_come_next(cast: Cast, travel: Traveller, act: str) -> None:
+    travel.freeze()
+    rows, system = _ripe(cast, travel, act), cast.system("sweep")
+    of_contoso, of_fabrikam = rows[:2], rows[2:]
+    with held(cast.contoso.pk):
+        sent = _statements(lambda: SWEEPS[act](actor=system, limit=10))
+        assert {row.pk for row in of_fabrikam} == _ended(act)
+    assert not [sql for sql in sent if "FOR UPDATE" in sql and "SKIP LOCKED" not in sql]
+    assert SWEEPS[act](actor=system, limit=10) == len(of_contoso)
+    assert {row.pk for row in rows} == _ended(act)
+    assert OutboxMessage.objects.filter(topic__in=[Topic.ACCESS_REQUEST_ENDED, Topic.WINDOW_CLOSED]).count() == len(
+        rows
+    )
+
+
+def _ended(act: str) -> set[Any]:
+    state = State.CLOSED if act == "close" else State.EXPIRED
+    return set(AccessRequest.objects.filter(state=state).values_list("pk", flat=True))
