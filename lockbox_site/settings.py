@@ -239,7 +239,6 @@ elif _database["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
 else:
     _database["ENGINE"] = "requests_app.platform.database.postgresql"
-    _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
     # No "pool", because its threads do not survive the fork of django-q2's workers.
     _database["OPTIONS"] = {
@@ -256,6 +255,8 @@ else:
         "server_side_binding": True,
     }
 
+# To open a connection takes longer than most requests. SQLite reads its whole schema each time.
+_database["CONN_MAX_AGE"] = 60
 STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=300)
 # How long a statement of a worker, the beat or the signer may take before its connection is closed.
 WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, most=3600)

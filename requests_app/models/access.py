@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -20,6 +20,7 @@ from requests_app.domain import limits
 from requests_app.domain.levels import WORDS_MAX, Level, can_change
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
+from requests_app.platform.database.rows import Row
 
 #: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
@@ -67,7 +68,7 @@ class AccessRequestQuerySet(ScopedQuerySet):
         return self.filter(waits | Q(state=State.OPEN, grant__closed_at=None, grant__closes_at__gt=at))
 
 
-class AccessRequest(models.Model):
+class AccessRequest(Row):
     """An engineer's access request. After it was submitted, only `state`, `decide_by` and `state_changed_at` change."""
 
     class Reason(models.TextChoices):
@@ -204,6 +205,12 @@ class AccessRequest(models.Model):
         return state
 
     @property
+    def scoped(self) -> list[Any]:
+        """The resources that are asked for, in their order."""
+        rows = self.__dict__.get("listed_scope")
+        return [scope.resource for scope in (self.scope.all() if rows is None else rows)]
+
+    @property
     def deciders(self) -> frozenset[UUID]:
         """The human ids of everybody who has decided on this access request.
 
@@ -224,7 +231,7 @@ class AccessRequest(models.Model):
         return timedelta(seconds=self.window_for)
 
 
-class AccessRequestResource(models.Model):
+class AccessRequestResource(Row):
     access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="scope")
     resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
     position = models.PositiveSmallIntegerField()
@@ -243,7 +250,7 @@ class DecisionQuerySet(ScopedQuerySet):
     service_path = "access_request__service_id"
 
 
-class Decision(models.Model):
+class Decision(Row):
     """One human's approval or denial at one stage.
 
     The human ids of the decider and of the requester are stored here too. A constraint of the database compares them.
@@ -388,7 +395,7 @@ class GrantQuerySet(ScopedQuerySet):
         return self.filter(Q(closed_at__isnull=False) | Q(closes_at__lte=at))
 
 
-class Grant(models.Model):
+class Grant(Row):
     """What an approved access request gives: access for one engineer, to some resources, during one window."""
 
     class CloseReason(models.TextChoices):

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.platform.database.rows import Row
 
 
 class ClientQuerySet(ScopedQuerySet):
@@ -23,7 +24,7 @@ class ClientQuerySet(ScopedQuerySet):
         return self.filter(account__is_active=True)
 
 
-class Client(models.Model):
+class Client(Row):
     """A machine that calls the API: a ticket system, a SIEM, a service that enforces windows.
 
     The client belongs to a tenant, or to the provider. It has an account of its own, with which nobody can sign in. The
@@ -120,7 +121,7 @@ class TokenQuerySet(ScopedQuerySet):
         return self.filter(revoked_at=None, expires_at__gt=at)
 
 
-class Token(models.Model):
+class Token(Row):
     """A bearer token.
 
     Only its hash is stored. `hint` has the last characters of the token, so that people can tell their tokens apart.

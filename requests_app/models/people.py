@@ -33,6 +33,7 @@ from requests_app.models.single_sign_on import SignOn
 from requests_app.models.staff_terms import StaffTerm
 from requests_app.models.tenants import Tenant
 from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.rows import Row
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
@@ -119,7 +120,7 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
 
-class Person(AbstractBaseUser, PermissionsMixin):
+class Person(Row, AbstractBaseUser, PermissionsMixin):
     """A person who can sign in, or the account of a client, with which nobody can sign in.
 
     All accounts of one human have the same `human_id`. So a human with two accounts counts once.

@@ -6,16 +6,20 @@ A missing row and a hidden row raise the same error.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
+from operator import or_
 from typing import Any, Self
+from uuid import UUID
 
 from django.db import connections, models
-from django.db.models import Q
+from django.db.models import Q, UUIDField
 
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
+from requests_app.platform.database.compiled import CompiledQuery
 
 #: If there are more rows than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
@@ -35,6 +39,12 @@ def _four() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
 
+#: A column and its values, or None.
+Scope = tuple[str, list[UUID]] | None
+#: With more tenants or queues than this, the text of a query is made at each call.
+_COMPILED_IDS = 8
+
+
 class ScopedQuerySet(models.QuerySet[Any]):
     """A queryset of rows that belong to a tenant, to a service, or to both.
 
@@ -50,16 +60,19 @@ class ScopedQuerySet(models.QuerySet[Any]):
         Customers see the rows of their tenants. The provider's people see the rows of their queues. Staff and the
         system see all rows.
         """
-        if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
-            return self
-        if actor.side is Side.CUSTOMER:
-            return self.filter(**{f"{self.tenant_path}__in": sorted(actor.tenant_ids)})
-        return self.filter(self._in_queues_of(actor))
+        scope = self.scope_of(actor)
+        return self if scope is None else self.filter(**{f"{scope[0]}__in": scope[1]})
 
-    def _in_queues_of(self, actor: Actor) -> Q:
-        if self.service_path is None:
-            return Q(pk__in=[])
-        return Q(**{f"{self.service_path}__in": sorted(actor.service_ids)})
+    def scope_of(self, actor: Actor) -> Scope:
+        """Return the column that decides whether the actor can see a row, and its values. None means every row."""
+        if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
+            return None
+        if actor.side is Side.CUSTOMER:
+            return self.tenant_path, sorted(actor.tenant_ids)
+        return self._in_queues_of(actor)
+
+    def _in_queues_of(self, actor: Actor) -> Scope:
+        return ("pk", []) if self.service_path is None else (self.service_path, sorted(actor.service_ids))
 
     def find(self, pk: object) -> Any:
         """Return the row with this id. Raise NotFound if there is no such row, or if `pk` is not an id."""
@@ -129,3 +142,38 @@ class ScopedQuerySet(models.QuerySet[Any]):
 
     def _locks(self) -> bool:
         return connections[self.db].features.has_select_for_update_of
+
+
+class CompiledFind:
+    """Finds a row as `visible_to(actor).find(id)` does, with a query that is compiled once for each kind of actor.
+
+    The model's queryset must not replace `visible_to`. Use this only for what runs all the time (ADR 86).
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._queries = make, dict[tuple[str, int], CompiledQuery]()
+        self._rows: Any = None
+
+    def __call__(self, pk: object, *, actor: Actor) -> Any:
+        if self._rows is None:
+            self._rows = self._make()
+        rows = self._rows
+        key = as_id(pk)
+        column, ids = rows.scope_of(actor) or ("pk", [key])
+        if key is None or not ids:
+            raise NotFound
+        if len(ids) > _COMPILED_IDS:
+            return rows.visible_to(actor).find(pk)
+        query = self._queries.get((column, len(ids))) or self._compiled(rows, column, len(ids))
+        found = query(row=key, **{f"one_{n}": each for n, each in enumerate(ids)})
+        if not found:
+            raise NotFound
+        return found[0]
+
+    def _compiled(self, rows: Any, column: str, count: int) -> CompiledQuery:
+        def make(row: Any, **ids: Any) -> Any:
+            is_seen = reduce(or_, (Q(**{column: each}) for each in ids.values()))
+            return rows.filter(is_seen, pk=row).order_by()
+
+        fields = {f"one_{n}": UUIDField() for n in range(count)}
+        return self._queries.setdefault((column, count), CompiledQuery(make, row=UUIDField(), **fields))

@@ -17,6 +17,7 @@ from requests_app.domain.levels import TEXT_MAX, Offer, can_change, offers_of, u
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
 from requests_app.models.tenants import Tenant
+from requests_app.platform.database.rows import Row
 
 #: The fields with which the decision point can be asked about a resource.
 ASKED = ("name", "locator", "external_id")
@@ -49,7 +50,7 @@ class ServiceQuerySet(ScopedQuerySet):
         return self if actor.side is Side.CUSTOMER else super().visible_to(actor)
 
 
-class Service(models.Model):
+class Service(Row):
     """A product of the provider.
 
     This product reads the content of a service with a connector. The content of an *external* service stays in an
@@ -159,7 +160,7 @@ class ResourceQuerySet(ScopedQuerySet):
         return due.order_by(F("next_check_at").asc(nulls_first=True), "pk")
 
 
-class Resource(models.Model):
+class Resource(Row):
     """One mailbox, library or database.
 
     `locator` is its name for the connector; `kind` is a word that people understand. A resource of an external service

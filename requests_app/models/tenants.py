@@ -15,6 +15,7 @@ from requests_app.domain.actors import Actor, Side
 from requests_app.domain.levels import CHANGING
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.spelling import EXISTS
+from requests_app.platform.database.rows import Row
 
 FOUR_HOURS = 4 * 60 * 60
 
@@ -27,7 +28,7 @@ class PlanQuerySet(ScopedQuerySet):
         return self if is_seen else self.none()
 
 
-class Plan(models.Model):
+class Plan(Row):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=60, unique=True)
     includes_lockbox = models.BooleanField(_("includes Lockbox"), default=True)
@@ -46,9 +47,9 @@ class Plan(models.Model):
 class TenantQuerySet(ScopedQuerySet):
     tenant_path = "pk"
 
-    def _in_queues_of(self, actor: object) -> models.Q:
+    def _in_queues_of(self, actor: object) -> None:
         # The provider's people choose from all tenants when they record a ticket for a customer who called.
-        return models.Q()
+        return None
 
     def ever_on(self) -> Self:
         """Return the tenants that have Lockbox on, or had it on before.
@@ -67,7 +68,7 @@ class TenantQuerySet(ScopedQuerySet):
 LEVEL_RULES = ("ruled_out", "is_act_as_allowed")
 
 
-class Tenant(models.Model):
+class Tenant(Row):
     class YesRule(models.TextChoices):
         """What a tenant requires of an approval. A denial has no such requirement, because it gives no access."""
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
+from requests_app.platform.database.rows import Row
 
 
 class TicketQuerySet(ScopedQuerySet):
@@ -25,7 +26,7 @@ class TicketQuerySet(ScopedQuerySet):
         return self.filter(is_practice=False)
 
 
-class Ticket(models.Model):
+class Ticket(Row):
     EXTERNAL_REFERENCE_MAX, EXTERNAL_URL_MAX = 120, 500
 
     class Origin(models.TextChoices):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,9 +19,11 @@ from django.test.utils import CaptureQueriesContext
 
 from lockbox_site.sessions import SessionStore
 from requests_app.domain import clock
-from requests_app.domain.actors import Role
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import NotFound
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Membership, Person, Plan, Token
 from requests_app.models.people import actor_of, find_token, reread
+from requests_app.models.scoping import CompiledFind
 from requests_app.platform.database import compiled
 from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import access
@@ -262,3 +266,41 @@ def test_the_parts_of_an_access_request_are_those_that_prefetch_related_reads(
             assert list(ours) == list(theirs) != []
             assert [each._state.fields_cache for each in ours] == [each._state.fields_cache for each in theirs]
             assert all(each._state.fields_cache[getattr(row, name).field.name] is row for each in ours)
+
+
+# --- A row among those that an actor can see ------------------------------------------------------------------------
+
+
+def _found(find: Callable[[], Any]) -> Any:
+    try:
+        return find()
+    except NotFound:
+        return None
+
+
+def test_a_compiled_find_finds_what_visible_to_finds(cast: Cast) -> None:
+    find = CompiledFind(lambda: AccessRequest.objects.select_related("tenant"))
+    rows = [cast.confirmed(), cast.confirmed("fabrikam")]
+    actors = [cast.as_(name) for name in ("ada", "frida", "pat", "priya", "samir", "otto")]
+    actors += [Actor.system("outbox"), replace(actors[0], tenant_roles={}), replace(actors[2], queue_roles={})]
+    many = {uuid.uuid4(): frozenset({Role.MEMBER}) for _ in range(12)}
+    actors += [
+        replace(actors[0], tenant_roles={**many, **actors[0].tenant_roles}),
+        replace(actors[0], tenant_roles=many),
+    ]
+    seen = []
+    for actor in actors:
+        for pk in (*(row.pk for row in rows), str(rows[0].pk), uuid.uuid4(), "no id", None):
+            expected = _found(lambda: AccessRequest.objects.visible_to(actor).find(pk))  # noqa: B023 - called here
+            assert _found(lambda: find(pk, actor=actor)) == expected, (actor, pk)  # noqa: B023
+            seen.append(expected)
+    assert {row.pk for row in rows} == {row.pk for row in seen if row}
+    assert None in seen
+
+
+def test_a_compiled_find_is_compiled_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = CompiledFind(lambda: AccessRequest.objects.select_related("tenant"))
+    row = cast.confirmed()
+    assert find(row.pk, actor=cast.as_("ada")) == row
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    assert find(row.pk, actor=cast.as_("otto")) == row

@@ -21,6 +21,7 @@ from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import deciding_act
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State
+from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import (
@@ -150,7 +151,7 @@ class AccessRequestLine(serializers.Serializer):
 
     @extend_schema_field(ResourceRef(many=True))
     def get_resources(self, row: AccessRequest) -> Any:
-        return ResourceRef([scope.resource for scope in row.scope.all()], many=True).data
+        return output.all_shown(ResourceRef, row.scoped)
 
     @extend_schema_field(serializers.ChoiceField(choices=State.values))
     def get_state(self, row: AccessRequest) -> str:
@@ -159,7 +160,7 @@ class AccessRequestLine(serializers.Serializer):
     @extend_schema_field(WindowOut(allow_null=True))
     def get_grant(self, row: AccessRequest) -> Any:
         grant = getattr(row, "grant", None)
-        return WindowOut(grant).data if grant is not None else None
+        return output.shown(WindowOut, grant) if grant is not None else None
 
 
 class DemandOut(serializers.Serializer):
@@ -221,11 +222,11 @@ class AccessRequestOut(AccessRequestLine):
 
     @extend_schema_field(DemandOut(allow_null=True))
     def get_demand(self, row: AccessRequest) -> Any:
-        return DemandOut(row).data if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND else None
+        return output.shown(DemandOut, row) if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND else None
 
     @extend_schema_field(DecisionOut(many=True))
     def get_decisions(self, row: AccessRequest) -> Any:
-        return DecisionOut(sorted(row.decisions.all(), key=lambda each: each.at), many=True).data
+        return output.all_shown(DecisionOut, sorted(row.decisions.all(), key=lambda each: each.at))
 
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=ACTIONS)))
     def get_allowed_actions(self, row: AccessRequest) -> list[str]:
@@ -239,9 +240,9 @@ class AccessRequestOut(AccessRequestLine):
         at = self.context["at"]
         if row.state_at(at) not in (*PENDING, State.OPEN):
             return []
-        resources = [scope.resource for scope in row.scope.all()]
+        resources = row.scoped
         doubtful = [resource for resource in resources if resource.check_problem or resource.is_test_old(at)]
-        return WarningOut(doubtful, many=True, context=self.context).data
+        return output.all_shown(WarningOut, doubtful, **self.context)
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------
@@ -356,7 +357,7 @@ class AccessRequests(ListView):
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:
-        return self.listed(access.access_requests(self.actor), at=clock.now())
+        return self.listed(access.listed(self.actor), at=clock.now())
 
     @extend_schema(
         operation_id="access_requests_submit",
@@ -534,7 +535,7 @@ def _ask(found: dict[str, Any]) -> operations.Ask:
 
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
-    row = access.access_request(pk, actor=view.actor)
+    row = access.one(pk, actor=view.actor)
     location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
     return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())
 

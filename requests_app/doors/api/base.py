@@ -22,7 +22,7 @@ from requests_app.domain.actors import Actor, Once, Side
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.errors import NotFound, SecondFactorRequired
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import cors, idempotency, quota
+from requests_app.doors.api import cors, idempotency, output, quota
 from requests_app.doors.api.authentication import BearerAuthentication
 from requests_app.doors.api.errors import NotTheSame, PreconditionRequired
 from requests_app.doors.api.pages import PARAMETERS, Pages, require_known, wanted_fields
@@ -191,7 +191,7 @@ class ApiView(APIView):
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
     ) -> Response:
         """Answer with one row and its ETag, or with 304 if the caller already has this version."""
-        data = serializer(row, context={"actor": self.actor, **context}).data
+        data = output.shown(serializer, row, actor=self.actor, **context)
         tag = etag(data)
         is_read = status == 200 and self.request.method in ("GET", "HEAD")
         if is_read and tag in _tags(self.request.META.get("HTTP_IF_NONE_MATCH", "")):
@@ -207,7 +207,7 @@ class ApiView(APIView):
         wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
         if not wanted:
             raise PreconditionRequired
-        data = serializer(row, context={"actor": self.actor, **context}).data
+        data = output.shown(serializer, row, actor=self.actor, **context)
         # `*` is refused too, because it would decide on any version of the row.
         if etag(data) not in _tags(wanted):
             raise NotTheSame
@@ -281,15 +281,13 @@ class ListView(ApiView):
         if filters is not None and not filters.get_filters().keys().isdisjoint(self.request.query_params):
             rows = self.filtered(filters, rows).qs
         serializer = self.serializer_class
-        wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
+        wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
         pages = self.pagination_class()
         pages.ordering = self._order()
         found = pages.paginate_queryset(rows, self.request, view=None)
-        shown = serializer(found, many=True, context={"actor": self.actor, **context})
-        if wanted is not None:
-            for name in set(shown.child.fields) - wanted:
-                shown.child.fields.pop(name)
-        return pages.get_paginated_response(shown.data)
+        return pages.get_paginated_response(
+            output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
+        )
 
     def known_parameters(self) -> frozenset[str]:
         if self._method(self.request) != "GET":

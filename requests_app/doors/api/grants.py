@@ -18,6 +18,7 @@ from requests_app.domain.errors import NotAllowed
 from requests_app.domain.lifecycle import actions_from
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
+from requests_app.doors.api import output
 from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, Strict
@@ -69,7 +70,7 @@ class GrantLine(WindowOut):
 
     @extend_schema_field(ResourceRef(many=True))
     def get_resources(self, row: Grant) -> Any:
-        return ResourceRef([scope.resource for scope in row.access_request.scope.all()], many=True).data
+        return output.all_shown(ResourceRef, row.access_request.scoped)
 
 
 class SeenOut(serializers.Serializer):

@@ -22,6 +22,7 @@ from requests_app.domain.acts.members import (
     TAKE_ROLE,
 )
 from requests_app.domain.scopes import Scope
+from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict, YesNoFilter
 from requests_app.doors.api.schema import one
@@ -52,7 +53,7 @@ class MemberOut(serializers.Serializer):
 
     @extend_schema_field(RoleOut(many=True))
     def get_roles(self, row: Any) -> Any:
-        return RoleOut(row.shown_memberships, many=True).data
+        return output.all_shown(RoleOut, row.shown_memberships)
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------

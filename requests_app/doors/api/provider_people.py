@@ -15,6 +15,7 @@ from requests_app.domain.acts.installation import GIVE_QUEUE_ROLE, TAKE_QUEUE_RO
 from requests_app.domain.acts.invitations import INVITE_COLLEAGUE
 from requests_app.domain.acts.members import SWITCH_OFF_PERSON, SWITCH_ON_PERSON
 from requests_app.domain.scopes import Scope
+from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNoFilter
 from requests_app.doors.api.invitations import InvitationOut
@@ -48,7 +49,7 @@ class ProviderPersonOut(serializers.Serializer):
 
     @extend_schema_field(QueueRoleOut(many=True))
     def get_roles(self, row: Any) -> Any:
-        return QueueRoleOut(row.shown_assignments, many=True).data
+        return output.all_shown(QueueRoleOut, row.shown_assignments)
 
 
 class NewPersonIn(Strict):

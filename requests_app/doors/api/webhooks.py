@@ -27,6 +27,7 @@ from requests_app.domain.acts.webhooks import (
     SEND_WEBHOOK_TEST,
 )
 from requests_app.domain.scopes import Scope
+from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
 from requests_app.doors.api.plain import Shape
@@ -125,7 +126,7 @@ class DeliveryOut(DeliveryLine):
 
     @extend_schema_field(AttemptOut(many=True))
     def get_attempts(self, row: Any) -> Any:
-        return AttemptOut(row.tried, many=True).data
+        return output.all_shown(AttemptOut, row.tried)
 
 
 # --- Bodies --------------------------------------------------------------------------------------------------

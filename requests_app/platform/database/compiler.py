@@ -7,10 +7,12 @@ for the functions that convert its values.
 
 from __future__ import annotations
 
+from functools import cache
 from operator import is_
 from typing import Any, NamedTuple
 
 from django.apps import apps
+from django.db import connections
 from django.db.models import Model
 from django.db.models.options import Options
 from django.db.models.sql.compiler import SQLCompiler
@@ -39,7 +41,8 @@ class _Columns:
         self.converters: Converters = {}
 
 
-_known: dict[tuple[type[Model], Any], _Columns] = {}
+#: The columns that were made, by model, joined rows, and columns that are read later (`only`, `defer`).
+_known: dict[tuple[type[Model], Any, Any], _Columns] = {}
 
 
 class ColumnsOnce(SQLCompiler):
@@ -53,7 +56,8 @@ class ColumnsOnce(SQLCompiler):
         self.converters_in = None
         if with_col_aliases or not self._is_plain():
             return super().get_select(with_col_aliases)
-        key = self.query.model, _frozen(self.query.select_related)
+        names, is_deferred = self.query.deferred_loading
+        key = self.query.model, _frozen(self.query.select_related), (frozenset(names), is_deferred)
         if known := _known.get(key):
             aliases = self._joined(known)
             if selected := known.selected.get(aliases):
@@ -70,9 +74,10 @@ class ColumnsOnce(SQLCompiler):
         return selected, klass_info, annotations
 
     def get_converters(self, expressions: Any) -> dict[int, Any]:
-        """Return the functions that convert the values of each column, by its place.
+        """Return the functions that convert the values of each column, by its place. They are found only once.
 
-        They are stored if they belong to the fields. Functions of the backend belong to one connection.
+        Some of them are methods of the backend, which belong to a connection. All threads use those of one connection
+        that is never opened.
         """
         djangos: Any = super()
         if self.converters_in is None:
@@ -82,10 +87,12 @@ class ColumnsOnce(SQLCompiler):
         columns, converters = stored.get(key, ([], {}))
         if len(columns) == len(wanted) and all(map(is_, columns, wanted)):
             return converters
-        converters = dict(djangos.get_converters(wanted))
-        ops = self.connection.ops
-        if not any(getattr(each, "__self__", None) is ops for found, _column in converters.values() for each in found):
-            stored[key] = wanted, converters
+        own, self.connection = self.connection, _unopened(self.using, self.connection.vendor)
+        try:
+            converters = dict(djangos.get_converters(wanted))
+        finally:
+            self.connection = own
+        stored[key] = wanted, converters
         return converters
 
     def _order_by_pairs(self) -> Any:
@@ -104,7 +111,7 @@ class ColumnsOnce(SQLCompiler):
             self.select = selected
 
     def _is_plain(self) -> bool:
-        """Return whether the query selects all columns of its model, and nothing else except joined rows.
+        """Return whether the query selects only columns of its model and of joined rows.
 
         A filtered relation has a condition, and functions of one query, which no other query may get. Models
         of migrations are another state of the schema, and do not count.
@@ -113,7 +120,6 @@ class ColumnsOnce(SQLCompiler):
         return (
             query.default_cols
             and query.select_related is not True
-            and not query.deferred_loading[0]
             and not query.annotation_select
             and not query.extra_select
             and not query._filtered_relations
@@ -127,6 +133,11 @@ class ColumnsOnce(SQLCompiler):
         for join in known.joins:
             aliases.append(self.query.setup_joins([join.name], join.opts, aliases[join.table]).joins[-1])
         return tuple(aliases)
+
+
+@cache
+def _unopened(using: str, _vendor: str) -> Any:
+    return connections.create_connection(using)
 
 
 def _frozen(related: Any) -> Any:

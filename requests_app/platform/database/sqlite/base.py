@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from time import monotonic, sleep
 from typing import Any
+from uuid import UUID
+from weakref import WeakSet
 
 from django.db import DatabaseError, OperationalError
 from django.db.backends.sqlite3 import base, operations
+from django.utils.dateparse import parse_datetime
 
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiler import ColumnsOnce
@@ -37,9 +42,29 @@ _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 _STUCK_AFTER = 1.0
 
 
+#: The same ids and instants come with most pages. To read one from its text takes ten times as long as to look it up.
+_id = lru_cache(maxsize=4096)(UUID)
+
+
+@lru_cache(maxsize=4096)
+def _instant(text: bytes) -> datetime | None:
+    return parse_datetime(text.decode())
+
+
+sqlite3.register_converter("datetime", _instant)
+
+
 class _Operations(operations.DatabaseOperations):
     def compiler(self, compiler_name: str) -> Any:
         return ColumnsOnce if compiler_name == "SQLCompiler" else super().compiler(compiler_name)
+
+    def convert_uuidfield_value(self, value: Any, _expression: Any, _connection: Any) -> Any:
+        return value if value is None else _id(value)
+
+    def convert_datetimefield_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        if type(value) is datetime and self.connection.timezone is UTC:
+            return value.replace(tzinfo=UTC)
+        return super().convert_datetimefield_value(value, expression, connection)
 
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
@@ -47,13 +72,47 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     transaction_mode: str | None
     #: The queue for the turn to write, while this connection has the turn; otherwise None.
     _line: Line | None = None
+    #: The file that this connection has opened: its device and inode.
+    _file: tuple[int, int] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: WeakSet[_Cursor] = WeakSet()
 
     def get_connection_params(self) -> dict[str, Any]:
         """Set SQLite's own time-out. It applies to statements that need no turn to write, such as a PRAGMA."""
         return {**super().get_connection_params(), "timeout": bounds.current().write}
 
+    def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
+        found: sqlite3.Connection = super().get_new_connection(conn_params)
+        self._file = self._file_now()
+        return found
+
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
-        return self.connection.cursor(factory=partial(_Cursor, wrapper=self))
+        cursor: _Cursor = self.connection.cursor(factory=partial(_Cursor, wrapper=self))
+        self._cursors.add(cursor)
+        return cursor
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Between two requests, keep the connection only if the next request sees with it what a new one would see.
+
+        A cursor that was not read to its end holds the connection at an old state of the database. And a database that
+        was moved, removed or restored is another file now.
+        """
+        if (
+            self.connection is not None
+            and not self.in_atomic_block
+            and (self._cursors or self._file != self._file_now())
+        ):
+            self.close()
+        super().close_if_unusable_or_obsolete()
+
+    def _file_now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.settings_dict["NAME"])
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @property
     def has_line(self) -> bool:

@@ -1,0 +1,119 @@
+"""Writes rows as the serializers of the API declare, many times faster than the framework does.
+
+The framework copies every field of a serializer for each object that it writes. Here, each thread makes one serializer
+of each class, and keeps what it needs to know about each field.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from django.db.models import Model
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework.fields import Field, SkipField
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.writers: dict[type[Any], _Writer] = {}
+        self.zone: tzinfo | None = None
+
+
+_here = _OfThread()
+
+
+def shown(serializer: type[Any], row: Any, **context: Any) -> Any:
+    """Return what `serializer(row, context=context).data` returns."""
+    with _writer(serializer, context) as writer:
+        return writer.write(row)
+
+
+def all_shown(
+    serializer: type[Any], rows: Iterable[Any], *, only: Container[str] | None = None, **context: Any
+) -> list[Any]:
+    """Return what `serializer(rows, many=True, context=context).data` returns. `only` names the members to write."""
+    with _writer(serializer, context) as writer:
+        return [writer.write(row, only) for row in rows]
+
+
+@contextmanager
+def _writer(serializer: type[Any], context: dict[str, Any]) -> Iterator[_Writer]:
+    writer = _here.writers.get(serializer)
+    if writer is None:
+        writer = _here.writers[serializer] = _Writer(serializer(context={}))
+    # A serializer can write an object of its own class inside of another one.
+    before = writer.serializer._context, _here.zone
+    writer.serializer._context, _here.zone = context, timezone.get_current_timezone()
+    try:
+        yield writer
+    finally:
+        writer.serializer._context, _here.zone = before
+
+
+class _Writer:
+    """Writes rows with one serializer, which belongs to one thread."""
+
+    def __init__(self, serializer: Any) -> None:
+        self.serializer = serializer
+        self._is_plain = type(serializer).to_representation is serializers.Serializer.to_representation
+        self._fields = [(field, field.field_name, *_ways(field)) for field in serializer._readable_fields]
+
+    def write(self, row: Any, only: Container[str] | None = None) -> Any:
+        if not self._is_plain or (not isinstance(row, Model) and isinstance(row, Mapping)):
+            found = self.serializer.to_representation(row)
+            return found if only is None else {name: value for name, value in found.items() if name in only}
+        found = {}
+        for field, name, source, write in self._fields:
+            if only is not None and name not in only:
+                continue
+            if source is None:
+                found[name] = write(row)
+                continue
+            try:
+                value = getattr(row, source)
+            except Exception:
+                # The framework knows what this means: another source, no such row, a default value, or a bug.
+                value = field.get_attribute
+            if callable(value):
+                try:
+                    value = field.get_attribute(row)
+                except SkipField:
+                    continue
+            found[name] = None if value is None else write(value)
+        return found
+
+
+def _ways(field: Any) -> tuple[str | None, Callable[[Any], Any]]:
+    """Return the attribute with the field's value, and the function that writes it. None means the whole row."""
+    if type(field) is serializers.SerializerMethodField:
+        return None, getattr(field.parent, field.method_name)
+    is_plain = type(field).get_attribute is Field.get_attribute and len(field.source_attrs) == 1
+    return field.source_attrs[0] if is_plain else "", _way_to_write(field)
+
+
+def _way_to_write(field: Any) -> Callable[[Any], Any]:
+    own: Callable[[Any], Any] = field.to_representation
+    way = type(field).to_representation
+    if isinstance(field, serializers.Serializer):
+        return _Writer(field).write
+    if way is serializers.CharField.to_representation:
+        return str
+    if way is serializers.UUIDField.to_representation and field.uuid_format == "hex_verbose":
+        return str
+    if way is serializers.BooleanField.to_representation:
+        return lambda value: value if value is True or value is False else own(value)
+    if way is serializers.DateTimeField.to_representation and not hasattr(field, "format"):
+        return lambda value: _instant(value) or own(value)
+    return own
+
+
+def _instant(value: Any) -> str:
+    """Return an instant as text, or "" if this is not the usual case: UTC in the database and UTC on the page."""
+    if isinstance(value, datetime) and value.tzinfo is UTC and getattr(_here.zone, "key", "") == "UTC":
+        return f"{value.isoformat()[:-6]}Z"
+    return ""

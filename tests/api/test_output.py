@@ -1,0 +1,136 @@
+"""Rows are written as the framework would write them, but no serializer is made for each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Model
+from django.db.models.sql.compiler import SQLCompiler
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework.fields import Field
+
+from requests_app.domain import clock
+from requests_app.doors.api import output
+from requests_app.doors.api.access_requests import AccessRequestLine, AccessRequestOut
+from requests_app.doors.api.grants import GrantLine
+from requests_app.doors.api.ticket_shapes import TicketLine
+from requests_app.models import AccessRequest, Grant, Ticket
+from requests_app.queries import access
+from tests.api.test_access_requests import Calling
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+class Inner(serializers.Serializer):
+    name = serializers.CharField()
+
+
+class Outer(serializers.Serializer):
+    word = serializers.CharField()
+    called = serializers.CharField(source="call")
+    deep = serializers.CharField(source="inner.name")
+    inner = Inner()
+    nothing = Inner()
+    missing = serializers.CharField(default="a default")
+    said = serializers.SerializerMethodField()
+
+    def get_said(self, row: Any) -> str:
+        return f"{row.word} {self.context['mark']}"
+
+
+class Thing:
+    word, nothing = 3, None
+    inner = type("Inner", (), {"name": "x"})
+
+    def call(self) -> str:
+        return "was called"
+
+
+def test_it_writes_what_the_framework_writes() -> None:
+    for row in (Thing(), Thing()):
+        assert output.shown(Outer, row, mark="!") == Outer(row, context={"mark": "!"}).data
+    plain = {"name": "in a dict"}
+    assert output.all_shown(Inner, [plain, plain]) == Inner([plain, plain], many=True).data
+    with pytest.raises(AttributeError, match="object has no attribute 'name'"):
+        output.shown(Inner, Thing())
+
+
+def test_every_access_request_is_written_as_the_framework_writes_it(cast: Cast) -> None:
+    states = ("PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN", "CLOSED", "DENIED")
+    rows = [access.one(cast.in_state(state).pk, actor=cast.as_("ada")) for state in states]
+    for zone in ("UTC", "Europe/Vienna"):
+        with timezone.override(zone):
+            context: dict[str, Any] = {"actor": cast.as_("ada"), "at": clock.now()}
+            for shape in (AccessRequestOut, AccessRequestLine):
+                assert output.all_shown(shape, rows, **context) == shape(rows, many=True, context=context).data
+            for shape, model in ((GrantLine, Grant), (TicketLine, Ticket)):
+                found: list[Model] = list(model.objects.all())
+                assert found
+                assert output.all_shown(shape, found, **context) == shape(found, many=True, context=context).data
+
+
+def test_fields_are_made_once(cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.opened()
+    row = cast.confirmed()
+    ada = calling("ada")
+    addresses = (f"access-requests/{row.pk}", "access-requests")
+    for address in addresses:
+        ada.get(address)
+    made: list[type] = []
+    monkeypatch.setattr(Field, "__deepcopy__", lambda self, _memo: made.append(type(self)))
+    for address in addresses:
+        assert ada.get(address).status_code == 200
+    assert made == []
+
+
+def test_no_context_is_left_for_the_next_row() -> None:
+    output.shown(Outer, Thing(), mark="secret")
+    with pytest.raises(KeyError, match="mark"):
+        output.shown(Outer, Thing())
+
+
+def test_only_the_wanted_members_are_made() -> None:
+    said = output.all_shown(Outer, [Thing()], only={"word"})
+    assert said == [{"word": "3"}]
+
+
+# --- Statements ----------------------------------------------------------------------------------------------
+
+
+def test_one_access_request_takes_four_statements_that_are_made_already(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token with its roles, the access request, its scope, and its decisions."""
+    row, ada = cast.confirmed(), calling("ada")
+    ada.get(f"access-requests/{row.pk}")
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    with CaptureQueriesContext(connection) as captured:
+        assert ada.get(f"access-requests/{row.pk}").status_code == 200
+    sent = [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
+    assert len(sent) == 4, "\n".join(sent)
+
+
+def test_a_list_takes_three_statements_however_long_it_is(cast: Cast, calling: Calling) -> None:
+    ada = calling("ada")
+    ada.get("me")
+    for more in (2, 6):
+        for _ in range(more):
+            cast.opened()
+        with CaptureQueriesContext(connection) as captured:
+            assert ada.get("access-requests").status_code == 200
+        sent = [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
+        assert len(sent) == 3, "\n".join(sent)
+
+
+def test_a_list_reads_none_of_the_long_texts(cast: Cast, calling: Calling) -> None:
+    cast.confirmed()
+    with CaptureQueriesContext(connection) as captured:
+        calling("ada").get("access-requests")
+    long = [field for field in ("justification", "tried") if f'"{field}"' in str(captured.captured_queries)]
+    assert AccessRequest._meta.get_field("justification")
+    assert long == []

@@ -1,0 +1,108 @@
+"""A thread of the web server keeps its connection to SQLite, unless the next request would see something else with it.
+
+To open a connection, SQLite reads its whole schema. This takes longer than most requests.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from requests_app.platform.database.sqlite.base import DatabaseWrapper
+
+# These tests use a database of their own, but pytest-django wants the mark for every connection.
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return _made(tmp_path / "one.sqlite3", "first")
+
+
+@pytest.fixture
+def wrapper(file: Path) -> Iterator[DatabaseWrapper]:
+    """Return a connection with the settings of a production server on SQLite."""
+    made = {**connections["default"].settings_dict, "ENGINE": "", "NAME": str(file), "CONN_MAX_AGE": 60}
+    options = {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"}
+    found = DatabaseWrapper({**made, "OPTIONS": options, "CONN_HEALTH_CHECKS": False}, "default")
+    yield found
+    found.close()
+
+
+def _made(path: Path, text: str) -> Path:
+    with sqlite3.connect(path) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE note (text)")
+        made.execute("INSERT INTO note VALUES (?)", [text])
+    made.close()
+    return path
+
+
+def _texts(wrapper: DatabaseWrapper) -> list[Any]:
+    with wrapper.cursor() as cursor:
+        return [text for (text,) in cursor.execute("SELECT text FROM note").fetchall()]
+
+
+def test_the_settings_keep_connections() -> None:
+    assert settings.DATABASES["default"]["CONN_MAX_AGE"] == 60
+
+
+def test_a_connection_serves_the_next_request(wrapper: DatabaseWrapper) -> None:
+    assert _texts(wrapper) == ["first"]
+    before = wrapper.connection
+    for _ in range(3):
+        wrapper.close_if_unusable_or_obsolete()
+        assert _texts(wrapper) == ["first"]
+    assert wrapper.connection is before
+
+
+def test_the_next_request_sees_what_others_have_written(wrapper: DatabaseWrapper, file: Path) -> None:
+    """A cursor that was left in the middle of its rows keeps its connection at the state of the database then."""
+    with sqlite3.connect(file) as other:
+        other.executemany("INSERT INTO note VALUES (?)", [["x"]] * 500)
+        other.commit()
+        left = wrapper.cursor()
+        left.execute("SELECT text FROM note").fetchone()
+        other.execute("DELETE FROM note")
+        other.execute("INSERT INTO note VALUES ('new')")
+        other.commit()
+        assert "new" not in _texts(wrapper)
+        wrapper.close_if_unusable_or_obsolete()
+        assert _texts(wrapper) == ["new"]
+    other.close()
+
+
+def test_a_database_that_was_restored_is_opened_anew(wrapper: DatabaseWrapper, file: Path, tmp_path: Path) -> None:
+    assert _texts(wrapper) == ["first"]
+    for each in tmp_path.glob("one.sqlite3-*"):
+        each.unlink()
+    _made(tmp_path / "two.sqlite3", "restored").rename(file)
+    wrapper.close_if_unusable_or_obsolete()
+    assert _texts(wrapper) == ["restored"]
+    with sqlite3.connect(file) as other:
+        assert other.execute("SELECT text FROM note").fetchall() == [("restored",)]
+    other.close()
+
+
+def test_a_database_that_is_gone_is_not_answered_from(wrapper: DatabaseWrapper, file: Path) -> None:
+    assert _texts(wrapper) == ["first"]
+    file.rename(file.with_name("elsewhere"))
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
+def test_a_transaction_of_the_caller_keeps_its_connection(wrapper: DatabaseWrapper) -> None:
+    """A test's transaction must survive the end of a request."""
+    assert _texts(wrapper) == ["first"]
+    wrapper.in_atomic_block = True
+    before, left = wrapper.connection, wrapper.cursor()
+    left.execute("SELECT text FROM note")
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is before
+    wrapper.in_atomic_block = False
