@@ -37,9 +37,9 @@ class Outer(serializers.Serializer):
     inner = Inner()
     nothing = Inner()
     missing = serializers.CharField(default="a default")
-    said = serializers.SerializerMethodField()
+    marked = serializers.SerializerMethodField()
 
-    def get_said(self, row: Any) -> str:
+    def get_marked(self, row: Any) -> str:
         return f"{row.word} {self.context['mark']}"
 
 
@@ -95,8 +95,8 @@ def test_no_context_is_left_for_the_next_row() -> None:
 
 
 def test_only_the_wanted_members_are_made() -> None:
-    said = output.all_shown(Outer, [Thing()], only={"word"})
-    assert said == [{"word": "3"}]
+    shown = output.all_shown(Outer, [Thing()], only={"word"})
+    assert shown == [{"word": "3"}]
 
 
 # --- Statements ----------------------------------------------------------------------------------------------

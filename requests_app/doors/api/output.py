@@ -97,7 +97,7 @@ def _ways(field: Any) -> tuple[str | None, Callable[[Any], Any]]:
 
 
 def _way_to_write(field: Any) -> Callable[[Any], Any]:
-    own: Callable[[Any], Any] = field.to_representation
+    to_representation: Callable[[Any], Any] = field.to_representation
     way = type(field).to_representation
     if isinstance(field, serializers.Serializer):
         return _Writer(field).write
@@ -106,10 +106,10 @@ def _way_to_write(field: Any) -> Callable[[Any], Any]:
     if way is serializers.UUIDField.to_representation and field.uuid_format == "hex_verbose":
         return str
     if way is serializers.BooleanField.to_representation:
-        return lambda value: value if value is True or value is False else own(value)
+        return lambda value: value if value is True or value is False else to_representation(value)
     if way is serializers.DateTimeField.to_representation and not hasattr(field, "format"):
-        return lambda value: _instant(value) or own(value)
-    return own
+        return lambda value: _instant(value) or to_representation(value)
+    return to_representation
 
 
 def _instant(value: Any) -> str:

@@ -87,11 +87,11 @@ class ColumnsOnce(SQLCompiler):
         columns, converters = stored.get(key, ([], {}))
         if len(columns) == len(wanted) and all(map(is_, columns, wanted)):
             return converters
-        own, self.connection = self.connection, _unopened(self.using, self.connection.vendor)
+        opened, self.connection = self.connection, _unopened(self.using, self.connection.vendor)
         try:
             converters = dict(djangos.get_converters(wanted))
         finally:
-            self.connection = own
+            self.connection = opened
         stored[key] = wanted, converters
         return converters
 
