@@ -52,8 +52,8 @@ class Ripe:
     def claimed(self, at: datetime) -> QuerySet[Any]:
         rows = self.rows(at)
         if not self.has_grant:
-            return rows.only(*_NEEDED).claimed()  # type: ignore[attr-defined, no-any-return]  # ScopedQuerySet
-        return rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant")  # type: ignore[attr-defined, no-any-return]  # as above
+            return rows.only(*_NEEDED).claimed()  # type: ignore[attr-defined]  # ScopedQuerySet
+        return rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant")  # type: ignore[attr-defined]  # as above
 
 
 @dataclass

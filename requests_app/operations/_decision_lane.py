@@ -121,15 +121,19 @@ class DecisionLane:
             # Nobody needs an answer that comes later.
             call.future.cancel()
 
+    @property
+    def _lanes(self) -> Iterator[Lane[Any]]:
+        yield from (self._advice, self._access)
+        yield from self._waiters
+
     def close(self) -> None:
         """Refuse all questions from now on, and those that nobody has begun with. All others are still answered."""
-        for lane in (self._advice, self._access, *self._waiters):
+        for lane in self._lanes:
             lane.close()
 
     def join(self, *, seconds: float) -> bool:
         """Wait until all threads have ended. Call it after `close`. Return whether they have."""
-        lanes = (self._advice, self._access, *self._waiters)
-        return all(lane.join(seconds=seconds) for lane in lanes)
+        return all(lane.join(seconds=seconds) for lane in self._lanes)
 
     # --- One portion ---------------------------------------------------------------------------------------------
 

@@ -35,7 +35,8 @@ def standings(tokens: Collection[UUID]) -> dict[UUID, frozenset[Any]]:
     """
     if not tokens:
         return {}
-    rows = Token.objects.live(clock.column()).filter(pk__in=tokens, account__is_active=True).order_by()
+    at: Any = clock.column()
+    rows = Token.objects.live(at).filter(pk__in=tokens, account__is_active=True).order_by()
     return _grouped(rows.values_list("pk", *_columns_of_tokens()))
 
 
@@ -59,7 +60,8 @@ def live_windows(grants: Collection[UUID]) -> set[UUID]:
     """Return those of these grants that are live now."""
     if not grants:
         return set()
-    rows = Grant.objects.live(clock.column()).filter(pk__in=grants).order_by()
+    at: Any = clock.column()
+    rows = Grant.objects.live(at).filter(pk__in=grants).order_by()
     return set(rows.values_list("pk", flat=True))
 
 

@@ -284,7 +284,7 @@ def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest
 def test_a_token_that_can_not_be_read_spoils_no_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.opened()
     good, bad = service_of(cast), service_of(cast, "contoso")
-    wrong, plain = hash_of(bad), _decision_lane.find_callers
+    wrong, plain = hash_of(bad), find_callers
 
     def find(hashes: Any) -> Any:
         if wrong in hashes:

@@ -17,7 +17,7 @@ from requests_app.domain import clock
 from requests_app.domain.states import State
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations import _batches, sweeps
+from requests_app.operations import _batches, _change, sweeps
 from requests_app.operations._change import Move
 from tests import practice
 from tests.cast import Cast, events_of, outbox_topics
@@ -199,7 +199,7 @@ def _crowd(row: AccessRequest, count: int = 3_000) -> None:
     numbers = f"WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count})"
     state = "CASE WHEN n / 150 = 1 THEN 'OPEN' ELSE 'CLOSED' END"
     new = {"id": new_id, "reference": "'X' || n", "state": state}
-    names = [field.column for field in AccessRequest._meta.concrete_fields]
+    names = [str(field.column) for field in AccessRequest._meta.concrete_fields]
     columns = ", ".join(new.get(name, f"old.{name}") for name in names)
     later = clock.now() + dt.timedelta(hours=1)
     grants = "id, tenant_id, access_request_id, engineer_id, level, opens_at, closes_at, closed_at, close_reason"
@@ -234,7 +234,7 @@ def _plan(sql: str, values: Any) -> str:
 
 
 def _break(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Any], None]) -> None:
-    plain = _batches.begin
+    plain = _change.begin
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Move:
         fails(row)
@@ -249,14 +249,19 @@ def test_one_row_that_fails_costs_a_few_transactions_and_not_one_for_each_row(
     travel.freeze()
     rows = _ripe(cast, travel, "expire", 8)
     broken, transactions, passed_over = rows[5].pk, list[object](), set[Any]()
-    plain = _batches.act
+    plain = _change.act
 
     def fails(row: AccessRequest) -> None:
         if row.pk == broken:
             raise ZeroDivisionError
 
     _break(monkeypatch, fails)
-    monkeypatch.setattr(_batches, "act", lambda *args, **kwargs: transactions.append(1) or plain(*args, **kwargs))
+
+    def act(*args: Any, **kwargs: Any) -> Any:
+        transactions.append(1)
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(_batches, "act", act)
     assert sweeps.expire_overdue(actor=cast.system(), limit=100, passed_over=passed_over) == len(rows) - 1
     assert passed_over == {broken}
     # The whole batch, and then two halves four times.

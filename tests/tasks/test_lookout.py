@@ -237,10 +237,10 @@ def test_a_look_reads_no_window_that_has_long_been_open(cast: Cast, monkeypatch:
         closed_at=grants[1].opens_at - feed.RECENT, close_reason="revoked", closed_by=None
     )
     hub.look()
-    assert (len(whole), follower.piece().count(b"event: closed")) == (2, 1)  # type: ignore[union-attr]
+    assert (len(whole), follower.piece().count(b"event: closed")) == (2, 1)
     present[0] += feed.WHOLE_SECONDS
     hub.look()
-    assert (len(whole), follower.piece().count(b"event: closed")) == (3, 1)  # type: ignore[union-attr]
+    assert (len(whole), follower.piece().count(b"event: closed")) == (3, 1)
 
 
 # --- The thread ------------------------------------------------------------------------------------------------
@@ -252,10 +252,14 @@ def test_one_kind_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> 
     def fail() -> bool:
         raise OperationalError("gone")
 
+    def looked() -> bool:
+        done.append("looked")
+        return False
+
     watches = [
         lookout.Watch("broken", fail, lambda: done.append("told")),
         lookout.Watch("idle", lambda: False),
-        lookout.Watch("next", lambda: bool(done.append("looked"))),
+        lookout.Watch("next", looked),
     ]
     monkeypatch.setattr(lookout, "WATCHES", watches)
     with capture_logs() as lines:

@@ -46,7 +46,8 @@ def held(
     if first.status_code != 204 or not waiting.is_outside(request.META) or settings.WEB_WORKERS > MOST_PROCESSES:
         return first
     try:
-        place = LongCall(request.user.pk, most=PAGES_PER_PERSON, slots=PAGES)
+        account_id: Any = request.user.pk
+        place = LongCall(account_id, most=PAGES_PER_PERSON, slots=PAGES)
     except TooMany:
         return first
     with place:
