@@ -45,6 +45,7 @@ MIDDLEWARE = [
     "lockbox_site.middleware.RequestLogMiddleware",
     "lockbox_site.crossing.CrossingMiddleware",
     "lockbox_site.crossing.BodyLimitMiddleware",
+    "lockbox_site.compressing.CompressionMiddleware",
     "lockbox_site.middleware.FirstPieceMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

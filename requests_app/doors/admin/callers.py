@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.cache import patch_cache_control
 from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -38,6 +37,7 @@ from requests_app.models import Client, Person, Proposal, Service, Token, Webhoo
 from requests_app.operations import Issued, Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.queries import applications
 from requests_app.words import guard_lines
 from requests_app.words import scopes as scope_words
@@ -285,8 +285,7 @@ class ClientAdmin(StaffAdmin):
         # The page of the service shows the first sign of its guard.
         context["back_url"] = page_of(found["client"].service or found["client"])
         response = TemplateResponse(request, "admin/client_secret.html", context)
-        patch_cache_control(response, no_store=True, private=True)
-        return response
+        return secret_answer(response)
 
 
 # --- Tokens --------------------------------------------------------------------------------------------------

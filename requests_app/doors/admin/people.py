@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.cache import patch_cache_control
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -68,6 +67,7 @@ from requests_app.models import (
 from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.queries.installation import why_no_link_is_copied
 from requests_app.queries.invitations import overtaken
 from requests_app.words.invitations import is_proposed
@@ -494,8 +494,7 @@ class InvitationAdmin(StaffAdmin):
             "back_url": page_of(result.row),
         }
         response = TemplateResponse(request, "admin/invitation_link.html", context)
-        patch_cache_control(response, no_store=True, private=True)
-        return response
+        return secret_answer(response)
 
 
 class PasskeyAdmin(StaffAdmin):

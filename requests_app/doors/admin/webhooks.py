@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -35,6 +34,7 @@ from requests_app.messages.webhooks.messages import ALL
 from requests_app.messages.webhooks.problems import problem_words
 from requests_app.models import Client, OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
 from requests_app.operations import Issued
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.words import text
 
 
@@ -195,8 +195,7 @@ def keys_of(request: HttpRequest, context: dict[str, Any], issued: Issued) -> Ht
     """Return the page that shows the new keys of a webhook, once."""
     more = {"title": _("The webhook’s secret"), "keys": issued.keys, "back_url": page_of(issued.webhook)}
     response = TemplateResponse(request, "admin/webhook_keys.html", {**context, **more})
-    patch_cache_control(response, no_store=True, private=True)
-    return response
+    return secret_answer(response)
 
 
 class WebhookAttemptAdmin(StaffAdmin):

@@ -13,7 +13,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
-from django.utils.cache import patch_cache_control
 from django.utils.html import strip_tags
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
@@ -27,6 +26,7 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import about
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.queries import tenant as tenants
 
 
@@ -154,8 +154,7 @@ def _shown_once(visit: Visit, made: Secret) -> HttpResponse:
         "text": visit.says(made.text),
     }
     response = render(visit.request, "things/secret.html", context)
-    patch_cache_control(response, no_store=True, private=True)
-    return response
+    return secret_answer(response)
 
 
 def _of_every_page(visit: Visit, *, heading: Words, title: Words, back: Link | None) -> dict[str, Any]:

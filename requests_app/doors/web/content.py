@@ -35,6 +35,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.platform.waiting import Ending
 from requests_app.queries import access, callers, receivers
 from requests_app.queries import content as queries
@@ -133,7 +134,7 @@ def _offer_words(asked: AccessRequest) -> str:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-@cache_control(no_store=True, private=True)
+@cache_control(no_store=True, private=True, no_transform=True)
 def grant_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show a new grant token, in the answer to the act itself, because no later page shows it."""
     window = _window(request, pk)
@@ -199,7 +200,8 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
         "image_url": place.url("window_raw", id=item_id, inline="1"),
     }
     template = "content/_item.html" if request.headers.get("HX-Request") == "true" else "content/item.html"
-    return render(request, template, {**place.context(), **facts, **addresses})
+    # Anybody who writes to this customer puts text into an item, so its length must not depend on the rest of it.
+    return secret_answer(render(request, template, {**place.context(), **facts, **addresses}))
 
 
 @look

@@ -26,12 +26,13 @@ from requests_app.doors.web._things import Action, Link, Page, Visit, to
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import PasskeyForm
 from requests_app.doors.web.gate import lacks_second_factor
-from requests_app.doors.web.security import codes_page, gets_codes, own_page, unstored
+from requests_app.doors.web.security import codes_page, gets_codes, own_page
 from requests_app.identity import challenges, factors
 from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import webauthn
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.words import browsers
 from requests_app.words.text import visible_single
 
@@ -66,7 +67,7 @@ def add(request: HttpRequest) -> HttpResponse:
         "later": local(form["next"].value()) if is_first and not lacks_second_factor(request) else "",
         "site_has_name": webauthn.site_has_name(),
     }
-    return unstored(own_page(request, "security/add_passkey.html", context, status=status))
+    return secret_answer(own_page(request, "security/add_passkey.html", context, status=status))
 
 
 def _passkeys_of(request: HttpRequest) -> list[Passkey]:

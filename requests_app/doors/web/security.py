@@ -11,7 +11,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
@@ -42,6 +41,7 @@ from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import totp, webauthn
 from requests_app.platform.sealing import Unreadable
+from requests_app.platform.secret_answers import secret as secret_answer
 from requests_app.queries.installation import is_trial
 
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
@@ -104,7 +104,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "site_has_name": webauthn.site_has_name(),
         "has_password": person.has_usable_password() and not person.signs_in_elsewhere(),
     }
-    return unstored(own_page(request, "security/set_up.html", context, status=status))
+    return secret_answer(own_page(request, "security/set_up.html", context, status=status))
 
 
 def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> HttpResponse:
@@ -136,7 +136,7 @@ def gets_codes(person: Person) -> bool:
 
 def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str = "") -> HttpResponse:
     context = {"codes": codes, "to_copy": "\n".join(codes), "onward": onward, "made": made}
-    return unstored(own_page(request, "security/codes.html", context))
+    return secret_answer(own_page(request, "security/codes.html", context))
 
 
 @login_required
@@ -247,11 +247,6 @@ def own_page(request: HttpRequest, template: str, context: dict[str, Any], *, st
         # The links of the menu would lead back to this page.
         context["nav_items"] = []
     return render(request, template, {"now": instant(request), **context}, status=status)
-
-
-def unstored(response: HttpResponse) -> HttpResponse:
-    patch_cache_control(response, no_store=True, private=True)
-    return response
 
 
 urlpatterns = [
