@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.translation import trans_real
 
 from audit_app import canonical, recorder
 from audit_app import queries as audit
@@ -511,6 +512,45 @@ def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, mon
 
 
 @pytest.mark.slow
+def test_the_words_of_a_page_are_translated_and_its_templates_are_rendered_once_for_all_rows(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty rows had 1,700 translations, which took longer than everything else together."""
+    client, calls = signed_in(cast, "otto"), list[str]()
+    translated = trans_real.gettext
+
+    def gettext(message: str) -> str:
+        calls.append(message)
+        return translated(message)
+
+    monkeypatch.setattr(trans_real, "gettext", gettext)
+
+    def cost() -> tuple[int, int]:
+        client.get(url(cast.contoso))
+        calls.clear()
+        page = client.get(url(cast.contoso))
+        return len(calls), len(page.templates)
+
+    filled(cast, 5)
+    few_words, few_templates = cost()
+    filled(cast, 40)
+    many_words, many_templates = cost()
+    assert len(numbers(client.get(url(cast.contoso)))) == 45
+    assert many_templates == few_templates
+    # What is left are the words of the sentence itself, and of its time.
+    assert many_words - few_words <= 6 * 40
+    assert few_words < 250
+
+
+def test_a_full_page_is_short_on_the_line(cast: Cast) -> None:
+    filled(cast, 50, detail={"comment": "A comment of the usual length. " * 10, "reference": "T-2222-3333"})
+    client = signed_in(cast, "otto")
+    page = client.get(url(cast.contoso), headers={"Accept-Encoding": "gzip"})
+    assert page["Content-Encoding"] == "gzip"
+    assert len(page.content) < 60_000
+    assert len(numbers(client.get(url(cast.contoso)))) == 50
+
+
 def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) -> None:
     client = signed_in(cast, "otto")
 

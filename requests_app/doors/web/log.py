@@ -30,6 +30,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.errors import Malformed
 from requests_app.domain.events import title_of
 from requests_app.doors.web import _progress
+from requests_app.doors.web._log_rows import rows
 from requests_app.doors.web._log_state import checked, places, standing
 from requests_app.doors.web._log_words import shown_entries
 from requests_app.doors.web._progress import Progress
@@ -188,9 +189,9 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
     search = form.search()
     found = queries.page(tenant, search, form.place(), size=head.size) if search else queries.Page([])
     about, where = queries.about(found.entries, actor=actor), places(stands["state"], found.entries)
+    shown = shown_entries(found.entries, tenant=tenant, about=about, places=where, at=at)
     return context | {
-        "entries": shown_entries(found.entries, tenant=tenant, about=about, places=where, at=at),
-        "opened": form.cleaned_data["entry"],
+        "rows": list(rows(shown, tenant=tenant, opened=form.cleaned_data["entry"], at=at, state=stands)),
         "found": found,
         "newer_url": _url(asked, "after", found.newer),
         "older_url": _url(asked, "before", found.older),

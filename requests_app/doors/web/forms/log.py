@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from django import forms
+from django.forms.utils import flatatt
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from audit_app.queries import Filter
 from requests_app.domain.acts.installation import PLAN_CHANGED, SERVICE_CHANGED
@@ -46,6 +51,30 @@ def day_widget() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
+class LongSelect(forms.Select):
+    """A select with hundreds of options. Django would render a template for each of them."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        chosen, found = self.format_value(value), SafeString("")
+        for key, label in self.choices:
+            if isinstance(label, list | tuple):
+                found += format_html('<optgroup label="{}">{}</optgroup>', key, _options(label, chosen))
+            else:
+                found += _options([(key, label)], chosen)
+        return format_html(
+            "<select{}>{}</select>", flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})})), found
+        )
+
+
+def _options(choices: Iterable[tuple[Any, Any]], chosen: list[str]) -> SafeString:
+    marks = (SafeString(""), SafeString(" selected"))
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        ((key, marks[str(key) in chosen], label) for key, label in choices),
+    )
+
+
 class DaysForm(StrictForm):
     """A form with the first and the last day of a period, `since` and `until`."""
 
@@ -77,7 +106,7 @@ class LogFilter(DaysForm):
     `as_asked` returns them as text: for addresses, for the export, and for the entry about the export.
     """
 
-    event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
+    event = forms.ChoiceField(label=gettext_lazy("Event"), required=False, widget=LongSelect)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
     request = forms.CharField(label=gettext_lazy("Access request"), required=False, max_length=20)
     since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
@@ -89,7 +118,7 @@ class LogFilter(DaysForm):
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.tenant = tenant
-        self.offer("event", [("", _("All events")), *_event_choices()])
+        self.offer("event", _event_choices(get_language()))
         for name in ("person", "request", "q"):
             self.fields[name].widget.attrs.update({"type": "search", "autocomplete": "off"})
         self.fields["q"].widget.attrs["aria-describedby"] = "log-words-help"
@@ -166,14 +195,18 @@ class LogExport(LogFilter):
         return super().as_asked() | ({} if after is None else {"after": str(after)})
 
 
-def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return all events that a tenant's log can have, grouped by subject."""
+@lru_cache(maxsize=64)
+def _event_choices(_language: str | None) -> list[tuple[str, str | list[tuple[str, str]]]]:
+    """Return the choice of all events that a tenant's log can have, grouped by subject, in this language.
+
+    There are hundreds of them, so they are translated once.
+    """
     groups: dict[str, list[tuple[str, str]]] = {str(group): [] for group in _GROUPS.values()}
     for event, title in TITLES.items():
         if event not in _PROVIDERS:
             group = str(_GROUPS.get(event.partition(".")[0], _("Other")))
             groups.setdefault(group, []).append((event, str(title)))
-    return list(groups.items())
+    return [("", _("All events")), *groups.items()]
 
 
 def usable(day: dt.date | None) -> dt.date | None:
