@@ -24,6 +24,8 @@ from requests_app.platform.database.rows import Row
 
 #: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
+#: The stored states of the access requests that have not ended.
+UNDER_WAY = frozenset({*PENDING, State.OPEN})
 #: The longest address that a client can name as the source of an access request. A ticket's address is as long.
 SOURCE_URL_MAX = 500
 
@@ -171,7 +173,9 @@ class AccessRequest(Row):
             models.Index(fields=["tenant", "state", "decide_by"], name="access_request_by_tenant"),
             models.Index(fields=["tenant", "-submitted_at"], name="access_request_by_age"),
             models.Index(fields=["-submitted_at"], name="access_request_newest"),
-            models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
+            models.Index(fields=["tenant", "ticket", "-submitted_at"], name="access_request_of_ticket"),
+            # There are few access requests that have not ended, so the list of tickets finds them without the others.
+            models.Index(fields=["ticket"], condition=Q(state__in=sorted(UNDER_WAY)), name="access_request_going_on"),
             models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
             models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
             models.Index(fields=["decide_by"], condition=Q(state__in=sorted(PENDING)), name="access_request_overdue"),
@@ -241,6 +245,8 @@ class AccessRequestResource(Row):
         constraints = [
             models.UniqueConstraint(fields=["access_request", "resource"], name="scope_resource_once"),
         ]
+        # The newest access requests about a resource.
+        indexes = [models.Index(fields=["resource", "-id"], name="scope_by_resource")]
 
     def __str__(self) -> str:
         return f"{self.access_request_id} · {self.resource_id}"

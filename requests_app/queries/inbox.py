@@ -14,12 +14,22 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import DateTimeField, Exists, OuterRef, Q, QuerySet, UUIDField
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.errors import Malformed
 from requests_app.domain.states import State
-from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    Decision,
+    Person,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+)
 from requests_app.models.access import AccessRequestQuerySet
 from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.platform.database.compiled import CompiledQuery
@@ -151,11 +161,11 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
 
     An access request after its deadline is found under its new state, even if no sweep has stored that state yet.
     """
-    if search.reference:
+    if search.reference and not _is_of_ticket(search.reference):
         return Page(whole(_by_reference(actor, search)))
     if search.named:
         return Page(whole(_by_name(actor, search)))
-    streams, column = _streams(actor, search, at)
+    streams, column = _of_ticket(actor, search) if search.reference else _streams(actor, search, at)
     forward = cursor is None or cursor.is_older
     if cursor is not None:
         streams = [rows.filter(_beyond(cursor, column)) for rows in streams]
@@ -241,30 +251,54 @@ def _queues(actor: Actor, search: Search) -> list[UUID]:
 
 def _by_name(actor: Actor, search: Search) -> list[UUID]:
     """Return the ids of the newest access requests that match the name of a resource or the engineer's address."""
-    resources = Resource.objects.visible_to(actor).filter(name__icontains=search.named).order_by("pk")
-    ids = list(resources.values_list("pk", flat=True)[:NAMESAKES])
-    rows = AccessRequest.objects.visible_to(actor)
+    rows, resources = AccessRequest.objects.visible_to(actor), Resource.objects.visible_to(actor)
     if search.service_id:
-        rows = rows.filter(service=search.service_id)
+        rows, resources = rows.filter(service=search.service_id), resources.filter(service=search.service_id)
     if search.tenant_ids is not None:
-        rows = rows.filter(tenant__in=search.tenant_ids)
-    rows = rows.filter(
-        Q(pk__in=AccessRequestResource.objects.filter(resource__in=ids).values("access_request"))
-        | Q(requested_by__email=search.named.lower())
-    )
-    return list(rows.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:PAGE])
+        rows, resources = rows.filter(tenant__in=search.tenant_ids), resources.filter(tenant__in=search.tenant_ids)
+    named = resources.filter(name__icontains=search.named).order_by("pk").values_list("pk", flat=True)[:NAMESAKES]
+    engineers = Person.objects.get_queryset().filter(email=search.named.lower()).values_list("pk", flat=True)
+    streams = [rows.filter(pk__in=_newest_about(list(named)))]
+    streams += [rows.filter(requested_by=engineer) for engineer in engineers]
+    return list(dict.fromkeys(merged(streams, "submitted_at", descending=True, limit=2 * PAGE)))[:PAGE]
+
+
+def _newest_about(resources: list[UUID]) -> list[UUID]:
+    """Return the ids of the PAGE newest access requests about any of these resources.
+
+    The rows of a scope are written when the access request is submitted, so their numbers are in that order. With the
+    numbers, an index finds the newest about a resource without reading the others.
+    """
+    if not resources:
+        return []
+    # SQLite allows a limit in a part of a union only inside a subquery.
+    one = f"""SELECT * FROM (SELECT id, access_request_id FROM {AccessRequestResource._meta.db_table}
+              WHERE resource_id = %s ORDER BY id DESC LIMIT {PAGE}) AS newest"""  # noqa: S608 - names and a number
+    keys = [UUIDField().get_db_prep_value(each, connection) for each in resources]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join([one] * len(keys)), keys)
+        newest = sorted(cursor.fetchall(), reverse=True)
+    # An access request can be about several of the resources.
+    return list(dict.fromkeys(UUID(str(found)) for _number, found in newest))[:PAGE]
 
 
 def _by_reference(actor: Actor, search: Search) -> list[UUID]:
     rows = AccessRequest.objects.visible_to(actor)
-    if not search.reference.removeprefix(PRACTICE_PREFIX).startswith("T-"):
-        return list(rows.filter(reference=search.reference).values_list("pk", flat=True))
+    return list(rows.filter(reference=search.reference).values_list("pk", flat=True))
+
+
+def _is_of_ticket(reference: str) -> bool:
+    return reference.removeprefix(PRACTICE_PREFIX).startswith("T-")
+
+
+def _of_ticket(actor: Actor, search: Search) -> tuple[list[AccessRequestQuerySet], str]:
+    """Return the access requests under the ticket with this reference, and the column by which they are ordered."""
     ticket = Ticket.objects.visible_to(actor).filter(reference=search.reference).first()
     if ticket is None:
-        return []
+        return [], "submitted_at"
     # The condition names the tenant, because the index over tickets begins with it.
-    rows = rows.filter(tenant=ticket.tenant_id, ticket=ticket).order_by("-submitted_at")
-    return list(rows.values_list("pk", flat=True)[:PAGE])
+    rows = AccessRequest.objects.visible_to(actor).filter(tenant=ticket.tenant_id, ticket=ticket)
+    return [rows], "submitted_at"
 
 
 def _beyond(cursor: Cursor, column: str) -> Q:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -17,16 +17,20 @@ from requests_app.domain.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
-from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState, Timing
+from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
 from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
+from requests_app.models.access import UNDER_WAY
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.inbox import Cursor
 
 PAGE = 25
+#: A ticket's page shows at most this number of access requests that have not ended, and as many of all others.
+SHOWN = 20
 LIVE, ANY = "live", "any"
 _LINE = ("tenant", "service", "assignee", "opened_by", "on_behalf_of")
 _OPENERS = OPEN_TICKET.roles
+_GOING_ON = sorted(UNDER_WAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,14 @@ class Page:
     older: Cursor | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The access requests under a ticket that its page shows. `has_more` says whether there are others."""
+
+    rows: list[AccessRequest] = field(default_factory=list)
+    has_more: bool = False
+
+
 def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
     """Return one page of tickets, the last changed first. Each has its pending access requests and open windows."""
     rows = _matching(actor, search).select_related(*_LINE)
@@ -71,15 +83,24 @@ def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: i
 
 
 def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
-    """Return one ticket with its people, its access requests, and the comments that this actor may read."""
-    comments = _readable_comments(actor).order_by("at", "pk")
-    access_requests = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
-    access_requests = access_requests.prefetch_related("scope__resource").order_by("-submitted_at")
-    whole = listed(actor).prefetch_related(
-        Prefetch("comments", queryset=comments, to_attr="readable_comments"),
-        Prefetch("access_requests", queryset=access_requests, to_attr="visible_access_requests"),
-    )
-    return cast(Ticket, whole.find(ticket_id))
+    """Return one ticket with its people and the comments that this actor may read."""
+    row = cast(Ticket, listed(actor).find(ticket_id))
+    # The condition names the tenant, because the index over comments begins with it.
+    found = _readable_comments(actor).filter(tenant=row.tenant_id, ticket=row).order_by("at", "pk")
+    row.readable_comments = list(found)  # type: ignore[attr-defined]  # for the page
+    return row
+
+
+def asked(row: Ticket, *, actor: Actor) -> Asked:
+    """Return the access requests under a ticket: those that have not ended first, and then the newest of the others.
+
+    There can be thousands, so at most SHOWN of each kind are read.
+    """
+    rows = _under(row, actor).order_by("-submitted_at", "-pk")
+    going_on = list(rows.filter(state__in=_GOING_ON)[: SHOWN + 1])
+    others = list(rows.exclude(pk__in=[found.pk for found in going_on])[: SHOWN + 1])
+    shown = [*going_on[:SHOWN], *others[:SHOWN]]
+    return Asked(shown, has_more=len(going_on) > SHOWN or len(others) > SHOWN)
 
 
 def listed(actor: Actor) -> TicketQuerySet:
@@ -132,10 +153,16 @@ def may_ask(row: Ticket, *, actor: Actor) -> bool:
     return row.is_live and Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
 
 
-def ends_with(row: Ticket, *, at: datetime) -> list[AccessRequest]:
+def ends_with(row: Ticket, *, actor: Actor, at: datetime) -> list[AccessRequest]:
     """Return the pending access requests and open windows that end if the ticket is closed or resolved."""
-    access_requests: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by ticket()
-    return [found for found in access_requests if found.state_at(at) in {*PENDING, State.OPEN}]
+    rows = _under(row, actor).filter(state__in=_GOING_ON).order_by("-submitted_at")
+    return [found for found in rows if found.state_at(at) in _GOING_ON]
+
+
+def _under(row: Ticket, actor: Actor) -> QuerySet[Any]:
+    """Return the access requests under a ticket. The condition names the tenant, because the index begins with it."""
+    rows = AccessRequest.objects.visible_to(actor).filter(tenant=row.tenant_id, ticket=row)
+    return rows.select_related("requested_by", "grant", "tenant", "service").prefetch_related("scope__resource")
 
 
 def engineers(row: Ticket) -> QuerySet[Person]:
@@ -246,7 +273,8 @@ def _named(text: str) -> Q:
 
 
 def _going_on() -> QuerySet[Any]:
-    return AccessRequest.objects.filter(state__in=[*PENDING, State.OPEN]).select_related("grant")
+    """Return the access requests that have not ended. An index has only these, so few rows are read for each ticket."""
+    return AccessRequest.objects.filter(state__in=_GOING_ON).select_related("grant")
 
 
 def _beyond(cursor: Cursor) -> Q:

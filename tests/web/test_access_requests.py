@@ -674,3 +674,15 @@ def test_the_clock_is_the_domains(cast: Cast) -> None:
 def test_the_checklist_says_how_long_was_asked_for(cast: Cast, window_for: int, words: str) -> None:
     row = cast.submitted(window_for=window_for)
     assert words in signed_in(cast, "pat").get(reverse("web:access_request", args=[row.pk])).content.decode()
+
+
+def test_a_search_by_name_finds_the_newest_and_reads_few_rows_of_each_resource(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PAGE", 2)
+    ticket = cast.ticket()
+    both = [row.pk for row in Resource.objects.real().filter(tenant=cast.contoso, service=cast.exchange)]
+    rows = [cast.submitted(ticket=ticket, resource_ids=both) for _ in range(3)]
+    assert references(cast, "ada", "?q=@contoso") == [rows[2].reference, rows[1].reference]
+    assert inbox._newest_about(both) == [rows[2].pk, rows[1].pk]
+    assert inbox._newest_about([]) == []

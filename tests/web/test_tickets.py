@@ -15,12 +15,15 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import limits
 from requests_app.domain.errors import Unacceptable
 from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
 from requests_app.operations import _elsewhere
+from requests_app.queries import tickets as queries
 from requests_app.queries.installation import MAIL_FILES
 from tests.cast import Cast, events_in, outbox_topics
 from tests.offenders import collected
+from tests.web.pages import same_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -646,3 +649,45 @@ def test_in_a_trial_a_page_that_waits_says_whom_to_play_next(
     assert says("pat") == {False}, "it is the reader's own turn"
     settings.PRODUCTION = True
     assert says("priya") == {False}
+
+
+def test_a_ticket_with_very_many_access_requests_shows_those_under_way_and_the_newest(
+    cast: Cast, as_: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "SHOWN", 2)
+    monkeypatch.setattr(limits, "HOURLY_MAX", 100)
+    ticket, priya = cast.ticket(), as_("priya")
+    first = cast.submitted(ticket=ticket)
+    ended = [operations.withdraw(cast.submitted(ticket=ticket).pk, actor=cast.as_("priya")) for _ in range(26)]
+    html = priya.get(_page(ticket)).content.decode()
+    places = [html.find(row.reference) for row in (first, ended[25], ended[24], ended[23])]
+    assert -1 not in places[:3]
+    assert places[:3] == sorted(places[:3])
+    assert places[3] == -1
+    address = f"/access-requests/?q={ticket.reference}"
+    assert f'href="{address}"' in html
+    # The list of all of them has pages.
+    page = priya.get(address)
+    assert ended[25].reference in page.content.decode()
+    assert first.reference not in page.content.decode()
+    last = priya.get("/access-requests/" + page.context["older_url"]).content.decode()
+    assert [row.reference in last for row in (first, ended[0], ended[25])] == [True, True, False]
+
+
+@pytest.mark.parametrize("address", ["", "close_ticket/"])
+def test_a_page_of_a_ticket_costs_the_same_with_many_access_requests(
+    cast: Cast, as_: Callable[[str], Client], address: str
+) -> None:
+    ticket, priya = cast.ticket(), as_("priya")
+
+    def few() -> int:
+        with CaptureQueriesContext(connection) as found:
+            assert priya.get(_page(ticket) + address).status_code == 200
+        return len(found)
+
+    def more() -> None:
+        for _ in range(3):
+            operations.withdraw(cast.submitted(ticket=ticket).pk, actor=cast.as_("priya"))
+
+    more()
+    same_queries(few, more)

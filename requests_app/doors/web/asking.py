@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -25,7 +25,7 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.asking import AskForm, DemandForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tickets import choose_tenant
-from requests_app.models import AccessDraft, AccessRequest, Mute, Person, Service, Tenant
+from requests_app.models import AccessDraft, AccessRequest, Mute, Person, Service, Tenant, Ticket
 from requests_app.queries import access, asking
 from requests_app.queries import tickets as queries
 from requests_app.words import sentences
@@ -39,7 +39,7 @@ _NO_DEMAND = operations.Demand(authority="", instrument="", reference="", date=d
 def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Submit an access request for a ticket."""
     actor = actor_in(request)
-    ticket = queries.ticket(pk, actor=actor)
+    ticket = cast(Ticket, queries.listed(actor).find(pk))
     if Role.ENGINEER not in actor.roles_on(tenant_id=ticket.tenant_id, service_id=ticket.service_id):
         return _refuse(request, actor, ticket_id=ticket.pk)
     if not ticket.is_live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
@@ -151,7 +152,8 @@ def _ticket_page(
         "reply": _worded(wrong if isinstance(wrong, ReplyForm) else ReplyForm(), actor, "answer_ticket" in allowed),
         "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
         "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
-        "asked": _asked(row, at),
+        "asked": _asked(found := queries.asked(row, actor=actor), at),
+        "has_more_asked": found.has_more,
         "viewer": actor.person_id,
         "next_in_trial": next_in_trial(row, actor=actor, at=at),
     }
@@ -162,20 +164,19 @@ def _ticket_page(
     return render(request, "tickets/detail.html", context, status=status)
 
 
-def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
-    """Return the ticket's access requests, each with its present state and a summary of the accesses.
+def _asked(found: queries.Asked, at: datetime) -> list[tuple[AccessRequest, State, str]]:
+    """Return some of the ticket's access requests, each with its present state and a summary of the accesses.
 
     The summary is "" if no window was opened.
     """
-    asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
-    grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
+    grants = {each.pk: each.grant.pk for each in found.rows if hasattr(each, "grant")}
     seen = access.seen_resources(list(grants.values()))
     summaries = {
-        found.pk: sentences.summary(seen[grants[found.pk]], enforced_by=found.enforced_by, has_gate=found.has_gate)
-        for found in asked
-        if found.pk in grants
+        each.pk: sentences.summary(seen[grants[each.pk]], enforced_by=each.enforced_by, has_gate=each.has_gate)
+        for each in found.rows
+        if each.pk in grants
     }
-    return [(found, found.state_at(at), summaries.get(found.pk, "")) for found in asked]
+    return [(each, each.state_at(at), summaries.get(each.pk, "")) for each in found.rows]
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
@@ -189,7 +190,7 @@ def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
 def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     """Do one of the acts that the ticket's page offers. Some acts have a separate page that asks for confirmation."""
     actor = actor_in(request)
-    row = queries.ticket(pk, actor=actor)
+    row = cast(Ticket, queries.listed(actor).find(pk))
     if action not in _DONE:
         raise NotFound
     if action in CONFIRMED and request.method in ("GET", "POST"):
@@ -203,7 +204,7 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     form: StrictForm = NoteForm(request.POST) if action == "note" else ReplyForm(request.POST)
     form.require_known()
     if not form.is_valid():
-        return _ticket_page(request, row, wrong=form, status=422)
+        return _ticket_page(request, queries.ticket(pk, actor=actor), wrong=form, status=422)
     try:
         _say(row, action, form, actor)
     except (Unacceptable, WrongState) as refusal:
@@ -263,7 +264,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
     at, edge = instant(request), TICKET_TRANSITIONS[action]
     if not queries.is_allowed(row, _ACTS[action], actor=actor):
         return _refuse(request, row, action, actor)
-    ends = queries.ends_with(row, at=at) if action != "reopen_ticket" else []
+    ends = queries.ends_with(row, actor=actor, at=at) if action != "reopen_ticket" else []
     shown = {"ends": " ".join(str(found.pk) for found in ends)}
     page = {"ticket": row, "action": action, "edge": edge, "ends": ends, "is_provider": actor.side is not Side.CUSTOMER}
     if request.method == "GET":
