@@ -38,6 +38,8 @@ PARTS = (
 #: What `--quick` measures, and the sizes and lengths that it measures with.
 _QUICK = ("acts", "calls", "log", "decisions")
 _SMALL = {"rows": 50_000, "due": 1_000, "acts": 100, "entries": 100_000, "proven": 1_000_000, "grants": [10_000]}
+#: Its world is large, and stays for the next time, so it is no part of "all".
+KEPT = ("pages",)
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))
@@ -56,13 +58,19 @@ def main() -> int:
             subprocess.run([sys.executable, "-m", "bench", *sys.argv[1:], "--world", str(size)], check=True)
     if arguments.prepare or parts == ["decisions"]:
         return 0
-    scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
+    is_kept = arguments.part in KEPT
+    scratch = Path(arguments.dir or tempfile.gettempdir(), "worlds", arguments.part).absolute()
+    if is_kept:
+        scratch.mkdir(parents=True, exist_ok=True)
+    else:
+        scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
     os.environ["DATA_DIR"] = str(scratch)
     _set_up()
     try:
         return _run(arguments, parts, scratch)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if not is_kept:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _parts(arguments: argparse.Namespace) -> list[str]:
@@ -120,7 +128,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="access requests in the table")
     parser.add_argument("--due", type=int, default=10_000, help="how many of them a sweep finds overdue")
     parser.add_argument("--acts", type=int, default=300, help="how many single acts are timed")
-    parser.add_argument("--part", choices=("all", *PARTS), default="all", help="what is measured")
+    parser.add_argument("--part", choices=("all", *PARTS, *KEPT), default="all", help="what is measured")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries in one log")
     parser.add_argument("--proven", type=int, default=10_000_000, help="size of the tree that proofs are made of")
     parser.add_argument("--grants", type=int, nargs="+", default=[10_000], help="grants in the table, ascending")
@@ -130,6 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--revocations", type=int, default=25, help="how many windows are revoked for each way")
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
     parser.add_argument("--seconds", type=int, default=8, help="how long each load of wrk lasts")
+    parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds of --grants, which then stay")
@@ -149,10 +158,12 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
     from bench import measure, world
     from requests_app import operations
 
+    is_kept = arguments.part in KEPT
     if connection.vendor == "postgresql":
         from django.test.runner import DiscoverRunner
 
-        old = DiscoverRunner(verbosity=0, interactive=False).setup_databases()
+        # Django would read all rows, so that a test could restore them.
+        old = DiscoverRunner(verbosity=0, interactive=False, keepdb=is_kept).setup_databases(serialized_aliases=[])
     else:
         old = None
         call_command("migrate", verbosity=0)
@@ -170,6 +181,12 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 for count in arguments.slow:
                     results += slow_clients.run(cast, count, seconds=7, bar=bar)
             notes: list[str] = []
+            if is_kept:
+                from bench import pages
+
+                _lift_limits()
+                found = pages.run(scratch, arguments.rows, arguments.entries, bar, only=arguments.only)
+                notes = [str(page) for page in sorted(found, key=lambda page: -page.median)]
             if "evaluation" in parts:
                 from bench import evaluation
 
@@ -221,7 +238,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
         _print(f"{measure.machine()}; {scale}", results, arguments)
         _print_notes([*notes, *(f"Not measured: {what}" for what in missing)])
     finally:
-        if old is not None:
+        if old is not None and not is_kept:
             DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)
     return 0
 

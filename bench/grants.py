@@ -100,7 +100,7 @@ def _fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -
     with connection.cursor() as cursor:
         if is_postgresql:
             cursor.execute("SET session_replication_role = replica")
-        indexes = _drop_indexes(cursor) if is_postgresql and total - start > STEP else []
+        indexes = _drop_indexes(cursor, _TABLES) if is_postgresql and total - start > STEP else []
         for first in range(start, total, STEP):
             _insert(cursor, cast, first, min(first + STEP, total), live=LIVE if first == 0 else 0)
             progress(min(first + STEP, total))
@@ -115,13 +115,24 @@ def _fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -
             cursor.execute("ANALYZE")
 
 
-def _drop_indexes(cursor: Any) -> list[str]:
-    """Drop all indexes that no constraint needs. Return the SQL statements that restore them."""
+def _drop_indexes(cursor: Any, tables: list[str]) -> list[str]:
+    """Drop all indexes of these tables that no constraint needs. Return the SQL statements that restore them."""
     run = cursor.execute
+    if connection.vendor != "postgresql":
+        names = ", ".join(["%s"] * len(tables))
+        run(
+            f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name IN ({names})"
+            " AND sql NOT LIKE 'CREATE UNIQUE%%'",
+            tables,
+        )
+        found = cursor.fetchall()
+        for name, _made in found:
+            run(f'DROP INDEX "{name}"')
+        return [made for _name, made in found]
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
         " WHERE indrelid::regclass::text = ANY (%s) AND NOT indisunique",
-        [_TABLES],
+        [tables],
     )
     found = cursor.fetchall()
     for name, _made in found:
