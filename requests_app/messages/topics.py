@@ -15,6 +15,7 @@ from requests_app.domain.acts.declaration import Act, MailWords, Noun, Tell
 from requests_app.domain.states import State
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT
+from requests_app.platform.database import compiled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,8 @@ class Audience(StrEnum):
     ROLE_HOLDER = "role_holder"
 
 
+#: For up to this number of notes, the text of the statement is stored. Nearly every act posts fewer.
+FEW = 5
 #: The topics that no act sends. The sweep posts them because of the time.
 SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON, Topic.GUARD_SILENT, Topic.BACKUP_TROUBLE})
 #: The beginning of an audience that is the person in a field of the message's row.
@@ -227,7 +230,11 @@ def post(notes: Iterable[Note], *, at: datetime) -> int:
     was posted before is not sent again, because its `key` is unique.
     """
     rows = [row_of(note, at=at) for note in notes]
-    return len(OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500))
+    if 0 < len(rows) <= FEW:
+        compiled.insert(rows, skips_known=True)
+    else:
+        OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+    return len(rows)
 
 
 def row_of(note: Note, *, at: datetime) -> OutboxMessage:

@@ -492,20 +492,26 @@ _WITH_ROLES = {
 
 def reread(actor: Actor) -> Actor:
     """Return the actor with the roles that they have now. Call it in the transaction that depends on these roles."""
+    return reread_person(actor)[0]
+
+
+def reread_person(actor: Actor) -> tuple[Actor, Person | None]:
+    """Return what `reread` returns, and the account that was read for it, if this statement reads whole accounts."""
     if not actor.is_person:
-        return actor
+        return actor, None
     if actor.token_id is not None:
-        return _reread_token(actor)
+        return _reread_token(actor), None
     if actor.machine is not None:
         found = Client.objects.select_related("account").filter(pk=actor.machine.client_id).first()
         who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
-        return actor_of_client(found, **who).sending(actor.once) if found else _without_roles(actor)
+        return actor_of_client(found, **who).sending(actor.once) if found else _without_roles(actor), None
     people = _WITH_ROLES[actor.side](pk=actor.person)
     if not people or not people[0].is_active:
-        return _without_roles(actor)
+        return _without_roles(actor), None
     given_roles = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
     who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
-    return _actor_with(people[0], given_roles, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
+    anew = _actor_with(people[0], given_roles, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
+    return anew, people[0]
 
 
 def _reread_token(actor: Actor, *, person: Person | None = None) -> Actor:

@@ -14,13 +14,15 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.db import connections, models
-from django.db.models import Q, UUIDField
+from django.db.models import Q
 
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, Parameter
 
+#: For this number of places of an actor, the text of a query is stored. Nearly everybody has fewer.
+MOST_PLACES = 10
 #: If there are more rows than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -41,8 +43,6 @@ def _four() -> str:
 
 #: A column and its values, or None.
 Scope = tuple[str, list[UUID]] | None
-#: With more tenants or queues than this, the text of a query is made at each call.
-_COMPILED_IDS = 8
 
 
 class ScopedQuerySet(models.QuerySet[Any]):
@@ -145,35 +145,41 @@ class ScopedQuerySet(models.QuerySet[Any]):
 
 
 class CompiledFind:
-    """Finds a row as `visible_to(actor).find(id)` does, with a query that is compiled once for each kind of actor.
+    """Finds a row by its id among those that an actor can see, as `visible_to(actor).find(id)` does.
 
-    The model's queryset must not replace `visible_to`. Use this only for what runs all the time (ADR 86).
+    The SQL text is made once for each number of places of the actor. `rows` returns the queryset: its joined rows, its
+    conditions, and whether the row is locked. It gets one value for each name in `fields`. The model's queryset must
+    not replace `visible_to`. Use this only for what runs all the time (ADR 86).
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._queries = make, dict[tuple[str, int], CompiledQuery]()
-        self._rows: Any = None
+    def __init__(self, rows: Callable[..., Any], **fields: models.Field[Any, Any]) -> None:
+        self._rows, self._fields = rows, fields
+        self._compiled: dict[tuple[str, int], CompiledQuery] = {}
+        self._plain: Any = None
 
-    def __call__(self, pk: object, *, actor: Actor) -> Any:
-        if self._rows is None:
-            self._rows = self._make()
-        rows = self._rows
-        key = as_id(pk)
-        column, ids = rows.scope_of(actor) or ("pk", [key])
-        if key is None or not ids:
+    def __call__(self, pk: object, *, actor: Actor, **values: Any) -> Any:
+        if self._plain is None:
+            self._plain = self._rows(**{name: Parameter(name, field) for name, field in self._fields.items()})
+        key, (path, places) = as_id(pk), self._plain.scope_of(actor) or ("", [])
+        if key is None or len(places) > MOST_PLACES:
+            return self._rows(**values).visible_to(actor).find(pk)
+        if path and not places:
             raise NotFound
-        if len(ids) > _COMPILED_IDS:
-            return rows.visible_to(actor).find(pk)
-        query = self._queries.get((column, len(ids))) or self._compiled(rows, column, len(ids))
-        found = query(row=key, **{f"one_{n}": each for n, each in enumerate(ids)})
-        if not found:
+        found = self._compiled.get((path, len(places))) or self._compile(path, len(places))
+        with self._plain._awaiting(key):
+            rows = found(pk=key, **values, **{f"place_{n}": place for n, place in enumerate(places)})
+        if not rows:
             raise NotFound
-        return found[0]
+        return rows[0]
 
-    def _compiled(self, rows: Any, column: str, count: int) -> CompiledQuery:
-        def make(row: Any, **ids: Any) -> Any:
-            is_seen = reduce(or_, (Q(**{column: each}) for each in ids.values()))
-            return rows.filter(is_seen, pk=row).order_by()
+    def _compile(self, path: str, number: int) -> CompiledQuery:
+        names = [f"place_{n}" for n in range(number)]
 
-        fields = {f"one_{n}": UUIDField() for n in range(count)}
-        return self._queries.setdefault((column, count), CompiledQuery(make, row=UUIDField(), **fields))
+        def make(pk: Any, **given: Any) -> Any:
+            # Not IN, because Django takes no parameters there for a foreign key.
+            places = [Q(**{path: given.pop(name)}) for name in names]
+            return self._rows(**given).filter(reduce(or_, places, Q()), pk=pk).order_by()[:1]
+
+        fields = {**self._fields, "pk": models.UUIDField(), **{name: models.UUIDField() for name in names}}
+        # Another thread may have made the same one meanwhile.
+        return self._compiled.setdefault((path, number), CompiledQuery(make, **fields))

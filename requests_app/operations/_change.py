@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import QuerySet, UUIDField
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -40,12 +40,15 @@ from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post, row_of
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
-from requests_app.models.people import reread
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Person, Service, Tenant, Ticket
+from requests_app.models.people import reread, reread_person
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
+from requests_app.models.scoping import CompiledFind
 from requests_app.operations._entries import described, searched
 from requests_app.platform import bell, outcome, telemetry
+from requests_app.platform.database import compiled
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
 
@@ -114,6 +117,8 @@ class Step:
     # The row that the act is about, after it is found and locked, and its tenant if it has one.
     row: Any = None
     tenant: Any = None
+    # The actor's account, if it was read under the locks.
+    person: Person | None = None
     subject: policy.Subject | None = None
     # The comment and the inputs, after they are read and their limits are checked.
     note: str = ""
@@ -144,7 +149,7 @@ class Step:
         self.is_practice = is_practice(row)
         head = self.take_turn(tenant_id)
         # Read the actor again, because a role may have been taken away while this act waited for its turn.
-        self.actor = reread(self.actor)
+        self.actor, self.person = reread_person(self.actor)
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
@@ -288,6 +293,13 @@ def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool) -> Iter
         raise held_outcome
 
 
+_FIND = CompiledFind(
+    lambda: AccessRequest.objects.select_related("tenant", "service", "ticket", "requested_by").locked()
+)
+_DECISIONS = CompiledQuery(
+    lambda row: Decision.objects.select_related("decider", "client__account").filter(access_request_id=row),
+    row=UUIDField(),
+)
 #: A function that raises an error if the row is not as the caller has read it.
 Still = Callable[[AccessRequest], object]
 
@@ -315,8 +327,7 @@ def change(
     edge = TRANSITIONS[declared.name]
     # The actor is read once, under the locks. Only this actor decides what the person may see and do.
     with act(declared, actor=actor, rereads=False) as outer:
-        rows = AccessRequest.objects.visible_to(outer.actor)
-        row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
+        row = _FIND(access_request_id, actor=outer.actor)
         if row.state in PENDING:
             # An access request that waits has no grant, and a grant is created only under this lock. So no query is
             # needed.
@@ -340,11 +351,7 @@ def change(
         )
         step.correlation_id = row.pk
         if edge.moves.is_decision:
-            whose = Decision.objects.select_related("decider", "client__account")
-            if row.state == State.PENDING_PROVIDER:
-                # Nobody has decided yet: each decision in this state ends the state, and is made under this lock.
-                whose = whose.none()
-            prefetch_related_objects([row], Prefetch("decisions", whose))
+            _read_decisions(row)
         earlier = row.deciders_before(edge.stage) if Party.DECIDER in declared.separate_from else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         if still is not None:
@@ -366,6 +373,15 @@ def change(
         row._state.fields_cache.pop("grant", None)
     if is_repeated:
         raise Repeated(row)
+
+
+def _read_decisions(row: AccessRequest) -> None:
+    """Read the decisions of an access request, as `prefetch_related` does, so that they are read only once."""
+    decisions: Any = Decision.objects.all()
+    # Nobody has decided yet in the first state: each decision there ends it, and is made under this lock.
+    decisions._result_cache = [] if row.state == State.PENDING_PROVIDER else _DECISIONS(row=row.pk)
+    decisions._prefetch_done = True
+    row._prefetched_objects_cache = {"decisions": decisions}
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:
@@ -441,7 +457,7 @@ def apply(step: Move) -> None:
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
     row.decide_by = step.decide_by or row.decide_by
-    row.save(update_fields=["state", "state_changed_at", "decide_by"])
+    compiled.update(row, "state", "state_changed_at", "decide_by")
     detail = {"reference": row.reference, "state": str(row.state), **_noted(step.note)}
     step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}".strip())
 

@@ -6,6 +6,7 @@ from requests_app.domain.manifest import Signed
 from requests_app.models import Decision, Tenant
 from requests_app.operations import _signing as signing
 from requests_app.operations._change import Move
+from requests_app.platform.database import compiled
 
 
 def decide(
@@ -28,7 +29,7 @@ def decide(
         assert rules is not None
         signing.require_rule(rules, proof)
     away = actor.stands_in_for.get(row.tenant_id, ()) if stage == Decision.Stage.CUSTOMER else ()
-    decision = Decision.objects.create(
+    decision = Decision(
         tenant=row.tenant,
         access_request=row,
         stage=stage,
@@ -44,6 +45,7 @@ def decide(
         signed_with=proof.key(stage) if proof is not None else None,
         at=step.at,
     )
+    compiled.insert([decision])
     detail = signing.store_signature(decision, proof) if proof is not None else {"signed": False}
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **detail}
     if away:

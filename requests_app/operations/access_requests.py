@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet, UUIDField
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
@@ -63,6 +63,8 @@ from requests_app.operations._deciding import decide
 from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
+from requests_app.platform.database import compiled
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import restored
 from requests_app.words import sentences
 
@@ -470,17 +472,7 @@ def _require_facts(step: Move) -> Tenant:
     _require_time_left(row, step.at)
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    engineers = QueueAssignment.objects.filter(
-        person=row.requested_by_id, person__is_active=True, service=row.service_id, role=Role.ENGINEER
-    )
-    gone = AccessRequestResource.objects.filter(access_request=row, resource__is_active=False)
-    in_use = Service.objects.filter(pk=row.service_id, is_active=True)
-    rules = Tenant.objects.only(
-        "yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", *LEVEL_RULES
-    )
-    rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
-    rules = rules.annotate(waits=waits_at("pk"), waits_for_staff=waits_for_staff())
-    facts: Tenant = rules.get(pk=row.tenant_id)
+    facts: Tenant = _FACTS(tenant=row.tenant_id, service=row.service_id, engineer=row.requested_by_id, row=row.pk)[0]
     if facts.waits or facts.waits_for_staff:  # type: ignore[attr-defined]  # annotated
         if restored.is_set_back():
             raise RestoreNotConfirmed(sentences.set_back())
@@ -494,6 +486,25 @@ def _require_facts(step: Move) -> Tenant:
     if not (facts.is_active and facts.has_service):  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("The tenant or the service was switched off."))
     return facts
+
+
+def _facts_now(tenant: Any, service: Any, engineer: Any, row: Any) -> QuerySet[Any, Any]:
+    """Return the query for the rules of a tenant, with whether the other rows of an access request still fit."""
+    engineers = QueueAssignment.objects.filter(
+        person_id=engineer, person__is_active=True, service_id=service, role=Role.ENGINEER
+    )
+    gone = AccessRequestResource.objects.filter(access_request_id=row, resource__is_active=False)
+    in_use = Service.objects.filter(pk=service, is_active=True)
+    rules = (
+        Tenant.objects.filter(pk=tenant)
+        .order_by()
+        .only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", *LEVEL_RULES)
+    )
+    rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
+    return rules.annotate(waits=waits_at("pk"), waits_for_staff=waits_for_staff())
+
+
+_FACTS = CompiledQuery(_facts_now, tenant=UUIDField(), service=UUIDField(), engineer=UUIDField(), row=UUIDField())
 
 
 def _require_cosigned(step: Move, facts: Tenant) -> None:
@@ -510,7 +521,7 @@ def _open(step: Move, facts: Tenant) -> None:
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
     closes_at = step.at + length
-    grant = Grant.objects.create(
+    grant = Grant(
         tenant=row.tenant,
         access_request=row,
         engineer=row.requested_by,
@@ -518,6 +529,7 @@ def _open(step: Move, facts: Tenant) -> None:
         opens_at=step.at,
         closes_at=closes_at if row.until_at is None else min(closes_at, row.until_at),
     )
+    compiled.insert([grant])
     step.target, step.grant = State.OPEN, grant
     window = {"opens_at": canonical.instant(grant.opens_at), "closes_at": canonical.instant(grant.closes_at)}
     step.detail = {**step.detail, "grant": str(grant.pk), **window}

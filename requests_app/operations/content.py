@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from django.db.models import Exists, OuterRef, UUIDField
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app.content.connectors.base import (
     Connector,
     ConnectorError,
@@ -50,7 +52,8 @@ from requests_app.domain.errors import (
 )
 from requests_app.domain.levels import Level
 from requests_app.domain.policy import ContentAccessFacts
-from requests_app.models import ContentAccess, Grant, Person, Resource
+from requests_app.models import AccessRequestResource, ContentAccess, Grant, Person, Resource
+from requests_app.models.scoping import CompiledFind
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
@@ -58,6 +61,18 @@ from requests_app.platform.waiting import Ending
 from requests_app.words import sentences
 
 PAGE = 100
+
+_GRANT = CompiledFind(lambda: Grant.objects.select_related("access_request__ticket", "tenant").locked())
+
+
+def _with_scope(tenant: Any, access_request: Any) -> Any:
+    """Return the resources of a tenant, each with whether the access request names it."""
+    named = AccessRequestResource.objects.filter(access_request_id=access_request, resource=OuterRef("pk"))
+    rows = Resource.objects.filter(tenant_id=tenant).select_related("service")
+    return rows.annotate(is_in_scope=Exists(named))
+
+
+_RESOURCE = CompiledFind(_with_scope, tenant=UUIDField(), access_request=UUIDField())
 
 _EVENTS = {
     ContentAccess.Kind.LIST_ASKED: CONTENT_LIST_ASKED,
@@ -219,7 +234,7 @@ def _open(
     after the record is committed.
     """
     level = _NEEDED[kind]
-    with act(OPEN_ITEM, actor=actor) as current:
+    with act(OPEN_ITEM, actor=actor, rereads=False) as current:
         access = _authorised(current, grant_id, resource_id, level=level)
         if place is not None:
             # This comes before the connector is asked. A refusal here is an entry in the log.
@@ -254,7 +269,7 @@ def _record(
     **columns: object,
 ) -> RecordedAccess:
     """Authorise an access and record it, in one transaction that is committed when this returns."""
-    with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
+    with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor, rereads=False) as current:
         access = _authorised(current, grant_id, resource_id, level=level)
         if listed is not None:
             columns |= ContentAccess.objects.columns_of_list(access.grant, access.resource, listed)
@@ -267,22 +282,24 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
 
     The rule is `policy.require_content_access`.
     """
-    actor = current.actor
-    rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
     # The row lock puts a revocation and an access in order: the one that commits first is valid.
-    grant = rows.locked().find(grant_id)
+    grant = _GRANT(grant_id, actor=current.actor)
     access_request = grant.access_request
     current.correlation_id = access_request.pk
     current.head = current.concerns("grant", grant, grant.tenant_id)
-    resource = Resource.objects.visible_to(actor).select_related("service", "tenant").find(resource_id)
-    if resource.tenant_id != grant.tenant_id:
+    # Only now, under the locks, is it read what the actor may do.
+    actor = current.actor
+    policy.require_act(actor, current.action)
+    if not policy.is_visible(actor, access_request):
         raise NotFound
+    resource = _RESOURCE(resource_id, actor=actor, tenant=grant.tenant_id, access_request=access_request.pk)
+    resource.tenant = grant.tenant
     current.detail = {"resource": str(resource.pk)}
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
     look = ContentAccessFacts(
         is_engineer=Role.ENGINEER in roles,
         is_requesters=access_request.requester_human == actor.human_id,
-        lacks_second_factor=policy.needs_second_factor(actor) and not _has_second_factor(actor),
+        lacks_second_factor=policy.needs_second_factor(actor) and not _has_second_factor(current),
         is_closed=grant.closed_at is not None,
         opens_at=grant.opens_at,
         closes_at=grant.closes_at,
@@ -290,8 +307,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         is_own_place=resource.is_practice or resource.is_external or is_own_place(grant.tenant, resource.locator),
         is_active=resource.is_in_use,
         # A practice request opens no real content, and a real one no practice content, even if its scope is wrong.
-        is_in_scope=resource.is_practice == access_request.is_practice
-        and access_request.scope.filter(resource=resource).exists(),
+        is_in_scope=resource.is_practice == access_request.is_practice and resource.is_in_scope,
         granted=grant.level,
         needed=level,
     )
@@ -306,12 +322,13 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     return RecordedAccess(grant, resource, current.at)
 
 
-def _has_second_factor(actor: Actor) -> bool:
+def _has_second_factor(current: Step) -> bool:
     """Return whether the engineer has a second factor now.
 
     They may have removed it after the session or the token began.
     """
-    return Person.objects.get_queryset().get(pk=actor.person).has_second_factor
+    person = current.person or Person.objects.get_queryset().get(pk=current.actor.person)
+    return person.has_second_factor
 
 
 def _append(
@@ -322,8 +339,8 @@ def _append(
     columns: Mapping[str, object],
 ) -> None:
     grant, resource = access.grant, access.resource
-    row = ContentAccess.objects.create(
-        tenant_id=grant.tenant_id, grant=grant, resource=resource, kind=kind, at=current.at, **columns
+    row = ContentAccess(
+        tenant_id=grant.tenant_id, grant=grant, resource=resource, kind=str(kind), at=current.at, **columns
     )
     named = {"access": str(row.pk), "resource": str(resource.pk), "resource_name": resource.name}
     current.detail = {}
@@ -331,6 +348,7 @@ def _append(
         _EVENTS[kind],
         detail={**named, **detail},
         text=f"{resource.name} {columns.get('item_ref', '')}",
+        beside=recorder.Beside(row),
     )
 
 
@@ -340,7 +358,7 @@ def _note(
     """Record that an access failed or was cut off. This needs no open window."""
     with act(NOTE_OUTCOME, actor=actor) as current:
         current.correlation_id = access.grant.access_request_id
-        current.concerns("grant", access.grant, access.grant.tenant_id)
+        current.head = current.concerns("grant", access.grant, access.grant.tenant_id)
         # The engineer entered this text, and it may be longer than any item's id.
         columns = {"item_id": item_id[:1024], "item_ref": item_id[:1024]}
         _append(current, access, kind, {"item": item_id[:1024], **detail}, columns)

@@ -5,11 +5,13 @@ If queueing a task fails, the schedule runs the task anyway, some seconds later.
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.db.models import CharField, DateTimeField
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from requests_app.domain import clock
+from requests_app.platform.database.compiled import CompiledQuery
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +60,14 @@ def _enqueue(task: str) -> None:
         async_task(task)
 
 
+#: The newest tasks bring the time with them. To ask for the time first would be one more statement in each act.
+_NEWEST = CompiledQuery(
+    lambda key, here: OrmQ.objects.filter(key=key).annotate(now=clock.column(here)).order_by("-pk")[:LOOK_AT],
+    key=CharField(),
+    here=DateTimeField(),
+)
+
+
 def _is_waiting(task: str) -> bool:
-    # The rows bring the time with them. To ask for the time first would be one more statement in each act.
-    newest = OrmQ.objects.filter(key=Conf.CLUSTER_NAME).annotate(now=clock.column()).order_by("-pk")[:LOOK_AT]
+    newest = _NEWEST(key=Conf.CLUSTER_NAME, here=clock.here())
     return any(row.lock <= clock.brought(row.now) and row.func() == task for row in newest)

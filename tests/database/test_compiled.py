@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +13,26 @@ import pytest
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import BooleanField, CharField, F, Prefetch, QuerySet, UUIDField, Value
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from lockbox_site.sessions import SessionStore
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.errors import NotFound
-from requests_app.models import AccessRequest, AccessRequestResource, Decision, Membership, Person, Plan, Token
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    Decision,
+    Membership,
+    OutboxMessage,
+    Person,
+    Plan,
+    Token,
+)
 from requests_app.models.people import actor_of, find_token, reread
 from requests_app.models.scoping import CompiledFind
 from requests_app.platform.database import compiled
@@ -32,6 +43,7 @@ from tests.cast import Cast
 from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db
+AT = dt.datetime(2026, 11, 25, 14, 5, 0, 123456, tzinfo=dt.UTC)
 
 
 def _with_tenant(person: Any) -> QuerySet[Any]:
@@ -105,10 +117,47 @@ def test_a_missing_value_is_refused(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.postgres
-def test_a_query_that_locks_rows_is_refused() -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_query_that_locks_rows_runs_only_in_a_transaction() -> None:
     locks = CompiledQuery(lambda name: Plan.objects.filter(name=name).select_for_update(), name=CharField())
-    with pytest.raises(ValueError, match="lock"):
-        locks(name="a")
+    Plan.objects.create(name="New", includes_lockbox=False)
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as captured, transaction.atomic():
+            assert [plan.name for plan in locks(name="New")] == ["New"]
+        assert [sql for sql in (query["sql"] for query in captured.captured_queries) if "FOR UPDATE" in sql]
+        # It is refused even if the text is made already.
+        with pytest.raises(TransactionManagementError):
+            locks(name="New")
+
+
+@pytest.mark.dialect
+def test_a_row_is_inserted_and_updated_as_django_does_it(cast: Cast) -> None:
+    fields: dict[str, Any] = {"tenant_id": cast.contoso.pk, "topic": "a", "about": cast.ada.pk, "created_at": AT}
+    payload = {"audiences": ["é", "\u2028"], "n": 1}
+    rows = [OutboxMessage(key=f"key {n}", payload=payload, next_attempt_at=AT, **fields) for n in range(4)]
+    rows[0].save(force_insert=True)
+    compiled.insert(rows[1:3])
+    compiled.insert([rows[1], rows[3]], skips_known=True)
+    found = [_values(row) for row in OutboxMessage.objects.filter(topic="a").order_by("key")]
+    assert found == [_values(row) for row in rows]
+    assert [{**each, "id": 0, "key": ""} for each in found] == [{**found[0], "id": 0, "key": ""}] * 4
+    assert not rows[2]._state.adding
+    with pytest.raises(IntegrityError), transaction.atomic():
+        compiled.insert([rows[1]])
+    rows[2].state, rows[2].payload, rows[2].topic = "parked", None, "not saved"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        compiled.update(rows[2], "state", "payload")
+    rows[2].payload = {}
+    compiled.update(rows[2], "state", "payload")
+    rows[2].topic = "a"
+    assert _values(OutboxMessage.objects.get(pk=rows[2].pk)) == _values(rows[2])
+    gone = OutboxMessage(key="gone", next_attempt_at=AT, **fields)
+    with pytest.raises(OutboxMessage.DoesNotExist):
+        compiled.update(gone, "state")
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
 @pytest.mark.dialect

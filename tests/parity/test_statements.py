@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
-from requests_app.models import AccessRequest
+from requests_app.models import AccessRequest, ContentAccess
 from tests.caller import Caller, token_of
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
@@ -96,6 +97,49 @@ def test_the_providers_approval_that_opens_the_window_stays_in_its_budget(cast: 
     """Without Lockbox, the provider's approval itself opens the window."""
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     _stays_in(budget, door(cast, "pat", "approve"))
+
+
+def test_a_customers_approval_reads_nothing_twice(cast: Cast) -> None:
+    """In this order: the row (locked), the log with the clock, the actor, earlier decisions, and the facts.
+
+    Then the decision, the window, the state, the entry with the log's head, and the message. After the commit, it is
+    read whether the task that sends messages is queued already.
+    """
+    _inside(cast, "ada", "approve")
+    sent = _inside(cast, "ada", "approve")
+    assert [_table(sql) for sql in sent] == [
+        "accessrequest", "audit_lock_head", "person", "decision", "tenant",
+        "+decision", "+grant", "+accessrequest", "+chainhead", "+outboxmessage", "django_q_ormq",
+    ]  # fmt: skip
+
+
+def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    """It is authorised before the connector is asked for the name, and again when the access is recorded.
+
+    Each time: the window (locked), the log with the clock, the engineer with the second factor, and the resource.
+    """
+    settings.CONTENT_ROOT = tmp_path
+    grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
+    folder = tmp_path / resource.locator
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True)
+    (folder / "cur" / "1.mail:2,S").write_bytes(b"From: a@contoso.example\r\nSubject: Hello\r\n\r\nText.\r\n")
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as captured:
+            _access, _item, stream = operations.content.open_item(grant.pk, resource.pk, "1.mail", actor=priya)
+        stream.close()
+    authorised = ["grant", "audit_lock_head", "person", "resource"]
+    assert [_table(sql) for sql in _statements(captured)] == [*authorised, *authorised, "+contentaccess"]
+    assert ContentAccess.objects.filter(grant=grant).count() == 2
+
+
+def _table(sql: str) -> str:
+    """Return the table that a statement is about, with a plus if it writes. With two tables, it is the first one."""
+    is_read = sql.lstrip().startswith("SELECT")
+    # A column of the first table comes first. Other tables may follow in conditions before FROM.
+    first = r'SELECT "(\w+)"\."' if is_read and sql.startswith('SELECT "') else r'(?:FROM|INSERT INTO|UPDATE) "?(\w+)'
+    name = re.findall(first, sql)[0]
+    return f"{'' if is_read else '+'}{re.sub('^(requests_app_|audit_app_)', '', name)}"
 
 
 def test_an_approval_that_is_signed_stays_in_its_budget(cast: Cast) -> None:

@@ -1,19 +1,22 @@
-"""Queries that Django compiles to SQL only once in each process, instead of at each call.
+"""Statements whose SQL text is made only once in each process, instead of at each call.
 
-Only the text of the SQL statement is stored. Each call passes its own values and reads the rows from the database.
+Only the text of the SQL statement is stored. Each call passes its own values, and reads the rows from the database or
+writes them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import date
+from functools import cache
 from typing import Any
 
-from django.db import connections
-from django.db.models import Field, QuerySet, Value
+from django.db import connections, router
+from django.db.models import Field, Model, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 
 #: A date or an instant, as Django passes it to SQLite.
 _AS_TEXT = re.compile(r"\d{4}-\d\d-\d\d\b")
@@ -42,8 +45,8 @@ class CompiledQuery:
     database.
 
     Use this class only for the few queries that run all the time (ADR 86). The SQL text must depend on nothing but the
-    database. So the query can't lock rows, because Django checks at each call that a lock is inside a transaction. And
-    it can't contain a time, because all later calls would use the time of the first call.
+    database. So the query can't contain a time, because all later calls would use the time of the first call. A query
+    that locks rows runs only inside a transaction, as everywhere in Django.
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> None:
@@ -76,8 +79,7 @@ class _Compiled:
 
     def __init__(self, queryset: QuerySet[Any, Any], using: str) -> None:
         self._queryset, self._using = queryset, using
-        if queryset.query.select_for_update:
-            raise ValueError("A compiled query can't lock rows.")
+        self._locks = queryset.query.select_for_update
         self._compiler: Any = queryset.query.get_compiler(using=using)
         self._sql, self._params = self._compiler.as_sql()
         if any(map(_is_time, self._params)):
@@ -89,6 +91,9 @@ class _Compiled:
 
     def rows(self, values: Mapping[str, Any]) -> list[Any]:
         connection = connections[self._using]
+        if self._locks and connection.get_autocommit():
+            # Django checks this when it makes the text.
+            raise TransactionManagementError("A query that locks rows runs only inside a transaction.")
         params = tuple(
             param.bound(values, connection) if isinstance(param, Parameter) else param for param in self._params
         )
@@ -99,6 +104,63 @@ class _Compiled:
         query: Any = _Query(compiler)
         rows: Any = self._queryset._iterable_class
         return list(rows(QuerySet(self._queryset.model, query, self._using)))
+
+
+def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
+    """Insert a few new rows of one model with one statement. No signal is sent.
+
+    With `skips_known`, leave out a row whose key the table already has.
+    """
+    model = type(rows[0])
+    using = router.db_for_write(model)
+    connection = connections[using]
+    fields = _inserted(model)
+    values = [
+        field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in rows for field in fields
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_insert_text(model, using, len(rows), skips_known), values)
+    for row in rows:
+        row._state.adding, row._state.db = False, using
+
+
+def update(row: Model, *names: str) -> None:
+    """Save these fields of one row, as `save(update_fields=names)` does. No signal is sent."""
+    model = type(row)
+    using = router.db_for_write(model)
+    connection = connections[using]
+    fields = [*(model._meta.get_field(name) for name in names), model._meta.pk]
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection=connection) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(_update_text(model, using, names), values)
+        if cursor.rowcount != 1:
+            raise model.DoesNotExist(f"This {model._meta.object_name} was not saved, because its row is gone.")
+
+
+@cache
+def _inserted(model: type[Model]) -> list[Any]:
+    """Return the fields of a new row. The row must have its key, because none is read back."""
+    if model._meta.auto_field is not None:
+        raise TypeError(f"The database itself makes the key of a {model._meta.object_name}.")
+    return list(model._meta.local_concrete_fields)
+
+
+@cache
+def _insert_text(model: type[Model], using: str, count: int, skips_known: bool) -> str:
+    quoted = connections[using].ops.quote_name
+    fields = _inserted(model)
+    names = ", ".join(quoted(field.column) for field in fields)
+    places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * count)
+    text = f"INSERT INTO {quoted(model._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608 - names of the model
+    return text + " ON CONFLICT DO NOTHING" if skips_known else text
+
+
+@cache
+def _update_text(model: type[Model], using: str, names: tuple[str, ...]) -> str:
+    quoted = connections[using].ops.quote_name
+    changed = ", ".join(f"{quoted(str(getattr(model._meta.get_field(name), 'column', '')))} = %s" for name in names)
+    key = quoted(model._meta.pk.column)
+    return f"UPDATE {quoted(model._meta.db_table)} SET {changed} WHERE {key} = %s"  # noqa: S608 - names of the model
 
 
 def _is_time(param: object) -> bool:
