@@ -155,8 +155,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
     from django.core.management import call_command
     from django.db import connection
 
-    from bench import measure, world
-    from requests_app import operations
+    from bench import measure, sweeps, world
 
     is_kept = arguments.part in KEPT
     if connection.vendor == "postgresql":
@@ -208,10 +207,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
                 world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
                 results += _pages(cast, arguments.acts, bar)
-                world.overdue(cast, arguments.due)
-                results.append(_sweep(operations.sweeps.expire_overdue, "sweep of {} due", arguments.due, bar))
-                world.elapsed(cast, arguments.due)
-                results.append(_sweep(operations.sweeps.close_elapsed, "sweep of {} windows", arguments.due, bar))
+                results += sweeps.run(cast, arguments.due, bar)
             if "sign-in" in parts:
                 from bench import sign_in
 
@@ -344,27 +340,6 @@ def _pages(cast: Any, count: int, bar: Any) -> list[Any]:
         get()
         results.append(timed(f"{name}, server side", [get] * count, aim="≤ 50 ms", tick=partial(bar.advance, ticking)))
     return results
-
-
-def _sweep(swept: Callable[..., int], name: str, due: int, bar: Any) -> Any:
-    import time
-
-    from bench.measure import Result
-    from requests_app.domain.actors import Actor
-    from requests_app.tasks import BATCH
-
-    ticking = bar.add_task("sweep", total=due)
-    seconds, begun, done = [], time.perf_counter(), 0
-    while done < due:
-        started = time.perf_counter()
-        found = swept(actor=Actor.system("sweep"), limit=BATCH)
-        seconds.append(time.perf_counter() - started)
-        done += found
-        bar.update(ticking, completed=done)
-        if not found:
-            raise SystemExit(f"the sweep found {done} of {due}")
-    named = f"{name.format(f'{due:,}')}, in batches of {BATCH}"
-    return Result(named, seconds, time.perf_counter() - begun, "≤ 2 s in all")
 
 
 def _print(conditions: str, results: list[Any], arguments: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
 
 def _written(tenant: UUID, count: int, path: Path) -> Result:
     command = [sys.executable, str(ROOT / "manage.py"), "evidence", str(tenant), "-o", str(path)]
-    wall, peak = process(command, environment={"DATABASE_URL": _database_url()})
+    wall, peak = process(command, environment={"DATABASE_URL": database_url()})
     name = f"evidence of {count:,} written, with timelines"
     return Result(name, [wall], wall, "constant memory", units=count, unit="entries", peak=peak)
 
@@ -62,7 +62,7 @@ def _verified(tenant: UUID, count: int, path: Path) -> Result:
     return Result(f"evidence of {count:,} verified", [wall], wall, aim, units=count, unit="entries", peak=peak)
 
 
-def _database_url() -> str:
+def database_url() -> str:
     """Return the URL of the database that is measured, for another process."""
     parts = connection.settings_dict
     if connection.vendor == "sqlite":

@@ -63,18 +63,18 @@ def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
         cursor.execute("ANALYZE")
 
 
-def overdue(cast: Cast, count: int) -> None:
+def overdue(cast: Cast, count: int, *, start: int = 0) -> None:
     """Add access requests whose deadline has passed but which no sweep has expired yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
-    _insert(cast, ticket, 900_000_000, count, state="PENDING_PROVIDER", decide_by=past)
+    _insert(cast, ticket, 900_000_000 + start, count, state="PENDING_PROVIDER", decide_by=past)
 
 
-def elapsed(cast: Cast, count: int) -> None:
+def elapsed(cast: Cast, count: int, *, start: int = 0) -> None:
     """Add windows that have ended but which no sweep has closed yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
-    _insert(cast, ticket, 800_000_000, count, state="OPEN", decide_by=past)
+    _insert(cast, ticket, 800_000_000 + start, count, state="OPEN", decide_by=past)
     new_id = "gen_random_uuid()" if connection.vendor == "postgresql" else "lower(hex(randomblob(16)))"
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,0 +1,90 @@
+"""Measures sweeps: one that finds nothing, one of many rows that are due, and two at once of ten times as many."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Max, Min
+
+from audit_app.models import AuditEntry
+from bench import world
+from bench.bundle import database_url
+from bench.measure import Result, timed
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.tasks import BATCH
+
+ROOT = Path(__file__).resolve().parent.parent
+IDLE = 300
+#: How many times as many rows two processes end at once.
+TOGETHER = 10
+
+Sweep = Callable[..., int]
+
+
+def run(cast: Any, due: int, bar: Any) -> list[Result]:
+    """Sweep `due` access requests and windows in this process, and then more of them in two processes at once.
+
+    The table must already have the access requests that ended long ago.
+    """
+    sweeps = operations.sweeps
+    results = []
+    for swept, add, name, event in (
+        (sweeps.expire_overdue, world.overdue, "access requests", "access_request.expired"),
+        (sweeps.close_elapsed, world.elapsed, "windows", "grant.closed"),
+    ):
+        results.append(_idle(swept, name, bar))
+        add(cast, due)
+        results.append(_alone(swept, name, due, bar))
+        add(cast, due * TOGETHER, start=due)
+        results.append(_together(name, due * TOGETHER, event))
+    return results
+
+
+def _idle(swept: Sweep, name: str, bar: Any) -> Result:
+    ticking = bar.add_task("idle sweeps", total=IDLE)
+    system = Actor.system("sweep")
+    acts = [lambda: swept(actor=system, limit=BATCH)] * IDLE
+    return timed(f"sweep of {name} that finds nothing", acts, aim="≤ 1 ms", tick=lambda: bar.advance(ticking))
+
+
+def _alone(swept: Sweep, name: str, due: int, bar: Any) -> Result:
+    ticking = bar.add_task("sweep", total=due)
+    seconds, begun, done = [], time.perf_counter(), 0
+    while done < due:
+        started = time.perf_counter()
+        found = swept(actor=Actor.system("sweep"), limit=BATCH)
+        seconds.append(time.perf_counter() - started)
+        done += found
+        bar.update(ticking, completed=done)
+        if not found:
+            raise SystemExit(f"the sweep found {done} of {due}")
+    named = f"sweep of {due:,} {name}, in batches of {BATCH}"
+    return Result(named, seconds, time.perf_counter() - begun, "≤ 1.5 s in all")
+
+
+def _together(name: str, due: int, event: str) -> Result:
+    """Run `manage.py sweep` twice at the same time.
+
+    The time is that from the first entry to the last one, so the start of the processes does not count.
+    """
+    before = AuditEntry.objects.aggregate(last=Max("pk"))["last"] or 0
+    command = [sys.executable, str(ROOT / "manage.py"), "sweep"]
+    running = [
+        subprocess.Popen(command, env={**os.environ, "DATABASE_URL": database_url()}, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    if any(process.wait() for process in running):
+        raise SystemExit("a sweep failed")
+    entries = AuditEntry.objects.filter(pk__gt=before, event=event)
+    if entries.count() != due:
+        raise SystemExit(f"the sweeps wrote {entries.count()} of {due} entries")
+    times = entries.aggregate(first=Min("at"), last=Max("at"))
+    wall = (times["last"] - times["first"]).total_seconds()
+    return Result(f"sweep of {due:,} {name} by two processes", [wall], wall, "≤ 10 s", units=due)
