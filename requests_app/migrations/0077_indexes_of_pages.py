@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("requests_app", "0075_indexes_of_evaluations"),
+        ("requests_app", "0076_evaluations_of_one_window"),
     ]
 
     operations = [
