@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,14 @@ from audit_app.models import ChainHead
 from requests_app.domain import clock
 from requests_app.models import Client, Grant, Person, Token
 
-#: The fields that change with every use, and decide nothing.
-_UNRELATED = frozenset({"last_used_at", "last_login"})
+#: The fields of tokens, accounts and clients that decide nothing, or never change. Every other field counts, so that a
+#: new one can't be forgotten.
+UNRELATED = frozenset(
+    {
+        "account", "created_at", "created_by", "hint", "id", "language", "last_login", "last_used_at", "made_by",
+        "name", "revoked_by", "secret_at", "secret_by", "secret_hash", "theme", "time_zone",
+    }
+)  # fmt: skip
 
 
 def log_sizes(tenants: Collection[UUID]) -> dict[UUID, int]:
@@ -26,22 +33,21 @@ def log_sizes(tenants: Collection[UUID]) -> dict[UUID, int]:
     return dict(rows.values_list("pk", "size"))
 
 
-def standings(tokens: Collection[UUID]) -> dict[UUID, frozenset[Any]]:
-    """Return, for each of these tokens that is live, everything that decides what its caller may do.
+def standings(tokens: Collection[UUID], *, at: datetime) -> dict[UUID, frozenset[Any]]:
+    """Return, for each of these tokens that is live at this instant, everything that decides what its caller may do.
 
-    Two equal values mean that nothing was taken away between the two reads, so nobody need judge again. It has all
+    Two equal values mean that nothing was taken away between the two reads, so nobody need judge again. It has the
     fields of the token, its account and its client, and the roles. What depends on more than that, such as a deputy's
     role, must be judged by itself.
     """
     if not tokens:
         return {}
-    at: Any = clock.column()
     rows = Token.objects.live(at).filter(pk__in=tokens, account__is_active=True).order_by()
     return _grouped(rows.values_list("pk", *_columns_of_tokens()))
 
 
 def standings_of_people(people: Collection[UUID]) -> dict[UUID, frozenset[Any]]:
-    """Return the same for people who are signed in: all fields of each account, and the roles."""
+    """Return the same for people who are signed in: the fields of each account, and the roles."""
     if not people:
         return {}
     rows = Person.objects.active().filter(pk__in=people).order_by()
@@ -56,11 +62,10 @@ def live_sessions(keys: Collection[str]) -> set[str]:
     return set(rows.values_list("session_key", flat=True))
 
 
-def live_windows(grants: Collection[UUID]) -> set[UUID]:
-    """Return those of these grants that are live now."""
+def live_windows(grants: Collection[UUID], *, at: datetime) -> set[UUID]:
+    """Return those of these grants that are live at this instant."""
     if not grants:
         return set()
-    at: Any = clock.column()
     rows = Grant.objects.live(at).filter(pk__in=grants).order_by()
     return set(rows.values_list("pk", flat=True))
 
@@ -87,7 +92,7 @@ def _columns_of_people() -> list[Any]:
 
 
 def _fields(model: type[Model], prefix: str) -> list[str]:
-    return [f"{prefix}{field.attname}" for field in model._meta.concrete_fields if field.name not in _UNRELATED]
+    return [f"{prefix}{field.attname}" for field in model._meta.concrete_fields if field.name not in UNRELATED]
 
 
 def _hashable(value: Any) -> Any:

@@ -71,10 +71,11 @@ class _Found:
     """What was read for these seats. Nothing is asked for a kind of thing that nobody waits for."""
 
     def __init__(self, seats: list[Seat]) -> None:
+        at = clock.now()
         sessions = [seat.session for seat in seats if seat.session is not None]
-        self.windows = waiting.live_windows({seat.grant_id for seat in seats if seat.grant_id is not None})
+        self.windows = waiting.live_windows({seat.grant_id for seat in seats if seat.grant_id is not None}, at=at)
         self.sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
-        self._tokens = waiting.standings({seat.token_id for seat in seats if seat.token_id is not None})
+        self._tokens = waiting.standings({seat.token_id for seat in seats if seat.token_id is not None}, at=at)
         self._people = waiting.standings_of_people({person_id for _key, person_id in sessions})
         self._sessions = waiting.live_sessions({key for key, _person_id in sessions})
 

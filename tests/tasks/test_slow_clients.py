@@ -261,8 +261,9 @@ def lose_a_role_while_waiting(site: Site) -> None:
 def stop_while_they_wait(site: Site) -> None:
     """Nobody gets a broken answer, and the server need not wait until its streams are killed."""
     path, streams, polls = f"/api/v1/tenants/{site.cast.contoso.pk}/events", [], []
-    for number in range(4):
-        head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(2 * SLOW + number)}\n"
+    # A new client is an event, which would answer the calls that wait.
+    for token in [site.token(2 * SLOW + number) for number in range(4)]:
+        head = f"Host: 127.0.0.1\nAuthorization: Bearer {token}\n"
         streams.append(site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n"))
         assert b"here" in until(streams[-1], b"here")
         polls.append(a_call_that_waits(site, f"GET {path}?wait=30 HTTP/1.1\n{head}\n"))

@@ -45,8 +45,8 @@ class Page:
 
     def __init__(self, cast: Cast, name: str, url: str, *, is_outside: bool = True) -> None:
         self.session = signed_in(cast, name).session
-        request: Any = RequestFactory().get(url, headers={"HX-Request": "true"})
-        request.META[waiting.KEY] = is_outside
+        outside: Any = {waiting.KEY: is_outside}
+        request: Any = RequestFactory().get(url, headers={"HX-Request": "true"}, **outside)
         request.user, request.actor, request.htmx = cast.people[name], cast.as_(name), True
         request.session, request.began_at = self.session, clock.now()
         found = resolve(url.partition("?")[0])

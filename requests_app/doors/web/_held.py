@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -45,15 +45,15 @@ def held(
     """
     if first.status_code != 204 or not waiting.is_outside(request.META) or settings.WEB_WORKERS > MOST_PROCESSES:
         return first
+    person_id = cast(UUID, request.user.pk)
     try:
-        account_id: Any = request.user.pk
-        place = LongCall(account_id, most=PAGES_PER_PERSON, slots=PAGES)
+        place = LongCall(person_id, most=PAGES_PER_PERSON, slots=PAGES)
     except TooMany:
         return first
     with place:
         news = waiting.News()
         key = str(request.session.session_key)
-        seat = readers.HUB.sit(session=(key, request.user.pk), news=news, **waits_for)
+        seat = readers.HUB.sit(session=(key, person_id), news=news, **waits_for)
     page = _Page(request, again, seat, every)
     found = waiting.Waiting(request, page.look)
     found.news, found.look_every = news, page.seconds_left
