@@ -32,6 +32,7 @@ PARTS = (
     "metrics",
     "sign-in",
     "slow-clients",
+    "streams",
     "backup",
     "sizing",
 )
@@ -135,6 +136,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--asked", type=int, default=500, help="questions to the decision point on each connection")
     parser.add_argument("--signs", type=int, default=2_000, help="sign-ins, and resets, of known and unknown people")
     parser.add_argument("--slow", type=int, nargs="+", default=[200], help="slow clients of each kind at once")
+    parser.add_argument("--held", type=int, default=900, help="event streams and pages that wait at once, half of each")
+    parser.add_argument("--windows", type=int, default=10_000, help="open windows beside them")
+    parser.add_argument("--cuts", type=int, default=50, help="how many streams of each kind are cut, one by one")
     parser.add_argument("--revocations", type=int, default=25, help="how many windows are revoked for each way")
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
     parser.add_argument("--seconds", type=int, default=8, help="how long each load of wrk lasts")
@@ -171,7 +175,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
         with _progress() as bar:
             results: list[Any] = []
             missing: list[str] = []
-            if not {"acts", "calls", "evaluation", "slow-clients", "sizing", *_BEHIND}.isdisjoint(parts):
+            if not {"acts", "calls", "evaluation", "slow-clients", "streams", "sizing", *_BEHIND}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -186,6 +190,13 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 _lift_limits()
                 found = pages.run(scratch, arguments.rows, arguments.entries, bar, only=arguments.only)
                 notes = [str(page) for page in sorted(found, key=lambda page: -page.median)]
+            if "streams" in parts:
+                from bench import streams
+
+                _lift_limits()
+                found, lines = streams.run(cast, arguments.held, arguments.windows, arguments.cuts, bar)
+                results += found
+                notes += lines
             if "evaluation" in parts:
                 from bench import evaluation
 

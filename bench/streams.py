@@ -1,0 +1,375 @@
+"""Measure what 900 streams and pages, as many downloads as are allowed, and 10,000 open windows cost, and how fast a
+revocation cuts them.
+
+Streams, pages and downloads come from different addresses of the loopback network, because one address can have at most
+half of a process's streams. A download is read slowly until its window is revoked, and then as fast as possible: what
+still comes is what the buffers had.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import itertools
+import json
+import secrets
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.test import Client as Browser
+from django.urls import reverse
+
+from bench import product
+from bench.measure import Result
+from requests_app.domain import api_secrets, clock
+from requests_app.domain.scopes import Scope
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    Client,
+    Grant,
+    Person,
+    QueueAssignment,
+    Tenant,
+    Token,
+)
+from requests_app.platform import chime
+from requests_app.work.processes import tree
+from tests.caller import token_of
+from tests.cast import Cast
+from tests.factors import force_login
+
+AIM_OF_A_CUT, AIM_OF_A_PAGE = "≤ 100 ms", "p99 ≤ 300 ms"
+#: How long the product rests, or other pages are asked, while everything is held.
+SECONDS = 10
+#: A download that is not being cut takes this much in a second.
+A_SECOND = 8 * 1024
+#: So many refusals in a row mean that no more downloads are allowed.
+REFUSALS = 12
+SIZE = 4 * 1024**3
+
+
+def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[Result], list[str]]:
+    """Return the times of cuts and of other pages, and lines about memory and processor time."""
+    content = Path(settings.CONTENT_ROOT)
+    library = content / cast.resource(name="legal").locator
+    library.mkdir(parents=True, exist_ok=True)
+    with (library / "big.bin").open("wb") as file:
+        file.truncate(SIZE)
+    world = World(cast)
+    people = world.engineers(held // 2)
+    pages = world.windows(people)
+    streams = world.tokens(held - held // 2)
+    downloads = world.windows([cast.people["priya"]] * settings.WEB_STREAMS)
+    world.windows([cast.people["priya"]] * max(0, windows - len(pages) - len(downloads)))
+    with product.running(CONTENT_ROOT=str(content)) as running:
+        bench = Held(running, bar)
+        notes = [bench.cost("with nobody")]
+        bench.open_streams(streams)
+        bench.open_pages(pages, {person.pk: session_of(person) for person in people})
+        notes.append(bench.cost(f"with {len(streams)} event streams and {len(pages)} pages"))
+        bench.open_downloads(downloads, session_of(cast.people["priya"]))
+        notes.append(bench.cost(f"and {len(bench.downloads)} downloads"))
+        with bench.read_slowly():
+            others = bench.others(session_of(cast.people["ada"]))
+            revoke = partial(_revoke, running, token_of(cast, "ada", Scope.GRANTS_CLOSE))
+            found = bench.cut(revoke, cuts)
+        notes.append(bench.cost("after the cuts"))
+    return [*others, *found], notes
+
+
+class World:
+    """Adds rows that are copies of those that operations have made."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self._numbers = itertools.count()
+        self._grant = cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk), window_for=4 * 3600)
+
+    def engineers(self, count: int) -> list[Person]:
+        priya = self.cast.people["priya"]
+        people = [_copy(priya, email=f"held{n}@provider.example", human_id=uuid4()) for n in range(count)]
+        Person.objects.bulk_create(people)
+        factors = Authenticator.objects.filter(user=priya)
+        Authenticator.objects.bulk_create(_copy(row, user=person, pk=None) for person in people for row in factors)
+        queues = QueueAssignment.objects.filter(person=priya)
+        QueueAssignment.objects.bulk_create(_copy(row, person=person, pk=None) for person in people for row in queues)
+        return people
+
+    def windows(self, engineers: list[Person]) -> list[Grant]:
+        """Add an open window of Contoso for each of these engineers."""
+        row, made, lines, grants = self._grant.access_request, list[Any](), list[Any](), list[Grant]()
+        scope = row.scope.get()
+        for engineer in engineers:
+            asked = _copy(
+                row, reference=f"S{next(self._numbers)}", requested_by=engineer, requester_human=engineer.human_id
+            )
+            made.append(asked)
+            lines.append(_copy(scope, access_request=asked, pk=uuid4() if isinstance(scope.pk, type(row.pk)) else None))
+            grants.append(_copy(self._grant, access_request=asked, engineer=engineer))
+        AccessRequest.objects.bulk_create(made, batch_size=500)
+        AccessRequestResource.objects.bulk_create(lines, batch_size=500)
+        Grant.objects.bulk_create(grants, batch_size=500)
+        return grants
+
+    def tokens(self, count: int) -> list[tuple[Token, str]]:
+        """Add a client with a token in each of many tenants. Return the tokens with their secrets."""
+        at, found = clock.now(), list[tuple[Token, str]]()
+        tenants = itertools.cycle(Tenant.objects.filter(slug__startswith="tenant-").order_by("slug")[:count])
+        ines = self.cast.people["ines"]
+        accounts, clients = list[Person](), list[Client]()
+        for number in range(count):
+            account = Person(email=f"held{number}@client.invalid", name="SIEM", side="customer", kind="client")
+            account.created_at = at
+            account.set_unusable_password()
+            accounts.append(account)
+            facts = {"created_by": ines, "created_at": at, "secret_at": at, "scopes": [str(Scope.LOG_READ)]}
+            clients.append(Client(account=account, tenant=next(tenants), secret_hash=secrets.token_hex(32), **facts))
+            secret = api_secrets.make(api_secrets.Kind.ACCESS)
+            token = Token(
+                account=account,
+                kind=Token.Kind.ACCESS,
+                scopes=[str(Scope.LOG_READ)],
+                secret_hash=api_secrets.hashed(secret),
+                hint=api_secrets.hint(secret),
+                created_at=at,
+                expires_at=at + dt.timedelta(hours=1),
+            )
+            found.append((token, secret))
+        Person.objects.bulk_create(accounts)
+        Client.objects.bulk_create(clients)
+        Token.objects.bulk_create(token for token, _secret in found)
+        return found
+
+
+def _copy(row: Any, **fields: Any) -> Any:
+    made = copy(row)
+    made._state = copy(row._state)
+    made._state.adding, made._state.fields_cache = True, {}
+    made.pk = uuid4()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def session_of(person: Person) -> str:
+    browser = Browser()
+    force_login(browser, person, is_fresh=True)
+    return f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
+@dataclass(eq=False)
+class Line:
+    """One connection that is held, and what it depends on."""
+
+    plain: socket.socket
+    grant: Grant | None = None
+    token: Token | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    def ended_at(self, patience: float) -> float:
+        """Read everything that still comes, or the answer of a call that waits. Return when it has ended."""
+        self.plain.settimeout(patience)
+        with suppress(OSError):
+            while piece := self.plain.recv(1024 * 1024):
+                # The connection itself stays open after an answer, and after the end of a stream.
+                if b"HTTP/1.1 2" in piece[:16] or (self.token is not None and piece.endswith(b"0\r\n\r\n")):
+                    break
+        return time.monotonic()
+
+
+class Held:
+    def __init__(self, running: product.Product, bar: Any) -> None:
+        self._running, self._bar = running, bar
+        self._addresses = (f"127.0.{n // 200 + 1}.{n % 200 + 1}" for n in itertools.count())
+        self.streams, self.pages, self.downloads = list[Line](), list[Line](), list[Line]()
+        self._stopped = threading.Event()
+        self._free = set[Line]()
+
+    def _send(self, text: str, **facts: Any) -> Line:
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        plain.settimeout(60)
+        plain.bind((next(self._addresses), 0))
+        plain.connect(("127.0.0.1", self._running.port))
+        plain.sendall(text.replace("\n", "\r\n").encode())
+        return Line(plain, **facts)
+
+    def open_streams(self, tokens: list[tuple[Token, str]]) -> None:
+        ticking = self._bar.add_task("event streams", total=len(tokens))
+        for token, secret in tokens:
+            path = f"/api/v1/tenants/{token.account.client.tenant_id}/events"
+            head = f"Host: localhost\nAuthorization: Bearer {secret}\nAccept: text/event-stream\n\n"
+            line = self._send(f"GET {path} HTTP/1.1\n{head}", token=token)
+            _require(line, b"200")
+            self.streams.append(line)
+            self._bar.advance(ticking)
+
+    def open_pages(self, grants: list[Grant], sessions: dict[Any, str]) -> None:
+        ticking = self._bar.add_task("pages", total=len(grants))
+        for grant in grants:
+            self.pages.append(self._ask_page(grant, sessions[grant.engineer_id]))
+            self._bar.advance(ticking)
+            time.sleep(0.01)
+        self._sessions = sessions
+        time.sleep(2)
+
+    def _ask_page(self, grant: Grant, session: str) -> Line:
+        path = reverse("web:window_state", args=[grant.pk])
+        return self._send(f"GET {path} HTTP/1.1\nHost: localhost\nHX-Request: true\nCookie: {session}\n\n", grant=grant)
+
+    def open_downloads(self, grants: list[Grant], session: str) -> None:
+        ticking, refused = self._bar.add_task("downloads", total=len(grants)), 0
+        for grant in grants:
+            resource = grant.access_request.scope.get().resource_id
+            path = reverse("web:window_raw", args=[grant.pk, resource], query={"id": "big.bin"})
+            line = self._send(f"GET {path} HTTP/1.1\nHost: localhost\nCookie: {session}\n\n", grant=grant)
+            if b" 200 " in line.plain.recv(16):
+                self.downloads.append(line)
+                refused = 0
+            else:
+                line.plain.close()
+                refused += 1
+            self._bar.advance(ticking)
+            if refused == REFUSALS:
+                return
+
+    def read_slowly(self) -> Reading:
+        return Reading(self.downloads, self._free)
+
+    def cost(self, what: str) -> str:
+        """Return a line with the memory and the processor time of the product while nobody asks for anything."""
+        time.sleep(1)
+        web, database = self._running.used()
+        time.sleep(SECONDS)
+        web_after, database_after = self._running.used()
+        memory = sum(_proportional(pid) for pid in tree(self._running.pid)) / 1e6
+        share, more = (web_after - web) / SECONDS * 100, (database_after - database) / SECONDS * 100
+        return f"{what}: web processes {memory:,.0f} MB, {share:.1f} % of a core; database {more:.1f} % of a core"
+
+    def others(self, session: str) -> list[Result]:
+        """Ask for other pages while everything is held."""
+        until = time.monotonic() + SECONDS
+        found: dict[str, list[float]] = {"/": [], "/accounts/login/": [], "/healthz": []}
+        threads = [threading.Thread(target=self._page, args=(path, session, until, found[path])) for path in found]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        name = f"{{}} beside {len(self.streams)} streams, {len(self.pages)} pages, {len(self.downloads)} downloads"
+        return [Result(name.format(path), times, SECONDS, AIM_OF_A_PAGE) for path, times in found.items()]
+
+    def _page(self, path: str, session: str, until: float, times: list[float]) -> None:
+        while time.monotonic() < until:
+            line = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=30)
+            began = time.perf_counter()
+            line.request("GET", path, headers={"Cookie": session} if path == "/" else {})
+            answer = line.getresponse()
+            answer.read()
+            times.append(time.perf_counter() - began)
+            line.close()
+            if answer.status != 200:
+                raise SystemExit(f"no: {answer.status} for {path}")
+            time.sleep(0.02)
+
+    def cut(self, revoke: Callable[[Grant], None], count: int) -> list[Result]:
+        """End windows and tokens, one after the other. The clock begins when the act is known to be committed."""
+        downloads = [self._cut_one(line, partial(revoke, line.grant)) for line in self.downloads[:count] if line.grant]
+        pages = [self._cut_page(line, revoke) for line in self.pages[:count]]
+        tokens = [line for line in self.streams[:count] if line.token]
+        streams = [self._cut_one(line, partial(_end_token, line.token)) for line in tokens]
+        return [
+            Result(f"committed → {what}, max {max(times) * 1000:,.0f} ms", times, sum(times), AIM_OF_A_CUT)
+            for what, times in (
+                ("download cut", downloads),
+                ("page of the window answered", pages),
+                ("event stream of a token cut", streams),
+            )
+            if times
+        ]
+
+    def _cut_page(self, line: Line, revoke: Callable[[Grant], None]) -> float:
+        grant = line.grant
+        assert grant is not None
+        # A page is answered after half a minute, and asks again.
+        line.plain.close()
+        fresh = self._ask_page(grant, self._sessions[grant.engineer_id])
+        time.sleep(0.5)
+        return self._cut_one(fresh, partial(revoke, grant))
+
+    def _cut_one(self, line: Line, act: Callable[[], None]) -> float:
+        ended, free = list[float](), self._free
+        free.add(line)
+        reader = threading.Thread(target=lambda: ended.append(line.ended_at(30)))
+        reader.start()
+        act()
+        committed = time.monotonic()
+        reader.join()
+        line.plain.close()
+        return max(0.0, ended[0] - committed)
+
+
+class Reading:
+    """Reads all downloads slowly until the block ends, except for those that are being cut."""
+
+    def __init__(self, lines: list[Line], free: set[Line]) -> None:
+        self._lines, self._free, self._stopped = lines, free, threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+
+    def __enter__(self) -> Reading:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._stopped.wait(1):
+            for line in self._lines:
+                if line not in self._free and select.select([line.plain], [], [], 0)[0]:
+                    with suppress(OSError):
+                        line.plain.recv(A_SECOND, socket.MSG_DONTWAIT)
+
+
+def _end_token(token: Token) -> None:
+    """Revoke a token in another process than that of its stream, with the chime of an act that has committed."""
+    Token.objects.filter(pk=token.pk).update(revoked_at=clock.now())
+    chime.strike()
+
+
+def _revoke(running: product.Product, bearer: str, grant: Grant) -> None:
+    line = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    line.request("POST", f"/api/v1/access-requests/{grant.access_request_id}/revoke", json.dumps({}), headers)
+    answer = line.getresponse()
+    if answer.status != 200:
+        raise SystemExit(f"no: {answer.status} {answer.read()!r}")
+    line.close()
+
+
+def _require(line: Line, status: bytes) -> None:
+    found = line.plain.recv(16)
+    if status not in found:
+        raise SystemExit(f"no: {found!r}")
+
+
+def _proportional(pid: int) -> int:
+    """Return the memory of a process in bytes. What it shares with others counts in part."""
+    with suppress(OSError):
+        for text in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if text.startswith("Pss:"):
+                return int(text.split()[1]) * 1024
+    return 0
