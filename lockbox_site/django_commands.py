@@ -34,8 +34,10 @@ def run(program: str, words: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     from requests_app.domain.errors import DomainError
     from requests_app.management import _ending
+    from requests_app.platform import forks
 
     starting.collect_rarely()
+    forks.allow()
     if words[:1] == ["doctor"]:
         _examine_broken_settings(words)
     with starting.settings_or_exit(program):

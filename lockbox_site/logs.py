@@ -103,7 +103,11 @@ def configuration(*, level: str, form: str, is_trial: bool = False) -> dict[str,
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                # The supervisor prints the lines of its parts to its standard output.
+                colors=sys.stdout.isatty() and sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            )
         ]
     )
     formatter = {

@@ -378,7 +378,10 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,
     "catch_up": False,
     "ack_failures": False,
-    "poll": 0.2,
+    # A task that was queued on another host is found after this time. One of this host wakes the cluster.
+    "poll": 1.0,
+    # How often the sentinel looks after its processes.
+    "guard_cycle": 2,
     "scheduler": False,
     "cache": "process",
     "label": "Task queue",

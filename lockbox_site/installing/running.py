@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 from lockbox_site import django_commands, starting
@@ -27,7 +28,16 @@ def main(words: list[str]) -> None:
     starting.collect_rarely()
     try:
         with starting.settings_or_exit(PROGRAM):
-            _prepare(is_empty=is_empty)
+            import django
+
+            django.setup()
+            from requests_app.platform import forks
+            from requests_app.work import forking, supervisor
+
+            forks.allow()
+            # The checks of the code need the pages, too.
+            forking.load([supervisor.WEB, supervisor.CLUSTER, supervisor.BEAT])
+            forks.Aside(partial(_prepare, is_empty=is_empty)).result()
     except KeyboardInterrupt:
         sys.exit(130)
     _say("Starting the server ...")
@@ -55,10 +65,8 @@ def _store_name(company: str) -> None:
 
 
 def _prepare(*, is_empty: bool) -> None:
-    import django
     from django.core.management import call_command
 
-    django.setup()
     _do(steps.content())
     _do(steps.database(with_checks=True), is_slow=True)
     _do(steps.key())

@@ -6,30 +6,46 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 _PROC = Path("/proc")
 _printing = threading.Lock()
 
 
+class Running(Protocol):
+    """A process as `subprocess.Popen` shows it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, number: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+#: Starts a process that writes to this descriptor, or returns None if it can't.
+Fork = Callable[[int], Running | None]
+
+
 class Child:
     """A running child process, with all processes of its session."""
 
-    def __init__(self, label: str, command: list[str], *, env: dict[str, str], cwd: Path) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - the command is built by the supervisor, not from input
-            command,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C reaches the terminal's whole process group. django-q2 hangs if its workers receive the signal as
-            # well.
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        self.pump = threading.Thread(target=_pass_on, args=(label, self.process.stdout), daemon=True)
+    def __init__(
+        self, label: str, command: list[str], *, env: dict[str, str], cwd: Path, fork: Fork = lambda _: None
+    ) -> None:
+        """Start the process with `fork`. If that can't be, run the command."""
+        reading, writing = os.pipe()
+        try:
+            self.process: Running = fork(writing) or _run(command, env=env, cwd=cwd, output=writing)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        self.pump = threading.Thread(target=_pass_on, args=(label, os.fdopen(reading, "rb")), daemon=True)
         self.pump.start()
 
     @property
@@ -51,6 +67,20 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2)
         self.pump.join(timeout=1)
+
+
+def _run(command: list[str], *, env: dict[str, str], cwd: Path, output: int) -> Running:
+    return subprocess.Popen(  # noqa: S603 - the command is built by the supervisor, not from input
+        command,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C reaches the terminal's whole process group. django-q2 hangs if its workers receive the signal as
+        # well.
+        start_new_session=True,
+    )
 
 
 def kill_tree(leader: int) -> None:

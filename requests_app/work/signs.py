@@ -53,7 +53,7 @@ class Signs:
         self._listened_at = clock.monotonic()
 
     def listen(self) -> float:
-        """Receive all waiting datagrams. Call this several times a second.
+        """Receive all waiting datagrams. Call this at least once a second.
 
         Return for how many seconds the supervisor itself was suspended since the last call, or 0. That time does not
         count as silence of the web processes.
@@ -64,10 +64,18 @@ class Signs:
             away = 0.0
         self._heard = {pid: heard + away for pid, heard in self._heard.items()}
         self._listened_at = now
+        self.receive()
+        return away
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, which is readable when a datagram waits."""
+        return self._socket.fileno()
+
+    def receive(self) -> None:
+        """Receive all waiting datagrams."""
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._note(self._socket.recv(64), now)
-        return away
+                self._note(self._socket.recv(64), self._listened_at)
 
     def _note(self, sign: bytes, now: float) -> None:
         with contextlib.suppress(ValueError):

@@ -5,6 +5,7 @@ import errno
 import http.client
 import os
 import resource
+import select
 import signal
 import socket
 import time
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 from requests_app.platform import terminal
-from requests_app.work import heartbeats, notify, probe_file
+from requests_app.work import forking, heartbeats, notify, probe_file
 from requests_app.work.processes import Child, is_stopped, say, tree
 from requests_app.work.signs import SILENT_AFTER_SECONDS, VARIABLE, Signs
 from requests_app.work.undertaker import Undertaker
@@ -32,6 +33,9 @@ WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
 #: A part that has sent no heartbeat for this many intervals is not ready. The watchdog waits longer before it kills it.
 LATE_AFTER_HEARTBEATS = 3
 REPORT_EVERY_SECONDS = 1.0
+#: How often the supervisor looks after its parts. It is woken when one of them ends. Until the web server answers for
+#: the first time, it looks more often.
+REST_SECONDS, FIRST_REST_SECONDS = 0.5, 0.05
 #: How long the web server can take to replace a process that has ended.
 WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
 #: How much longer than the longest statement a thread can take: it may also wait for content, or for another service.
@@ -74,6 +78,11 @@ class ChildProcess:
     @property
     def is_running(self) -> bool:
         return self.child is not None and self.child.is_running
+
+    @property
+    def title(self) -> str:
+        """What `ps` shows for its processes, if they are forked."""
+        return "granian" if self.kind == WEB else self.kind
 
 
 def child_processes(*, web: bool, beat: bool, clusters: int, tools: bool = False) -> list[ChildProcess]:
@@ -170,16 +179,25 @@ def require_free_port(host: str, port: int, *, setting: str = "PORT") -> None:
 class Supervisor:
     """Runs the child processes until a signal stops it. Call its public methods only from the main thread."""
 
-    def __init__(self, wanted: list[ChildProcess], *, when_ready: Sequence[str] = (), has_labels: bool = True) -> None:
+    def __init__(
+        self,
+        wanted: list[ChildProcess],
+        *,
+        when_ready: Sequence[str] = (),
+        has_labels: bool = True,
+        nursery: forking.Nursery | None = None,
+    ) -> None:
         """`when_ready` are lines to print as soon as the web server answers for the first time.
 
-        With `has_labels`, each line of the output begins with the name of the part that has printed it.
+        The `nursery` forks the parts. Without it, each part is a program of its own. With `has_labels`, each line of
+        the output begins with the name of the part that has printed it.
         """
         self._parts, self._when_ready, self._has_labels = wanted, when_ready, has_labels
+        self._nursery = nursery
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
-        self._undertaker = Undertaker(settings.WORKING_DIRECTORY, settings.PYTHON)
-        self._signs = Signs()
+        self._undertaker = Undertaker(settings.WORKING_DIRECTORY, settings.PYTHON, self._fork_undertaker)
+        self._signs, self._wakening = Signs(), forking.Wakening()
         # When the web server last had all its processes, and when its main process last ran.
         self._complete_at = self._running_at = 0.0
         self._report_at = 0.0
@@ -189,6 +207,7 @@ class Supervisor:
         """Run until SIGTERM, SIGINT or SIGHUP, and return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        self._wakening.begin()
         self._watchdog.start()
         if self._signs.trouble and not self._web_answered:
             line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
@@ -197,7 +216,7 @@ class Supervisor:
             self._start_beside()
             while not self._stops:
                 self._look_after_all()
-                time.sleep(0.1)
+                self._rest()
         except CannotStart as refusal:
             self._say(str(refusal))
             return 1
@@ -205,6 +224,25 @@ class Supervisor:
             self._stop_all()
             self._signs.close()
         return 0
+
+    def _fork_undertaker(self, command: list[str], orders: int) -> forking.Forked | None:
+        if self._nursery is None:
+            return None
+        with open(os.devnull, "wb") as nowhere:
+            output = nowhere.fileno()
+            return self._nursery.start(command, title="undertaker", env=os.environ, output=output, entry=orders)
+
+    def _rest(self) -> None:
+        """Wait until it is time to look again, or until a child ends or a signal arrives."""
+        until = clock.monotonic() + (REST_SECONDS if self._web_answered else FIRST_REST_SECONDS)
+        while not self._stops and (left := until - clock.monotonic()) > 0:
+            # The socket of the signs has room for a few datagrams only.
+            readable, _, _ = select.select([self._signs.fileno(), self._wakening.fileno()], [], [], left)
+            if self._wakening.fileno() in readable:
+                self._wakening.clear()
+                return
+            if readable:
+                self._signs.receive()
 
     def _start_beside(self) -> None:
         """Start what else runs in this process. The parts run without it if it can't start."""
@@ -222,6 +260,8 @@ class Supervisor:
 
     def _look_after_all(self) -> None:
         self._undertaker.keep()
+        if self._nursery is not None:
+            self._nursery.reap({self._undertaker.pid, *(part.child.pid for part in self._parts if part.child)})
         notify.tell("WATCHDOG=1")
         away = self._signs.listen()
         self._complete_at, self._running_at = self._complete_at + away, self._running_at + away
@@ -299,7 +339,13 @@ class Supervisor:
             # The child itself only sees a pipe.
             env["FORCE_COLOR"] = "1"
         label = part.label if self._has_labels else ""
-        part.child = Child(label, part.command, env=env, cwd=settings.WORKING_DIRECTORY)
+
+        def fork(output: int) -> forking.Forked | None:
+            if self._nursery is None:
+                return None
+            return self._nursery.start(part.command, title=part.title, env=env, output=output)
+
+        part.child = Child(label, part.command, env=env, cwd=settings.WORKING_DIRECTORY, fork=fork)
         self._undertaker.watch_over(part.child.pid)
         part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
 
@@ -349,6 +395,9 @@ class Supervisor:
             if part.is_running:
                 self._say(_("%(part)s did not stop in time and is killed.") % {"part": part.label})
             self._bury(part)
+        if self._nursery is not None:
+            self._nursery.close()
+        self._wakening.end()
         self._undertaker.dismiss()
         self._say(_("Stopped."))
 

@@ -7,14 +7,18 @@ that the process stays small.
 """
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from requests_app.work.processes import kill_tree
+from requests_app.work.processes import Running, kill_tree
+
+#: Starts a command with this descriptor as its standard input, or returns None if it can't.
+Fork = Callable[[list[str], int], Running | None]
 
 
 class Undertaker:
@@ -23,11 +27,17 @@ class Undertaker:
     The undertaker is a process. When the pipe closes, it kills all sessions on its list.
     """
 
-    def __init__(self, cwd: Path, python: Sequence[str] = (sys.executable,)) -> None:
-        """`python` is the beginning of the undertaker's command line."""
-        self._cwd, self._python = cwd, python
+    def __init__(self, cwd: Path, python: Sequence[str] = (sys.executable,), fork: Fork = lambda *_: None) -> None:
+        """`python` is the beginning of the undertaker's command line. `fork` starts it, if it can."""
+        self._cwd, self._fork = cwd, fork
+        self._command = [*python, "-m", "requests_app.work.undertaker"]
         self._sessions: set[int] = set()
+        self._orders: int | None = None
         self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def watch_over(self, session: int) -> None:
         """Add a session to the list. The undertaker kills it if the supervisor ends first."""
@@ -50,15 +60,16 @@ class Undertaker:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(  # noqa: S603 - our own command line
-            [*self._python, "-m", "requests_app.work.undertaker"],
-            cwd=self._cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            bufsize=0,
-        )
+    def _start(self) -> Running:
+        reading, self._orders = os.pipe()
+        try:
+            if forked := self._fork(self._command, reading):
+                return forked
+            return subprocess.Popen(  # noqa: S603 - our own command line
+                self._command, cwd=self._cwd, stdin=reading, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        finally:
+            os.close(reading)
 
     def keep(self) -> None:
         """If the undertaker has ended, start a new one and send it the list of sessions."""
@@ -68,15 +79,16 @@ class Undertaker:
             self._write("".join(f"+{known}\n" for known in self._sessions))
 
     def _write(self, orders: str) -> None:
-        assert self._process.stdin is not None
         # The undertaker may have been killed just now. `keep` then starts a new one and sends all sessions again.
+        if self._orders is None:
+            return
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(orders.encode())
+            os.write(self._orders, orders.encode())
 
     def _close_pipe(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        if self._orders is not None:
+            os.close(self._orders)
+            self._orders = None
 
 
 def main(orders: IO[str]) -> None:

@@ -11,8 +11,8 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
-from requests_app.models import Heartbeat
 from requests_app.platform.database import bounds
+from requests_app.work import heartbeats
 
 logger = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Watchdog:
     def look(self) -> None:
         """Read all heartbeats once, and note which have changed."""
         try:
-            beats = list(Heartbeat.objects.values_list("name", "at"))
+            beats = heartbeats.all_times()
         except Exception as failure:  # after any error nothing is known until the next reading succeeds
             if self._read_at is not None:  # once per outage
                 logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")

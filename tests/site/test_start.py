@@ -97,3 +97,63 @@ def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_head
         "statements": 24, "hashes": 6, "lines": 6, "routes": True, "made documents": 0, "rich": False,
         "heads": True, "collects rarely": True, "excludes what stays": True,
     }  # fmt: skip
+
+
+# --- What the parts share ------------------------------------------------------------------------------------
+
+#: What `manage.py lockbox` loads before it forks, in a data directory in which nothing was made yet.
+LOADED = """
+import json, os, sys, threading
+import django
+django.setup()
+from lockbox_site import parts
+
+descriptors = set(os.listdir("/proc/self/fd"))
+parts.load(parts.MODULES)
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.db import connections
+from django.utils.functional import empty
+from requests_app.operations import streams
+
+print(json.dumps({
+    "threads": threading.active_count(),
+    "connections": [each.alias for each in connections.all(initialized_only=True) if each.connection],
+    "descriptors": len(set(os.listdir("/proc/self/fd")) - descriptors),
+    "static files are read": staticfiles_storage._wrapped is not empty,
+    "modules": len(sys.modules),
+    "not for parts": sorted({name for name in sys.modules if name.startswith(tuple(NOT_FOR_PARTS))}),
+}))
+"""
+#: What only commands need. A part at rest must not hold it.
+NOT_FOR_PARTS = (
+    "requests_app.migrations.", "audit_app.migrations.", "lockbox_site.demo", "lockbox_site.doctor.of_",
+    "lockbox_site.backup", "lockbox_site.rsgi",
+)  # fmt: skip
+#: The parts load 2,220 modules. Each further hundred costs about 4 MB, and a tenth of a second at each start.
+MOST_MODULES = 2_350
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    run = subprocess.run(
+        [sys.executable, "-c", LOADED.replace("NOT_FOR_PARTS", repr(NOT_FOR_PARTS))],
+        cwd=settings.BASE_DIR,
+        env=bare(tmp_path_factory.mktemp("loaded")),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_what_is_loaded_before_the_fork_can_be_shared(loaded: dict[str, Any]) -> None:
+    """A thread does not survive a fork, and a connection must not be shared by processes."""
+    shared = {name: loaded[name] for name in ("threads", "connections", "descriptors", "static files are read")}
+    assert shared == {"threads": 1, "connections": [], "descriptors": 0, "static files are read": False}
+
+
+def test_the_parts_load_no_more_than_they_need(loaded: dict[str, Any]) -> None:
+    assert loaded["not for parts"] == []
+    assert loaded["modules"] <= MOST_MODULES

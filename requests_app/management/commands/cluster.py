@@ -2,15 +2,16 @@
 
 from typing import Any
 
+from django.core.management.base import BaseCommand
 from django.db import connections
-from django_q.management.commands import qcluster
 
 from requests_app.management._fitness import compare_heads, require_log_name
 from requests_app.platform.database import bounds
 from requests_app.work.broker import WAIT_SECONDS
+from requests_app.work.sentinel import Sentinel
 
 
-class Command(qcluster.Command):
+class Command(BaseCommand):
     help = "Runs one cluster of workers until SIGTERM. CLUSTER_NAME names its heartbeat (default: the host)."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -21,4 +22,4 @@ class Command(qcluster.Command):
         bounds.of_process(bounds.worker(wait_seconds=WAIT_SECONDS))
         # The processes that are forked next must not share a connection that is already open.
         connections.close_all()
-        super().handle(*args, **options)
+        Sentinel().start()

@@ -1,5 +1,7 @@
 """`manage.py lockbox`: run web server, clusters and beat in one foreground command."""
 
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,9 +19,9 @@ from requests_app.management._fitness import (
     version_of_database,
 )
 from requests_app.management._setup_link import new_setup_link
-from requests_app.platform import program, terminal, webauthn
+from requests_app.platform import forks, program, terminal, webauthn
 from requests_app.queries import installation
-from requests_app.work import schedules, supervisor
+from requests_app.work import forking, schedules, supervisor
 
 
 class Command(BaseCommand):
@@ -57,15 +59,6 @@ class Command(BaseCommand):
                     "TOOL_PROXY_PORT for the proxy for web tools."
                 )
             )
-        if settings.WAIT_FOR_DATABASE:
-            _waiting.for_database()
-        else:
-            require_migrated()
-        require_log_name()
-        for line in [*version_of_database(), *compare_heads()]:
-            self.stderr.write(line)
-        if web:
-            require_static_files()
         try:
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
@@ -74,23 +67,61 @@ class Command(BaseCommand):
             wanted = supervisor.child_processes(web=web, beat=beat, clusters=clusters, tools=tools)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
-        if web and not webauthn.site_has_name():
+        # The checks load much that no part needs, and connect to the database. All of that ends with their process.
+        checking = forks.Aside(partial(_check, web=web, beat=beat, is_trial=options["trial"]))
+        kinds = [part.kind for part in wanted]
+        forking.load(kinds)
+        found = checking.result()
+        forking.warm_up(kinds)
+        for line in found.warnings:
+            self.stderr.write(line)
+        for line in found.changes:
+            self.stdout.write(line)
+        # The child processes open their own connections.
+        connection.close()
+        running = supervisor.Supervisor(
+            wanted,
+            when_ready=found.first_steps,
+            has_labels=not options["trial"],
+            nursery=forking.Nursery(),
+        )
+        if code := running.run():
+            raise SystemExit(code)
+
+
+@dataclass
+class _Found:
+    """What the checks before the start have found, as lines to print."""
+
+    warnings: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    first_steps: list[str] = field(default_factory=list)
+
+
+def _check(*, web: bool, beat: bool, is_trial: bool) -> _Found:
+    """Raise CommandError if the product can't run here. Return the lines for the operator."""
+    found = _Found()
+    if settings.WAIT_FOR_DATABASE:
+        _waiting.for_database()
+    else:
+        require_migrated()
+    require_log_name()
+    found.warnings += [*version_of_database(), *compare_heads()]
+    if web:
+        require_static_files()
+        if not webauthn.site_has_name():
             words = _(
                 "Passkeys can't be used at %(address)s: browsers store them for a name, not for an IP address. Set "
                 "BASE_URL or HOST to a name, for example localhost."
             )
-            self.stderr.write(words % {"address": settings.BASE_URL})
-        first_steps = _first_steps() if options["trial"] else []
-        if not options["trial"] and not installation.has_staff():
-            self.stderr.write(_how_to_begin())
-        if beat:
-            for line in schedules.sync(clock.now()):
-                self.stdout.write(line)
-        # The child processes open their own connections.
-        connection.close()
-        code = supervisor.Supervisor(wanted, when_ready=first_steps, has_labels=not options["trial"]).run()
-        if code:
-            raise SystemExit(code)
+            found.warnings.append(words % {"address": settings.BASE_URL})
+    if is_trial:
+        found.first_steps += _first_steps()
+    elif not installation.has_staff():
+        found.warnings.append(_how_to_begin())
+    if beat:
+        found.changes += schedules.sync(clock.now())
+    return found
 
 
 def _first_steps() -> list[str]:
