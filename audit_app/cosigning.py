@@ -157,6 +157,11 @@ def _due(at: dt.datetime) -> QuerySet[Witness]:
     return rows.order_by("failures", "due_at", "pk")
 
 
+def is_waited_for(at: dt.datetime) -> bool:
+    """Return whether a witness is due."""
+    return _due(at).exists()
+
+
 def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
     """Yield the due witnesses one by one. Each is first marked as failed, so that no other process asks it too.
 

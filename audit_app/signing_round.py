@@ -62,6 +62,11 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
             return _sign_all(now, have, limit, lambda: is_over() or not held.is_held())
 
 
+def is_waited_for(at: dt.datetime) -> bool:
+    """Return whether a log has entries that wait for their signature."""
+    return bool(_grown(at, 1))
+
+
 def is_for_another_host(at: dt.datetime) -> bool:
     """Return whether entries have begun to wait just now, and another host than this one has signed last.
 

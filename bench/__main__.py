@@ -35,6 +35,7 @@ PARTS = (
     "streams",
     "backup",
     "sizing",
+    "growth",
 )
 #: What `--quick` measures, and the sizes and lengths that it measures with.
 _QUICK = ("acts", "calls", "log", "decisions")
@@ -77,7 +78,8 @@ def main() -> int:
 def _parts(arguments: argparse.Namespace) -> list[str]:
     if arguments.part != "all":
         return [arguments.part]
-    return list(_QUICK if arguments.quick else PARTS)
+    # The growth takes an hour, so it is measured only if it is named.
+    return list(_QUICK if arguments.quick else [part for part in PARTS if part != "growth"])
 
 
 def _set_up() -> None:
@@ -143,6 +145,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
     parser.add_argument("--seconds", type=int, default=8, help="how long each load of wrk lasts")
     parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
+    parser.add_argument("--minutes", type=float, default=60, help="how long the memory of the parts is watched")
+    parser.add_argument("--plot", default="growth.svg", help="the file for the plot of that memory")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds of --grants, which then stay")
@@ -175,7 +179,8 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
         with _progress() as bar:
             results: list[Any] = []
             missing: list[str] = []
-            if not {"acts", "calls", "evaluation", "slow-clients", "streams", "sizing", *_BEHIND}.isdisjoint(parts):
+            worldly = {"acts", "calls", "evaluation", "slow-clients", "streams", "sizing", "growth", *_BEHIND}
+            if not worldly.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "slow-clients" in parts:
                 from bench import slow_clients
@@ -235,6 +240,11 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 found, lines = sizing.run(cast, arguments.seconds, bar)
                 results += found
                 notes += lines
+            if "growth" in parts:
+                from bench import growth
+
+                _lift_limits()
+                notes += growth.run(cast, arguments.minutes, Path(arguments.plot), bar)
             if "backup" in parts:
                 from bench import backup
 

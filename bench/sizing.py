@@ -6,6 +6,7 @@ every two seconds, while access requests are submitted, approved and used. All p
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import time
@@ -43,7 +44,7 @@ PARTS = {"web": "granian", "clusters": "cluster", "beat": "beat"}
 
 
 @dataclass
-class _Found:
+class Found:
     """How long each page took, and how many were not answered with 200."""
 
     seconds: list[float]
@@ -53,21 +54,21 @@ class _Found:
 def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
     """Return the times of the pages, and lines about memory, processor time and disk."""
     keys.create()
-    people = _people(cast)
+    persons = people(cast)
     ticking = bar.add_task("sizing", total=4)
     notes = [_growth("access request, from the ticket to the end of its window", LIVES, lambda: _lives(cast))]
     notes[0] += f" {_mails() / LIVES:.0f} mails were sent for each."
     bar.advance(ticking)
     notes.append(_growth("decision with its entry", ENTRIES, lambda: _decisions(cast)))
     bar.advance(ticking)
-    cookies = [_cookie(person) for person in people[:CLIENTS]]
+    cookies = [cookie(person) for person in persons[:CLIENTS]]
     with product.running(whole=True, EMAIL_URL="dummymail://") as running:
         time.sleep(20)
         notes.append(_used("nobody uses it", running, lambda: time.sleep(max(20, seconds))))
         bar.advance(ticking)
-        found = _Found([])
+        found = Found([])
         begun = time.perf_counter()
-        use = partial(_load, running.port, cookies, max(30, seconds * 4), found)
+        use = partial(load, running.port, cookies, max(30, seconds * 4), found)
         notes.append(_used(f"{CLIENTS} people open a page every {PACE:g} s each", running, use))
         wall = time.perf_counter() - begun
         bar.advance(ticking)
@@ -76,7 +77,7 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
     return [Result(f"pages of {CLIENTS} people at once", found.seconds, wall, "≤ 500 ms")], notes
 
 
-def _people(cast: Cast) -> list[Person]:
+def people(cast: Cast) -> list[Person]:
     """Write the tenants and their people. Return those who open pages: approvers of customers, then engineers."""
     at = clock.now()
     plan = cast.contoso.plan
@@ -166,13 +167,13 @@ def _decisions(cast: Cast) -> None:
 # --- Load ---------------------------------------------------------------------------------------------------
 
 
-def _cookie(person: Person) -> str:
+def cookie(person: Person) -> str:
     client = Client()
     client.force_login(person)
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
-def _load(port: int, cookies: list[str], seconds: int, found: _Found) -> None:
+def load(port: int, cookies: list[str], seconds: int, found: Found) -> None:
     until, lock = time.monotonic() + seconds, threading.Lock()
 
     def use(number: int) -> None:
@@ -201,7 +202,7 @@ def _load(port: int, cookies: list[str], seconds: int, found: _Found) -> None:
 
 
 @dataclass
-class _Part:
+class Part:
     """All processes of one part of the product."""
 
     processes: int = 0
@@ -209,24 +210,30 @@ class _Part:
     seconds: float = 0.0
 
 
-def _parts(running: product.Product) -> dict[str, _Part]:
-    found: dict[str, _Part] = {}
+def parts(running: product.Product) -> dict[str, Part]:
+    """Return what each part of the running product uses now."""
+    found: dict[str, Part] = {}
     leaders = [int(pid) for pid in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
     for leader, pids in [(running.pid, [running.pid]), *((leader, tree(leader)) for leader in leaders)]:
-        words = Path(f"/proc/{leader}/cmdline").read_text().split("\0")
+        try:
+            words = Path(f"/proc/{leader}/cmdline").read_text().split("\0")
+        except FileNotFoundError:
+            continue
         name = next((name for name, word in PARTS.items() if word in words), "supervisor")
-        part = found.setdefault(name, _Part())
+        part = found.setdefault(name, Part())
         part.processes += len(pids)
-        part.memory += sum(measure.memory_of(pid) for pid in pids)
         part.seconds += product.used(*pids)
+        for pid in pids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                part.memory += measure.memory_of(pid)
     return found
 
 
 def _used(when: str, running: product.Product, act: Callable[[], None]) -> str:
-    before, of_database, begun = _parts(running), running.used()[1], time.perf_counter()
+    before, of_database, begun = parts(running), running.used()[1], time.perf_counter()
     act()
     wall = time.perf_counter() - begun
-    after = _parts(running)
+    after = parts(running)
     lines = [
         f"{name}: {part.processes} processes, {part.memory / 1e6:,.0f} MB, "
         f"{(part.seconds - before[name].seconds) / wall:.3f} cores"

@@ -1,4 +1,4 @@
-"""Queues periodic work when it is due. It checks this every second.
+"""Queues periodic work when it is due. It checks this every two seconds, with few queries and without a write.
 
 The beat makes no decisions, so it can be stopped at any time, and several beats can run at the same time. django-q2
 locks its rows while it queues a task (on SQLite, the transaction begins with the write lock). Some tasks are also
@@ -17,27 +17,28 @@ from requests_app.domain import clock
 from requests_app.models import Heartbeat
 from requests_app.platform import bell
 from requests_app.platform.database import bounds
-from requests_app.work import heartbeats, schedules
+from requests_app.work import heartbeats, pending, schedules
 from requests_app.work.webhooks import delivery as webhooks
 from requests_app.work.webhooks.courier import Courier
 
 logger = structlog.get_logger(__name__)
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 2.0
 #: If a statement takes longer, the beat opens new connections. After a failover, these lead to the new server.
 WAIT_SECONDS = 5.0
 #: The longest pause after failures. It is far below the age at which the watchdog treats a heartbeat as too old.
 LONGEST_PAUSE_SECONDS = 3.0
 #: If more tasks than this wait, no cluster works. Further tasks for the same work would then only fill the queue.
 MOST_WAITING = 100
-#: These tasks are also queued between two minutes. No signal says that a deadline has passed, a reminder is due, or a
-#: failed mail can be sent again. The rules do not depend on the delay, but people should learn of these events soon.
-OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC if not periodic.in_turn)
+#: The turn to look for tasks that have something to do between two minutes. No signal says that a deadline has passed,
+#: a reminder is due, or a failed mail can be sent again. The rules do not depend on the delay, but people should learn
+#: of these events soon.
+LOOK = Heartbeat.PULSE + "look"
 FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """A loop that calls `tick` every second. After a failure it waits, and longer after each further failure.
+    """A loop that calls `tick` every two seconds. After a failure it waits, and longer after each further failure.
 
     While it runs, the courier of the signal streams runs in another thread.
     """
@@ -78,19 +79,22 @@ class Beat:
 def tick() -> None:
     """Correct the schedules, queue the tasks that are due, and write a heartbeat."""
     at = clock.now()
-    for line in schedules.sync(at):
+    schedule = schedules.Rows()
+    if mended := schedules.sync(at, schedule):
+        schedule = schedules.Rows()
+    for line in mended:
         logger.warning("schedule_mended", change=line)
-    if bell.waiting() < MOST_WAITING:
+    if schedule.has_due(at) and bell.waiting() < MOST_WAITING:
         schedules.enqueue_due(at)
-    between = dt.timedelta(seconds=settings.SWEEP_SECONDS)
-    for task in OUT_OF_TURN:
-        if heartbeats.claim(Heartbeat.PULSE + task, every=between, at=at):
+    turns = heartbeats.Turns(at)
+    if turns.claim(LOOK, every=dt.timedelta(seconds=settings.SWEEP_SECONDS)):
+        for task in pending.tasks(at):
             bell.ring(task)
-    # Checked at every tick: the second attempt is due after five seconds, earlier than the next round of OUT_OF_TURN.
+    # Checked at every tick: the second attempt is due after five seconds, which can be earlier than the next look.
     if webhooks.is_waited_for():
         bell.ring(bell.DELIVER_WEBHOOKS)
     # `claim` writes the heartbeat once in some seconds, not at every tick.
     for name in (Heartbeat.BEAT, heartbeats.of_beat()):
-        heartbeats.claim(name, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
-    if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
+        turns.claim(name, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2))
+    if turns.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1)):
         Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()

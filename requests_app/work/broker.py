@@ -6,12 +6,18 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import CharField, DateTimeField
 from django.dispatch import receiver
+from django.utils import timezone
 from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+from django_q.models import OrmQ
 from django_q.signals import post_execute
 from django_q.tasks import async_task
 
 from requests_app.domain import clock
+from requests_app.platform import chime
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.work import heartbeats
 
 logger = structlog.get_logger(__name__)
@@ -21,7 +27,14 @@ HEARTBEAT = "requests_app.tasks.heartbeat"
 WAIT_SECONDS = 5.0
 #: How long to wait before asking again after a database failure.
 AWAY_SECONDS = 1.0
+#: A connection of the pusher serves for this long.
+RENEW_SECONDS = 60.0
 _pause = threading.Event()
+_WAITING = CompiledQuery(
+    lambda key, at: OrmQ.objects.filter(key=key, lock__lt=at).values_list("pk", flat=True)[:1],
+    key=CharField(),
+    at=DateTimeField(),
+)
 
 
 class _Tray:
@@ -45,14 +58,24 @@ class HeartbeatBroker(ORM):
     """
 
     _next_heartbeat = 0.0
+    _opened = float("-inf")
+    _listener: chime.Listener | None = None
+
+    def enqueue(self, task: str) -> int:
+        """Queue a task, and wake the clusters of this host when it is committed."""
+        pk = int(super().enqueue(task))
+        chime.strike_after_commit()
+        return pk
 
     def dequeue(self) -> list[tuple[int | None, str]]:
         """Return the queued tasks, or an empty list while the database does not answer.
 
         If this raised an exception instead, django-q2 would end the pusher after ten seconds and start another one.
         """
+        tasks: list[tuple[int | None, str]] = []
         try:
-            tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
+            if self._is_waited_for():
+                tasks += super().dequeue() or ()
         except (OperationalError, InterfaceError) as failure:
             logger.warning("queue_unreadable", error=f"{type(failure).__name__}: {failure}")
             self._away()
@@ -62,6 +85,24 @@ class HeartbeatBroker(ORM):
             # This task has no row, so there is nothing to acknowledge.
             tasks.append((None, self._heartbeat()))
         return tasks
+
+    def _is_waited_for(self) -> bool:
+        """Return whether a task waits. If none does, wait for a commit on this host, or a little while.
+
+        django-q2's own query would open a connection each time.
+        """
+        now = clock.monotonic()
+        if now - self._opened > RENEW_SECONDS:
+            # Somebody can have put another database in its place.
+            connection.close()
+            self._opened = now
+        if _WAITING(key=self.list_key, at=timezone.now()):
+            return True
+        if self._listener is None:
+            # In the process that dequeues: the broker was made before the fork.
+            self._listener = chime.Listener()
+        self._listener.wait(Conf.POLL)
+        return False
 
     def acknowledge(self, task_id: int) -> None:
         """Remove a finished task from the queue. If that fails, only log it: the task will then be delivered again.

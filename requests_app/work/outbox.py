@@ -75,6 +75,11 @@ def drain(*, limit: int = 100) -> int:
     return worked
 
 
+def is_due(at: datetime) -> bool:
+    """Return whether a mail, or a message that becomes mails, can be sent now."""
+    return _due(FANOUT, at).exists() or _due(MAIL, at).exists()
+
+
 def retry_now() -> int:
     """Make the messages due that failed and wait for their next attempt. Return how many there are.
 

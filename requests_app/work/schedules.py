@@ -8,6 +8,7 @@ upgrade runs, the processes of both versions use this table.
 import ast
 import datetime as dt
 import re
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from requests_app.platform import bell
+from requests_app.platform.database.compiled import CompiledQuery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +65,39 @@ PERIODIC = (
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
 
+#: The columns that a row is judged by.
+_COLUMNS = (
+    "name", "func", "hook", "args", "kwargs", "schedule_type", "minutes", "repeats", "cron", "cluster",
+    "intended_date_kwarg", "next_run",
+)  # fmt: skip
+_Row = namedtuple("_Row", ("pk", *_COLUMNS))  # type: ignore[misc]  # made from the names above
+_ROWS = CompiledQuery(lambda: Schedule.objects.order_by("pk").values_list("pk", *_COLUMNS))
 #: A row of another version is removed when no beat has queued its task for this long.
 FORGET_AFTER = dt.timedelta(days=7)
 _OF_A_VERSION = re.compile(r"requests_app\.tasks\.[a-z_]+")
 
 
-def sync(at: dt.datetime) -> list[str]:
+class Rows(list[Any]):
+    """The rows of the schedules, as one query reads them, without their models."""
+
+    def __init__(self) -> None:
+        super().__init__(map(_Row._make, _ROWS()))
+
+    def has_due(self, at: dt.datetime) -> bool:
+        """Return whether a declared task is to be queued now."""
+        return any(row.func in FUNCTIONS and row.next_run is not None and row.next_run <= at for row in self)
+
+
+def sync(at: dt.datetime, rows: Rows | None = None) -> list[str]:
     """Add, repair and delete rows until they are equal to PERIODIC. Return one line for each change.
 
-    If nothing differs, this is one query and no write, so the beat can call it at every tick.
+    `rows` are the present ones, if they were just read. If nothing differs, nothing is written, so the beat can call
+    this at every tick.
     """
-    if not _differences(list(Schedule.objects.order_by("pk")), at):
+    if not _differences(Rows() if rows is None else rows, at):
         return []
     with transaction.atomic():
-        rows = list(Schedule.objects.select_for_update().order_by("pk"))
-        differences = _differences(rows, at)
+        differences = _differences(list(Schedule.objects.select_for_update().order_by("pk")), at)
         for difference in differences:
             difference.mend(at)
     return [difference.line for difference in differences]
@@ -85,13 +105,14 @@ def sync(at: dt.datetime) -> list[str]:
 
 def faults(at: dt.datetime) -> list[str]:
     """Return one line for each difference between the rows and PERIODIC, without changing anything."""
-    return [difference.line for difference in _differences(list(Schedule.objects.order_by("pk")), at)]
+    return [difference.line for difference in _differences(Rows(), at)]
 
 
 @dataclass(frozen=True)
 class _Difference:
     line: str
-    row: Schedule | None = None
+    #: A Schedule, or what Rows has of it.
+    row: Any = None
     wanted: Periodic | None = None
 
     def mend(self, at: dt.datetime) -> None:
@@ -104,7 +125,7 @@ class _Difference:
             Schedule.objects.filter(pk=self.row.pk).update(**self.wanted.row, next_run=at)
 
 
-def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
+def _differences(rows: list[Any], at: dt.datetime) -> list[_Difference]:
     missing = {periodic.name: periodic for periodic in PERIODIC}
     found = []
     for row in rows:
@@ -122,7 +143,7 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
     return found
 
 
-def _is_of_another_version(row: Schedule, at: dt.datetime) -> bool:
+def _is_of_another_version(row: Any, at: dt.datetime) -> bool:
     """Return whether the row could be a Periodic that only an older or newer version declares, and that is in use.
 
     If this version removed it, the other version's beat would add it again each second, and queue its task each time.
@@ -134,7 +155,7 @@ def _is_of_another_version(row: Schedule, at: dt.datetime) -> bool:
     return is_plain and at - FORGET_AFTER < row.next_run < at + FORGET_AFTER
 
 
-def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str]:
+def _wrong_columns(row: Any, wanted: Periodic, at: dt.datetime) -> list[str]:
     wrong = [column for column, value in wanted.row.items() if (getattr(row, column) or None) != value]
     # A row without a next run never runs. If its next run is far in the future, the clock was wrong when it was
     # written.
@@ -143,7 +164,7 @@ def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str
     return wrong
 
 
-def _why_foreign(row: Schedule) -> str:
+def _why_foreign(row: Any) -> str:
     """Return why a row that is not in PERIODIC is removed, as a text for the operator."""
     for column in ("args", "kwargs"):
         try:

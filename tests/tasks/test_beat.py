@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
@@ -13,7 +14,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage
 from requests_app.platform import bell
-from requests_app.work import beat, schedules
+from requests_app.work import beat, pending, schedules
 from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,10 +45,13 @@ def test_a_tick_enqueues_what_is_due_and_shows_itself_alive(travel: Traveller) -
     travel.freeze()
     beat.tick()  # the rows are new, and due at this very instant
     assert queued() == EACH
-    assert {"beat", "pulse:requests_app.tasks.sweep"} <= set(Heartbeat.objects.values_list("name", flat=True))
+    assert {"beat", "pulse:look"} <= set(Heartbeat.objects.values_list("name", flat=True))
 
 
-def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Traveller) -> None:
+def test_between_the_minutes_a_task_with_work_is_enqueued_and_never_twice(
+    travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "PENDING", {task: lambda _at: True for task in pending.PENDING})
     travel.freeze()
     beat.tick()
     OrmQ.objects.all().delete()
@@ -60,6 +64,21 @@ def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Trave
         beat.tick()
     # Three rounds have passed. Each task still waits, so no task was enqueued twice.
     assert queued() == IN_BETWEEN
+
+
+def test_at_rest_a_tick_reads_a_little_and_writes_nothing(travel: Traveller) -> None:
+    travel.freeze()
+    beat.tick()
+    OrmQ.objects.all().delete()
+    travel.by(seconds=1)
+    with CaptureQueriesContext(connection) as ticked:
+        beat.tick()
+    kinds = [query["sql"].split()[0] for query in ticked.captured_queries]
+    assert set(kinds) == {"SELECT"}
+    assert len(kinds) <= 4, "the schedule, the turns, the webhooks, and on PostgreSQL the time"
+    travel.by(seconds=20)
+    beat.tick()
+    assert queued() == [], "between two minutes, an idle task wakes no worker"
 
 
 def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: Traveller) -> None:
@@ -107,7 +126,7 @@ def test_a_row_that_cannot_be_parsed_goes_and_the_others_run() -> None:
 def test_a_row_that_slips_in_behind_the_check_is_not_signed(
     columns: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedules, "sync", lambda at: [])
+    monkeypatch.setattr(schedules, "sync", lambda at, rows: [])
     monkeypatch.setattr(bell, "ring", lambda *tasks: None)
     Schedule.objects.create(name="foreign", schedule_type="I", next_run=clock.now(), **columns)
     beat.tick()
@@ -131,7 +150,7 @@ def test_an_outage_is_survived_with_longer_pauses(monkeypatch: pytest.MonkeyPatc
     for _ in range(4):
         ours.tick_or_back_off()
         pauses.append(ours._pause)
-    assert pauses == [2.0, 3.0, 3.0, 1.0]
+    assert pauses == [3.0, 3.0, 3.0, 2.0]
     assert len(closed) == 3
     ours._pause = 20.0
     outages.append(OperationalError("gone"))

@@ -96,6 +96,7 @@ def test_a_database_that_is_away_ends_neither_pusher_nor_monitor(
     broker = get_broker()
     with monkeypatch.context() as patch:
         patch.setattr(ORM, "get_connection", staticmethod(broken))
+        patch.setattr(module, "_WAITING", broken)
         assert broker.dequeue() == []
         broker.acknowledge(1)
     assert functions(broker.dequeue()) == [module.HEARTBEAT], "and it goes on at once"

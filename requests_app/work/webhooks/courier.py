@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.1
 #: A stream that was enabled, or has room again, has events although no log has grown. They are found after this time.
 SEARCH_SECONDS = 1.0
+#: The first stream is found after this time.
+NO_STREAM_SECONDS = 2.0
 #: How long new entries are read before events are sent again.
 READ_SECONDS = 1.0
 #: If a statement takes longer, the courier opens a new connection.
@@ -48,7 +50,7 @@ class Courier:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name="courier", daemon=True)
         self._began_at = clock.monotonic()
-        self._entries, self._searched = -1, float("-inf")
+        self._entries, self._searched, self._has_streams = -1, float("-inf"), False
 
     def start(self) -> None:
         self._began_at = clock.monotonic()
@@ -84,7 +86,8 @@ class Courier:
 
     def look(self, pool: ThreadPoolExecutor, endings: ThreadPoolExecutor) -> None:
         """Make the events about new entries, and begin to send the events that are due."""
-        if not _ANY():
+        self._has_streams = bool(_ANY())
+        if not self._has_streams:
             return
         try:
             if self._has_grown():
@@ -111,4 +114,4 @@ class Courier:
         if self._sender.sending:
             self._sender.settle(LOOK_SECONDS)
         else:
-            self._stopping.wait(LOOK_SECONDS)
+            self._stopping.wait(LOOK_SECONDS if self._has_streams else NO_STREAM_SECONDS)

@@ -125,13 +125,22 @@ def drain() -> int:
     return _Drain(token).run()
 
 
+_REPEATED = CompiledQuery(
+    lambda at: (
+        OutboxMessage.objects.due(at)
+        .filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
+        .values_list("pk", flat=True)[:1]
+    ),
+    at=DateTimeField(),
+)
+
+
 def is_waited_for() -> bool:
     """Return whether a repeated attempt is due while no drain runs. The beat then starts a drain.
 
     First attempts are not counted, because the change that wrote the message starts a drain.
     """
-    due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
-    return cache.get(_TURN) is None and due.exists()
+    return bool(_REPEATED(at=clock.now())) and cache.get(_TURN) is None
 
 
 class Sender:

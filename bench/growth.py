@@ -1,0 +1,130 @@
+"""Load the whole product for an hour, and plot the memory of its parts: it must not grow.
+
+People open pages, and access requests are submitted, approved, used and closed, so that all parts have work. A page of
+memory that processes share is divided among them (PSS).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from audit_app import keys
+from bench import product, sizing
+from requests_app import operations
+from tests.cast import Cast
+
+EVERY_SECONDS = 10.0
+#: Seconds between two access requests that are taken through all their states.
+PACE = 1.0
+CLIENTS = 10
+#: The first part of the time is left out of the judgement: caches fill, and threads open their connections.
+SETTLING = 0.25
+WIDTH, HEIGHT, LEFT, BELOW = 760, 300, 60, 40
+COLOURS = {"all": "#444", "supervisor": "#888", "web": "#06c", "cluster": "#c60", "beat": "#090"}
+
+
+@dataclass
+class Curve:
+    """The memory of one part, in bytes: the seconds since the beginning, and the memory at each of them."""
+
+    at: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    def growth(self) -> float:
+        """Return by how many bytes an hour the memory grows, by least squares over the time after the settling."""
+        since = self.at[-1] * SETTLING
+        points = [(at, memory) for at, memory in zip(self.at, self.memory, strict=True) if at >= since]
+        middle = sum(at for at, _memory in points) / len(points)
+        spread = sum((at - middle) ** 2 for at, _memory in points)
+        return 3600 * sum((at - middle) * memory for at, memory in points) / spread if spread else 0.0
+
+
+def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> list[str]:
+    """Load the product for so many minutes, and write the plot. Return a line for each part."""
+    keys.create()
+    people = sizing.people(cast)
+    cookies = [sizing.cookie(person) for person in people[:CLIENTS]]
+    curves: dict[str, Curve] = {}
+    stopping = threading.Event()
+    with product.running(whole=True, EMAIL_URL="dummymail://") as running:
+        found = sizing.Found([])
+        loads = [
+            partial(sizing.load, running.port, cookies, int(minutes * 60), found),
+            partial(_live, cast, stopping),
+        ]
+        threads = [threading.Thread(target=load, daemon=True) for load in loads]
+        for thread in threads:
+            thread.start()
+        _watch(running, minutes * 60, curves, bar)
+        stopping.set()
+        for thread in threads:
+            thread.join(60)
+    plot.write_text(svg(curves), encoding="utf-8")
+    lines = [f"{len(found.seconds)} pages were opened, and {found.failed} of them were not answered with 200."]
+    for name, curve in curves.items():
+        lines.append(
+            f"{name}: {curve.memory[0] / 1e6:,.0f} MB at the beginning, {max(curve.memory) / 1e6:,.0f} at most, "
+            f"{curve.memory[-1] / 1e6:,.0f} at the end; {curve.growth() / 1e6:+,.1f} MB an hour"
+        )
+    return [*lines, f"The plot is in {plot}."]
+
+
+def _watch(running: product.Product, seconds: float, curves: dict[str, Curve], bar: Any) -> None:
+    begun = time.monotonic()
+    ticking = bar.add_task("growth", total=seconds)
+    while (passed := time.monotonic() - begun) < seconds:
+        parts = {name: part.memory for name, part in sizing.parts(running).items()}
+        for name, memory in {"all": sum(parts.values()), **parts}.items():
+            curve = curves.setdefault(name, Curve())
+            curve.at.append(passed)
+            curve.memory.append(memory)
+        bar.update(ticking, completed=passed)
+        time.sleep(EVERY_SECONDS)
+
+
+def _live(cast: Cast, stopping: threading.Event) -> None:
+    """Take access requests through their states, so that there are mails, entries and ends."""
+    while not stopping.wait(PACE):
+        grant = cast.opened(ticket=cast.ticket())
+        operations.release(grant.access_request_id, actor=cast.as_("priya"))
+
+
+def svg(curves: dict[str, Curve]) -> str:
+    """Return a picture of the curves: megabytes over minutes."""
+    last = max(curve.at[-1] for curve in curves.values()) or 1.0
+    most = max(max(curve.memory) for curve in curves.values()) * 1.1
+    inner, high = WIDTH - LEFT - 110, HEIGHT - BELOW - 10
+
+    def across(at: float) -> float:
+        return LEFT + inner * at / last
+
+    def up(memory: float) -> float:
+        return HEIGHT - BELOW - high * memory / most
+
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        'font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<text x="{LEFT + inner / 2}" y="{HEIGHT - 6}" text-anchor="middle">minutes</text>',
+        '<text x="6" y="14">MB (PSS)</text>',
+    ]
+    for step in range(5):
+        memory, at = most * step / 4, last * step / 4
+        lines += [
+            f'<path d="M{LEFT} {up(memory):.0f}H{LEFT + inner}" stroke="#ddd"/>',
+            f'<text x="{LEFT - 6}" y="{up(memory) + 4:.0f}" text-anchor="end">{memory / 1e6:.0f}</text>',
+            f'<text x="{across(at):.0f}" y="{HEIGHT - BELOW + 18}" text-anchor="middle">{at / 60:.1f}</text>',
+        ]
+    for name, curve in curves.items():
+        points = " ".join(f"{across(at):.1f},{up(m):.1f}" for at, m in zip(curve.at, curve.memory, strict=True))
+        colour = COLOURS.get(name, "#a0a")
+        lines += [
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>',
+            f'<text x="{LEFT + inner + 6}" y="{up(curve.memory[-1]) + 4:.0f}" fill="{colour}">{name}</text>',
+        ]
+    return "\n".join([*lines, "</svg>\n"])

@@ -1,0 +1,143 @@
+"""Between the minutes, a task is queued if and only if it has something to do. Idle tasks wake no worker."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from audit_app import keys, signing_round
+from audit_app.models import LogCheck, Witness
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.models import AccessRequest, Grant, Import, OutboxMessage
+from requests_app.platform import bell
+from requests_app.work import pending, schedules
+from tests.cast import Cast, gather
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def short(names: Any) -> set[str]:
+    return {name.rpartition(".")[2] for name in names}
+
+
+def found(at: dt.datetime | None = None) -> set[str]:
+    return short(pending.tasks(at or clock.now()))
+
+
+@pytest.fixture
+def world() -> Cast:
+    """The cast, in whose world nothing is left to do."""
+    cast = gather()
+    quiet()
+    return cast
+
+
+def quiet() -> None:
+    OutboxMessage.objects.all().delete()
+    with contextlib.suppress(keys.NoKey):
+        keys.create()
+    while signing_round.work(clock.now, limit=100).signed:
+        pass
+
+
+def test_every_task_that_is_not_queued_at_its_time_alone_is_judged() -> None:
+    assert set(pending.PENDING) == {each.func for each in schedules.PERIODIC if not each.in_turn}
+
+
+def test_at_rest_no_task_has_anything_to_do_and_the_look_is_a_few_queries(world: Cast) -> None:
+    with CaptureQueriesContext(connection) as during:
+        assert found() == set()
+    assert len(during) <= 20
+    assert [query for query in during.captured_queries if query["sql"].split()[0] not in ("SELECT", "SET")] == []
+
+
+def overdue(cast: Cast) -> None:
+    AccessRequest.objects.filter(pk=cast.submitted().pk).update(decide_by=clock.now() - dt.timedelta(seconds=1))
+
+
+def elapsed(cast: Cast) -> None:
+    Grant.objects.filter(pk=cast.opened().pk).update(closes_at=clock.now() - dt.timedelta(milliseconds=1))
+
+
+def closing(cast: Cast) -> None:
+    soon = clock.now() + dt.timedelta(seconds=settings.CLOSING_SOON_SECONDS - 1)
+    Grant.objects.filter(pk=cast.opened().pk).update(closes_at=soon)
+
+
+def to_be_reminded(cast: Cast) -> None:
+    since = clock.now() - dt.timedelta(seconds=min(settings.REMINDER_SECONDS) + 1)
+    AccessRequest.objects.filter(pk=cast.confirmed().pk).update(state_changed_at=since)
+
+
+def asked_to_check(cast: Cast) -> None:
+    LogCheck.objects.create(tenant_id=cast.contoso.pk, asked_at=clock.now(), size=1)
+
+
+def to_be_imported(cast: Cast) -> None:
+    Import.objects.create(file_name="a.csv", door="cli", started_at=clock.now(), rows=1)
+
+
+def watched(cast: Cast) -> None:
+    cast.submitted()
+    at = clock.now()
+    Witness.objects.create(tenant_id=cast.contoso.pk, vkey="w+1+k", url="https://w.example/", added_at=at, due_at=at)
+
+
+def behind_an_application(cast: Cast) -> None:
+    cast.in_quillo()
+
+
+@pytest.mark.parametrize(
+    ("happens", "tasks"),
+    [
+        (overdue, {"sweep"}),
+        (elapsed, {"sweep"}),
+        (closing, {"closing_soon"}),
+        (to_be_reminded, {"remind"}),
+        (asked_to_check, {"check_logs"}),
+        (behind_an_application, {"silent_guards"}),
+        (to_be_imported, {"run_imports"}),
+        (watched, {"cosign"}),
+    ],
+)
+def test_what_has_happened_makes_its_task_pending(
+    world: Cast, happens: Callable[[Cast], None], tasks: set[str]
+) -> None:
+    happens(world)
+    quiet()
+    assert found() == tasks
+
+
+def test_a_deadline_makes_the_sweep_pending_at_its_very_instant(world: Cast) -> None:
+    row = world.submitted()
+    window = world.opened()
+    quiet()
+    for end in (row.decide_by, window.closes_at):
+        just_before = end - dt.timedelta(microseconds=1)
+        assert ("sweep" in found(just_before), "sweep" in found(end)) == (just_before >= window.closes_at, True)
+
+
+def test_a_message_and_an_entry_are_pending_until_they_are_sent_and_signed(world: Cast) -> None:
+    world.submitted()
+    assert found() == {"drain_outbox", "checkpoint"}
+    OutboxMessage.objects.update(next_attempt_at=clock.now() + dt.timedelta(seconds=5))
+    assert found() == {"checkpoint"}
+    assert found(clock.now() + dt.timedelta(seconds=6)) == {"drain_outbox", "checkpoint"}
+    quiet()
+    assert found() == set()
+
+
+def test_a_message_to_a_webhook_is_pending(world: Cast) -> None:
+    issued = operations.add_webhook(
+        world.contoso.pk, url="https://hooks.contoso.example/", events=["*"], actor=world.as_("ines")
+    )
+    operations.send_webhook_test(issued.webhook.pk, actor=world.as_("ines"))
+    assert short([bell.DELIVER_WEBHOOKS]) <= found()
