@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 from django.db import OperationalError
-from django.db.models import QuerySet
 
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.work.watchdog import Watchdog
 
 # After a failure, the watchdog closes its connection. This would end a test's transaction.
@@ -36,11 +36,11 @@ class Scene:
         return self.watchdog.is_stuck("worker:c", started=self.started)
 
     def outage(self, seconds: float) -> bool:
-        def broken(self: object) -> None:
+        def broken(self: object, **_values: object) -> None:
             raise OperationalError("gone")
 
         with self._patch.context() as patch:
-            patch.setattr(QuerySet, "__iter__", broken)
+            patch.setattr(CompiledQuery, "__call__", broken)
             return self.after(seconds)
 
 
