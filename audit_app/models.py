@@ -324,3 +324,38 @@ class LogCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant_id}: {self.done} of {self.size}"
+
+
+class IndexedSegment(models.Model):
+    """A segment of a log that the search index has. The index is derived from the entries; see search_index.py."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    segment = models.PositiveIntegerField()
+    # Says how the index was made. A segment of another form is indexed again.
+    form = models.CharField(max_length=40)
+
+    class Meta:
+        verbose_name = "indexed segment"
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "segment"], name="indexed_segment_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} segment {self.segment}"
+
+
+class IndexPart(models.Model):
+    """For some of the bits of the search index, which entries of a segment have them. Compressed."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    segment = models.PositiveIntegerField()
+    part = models.PositiveSmallIntegerField()
+    bits = models.BinaryField()
+
+    class Meta:
+        verbose_name = "part of the search index"
+        verbose_name_plural = "parts of the search index"
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "segment", "part"], name="index_part_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} segment {self.segment} part {self.part}"

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Exists, Min, OuterRef
 
-from audit_app import canonical, checkpoints, log_events
+from audit_app import canonical, checkpoints, log_events, search_index
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, SignedHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles
@@ -127,7 +127,10 @@ def allow(wanted: Plan) -> bool:
 
 
 def remove(tenant_id: UUID, *, limit: int) -> int:
-    """Delete up to `limit` entries whose removal was allowed. Return how many. An interruption does no harm."""
+    """Delete up to `limit` entries whose removal was allowed. Return how many. An interruption does no harm.
+
+    The search index of their segments is deleted too, because it is made of their words.
+    """
     gone = AuditEntry.objects.filter(
         tenant_id=tenant_id,
         seq__lt=ChainHead.objects.filter(pk=tenant_id).values("pruned_to"),
@@ -135,6 +138,7 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
     numbers = list(gone.order_by("seq").values_list("seq", flat=True)[:limit])
     if not numbers:
         return 0
+    search_index.forget(tenant_id, {number // search_index.SEGMENT for number in numbers})
     return gone.filter(seq__lte=numbers[-1]).delete()[0]
 
 

@@ -23,6 +23,7 @@ PARTS = (
     "acts",
     "calls",
     "log",
+    "log-search",
     "decisions",
     "evaluation",
     "guards",
@@ -233,6 +234,12 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 from bench import log
 
                 results += log.run(arguments.entries, arguments.proven, bar)
+            if "log-search" in parts:
+                from bench import log_search
+
+                found, lines = log_search.run(arguments.entries, bar)
+                results += found
+                notes += lines
             if "sizing" in parts:
                 from bench import sizing
 

@@ -38,7 +38,7 @@ GROUPS = {
     "Upgrade and check": ("migrate", "collectstatic", "sync_schedules", "check", "doctor"),
     "Customers, people and resources": ("plan", "apply", "import", "export"),
     "Back up and restore": ("backup", "restore", "restored_by_hand", "log_heads", "tombstone"),
-    "The log": ("log_key", "checkpoint", "verify_audit", "evidence", "export_log"),
+    "The log": ("log_key", "checkpoint", "verify_audit", "evidence", "export_log", "index_logs"),
     "Keys and the queue": ("reseal", "roll_token_keys", "provider_metadata", "sweep", "drain_outbox"),
     "Try it": ("demo",),
 }

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from audit_app import cosigning, restored_database, signing_round
+from audit_app import cosigning, restored_database, search_index, signing_round
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
 from audit_app.stored_heads import HeadsUnavailable
@@ -177,6 +177,9 @@ def checkpoint() -> int:
     A machine that can't sign, because it has no key, leaves the task to another host that has signed. If nobody signs,
     /readyz reports the unsigned entries.
     """
+    # Signing forgets which logs have grown, so this comes first.
+    if search_index.has_new_work():
+        bell.ring(bell.INDEX_LOGS)
     refused = ""
     restored_database.look_again(clock.now())
     try:
@@ -251,6 +254,23 @@ def forget_calls() -> int:
         bell.FORGET_CALLS,
         lambda: integrations.forget_old(at) + codes.forget_old_codes(at) + guesses.forget_old(at),
     )
+
+
+@guarded
+def index_logs() -> int:
+    """Make the search index of the logs. Only one worker does this at a time. Return how many segments were indexed."""
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    with turns.taken("index_logs", seconds=CHECK_TURN_SECONDS) as turn:
+        if turn is None:
+            return 0
+        done = search_index.work(is_over)
+    if is_over():
+        bell.ring(bell.INDEX_LOGS)
+    return done
 
 
 @guarded

@@ -22,11 +22,13 @@ from lockbox_site.backup import BackupRefused
 from lockbox_site.backup.archive import PART
 from requests_app.platform.database import bounds
 
-#: Tables that are not in a backup: records of migrations (restoring makes its own), sessions, queued tasks and the
-#: cache. The last three contain pickles, which could run code, and nothing in them must outlive a restore.
+#: Tables that are not in a backup: records of migrations (restoring makes its own), the search index of the logs (it is
+#: made again from the entries), sessions, queued tasks and the cache. The last three contain pickles, which could run
+#: code, and nothing in them must outlive a restore.
 LEFT_OUT = frozenset(
     {
         *("django_migrations", "django_session", "usersessions_usersession", "lockbox_cache"),
+        *("audit_app_indexedsegment", "audit_app_indexpart"),
         *("django_q_ormq", "django_q_schedule", "django_q_task"),
     }
 )

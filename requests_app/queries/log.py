@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -14,26 +14,14 @@ from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogCheck
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.models import AccessRequest, Person, Tenant, Ticket
+from requests_app.models import AccessRequest, Tenant, Ticket
+from requests_app.queries import log_search
 from requests_app.queries import tenant as tenants
+from requests_app.queries.log_search import Search
 
 PAGE = 50
 #: The roles that may read a tenant's whole log.
 READERS = policy.LOG_READERS | {Role.STAFF}
-#: No index helps a search by words or by a name. So one page reads at most this many entries and shows how far it read.
-SPAN = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """The conditions of a search in a log. `person` is a part of a name, or a complete email address."""
-
-    wanted: audit.Filter = field(default_factory=audit.Filter)
-    person: str = ""
-
-    @property
-    def has_no_index(self) -> bool:
-        return bool(self.person or self.wanted.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +125,10 @@ def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
     return dict(rows.values_list("shard").annotate(size=Max("size")))
 
 
-def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
+def page(tenant: Tenant | Log, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
     """Return one page of entries, newest first.
 
-    `size` is the number of entries in the log. A search without an index reads only SPAN entries, so the page
-    can be incomplete.
+    `size` is the number of entries in the log. A search by words may stop early, so the page can be incomplete.
     """
     before = place.before
     if place.after is not None:
@@ -149,25 +136,21 @@ def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: 
         if found is not None:
             return found
     top = size if before is None else min(before, size)
-    floor = max(0, top - SPAN) if search.has_no_index else 0
-    rows = _matching(tenant, search).filter(seq__gte=floor, seq__lt=top)
-    entries = list(rows[: limit + 1])
+    entries, floor = _found(tenant, search, end=top, limit=limit + 1)
     more, entries = len(entries) > limit, entries[:limit]
-    older = entries[-1].seq if more else floor or None
+    older = entries[-1].seq if more else floor
     newer = None if top == size else (entries[0].seq if entries else top - 1)
     return Page(entries, newer, older, searched_to=floor if floor and not more else None)
 
 
-def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int) -> Page | None:
+def _newer(tenant: Tenant | Log, search: Search, *, size: int, after: int, limit: int) -> Page | None:
     """Return the page with the entries that are newer than `after`.
 
     Return None if they do not fill a page. The caller then shows a full page with the newest entries instead.
     """
-    ceiling = min(size, after + 1 + SPAN) if search.has_no_index else size
-    rows = _matching(tenant, search).filter(seq__gt=after, seq__lt=ceiling).order_by("seq")
-    entries = list(rows[: limit + 1])
+    entries, ceiling = _found(tenant, search, after=after, end=size, limit=limit + 1)
     if len(entries) <= limit:
-        if ceiling == size:
+        if ceiling is None:
             return None
         entries.reverse()
         return Page(entries, newer=ceiling - 1, older=entries[-1].seq if entries else after + 1)
@@ -175,12 +158,30 @@ def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int)
     return Page(entries, newer=entries[0].seq, older=entries[-1].seq)
 
 
-def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
+def _found(
+    tenant: Tenant | Log, search: Search, *, after: int | None = None, end: int, limit: int
+) -> tuple[list[AuditEntry], int | None]:
+    """Return the newest entries before `end`, or the oldest ones after `after`.
+
+    Return also where the search stopped, if it has not read all entries.
+    """
+    order = "-seq" if after is None else "seq"
+    if search.is_by_words:
+        matching = log_search.matches(search, tenant.pk, end=end).order_by(order).filter(seq__gt=after)
+        found = matching.found(limit)
+        return matching.entries(found.numbers), found.edge
+    rows = search.rows(tenant.pk).filter(seq__lt=end).order_by(order)
+    return list((rows if after is None else rows.filter(seq__gt=after))[:limit]), None
+
+
+def in_order(tenant: Tenant | Log, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
     """Yield those of the first `until` entries that match the search, oldest first. They are read in batches.
 
     `after` is the number of the last entry that the caller already has.
     """
-    return batches(_matching(tenant, search), until=until, after=after)
+    if search.is_by_words:
+        return iter(log_search.matches(search, tenant.pk, end=until).filter(seq__gt=after))
+    return batches(search.rows(tenant.pk), until=until, after=after)
 
 
 def batches(rows: QuerySet[AuditEntry], *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
@@ -211,16 +212,6 @@ def about(entries: Iterable[AuditEntry], *, actor: Actor) -> About:
 
 def access_request_id(tenant: Tenant, reference: str) -> UUID | None:
     return AccessRequest.objects.filter(tenant=tenant, reference=reference).values_list("pk", flat=True).first()
-
-
-def _matching(tenant: Tenant, search: Search) -> QuerySet[AuditEntry]:
-    rows = audit.matching(tenant.pk, search.wanted)
-    if "@" in search.person:
-        ids = Person.objects.get_queryset().filter(email=search.person.lower()).values_list("pk", flat=True)
-        return rows.filter(actor_id__in=list(ids))
-    if search.person:
-        rows = rows.filter(Q(actor_name__icontains=search.person))
-    return rows
 
 
 def _uuid(text: str) -> UUID | None:

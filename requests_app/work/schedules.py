@@ -59,6 +59,7 @@ PERIODIC = (
     Periodic(name="refresh_sign_ons", func="requests_app.tasks.refresh_sign_ons", minutes=10, in_turn=True),
     Periodic(name="tidy_webhooks", func="requests_app.tasks.tidy_webhooks", minutes=60, in_turn=True),
     Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
+    Periodic(name="index_logs", func=bell.INDEX_LOGS, minutes=10, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
 )
 #: All functions that a schedule is allowed to queue.

@@ -12,13 +12,14 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from audit_app import canonical, checkpoints, keys, tree
+from audit_app import canonical, checkpoints, keys, search, search_index, tree
 from audit_app.models import AuditEntry, ChainHead, Checkpoint
 from audit_app.notes import Head, Note
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.scopes import Scope
+from requests_app.queries import log_search
 from tests.audit.test_log import _tamper
 from tests.caller import Caller
 from tests.cast import Cast
@@ -119,6 +120,73 @@ def test_each_filter_lets_through_what_it_says(cast: Cast, calling: Calling) -> 
     assert asked(event=event, access_request=str(other.pk)) == both
 
 
+def test_a_search_for_words_combines_with_each_filter_and_order(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    grant = cast.opened()
+    cast.submitted(by="erik")
+    rows = list(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq"))
+    search_index.work(lambda: False)
+    reference = grant.access_request.reference
+    caller = calling("otto")
+
+    def asked(**query: Any) -> list[int]:
+        return seqs(caller.get(path(cast, "entries"), query))
+
+    about = [row.seq for row in rows if reference in row.text]
+    assert 1 < len(about) < len(rows)
+    assert asked(q=reference.lower()) == about
+    assert asked(q=reference.lower(), order="-seq") == about[::-1]
+    assert asked(q=reference, after=about[0]) == about[1:]
+    assert asked(q=reference, before=about[-1]) == about[:-1]
+    event = rows[about[0]].event
+    assert asked(q=reference, event=event) == [seq for seq in about if rows[seq].event == event]
+    who = rows[about[-1]].actor_id
+    assert asked(q=reference, actor=str(who)) == [seq for seq in about if rows[seq].actor_id == who]
+    at = rows[about[1]].at
+    assert asked(q=reference, since=at.isoformat()) == [seq for seq in about if rows[seq].at >= at]
+    assert asked(q=reference, until=at.isoformat()) == [seq for seq in about if rows[seq].at < at]
+    pk = str(grant.access_request_id)
+    assert asked(q="AR-", access_request=pk) == [
+        row.seq for row in rows if str(row.correlation_id) == pk and "AR-" in row.text
+    ]
+    assert asked(q="nowhere") == asked(q=f"{reference} nowhere") == []
+    assert seqs(calling("frida").get(f"tenants/{cast.fabrikam.pk}/log/entries", {"q": reference})) == []
+
+
+def test_pages_of_a_search_have_every_entry_once_in_both_directions(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    for _ in range(5):
+        cast.opened()
+    search_index.work(lambda: False)
+    rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq")
+    expected = [row.seq for row in rows if "ar-" in row.text.lower()]
+    assert len(expected) > 5
+    caller = calling("otto")
+    for order, wanted in (("seq", expected), ("-seq", expected[::-1])):
+        pages = [caller.get(path(cast, "entries"), {"limit": "2", "q": "AR-", "order": order})]
+        while (link := pages[-1].json()["next"]) is not None:
+            pages.append(caller.get(link))
+        assert [seq for page in pages for seq in seqs(page)] == wanted
+        back = [pages[-1]]
+        while (link := back[-1].json()["previous"]) is not None:
+            back.append(caller.get(link))
+        assert [seqs(page) for page in back[::-1]] == [seqs(page) for page in pages]
+
+
+def test_a_search_that_must_read_too_much_is_refused(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_search, "MOST_READ", 3)
+    monkeypatch.setattr(search, "AT_ONCE", 2)
+    cast.opened()
+    found = calling("otto").get(path(cast, "entries"), {"q": "nowhere"})
+    assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "q")
+
+
 def test_a_ticket_of_another_tenant_finds_nothing(cast: Cast, calling: Calling) -> None:
     theirs = cast.submitted("fabrikam").ticket_id
     cast.opened()
@@ -138,6 +206,9 @@ def test_a_malformed_filter_is_refused(cast: Cast, calling: Calling) -> None:
         {"since": "0001-01-01T00:00:00+14:00"},
         {"until": "9999-12-31T23:59:59-12:00"},
         {"event": ""},
+        {"q": " "},
+        {"q": "x" * 121},
+        {"q": "nul\x00"},
     ]
     otto = calling("otto")
     with collected() as case:

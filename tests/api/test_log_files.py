@@ -11,6 +11,7 @@ import pytest
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
+from audit_app import search_index
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
 from requests_app import operations
@@ -45,6 +46,21 @@ def last_entry(cast: Cast) -> tuple[str, str, Any]:
 
 
 # --- Exports -------------------------------------------------------------------------------------------------
+
+
+def test_an_export_has_the_entries_with_certain_words(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    cast.opened()
+    cast.opened()
+    search_index.work(lambda: False)
+    rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq")
+    expected = [row.seq for row in rows if "AR-" in row.text]
+    assert expected
+    lines = body(calling("otto").get(path(cast, "export"), {"q": "ar-"})).decode().splitlines()
+    assert [json.loads(line)["index"] for line in lines] == expected
+    assert last_entry(cast)[2]["filters"] == {"q": "ar-"}
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -9,7 +9,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.urls import reverse
 
-from audit_app.models import AuditEntry
+from audit_app import search_index
+from audit_app.models import AuditEntry, IndexedSegment, IndexPart
 from requests_app import operations, tasks
 from requests_app.content.downloads import in_steps
 from requests_app.domain import clock
@@ -56,6 +57,20 @@ def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
         assert {row.tenant_id for row in Membership.objects.all()} == {cast.contoso.pk}
         assert {row.tenant_id for row in AuditEntry.objects.all()} == {cast.contoso.pk}
         assert list(Tenant.objects.all()) == [cast.contoso]
+
+
+def test_a_connection_of_one_tenant_sees_no_index_of_another_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    for _ in range(4):
+        cast.submitted("contoso")
+        cast.submitted("fabrikam")
+    search_index.work(lambda: False)
+    assert len({row.tenant_id for row in IndexPart.objects.all()}) > 1
+    with only_tenants([cast.contoso.pk]):
+        assert {row.tenant_id for row in IndexPart.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in IndexedSegment.objects.all()} == {cast.contoso.pk}
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            IndexedSegment.objects.create(tenant_id=cast.fabrikam.pk, segment=99, form="")
 
 
 def test_a_connection_of_one_tenant_sees_no_import_and_only_its_own_changes_that_wait(cast: Cast) -> None:

@@ -30,10 +30,11 @@ EACH = [
         "deliver_webhooks",
         "drain_outbox",
         "forget_calls",
+        "index_logs",
     ),
     *("prune_logs", "refresh_sign_ons", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]
-SELDOM = ("check_resources", "forget_calls", "prune_logs", "refresh_sign_ons", "tidy_webhooks")
+SELDOM = ("check_resources", "forget_calls", "index_logs", "prune_logs", "refresh_sign_ons", "tidy_webhooks")
 IN_BETWEEN = [name for name in EACH if name not in SELDOM]
 
 

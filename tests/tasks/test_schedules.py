@@ -25,6 +25,7 @@ DECLARED = [
         "deliver_webhooks",
         "drain_outbox",
         "forget_calls",
+        "index_logs",
     ),
     *("prune_logs", "refresh_sign_ons", "remind", "run_imports", "silent_guards", "sweep", "tidy_webhooks"),
 ]

@@ -17,8 +17,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.translation import trans_real
 
-from audit_app import canonical, recorder
+from audit_app import canonical, recorder, search_index
 from audit_app import queries as audit
+from audit_app import search as searching
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
 from requests_app.domain import clock
@@ -497,7 +498,8 @@ def test_an_entry_has_an_address_and_opens_there(cast: Cast) -> None:
 
 
 def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "SPAN", 10)
+    monkeypatch.setattr(searching, "MOST_READ", 10)
+    monkeypatch.setattr(searching, "AT_ONCE", 5)
     filled(cast, 1, text="needle")
     filled(cast, 24)
     client, here = signed_in(cast, "otto"), url(cast.contoso)
@@ -509,6 +511,38 @@ def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, mon
         assert numbers(response) == expected
     assert not response.context["older_url"]
     assert "The search has reached" not in text(response)
+
+
+def test_the_page_of_a_search_says_up_to_which_entry_it_has_searched(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(cast, 24)
+    filled(cast, 1, text="needle")
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    summary = "The search includes every entry up to number 24, from"
+    assert summary in text(client.get(here, {"q": "needle"}))
+    assert summary in text(client.get(here, {"q": "nowhere"}))
+    assert "The search" not in text(client.get(here, {"event": "ticket.commented"}))
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    response = client.get(here, {"q": "needle"})
+    assert numbers(response) == [24]
+    assert "The search of this log is being prepared: 0 of 3 parts are done" in text(response)
+    search_index.work(lambda: False)
+    response = client.get(here, {"q": "needle"})
+    assert numbers(response) == [24]
+    assert "being prepared" not in text(response)
+
+
+def test_the_export_of_a_search_has_the_entries_of_the_page(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "SEGMENT", 8)
+    filled(cast, 9, text="Needle in hay")
+    filled(cast, 3, text="hay needles")
+    search_index.work(lambda: False)
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    for typed, expected in (("hay needle", [*range(12)]), ('"needle in"', [*range(9)]), ("needle straw", [])):
+        assert numbers(client.get(here, {"q": typed})) == expected[::-1]
+        lines = b"".join(exported(client, cast, "jsonl", q=typed).streaming_content).splitlines()
+        assert [json.loads(line)["index"] for line in lines][: len(expected)] == expected
 
 
 @pytest.mark.slow

@@ -279,7 +279,7 @@ class ListView(ApiView):
         filters = self.filterset_class
         # Without a filter in the query, the form with all filters would be built to change nothing.
         if filters is not None and not filters.get_filters().keys().isdisjoint(self.request.query_params):
-            rows = self.filtered(filters, rows).qs
+            rows = self.selected(self.filtered(filters, rows))
         serializer = self.serializer_class
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
         pages = self.pagination_class()
@@ -288,6 +288,10 @@ class ListView(ApiView):
         return pages.get_paginated_response(
             output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
         )
+
+    def selected(self, found: Any) -> Any:
+        """Return the rows that match the filters."""
+        return found.qs
 
     def known_parameters(self) -> frozenset[str]:
         if self._method(self.request) != "GET":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from audit_app import checkpoints, keys
 from audit_app.exported_entries import ExportedEntry, read
 from audit_app.models import AuditEntry, LogKey
+from audit_app.queries import Filter
 from audit_app.shard_positions import Shards
 from requests_app.domain.acts import EVENTS
 from requests_app.domain.errors import NotFound
@@ -21,6 +23,7 @@ from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, WholeFilter
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
+from requests_app.queries.log_search import Search, matches
 
 TAGS = ["log"]
 READ: dict[str, Scope] = {"GET": Scope.LOG_READ}
@@ -142,6 +145,26 @@ class EntryFilter(django_filters.FilterSet):
     until = InstantFilter(field_name="at", lookup_expr="lt")
     after = WholeFilter(field_name="seq", lookup_expr="gt")
     before = WholeFilter(field_name="seq", lookup_expr="lt")
+    q = django_filters.CharFilter(method="as_it_is", max_length=120)
+
+    def as_it_is(self, rows: Any, _name: str, _value: str) -> Any:
+        return rows
+
+    def selected(self, log: Log) -> Any:
+        """Return the entries that match, also by the words in `q`."""
+        values = self.form.cleaned_data
+        wanted = Filter(
+            event=values["event"] or "",
+            actor_id=values["actor"],
+            correlation_id=values["access_request"],
+            since=values["since"],
+            until=values["until"],
+        )
+        search = Search(wanted=wanted, words=values["q"] or "")
+        if not search.is_by_words:
+            return self.qs
+        found = replace(matches(search, log.pk, end=queries.head(log).size), rows=self.qs)
+        return found.filter(seq__gt=values["after"], seq__lt=values["before"])
 
     def on_ticket(self, rows: Any, _name: str, value: UUID) -> Any:
         return queries.on_ticket(rows, value, actor=self.request.parser_context["view"].actor)
@@ -177,8 +200,11 @@ class _Entries(OfLog, ListView):
     orders = ("seq", "-seq")
 
     def entries(self, tenant: UUID | None = None) -> Response:
-        log = self.log(tenant)
-        return self.listed(queries.entries(log), places=Shards.of(log.pk))
+        self._read = self.log(tenant)
+        return self.listed(queries.entries(self._read), places=Shards.of(self._read.pk))
+
+    def selected(self, found: Any) -> Any:
+        return found.selected(self._read)
 
 
 class TenantLog(OfLog):

@@ -6,7 +6,7 @@ A file is made while it is sent. If the reader loses the permission meanwhile, t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -36,6 +36,7 @@ from requests_app.models import AccessRequest, Tenant
 from requests_app.platform.long_calls import LongCall
 from requests_app.queries import access
 from requests_app.queries import log as queries
+from requests_app.queries.log_search import Matches
 
 #: The time at which a file was made, in its name.
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -43,9 +44,6 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 class ExportFilter(EntryFilter):
     format = django_filters.ChoiceFilter(choices=[(name, name) for name in FORMATS], method="as_it_is")
-
-    def as_it_is(self, rows: Any, _name: str, _value: str) -> Any:
-        return rows
 
 
 class EvidenceFilter(django_filters.FilterSet):
@@ -102,10 +100,14 @@ class _Export(_File):
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
             wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
             # The end is fixed. Otherwise the export of a log that grows faster than it is read would never end.
-            entries = queries.batches(filters.qs, until=queries.head(log).size)
+            entries = _oldest_first(filters.selected(log), until=queries.head(log).size)
             name = f"{called}-log-{_now():{_STAMP}}.{wanted.ending}"
             chunks = in_batches(wanted.lines(entries, source))
             return self.sent(chunks, place, log.pk, name=name, kind=wanted.content_type)
+
+
+def _oldest_first(rows: Any, *, until: int) -> Iterator[AuditEntry]:
+    return iter(rows.filter(seq__lt=until)) if isinstance(rows, Matches) else queries.batches(rows, until=until)
 
 
 class Export(_Export):

@@ -43,6 +43,7 @@ from requests_app.models import Tenant
 from requests_app.operations.checks import rests_until
 from requests_app.platform.long_calls import MOST_PER_PERSON, LongCall
 from requests_app.queries import log as queries
+from requests_app.queries import log_search
 from requests_app.queries import tenant as tenants
 from requests_app.words.times import when_words
 
@@ -193,6 +194,8 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
     return context | {
         "rows": list(rows(shown, tenant=tenant, opened=form.cleaned_data["entry"], at=at, state=stands)),
         "found": found,
+        "is_by_words": search is not None and search.is_by_words,
+        "preparing": log_search.preparing(tenant.pk, size=head.size) if search and search.is_by_words else None,
         "newer_url": _url(asked, "after", found.newer),
         "older_url": _url(asked, "before", found.older),
     }

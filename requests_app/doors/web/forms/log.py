@@ -24,6 +24,7 @@ from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
 from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.queries import log as queries
+from requests_app.queries.log_search import Search
 
 _REFERENCE = re.compile(r"(?:(P-?)?AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
 #: The largest number that is accepted. No log is longer, and every database can store it.
@@ -138,7 +139,7 @@ class LogFilter(DaysForm):
             name: value.isoformat() if isinstance(value, dt.date) else value for name, value in found.items() if value
         }
 
-    def search(self) -> queries.Search | None:
+    def search(self) -> Search | None:
         """Return the filters for the query.
 
         Return None if the tenant does not have the access request that a filter names.
@@ -154,9 +155,8 @@ class LogFilter(DaysForm):
             correlation_id=request_id,
             since=since,
             until=until,
-            words=values["q"],
         )
-        return queries.Search(wanted=wanted, person=values["person"])
+        return Search(wanted=wanted, words=values["q"], person=values["person"])
 
 
 class LogPlace(LogFilter):
