@@ -143,31 +143,30 @@ def _compared(rows: QuerySet[AuditEntry], words: Words, read: _Read, *, newest_f
     low, high = read.low, read.high
     while True:
         some = rows.filter(seq__gte=low, seq__lt=high).order_by(order)
-        found = list(some.values_list("seq", "text", "actor_name")[:AT_ONCE])
-        numbers = [seq for seq, text, name in found if words.are_in(text, name)]
-        if len(found) < AT_ONCE:
-            yield Step(numbers, last, len(found))
+        texts = list(some.values_list("seq", "text", "actor_name")[:AT_ONCE])
+        numbers = [seq for seq, text, name in texts if words.are_in(text, name)]
+        if len(texts) < AT_ONCE:
+            yield Step(numbers, last, len(texts))
             return
         if newest_first:
-            high = found[-1][0]
+            high = texts[-1][0]
         else:
-            low = found[-1][0] + 1
-        yield Step(numbers, high if newest_first else low, len(found))
+            low = texts[-1][0] + 1
+        yield Step(numbers, high if newest_first else low, len(texts))
 
 
 def _stretches(tenant_id: UUID, first: int, end: int, *, newest_first: bool) -> list[tuple[bool, int, int]]:
     """Divide the numbers from `first` to `end` into stretches of segments that are indexed, and that are not."""
     if first >= end:
         return []
+    if end - first <= search_index.SEGMENT // 4:
+        return [(False, first, end)]  # to read so few takes no longer than to look into the index
     segments = range(first // search_index.SEGMENT, (end - 1) // search_index.SEGMENT + 1)
     have = search_index.indexed(tenant_id, segments)
     found: list[tuple[bool, int, int]] = []
     for segment in segments:
-        is_indexed, low, high = (
-            segment in have,
-            max(first, segment * search_index.SEGMENT),
-            min(end, (segment + 1) * search_index.SEGMENT),
-        )
+        is_indexed, at = segment in have, segment * search_index.SEGMENT
+        low, high = max(first, at), min(end, at + search_index.SEGMENT)
         if found and found[-1][0] == is_indexed:
             low = found.pop()[1]
         found.append((is_indexed, low, high))
