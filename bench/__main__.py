@@ -42,7 +42,7 @@ PARTS = (
 _QUICK = ("acts", "calls", "log", "decisions")
 _SMALL = {"rows": 50_000, "due": 1_000, "acts": 100, "entries": 100_000, "proven": 1_000_000, "grants": [10_000]}
 #: Its world is large, and stays for the next time, so it is no part of "all".
-KEPT = ("pages",)
+STAYING = ("pages",)
 #: What an application, or a web tool, does behind a window, and what counting costs a decision.
 _BEHIND = ("guards", "revoked", "reported", "gates", "metrics")
 console = Console(width=max(Console().width, 100))
@@ -61,9 +61,9 @@ def main() -> int:
             subprocess.run([sys.executable, "-m", "bench", *sys.argv[1:], "--world", str(size)], check=True)
     if arguments.prepare or parts == ["decisions"]:
         return 0
-    is_kept = arguments.part in KEPT
+    stays = arguments.part in STAYING
     scratch = Path(arguments.dir or tempfile.gettempdir(), "worlds", arguments.part).absolute()
-    if is_kept:
+    if stays:
         scratch.mkdir(parents=True, exist_ok=True)
     else:
         scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
@@ -72,7 +72,7 @@ def main() -> int:
     try:
         return _run(arguments, parts, scratch)
     finally:
-        if not is_kept:
+        if not stays:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -132,7 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="access requests in the table")
     parser.add_argument("--due", type=int, default=10_000, help="how many of them a sweep finds overdue")
     parser.add_argument("--acts", type=int, default=300, help="how many single acts are timed")
-    parser.add_argument("--part", choices=("all", *PARTS, *KEPT), default="all", help="what is measured")
+    parser.add_argument("--part", choices=("all", *PARTS, *STAYING), default="all", help="what is measured")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries in one log")
     parser.add_argument("--proven", type=int, default=10_000_000, help="size of the tree that proofs are made of")
     parser.add_argument("--grants", type=int, nargs="+", default=[10_000], help="grants in the table, ascending")
@@ -166,12 +166,12 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
 
     from bench import measure, sweeps, world
 
-    is_kept = arguments.part in KEPT
+    stays = arguments.part in STAYING
     if connection.vendor == "postgresql":
         from django.test.runner import DiscoverRunner
 
         # Django would read all rows, so that a test could restore them.
-        old = DiscoverRunner(verbosity=0, interactive=False, keepdb=is_kept).setup_databases(serialized_aliases=[])
+        old = DiscoverRunner(verbosity=0, interactive=False, keepdb=stays).setup_databases(serialized_aliases=[])
     else:
         old = None
         call_command("migrate", verbosity=0)
@@ -190,7 +190,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
                 for count in arguments.slow:
                     results += slow_clients.run(cast, count, seconds=7, bar=bar)
             notes: list[str] = []
-            if is_kept:
+            if stays:
                 from bench import pages
 
                 _lift_limits()
@@ -262,7 +262,7 @@ def _run(arguments: argparse.Namespace, parts: list[str], scratch: Path) -> int:
         _print(f"{measure.machine()}; {scale}", results, arguments)
         _print_notes([*notes, *(f"Not measured: {what}" for what in missing)])
     finally:
-        if old is not None and not is_kept:
+        if old is not None and not stays:
             DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)
     return 0
 
