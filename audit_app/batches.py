@@ -1,0 +1,172 @@
+"""Reads stored entries in batches, as plain rows, and checks a whole batch at once.
+
+`is_good` asks the same of each entry as `entries.flaws_of`, in a third of the time: it compares long texts and lists
+once, instead of many short ones. It knows only "all are good". For everything else, the caller asks `flaws_of`, entry
+by entry, and learns which entry is bad, and why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from operator import itemgetter, le
+from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import UUIDField
+
+from audit_app.models import AuditEntry
+
+#: A number with more digits may be larger than a double stores exactly.
+_DIGITS = 15
+_TENANT = UUIDField()
+_ENTRIES = AuditEntry._meta.db_table
+
+
+class StoredBatch(NamedTuple):
+    """Rows of entries with consecutive numbers, as one tuple for each column.
+
+    Ids and times are texts, in the form that they have in the entries' bytes.
+    """
+
+    tenants: tuple[str, ...]
+    seqs: tuple[int, ...]
+    times: tuple[str, ...]
+    events: tuple[str, ...]
+    doors: tuple[str, ...]
+    actor_kinds: tuple[str, ...]
+    actor_ids: tuple[str | None, ...]
+    actor_names: tuple[str, ...]
+    subject_types: tuple[str, ...]
+    subject_ids: tuple[str, ...]
+    access_requests: tuple[str | None, ...]
+    bodies: tuple[bytes, ...]
+    leaf_hashes: tuple[bytes, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.seqs)
+
+
+_NOTHING = StoredBatch(*[()] * len(StoredBatch._fields))
+_PLAIN = "event, door, actor_kind, {actor}, actor_name, subject_type, subject_id, {request}, canonical, leaf_hash"
+#: A range with both ends. A LIMIT would be as good for one query, but PostgreSQL's plan for a statement that it sees
+#: often does not know the numbers. It would then expect a third of the log, and sort it for each page.
+_RANGE = f" FROM {_ENTRIES} WHERE tenant_id = %s AND seq >= %s AND seq < %s ORDER BY seq"
+_READ = {
+    "postgresql": "SELECT tenant_id::text, seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
+    + _PLAIN.format(actor="actor_id::text", request="correlation_id::text")
+    + _RANGE,
+    "sqlite": "SELECT tenant_id, seq, at, " + _PLAIN.format(actor="actor_id", request="correlation_id") + _RANGE,
+}
+_BODIES = f"SELECT seq, canonical, leaf_hash{_RANGE}"
+
+
+def read(tenant_id: UUID, start: int, end: int) -> StoredBatch:
+    """Return the stored entries with numbers from `start` to `end`, which is not included."""
+    rows = _rows(_READ[connection.vendor], tenant_id, start, end)
+    if not rows:
+        return _NOTHING
+    found = StoredBatch(*zip(*rows, strict=True))
+    if connection.vendor == "postgresql":
+        return found
+    return found._replace(
+        tenants=tuple(map(_id_as_text, found.tenants)),
+        times=tuple(map(_time_as_text, map(str, found.times))),
+        actor_ids=tuple(map(_id_as_text, found.actor_ids)),
+        access_requests=tuple(map(_id_as_text, found.access_requests)),
+    )
+
+
+def bodies(tenant_id: UUID, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
+    """Return (number, bytes, stored leaf hash) of the entries with numbers from `start` to `end`, in order."""
+    return _rows(_BODIES, tenant_id, start, end)
+
+
+def _rows(statement: str, tenant_id: UUID, start: int, end: int) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_TENANT.get_db_prep_value(tenant_id, connection), start, end])
+        return list(cursor.fetchall())
+
+
+@lru_cache(maxsize=4096)
+def _id_as_text(stored: Any) -> Any:
+    """Return an id as entries have it. SQLite stores its 32 digits. Return anything else unchanged."""
+    return str(UUID(stored)) if isinstance(stored, str) and len(stored) == 32 else stored
+
+
+@lru_cache(maxsize=4096)
+def _time_as_text(stored: str) -> str:
+    """Return a time of SQLite as entries have it: without a fraction, its digits are not stored."""
+    return f"{stored[:10]}T{stored[11:]}{'' if '.' in stored else '.000000'}Z"
+
+
+# --- Checking --------------------------------------------------------------------------------------------
+
+
+def is_good(batch: StoredBatch, tenant_id: UUID, seq: int, last_at: str) -> bool:
+    """Return True if `flaws_of` finds nothing in these entries. False is no verdict.
+
+    The first entry must have the number `seq`. `last_at` is the time of the entry before it, or "".
+    """
+    if batch.seqs != tuple(range(seq, seq + batch.count)) or {*batch.tenants} != {str(tenant_id)}:
+        return False
+    if not all(map(le, (last_at, *batch.times), batch.times)) or leaves_of(batch.bodies) != [*batch.leaf_hashes]:
+        return False
+    try:
+        records = records_of(batch.bodies)
+        return records is not None and _columns(records) == batch[: len(batch) - 2]
+    except (KeyError, TypeError):
+        return False
+
+
+def leaves_of(bodies: Sequence[bytes]) -> list[bytes]:
+    """Return the leaf hashes of these bytes (see tree.leaf)."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + body).digest() for body in bodies]
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError("not a number that is written exactly as it is stored")
+
+
+def _exact(text: str) -> int:
+    return int(text) if len(text) <= _DIGITS else _refuse(text)
+
+
+_read_json = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_exact).decode
+_write_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
+
+def records_of(bodies: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Return the records, if all bytes are canonical (RFC 8785). Otherwise, or if that is hard to say, return None.
+
+    Python's encoder writes RFC 8785 for texts, exact integers, booleans and null, and sorts names by code point. Up to
+    U+FFFF, that is the order of RFC 8785. A record is one object, and no object's text is the beginning of another
+    one's. So if all texts one after the other are canonical, each of them is.
+    """
+    try:
+        texts = [str(body, "utf-8") for body in bodies]
+        records = [_read_json(text) for text in texts]
+        joined = f"[{','.join(texts)}]"
+        is_same = {*map(type, records)} == {dict} and _write_json(records) == joined
+    except (ValueError, RecursionError):
+        return None
+    return records if is_same and (joined.isascii() or max(joined) < "\U00010000") else None
+
+
+_RECORD = itemgetter("tenant", "seq", "at", "event", "door", "actor", "subject", "access_request")
+_ACTOR, _SUBJECT = itemgetter("kind", "id", "name"), itemgetter("type", "id")
+
+
+def _columns(records: Sequence[dict[str, Any]]) -> tuple[tuple[Any, ...], ...]:
+    """Return the columns that these records must have in the database, in the order of StoredBatch."""
+    *before, actors, subjects, requests = zip(*map(_RECORD, records), strict=True)
+    of_actors, of_subjects = (
+        zip(*map(get, each), strict=True) for get, each in ((_ACTOR, actors), (_SUBJECT, subjects))
+    )
+    return (*before, *of_actors, *of_subjects, requests)
